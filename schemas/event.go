@@ -1,0 +1,248 @@
+package schemas
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Kind is the kind of an event: the second token behind "backup.event" in its
+// subject.
+type Kind string
+
+// The kinds of events about requests.
+const (
+	// KindJobSubmitting says that a replica is about to call the vendor. It is
+	// also the claim that keeps every other replica from doing so.
+	KindJobSubmitting Kind = "job-submitting"
+	// KindJobStarted says that the vendor has a job. Terminal.
+	KindJobStarted Kind = "job-started"
+	// KindJobFailed says that no job will be started, or that it cannot be known
+	// whether there is one (OUTCOME_UNKNOWN). Terminal.
+	KindJobFailed Kind = "job-failed"
+	// KindRequestRejected says that a request id was used again with other
+	// content. It is about that message, not about the first request.
+	KindRequestRejected Kind = "request-rejected"
+)
+
+// Kinds lists every kind of event about requests.
+var Kinds = []Kind{KindJobSubmitting, KindJobStarted, KindJobFailed, KindRequestRejected}
+
+// Type is the kind's CloudEvents type, such as "backhaul.job.started.v1".
+func (k Kind) Type() string {
+	switch k {
+	case KindJobSubmitting:
+		return "backhaul.job.submitting.v1"
+	case KindJobStarted:
+		return "backhaul.job.started.v1"
+	case KindJobFailed:
+		return "backhaul.job.failed.v1"
+	case KindRequestRejected:
+		return "backhaul.request.rejected.v1"
+	default:
+		return "backhaul." + string(k) + ".v1"
+	}
+}
+
+// Terminal tells whether an event of this kind is a request's outcome: nothing
+// follows it under the same key.
+func (k Kind) Terminal() bool { return k == KindJobStarted || k == KindJobFailed }
+
+// EventSource is the CloudEvents source of every event of ours. It is the same
+// for all replicas, so that source and id together identify an event.
+const EventSource = "/backhaul"
+
+// Backhaul's own error codes; any other code of a job-failed event is the
+// vendor's.
+const (
+	CodeInvalidRequest    = "INVALID_REQUEST"
+	CodeNotAllowed        = "NOT_ALLOWED"
+	CodeExpired           = "EXPIRED"
+	CodeVendorUnavailable = "VENDOR_UNAVAILABLE"
+	CodeAuthFailed        = "AUTH_FAILED"
+	CodeOutcomeUnknown    = "OUTCOME_UNKNOWN"
+)
+
+// Who decided that a request failed.
+const (
+	ErrorSourceVendor   = "vendor"
+	ErrorSourceBackhaul = "backhaul"
+)
+
+// Event is the data of one event. Each kind has one implementation, a struct
+// that is written as it stands; readers get pointers from [DecodeEvent].
+type Event interface {
+	Kind() Kind
+	// Names is what the event says about the request it is about.
+	Names() Naming
+	// Requested identifies the request message that the event is about.
+	Requested() Message
+	// At is when that which the event tells of happened.
+	At() time.Time
+}
+
+// Naming is the part that every event repeats of its request. All but RequestID
+// and Source may be empty when the request could not be read.
+type Naming struct {
+	RequestID         string            `json:"requestId"`
+	Source            string            `json:"source"`
+	ClientName        string            `json:"clientName,omitempty"`
+	InstanceName      string            `json:"instanceName,omitempty"`
+	BackupsetName     string            `json:"backupsetName,omitempty"`
+	SubclientName     string            `json:"subclientName,omitempty"`
+	StoragePolicyName string            `json:"storagePolicyName,omitempty"`
+	BackupLevel       string            `json:"backupLevel,omitempty"`
+	OnDemandInputFile string            `json:"onDemandInputFile,omitempty"`
+	Labels            map[string]string `json:"labels,omitempty"`
+}
+
+// Names makes the embedding events report their naming part.
+func (n Naming) Names() Naming { return n }
+
+// Message identifies the request message that an event is about: the same
+// message delivered twice has the same time, the same request published twice
+// has the same hash.
+type Message struct {
+	// RequestedAt is when JetStream stored the request, to the nanosecond.
+	RequestedAt time.Time `json:"requestedAt"`
+	// PayloadHash is the SHA-256 of the normalised request, or of the payload
+	// when it could not be decoded, in hex.
+	PayloadHash string `json:"payloadHash"`
+}
+
+// Requested makes the embedding events report their message.
+func (m Message) Requested() Message { return m }
+
+// Claim is what a job-submitting event says beside the request: who holds it.
+type Claim struct {
+	// Owner names the process that holds the claim, for people.
+	Owner string `json:"owner"`
+	// Nonce identifies this one write, so that its writer recognises it when
+	// the acknowledgement was lost.
+	Nonce string `json:"nonce"`
+	// Epoch counts the owners, starting with 1.
+	Epoch int `json:"epoch"`
+	// LeaseMillis is how long the claim holds, from the time at which JetStream
+	// stored it. 0 means released: nobody holds the request any more.
+	LeaseMillis int64 `json:"leaseMillis"`
+	// DoubtSince is set when an earlier call to the vendor may have started a
+	// job: it is the earliest time at which that may have happened.
+	DoubtSince time.Time `json:"doubtSince,omitzero"`
+}
+
+// JobSubmitting is the data of a job-submitting event.
+type JobSubmitting struct {
+	RequestID string `json:"requestId"`
+	Source    string `json:"source"`
+	// Request is the whole normalised request.
+	Request BackupRequest `json:"request"`
+	Message
+	Claim
+	SubmittingAt time.Time `json:"submittingAt"`
+}
+
+// JobStarted is the data of a job-started event.
+type JobStarted struct {
+	Naming
+	Message
+	// JobID is the vendor's job id, a decimal number above 0.
+	JobID string `json:"jobId"`
+	// JobIDs is every job that the one request started, JobID first.
+	JobIDs []string `json:"jobIds"`
+	TaskID string   `json:"taskId,omitempty"`
+	// Attempts counts the calls of CreateTask that were made by the owner that
+	// announces the job; 0 for a job that was found.
+	Attempts  int       `json:"attempts"`
+	StartedAt time.Time `json:"startedAt"`
+	// Adopted is true when the job was found at the vendor after its answer had
+	// been lost.
+	Adopted bool `json:"adopted"`
+}
+
+// JobFailed is the data of a job-failed event.
+type JobFailed struct {
+	Naming
+	Message
+	// ErrorCode is one of the Code constants or the vendor's code, verbatim.
+	ErrorCode string `json:"errorCode"`
+	// ErrorMessage is the vendor's message verbatim, or ours.
+	ErrorMessage string `json:"errorMessage"`
+	// ErrorSource is one of the ErrorSource constants.
+	ErrorSource string `json:"errorSource"`
+	// Retryable tells whether the same request under a new id may succeed
+	// without a change to the request or at the vendor.
+	Retryable bool      `json:"retryable"`
+	Attempts  int       `json:"attempts"`
+	FailedAt  time.Time `json:"failedAt"`
+	// Candidates are the job ids that may belong to the request, for
+	// OUTCOME_UNKNOWN only.
+	Candidates []string `json:"candidates,omitempty"`
+}
+
+// RequestRejected is the data of a request-rejected event: its request id was
+// used before with other content. The first request keeps its outcome.
+type RequestRejected struct {
+	Naming
+	Message
+	// First is the request that had the id before.
+	First      Message   `json:"first"`
+	Reason     string    `json:"reason"`
+	RejectedAt time.Time `json:"rejectedAt"`
+}
+
+func (*JobSubmitting) Kind() Kind   { return KindJobSubmitting }
+func (*JobStarted) Kind() Kind      { return KindJobStarted }
+func (*JobFailed) Kind() Kind       { return KindJobFailed }
+func (*RequestRejected) Kind() Kind { return KindRequestRejected }
+
+// Names is the naming part of the request that is being submitted.
+func (e *JobSubmitting) Names() Naming {
+	n := e.Request.Naming(e.Source)
+	n.RequestID = e.RequestID
+	return n
+}
+
+func (e *JobSubmitting) At() time.Time   { return e.SubmittingAt }
+func (e *JobStarted) At() time.Time      { return e.StartedAt }
+func (e *JobFailed) At() time.Time       { return e.FailedAt }
+func (e *RequestRejected) At() time.Time { return e.RejectedAt }
+
+// EncodeEvent is the event's data as JSON.
+func EncodeEvent(e Event) []byte { return mustMarshal(e) }
+
+// DecodeEvent reads the data of an event of this kind. Unknown members are
+// ignored. An unknown kind is an error.
+func DecodeEvent(kind Kind, data []byte) (Event, error) {
+	var e Event
+	switch kind {
+	case KindJobSubmitting:
+		e = new(JobSubmitting)
+	case KindJobStarted:
+		e = new(JobStarted)
+	case KindJobFailed:
+		e = new(JobFailed)
+	case KindRequestRejected:
+		e = new(RequestRejected)
+	default:
+		return nil, fmt.Errorf("event of unknown kind %q", kind)
+	}
+	if err := json.Unmarshal(data, e, allowInvalidUTF8); err != nil {
+		return nil, fmt.Errorf("decode %s event: %w", kind, err)
+	}
+	return e, nil
+}
+
+// NewCloudEvent wraps the event's data with its attributes. id must be unique for
+// each event of [EventSource].
+func NewCloudEvent(id string, e Event, traceparent string) CloudEvent {
+	names := e.Names()
+	subject := ""
+	if names.ClientName != "" && names.SubclientName != "" {
+		subject = names.ClientName + "/" + names.SubclientName
+	}
+	return CloudEvent{
+		ID: id, Source: EventSource, Type: e.Kind().Type(), Subject: subject,
+		Time: e.At(), Traceparent: traceparent, Data: EncodeEvent(e),
+	}
+}

@@ -1,0 +1,121 @@
+package schemas
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// MaxRequestSize is the largest request payload in bytes that is decoded.
+const MaxRequestSize = 256 << 10
+
+// Backup levels, in the vendor's words.
+const (
+	LevelFull          = "FULL"
+	LevelIncremental   = "INCREMENTAL"
+	LevelDifferential  = "DIFFERENTIAL"
+	LevelSyntheticFull = "SYNTHETIC_FULL"
+)
+
+// Defaults of members that a request leaves out. instanceName defaults to
+// clientName, adHocBackup to whether an onDemandInputFile is given.
+const (
+	DefaultBackupsetName = "defaultBackupSet"
+	DefaultAppName       = "Cloud Apps"
+	DefaultBackupLevel   = LevelIncremental
+)
+
+// BackupRequest asks for one backup of one content group. It has the vendor's
+// terms as the vendor uses them. A value that came out of [DecodeRequest] is
+// normalised: every default is filled in.
+type BackupRequest struct {
+	// RequestID is the publisher's own name for this request, unique per
+	// source; the same id with the same content is the same request.
+	RequestID string `json:"requestId,omitempty"`
+	// ClientName is the object storage client. Required.
+	ClientName string `json:"clientName"`
+	// InstanceName is the object storage instance. Defaults to ClientName.
+	InstanceName string `json:"instanceName,omitempty"`
+	// BackupsetName defaults to [DefaultBackupsetName].
+	BackupsetName string `json:"backupsetName,omitempty"`
+	// SubclientName is the content group. Required: without it the vendor
+	// would start one job for each content group of the backup set.
+	SubclientName string `json:"subclientName"`
+	// StoragePolicyName is the plan. When it is empty the content group's own
+	// plan applies.
+	StoragePolicyName string `json:"storagePolicyName,omitempty"`
+	// AppName is the agent. Defaults to [DefaultAppName].
+	AppName string `json:"appName,omitempty"`
+	// BackupLevel is one of the Level constants. Defaults to [DefaultBackupLevel].
+	BackupLevel string `json:"backupLevel,omitempty"`
+	// AdHocBackup limits the backup to what OnDemandInputFile lists. Defaults
+	// to whether there is an OnDemandInputFile.
+	AdHocBackup bool `json:"adHocBackup"`
+	// OnDemandInputFile is the absolute path of the directive file in the
+	// account that is backed up. Its content is not looked at.
+	OnDemandInputFile string `json:"onDemandInputFile,omitempty"`
+	// NotAfter is when the request stops making sense: no job is started later.
+	NotAfter time.Time `json:"notAfter,omitzero"`
+	// Labels come back in the events of this request.
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// normalise fills in the defaults that depend on other members.
+func (r *BackupRequest) normalise(adHocGiven bool) {
+	if r.InstanceName == "" {
+		r.InstanceName = r.ClientName
+	}
+	if !adHocGiven {
+		r.AdHocBackup = r.OnDemandInputFile != ""
+	}
+}
+
+// JSON is the request as plain JSON, the same bytes for equal requests.
+func (r BackupRequest) JSON() []byte {
+	if !r.NotAfter.IsZero() {
+		r.NotAfter = r.NotAfter.UTC()
+	}
+	return mustMarshal(r)
+}
+
+// Hash is the SHA-256 of the request's JSON in hex. Two messages with the same
+// request id are the same request if their hashes are equal.
+func (r BackupRequest) Hash() string { return HashBytes(r.JSON()) }
+
+// HashBytes is the SHA-256 of data in hex: the hash of a request that could not
+// be decoded.
+func HashBytes(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// Naming is the part of a request that its events repeat.
+func (r BackupRequest) Naming(source string) Naming {
+	return Naming{
+		RequestID:         r.RequestID,
+		Source:            source,
+		ClientName:        r.ClientName,
+		InstanceName:      r.InstanceName,
+		BackupsetName:     r.BackupsetName,
+		SubclientName:     r.SubclientName,
+		StoragePolicyName: r.StoragePolicyName,
+		BackupLevel:       r.BackupLevel,
+		OnDemandInputFile: r.OnDemandInputFile,
+		Labels:            maps.Clone(r.Labels),
+	}
+}
+
+// mustMarshal encodes our own types. They hold strings, numbers, times and maps
+// of strings only; the one thing that could fail is text that is not UTF-8, and
+// that is replaced rather than lost.
+func mustMarshal(v any) []byte {
+	data, err := json.Marshal(v, json.Deterministic(true), allowInvalidUTF8)
+	if err != nil {
+		panic("schemas: " + err.Error())
+	}
+	return bytes.TrimSpace(data)
+}
