@@ -1,0 +1,257 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"backhaul/publisher"
+)
+
+// Ways to treat a request when it is not known whether its job was started and
+// the vendor shows none.
+const (
+	InDoubtReconcile = "reconcile" // send it again
+	InDoubtFail      = "fail"      // end it as OUTCOME_UNKNOWN
+)
+
+// Config is how requests are worked on. Zero values stand for the defaults.
+type Config struct {
+	// Owner names this process in claims. Required.
+	Owner string
+	// MaxInFlight is how many requests are worked on at once. Defaults to 64.
+	MaxInFlight int
+	// AttemptTimeout bounds one call of CreateTask, and with it the lease of a
+	// claim. It must be the vendor client's. Defaults to 30 s.
+	AttemptTimeout time.Duration
+	// VisibilityWindow is how long the vendor may take to show a job that it
+	// started. Defaults to 60 s.
+	VisibilityWindow time.Duration
+	// GiveUpAfter is the age at which a request that cannot reach the vendor
+	// fails. Defaults to 24 h.
+	GiveUpAfter time.Duration
+	// DrainTimeout is how long work under way may go on after a stop. Defaults
+	// to 25 s.
+	DrainTimeout time.Duration
+	// InDoubt is one of the InDoubt constants. Defaults to InDoubtReconcile.
+	InDoubt string
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxInFlight == 0 {
+		c.MaxInFlight = 64
+	}
+	if c.InDoubt == "" {
+		c.InDoubt = InDoubtReconcile
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.AttemptTimeout, 30 * time.Second},
+		{&c.VisibilityWindow, 60 * time.Second},
+		{&c.GiveUpAfter, 24 * time.Hour},
+		{&c.DrainTimeout, 25 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	return c
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Owner == "":
+		return errors.New("consumer: no owner")
+	case c.MaxInFlight < 1:
+		return fmt.Errorf("consumer: max in flight is %d, must be at least 1", c.MaxInFlight)
+	case c.AttemptTimeout < 0 || c.VisibilityWindow < 0 || c.GiveUpAfter < 0 || c.DrainTimeout < 0:
+		return errors.New("consumer: a negative duration")
+	case c.InDoubt != InDoubtReconcile && c.InDoubt != InDoubtFail:
+		return fmt.Errorf("consumer: in doubt is %q, must be %s or %s", c.InDoubt, InDoubtReconcile, InDoubtFail)
+	}
+	return nil
+}
+
+// lease is how long a claim holds: one attempt and half as much again for the
+// write of the claim before it, but not more than 10 s.
+func (c Config) lease() time.Duration {
+	return c.AttemptTimeout + min(c.AttemptTimeout/2+time.Second, 10*time.Second)
+}
+
+const (
+	// pullExpiry is how long one pull stays open.
+	pullExpiry = 5 * time.Second
+	// pullPause is the wait after a pull that failed at once, as it does without
+	// a connection or a leader.
+	pullPause = 100 * time.Millisecond
+)
+
+// Consumer works on the requests of one JetStream account. Several may run, in
+// one process or many; they share the durable consumer.
+type Consumer struct {
+	cfg     Config
+	queue   jetstream.Consumer
+	ackWait time.Duration
+	handler *handler
+	inWork  *inWork
+	log     zerolog.Logger
+}
+
+// New binds to the streams and the durable consumer, which must exist.
+func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zerolog.Logger) (*Consumer, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("consumer: %w", err)
+	}
+	pub, err := publisher.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	queue, err := js.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		return nil, fmt.Errorf("bind to consumer %s of %s: %w", publisher.RequestsConsumer, publisher.RequestsStream, err)
+	}
+	events, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		return nil, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
+	}
+	if events.CachedInfo().Config.AllowDirect {
+		return nil, fmt.Errorf("stream %s allows direct reads: they may be stale, and a claim must not be decided on them; set allow_direct to false", publisher.EventsStream)
+	}
+	c := &Consumer{
+		cfg:     cfg,
+		queue:   queue,
+		ackWait: queue.CachedInfo().Config.AckWait,
+		inWork:  newInWork(),
+		log:     log,
+	}
+	c.handler = &handler{
+		cfg:    cfg,
+		ledger: &ledger{events: events, publisher: pub, owner: cfg.Owner, lease: cfg.lease(), visibility: cfg.VisibilityWindow},
+		vendor: vendor,
+		pub:    pub,
+		inWork: c.inWork,
+	}
+	return c, nil
+}
+
+// Run works on requests until ctx ends, then drains: it stops pulling, gives
+// work under way the drain timeout, cancels what is left and returns nil. What
+// was cancelled stays in the stream for the next owner.
+func (c *Consumer) Run(ctx context.Context) error {
+	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancelWork(nil)
+	c.handler.stop = ctx
+	settler := &settler{log: c.log}
+
+	var workers sync.WaitGroup
+	slots := make(chan struct{}, c.cfg.MaxInFlight)
+	stopProgress := c.inWork.keepAlive(c.ackWait)
+	defer stopProgress()
+
+	c.pull(ctx, slots, func(msg jetstream.Msg) {
+		workers.Go(func() {
+			defer func() { <-slots }()
+			d, err := newDelivery(msg)
+			if err != nil {
+				c.log.Error().Err(err).Msg("message without JetStream metadata left alone")
+				return
+			}
+			s := c.handler.handle(work, d)
+			settler.settle(d, s)
+		})
+	})
+
+	drained := make(chan struct{})
+	go func() {
+		workers.Wait()
+		close(drained)
+	}()
+	timeout := time.AfterFunc(c.cfg.DrainTimeout, func() { cancelWork(errStopping) })
+	defer timeout.Stop()
+	<-drained
+	return nil
+}
+
+// pull hands messages over until ctx ends. It asks for no more than there are
+// free slots, because the time that a message waits here counts against its
+// acknowledgement; each message handed over has one slot taken.
+func (c *Consumer) pull(ctx context.Context, slots chan struct{}, work func(jetstream.Msg)) {
+	var trouble changeLog
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		taken := 1
+		for taken < cap(slots) && tryTake(slots) {
+			taken++
+		}
+		got, err := c.fetch(ctx, taken, work)
+		for range taken - got {
+			<-slots
+		}
+		if trouble.changed(err) {
+			if err != nil {
+				c.log.Warn().Err(err).Msg("cannot pull requests")
+			} else {
+				c.log.Info().Msg("pulling requests again")
+			}
+		}
+		if err != nil && !sleep(ctx, pullPause) {
+			return
+		}
+	}
+}
+
+func tryTake(slots chan struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *Consumer) fetch(ctx context.Context, n int, work func(jetstream.Msg)) (got int, err error) {
+	fetchCtx, cancel := context.WithTimeout(ctx, pullExpiry)
+	defer cancel()
+	batch, err := c.queue.Fetch(n, jetstream.FetchContext(fetchCtx))
+	if err != nil {
+		return 0, err
+	}
+	for msg := range batch.Messages() {
+		got++
+		work(msg)
+	}
+	err = batch.Error()
+	if ctx.Err() != nil || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		err = nil // an idle queue, or a stop
+	}
+	return got, err
+}
+
+// sleep waits for d and tells whether ctx is still alive.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,160 @@
+package consumer
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// delivery is one delivery of a request message.
+type delivery struct {
+	msg       jetstream.Msg
+	source    string
+	sequence  uint64    // in the requests stream
+	stored    time.Time // when JetStream stored the message
+	delivered uint64    // how often, this time included
+	received  time.Time
+}
+
+func newDelivery(msg jetstream.Msg) (*delivery, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return nil, err
+	}
+	source, err := publisher.ParseRequestSubject(msg.Subject())
+	if err != nil {
+		return nil, fmt.Errorf("message %d: %w", meta.Sequence.Stream, err)
+	}
+	return &delivery{
+		msg: msg, source: source,
+		sequence: meta.Sequence.Stream, stored: meta.Timestamp.UTC(), delivered: meta.NumDelivered,
+		received: time.Now(),
+	}, nil
+}
+
+// request is what a delivery asks for.
+type request struct {
+	schemas.BackupRequest
+	key         publisher.Key
+	message     schemas.Message
+	traceparent string
+	// anonymous: the request has no id but its place in the stream.
+	anonymous bool
+}
+
+// decode reads a delivery. With an error, which is a [*schemas.InvalidError],
+// the request has what could be read, and always a key.
+func decode(d *delivery) (*request, error) {
+	m, err := schemas.DecodeRequest(schemas.Header(d.msg.Headers()), d.msg.Data())
+	req := &request{BackupRequest: m.Request, traceparent: m.Traceparent}
+	if req.RequestID != "" {
+		req.key = publisher.NewKey(d.source, req.RequestID)
+	} else {
+		req.key = publisher.SequenceKey(d.source, d.sequence)
+		req.RequestID, req.anonymous = req.key.Name, true
+	}
+	req.message = schemas.Message{RequestedAt: d.stored}
+	if err != nil {
+		req.message.PayloadHash = schemas.HashBytes(d.msg.Data())
+	} else {
+		req.message.PayloadHash = req.Hash()
+	}
+	return req, err
+}
+
+// is tells whether an event is about this very request: about this message, or
+// about another message with the same id and content. A request without an id
+// is never the same as another message, even if a new stream gave it the same
+// sequence.
+func (r *request) is(m schemas.Message) bool {
+	return r.message.RequestedAt.Equal(m.RequestedAt) || !r.anonymous && r.message.PayloadHash == m.PayloadHash
+}
+
+// inWork knows the requests that this process is working on. A further delivery
+// of one of them, because it is a duplicate or because its acknowledgement wait
+// ran out, attaches to the work instead of competing with it.
+type inWork struct {
+	mu    sync.Mutex
+	works map[publisher.Key]*work
+}
+
+type work struct {
+	// deliveries by their sequence, so that a redelivery takes its predecessor's
+	// place. The server accepts the acknowledgement of any of them.
+	deliveries map[uint64]*delivery
+	progressed time.Time
+}
+
+func newInWork() *inWork { return &inWork{works: make(map[publisher.Key]*work)} }
+
+// enter notes a delivery. It is false if the request is in work already.
+func (w *inWork) enter(key publisher.Key, d *delivery) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if known, ok := w.works[key]; ok {
+		known.deliveries[d.sequence] = d
+		return false
+	}
+	w.works[key] = &work{deliveries: map[uint64]*delivery{d.sequence: d}, progressed: time.Now()}
+	return true
+}
+
+// leave ends the work on a request and returns the deliveries that attached to
+// it, other than those of the message d.
+func (w *inWork) leave(key publisher.Key, d *delivery) []*delivery {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var attached []*delivery
+	for sequence, other := range w.works[key].deliveries {
+		if sequence != d.sequence {
+			attached = append(attached, other)
+		}
+	}
+	delete(w.works, key)
+	return attached
+}
+
+// keepAlive tells the server, until the returned function is called, that work
+// goes on: for each message once half of its acknowledgement wait is over. Short
+// work never gets there and costs nothing.
+func (w *inWork) keepAlive(ackWait time.Duration) (stop func()) {
+	ticker := time.NewTicker(max(ackWait/8, time.Millisecond))
+	done := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			select {
+			case <-ticker.C:
+				w.progress(ackWait / 2)
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		ticker.Stop()
+		close(done)
+		running.Wait()
+	}
+}
+
+func (w *inWork) progress(after time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	for _, work := range w.works {
+		if now.Sub(work.progressed) < after {
+			continue
+		}
+		work.progressed = now
+		for _, d := range work.deliveries {
+			// A lost one leads to a redelivery, which attaches.
+			_ = d.msg.InProgress()
+		}
+	}
+}

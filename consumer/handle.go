@@ -1,0 +1,209 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+	"backhaul/vendorapi"
+)
+
+// Vendor is the part of vendorapi that a request needs.
+type Vendor interface {
+	// Submit starts the job, repeating what certainly started none.
+	Submit(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error)
+	// Find looks for a job that was started with the task's marker.
+	Find(ctx context.Context, t vendorapi.Task, since time.Time) (vendorapi.Found, error)
+}
+
+// handler carries requests from their delivery to an outcome on record.
+type handler struct {
+	cfg    Config
+	ledger *ledger
+	vendor Vendor
+	pub    *publisher.Publisher
+	inWork *inWork
+	// stop ends when the process is asked to stop: no new attempt is made then.
+	stop context.Context //nolint:containedctx // it is the second context of every call, the same for all
+}
+
+// errStopping ends work because the process stops. It is no failed attempt.
+var errStopping = errors.New("the process is stopping")
+
+// handle works on one delivery and says how it must be settled. The order of
+// the steps is the guarantee; see the package doc for a crash after each.
+func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
+	req, err := decode(d)
+	defer func() { s.req = req }()
+	if !h.inWork.enter(req.key, d) {
+		return settlement{verb: attached}
+	}
+	defer func() { h.settleAttached(req, d, s) }()
+	if err != nil {
+		return h.refuse(ctx, d, req, err)
+	}
+	claim, err := h.ledger.claim(ctx, req)
+	if held, ok := errors.AsType[*heldError](err); ok {
+		claim, err = h.lookThenWait(ctx, req, held)
+	}
+	if err != nil {
+		return h.unclaimed(ctx, d, req, err)
+	}
+	outcome, err := h.submit(ctx, claim)
+	if err != nil {
+		return h.giveBack(ctx, d, claim, err)
+	}
+	return h.announce(ctx, d, req, claim.sequence, outcome)
+}
+
+// announce records the outcome, which is also its event: one write that can
+// happen once. What failed is kept as a dead letter as well.
+func (h *handler) announce(ctx context.Context, d *delivery, req *request, after uint64, outcome schemas.Event) settlement {
+	if err := h.ledger.record(ctx, req, after, outcome); err != nil {
+		return postpone(d, fmt.Errorf("record %s: %w", outcome.Kind(), err))
+	}
+	if err := h.keepDeadLetter(ctx, d, req, outcome); err != nil {
+		return postpone(d, err)
+	}
+	return settlement{verb: ack, outcome: outcome, ours: true}
+}
+
+// refuse records that the message is no valid request. Nothing was sent for it,
+// so there is nothing to claim.
+func (h *handler) refuse(ctx context.Context, d *delivery, req *request, invalid error) settlement {
+	outcome := h.failed(req, schemas.JobFailed{
+		ErrorCode: schemas.CodeInvalidRequest, ErrorMessage: invalid.Error(), ErrorSource: schemas.ErrorSourceBackhaul,
+	})
+	s := h.announce(ctx, d, req, 0, outcome)
+	if !errors.Is(s.err, errTakenOver) {
+		return s
+	}
+	last, err := h.ledger.last(ctx, req.key)
+	if err != nil {
+		return postpone(d, err)
+	}
+	switch _, isClaim := last.event.(*schemas.JobSubmitting); {
+	case !req.is(last.event.Requested()):
+		return h.reject(ctx, d, req, last)
+	case isClaim:
+		return postpone(d, fmt.Errorf("claimed by a version that could read it: %w", invalid))
+	}
+	return h.duplicate(ctx, d, req, last)
+}
+
+// unclaimed settles a delivery whose request could not be claimed.
+func (h *handler) unclaimed(ctx context.Context, d *delivery, req *request, err error) settlement {
+	if settled, ok := errors.AsType[*settledError](err); ok {
+		return h.duplicate(ctx, d, req, settled.record)
+	}
+	if reused, ok := errors.AsType[*reusedError](err); ok {
+		return h.reject(ctx, d, req, reused.record)
+	}
+	if found, ok := errors.AsType[*foundError](err); ok {
+		return h.announce(ctx, d, req, found.after, found.outcome)
+	}
+	return postpone(d, fmt.Errorf("claim: %w", err))
+}
+
+// duplicate settles a delivery whose outcome is on record. If the record is this
+// very message's, its owner may have died before it kept the dead letter.
+func (h *handler) duplicate(ctx context.Context, d *delivery, req *request, last record) settlement {
+	if last.event.Requested().RequestedAt.Equal(req.message.RequestedAt) {
+		if err := h.keepDeadLetter(ctx, d, req, last.event); err != nil {
+			return postpone(d, err)
+		}
+	}
+	return settlement{verb: ack, outcome: last.event}
+}
+
+// reject says that the request's id is taken. The event is about this message
+// only, so its key is the message's sequence, not the id.
+func (h *handler) reject(ctx context.Context, d *delivery, req *request, first record) settlement {
+	event := &schemas.RequestRejected{
+		Naming:  req.Naming(d.source),
+		Message: req.message,
+		First:   first.event.Requested(),
+		Reason: fmt.Sprintf("request id %q was used by a request of %s with other content",
+			req.RequestID, first.event.Requested().RequestedAt.Format(time.RFC3339)),
+		RejectedAt: time.Now().UTC(),
+	}
+	own := *req
+	own.key = publisher.SequenceKey(d.source, d.sequence)
+	err := h.ledger.record(ctx, &own, 0, event)
+	if err != nil && !errors.Is(err, errTakenOver) { // taken over: said before a crash
+		return postpone(d, fmt.Errorf("record %s: %w", event.Kind(), err))
+	}
+	if err := h.keepDeadLetter(ctx, d, req, event); err != nil {
+		return postpone(d, err)
+	}
+	return settlement{verb: ack, outcome: event, ours: true}
+}
+
+// keepDeadLetter keeps the message if its outcome is that it could not be done.
+func (h *handler) keepDeadLetter(ctx context.Context, d *delivery, req *request, outcome schemas.Event) error {
+	letter := publisher.DeadLetter{
+		Header: schemas.Header(d.msg.Headers()), Data: d.msg.Data(),
+		Key: req.key, RequestID: req.RequestID, Sequence: d.sequence, Time: d.stored,
+	}
+	switch e := outcome.(type) {
+	case *schemas.JobFailed:
+		letter.Code, letter.Reason = e.ErrorCode, e.ErrorMessage
+	case *schemas.RequestRejected:
+		letter.Code, letter.Reason = string(e.Kind()), e.Reason
+	default:
+		return nil
+	}
+	return h.pub.DeadLetter(ctx, letter)
+}
+
+// settleAttached settles the deliveries that joined this one's work: they are
+// delivered again, to find the outcome on record.
+func (h *handler) settleAttached(req *request, d *delivery, s settlement) {
+	for _, other := range h.inWork.leave(req.key, d) {
+		_ = other.msg.NakWithDelay(s.delay)
+	}
+}
+
+// giveBack postpones a request that we hold a claim for. The claim is released,
+// unless it is ours no more, with the doubt that is on it.
+func (h *handler) giveBack(ctx context.Context, d *delivery, c *claim, err error) settlement {
+	if !errors.Is(err, errTakenOver) {
+		// The release outlives the work's context, which may be what has ended.
+		releaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+		defer cancel()
+		if releaseErr := h.ledger.release(releaseCtx, c); releaseErr != nil {
+			err = errors.Join(err, fmt.Errorf("release the claim: %w", releaseErr))
+		}
+	}
+	s := postpone(d, err)
+	if errors.Is(err, errStopping) {
+		s.delay = 0
+	}
+	return s
+}
+
+const (
+	// releaseTimeout bounds the write that releases a claim.
+	releaseTimeout = 3 * time.Second
+	// firstDelay and lastDelay bound the wait before a redelivery; it doubles
+	// with each.
+	firstDelay = time.Second
+	lastDelay  = 30 * time.Second
+)
+
+// postpone is a redelivery after a delay that grows with the deliveries, and
+// that is as long as the vendor asked for.
+func postpone(d *delivery, err error) settlement {
+	delay := firstDelay << min(max(d.delivered, 1)-1, 10)
+	delay = min(delay, lastDelay)
+	if e, ok := errors.AsType[*vendorapi.Error](err); ok {
+		delay = max(delay, e.RetryAfter)
+	}
+	if held, ok := errors.AsType[*waitError](err); ok {
+		delay = held.wait
+	}
+	return settlement{verb: again, delay: delay, err: err}
+}

@@ -1,0 +1,220 @@
+package consumer
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// ledger keeps the claims and outcomes of requests on the events stream.
+type ledger struct {
+	events    jetstream.Stream
+	publisher *publisher.Publisher
+	owner     string
+	lease     time.Duration
+	// visibility is how long the vendor may take to show a job.
+	visibility time.Duration
+}
+
+// record is the last event of a key, read from the leader.
+type record struct {
+	event    schemas.Event
+	sequence uint64
+	stored   time.Time
+}
+
+// claim is our right to work on a request, as long as it holds.
+type claim struct {
+	req      *request
+	sequence uint64 // of the job-submitting event
+	epoch    int
+	// taken is when the claim was about to be written, by our monotonic clock:
+	// the server's lease cannot end before ours.
+	taken time.Time
+	doubt
+}
+
+// doubt is set while a call to the vendor may have started a job.
+type doubt struct {
+	// under is the sequence of the claim under which the call was made, 0 when
+	// there is no doubt.
+	under uint64
+	// since is when that may have been at the earliest, by our clock.
+	since time.Time
+	// until is when a job that is still not to be seen does not exist.
+	until time.Time
+}
+
+func (d doubt) inDoubt() bool { return d.under != 0 }
+
+// The errors of claiming say what stands in the way.
+type (
+	// settledError: the request has its outcome.
+	settledError struct{ record }
+	// reusedError: the request id stands for another request.
+	reusedError struct{ record }
+	// heldError: another owner has the request, or had it when it died.
+	heldError struct{ record }
+)
+
+func (e *settledError) Error() string {
+	return fmt.Sprintf("outcome %s is on record", e.event.Kind())
+}
+
+func (e *reusedError) Error() string {
+	return "the request id was used before, with other content"
+}
+
+func (e *heldError) Error() string {
+	return fmt.Sprintf("claimed by %s", e.event.(*schemas.JobSubmitting).Owner)
+}
+
+// errTakenOver says that a claim is ours no more.
+var errTakenOver = errors.New("the claim was taken over")
+
+// claim writes the claim of a request that nobody has claimed. The error is a
+// [*settledError], a [*reusedError], a [*heldError], or says that the ledger
+// could not be written.
+func (l *ledger) claim(ctx context.Context, req *request) (*claim, error) {
+	c := &claim{req: req, epoch: 1}
+	err := l.write(ctx, c, 0, l.lease)
+	if !errors.Is(err, errTakenOver) {
+		return c, err
+	}
+	last, err := l.last(ctx, req.key)
+	if err != nil {
+		return nil, err
+	}
+	submitting, isClaim := last.event.(*schemas.JobSubmitting)
+	switch {
+	case !req.is(last.event.Requested()):
+		return nil, &reusedError{last}
+	case !isClaim:
+		return nil, &settledError{last}
+	case submitting.LeaseMillis == 0:
+		d, err := l.doubtOf(ctx, last)
+		if err != nil {
+			return nil, err
+		}
+		return l.takeOver(ctx, req, last, d)
+	default:
+		return nil, &heldError{last}
+	}
+}
+
+// takeOver replaces a claim that no longer holds, with the doubt that it leaves.
+func (l *ledger) takeOver(ctx context.Context, req *request, last record, d doubt) (*claim, error) {
+	c := &claim{req: req, epoch: last.event.(*schemas.JobSubmitting).Epoch + 1, doubt: d}
+	return c, l.write(ctx, c, last.sequence, l.lease)
+}
+
+// doubtOf is the doubt that a former owner's claim leaves behind. Ages are
+// measured by the server's clock alone and then carried over to ours, so that it
+// does not matter what the clocks of the hosts say.
+func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
+	former := last.event.(*schemas.JobSubmitting)
+	d := doubt{under: former.DoubtSequence}
+	if d.under == 0 && former.LeaseMillis > 0 {
+		d.under = last.sequence
+	}
+	if !d.inDoubt() {
+		return d, nil
+	}
+	began := last.stored
+	if d.under != last.sequence {
+		msg, err := l.events.GetMsg(ctx, d.under)
+		if err != nil {
+			return d, fmt.Errorf("read the claim %d: %w", d.under, err)
+		}
+		began = msg.Time
+	}
+	before := time.Now()
+	info, err := l.events.Info(ctx)
+	if err != nil {
+		return d, fmt.Errorf("read the server's clock: %w", err)
+	}
+	d.since = before.Add(began.Sub(info.TimeStamp))
+	lease := time.Duration(former.LeaseMillis) * time.Millisecond
+	d.until = time.Now().Add(last.stored.Sub(info.TimeStamp) + lease + l.visibility)
+	return d, nil
+}
+
+// renew makes the claim hold for another lease from now.
+func (l *ledger) renew(ctx context.Context, c *claim) error {
+	return l.write(ctx, c, c.sequence, l.lease)
+}
+
+// release gives the claim up, so that nobody waits for its end.
+func (l *ledger) release(ctx context.Context, c *claim) error {
+	return l.write(ctx, c, c.sequence, 0)
+}
+
+// write appends the claim if the last event of its key has the sequence after.
+// The error is errTakenOver if it has not. Only a write of our own, known by its
+// nonce, may have come in between: then its acknowledgement was lost.
+func (l *ledger) write(ctx context.Context, c *claim, after uint64, lease time.Duration) error {
+	taken := time.Now()
+	nonce := rand.Text()
+	event := &schemas.JobSubmitting{
+		RequestID: c.req.RequestID,
+		Source:    c.req.key.Source,
+		Request:   c.req.BackupRequest,
+		Message:   c.req.message,
+		Claim: schemas.Claim{
+			Owner: l.owner, Nonce: nonce, Epoch: c.epoch,
+			LeaseMillis: lease.Milliseconds(), DoubtSequence: c.under,
+		},
+		SubmittingAt: taken.UTC(),
+	}
+	sequence, err := l.publisher.Append(ctx, c.req.key, after, event, c.req.traceparent)
+	if errors.Is(err, publisher.ErrConflict) {
+		last, readErr := l.last(ctx, c.req.key)
+		if readErr != nil {
+			return readErr
+		}
+		if mine, ok := last.event.(*schemas.JobSubmitting); !ok || mine.Nonce != nonce {
+			return errTakenOver
+		}
+		sequence, err = last.sequence, nil
+	}
+	if err != nil {
+		return err
+	}
+	c.sequence, c.taken = sequence, taken
+	return nil
+}
+
+// record appends a request's outcome behind the claim, 0 for none. The error is
+// errTakenOver if another event came first.
+func (l *ledger) record(ctx context.Context, req *request, after uint64, outcome schemas.Event) error {
+	_, err := l.publisher.Append(ctx, req.key, after, outcome, req.traceparent)
+	if errors.Is(err, publisher.ErrConflict) {
+		return errTakenOver
+	}
+	return err
+}
+
+// last reads a key's last event from the stream's leader. It is no more than a
+// hint: every decision taken from it is checked again by the write that follows.
+func (l *ledger) last(ctx context.Context, key publisher.Key) (record, error) {
+	msg, err := l.events.GetLastMsgForSubject(ctx, key.Filter())
+	if err != nil {
+		return record{}, fmt.Errorf("read the ledger for %s: %w", key, err)
+	}
+	kind, _, err := publisher.ParseEventSubject(msg.Subject)
+	if err != nil {
+		return record{}, err
+	}
+	event, err := schemas.DecodeEvent(kind, msg.Data)
+	if err != nil {
+		return record{}, fmt.Errorf("read the ledger for %s: %w", key, err)
+	}
+	return record{event: event, sequence: msg.Sequence, stored: msg.Time}, nil
+}

@@ -1,0 +1,111 @@
+package consumer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backhaul/schemas"
+)
+
+// settlement says what is to be done with a delivery.
+type settlement struct {
+	verb verb
+	// delay before the redelivery.
+	delay time.Duration
+	// outcome is the event that is on record, nil when there is none yet.
+	outcome schemas.Event
+	// ours tells that this delivery put it there.
+	ours bool
+	err  error
+	req  *request
+}
+
+type verb int
+
+const (
+	ack      verb = iota // the outcome is on record: the message may go
+	again                // deliver it again after the delay
+	attached             // another delivery's settlement holds for this one
+)
+
+// settler acts on settlements and logs them, once each.
+type settler struct {
+	log      zerolog.Logger
+	postpone changeLog
+}
+
+func (s *settler) settle(d *delivery, result settlement) {
+	switch result.verb {
+	case attached:
+		return
+	case again:
+		// A lost one is made good by the acknowledgement wait.
+		_ = d.msg.NakWithDelay(result.delay)
+		s.logPostponed(d, result)
+		return
+	}
+	// Not confirmed on purpose: a lost acknowledgement is a redelivery that finds
+	// the outcome on record.
+	_ = d.msg.Ack()
+	if result.ours {
+		s.logOutcome(d, result.outcome)
+		return
+	}
+	s.log.Debug().Str("source", d.source).Str("requestId", result.req.RequestID).
+		Str("outcome", string(result.outcome.Kind())).Msg("duplicate")
+}
+
+func (s *settler) logOutcome(d *delivery, outcome schemas.Event) {
+	names := outcome.Names()
+	var line *zerolog.Event
+	switch e := outcome.(type) {
+	case *schemas.JobStarted:
+		line = s.log.Info().Str("jobId", e.JobID).Int("attempts", e.Attempts).Bool("adopted", e.Adopted)
+	case *schemas.JobFailed:
+		line = s.log.Warn().Str("errorCode", e.ErrorCode).Str("errorMessage", e.ErrorMessage).Int("attempts", e.Attempts)
+	case *schemas.RequestRejected:
+		line = s.log.Warn().Str("reason", e.Reason)
+	default:
+		line = s.log.Info()
+	}
+	line.Str("source", names.Source).Str("requestId", names.RequestID).
+		Str("clientName", names.ClientName).Str("subclientName", names.SubclientName).
+		Dur("duration", time.Since(d.received)).Msg(string(outcome.Kind()))
+}
+
+// logPostponed is loud when the reason is a new one: an outage is one line, not
+// one for each request and try.
+func (s *settler) logPostponed(d *delivery, result settlement) {
+	level := zerolog.DebugLevel
+	if s.postpone.changed(result.err) {
+		level = zerolog.WarnLevel
+	}
+	s.log.WithLevel(level).Err(result.err).Str("source", d.source).Str("requestId", result.req.RequestID).
+		Uint64("delivered", d.delivered).Dur("delay", result.delay).Msg("request postponed")
+}
+
+// changeLog tells news from repetition.
+type changeLog struct {
+	mu   sync.Mutex
+	last string
+	said time.Time
+}
+
+// repeatAfter is when a repetition is news again.
+const repeatAfter = time.Minute
+
+func (c *changeLog) changed(err error) bool {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if text == c.last && (text == "" || time.Since(c.said) < repeatAfter) {
+		return false
+	}
+	c.last, c.said = text, time.Now()
+	return true
+}

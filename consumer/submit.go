@@ -1,0 +1,225 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"backhaul/schemas"
+	"backhaul/vendorapi"
+)
+
+// submit brings a claimed request to an outcome. An error means that there is
+// none yet and that the request has to be tried again later.
+func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
+	task := taskOf(c.req)
+	attempts := 0
+	for {
+		if c.inDoubt() {
+			outcome, err := h.reconcile(ctx, c, task, attempts)
+			if outcome != nil || err != nil {
+				return outcome, err
+			}
+		}
+		job, n, err := h.vendor.Submit(ctx, h.stop, task, func(ctx context.Context) (time.Time, error) {
+			return h.permit(ctx, c)
+		})
+		attempts += n
+		if err == nil {
+			return h.started(c.req, job, attempts, false), nil
+		}
+		if errors.Is(err, errExpired) {
+			return h.expired(c.req, attempts), nil
+		}
+		if errors.Is(err, errStopping) || errors.Is(err, errTakenOver) {
+			return nil, err
+		}
+		outcome, window, err := h.judge(c, err, attempts)
+		if outcome != nil || err != nil {
+			return outcome, err
+		}
+		// There may be a job. From here on the claim says so, whoever holds it.
+		c.doubt = doubt{under: c.sequence, since: c.taken, until: time.Now().Add(window)}
+		if err := h.ledger.renew(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// judge says what a failed submission means: an outcome, an error to try again
+// later, or neither: then there may be a job, which will be visible after the
+// window.
+func (h *handler) judge(c *claim, err error, attempts int) (outcome schemas.Event, window time.Duration, _ error) {
+	e, ok := errors.AsType[*vendorapi.Error](err)
+	switch {
+	case !ok, e.Verdict == vendorapi.Unknown:
+		return nil, h.cfg.VisibilityWindow, nil
+	case e.Verdict == vendorapi.Throttled && e.Status == http.StatusServiceUnavailable:
+		// It says that there is no job; one look after the wait makes sure of it.
+		return nil, e.RetryAfter, nil
+	case e.Verdict == vendorapi.Refused:
+		return h.failed(c.req, schemas.JobFailed{
+			ErrorCode: e.Code, ErrorLogCode: vendorapi.LogCode(e.Code), ErrorMessage: e.Message,
+			ErrorSource: schemas.ErrorSourceVendor, Attempts: attempts,
+		}), 0, nil
+	case e.Verdict == vendorapi.AuthRefused:
+		return h.failed(c.req, schemas.JobFailed{
+			ErrorCode: schemas.CodeAuthFailed, ErrorMessage: "the vendor's user may not start this job: " + err.Error(),
+			ErrorSource: schemas.ErrorSourceVendor, Attempts: attempts,
+		}), 0, nil
+	}
+	if time.Since(c.req.message.RequestedAt) < h.cfg.GiveUpAfter {
+		return nil, 0, err
+	}
+	code := schemas.CodeVendorUnavailable
+	if _, ok := errors.AsType[*vendorapi.LoginError](err); ok {
+		code = schemas.CodeAuthFailed
+	}
+	return h.failed(c.req, schemas.JobFailed{
+		ErrorCode: code, ErrorMessage: fmt.Sprintf("gave up after %s: %v", h.cfg.GiveUpAfter, err),
+		ErrorSource: schemas.ErrorSourceBackhaul, Retryable: true, Attempts: attempts,
+	}), 0, nil
+}
+
+// errExpired says that the request's notAfter has passed.
+var errExpired = errors.New("the request's notAfter has passed")
+
+// permit allows one attempt, until the end of the lease. A lease that would end
+// before a whole attempt is renewed first.
+func (h *handler) permit(ctx context.Context, c *claim) (time.Time, error) {
+	switch {
+	case h.stop.Err() != nil:
+		return time.Time{}, errStopping
+	case !c.req.NotAfter.IsZero() && time.Now().After(c.req.NotAfter):
+		return time.Time{}, errExpired
+	}
+	// Half of what the lease has beyond an attempt is for the way of the last
+	// byte to the vendor.
+	lease := h.cfg.lease()
+	margin := (lease - h.cfg.AttemptTimeout) / 2
+	if time.Since(c.taken) > margin {
+		if err := h.ledger.renew(ctx, c); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return c.taken.Add(lease - margin), nil
+}
+
+// Pauses between two looks for a job that may exist.
+const (
+	firstLook = 500 * time.Millisecond
+	lastLook  = 10 * time.Second
+)
+
+// reconcile looks for the job of a request in doubt until it is found or cannot
+// exist any more. The result is the outcome, an error to try again later, or
+// neither: there is no job, and the request may be sent.
+func (h *handler) reconcile(ctx context.Context, c *claim, task vendorapi.Task, attempts int) (schemas.Event, error) {
+	for pause := firstLook; ; pause = min(2*pause, lastLook) {
+		found, err := h.vendor.Find(ctx, task, c.since)
+		over := !time.Now().Before(c.until)
+		switch {
+		case err == nil && found.Job.ID != "":
+			return h.started(c.req, found.Job, attempts, true), nil
+		case err == nil && over && len(found.Candidates) > 0:
+			return h.unknown(c.req, attempts, found.Candidates,
+				"the vendor's answer was lost; it lists jobs that may be this one and does not show their descriptions"), nil
+		case err == nil && over && h.cfg.InDoubt == InDoubtFail:
+			return h.unknown(c.req, attempts, nil, "the vendor's answer was lost and no job is to be seen"), nil
+		case err == nil && over:
+			c.doubt = doubt{}
+			// The lease begins anew without the doubt, before anything is sent.
+			return nil, h.ledger.renew(ctx, c)
+		case err != nil && time.Since(c.req.message.RequestedAt) > h.cfg.GiveUpAfter:
+			return h.unknown(c.req, attempts, nil, fmt.Sprintf("gave up looking for the job after %s: %v", h.cfg.GiveUpAfter, err)), nil
+		case err != nil && over:
+			return nil, fmt.Errorf("look for the job: %w", err)
+		case err != nil:
+			if e, ok := errors.AsType[*vendorapi.Error](err); ok {
+				pause = max(pause, e.RetryAfter)
+			}
+		}
+		pause = min(pause, h.cfg.lease()/4)
+		if rest := time.Until(c.until); rest > 0 {
+			pause = min(pause, rest)
+		}
+		if !sleep(h.stop, pause) {
+			return nil, errStopping
+		}
+		if time.Since(c.taken) > h.cfg.lease()/2 {
+			if err := h.ledger.renew(ctx, c); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// foundError: a job of a request that another owner claimed was found.
+type foundError struct {
+	after   uint64 // the claim's sequence
+	outcome schemas.Event
+}
+
+func (e *foundError) Error() string { return "the job was found" }
+
+// waitError: nothing can be done before the wait is over.
+type waitError struct {
+	wait time.Duration
+	err  error
+}
+
+func (e *waitError) Error() string { return fmt.Sprintf("%v, for %s yet", e.err, e.wait) }
+func (e *waitError) Unwrap() error { return e.err }
+
+// lookThenWait deals with another owner's claim. If the vendor shows the job, it
+// is ours to announce, whether the owner lives or not. Otherwise the claim is
+// taken over once its lease and the visibility window have passed, by the
+// server's clock. The error is a [*foundError], a [*waitError] or a failure.
+func (h *handler) lookThenWait(ctx context.Context, req *request, held *heldError) (*claim, error) {
+	d, err := h.ledger.doubtOf(ctx, held.record)
+	if err != nil {
+		return nil, err
+	}
+	found, lookErr := h.vendor.Find(ctx, taskOf(req), d.since)
+	if lookErr == nil && found.Job.ID != "" {
+		return nil, &foundError{after: held.sequence, outcome: h.started(req, found.Job, 0, true)}
+	}
+	if rest := time.Until(d.until); rest > 0 {
+		return nil, &waitError{wait: min(max(rest/4, firstLook), rest, lastLook), err: held}
+	}
+	return h.ledger.takeOver(ctx, req, held.record, d)
+}
+
+func taskOf(req *request) vendorapi.Task {
+	return vendorapi.Task{BackupRequest: req.BackupRequest, Marker: req.key.Marker()}
+}
+
+func (h *handler) started(req *request, job vendorapi.Job, attempts int, adopted bool) schemas.Event {
+	return &schemas.JobStarted{
+		Naming: req.Naming(req.key.Source), Message: req.message,
+		JobID: job.ID, JobIDs: job.IDs, TaskID: job.TaskID,
+		Attempts: attempts, StartedAt: time.Now().UTC(), Adopted: adopted,
+	}
+}
+
+// failed completes a failure with what it is about.
+func (h *handler) failed(req *request, e schemas.JobFailed) schemas.Event {
+	e.Naming, e.Message, e.FailedAt = req.Naming(req.key.Source), req.message, time.Now().UTC()
+	return &e
+}
+
+func (h *handler) expired(req *request, attempts int) schemas.Event {
+	return h.failed(req, schemas.JobFailed{
+		ErrorCode: schemas.CodeExpired, ErrorMessage: fmt.Sprintf("not started by %s", req.NotAfter.Format(time.RFC3339)),
+		ErrorSource: schemas.ErrorSourceBackhaul, Attempts: attempts,
+	})
+}
+
+func (h *handler) unknown(req *request, attempts int, candidates []string, text string) schemas.Event {
+	return h.failed(req, schemas.JobFailed{
+		ErrorCode: schemas.CodeOutcomeUnknown, ErrorMessage: text,
+		ErrorSource: schemas.ErrorSourceBackhaul, Attempts: attempts, Candidates: candidates,
+	})
+}

@@ -1,0 +1,12 @@
+// Package deploy holds what Backhaul is deployed with. As Go code it only
+// embeds the stream and consumer definitions, so that the program, the tests and
+// the operators' tools all read the same files.
+package deploy
+
+import "embed"
+
+// Streams has streams/<STREAM>.json and streams/<STREAM>.consumer.<DURABLE>.json,
+// in the form that JetStream's API and `nats stream add --config` take.
+//
+//go:embed streams/*.json
+var Streams embed.FS

@@ -1,0 +1,166 @@
+// Package natstest starts real JetStream servers inside the test process, with
+// the streams that Backhaul ships.
+package natstest
+
+import (
+	"encoding/json"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/deploy"
+)
+
+// Server is a JetStream server that lives as long as its test.
+type Server struct {
+	// URL is where clients connect. It stays the same over Stop and Restart.
+	URL string
+
+	t       testing.TB
+	options server.Options
+	srv     *server.Server
+}
+
+// Start runs a server with the shipped streams and consumers.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s := StartBare(t)
+	Provision(t, s.Connect(t))
+	return s
+}
+
+// StartBare runs a server without streams on a free loopback port.
+func StartBare(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{t: t, options: server.Options{
+		ServerName: "natstest",
+		Host:       "127.0.0.1",
+		Port:       server.RANDOM_PORT,
+		JetStream:  true,
+		StoreDir:   storeDir(t),
+		NoSigs:     true,
+		NoLog:      true,
+	}}
+	s.Restart()
+	t.Cleanup(s.Stop)
+	s.options.Port = s.srv.Addr().(*net.TCPAddr).Port
+	s.URL = s.srv.ClientURL()
+	return s
+}
+
+// Stop shuts the server down; its store stays.
+func (s *Server) Stop() {
+	s.srv.Shutdown()
+	s.srv.WaitForShutdown()
+}
+
+// Restart runs the server on its store and port.
+func (s *Server) Restart() {
+	s.t.Helper()
+	options := s.options
+	srv, err := server.NewServer(&options)
+	if err != nil {
+		s.t.Fatalf("natstest: %v", err)
+	}
+	srv.Start()
+	if !srv.ReadyForConnections(20 * time.Second) {
+		s.t.Fatal("natstest: server not ready after 20 s")
+	}
+	s.srv = srv
+}
+
+// Connect is a connection as the program makes it: it does not buffer while it
+// is disconnected and it reconnects for ever.
+func (s *Server) Connect(t testing.TB) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(s.srv.ClientURL(), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
+		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
+	if err != nil {
+		t.Fatalf("natstest: connect: %v", err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// JetStream is a JetStream context on a connection.
+func JetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatalf("natstest: %v", err)
+	}
+	return js
+}
+
+// Provision makes the shipped streams and consumers with one replica. change
+// functions may alter each stream before it is made.
+func Provision(t testing.TB, nc *nats.Conn) {
+	t.Helper()
+	js := JetStream(t, nc)
+	for name, data := range definitions(t) {
+		stream, durable, isConsumer := strings.Cut(name, ".consumer.")
+		if isConsumer {
+			continue
+		}
+		var cfg jetstream.StreamConfig
+		unmarshal(t, name, data, &cfg)
+		cfg.Replicas = 1
+		if _, err := js.CreateStream(t.Context(), cfg); err != nil {
+			t.Fatalf("natstest: create %s %s: %v", stream, durable, err)
+		}
+	}
+	for name, data := range definitions(t) {
+		stream, _, isConsumer := strings.Cut(name, ".consumer.")
+		if !isConsumer {
+			continue
+		}
+		var cfg jetstream.ConsumerConfig
+		unmarshal(t, name, data, &cfg)
+		if _, err := js.CreateConsumer(t.Context(), stream, cfg); err != nil {
+			t.Fatalf("natstest: create %s: %v", name, err)
+		}
+	}
+}
+
+func definitions(t testing.TB) map[string][]byte {
+	t.Helper()
+	all := make(map[string][]byte)
+	err := fs.WalkDir(deploy.Streams, "streams", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := deploy.Streams.ReadFile(path)
+		all[strings.TrimSuffix(entry.Name(), ".json")] = data
+		return err
+	})
+	if err != nil {
+		t.Fatalf("natstest: %v", err)
+	}
+	return all
+}
+
+func unmarshal(t testing.TB, name string, data []byte, into any) {
+	t.Helper()
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatalf("natstest: %s: %v", name, err)
+	}
+}
+
+// storeDir is like t.TempDir, but its removal may fail: a server that is shut
+// down may still be writing its last state.
+func storeDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "natstest-")
+	if err != nil {
+		t.Fatalf("natstest: %v", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}

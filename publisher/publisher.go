@@ -1,0 +1,122 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/schemas"
+)
+
+// ErrConflict says that the last event of a key is not the one the writer
+// expected: somebody wrote before, possibly the writer itself in an attempt
+// whose acknowledgement was lost.
+var ErrConflict = errors.New("another event of this request was written first")
+
+// ackTimeout is how long one write waits for its acknowledgement before it is
+// repeated.
+const ackTimeout = 5 * time.Second
+
+// Publisher writes requests, events and dead letters.
+type Publisher struct {
+	js jetstream.JetStream
+}
+
+// New is a publisher on a connection. The connection should not buffer while it
+// is disconnected (nats.ReconnectBufSize(-1)): a write that has been given up
+// must not be sent later.
+func New(nc *nats.Conn) (*Publisher, error) {
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(ackTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("publisher: %w", err)
+	}
+	return &Publisher{js: js}, nil
+}
+
+// Append writes an event if the last event of its key has the sequence after, 0
+// for none, and returns the event's own sequence. It repeats the same write
+// until the server has decided about it. The error is [ErrConflict], or says
+// that it is not known whether the event was stored when ctx ended.
+func (p *Publisher) Append(ctx context.Context, key Key, after uint64, e schemas.Event, traceparent string) (uint64, error) {
+	event := schemas.NewCloudEvent(key.EventID(e.Kind()), e, traceparent)
+	var last error
+	for {
+		sequence, err := p.append(ctx, key, after, e.Kind(), event)
+		switch {
+		case err == nil:
+			return sequence, nil
+		case hasCode(err, jetstream.JSErrCodeStreamWrongLastSequence):
+			return 0, fmt.Errorf("append %s: %w", key.Subject(e.Kind()), ErrConflict)
+		case ctx.Err() == nil:
+			last = err
+		}
+		// What is left is either JSErrCodeStreamWrongLastSequenceConstant, with
+		// which a cluster says that another write to the filter is in flight or was
+		// just applied, or no clear answer at all. Neither says that the event is
+		// not stored, and both are answered by the very same write.
+		if err := pause(ctx); err != nil {
+			return 0, fmt.Errorf("append %s: not confirmed: %w", key.Subject(e.Kind()), errors.Join(last, err))
+		}
+	}
+}
+
+func (p *Publisher) append(ctx context.Context, key Key, after uint64, kind schemas.Kind, event schemas.CloudEvent) (uint64, error) {
+	msg := &nats.Msg{
+		Subject: key.Subject(kind),
+		Header:  nats.Header(event.BinaryHeader()),
+		Data:    event.Data,
+	}
+	future, err := p.js.PublishMsgAsync(msg, jetstream.WithExpectLastSequenceForSubject(after, key.Filter()))
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case ack := <-future.Ok():
+		return ack.Sequence, nil
+	case err := <-future.Err():
+		return 0, err
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+// Request publishes a backup request for a source. The request id, when there
+// is one, also is JetStream's message id, together with the source because
+// JetStream compares message ids across subjects: the same request published
+// twice within the stream's duplicate window is stored once.
+func (p *Publisher) Request(ctx context.Context, source string, req schemas.BackupRequest) (*jetstream.PubAck, error) {
+	if err := CheckSource(source); err != nil {
+		return nil, err
+	}
+	msg := &nats.Msg{Subject: RequestSubject(source), Header: nats.Header{}, Data: req.JSON()}
+	if req.RequestID != "" {
+		msg.Header.Set(nats.MsgIdHdr, NewKey(source, req.RequestID).String())
+	}
+	ack, err := p.js.PublishMsg(ctx, msg)
+	if err != nil {
+		return nil, fmt.Errorf("publish request on %s: %w", msg.Subject, err)
+	}
+	return ack, nil
+}
+
+// pause waits 20 to 100 ms, apart from other writers that met the same answer.
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(20*time.Millisecond + rand.N(80*time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func hasCode(err error, code jetstream.ErrorCode) bool {
+	apiErr, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && apiErr.ErrorCode == code
+}

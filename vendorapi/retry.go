@@ -1,0 +1,126 @@
+package vendorapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// Policy is how CreateTask is repeated when it certainly started nothing.
+type Policy struct {
+	// InitialInterval is the wait after the first attempt; each further wait is
+	// half as long again, up to MaxInterval, all with a jitter of 50 %.
+	// Defaults to 500 ms.
+	InitialInterval time.Duration
+	// MaxInterval defaults to 10 s.
+	MaxInterval time.Duration
+	// Budget is when to stop, counted from the start. Defaults to 30 s.
+	Budget time.Duration
+	// AttemptTimeout bounds one HTTP attempt. Defaults to 30 s.
+	AttemptTimeout time.Duration
+}
+
+// WithDefaults is the policy with its defaults filled in.
+func (p Policy) WithDefaults() Policy {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&p.InitialInterval, 500 * time.Millisecond},
+		{&p.MaxInterval, 10 * time.Second},
+		{&p.Budget, 30 * time.Second},
+		{&p.AttemptTimeout, 30 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	return p
+}
+
+// Permit is asked before every attempt. It says until when the attempt may use
+// the wire; an error ends the submission instead and is returned as it is.
+type Permit func(ctx context.Context) (until time.Time, err error)
+
+// Retrier repeats CreateTask.
+type Retrier struct {
+	*Client
+	Policy Policy
+}
+
+// Submit starts the task's job and counts the attempts that were made. An
+// attempt that the vendor throttled does not count. Waits between attempts end
+// with waits, attempts under way with ctx: that is how a stop lets work finish.
+//
+// The error is the Permit's or the last attempt's [*Error]; only one whose
+// verdict is Unknown may have started a job, and it is never repeated. Neither
+// is an attempt answered by 503, which the caller has to look at once: unlike
+// 429 it may come from something behind which the task was taken.
+func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job Job, attempts int, err error) {
+	policy := r.Policy.WithDefaults()
+	var last error
+	attempt := func() error {
+		until, permitErr := permit(ctx)
+		if permitErr != nil {
+			last = permitErr
+			return backoff.Permanent(permitErr)
+		}
+		if timeout := time.Now().Add(policy.AttemptTimeout); timeout.Before(until) {
+			until = timeout
+		}
+		attemptCtx, cancel := context.WithDeadline(ctx, until)
+		defer cancel()
+		job, last = r.CreateTask(attemptCtx, t)
+		attempts++
+		e, failed := errors.AsType[*Error](last)
+		switch {
+		case last == nil:
+			return nil
+		case failed && e.Verdict == Throttled:
+			attempts--
+			if e.Status == http.StatusServiceUnavailable {
+				return backoff.Permanent(last)
+			}
+			return last
+		case failed && e.Verdict == NotSent:
+			return last
+		}
+		return backoff.Permanent(last)
+	}
+	exponential := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(policy.InitialInterval),
+		backoff.WithMaxInterval(policy.MaxInterval),
+		backoff.WithMaxElapsedTime(policy.Budget))
+	// WithContext has to be outermost, or the wait cannot be interrupted. The
+	// library returns only the context's error then, hence last.
+	if err := backoff.Retry(attempt, backoff.WithContext(&atLeast{exponential, policy.Budget, &last}, waits)); err != nil {
+		if last == nil {
+			last = err
+		}
+		return Job{}, attempts, last
+	}
+	return job, attempts, nil
+}
+
+// atLeast makes the wait after a throttled attempt as long as the vendor asked
+// for, and gives up at once when that is longer than the budget.
+type atLeast struct {
+	*backoff.ExponentialBackOff
+	budget time.Duration
+	last   *error
+}
+
+func (b *atLeast) NextBackOff() time.Duration {
+	next := b.ExponentialBackOff.NextBackOff()
+	e, ok := errors.AsType[*Error](*b.last)
+	if !ok || next == backoff.Stop || e.RetryAfter <= next {
+		return next
+	}
+	if b.GetElapsedTime()+e.RetryAfter > b.budget {
+		return backoff.Stop
+	}
+	return e.RetryAfter
+}
