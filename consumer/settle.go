@@ -72,7 +72,7 @@ func (s *settler) logOutcome(d *delivery, outcome schemas.Event) {
 	}
 	line.Str("source", names.Source).Str("requestId", names.RequestID).
 		Str("clientName", names.ClientName).Str("subclientName", names.SubclientName).
-		Dur("duration", time.Since(d.received)).Msg(string(outcome.Kind()))
+		Dur("durationMs", time.Since(d.received)).Msg(string(outcome.Kind()))
 }
 
 // logPostponed is loud when the reason is a new one: an outage is one line, not
@@ -83,7 +83,7 @@ func (s *settler) logPostponed(d *delivery, result settlement) {
 		level = zerolog.WarnLevel
 	}
 	s.log.WithLevel(level).Err(result.err).Str("source", d.source).Str("requestId", result.req.RequestID).
-		Uint64("delivered", d.delivered).Dur("delay", result.delay).Msg("request postponed")
+		Uint64("delivered", d.delivered).Dur("delayMs", result.delay).Msg("request postponed")
 }
 
 // changeLog tells news from repetition.

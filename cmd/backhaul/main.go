@@ -1,0 +1,71 @@
+// Command backhaul starts Commvault backups from events. `backhaul help` lists
+// what it can do.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/natsconn"
+)
+
+// Exit codes that scripts can rely on.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2 // a wrong command line or setting; nothing was started
+	exitUnreachable = 3
+	exitInterrupted = 130
+)
+
+func main() {
+	// The first signal ends ctx, which every command takes as "finish and stop".
+	// The second one is not ours any more and kills.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+func run(ctx context.Context, args []string) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !errors.Is(err, errSaid) {
+		fmt.Fprintf(root.ErrOrStderr(), "backhaul: %v\n", err)
+	}
+	return exitCode(ctx, err)
+}
+
+// errSaid ends a command that has printed already why it failed.
+var errSaid = errors.New("failed")
+
+// usageError is a command line that cannot be followed.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() + "; see --help" }
+func (e *usageError) Unwrap() error { return e.err }
+
+func exitCode(ctx context.Context, err error) int {
+	var (
+		usage       *usageError
+		settings    *config.Error
+		unreachable *natsconn.UnreachableError
+	)
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &usage), errors.As(err, &settings):
+		return exitUsage
+	case ctx.Err() != nil:
+		return exitInterrupted
+	case errors.As(err, &unreachable):
+		return exitUnreachable
+	default:
+		return exitFailed
+	}
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
+)
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "backhaul",
+		Short: "Start Commvault backups from events",
+		Long: `Backhaul reads backup requests from NATS JetStream, starts the job with
+Commvault's CreateTask, and publishes what came of each request: job-started with
+the job id, or job-failed with the error code. One request, at most one job,
+exactly one true event.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(
+		newRunCommand(),
+		newDemoCommand(),
+		newSetupCommand(),
+		newRequestCommand(),
+		newEventsCommand(),
+		newSimulatorCommand(),
+		newVersionCommand(),
+	)
+	for _, command := range root.Commands() {
+		refuse := command.Args
+		command.Args = func(cmd *cobra.Command, args []string) error {
+			if err := refuse(cmd, args); err != nil {
+				return &usageError{err}
+			}
+			return nil
+		}
+	}
+	return root
+}
+
+// load reads the settings of a command and makes its logger.
+func load(cmd *cobra.Command) (*config.Config, zerolog.Logger, error) {
+	cfg, err := config.Load(cmd.Flags(), os.LookupEnv)
+	if err != nil {
+		return nil, zerolog.Nop(), err
+	}
+	return cfg, newLogger(cmd.ErrOrStderr(), cfg.Log), nil
+}
+
+// newLogger logs for people on a terminal and as JSON elsewhere.
+func newLogger(w io.Writer, cfg config.Log) zerolog.Logger {
+	level, err := zerolog.ParseLevel(cfg.Level)
+	if err != nil {
+		level = zerolog.InfoLevel
+	}
+	file, isFile := w.(*os.File)
+	terminal := isFile && isatty.IsTerminal(file.Fd())
+	if cfg.Format == "console" || cfg.Format == "auto" && terminal {
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !terminal || os.Getenv("NO_COLOR") != ""}
+	}
+	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+}
+
+// Ways to print.
+const (
+	outputTable = "table"
+	outputJSON  = "json"
+)
+
+func addOutputFlag(cmd *cobra.Command) {
+	cmd.Flags().StringP("output", "o", outputTable, "`table|json`")
+}
+
+func outputOf(cmd *cobra.Command) (string, error) {
+	output, err := cmd.Flags().GetString("output")
+	if err == nil && output != outputTable && output != outputJSON {
+		err = &usageError{fmt.Errorf("--output is %q, must be %s or %s", output, outputTable, outputJSON)}
+	}
+	return output, err
+}

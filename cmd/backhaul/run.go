@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/natsconn"
+	"backhaul/cmd/internal/provision"
+	"backhaul/consumer"
+	"backhaul/vendorapi"
+)
+
+func newRunCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Start backups for requests as they come",
+		Long: `Reads requests from backup.request.<source>, starts their jobs and publishes
+their events. Without --nats it runs a JetStream server of its own, which other
+programs on this machine can use; with --nats it joins yours. Any number of
+replicas may run. SIGTERM and SIGINT drain: what is under way is finished.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, log, err := load(cmd)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), cfg, log, func(string) {})
+		},
+	}
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupLog)
+	return cmd
+}
+
+// shutdownTimeout bounds what is done at the vendor after the drain.
+const shutdownTimeout = 5 * time.Second
+
+// serve runs the service until ctx ends. It is one straight line on purpose:
+// what it starts it stops in reverse. ready is called with the URL of the NATS
+// server once requests are being read.
+func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready func(natsURL string)) error {
+	if err := cfg.CheckRun(); err != nil {
+		return err
+	}
+	client, err := vendorapi.New(cfg.Vendor.Client(cfg.Work.MaxInFlight))
+	if err != nil {
+		return &config.Error{Problems: []string{err.Error()}}
+	}
+	defer func() {
+		logout, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		client.Close(logout)
+	}()
+	retrier := &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
+		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout,
+	}}
+
+	nc, url, disconnect, err := connect(ctx, cfg.NATS, log)
+	if err != nil {
+		return err
+	}
+	defer disconnect()
+	if err := prepare(ctx, nc, cfg.NATS, log); err != nil {
+		return err
+	}
+
+	owner := ownerName()
+	worker, err := consumer.New(ctx, cfg.Consumer(owner), nc, retrier, log)
+	if err != nil {
+		return err
+	}
+	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).
+		Int("maxInFlight", cfg.Work.MaxInFlight).Msg("reading requests")
+	ready(url)
+	err = worker.Run(ctx)
+	log.Info().Msg("drained")
+	return err
+}
+
+// connect joins a server or starts one.
+func connect(ctx context.Context, cfg config.NATS, log zerolog.Logger) (nc *nats.Conn, url string, disconnect func(), err error) {
+	if cfg.URL != "" {
+		nc, err := natsconn.Connect(ctx, cfg, "backhaul", log)
+		if err != nil {
+			return nil, "", nil, err
+		}
+		return nc, natsconn.Masked(cfg.URL), nc.Close, nil
+	}
+	server, err := natsconn.StartEmbedded(cfg)
+	if err != nil {
+		return nil, "", nil, err
+	}
+	nc, err = server.Connect("backhaul", log)
+	if err != nil {
+		server.Stop()
+		return nil, "", nil, err
+	}
+	return nc, server.URL(), func() { nc.Close(); server.Stop() }, nil
+}
+
+// prepare makes or checks the streams.
+func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zerolog.Logger) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	actions, err := provision.Apply(ctx, js, replicas(nc, cfg), cfg.Provision)
+	for _, action := range actions {
+		if action.Created {
+			log.Info().Str("name", action.Name).Msg("created")
+		}
+	}
+	return err
+}
+
+// replicas of new streams: three where there can be three.
+func replicas(nc *nats.Conn, cfg config.NATS) int {
+	switch {
+	case cfg.Replicas > 0:
+		return cfg.Replicas
+	case nc.ConnectedClusterName() != "":
+		return 3
+	default:
+		return 1
+	}
+}
+
+// ownerName tells people whose a claim is.
+func ownerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}

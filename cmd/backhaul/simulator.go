@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/vendorapi/simulator"
+)
+
+func newSimulatorCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "simulator",
+		Short: "Run a simulated Commvault to develop and test against",
+		Long: `Serves Commvault's job API at http://ADDRESS/webconsole/api, with jobs that live
+in memory. The default world has the user backhaul (password simulator), the
+client s-adhoc-object-storage with the content groups stestgroup and load-*, and
+the plan default-plan; --world replaces it.
+
+Faults are kind=probability, kind=duration, or kind=probability:duration, for
+CreateTask or, as Endpoint/kind=…, for another endpoint. What was seen is at
+/simulator/account; POST /simulator/faults and /simulator/reset change a running
+simulator.
+
+` + behaviours(),
+		Example: `  backhaul simulator --listen 127.0.0.1:8081
+  backhaul simulator --fault cut-after-start=0.05,503=0.05,slow=0.1:3s --seed 7`,
+		Args: cobra.NoArgs,
+		RunE: runSimulator,
+	}
+	flags := cmd.Flags()
+	flags.String("listen", "127.0.0.1:8081", "`address`")
+	flags.String("world", "", "JSON `file` with clients, plans and users")
+	flags.String("fault", "", "faults by probability or duration")
+	flags.Int64("seed", 0, "of the probabilities")
+	flags.Duration("visible-after", 0, "how long a started job is not to be seen")
+	flags.Bool("hide-descriptions", false, "task details without job descriptions")
+	flags.Bool("blackout", false, "jobs stay queued")
+	flags.String("conflict", simulator.ConflictQueue.String(), "a second backup of a content group: `queue|refuse|ignore`")
+	flags.Duration("job-duration", 2*time.Second, "how long a job runs")
+	config.AddFlags(flags, config.GroupLog)
+	return cmd
+}
+
+// behaviours is the list of what is simulated, for the help text.
+func behaviours() string {
+	var b strings.Builder
+	b.WriteString("What is simulated, and on what basis:\n")
+	for _, behaviour := range simulator.Behaviours() {
+		fmt.Fprintf(&b, "  %-28s %-10s  %s\n", behaviour.Name, behaviour.Basis, behaviour.Text)
+	}
+	return b.String()
+}
+
+func runSimulator(cmd *cobra.Command, _ []string) error {
+	_, log, err := load(cmd)
+	if err != nil {
+		return err
+	}
+	cfg, faults, err := simulatorConfig(cmd)
+	if err != nil {
+		return &usageError{err}
+	}
+	sim := simulator.New(cfg)
+	sim.SetFaults(faults)
+	listen, _ := cmd.Flags().GetString("listen")
+	url, stop, err := serveSimulator(cmd.Context(), sim, listen)
+	if err != nil {
+		return err
+	}
+	log.Info().Str("endpoint", url).Msg("simulating Commvault")
+	<-cmd.Context().Done()
+	stop()
+	logAccount(log, sim.Account())
+	return nil
+}
+
+func logAccount(log zerolog.Logger, a simulator.Account) {
+	log.Info().Int("createTaskCalls", a.CreateTaskCalls).Int("jobsStarted", a.JobsStarted).
+		Int("logins", a.Logins).Int("retryAfterViolations", a.RetryAfterViolations).Msg("simulator stopped")
+}
+
+func simulatorConfig(cmd *cobra.Command) (cfg simulator.Config, faults []simulator.Chance, err error) {
+	flags := cmd.Flags()
+	cfg.Seed, _ = flags.GetInt64("seed")
+	cfg.VisibleAfter, _ = flags.GetDuration("visible-after")
+	cfg.HideDescriptions, _ = flags.GetBool("hide-descriptions")
+	cfg.Blackout, _ = flags.GetBool("blackout")
+	cfg.JobDuration, _ = flags.GetDuration("job-duration")
+	conflict, _ := flags.GetString("conflict")
+	if cfg.Conflict, err = simulator.ParseConflict(conflict); err != nil {
+		return cfg, nil, fmt.Errorf("--conflict: %w", err)
+	}
+	if world, _ := flags.GetString("world"); world != "" {
+		file, err := os.Open(world)
+		if err != nil {
+			return cfg, nil, fmt.Errorf("--world: %w", err)
+		}
+		defer func() { _ = file.Close() }()
+		if cfg.World, err = simulator.LoadWorld(file); err != nil {
+			return cfg, nil, fmt.Errorf("--world %s: %w", world, err)
+		}
+	}
+	spec, _ := flags.GetString("fault")
+	if faults, err = simulator.ParseFaults(spec); err != nil {
+		return cfg, nil, fmt.Errorf("--fault: %w", err)
+	}
+	return cfg, faults, nil
+}
+
+// serveSimulator serves until stop is called. url is the endpoint for a client.
+func serveSimulator(ctx context.Context, sim *simulator.Simulator, address string) (url string, stop func(), err error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return "", nil, fmt.Errorf("simulator: %w", err)
+	}
+	server := &http.Server{Handler: sim, ConnState: sim.ConnState, ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	stop = func() {
+		_ = server.Close() // a handler may be hanging on purpose
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			fmt.Fprintln(os.Stderr, "backhaul: simulator:", err)
+		}
+	}
+	return "http://" + listener.Addr().String() + "/webconsole/api", stop, nil
+}

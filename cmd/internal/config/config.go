@@ -1,0 +1,178 @@
+// Package config reads Backhaul's settings: defaults < environment < flags.
+//
+// Every setting knows where its value came from, secrets are read only from the
+// environment or from a file that it names and are masked wherever a value is
+// shown, and whatever is wrong is reported at once as one [Error], before
+// anything is started.
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"backhaul/consumer"
+	"backhaul/vendorapi"
+)
+
+// Config is every setting of the program.
+type Config struct {
+	NATS   NATS
+	Vendor Vendor
+	Work   Work
+	Log    Log
+}
+
+// NATS is how to reach JetStream.
+type NATS struct {
+	// URL is the server to join; "" stands for an embedded server.
+	URL string
+	// Creds is a credentials file.
+	Creds string
+	// InboxPrefix replaces "_INBOX" in reply subjects.
+	InboxPrefix string
+	// Listen is where the embedded server listens.
+	Listen string
+	// StoreDir is where the embedded server keeps its streams.
+	StoreDir string
+	// Provision makes missing streams and consumers.
+	Provision bool
+	// Replicas of new streams; 0 means 3 in a cluster, else 1.
+	Replicas int
+}
+
+// Vendor is how to reach Commvault.
+type Vendor struct {
+	Endpoint         string
+	InsecureHTTP     bool
+	CA               string
+	Auth             string
+	Username         string
+	Password         secret
+	Token            secret
+	Timeout          time.Duration
+	RetryBudget      time.Duration
+	VisibilityWindow time.Duration
+}
+
+// Work is how requests are worked on.
+type Work struct {
+	MaxInFlight  int
+	GiveUpAfter  time.Duration
+	DrainTimeout time.Duration
+	InDoubt      string
+}
+
+// Log is what is logged, and how.
+type Log struct {
+	Level  string
+	Format string
+}
+
+// secret is where a secret is to be had. It never holds the secret of a file,
+// which is read anew each time it is needed, so that a replaced file is found.
+type secret struct {
+	value vendorapi.Secret
+	file  string
+}
+
+func (s secret) given() bool { return s.value != "" || s.file != "" }
+
+// Read is the secret as it is now.
+func (s secret) Read() (vendorapi.Secret, error) {
+	if s.file == "" {
+		return s.value, nil
+	}
+	data, err := os.ReadFile(s.file)
+	if err != nil {
+		return "", fmt.Errorf("read secret: %w", err)
+	}
+	value := strings.TrimRight(string(data), "\r\n")
+	if value == "" {
+		return "", fmt.Errorf("read secret: %s is empty", s.file)
+	}
+	return vendorapi.Secret(value), nil
+}
+
+// Error lists what is wrong with the settings. Nothing was started.
+type Error struct {
+	Problems []string
+}
+
+func (e *Error) Error() string {
+	if len(e.Problems) == 1 {
+		return "configuration: " + e.Problems[0]
+	}
+	return "configuration:\n  " + strings.Join(e.Problems, "\n  ")
+}
+
+// Client is the vendor client's configuration.
+func (v Vendor) Client(maxInFlight int) vendorapi.Config {
+	auth := vendorapi.Auth{Mode: v.Auth, Username: v.Username}
+	if v.Password.given() {
+		auth.Password = v.Password.Read
+	}
+	if v.Token.given() {
+		auth.Token = v.Token.Read
+	}
+	return vendorapi.Config{
+		Endpoint: v.Endpoint, InsecureHTTP: v.InsecureHTTP, CAFile: v.CA,
+		Auth: auth, MaxConns: maxInFlight, Timeout: v.Timeout,
+	}
+}
+
+// Consumer is the consumer's configuration.
+func (c *Config) Consumer(owner string) consumer.Config {
+	return consumer.Config{
+		Owner:            owner,
+		MaxInFlight:      c.Work.MaxInFlight,
+		AttemptTimeout:   c.Vendor.Timeout,
+		VisibilityWindow: c.Vendor.VisibilityWindow,
+		GiveUpAfter:      c.Work.GiveUpAfter,
+		DrainTimeout:     c.Work.DrainTimeout,
+		InDoubt:          c.Work.InDoubt,
+	}
+}
+
+// CheckRun refuses settings with which `backhaul run` cannot work.
+func (c *Config) CheckRun() error {
+	var e Error
+	if c.Vendor.Endpoint == "" {
+		e.Problems = append(e.Problems, "no vendor endpoint: set BACKHAUL_VENDOR_ENDPOINT or --vendor-endpoint, for example https://m6.metallic.io/webconsole/api (or try `backhaul demo`)")
+	} else if err := vendorapi.CheckEndpoint(c.Vendor.Endpoint, c.Vendor.InsecureHTTP); err != nil {
+		e.Problems = append(e.Problems, err.Error()+" (BACKHAUL_VENDOR_ENDPOINT, --vendor-insecure-http)")
+	}
+	switch c.Vendor.Auth {
+	case vendorapi.AuthLogin:
+		if c.Vendor.Username == "" {
+			e.Problems = append(e.Problems, "no vendor user: set BACKHAUL_VENDOR_USERNAME or --vendor-username")
+		}
+		e.checkSecret("password", "BACKHAUL_VENDOR_PASSWORD", c.Vendor.Password)
+	case vendorapi.AuthToken:
+		e.checkSecret("token", "BACKHAUL_VENDOR_TOKEN", c.Vendor.Token)
+	}
+	if c.Vendor.CA != "" {
+		if _, err := os.Stat(c.Vendor.CA); err != nil {
+			e.Problems = append(e.Problems, fmt.Sprintf("vendor CA file: %v (BACKHAUL_VENDOR_CA)", err))
+		}
+	}
+	if len(e.Problems) > 0 {
+		return &e
+	}
+	return nil
+}
+
+func (e *Error) checkSecret(what, env string, s secret) {
+	if !s.given() {
+		e.Problems = append(e.Problems, fmt.Sprintf("no vendor %s: set %s or, better, %s_FILE", what, env, env))
+		return
+	}
+	if _, err := s.Read(); err != nil {
+		e.Problems = append(e.Problems, fmt.Sprintf("vendor %s: %v (%s_FILE)", what, err, env))
+	}
+}
+
+// defaultStoreDir is beside wherever the program was started.
+func defaultStoreDir() string { return filepath.Join(".", "backhaul-data") }
