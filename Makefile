@@ -1,0 +1,54 @@
+# Backhaul's tasks. `make` alone lists them.
+
+GO           ?= go
+TOOLS        := $(CURDIR)/.tools
+LINT_VERSION := v2.9.0
+LINT         := $(TOOLS)/golangci-lint-$(LINT_VERSION)
+FUZZTIME     ?= 30s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## show the whole way of a request on embedded NATS and a simulated Commvault
+	@bin/backhaul demo
+
+.PHONY: build
+build: ## build bin/backhaul
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/backhaul ./cmd/backhaul
+
+.PHONY: test
+test: ## check formatting, vet, run every test with the race detector
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) test -race -timeout 10m ./...
+
+.PHONY: race
+race: ## run the concurrent packages' tests ten times with the race detector
+	$(GO) test -race -count 10 -timeout 60m ./publisher/... ./consumer/... ./vendorapi/...
+
+.PHONY: lint
+lint: $(LINT) ## run golangci-lint (built on first use)
+	$(LINT) run ./...
+
+$(LINT):
+	@echo "building golangci-lint $(LINT_VERSION), some minutes"
+	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv $(TOOLS)/tmp/golangci-lint $(LINT) && rmdir $(TOOLS)/tmp
+
+.PHONY: fuzz
+fuzz: ## fuzz every decoder, FUZZTIME each (30s)
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## run every benchmark
+	$(GO) test -run '^$$' -bench . -benchmem ./...
