@@ -24,6 +24,7 @@ exactly one true event.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
@@ -35,7 +36,7 @@ exactly one true event.`,
 		newSimulatorCommand(),
 		newVersionCommand(),
 	)
-	for _, command := range root.Commands() {
+	for _, command := range append(root.Commands(), root) {
 		refuse := command.Args
 		command.Args = func(cmd *cobra.Command, args []string) error {
 			if err := refuse(cmd, args); err != nil {

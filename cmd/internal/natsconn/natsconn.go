@@ -45,6 +45,9 @@ const minPayload = 1 << 20
 // Connect joins the server of the settings. name is how the server lists the
 // connection.
 func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logger) (*nats.Conn, error) {
+	if err := checkURLs(cfg.URL); err != nil {
+		return nil, err
+	}
 	options := append(options(name, cfg.InboxPrefix, log), nats.Timeout(5*time.Second))
 	if cfg.Creds != "" {
 		options = append(options, nats.UserCredentials(cfg.Creds))
@@ -89,6 +92,18 @@ func options(name, inboxPrefix string, log zerolog.Logger) []nats.Option {
 	return options
 }
 
+// checkURLs refuses what is no list of URLs, without showing it: it may have a
+// password in it.
+func checkURLs(urls string) error {
+	for i, raw := range strings.Split(urls, ",") {
+		if u, err := url.Parse(strings.TrimSpace(raw)); err != nil || u.Host == "" && u.Opaque == "" && u.Path == "" {
+			return &config.Error{Problems: []string{fmt.Sprintf(
+				"BACKHAUL_NATS_URL: number %d is not a URL such as nats://127.0.0.1:4222; in a user or password, percent-encode what is not a letter or digit", i+1)}}
+		}
+	}
+	return nil
+}
+
 // Masked is a list of URLs without their passwords and tokens.
 func Masked(urls string) string {
 	list := strings.Split(urls, ",")
@@ -98,7 +113,7 @@ func Masked(urls string) string {
 		case err != nil:
 			list[i] = "(not a URL)"
 		case u.User != nil:
-			u.User = url.User("***")
+			u.User = url.User("xxxxx")
 			list[i] = u.String()
 		}
 	}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// arrows says what each part of the module may import of the module. Longer
+// paths come first.
+var arrows = []struct {
+	part    string
+	imports []string
+}{
+	{"backhaul/schemas", nil},
+	{"backhaul/deploy", nil},
+	{"backhaul/publisher/natstest", []string{"backhaul/deploy"}},
+	{"backhaul/publisher", []string{"backhaul/schemas"}},
+	// The simulator shares nothing with the client that is tested against it.
+	{"backhaul/vendorapi/simulator/simulatortest", []string{"backhaul/vendorapi/simulator"}},
+	{"backhaul/vendorapi/simulator", nil},
+	{"backhaul/vendorapi", []string{"backhaul/schemas"}},
+	{"backhaul/consumer", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
+	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/deploy", "backhaul/cmd"}},
+}
+
+// listed is what `go list` says of a package.
+type listed struct {
+	ImportPath string
+	Doc        string
+	Imports    []string
+}
+
+// wrongImports names the imports that go against the arrows.
+func wrongImports(packages []listed) []string {
+	var wrong []string
+	for _, p := range packages {
+		rule := slices.IndexFunc(arrows, func(a struct {
+			part    string
+			imports []string
+		}) bool {
+			return p.ImportPath == a.part || strings.HasPrefix(p.ImportPath, a.part+"/")
+		})
+		if rule < 0 {
+			wrong = append(wrong, p.ImportPath+" has no place in the architecture")
+			continue
+		}
+		for _, imported := range p.Imports {
+			allowed := slices.ContainsFunc(arrows[rule].imports, func(part string) bool {
+				return imported == part || part == "backhaul/cmd" && strings.HasPrefix(imported, part+"/")
+			})
+			if strings.HasPrefix(imported, "backhaul/") && !allowed {
+				wrong = append(wrong, p.ImportPath+" must not import "+imported)
+			}
+		}
+	}
+	return wrong
+}
+
+func listPackages(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Doc,Imports", "./...")
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
+		var p listed
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+	return packages
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	packages := listPackages(t)
+	if len(packages) < 8 {
+		t.Fatalf("go list found %d packages", len(packages))
+	}
+	for _, wrong := range wrongImports(packages) {
+		t.Error(wrong)
+	}
+}
+
+func TestReversedImportsAreFound(t *testing.T) {
+	for _, arrow := range [][2]string{
+		{"schemas", "publisher"}, {"schemas", "vendorapi"}, {"publisher", "consumer"}, {"vendorapi", "consumer"},
+		{"consumer", "cmd/internal/config"}, {"publisher", "vendorapi"}, {"vendorapi", "publisher"},
+		{"vendorapi/simulator", "vendorapi"}, {"deploy", "schemas"}, {"consumer", "vendorapi/simulator"},
+	} {
+		p := listed{ImportPath: "backhaul/" + arrow[0], Imports: []string{"backhaul/" + arrow[1]}}
+		want := fmt.Sprintf("backhaul/%s must not import backhaul/%s", arrow[0], arrow[1])
+		if got := wrongImports([]listed{p}); !slices.Equal(got, []string{want}) {
+			t.Errorf("%v: got %q, want %q", arrow, got, want)
+		}
+	}
+}
+
+func TestEveryPackageHasADoc(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if p.Doc == "" {
+			t.Errorf("%s has no package doc", p.ImportPath)
+		}
+	}
+}
+
+// The top level is a promise to people who find their way by it.
+func TestTopLevelIsFixed(t *testing.T) {
+	want := []string{
+		"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
+		"cmd", "consumer", "deploy", "go.mod", "go.sum", "publisher", "schemas", "vendorapi",
+	}
+	cmd := exec.CommandContext(t.Context(), "git", "ls-files")
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("git ls-files: %v", err)
+	}
+	for _, file := range strings.Fields(string(out)) {
+		top, _, _ := strings.Cut(file, "/")
+		if !strings.HasPrefix(top, ".") && !slices.Contains(want, top) {
+			t.Errorf("%s: %s is not one of the top-level entries", file, top)
+		}
+	}
+	for _, entry := range want {
+		if _, err := os.Stat(filepath.Join("..", "..", entry)); err != nil {
+			t.Error(err)
+		}
+	}
+}

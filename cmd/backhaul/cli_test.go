@@ -1,0 +1,189 @@
+package main
+
+import (
+	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"backhaul/vendorapi/simulator"
+)
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	vendor := []string{"BACKHAUL_VENDOR_ENDPOINT=https://vendor.invalid/webconsole/api", "BACKHAUL_VENDOR_USERNAME=u", "BACKHAUL_VENDOR_PASSWORD=" + password}
+	for name, c := range map[string]struct {
+		env    []string
+		args   []string
+		code   int
+		stderr string
+	}{
+		"help":             {nil, []string{"--help"}, exitDone, ""},
+		"version":          {nil, []string{"version"}, exitDone, ""},
+		"completion":       {nil, []string{"completion", "bash"}, exitDone, ""},
+		"unknown command":  {nil, []string{"rum"}, exitUsage, `"rum"`},
+		"unknown flag":     {nil, []string{"run", "--nat"}, exitUsage, "--nat"},
+		"argument":         {nil, []string{"run", "now"}, exitUsage, "now"},
+		"no endpoint":      {nil, []string{"run"}, exitUsage, "BACKHAUL_VENDOR_ENDPOINT"},
+		"no user":          {vendor[:1], []string{"run"}, exitUsage, "BACKHAUL_VENDOR_USERNAME"},
+		"no password":      {vendor[:2], []string{"run"}, exitUsage, "BACKHAUL_VENDOR_PASSWORD_FILE"},
+		"plain http":       {vendor[1:], []string{"run", "--vendor-endpoint", "http://vendor.invalid/api"}, exitUsage, "plain http"},
+		"bad number":       {append([]string{"BACKHAUL_MAX_IN_FLIGHT=many"}, vendor...), []string{"run"}, exitUsage, "BACKHAUL_MAX_IN_FLIGHT"},
+		"bad duration":     {vendor, []string{"run", "--vendor-timeout", "5"}, exitUsage, "--vendor-timeout"},
+		"bad choice":       {vendor, []string{"run", "--in-doubt", "guess"}, exitUsage, "reconcile, fail"},
+		"bad listen":       {vendor, []string{"run", "--nats-listen", "nowhere"}, exitUsage, "BACKHAUL_NATS_LISTEN"},
+		"NATS unreachable": {vendor, []string{"run", "--nats", "nats://127.0.0.1:1"}, exitUnreachable, "127.0.0.1:1"},
+		"NATS password":    {vendor, []string{"run", "--nats", "nats://u:" + url.PathEscape(password) + "@127.0.0.1:1"}, exitUnreachable, "xxxxx@127.0.0.1:1"},
+		"NATS no URL":      {vendor, []string{"run", "--nats", "nats://u:" + password + "@127.0.0.1:1"}, exitUsage, "BACKHAUL_NATS_URL"},
+		"setup alone":      {nil, []string{"setup"}, exitUsage, "--nats"},
+		"events alone":     {nil, []string{"events"}, exitUsage, "--nats"},
+		"bad kind":         {nil, []string{"events", "--kind", "job-done"}, exitUsage, "job-done"},
+		"bad since":        {nil, []string{"events", "--since", "yesterday"}, exitUsage, "--since"},
+		"bad output":       {nil, []string{"version", "--output", "xml"}, exitUsage, "--output"},
+		"bad source":       {nil, []string{"request", "--source", "a.b"}, exitUsage, "--source"},
+		"bad request":      {nil, []string{"request", "--client-name", "c"}, exitUsage, "/subclientName"},
+		"bad fault":        {nil, []string{"simulator", "--fault", "earthquake=1"}, exitUsage, "earthquake"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, _, stderr := once(t, c.env, "", c.args...)
+			if code != c.code || !strings.Contains(stderr, c.stderr) {
+				t.Errorf("exit code %d, want %d with %q in\n%s", code, c.code, c.stderr, stderr)
+			}
+			if strings.Contains(stderr, password) || strings.Contains(stderr, url.PathEscape(password)) {
+				t.Errorf("a secret is shown:\n%s", stderr)
+			}
+		})
+	}
+}
+
+func TestRequestAndEventsCommands(t *testing.T) {
+	t.Parallel()
+	s := startService(t, simulator.Config{})
+	client := []string{"--client-name", "s-adhoc-object-storage"}
+
+	code, out, stderr := once(t, s.env, "", append(client, "request", "--subclient-name", "stestgroup", "--request-id", "cli-1", "--label", "ticket=CHG-17", "--wait", "-o", "json")...)
+	var event struct {
+		Type string
+		Data struct {
+			RequestID string
+			JobID     string
+			Labels    map[string]string
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &event); err != nil || code != exitDone {
+		t.Fatalf("exit code %d, %v: %s%s", code, err, out, stderr)
+	}
+	if event.Type != "backhaul.job.started.v1" || event.Data.RequestID != "cli-1" || event.Data.JobID != "5976" || event.Data.Labels["ticket"] != "CHG-17" {
+		t.Errorf("got %s", out)
+	}
+
+	if code, out, _ = once(t, s.env, "", append(client, "request", "--subclient-name", "no-such-group", "--wait")...); code != exitFailed || !strings.Contains(out, "587207178") {
+		t.Errorf("a refused request: exit code %d, %s", code, out)
+	}
+	// The same id for another content group is not the same request.
+	if code, out, _ = once(t, s.env, "", append(client, "request", "--subclient-name", "load-1", "--request-id", "cli-1", "--wait")...); code != exitFailed {
+		t.Errorf("a reused id: exit code %d, %s", code, out)
+	}
+
+	file := `{"requestId":"f-1","clientName":"s-adhoc-object-storage","subclientName":"load-1"}
+{"requestId":"f-2","clientName":"s-adhoc-object-storage",
+ "subclientName":"load-2"}`
+	if code, out, stderr = once(t, s.env, file, "request", "--source", "billing", "--file", "-", "--wait"); code != exitDone || strings.Count(out, "job-started") != 2 {
+		t.Errorf("a file of two: exit code %d, %s%s", code, out, stderr)
+	}
+	s.oneJob("f-1")
+	s.oneJob("f-2")
+	if code, _, stderr = once(t, s.env, file+`{"clientName":"x"}`, "request", "--file", "-"); code != exitUsage || !strings.Contains(stderr, "-:3: ") {
+		t.Errorf("a bad third request: exit code %d, %s", code, stderr)
+	}
+
+	code, out, _ = once(t, s.env, "", "events", "--source", "billing", "--kind", "job-started", "--since", "1h")
+	if code != exitDone || strings.Count(out, "\n") != 2 || !strings.Contains(out, "f-2") {
+		t.Errorf("events: exit code %d, %s", code, out)
+	}
+	follow := start(t, s.env, "backhaul", "events", "--follow", "--kind", "job-started", "-o", "json")
+	s.publish("backup.request.billing", nil, sampleRequest("live-1"))
+	follow.waitFor(t, `"billing/live-1/job-started"`)
+	if code := follow.stop(t); code != exitInterrupted {
+		t.Errorf("events --follow, interrupted: exit code %d, want %d", code, exitInterrupted)
+	}
+}
+
+func TestSetup(t *testing.T) {
+	t.Parallel()
+	env := []string{"BACKHAUL_NATS_URL=" + natsServer(t)}
+	if code, out, stderr := once(t, env, "", "setup"); code != exitDone || strings.Count(out, "created") != 4 {
+		t.Fatalf("first: exit code %d, %s%s", code, out, stderr)
+	}
+	if code, out, _ := once(t, env, "", "setup", "-o", "json"); code != exitDone || strings.Count(out, `"created":false`) != 4 {
+		t.Errorf("again: exit code %d, %s", code, out)
+	}
+}
+
+func TestSimulatorCommand(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil, "backhaul", "simulator", "--listen", "127.0.0.1:0", "--fault", "slow=10ms")
+	p.waitFor(t, "simulating Commvault")
+	if code := p.stop(t); code != exitDone {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+var (
+	ports  = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	fenced = regexp.MustCompile("(?s)```text\n\\$ make demo\n(.*?)```")
+)
+
+// The README shows what the demonstration really prints.
+func TestDemoPrintsWhatTheReadmeShows(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := fenced.FindSubmatch(readme)
+	if shown == nil {
+		t.Fatal("the README has no demo")
+	}
+	code, out, stderr := once(t, nil, "", "demo")
+	if code != exitDone {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	plain := func(s string) string { return strings.TrimSpace(ports.ReplaceAllString(s, "127.0.0.1:PORT")) }
+	if got, want := plain(out), plain(string(shown[1])); got != want {
+		t.Errorf("the demo prints\n%s\n\nthe README shows\n%s", got, want)
+	}
+}
+
+// Every command and flag that the documents name exists.
+func TestDocumentsNameRealCommands(t *testing.T) {
+	t.Parallel()
+	root := newRootCommand()
+	command := regexp.MustCompile("(?m)(?:^|`|/|\\s)backhaul ([a-z]+)((?: --?[a-z-]+[^\n`]*)?)")
+	flag := regexp.MustCompile(`--([a-z-]+)`)
+	for _, name := range []string{"README.md", "CONTRIBUTING.md"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range command.FindAllStringSubmatch(string(text), -1) {
+			cmd, _, err := root.Find([]string{m[1]})
+			if err != nil || cmd == root {
+				if strings.HasPrefix(m[2], " -") {
+					t.Errorf("%s: no command backhaul %s", name, m[1])
+				}
+				continue
+			}
+			cmd.InitDefaultHelpFlag()
+			for _, f := range flag.FindAllStringSubmatch(m[2], -1) {
+				if cmd.Flags().Lookup(f[1]) == nil {
+					t.Errorf("%s: backhaul %s has no flag --%s", name, m[1], f[1])
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,279 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+)
+
+// The tests here look at the program from outside: the built binary, a separate
+// nats-server, plain NATS clients.
+
+const password = "geheim-Ü-7f3a" // no other text contains it
+
+var binaries = sync.OnceValues(func() (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "backhaul-test-"); err != nil {
+		return "", err
+	}
+	for name, pkg := range map[string]string{"backhaul": ".", "nats-server": "github.com/nats-io/nats-server/v2"} {
+		out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg).CombinedOutput()
+		if err != nil {
+			return dir, fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+		}
+	}
+	return dir, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := binaries(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+func binary(t *testing.T, name string) string {
+	t.Helper()
+	dir, err := binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, name)
+}
+
+// process is a program that runs beside the test.
+type process struct {
+	cmd    *exec.Cmd
+	output *output
+	done   chan struct{}
+	err    error
+}
+
+// output collects what a process prints, safely while it does.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+func start(t *testing.T, env []string, name string, args ...string) *process {
+	t.Helper()
+	p := &process{output: &output{}, done: make(chan struct{})}
+	p.cmd = exec.Command(binary(t, name), args...)
+	p.cmd.Env = append(cleanEnv(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("%s %v:\n%s", name, args, p.output)
+		}
+	})
+	return p
+}
+
+// cleanEnv is the environment without settings of ours.
+func cleanEnv() []string {
+	var env []string
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "BACKHAUL_") {
+			env = append(env, v)
+		}
+	}
+	return env
+}
+
+// kill ends the process with SIGKILL.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// stop asks the process to stop and returns its exit code.
+func (p *process) stop(t *testing.T) int {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("still running 30 s after SIGTERM")
+	}
+	return p.exitCode()
+}
+
+func (p *process) exitCode() int {
+	<-p.done
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *process) waitFor(t *testing.T, text string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("output with %q", text), func() bool {
+		select {
+		case <-p.done:
+			if !strings.Contains(p.output.String(), text) {
+				t.Fatalf("process ended (%v) before it printed %q:\n%s", p.err, text, p.output)
+			}
+		default:
+		}
+		return strings.Contains(p.output.String(), text)
+	})
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("no %s within 30 s", what)
+		}
+	}
+}
+
+// once runs the program to its end.
+func once(t *testing.T, env []string, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary(t, "backhaul"), args...)
+	cmd.Env = append(cleanEnv(), env...)
+	cmd.Dir = t.TempDir()
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// natsServer runs a separate nats-server and returns its URL.
+func natsServer(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	_ = listener.Close()
+	p := start(t, nil, "nats-server", "-a", "127.0.0.1", "-p", fmt.Sprint(port), "-js", "-sd", t.TempDir())
+	p.waitFor(t, "Server is ready")
+	return fmt.Sprintf("nats://127.0.0.1:%d", port)
+}
+
+// serviceEnv is the environment of `backhaul run` against a server and a vendor.
+func serviceEnv(natsURL, endpoint string) []string {
+	return []string{
+		"BACKHAUL_NATS_URL=" + natsURL, "BACKHAUL_VENDOR_ENDPOINT=" + endpoint,
+		"BACKHAUL_VENDOR_USERNAME=backhaul", "BACKHAUL_VENDOR_PASSWORD=" + password,
+		"BACKHAUL_VENDOR_TIMEOUT=5s", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=2s",
+	}
+}
+
+// plainClient is a NATS client as another team would have it.
+type plainClient struct {
+	t  *testing.T
+	nc *nats.Conn
+	js jetstream.JetStream
+}
+
+func connectPlainly(t *testing.T, url string) *plainClient {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &plainClient{t: t, nc: nc, js: js}
+}
+
+func (c *plainClient) publish(subject string, header nats.Header, data []byte) {
+	c.t.Helper()
+	if _, err := c.js.PublishMsg(c.t.Context(), &nats.Msg{Subject: subject, Header: header, Data: data}); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// messages is how many messages a stream holds.
+func (c *plainClient) messages(stream string) uint64 {
+	c.t.Helper()
+	s, err := c.js.Stream(c.t.Context(), stream)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return s.CachedInfo().State.Msgs
+}
+
+// stored is every message of a stream whose subject matches.
+func (c *plainClient) stored(stream, filter string) []jetstream.Msg {
+	c.t.Helper()
+	s, err := c.js.Stream(c.t.Context(), stream)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	consumer, err := s.CreateConsumer(c.t.Context(), jetstream.ConsumerConfig{
+		FilterSubject: filter, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true,
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	batch, err := consumer.FetchNoWait(10_000)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var all []jetstream.Msg
+	for msg := range batch.Messages() {
+		all = append(all, msg)
+	}
+	return all
+}
+
+// waitForOutcomes waits until the requests stream is empty.
+func (c *plainClient) waitForOutcomes() {
+	c.t.Helper()
+	eventually(c.t, "empty request stream", func() bool { return c.messages(publisher.RequestsStream) == 0 })
+}

@@ -1,0 +1,85 @@
+package simulator
+
+import (
+	"maps"
+	"strconv"
+)
+
+// Account is what a simulator has seen and done. It holds no secrets.
+type Account struct {
+	CreateTaskCalls int                 `json:"createTaskCalls"`
+	JobsStarted     int                 `json:"jobsStarted"`
+	JobsByMarker    map[string][]string `json:"jobsByMarker"` // jobDescription -> job ids; jobs without one are left out
+
+	Logins        int `json:"logins"`
+	LoginFailures int `json:"loginFailures"`
+	TokensIssued  int `json:"tokensIssued"`
+	Unauthorised  int `json:"unauthorised"` // 401 answered
+	RefreshReuse  int `json:"refreshReuse"` // renewals with an older access token pair
+
+	RateLimited          int `json:"rateLimited"`          // 429 answered
+	RetryAfterViolations int `json:"retryAfterViolations"` // CreateTask calls before an announced wait was over
+	MaxConcurrent        int `json:"maxConcurrent"`        // CreateTask calls at the same time
+	Connections          int `json:"connections"`          // needs ConnState in the http.Server
+
+	Calls  map[string]int `json:"calls"`  // by endpoint
+	Faults map[string]int `json:"faults"` // injected, by kind
+}
+
+// account is the Account while it is kept.
+type account struct {
+	Account
+	concurrent int
+}
+
+func newAccount() account {
+	return account{Account: Account{Calls: make(map[string]int), Faults: make(map[string]int)}}
+}
+
+// enter notes that a call begins, and returns what notes its end.
+func (s *Simulator) enter(e *endpoint) (leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.account.Calls[e.name]++
+	if e.name != "CreateTask" {
+		return func() {}
+	}
+	s.account.CreateTaskCalls++
+	s.account.concurrent++
+	s.account.MaxConcurrent = max(s.account.MaxConcurrent, s.account.concurrent)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.account.concurrent--
+	}
+}
+
+func (a *account) injected(p plan) {
+	if p.delay > 0 {
+		a.Faults[string(Delay)]++
+	}
+	if p.slow > 0 {
+		a.Faults[string(Slow)]++
+	}
+	if p.fault.Kind != "" && p.fault.Kind != None {
+		a.Faults[p.fault.String()]++
+	}
+}
+
+// Account returns what the simulator has seen so far.
+func (s *Simulator) Account() Account {
+	s.mu.Lock()
+	a, jobs := s.account.Account, s.jobs.all.jobs
+	a.Calls, a.Faults = maps.Clone(a.Calls), maps.Clone(a.Faults)
+	s.mu.Unlock()
+
+	// The jobs' ids and descriptions never change, so the lock is not held for them.
+	a.JobsStarted = len(jobs)
+	a.JobsByMarker = make(map[string][]string)
+	for _, j := range jobs {
+		if marker := j.asked.description; marker != "" {
+			a.JobsByMarker[marker] = append(a.JobsByMarker[marker], strconv.Itoa(j.id))
+		}
+	}
+	return a
+}

@@ -1,0 +1,177 @@
+package simulator
+
+import (
+	"context"
+	"hash/fnv"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// chaos decides which fault a call meets.
+type chaos struct {
+	seed    int64
+	scripts map[string][]Fault    // by endpoint
+	chances map[string][]Chance   // by endpoint
+	draws   map[string]*rand.Rand // by endpoint, so that one's calls don't change another's faults
+}
+
+func newChaos(seed int64) chaos {
+	c := chaos{seed: seed, scripts: make(map[string][]Fault)}
+	c.set(nil)
+	return c
+}
+
+func (c *chaos) set(chances []Chance) {
+	c.chances, c.draws = make(map[string][]Chance), make(map[string]*rand.Rand)
+	for _, chance := range chances {
+		name := mustKnow(chance.Endpoint, chance.Fault)
+		c.chances[name] = append(c.chances[name], chance)
+		hash := fnv.New64a()
+		_, _ = hash.Write([]byte(name)) // never fails
+		c.draws[name] = rand.New(rand.NewPCG(uint64(c.seed), hash.Sum64()))
+	}
+}
+
+// plan is what one call meets: at most one fault, and waits beside it.
+type plan struct {
+	delay, slow time.Duration
+	fault       Fault
+}
+
+func (p *plan) add(f Fault) {
+	switch f.Kind {
+	case Delay:
+		p.delay += f.span()
+	case Slow:
+		p.slow += f.span()
+	default:
+		if p.fault.Kind == "" {
+			p.fault = f
+		}
+	}
+}
+
+// plan takes the next scripted fault or draws. Every chance takes one draw at
+// every call, so that the same seed and order of calls give the same faults.
+func (c *chaos) plan(endpoint string) plan {
+	var p plan
+	if script := c.scripts[endpoint]; len(script) > 0 {
+		p.add(script[0])
+		c.scripts[endpoint] = script[1:]
+		return p
+	}
+	for _, chance := range c.chances[endpoint] {
+		if c.draws[endpoint].Float64() < chance.Probability {
+			p.add(chance.Fault)
+		}
+	}
+	return p
+}
+
+// before does what a call meets before its endpoint sees it.
+func (s *Simulator) before(c *call, p plan) (a answer, answered bool) {
+	if p.fault.Kind == CutBeforeStart {
+		panic(http.ErrAbortHandler)
+	}
+	if p.fault.Kind.answersInstead() && !p.fault.AfterStart {
+		return s.instead(c, p.fault), true
+	}
+	if p.delay > 0 && !pause(c.r.Context(), p.delay) {
+		panic(http.ErrAbortHandler)
+	}
+	if p.delay > 0 {
+		c.now = s.now()
+	}
+	return answer{}, false
+}
+
+// instead is the answer of a fault that answers in the endpoint's place.
+func (s *Simulator) instead(c *call, f Fault) answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.now = s.now()
+	if f.Kind == Unauthorised {
+		s.sessions.end(c.r.Header)
+		return s.accessDenied()
+	}
+	a := f.answer()
+	if f.Kind == TooManyRequests {
+		s.account.RateLimited++
+	}
+	if c.user != nil {
+		s.limit.announce(c, a)
+	}
+	return a
+}
+
+// after does what a call meets once its endpoint has worked, and answers.
+func (s *Simulator) after(w http.ResponseWriter, c *call, p plan, a answer) {
+	ctx := c.r.Context()
+	wait := p.slow
+	switch p.fault.Kind {
+	case HangAfterStart, LateStart:
+		wait += p.fault.span()
+	}
+	if wait > 0 && !pause(ctx, wait) {
+		panic(http.ErrAbortHandler)
+	}
+	switch p.fault.Kind {
+	case HangAfterStart, CutAfterStart:
+		panic(http.ErrAbortHandler)
+	case ResetAfterStart:
+		reset(w)
+	case HalfBody:
+		s.writeHalf(w, c.r, a)
+	case PlainText:
+		// Recorded: plain text served as application/json (Postman collection). Assumed: this text.
+		a = answer{status: http.StatusOK, contentType: "application/json; charset=utf-8", body: []byte("Task created successfully.")}
+	case Empty: // Recorded: the SDK knows empty answers
+		a = answer{status: http.StatusOK, contentType: a.contentType}
+	case Malformed:
+		body, contentType := s.encode(c.r, a, false)
+		a = answer{status: http.StatusOK, contentType: contentType, body: body[:len(body)*2/3]}
+	}
+	if p.fault.Kind.answersInstead() {
+		a = s.instead(c, p.fault)
+	}
+	s.write(w, c.r, a, p.fault.Kind == OddSpelling)
+}
+
+// pause waits, and tells whether the client is still there.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// writeHalf sends a header that announces the whole answer, half of it, and
+// closes the connection.
+func (s *Simulator) writeHalf(w http.ResponseWriter, r *http.Request, a answer) {
+	body, contentType := s.encode(r, a, false)
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(a.status)
+	_, _ = w.Write(body[:len(body)/2]) // a caller that has gone gets no less
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// reset closes the connection so that the client sees "connection reset by
+// peer", where it is TCP and can be taken over.
+func reset(w http.ResponseWriter) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = conn.Close()
+	}
+	panic(http.ErrAbortHandler)
+}

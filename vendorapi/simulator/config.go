@@ -1,0 +1,101 @@
+package simulator
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config says how a simulated Commvault behaves. The zero value is a calm one:
+// every field's zero value is its default.
+type Config struct {
+	// BasePath is where the web service answers, as it stands in an endpoint URL.
+	// "/" serves it at the root, as the SaaS gateway does. Defaults to "/webconsole/api".
+	BasePath string
+	// World is what exists: clients, content groups, plans, users. Defaults to DefaultWorld().
+	World *World
+	// Now is the clock of tokens, jobs and the Date header; waits use real timers. Defaults to time.Now.
+	Now func() time.Time
+	// TokenIdle is how long a login token may stay unused, unless Login asks otherwise. Defaults to 30 minutes.
+	TokenIdle time.Duration
+	// AccessTokenLife is how long an access token is valid, used or not. Defaults to 30 minutes.
+	AccessTokenLife time.Duration
+	// Gateway makes Login answer as the SaaS gateway does (data.authToken, sent as Bearer). Defaults to false.
+	Gateway bool
+	// VisibleAfter is how long a started job stays unknown to every job request. Defaults to 0.
+	VisibleAfter time.Duration
+	// HideDescriptions leaves jobDescription out of TaskDetails. Defaults to false.
+	HideDescriptions bool
+	// Conflict says what becomes of a backup whose content group is being backed up. Defaults to ConflictQueue.
+	Conflict Conflict
+	// Blackout starts with a blackout window: jobs get an id and stay Queued. See SetBlackout. Defaults to false.
+	Blackout bool
+	// JobDuration is the time a job runs. Defaults to 2 seconds.
+	JobDuration time.Duration
+	// RateLimit is the tenant's limit on calls. Defaults to none.
+	RateLimit RateLimit
+	// Seed makes the draws of fault probabilities repeatable. Defaults to 0.
+	Seed int64
+}
+
+// RateLimit is what one tenant may call in a period. A zero count is no limit.
+type RateLimit struct {
+	Writes int           // calls by any method but GET
+	Reads  int           // calls by GET
+	Period time.Duration // Defaults to one hour.
+}
+
+// Conflict is what the CommCell does with a backup whose content group is being
+// backed up already. In Commvault this is a setting, queueJobsIfConflictingJobsActive.
+type Conflict int
+
+// The conflict modes.
+const (
+	ConflictQueue  Conflict = iota // the new job waits until the active one has ended
+	ConflictRefuse                 // CreateTask is refused, no job
+	ConflictIgnore                 // both run at the same time
+)
+
+var conflictNames = [...]string{"queue", "refuse", "ignore"}
+
+// String returns the name ParseConflict reads.
+func (c Conflict) String() string {
+	if c < 0 || int(c) >= len(conflictNames) {
+		return fmt.Sprintf("Conflict(%d)", int(c))
+	}
+	return conflictNames[c]
+}
+
+// ParseConflict reads "queue", "refuse" or "ignore".
+func ParseConflict(name string) (Conflict, error) {
+	for i, known := range conflictNames {
+		if name == known {
+			return Conflict(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown conflict mode %q: one of queue, refuse, ignore", name)
+}
+
+func (c Config) withDefaults() Config {
+	if c.BasePath == "" {
+		c.BasePath = "/webconsole/api"
+	}
+	if c.World == nil {
+		c.World = DefaultWorld()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.TokenIdle <= 0 {
+		c.TokenIdle = 30 * time.Minute
+	}
+	if c.AccessTokenLife <= 0 {
+		c.AccessTokenLife = 30 * time.Minute
+	}
+	if c.JobDuration <= 0 {
+		c.JobDuration = 2 * time.Second
+	}
+	if c.RateLimit.Period <= 0 {
+		c.RateLimit.Period = time.Hour
+	}
+	return c
+}

@@ -1,0 +1,63 @@
+package simulator
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// controlPath is where tests and operators of the simulator reach it. It is no
+// part of Commvault, knows no authentication and is meant for loopback.
+//
+//	GET  /simulator/account      what was seen: Account
+//	GET  /simulator/behaviours   what is simulated: []Behaviour
+//	POST /simulator/faults       set faults; the body is a text for ParseFaults
+//	POST /simulator/blackout     open or close a blackout window: on, off
+//	POST /simulator/reset        back to the state at the start
+const controlPath = "/simulator/"
+
+func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	order := strings.TrimSpace(string(body))
+	switch r.Method + " " + strings.TrimPrefix(r.URL.Path, controlPath) {
+	case "GET account":
+		writeJSON(w, s.Account())
+	case "GET behaviours":
+		writeJSON(w, Behaviours())
+	case "POST faults":
+		chances, err := ParseFaults(order)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		s.SetFaults(chances)
+		w.WriteHeader(http.StatusNoContent)
+	case "POST blackout":
+		if order != "on" && order != "off" {
+			http.Error(w, "the body is to be on or off", http.StatusBadRequest)
+			return
+		}
+		s.SetBlackout(order == "on")
+		w.WriteHeader(http.StatusNoContent)
+	case "POST reset":
+		s.Reset()
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func writeJSON(w http.ResponseWriter, value any) {
+	body, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(body, '\n')) // the caller has gone; nobody is left to tell
+}

@@ -1,0 +1,225 @@
+package simulator
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// endpoint is one operation of the web service. A "*" in the path stands for a
+// job id or an action.
+type endpoint struct {
+	name   string
+	method string
+	path   string
+	open   bool // needs no token
+	answer func(*Simulator, *call) answer
+}
+
+var endpoints = []endpoint{
+	{"CreateTask", http.MethodPost, "/createtask", false, (*Simulator).createTask},
+	{"Login", http.MethodPost, "/login", true, (*Simulator).login},
+	{"RenewLoginToken", http.MethodPost, "/renewlogintoken", true, (*Simulator).renewLogin},
+	{"AccessTokenRenew", http.MethodPost, "/v4/accesstoken/renew", true, (*Simulator).renewAccess},
+	{"Logout", http.MethodPost, "/logout", false, (*Simulator).logout},
+	{"WhoAmI", http.MethodPost, "/whoami", false, (*Simulator).whoAmI},
+	{"Job", http.MethodGet, "/job/*", false, (*Simulator).job},
+	{"JobList", http.MethodGet, "/job", false, (*Simulator).jobList},
+	{"Jobs", http.MethodPost, "/jobs", false, (*Simulator).jobSearch},
+	{"JobDetails", http.MethodPost, "/jobdetails", false, (*Simulator).jobDetails},
+	{"TaskDetails", http.MethodGet, "/job/*/taskdetails", false, (*Simulator).taskDetails},
+	{"JobAction", http.MethodPost, "/job/*/action/*", false, (*Simulator).jobAction},
+	{"Events", http.MethodGet, "/events", false, (*Simulator).events},
+	{"Client", http.MethodGet, "/client", false, (*Simulator).clientList},
+	{"Subclient", http.MethodGet, "/subclient", false, (*Simulator).subclientList},
+	{"Probe", http.MethodGet, "", true, (*Simulator).probe},
+}
+
+// Endpoints lists the names of the endpoints, for ScriptFor and ParseFaults.
+func Endpoints() []string {
+	var names []string
+	for _, e := range endpoints {
+		names = append(names, e.name)
+	}
+	return names
+}
+
+// endpointName finds an endpoint's name written in any case. Empty is CreateTask.
+func endpointName(name string) (string, bool) {
+	if name == "" {
+		return "CreateTask", true
+	}
+	for _, e := range endpoints {
+		if strings.EqualFold(e.name, name) {
+			return e.name, true
+		}
+	}
+	return "", false
+}
+
+// findEndpoint returns the endpoint of a lower-case path and what stands for
+// its "*". With the wrong method it is no endpoint but a path that exists,
+// which a non-nil args says.
+func findEndpoint(method, path string) (found *endpoint, args []string) {
+	path = strings.TrimRight(path, "/")
+	for i := range endpoints {
+		e := &endpoints[i]
+		values, ok := match(e.path, path)
+		switch {
+		case ok && e.method == method:
+			return e, values
+		case ok:
+			args = values
+		}
+	}
+	return nil, args
+}
+
+// match compares a path with a pattern, part by part.
+func match(pattern, path string) (values []string, ok bool) {
+	want, have := strings.Split(pattern, "/"), strings.Split(path, "/")
+	if len(want) != len(have) {
+		return nil, false
+	}
+	values = []string{}
+	for i := range want {
+		switch {
+		case want[i] == "*" && have[i] != "":
+			values = append(values, have[i])
+		case want[i] != have[i]:
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+// call is one call of an endpoint.
+type call struct {
+	r     *http.Request
+	args  []string
+	body  []byte
+	user  *user
+	now   time.Time
+	fault Fault // the one it meets, if any
+}
+
+// answer is what an endpoint answers: a message, or a body as it is.
+type answer struct {
+	status      int
+	message     *message
+	onlyXML     bool // the message is XML whatever the caller accepts
+	preferJSON  bool // the message is JSON unless the caller accepts only XML
+	contentType string
+	header      map[string]string
+	body        []byte
+}
+
+func ok(root string, list fields) answer {
+	return answer{status: http.StatusOK, message: &message{root, list}}
+}
+
+func text(status int, body string) answer {
+	return answer{status: status, contentType: "text/plain; charset=utf-8", body: []byte(body)}
+}
+
+// badRequest: Documented for CreateTask (API reference, a bare string).
+func badRequest() answer {
+	return text(http.StatusBadRequest, "Request body is empty or format is invalid.")
+}
+
+// accessDenied: Documented for CreateTask (API reference): 401, code 5.
+func (s *Simulator) accessDenied() answer {
+	s.account.Unauthorised++
+	return answer{status: http.StatusUnauthorized, preferJSON: true, message: &message{"CVGui_GenericResp",
+		fields{{"errorMessage", "Access denied"}, {"errorCode", 5}}}}
+}
+
+const maxBody = 1 << 20
+
+// serve carries one call through: who calls, may they, what goes wrong, the
+// answer, and again what goes wrong.
+func (s *Simulator) serve(w http.ResponseWriter, r *http.Request, e *endpoint, args []string) {
+	defer s.enter(e)()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	c := &call{r: r, args: args, body: body, now: s.now()}
+	refusal, p := s.admit(e, c)
+	if refusal != nil {
+		s.write(w, r, *refusal, false)
+		return
+	}
+	if a, answered := s.before(c, p); answered {
+		s.write(w, r, a, false)
+		return
+	}
+	a := e.answer(s, c)
+	s.after(w, c, p, a)
+}
+
+// admit finds out who calls, whether they may, and which faults they meet.
+func (s *Simulator) admit(e *endpoint, c *call) (refusal *answer, p plan) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !e.open {
+		if c.user = s.sessions.authenticate(c.r.Header, c.now); c.user == nil {
+			a := s.accessDenied()
+			return &a, plan{}
+		}
+		if e.name == "CreateTask" && s.limit.tooEarly(c) {
+			s.account.RetryAfterViolations++
+		}
+		if a, limited := s.limit.check(c.user.Company, c.r.Method, c.now); limited {
+			s.account.RateLimited++
+			s.limit.announce(c, a)
+			return &a, plan{}
+		}
+	}
+	p = s.chaos.plan(e.name)
+	c.fault = p.fault
+	s.account.injected(p)
+	return nil, p
+}
+
+// write sends an answer. It returns after the last byte was handed over.
+func (s *Simulator) write(w http.ResponseWriter, r *http.Request, a answer, odd bool) {
+	body, contentType := s.encode(r, a, odd)
+	h := w.Header()
+	if contentType != "" {
+		h.Set("Content-Type", contentType)
+	}
+	for name, value := range a.header {
+		h.Set(name, value)
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(body) // the caller has gone; nobody is left to tell
+}
+
+func (s *Simulator) encode(r *http.Request, a answer, odd bool) (body []byte, contentType string) {
+	if a.message == nil {
+		return a.body, a.contentType
+	}
+	st := style{json: acceptsJSON(r.Header.Get("Accept"), a.preferJSON) && !a.onlyXML || a.message.root == "", odd: odd}
+	return a.message.encode(st), st.contentType()
+}
+
+// acceptsJSON: Documented: Accept says application/xml or application/json, and
+// the vendor's page shows XML. Assumed: the first of the two decides; without
+// either it is XML, but JSON for a 401.
+func acceptsJSON(accept string, fallback bool) bool {
+	accept = strings.ToLower(accept)
+	j, x := strings.Index(accept, "/json"), strings.Index(accept, "/xml")
+	switch {
+	case j < 0 && x < 0:
+		return fallback
+	case j < 0 || x < 0:
+		return x < 0
+	}
+	return j < x
+}
+
+// probe answers GET of the base path. Recorded: the SDK expects 200 there.
+func (*Simulator) probe(*call) answer { return answer{status: http.StatusOK} }

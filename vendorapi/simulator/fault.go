@@ -1,0 +1,215 @@
+package simulator
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kind names a fault. Behaviours says what each does.
+type Kind string
+
+// The kinds of faults. Those of the first group answer instead of doing
+// anything, or with AfterStart after a job was started. At endpoints other than
+// CreateTask, "the job is there" means that the call has had its effect.
+const (
+	Status          Kind = "status"      // Status, Header and Body as given
+	Unauthorised    Kind = "401"         // the session has ended
+	TooManyRequests Kind = "429"         // X-RateLimit-Period is For (1 s)
+	Crash           Kind = "500"         // the web service crashed: nested error
+	Refused500      Kind = "500-refused" // the Job Manager's refusal, code 2, with status 500
+	Unavailable     Kind = "503"         // Retry-After is For (1 s)
+	HTML            Kind = "html"        // 503 with an HTML page and no Retry-After
+
+	None           Kind = "none"             // no fault: a place holder in a script
+	CutBeforeStart Kind = "cut-before-start" // the connection is closed, no job
+	Delay          Kind = "delay"            // wait For (1 s), then start, unless the client has gone
+	LateStart      Kind = "late-start"       // the job comes into being after For (5 s), and so does the answer
+
+	Slow            Kind = "slow"                  // the job is there, the answer takes For (1 s)
+	HangAfterStart  Kind = "hang-after-start"      // the job is there, the connection is closed after For (10 min)
+	CutAfterStart   Kind = "cut-after-start"       // the job is there, the connection is closed
+	ResetAfterStart Kind = "reset-after-start"     // the job is there, the connection is reset
+	HalfBody        Kind = "half-body"             // the job is there, half of the answer, then closed
+	PlainText       Kind = "plain-text"            // the job is there, plain text that claims to be JSON
+	Empty           Kind = "empty"                 // the job is there, 200 without a body
+	Malformed       Kind = "malformed-after-start" // the job is there, an answer that is not well-formed
+
+	TaskOnly       Kind = "task-only"        // a taskId, no jobIds, no job
+	FailedToStart  Kind = "failed-to-start"  // the job has an id and the status Failed to Start
+	EndsFailed     Kind = "ends-failed"      // the job ends as Failed
+	EndsWithErrors Kind = "ends-with-errors" // the job ends as Completed w/ one or more errors
+	EndsCommitted  Kind = "ends-committed"   // the job ends as Committed
+	OddSpelling    Kind = "odd-spelling"     // the right answer in another recorded spelling
+)
+
+// A Fault is one misbehaviour, done to one call.
+type Fault struct {
+	Kind Kind
+	// For is the fault's time: how long to wait, or what Retry-After and
+	// X-RateLimit-Period announce. Zero is the kind's own default.
+	For time.Duration
+	// AfterStart makes a kind that answers instead of starting a job answer so
+	// although the job was started, as a gateway between may do.
+	AfterStart bool
+	// Status, Header and Body are the answer of a Status fault.
+	Status int
+	Header map[string]string
+	Body   string
+}
+
+// String is how ParseFaults writes the fault, without its time.
+func (f Fault) String() string {
+	name := string(f.Kind)
+	switch f.Kind {
+	case "":
+		return string(None)
+	case Status:
+		name = strconv.Itoa(f.Status)
+	}
+	if f.AfterStart {
+		name += afterStart
+	}
+	return name
+}
+
+// A Chance is a fault with the probability that a call meets it.
+type Chance struct {
+	Fault
+	// Endpoint is the endpoint it is for, such as "Jobs". Empty is CreateTask.
+	Endpoint    string
+	Probability float64 // 0 to 1
+}
+
+const afterStart = "-after-start"
+
+// answersInstead tells the kinds that AfterStart applies to.
+func (k Kind) answersInstead() bool {
+	switch k {
+	case Status, Unauthorised, TooManyRequests, Crash, Refused500, Unavailable, HTML:
+		return true
+	}
+	return false
+}
+
+// ParseFaults reads a specification such as
+//
+//	cut-after-start=0.05,503=0.05:10s,slow=3s,Jobs/503=0.1,504-after-start=0.01
+//
+// Each part is kind=probability, kind=duration (always), or
+// kind=probability:duration, for CreateTask unless an endpoint stands before
+// it. A kind is one of the constants or any status from 300 to 599; those that
+// answer instead may have "-after-start" at the end. The empty text and "none"
+// are no faults.
+func ParseFaults(spec string) ([]Chance, error) {
+	if spec = strings.TrimSpace(spec); spec == "" || spec == string(None) {
+		return nil, nil
+	}
+	var chances []Chance
+	for part := range strings.SplitSeq(spec, ",") {
+		c, err := parseChance(strings.TrimSpace(part))
+		if err != nil {
+			return nil, fmt.Errorf("fault %q: %w", part, err)
+		}
+		chances = append(chances, c)
+	}
+	return chances, nil
+}
+
+func parseChance(part string) (Chance, error) {
+	name, value, found := strings.Cut(part, "=")
+	if !found {
+		return Chance{}, fmt.Errorf("is not written as kind=probability or kind=duration")
+	}
+	c := Chance{Endpoint: "CreateTask", Probability: 1}
+	if endpoint, kind, ok := strings.Cut(name, "/"); ok {
+		if c.Endpoint, ok = endpointName(endpoint); !ok {
+			return Chance{}, fmt.Errorf("unknown endpoint %q: one of %s", endpoint, strings.Join(Endpoints(), ", "))
+		}
+		name = kind
+	}
+	var err error
+	if c.Fault, err = parseFault(name); err != nil {
+		return Chance{}, err
+	}
+	first, second, both := strings.Cut(value, ":")
+	if c.Probability, err = strconv.ParseFloat(first, 64); err != nil {
+		c.Probability = 1
+		if both {
+			return Chance{}, fmt.Errorf("%q is not a probability", first)
+		}
+		second, both = first, true
+	}
+	if !(c.Probability >= 0 && c.Probability <= 1) {
+		return Chance{}, fmt.Errorf("the probability %s is not between 0 and 1", first)
+	}
+	if both {
+		if c.For, err = time.ParseDuration(second); err != nil || c.For < 0 {
+			return Chance{}, fmt.Errorf("%q is not a probability or a duration", second)
+		}
+	}
+	return c, nil
+}
+
+func parseFault(name string) (Fault, error) {
+	if Kind(name).known() && name != "" && Kind(name) != Status {
+		return Fault{Kind: Kind(name)}, nil
+	}
+	base, after := strings.CutSuffix(name, afterStart)
+	if Kind(base).answersInstead() && Kind(base) != Status {
+		return Fault{Kind: Kind(base), AfterStart: after}, nil
+	}
+	if n, err := strconv.Atoi(base); err == nil && len(base) == 3 && n >= 300 && n <= 599 {
+		return Fault{Kind: Status, Status: n, AfterStart: after}, nil
+	}
+	return Fault{}, fmt.Errorf("unknown kind %q: one of %s, or a status from 300 to 599", name, strings.Join(kindNames(), ", "))
+}
+
+// span is the fault's time.
+func (f Fault) span() time.Duration {
+	byDefault := time.Second
+	switch f.Kind {
+	case LateStart:
+		byDefault = 5 * time.Second
+	case HangAfterStart:
+		byDefault = 10 * time.Minute
+	}
+	return cmp.Or(f.For, byDefault)
+}
+
+// answer is what a kind answers that answers instead of doing anything.
+func (f Fault) answer() answer {
+	switch f.Kind {
+	case TooManyRequests: // see limiter.check
+		return tooManyRequests(100, f.span())
+	case Crash:
+		// Recorded: status 500 with the error nested (Postman collection). Assumed: the text.
+		return answer{status: http.StatusInternalServerError, preferJSON: true, message: &message{"App_GenericResp", fields{
+			{"error", fields{{"errorMessage", "The web service has failed with an internal error."}, {"errorCode", 500}}}}}}
+	case Refused500: // Recorded: the Postman collection has this answer, word for word
+		return answer{status: http.StatusInternalServerError, preferJSON: true, message: &message{"TMMsg_GenericResp", fields{
+			{"errorMessage", "Error 0x10c: Synthetic Full cannot run because no Incremental or Differential backup was run after last Full backup for the subclient."},
+			{"errorCode", 2}}}}
+	case Unavailable: // Assumed: the vendor's API declares 503, and says nothing about it
+		a := page(http.StatusServiceUnavailable)
+		a.header = map[string]string{"Retry-After": strconv.Itoa(seconds(f.span()))}
+		return a
+	case HTML:
+		return page(http.StatusServiceUnavailable)
+	}
+	status := cmp.Or(f.Status, http.StatusBadGateway)
+	if f.Body == "" && f.Header == nil {
+		return page(status)
+	}
+	return answer{status: status, contentType: "text/plain; charset=utf-8", header: f.Header, body: []byte(f.Body)}
+}
+
+// page is an HTML page as IIS or a gateway shows it. Assumed.
+func page(status int) answer {
+	body := fmt.Sprintf("<!DOCTYPE HTML>\r\n<HTML><HEAD><TITLE>%s</TITLE></HEAD>\r\n<BODY><h2>%[1]s</h2>\r\n<hr><p>HTTP Error %d.</p>\r\n</BODY></HTML>\r\n",
+		http.StatusText(status), status)
+	return answer{status: status, contentType: "text/html; charset=us-ascii", body: []byte(body)}
+}

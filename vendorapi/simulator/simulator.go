@@ -1,0 +1,138 @@
+package simulator
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Simulator is a simulated Commvault web service. It is an http.Handler and
+// safe for concurrent use.
+type Simulator struct {
+	cfg      Config
+	basePath string // lower case, without a slash at the end
+
+	// mu guards everything below, and what it leads to.
+	mu       sync.Mutex
+	dir      *directory
+	sessions sessions
+	jobs     jobStore
+	limit    limiter
+	chaos    chaos
+	account  account
+}
+
+// New returns a simulator. It starts nothing in the background.
+func New(cfg Config) *Simulator {
+	cfg = cfg.withDefaults()
+	s := &Simulator{cfg: cfg, basePath: strings.ToLower(strings.TrimRight(cfg.BasePath, "/"))}
+	s.Reset()
+	return s
+}
+
+// Reset brings the simulator back to its state after New: no jobs, no sessions,
+// no faults, the first ids.
+func (s *Simulator) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cfg, now := s.cfg, s.cfg.Now()
+	s.dir = newDirectory(cfg.World)
+	s.sessions = sessions{gateway: cfg.Gateway, idle: cfg.TokenIdle, accessLife: cfg.AccessTokenLife,
+		logins: make(map[string]*session), access: make(map[string]*accessToken)}
+	for _, u := range s.dir.users {
+		if u.AccessToken != "" {
+			s.sessions.give(&chain{user: u}, u.AccessToken, u.RefreshToken, now)
+		}
+	}
+	s.jobs = jobStore{length: cfg.JobDuration, visible: cfg.VisibleAfter, blackout: cfg.Blackout}
+	s.limit = limiter{limit: cfg.RateLimit, windows: make(map[string]*window)}
+	s.chaos = newChaos(cfg.Seed)
+	s.account = newAccount()
+}
+
+// Script sets faults for the next calls of CreateTask, one each, in this order.
+// A call with a scripted fault meets no fault by chance. Calls that are answered
+// with 401, or 429 by the rate limit, use up none.
+func (s *Simulator) Script(faults ...Fault) { s.ScriptFor("CreateTask", faults...) }
+
+// ScriptFor sets faults for the next calls of an endpoint, one each, after
+// those already waiting. It panics on an endpoint or a kind it does not know.
+// See Endpoints for the names.
+func (s *Simulator) ScriptFor(endpoint string, faults ...Fault) {
+	name := mustKnow(endpoint, faults...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.chaos.scripts[name] = append(s.chaos.scripts[name], faults...)
+}
+
+// mustKnow returns an endpoint's name as it is written, and panics if the
+// endpoint or a kind is unknown: a misspelt test would test nothing.
+func mustKnow(endpoint string, faults ...Fault) string {
+	name, known := endpointName(endpoint)
+	if !known {
+		panic("simulator: unknown endpoint " + endpoint)
+	}
+	for _, f := range faults {
+		if !f.Kind.known() {
+			panic("simulator: unknown kind of fault " + string(f.Kind))
+		}
+	}
+	return name
+}
+
+// SetFaults replaces the faults that calls meet by chance, and draws from the
+// seed again. Chances come from ParseFaults or are written in Go; it panics as
+// ScriptFor does.
+func (s *Simulator) SetFaults(chances []Chance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.chaos.set(chances)
+}
+
+// SetBlackout opens or closes a blackout window. When it closes, queued jobs run.
+func (s *Simulator) SetBlackout(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.jobs.setBlackout(on, s.cfg.Now())
+}
+
+// ConnState counts connections. Set it as the ConnState of the http.Server.
+func (s *Simulator) ConnState(_ net.Conn, state http.ConnState) {
+	if state == http.StateNew {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.account.Connections++
+	}
+}
+
+// ServeHTTP answers a call of the web service, or of the control interface
+// under /simulator/. To cut a connection it panics with http.ErrAbortHandler,
+// which net/http turns into just that.
+func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Date", s.cfg.Now().UTC().Format(http.TimeFormat)) // Recorded: IIS sends it
+	if strings.HasPrefix(r.URL.Path, controlPath) {
+		s.serveControl(w, r)
+		return
+	}
+	// Recorded: paths are written in any case, as IIS takes them.
+	rest, ok := strings.CutPrefix(strings.ToLower(r.URL.Path), s.basePath)
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	e, args := findEndpoint(r.Method, rest)
+	switch {
+	case e == nil && args == nil:
+		http.NotFound(w, r)
+	case e == nil: // Assumed: as IIS does
+		http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+	default:
+		s.serve(w, r, e, args)
+	}
+}
+
+// now is the time of a call, by the wall clock alone: times are compared as they
+// are shown.
+func (s *Simulator) now() time.Time { return s.cfg.Now().Round(0) }
