@@ -1,17 +1,17 @@
 package schemas
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"mime"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -20,16 +20,22 @@ type Header map[string][]string
 
 // Get is the first value of the header with this name, in any case. The
 // CloudEvents binding calls header names case-insensitive, nats.Header does not.
+// Of several spellings it always takes the same one: two replicas that read the
+// same message must find the same id.
 func (h Header) Get(name string) string {
 	if values := h[name]; len(values) > 0 {
 		return values[0]
 	}
+	first := ""
 	for key, values := range h {
-		if strings.EqualFold(key, name) && len(values) > 0 {
-			return values[0]
+		if strings.EqualFold(key, name) && len(values) > 0 && (first == "" || key < first) {
+			first = key
 		}
 	}
-	return ""
+	if first == "" {
+		return ""
+	}
+	return h[first][0]
 }
 
 // CloudEvent is the context attributes of one CloudEvents 1.0 event and its
@@ -40,14 +46,12 @@ type CloudEvent struct {
 	Type    string
 	Subject string
 	Time    time.Time
-	// ContentType is the data's media type, "" for JSON.
+	// ContentType is the data's media type. Defaults to application/json.
 	ContentType string
 	Traceparent string
-	Data        []byte
+	// Data is JSON.
+	Data []byte
 }
-
-// HeaderTraceparent is the W3C trace context of a message.
-const HeaderTraceparent = "traceparent"
 
 // BinaryHeader is the event's attributes as the headers of binary content mode.
 // The message's payload is the event's data.
@@ -57,8 +61,10 @@ func (e CloudEvent) BinaryHeader() Header {
 		"ce-id":              {percentEncode(e.ID)},
 		"ce-source":          {percentEncode(e.Source)},
 		"ce-type":            {percentEncode(e.Type)},
-		"ce-time":            {e.Time.UTC().Format(time.RFC3339Nano)},
-		"ce-datacontenttype": {"application/json"},
+		"ce-datacontenttype": {e.contentType()},
+	}
+	if !e.Time.IsZero() {
+		h["ce-time"] = []string{e.Time.UTC().Format(time.RFC3339Nano)}
 	}
 	if e.Subject != "" {
 		h["ce-subject"] = []string{percentEncode(e.Subject)}
@@ -81,143 +87,131 @@ func (e CloudEvent) Structured() []byte {
 		ContentType string         `json:"datacontenttype"`
 		Traceparent string         `json:"traceparent,omitempty"`
 		Data        jsontext.Value `json:"data"`
-	}{"1.0", e.ID, e.Source, e.Type, e.Subject, e.Time.UTC(), "application/json", e.Traceparent, e.Data})
+	}{"1.0", e.ID, e.Source, e.Type, e.Subject, e.Time, e.contentType(), e.Traceparent, e.Data})
 }
 
-// binaryEvent reads the attributes of a message in binary content mode.
-func binaryEvent(h Header, data []byte) (CloudEvent, problems) {
-	var ps problems
-	attribute := func(name string) string {
-		raw := h.Get("ce-" + name)
-		value, err := percentDecode(raw)
-		if err != nil {
-			ps.add("header ce-"+name, "%v", err)
-		}
-		return value
-	}
-	e := CloudEvent{
-		ID:          attribute("id"),
-		Source:      attribute("source"),
-		Type:        attribute("type"),
-		Subject:     attribute("subject"),
-		ContentType: attribute("datacontenttype"),
-		Traceparent: h.Get(HeaderTraceparent),
-		Data:        data,
-	}
-	if t := attribute("time"); t != "" {
-		var err error
-		if e.Time, err = time.Parse(time.RFC3339Nano, t); err != nil {
-			ps.add("header ce-time", "is %q, must be an RFC 3339 time", t)
-		}
-	}
-	ps = append(ps, e.check("header ce-", attribute("specversion"))...)
-	return e, ps
-}
+func (e CloudEvent) contentType() string { return cmp.Or(e.ContentType, "application/json") }
+
+// attributes are the context attributes of a CloudEvent that carries a request.
+type attributes map[string]string
 
 // check applies what CloudEvents requires of every event and what we require
 // of a request's data. prefix leads to an attribute's place.
-func (e CloudEvent) check(prefix, specVersion string) problems {
-	var ps problems
-	if specVersion != "1.0" {
-		ps.add(prefix+"specversion", "is %q, must be \"1.0\"", specVersion)
-	}
-	for _, a := range []struct{ name, value string }{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
-		if a.value == "" {
-			ps.add(prefix+a.name, "is required by CloudEvents and must not be empty")
+func (a attributes) check(prefix string, ps *problems) {
+	fault := func(name, format string, args ...any) {
+		if field := prefix + name; !ps.has(field) {
+			ps.add(field, format, args...)
 		}
 	}
-	if media, _, err := mime.ParseMediaType(e.ContentType); e.ContentType != "" &&
-		(err != nil || media != "application/json" && !strings.HasSuffix(media, "+json")) {
-		ps.add(prefix+"datacontenttype", "is %q, must be application/json", e.ContentType)
+	if v := a["specversion"]; v != "1.0" {
+		fault("specversion", "is %.100q, must be \"1.0\"", v)
 	}
-	return ps
+	for _, name := range []string{"id", "source", "type"} {
+		if a[name] == "" {
+			fault(name, "is required by CloudEvents and must not be empty")
+		}
+	}
+	if t := a["time"]; t != "" {
+		if _, err := time.Parse(time.RFC3339, t); err != nil {
+			fault("time", "is %.100q, must be an RFC 3339 time", t)
+		}
+	}
+	if t := a["datacontenttype"]; t != "" {
+		media, _, err := mime.ParseMediaType(t)
+		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
+			fault("datacontenttype", "is %.100q, must be application/json", t)
+		}
+	}
+}
+
+// requestAttributes are those that mean something for a request.
+var requestAttributes = []string{"specversion", "id", "source", "type", "time", "datacontenttype", HeaderTraceparent}
+
+// binaryAttributes reads the headers of a message in binary content mode.
+func binaryAttributes(h Header, ps *problems) attributes {
+	a := make(attributes)
+	for _, name := range requestAttributes {
+		value, err := percentDecode(h.Get("ce-" + name))
+		if err != nil {
+			ps.add("header ce-"+name, "%v", err)
+		}
+		a[name] = value
+	}
+	a.check("header ce-", ps)
+	return a
 }
 
 var attributeName = regexp.MustCompile(`^[a-z0-9]+$`)
 
-// structuredEvent reads a JSON-format event. Extension attributes are allowed.
-func structuredEvent(data []byte) (CloudEvent, problems) {
-	var attributes map[string]jsontext.Value
-	if err := json.Unmarshal(data, &attributes); err != nil {
-		var ps problems
-		ps.add("", "%s", syntaxText(err))
-		return CloudEvent{}, ps
+// event reads a JSON-format event with a request as its data. Extension
+// attributes are allowed.
+func (r *requestReader) event(a attributes) error {
+	if !r.is('{', "a CloudEvent, a JSON object") {
+		return r.dec.SkipValue()
 	}
-	var ps problems
-	text := func(name string) string {
-		value, ok := attributes[name]
-		if !ok || value.Kind() == 'n' { // the JSON format allows null for "not set"
-			return ""
+	hasData := false
+	data := func(read func() error) error {
+		if hasData {
+			r.problem("must not stand beside other data")
+			return nil
 		}
-		var s string
-		if value.Kind() != '"' || json.Unmarshal(value, &s) != nil {
-			ps.add("/"+name, "must be a string, not %s", kindName(value.Kind()))
-		}
-		return s
+		hasData = true
+		return read()
 	}
-	e := CloudEvent{
-		ID: text("id"), Source: text("source"), Type: text("type"), Subject: text("subject"),
-		ContentType: text("datacontenttype"), Traceparent: text(HeaderTraceparent),
-		Data: attributes["data"],
-	}
-	ps = append(ps, e.check("/", text("specversion"))...)
-	for name, value := range attributes {
+	err := r.object(func(name string) error {
 		switch {
-		case name == "data" || name == "data_base64":
+		case name == "data":
+			return data(r.request)
+		case name == "data_base64":
+			return data(r.base64Request)
 		case !attributeName.MatchString(name):
-			ps.add(string(jsontext.Pointer("").AppendToken(name)), "is not a CloudEvents attribute name: lower case letters and digits only")
-		case value.Kind() == '{' || value.Kind() == '[':
-			ps.add("/"+name, "must be a string, number or boolean: only data is structured")
+			r.problem("is not a CloudEvents attribute name: lower case letters and digits only")
+		case slices.Contains(requestAttributes, name):
+			return r.attribute(name, a)
+		case r.dec.PeekKind() == '{' || r.dec.PeekKind() == '[':
+			r.problem("must be a string, number or boolean: only data is structured")
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	if encoded, ok := attributes["data_base64"]; ok {
-		if e.Data != nil {
-			ps.add("/data_base64", "must not stand beside data")
-		}
-		var s string
-		if json.Unmarshal(encoded, &s) != nil {
-			ps.add("/data_base64", "must be a string")
-		} else if decoded, err := base64.StdEncoding.DecodeString(s); err != nil {
-			ps.add("/data_base64", "is not base64: %v", err)
-		} else {
-			e.Data = decoded
-		}
+	a.check("/", r.problems)
+	if !hasData {
+		r.problems.add("/data", "is required: the backup request")
 	}
-	if e.Data == nil && len(ps) == 0 {
-		ps.add("/data", "is required: the backup request")
-	}
-	return e, ps
+	return nil
 }
 
-// isStructured tells whether a message is a CloudEvent in structured mode. Its
-// content type says so; since a plain request has no member "specversion", that
-// member says so too, for publishers that cannot set headers.
-func isStructured(h Header, data []byte) bool {
-	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	if media == "application/cloudevents" || media == "application/cloudevents+json" {
-		return true
+// attribute reads a string attribute. The JSON format allows null for "not set".
+func (r *requestReader) attribute(name string, a attributes) error {
+	if r.dec.PeekKind() == 'n' {
+		return nil
 	}
-	return bytes.Contains(data, []byte(`"specversion"`)) && hasMember(data, "specversion")
+	s, ok, err := r.str()
+	if ok {
+		a[name] = s
+	}
+	return err
 }
 
-func hasMember(data []byte, name string) bool {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(data))
-	if token, err := dec.ReadToken(); err != nil || token.Kind() != '{' {
-		return false
+// base64Request reads a request that is the data_base64 of an event. Pointers
+// into it start with /data, as if it were plain.
+func (r *requestReader) base64Request() error {
+	s, ok, err := r.str()
+	if !ok {
+		return err
 	}
-	for dec.PeekKind() == '"' {
-		token, err := dec.ReadToken()
-		if err != nil {
-			return false
-		}
-		if token.String() == name {
-			return true
-		}
-		if dec.SkipValue() != nil {
-			return false
-		}
+	data, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		r.problem("is not base64: %v", err)
+		return nil
 	}
-	return false
+	outer := r.reader
+	r.reader = newReader(data, "/data", r.problems)
+	r.document(r.request)
+	r.reader = outer
+	return nil
 }
 
 // percentEncode writes a header value as the binding asks: space, quote,

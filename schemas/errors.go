@@ -1,8 +1,13 @@
 package schemas
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Problem is one reason why a message is not a valid request.
@@ -35,8 +40,12 @@ func (e *InvalidError) Error() string {
 	return "invalid request: " + strings.Join(texts, "; ")
 }
 
-// maxProblems bounds the length of an error, whatever was sent.
-const maxProblems = 16
+// An error ends up in an event, in logs and on pages. These bound its size,
+// whatever was sent.
+const (
+	maxProblems    = 16
+	maxProblemPart = 300 // bytes of a field or a text
+)
 
 // problems collects what is wrong with one message.
 type problems []Problem
@@ -44,10 +53,28 @@ type problems []Problem
 func (ps *problems) add(field, format string, args ...any) {
 	switch {
 	case len(*ps) < maxProblems:
-		*ps = append(*ps, Problem{Field: field, Text: fmt.Sprintf(format, args...)})
+		*ps = append(*ps, Problem{Field: clip(field), Text: clip(fmt.Sprintf(format, args...))})
 	case len(*ps) == maxProblems:
 		*ps = append(*ps, Problem{Text: "and more"})
 	}
+}
+
+// addSyntax notes that the document at the pointer at is broken JSON.
+func (ps *problems) addSyntax(at string, err error) {
+	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
+	switch {
+	case ok:
+		ps.add(at+string(syntax.JSONPointer), "is not valid JSON: %v at byte %d", syntax.Err, syntax.ByteOffset)
+	case errors.Is(err, io.EOF):
+		ps.add(at, "is empty, must be a JSON object")
+	default:
+		ps.add(at, "is not valid JSON: %v", err)
+	}
+}
+
+// has tells whether something is wrong with the field already.
+func (ps problems) has(field string) bool {
+	return slices.ContainsFunc(ps, func(p Problem) bool { return p.Field == field })
 }
 
 // err is nil when there are no problems.
@@ -56,4 +83,11 @@ func (ps problems) err() error {
 		return nil
 	}
 	return &InvalidError{Problems: ps}
+}
+
+func clip(s string) string {
+	if len(s) <= maxProblemPart {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxProblemPart], "") + "…"
 }

@@ -126,9 +126,9 @@ type Claim struct {
 	// LeaseMillis is how long the claim holds, from the time at which JetStream
 	// stored it. 0 means released: nobody holds the request any more.
 	LeaseMillis int64 `json:"leaseMillis"`
-	// DoubtSince is set when an earlier call to the vendor may have started a
-	// job: it is the earliest time at which that may have happened.
-	DoubtSince time.Time `json:"doubtSince,omitzero"`
+	// DoubtSequence is set when a call to the vendor may have started a job
+	// already: the sequence, in this stream, of the claim under which it was made.
+	DoubtSequence uint64 `json:"doubtSequence,omitzero"`
 }
 
 // JobSubmitting is the data of a job-submitting event.
@@ -166,6 +166,9 @@ type JobFailed struct {
 	Message
 	// ErrorCode is one of the Code constants or the vendor's code, verbatim.
 	ErrorCode string `json:"errorCode"`
+	// ErrorLogCode is a large vendor code as the vendor's own logs and articles
+	// write it, such as "35:4618" for 587207178.
+	ErrorLogCode string `json:"errorLogCode,omitempty"`
 	// ErrorMessage is the vendor's message verbatim, or ours.
 	ErrorMessage string `json:"errorMessage"`
 	// ErrorSource is one of the ErrorSource constants.

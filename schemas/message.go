@@ -1,19 +1,21 @@
 package schemas
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"mime"
 	"regexp"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// allowInvalidUTF8 replaces what is not UTF-8 instead of failing.
-var allowInvalidUTF8 = jsontext.AllowInvalidUTF8(true)
-
 // HeaderMsgID is JetStream's header for the publisher's own message id.
 const HeaderMsgID = "Nats-Msg-Id"
 
-// traceparentForm is version 00 of the W3C trace context.
+// HeaderTraceparent is the W3C trace context of a message.
+const HeaderTraceparent = "traceparent"
+
 var traceparentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
 // RequestMessage is a request as it arrived.
@@ -26,59 +28,195 @@ type RequestMessage struct {
 // DecodeRequest reads a request in any of its three forms. The request id is
 // the member requestId, else the CloudEvents id, else the header Nats-Msg-Id,
 // else "". Any error is an [*InvalidError]; what could be read is returned
-// beside it.
+// beside it, without defaults.
 func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
-	m := RequestMessage{Traceparent: h.Get(HeaderTraceparent)}
-	ps := m.decode(h, data)
-	if !traceparentForm.MatchString(m.Traceparent) {
-		m.Traceparent = ""
+	var (
+		m       RequestMessage
+		ps      problems
+		given   bool // adHocBackup was given
+		event   attributes
+		id      = h.Get(HeaderMsgID)
+		idField = "header " + HeaderMsgID
+	)
+	mode := modeOf(h, data)
+	if mode == binaryMode {
+		event = binaryAttributes(h, &ps)
+		if event["id"] != "" {
+			id, idField = event["id"], "header ce-id"
+		}
 	}
-	return m, ps.err()
+	switch {
+	case len(data) > MaxRequestSize:
+		ps.add("", "has %d bytes, the limit is %d", len(data), MaxRequestSize)
+	case mode == batchMode:
+		ps.add("header Content-Type", "is a batch of CloudEvents; publish each as a message of its own")
+	default:
+		r := &requestReader{reader: newReader(data, "", &ps)}
+		if mode == structuredMode {
+			event = make(attributes)
+			r.document(func() error { return r.event(event) })
+			if event["id"] != "" {
+				id, idField = event["id"], "/id"
+			}
+		} else {
+			r.document(r.request)
+		}
+		m.Request, given = r.req, r.adHocGiven
+	}
+
+	if m.Request.RequestID == "" && id != "" {
+		if fault := textFault(id, maxName); fault == "" {
+			m.Request.RequestID = id
+		} else {
+			ps.add(idField, "%s", fault)
+		}
+	}
+	for _, t := range []string{h.Get(HeaderTraceparent), event[HeaderTraceparent]} {
+		if m.Traceparent == "" && traceparentForm.MatchString(t) {
+			m.Traceparent = t
+		}
+	}
+	if err := ps.err(); err != nil {
+		return m, err
+	}
+	m.Request.normalise(given)
+	return m, nil
 }
 
-func (m *RequestMessage) decode(h Header, data []byte) (ps problems) {
-	fallbackID, field := h.Get(HeaderMsgID), "header "+HeaderMsgID
-	defer func() {
-		if m.Request.RequestID == "" && fallbackID != "" {
-			if fault := textFault(fallbackID, maxName); fault != "" {
-				ps.add(field, "%s", fault)
-				return
-			}
-			m.Request.RequestID = fallbackID
-		}
-	}()
-	if len(data) > MaxRequestSize {
-		ps.add("", "has %d bytes, the limit is %d", len(data), MaxRequestSize)
-		return ps
-	}
-	if media, _, _ := mime.ParseMediaType(h.Get("Content-Type")); media == "application/cloudevents-batch+json" {
-		ps.add("header Content-Type", "is a batch of CloudEvents; publish each as a message of its own")
-		return ps
-	}
+// A mode is how a message carries its request.
+type mode int
 
-	at := ""
-	var envelope problems
+const (
+	plainMode mode = iota
+	binaryMode
+	structuredMode
+	batchMode
+)
+
+// modeOf follows the CloudEvents binding for NATS and goes one step further: as
+// a plain request has no member "specversion", that member makes a structured
+// event of messages whose publisher cannot set headers.
+func modeOf(h Header, data []byte) mode {
+	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
 	switch {
-	case isStructured(h, data):
-		var e CloudEvent
-		e, envelope = structuredEvent(data)
-		if e.ID != "" {
-			fallbackID, field = e.ID, "/id"
-		}
-		if m.Traceparent == "" {
-			m.Traceparent = e.Traceparent
-		}
-		if e.Data == nil {
-			return envelope
-		}
-		data, at = e.Data, "/data"
+	case media == "application/cloudevents" || media == "application/cloudevents+json":
+		return structuredMode
+	case media == "application/cloudevents-batch+json":
+		return batchMode
+	case len(data) <= MaxRequestSize && hasSpecVersion(data):
+		return structuredMode
 	case h.Get("ce-specversion") != "":
-		var e CloudEvent
-		e, envelope = binaryEvent(h, data)
-		if e.ID != "" {
-			fallbackID, field = e.ID, "header ce-id"
+		return binaryMode
+	default:
+		return plainMode
+	}
+}
+
+func hasSpecVersion(data []byte) bool {
+	if !bytes.Contains(data, []byte(`"specversion"`)) {
+		return false // nearly every plain request
+	}
+	r := newReader(data, "", new(problems))
+	if r.dec.PeekKind() != '{' {
+		return false
+	}
+	found := errors.New("found")
+	return found == r.object(func(name string) error {
+		if name == "specversion" {
+			return found
+		}
+		return nil
+	})
+}
+
+// reader reads one JSON document. It goes on after a problem, so that one error
+// names everything that has to be mended. Its methods return errors of syntax
+// only: behind one of those nothing can be read.
+type reader struct {
+	dec      *jsontext.Decoder
+	at       string // pointer of the document inside the message
+	problems *problems
+}
+
+func newReader(data []byte, at string, ps *problems) reader {
+	// object reports names given twice, and reads on.
+	twice := jsontext.AllowDuplicateNames(true)
+	return reader{dec: jsontext.NewDecoder(bytes.NewBuffer(data), twice), at: at, problems: ps}
+}
+
+// pointer leads to the value that was read last, or to the member whose name was.
+func (r *reader) pointer() string { return r.at + string(r.dec.StackPointer()) }
+
+// problem notes what is wrong at the pointer.
+func (r *reader) problem(format string, args ...any) {
+	r.problems.add(r.pointer(), format, args...)
+}
+
+// is tells whether a value of this kind comes next. Any other value is noted as
+// not being what is wanted, and left to be skipped; bad syntax comes up then.
+func (r *reader) is(kind jsontext.Kind, wanted string) bool {
+	next := r.dec.PeekKind()
+	if name, ok := kindNames[next]; ok && next != kind {
+		r.problem("must be %s, not %s", wanted, name)
+	}
+	return next == kind
+}
+
+var kindNames = map[jsontext.Kind]string{
+	'n': "null", 't': "a boolean", 'f': "a boolean", '"': "a string", '0': "a number", '[': "an array", '{': "an object",
+}
+
+// str reads a string. ok is false when something else is there, see is.
+func (r *reader) str() (s string, ok bool, err error) {
+	if !r.is('"', "a string") {
+		return "", false, nil
+	}
+	token, err := r.dec.ReadToken()
+	if err != nil {
+		return "", false, err
+	}
+	return token.String(), true, nil
+}
+
+// object calls read with the name of each member of the object that comes next.
+// A value that read does not take is skipped.
+func (r *reader) object(read func(name string) error) error {
+	if _, err := r.dec.ReadToken(); err != nil {
+		return err
+	}
+	seen := make(map[string]bool)
+	for r.dec.PeekKind() == '"' {
+		token, err := r.dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		name := token.String()
+		if seen[name] {
+			r.problem("is given twice")
+		} else if err := read(name); err != nil {
+			return err
+		}
+		seen[name] = true
+		if _, length := r.dec.StackIndex(r.dec.StackDepth()); length%2 == 1 { // a name without its value
+			if err := r.dec.SkipValue(); err != nil {
+				return err
+			}
 		}
 	}
-	m.Request, ps = decodeRequest(data, at)
-	return append(envelope, ps...)
+	_, err := r.dec.ReadToken() // the closing brace, or what stands in its place
+	return err
+}
+
+// document reads one value with nothing behind it.
+func (r *reader) document(read func() error) {
+	err := read()
+	if err == nil {
+		switch _, err = r.dec.ReadToken(); {
+		case err == nil:
+			err = errors.New("more than one JSON document")
+		case errors.Is(err, io.EOF):
+			return
+		}
+	}
+	r.problems.addSyntax(r.at, err)
 }

@@ -1,13 +1,14 @@
 package schemas
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // MaxRequestSize is the largest request payload in bytes that is decoded.
@@ -64,23 +65,19 @@ type BackupRequest struct {
 	Labels map[string]string `json:"labels,omitempty"`
 }
 
-// normalise fills in the defaults that depend on other members.
+// normalise fills in the defaults of a valid request.
 func (r *BackupRequest) normalise(adHocGiven bool) {
-	if r.InstanceName == "" {
-		r.InstanceName = r.ClientName
-	}
+	r.InstanceName = cmp.Or(r.InstanceName, r.ClientName)
+	r.BackupsetName = cmp.Or(r.BackupsetName, DefaultBackupsetName)
+	r.AppName = cmp.Or(r.AppName, DefaultAppName)
+	r.BackupLevel = cmp.Or(r.BackupLevel, DefaultBackupLevel)
 	if !adHocGiven {
 		r.AdHocBackup = r.OnDemandInputFile != ""
 	}
 }
 
 // JSON is the request as plain JSON, the same bytes for equal requests.
-func (r BackupRequest) JSON() []byte {
-	if !r.NotAfter.IsZero() {
-		r.NotAfter = r.NotAfter.UTC()
-	}
-	return mustMarshal(r)
-}
+func (r BackupRequest) JSON() []byte { return mustMarshal(r) }
 
 // Hash is the SHA-256 of the request's JSON in hex. Two messages with the same
 // request id are the same request if their hashes are equal.
@@ -109,13 +106,23 @@ func (r BackupRequest) Naming(source string) Naming {
 	}
 }
 
-// mustMarshal encodes our own types. They hold strings, numbers, times and maps
-// of strings only; the one thing that could fail is text that is not UTF-8, and
+// allowInvalidUTF8 replaces what is not UTF-8 instead of failing.
+var allowInvalidUTF8 = jsontext.AllowInvalidUTF8(true)
+
+// utcTimes writes every time in UTC, so that one moment is one text. Unlike the
+// default it has no failure: a year that RFC 3339 cannot write must not cost
+// more than that one member.
+var utcTimes = json.MarshalToFunc(func(enc *jsontext.Encoder, t time.Time) error {
+	return enc.WriteToken(jsontext.String(t.UTC().Format(time.RFC3339Nano)))
+})
+
+// mustMarshal encodes our own types. They hold strings, numbers, times, maps of
+// strings and what it encoded before; the one thing that could fail is text that is not UTF-8, and
 // that is replaced rather than lost.
 func mustMarshal(v any) []byte {
-	data, err := json.Marshal(v, json.Deterministic(true), allowInvalidUTF8)
+	data, err := json.Marshal(v, json.Deterministic(true), json.WithMarshalers(utcTimes), allowInvalidUTF8)
 	if err != nil {
 		panic("schemas: " + err.Error())
 	}
-	return bytes.TrimSpace(data)
+	return data
 }

@@ -1,0 +1,189 @@
+package schemas_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"backhaul/schemas"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/*.golden.json")
+
+func at(second int) time.Time { return time.Date(2026, 11, 23, 9, 0, second, 120_000_000, time.UTC) }
+
+// events has every kind, in the forms that readers meet.
+func events() map[string]schemas.Event {
+	req, bare := full(), least()
+	bare.RequestID = "seq-17"
+	naming := req.Naming("billing")
+	message := schemas.Message{RequestedAt: at(0), PayloadHash: req.Hash()}
+	unreadable := schemas.Message{RequestedAt: at(0), PayloadHash: schemas.HashBytes([]byte("?"))}
+	return map[string]schemas.Event{
+		"job-submitting": &schemas.JobSubmitting{
+			RequestID: req.RequestID, Source: "billing", Request: req, Message: message, SubmittingAt: at(1),
+			Claim: schemas.Claim{Owner: "backhaul-7c9d-1", Nonce: "Xb3kq9ZtS1w", Epoch: 1, LeaseMillis: 40_000},
+		},
+		"job-submitting.in-doubt": &schemas.JobSubmitting{
+			RequestID: "seq-17", Source: "billing", Request: least(), Message: message, SubmittingAt: at(9),
+			Claim: schemas.Claim{Owner: "backhaul-7c9d-2", Nonce: "Xb3kq9ZtS1x", Epoch: 2, DoubtSequence: 4711},
+		},
+		"job-started": &schemas.JobStarted{
+			Naming: naming, Message: message, JobID: "5976", JobIDs: []string{"5976", "5977"}, TaskID: "4038", Attempts: 2, StartedAt: at(2),
+		},
+		"job-started.adopted": &schemas.JobStarted{
+			Naming: bare.Naming("billing"), Message: message, JobID: "5976", JobIDs: []string{"5976"}, StartedAt: at(2), Adopted: true,
+		},
+		"job-failed": &schemas.JobFailed{
+			Naming: naming, Message: message, ErrorCode: "587207178", ErrorLogCode: "35:4618", ErrorMessage: "Failed to run <task>: \"no\" plan",
+			ErrorSource: schemas.ErrorSourceVendor, Attempts: 1, FailedAt: at(3),
+		},
+		"job-failed.invalid": &schemas.JobFailed{
+			Naming: schemas.Naming{RequestID: "seq-17", Source: "billing"}, Message: unreadable,
+			ErrorCode: schemas.CodeInvalidRequest, ErrorMessage: "invalid request: is empty, must be a JSON object",
+			ErrorSource: schemas.ErrorSourceBackhaul, FailedAt: at(3),
+		},
+		"job-failed.unknown": &schemas.JobFailed{
+			Naming: naming, Message: message, ErrorCode: schemas.CodeOutcomeUnknown, ErrorMessage: "one of two jobs may be it",
+			ErrorSource: schemas.ErrorSourceBackhaul, Retryable: true, Attempts: 3, FailedAt: at(3), Candidates: []string{"5976", "5977"},
+		},
+		"request-rejected": &schemas.RequestRejected{
+			Naming: naming, Message: message, First: schemas.Message{RequestedAt: at(0).Add(-time.Hour), PayloadHash: least().Hash()},
+			Reason: "request id used before with other content", RejectedAt: at(4),
+		},
+	}
+}
+
+// The golden files are what other teams' readers were written against: a change
+// in one of them is a change of the contract.
+func TestEncodeEvent(t *testing.T) {
+	kinds := make(map[schemas.Kind]bool)
+	for name, event := range events() {
+		t.Run(name, func(t *testing.T) {
+			kinds[event.Kind()] = true
+			if kind, _, _ := strings.Cut(name, "."); kind != string(event.Kind()) {
+				t.Fatalf("it is a %s", event.Kind())
+			}
+			data := schemas.EncodeEvent(event)
+
+			var pretty bytes.Buffer
+			if err := json.Indent(&pretty, append(data, '\n'), "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join("testdata", name+".golden.json")
+			if *update {
+				if err := os.WriteFile(file, pretty.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatalf("%v (make it with -update)", err)
+			}
+			if !bytes.Equal(pretty.Bytes(), want) {
+				t.Errorf("got\n%s, want\n%s", pretty.Bytes(), want)
+			}
+
+			if err := compile(t, string(event.Kind())+".v1", "").Validate(parse(t, data)); err != nil {
+				t.Error(err)
+			}
+			got, err := schemas.DecodeEvent(event.Kind(), want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, event) {
+				t.Errorf("read again it is\n%+v, want\n%+v", got, event)
+			}
+		})
+	}
+	for _, kind := range schemas.Kinds {
+		if !kinds[kind] {
+			t.Errorf("there is no %s event in this test", kind)
+		}
+	}
+}
+
+// The server's times come in the zone of the host that reads them.
+func TestEventTimesAreUTC(t *testing.T) {
+	zone := time.FixedZone("somewhere", 3600)
+	there := &schemas.JobStarted{Message: schemas.Message{RequestedAt: at(0).In(zone)}, StartedAt: at(1).In(zone)}
+	here := &schemas.JobStarted{Message: schemas.Message{RequestedAt: at(0)}, StartedAt: at(1)}
+	if got, want := schemas.EncodeEvent(there), schemas.EncodeEvent(here); !bytes.Equal(got, want) {
+		t.Errorf("got\n%s, want\n%s", got, want)
+	}
+}
+
+func TestEncodeEventNeverPanics(t *testing.T) {
+	beyond := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+	data := schemas.EncodeEvent(&schemas.JobFailed{ErrorMessage: "vendor said \xff\xfe", FailedAt: beyond})
+	if !strings.Contains(string(data), "vendor said \ufffd\ufffd") {
+		t.Errorf("got %s, want the message with what is not UTF-8 replaced", data)
+	}
+	event, err := schemas.DecodeEvent(schemas.KindJobStarted, schemas.EncodeEvent(&schemas.JobStarted{}))
+	if err != nil || event.(*schemas.JobStarted).JobIDs == nil {
+		t.Errorf("got %+v (%v), want jobIds written even when there are none", event, err)
+	}
+}
+
+func TestDecodeEvent(t *testing.T) {
+	tests := []struct {
+		name, kind, data string
+		want             schemas.Event
+		fault            string
+	}{
+		{"unknown members", "job-started", `{"jobId":"7","new":{"a":[1,null]},"requestedAt":"2026-11-23T09:00:00.12Z"}`,
+			&schemas.JobStarted{JobID: "7", Message: schemas.Message{RequestedAt: at(0)}}, ""},
+		{"unknown members further in", "job-submitting", `{"request":{"clientName":"c","new":1},"lease":1,"epoch":2}`,
+			&schemas.JobSubmitting{Request: schemas.BackupRequest{ClientName: "c"}, Claim: schemas.Claim{Epoch: 2}}, ""},
+		{"invalid UTF-8", "job-failed", "{\"errorMessage\":\"\xff\"}", &schemas.JobFailed{ErrorMessage: "\ufffd"}, ""},
+		{"unknown kind", "job-finished", `{}`, nil, `event of unknown kind "job-finished"`},
+		{"no kind", "", `{}`, nil, `event of unknown kind ""`},
+		{"wrong type", "job-failed", `{"attempts":"2"}`, nil, "decode job-failed event: "},
+		{"no JSON", "request-rejected", `?`, nil, "decode request-rejected event: "},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := schemas.DecodeEvent(schemas.Kind(test.kind), []byte(test.data))
+			if test.fault != "" {
+				if err == nil || !strings.HasPrefix(err.Error(), test.fault) {
+					t.Errorf("got error %v, want %q", err, test.fault)
+				}
+				return
+			}
+			if err != nil || !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got\n%+v, want\n%+v (%v)", got, test.want, err)
+			}
+		})
+	}
+}
+
+func TestEventsTellWhatTheyAreAbout(t *testing.T) {
+	for name, event := range events() {
+		if event.Names().RequestID == "" || event.Names().Source != "billing" {
+			t.Errorf("%s is about %+v", name, event.Names())
+		}
+		if !event.Requested().RequestedAt.Equal(at(0)) || len(event.Requested().PayloadHash) != 64 {
+			t.Errorf("%s is about the message %+v", name, event.Requested())
+		}
+		if !event.At().After(at(0)) {
+			t.Errorf("%s happened at %s", name, event.At())
+		}
+		kind := event.Kind()
+		if got, want := kind.Type(), "backhaul."+strings.ReplaceAll(string(kind), "-", ".")+".v1"; got != want {
+			t.Errorf("%s has the type %q, want %q", kind, got, want)
+		}
+		if got, want := kind.Terminal(), kind == "job-started" || kind == "job-failed"; got != want {
+			t.Errorf("%s ends a request: %v, want %v", kind, got, want)
+		}
+	}
+	submitting := events()["job-submitting.in-doubt"]
+	if got := submitting.Names().RequestID; got != "seq-17" {
+		t.Errorf("a claim of a request without an id is about %q, want seq-17", got)
+	}
+}
