@@ -78,6 +78,16 @@ type secret struct {
 	file  string
 }
 
+// Format shows at most the file's name, whatever the verb.
+func (s secret) Format(f fmt.State, _ rune) {
+	switch {
+	case s.file != "":
+		fmt.Fprintf(f, "(in %s)", s.file)
+	case s.value != "":
+		fmt.Fprint(f, "***")
+	}
+}
+
 func (s secret) given() bool { return s.value != "" || s.file != "" }
 
 // Read is the secret as it is now.

@@ -1,0 +1,122 @@
+package provision
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+)
+
+func TestApplyMakesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	js := natstest.JetStream(t, natstest.StartBare(t).Connect(t))
+
+	if _, err := Apply(t.Context(), js, 1, false); err == nil || !strings.Contains(err.Error(), "backhaul setup") {
+		t.Errorf("without permission to create: %v, want a way out", err)
+	}
+	var all sync.WaitGroup
+	for range 3 { // replicas that start at the same time
+		all.Go(func() {
+			if _, err := Apply(t.Context(), js, 1, true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	actions, err := Apply(t.Context(), js, 1, false)
+	if err != nil || len(actions) != 4 {
+		t.Fatalf("%v, %v: want three streams and a consumer", actions, err)
+	}
+	for _, action := range actions {
+		if action.Created {
+			t.Errorf("%s was made twice", action.Name)
+		}
+	}
+}
+
+// The contract with operators and with the protocol, in the shipped files.
+func TestShippedDefinitions(t *testing.T) {
+	t.Parallel()
+	js := natstest.JetStream(t, natstest.StartBare(t).Connect(t))
+	if _, err := Apply(t.Context(), js, 1, true); err != nil {
+		t.Fatal(err)
+	}
+	config := func(name string) jetstream.StreamConfig {
+		s, err := js.Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.CachedInfo().Config
+	}
+	if c := config(publisher.RequestsStream); c.Retention != jetstream.WorkQueuePolicy || c.Discard != jetstream.DiscardNew ||
+		c.Duplicates != 10*time.Minute || c.MaxAge != 0 || c.Subjects[0] != "backup.request.*" {
+		t.Errorf("%+v", c)
+	}
+	if c := config(publisher.EventsStream); c.AllowDirect || !c.DenyDelete || !c.DenyPurge || c.MaxAge != 90*24*time.Hour || c.Subjects[0] != "backup.event.>" {
+		t.Errorf("%+v", c)
+	}
+	if c := config(publisher.DeadLetterStream); c.MaxAge != 90*24*time.Hour || c.Subjects[0] != "backup.dlq.*" {
+		t.Errorf("%+v", c)
+	}
+	consumer, err := js.Consumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := consumer.CachedInfo().Config; c.AckPolicy != jetstream.AckExplicitPolicy || c.AckWait != 5*time.Second ||
+		c.MaxDeliver != -1 || c.MaxAckPending != 1024 || len(c.BackOff) != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestApplyRefusesDriftThatBreaksGuarantees(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		stream string
+		change func(*jetstream.StreamConfig)
+		want   string // "" when the change is the operator's choice
+	}{
+		"direct reads":      {publisher.EventsStream, func(c *jetstream.StreamConfig) { c.AllowDirect = true }, "allow_direct"},
+		"purge":             {publisher.EventsStream, func(c *jetstream.StreamConfig) { c.DenyPurge = false }, "deny_purge"},
+		"requests age":      {publisher.RequestsStream, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour; c.Duplicates = time.Minute }, "max_age"},
+		"drop old requests": {publisher.RequestsStream, func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "discard"},
+		"other subjects":    {publisher.RequestsStream, func(c *jetstream.StreamConfig) { c.Subjects = []string{"backup.request.billing"} }, "subjects"},
+		"events age":        {publisher.EventsStream, func(c *jetstream.StreamConfig) { c.MaxAge = 24 * time.Hour }, ""},
+		"description":       {publisher.DeadLetterStream, func(c *jetstream.StreamConfig) { c.Description = "ours" }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js := natstest.JetStream(t, natstest.Start(t).Connect(t))
+			stream, err := js.Stream(t.Context(), c.stream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed := stream.CachedInfo().Config
+			c.change(&changed)
+			if changed.DenyPurge != stream.CachedInfo().Config.DenyPurge { // cannot be updated
+				if err := js.DeleteStream(t.Context(), c.stream); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := js.CreateOrUpdateStream(t.Context(), changed); err != nil {
+				t.Fatal(err)
+			}
+			_, err = Apply(t.Context(), js, 1, true)
+			drift, isDrift := errors.AsType[*DriftError](err)
+			if c.want == "" {
+				if err != nil {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if !isDrift || len(drift.Differences) != 1 || !strings.Contains(drift.Differences[0], c.stream+": "+c.want) {
+				t.Errorf("got %v, want one difference about %s", err, c.want)
+			}
+		})
+	}
+}
