@@ -46,6 +46,11 @@ func (p *Publisher) Append(ctx context.Context, key Key, after uint64, e schemas
 	event := schemas.NewCloudEvent(key.EventID(e.Kind()), e, traceparent)
 	var last error
 	for {
+		// What is sent for a writer that has been told to end would come in the way
+		// of what it writes to clean up.
+		if ctx.Err() != nil {
+			return 0, unconfirmed(key.Subject(e.Kind()), last, context.Cause(ctx))
+		}
 		sequence, err := p.append(ctx, key, after, e.Kind(), event)
 		switch {
 		case err == nil:
@@ -60,9 +65,13 @@ func (p *Publisher) Append(ctx context.Context, key Key, after uint64, e schemas
 		// just applied, or no clear answer at all. Neither says that the event is
 		// not stored, and both are answered by the very same write.
 		if err := pause(ctx); err != nil {
-			return 0, fmt.Errorf("append %s: not confirmed: %w", key.Subject(e.Kind()), errors.Join(last, err))
+			return 0, unconfirmed(key.Subject(e.Kind()), last, err)
 		}
 	}
+}
+
+func unconfirmed(subject string, last, end error) error {
+	return fmt.Errorf("append %s: not confirmed: %w", subject, errors.Join(last, end))
 }
 
 func (p *Publisher) append(ctx context.Context, key Key, after uint64, kind schemas.Kind, event schemas.CloudEvent) (uint64, error) {

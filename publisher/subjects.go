@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"backhaul/schemas"
 )
@@ -109,13 +111,28 @@ func ParseRequestSubject(subject string) (source string, err error) {
 	return source, CheckSource(source)
 }
 
-// CheckSource refuses what cannot be one token of a subject.
+// NoSource stands for the source of a request whose subject names none: NATS
+// stores what is published on the literal subject "backup.request.*".
+const NoSource = "no-source"
+
+// maxSource is the longest source in bytes. A server's control line holds 4 KiB.
+const maxSource = 128
+
+// CheckSource refuses what cannot be one token of a subject, and what would not
+// come back unchanged from the vendor's XML: the source is part of the marker by
+// which a job is found again.
 func CheckSource(source string) error {
-	if source == "" || strings.ContainsAny(source, ".*> \t\r\n\f\x00") {
-		return fmt.Errorf("source %q must be one token of a subject: not empty, without '.', '*', '>' or spaces", source)
+	switch {
+	case len(source) > maxSource:
+		return fmt.Errorf("source %.40q… has %d bytes, the limit is %d", source, len(source), maxSource)
+	case source == "" || strings.ContainsAny(source, ".*> ") || strings.ContainsFunc(source, unfit):
+		return fmt.Errorf("source %q must be one token of a subject: not empty, without '.', '*', '>', spaces or control characters", source)
 	}
 	return nil
 }
+
+// unfit finds what is not to be seen, and what is not UTF-8.
+func unfit(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) }
 
 // DeadLetterSubject is where what could not be done for a source is kept.
 func DeadLetterSubject(source string) string { return deadLetterPrefix + source }

@@ -3,15 +3,10 @@ package vendorapi
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json"
 )
 
 // Ways to authorise calls.
@@ -28,6 +23,9 @@ type Secret string
 func (Secret) String() string               { return "***" }
 func (Secret) GoString() string             { return "***" }
 func (Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
+
+// Format is for the verbs that would not ask String, such as %d.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
 
 // Auth is how calls are authorised.
 type Auth struct {
@@ -53,6 +51,8 @@ func (a Auth) Check() error {
 	return nil
 }
 
+const opLogin = "Login"
+
 const (
 	// loginTimeout is the session's idle time in minutes that we ask for; the
 	// vendor's default as well.
@@ -60,8 +60,13 @@ const (
 	// idleLimit is when a session that was not used is not trusted any more.
 	idleLimit = 25 * time.Minute
 	// loginPause is how long a refused login is not repeated: the vendor locks
-	// accounts.
-	loginPause = 30 * time.Second
+	// accounts. It is longer while an account is locked, up to longestLock.
+	loginPause  = 30 * time.Second
+	longestLock = time.Hour
+	// deniedPause is how long an operation that was denied to a fresh login is
+	// not taken for a sign that the login has ended: every look for a job would
+	// log in again.
+	deniedPause = 5 * time.Minute
 )
 
 // token is a session's token. Its address identifies the login it came from.
@@ -71,6 +76,18 @@ type token struct {
 
 func (t *token) header() http.Header {
 	return http.Header{"Authtoken": {string(t.value)}}
+}
+
+// hide takes the token out of an answer: there are pages that show the request.
+func (t *token) hide(body []byte) []byte {
+	value := []byte(t.value)
+	if _, after, ok := bytes.Cut(value, []byte(" ")); ok {
+		value = after
+	}
+	if len(value) < 8 || !bytes.Contains(body, value) {
+		return body
+	}
+	return bytes.ReplaceAll(body, value, []byte("***"))
 }
 
 // session holds the one login that all calls share.
@@ -84,153 +101,162 @@ type session struct {
 	current  *token
 	lastUsed time.Time
 	// failure is the last refused login, repeated to every caller until then.
-	failure error
+	failure *Error
 	until   time.Time
+	// dead is the given token that was refused.
+	dead Secret
+	// denied is until when an operation counts as denied to the login itself.
+	denied map[string]time.Time
 }
 
 func newSession(c *Client, auth Auth) *session {
-	return &session{client: c, auth: auth, lock: make(chan struct{}, 1)}
+	return &session{client: c, auth: auth, lock: make(chan struct{}, 1), denied: make(map[string]time.Time)}
 }
 
-// token is the session's token, after a login if need be. The error's verdict
-// is NotSent: nothing but a login was sent.
-func (s *session) token(ctx context.Context) (*token, error) {
+// acquire waits for the lock, unless ctx has ended or ends first.
+func (s *session) acquire(ctx context.Context) (release func(), err error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	select {
 	case s.lock <- struct{}{}:
-		defer func() { <-s.lock }()
+		return func() { <-s.lock }, nil
 	case <-ctx.Done():
-		return nil, &Error{Verdict: NotSent, Op: "Login", Err: context.Cause(ctx)}
+		return nil, context.Cause(ctx)
 	}
+}
+
+// token is the session's token, after a login if need be. The error is an
+// [*Error] that says that there is no job: nothing but a login was sent.
+func (s *session) token(ctx context.Context) (*token, error) {
+	release, err := s.acquire(ctx)
+	if err != nil {
+		return nil, &Error{Verdict: NotSent, Op: opLogin, Err: err}
+	}
+	defer release()
 	now := time.Now()
 	if s.current != nil && (s.auth.Mode == AuthToken || now.Sub(s.lastUsed) < idleLimit) {
 		s.lastUsed = now
 		return s.current, nil
 	}
-	if s.failure != nil && now.Before(s.until) {
-		return nil, s.failure
+	if wait := s.until.Sub(now); s.failure != nil && wait > 0 && !s.replaced(s.dead) {
+		failure := *s.failure
+		if failure.RetryAfter > 0 {
+			failure.RetryAfter = wait
+		}
+		return nil, &failure
 	}
 	value, err := s.login(ctx)
 	if err != nil {
-		err := &Error{Verdict: NotSent, Op: "Login", Err: err}
-		if refused, ok := errors.AsType[*LoginError](err); ok {
-			s.failure, s.until = err, now.Add(max(loginPause, refused.Locked))
+		failure := loginFailure(err)
+		refused, isRefused := errors.AsType[*LoginError](err)
+		switch {
+		case isRefused:
+			s.failure, s.until = failure, now.Add(max(loginPause, min(refused.Locked, longestLock)))
+		case failure.RetryAfter > 0:
+			s.failure, s.until = failure, time.Now().Add(failure.RetryAfter)
 		}
-		return nil, err
+		return nil, failure
 	}
 	s.current, s.lastUsed, s.failure = &token{value: value}, now, nil
 	return s.current, nil
 }
 
-// refused drops a token that the vendor does not accept any more, unless
-// another caller has done so already. A token that is given cannot be renewed
-// by us: that is the error.
-func (s *session) refused(t *token) error {
-	s.lock <- struct{}{}
-	defer func() { <-s.lock }()
-	if s.current != t {
-		return nil
-	}
-	s.current = nil
-	if s.auth.Mode == AuthToken {
-		refusal := &LoginError{Message: "the vendor does not accept the token any more; replace it"}
-		if value, err := s.auth.Token(); err == nil && qsdk(value) != t.value {
-			return nil // it was replaced already
+// loginFailure is a failed login as the callers see it: whatever became of it,
+// their own request was not sent.
+func loginFailure(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		failure := *e
+		if failure.Verdict != Throttled {
+			failure.Verdict = NotSent
 		}
-		s.failure, s.until = &Error{Verdict: NotSent, Op: "Login", Err: refusal}, time.Now().Add(loginPause)
-		return refusal
+		return &failure
 	}
-	return nil
+	return &Error{Verdict: NotSent, Op: opLogin, Err: err}
 }
 
-func (s *session) login(ctx context.Context) (Secret, error) {
-	if s.auth.Mode == AuthToken {
-		value, err := s.auth.Token()
-		return qsdk(value), err
-	}
-	password, err := s.auth.Password()
+// refused deals with a token that the vendor did not accept for an operation.
+// It tells whether to try again with a new one. If not, the operation is denied
+// to a login that works, unless there is an error: then nothing is known about
+// the operation, because the token is not accepted at all.
+func (s *session) refused(ctx context.Context, t *token, op string, fresh bool) (again bool, err error) {
+	release, err := s.acquire(ctx)
 	if err != nil {
-		return "", err
+		return false, err
 	}
-	body, err := json.Marshal(map[string]any{
-		"mode":     4, // what the vendor's own SDK sends
-		"username": s.auth.Username,
-		"password": base64.StdEncoding.EncodeToString([]byte(password)),
-		"timeout":  loginTimeout,
-	})
+	defer release()
+	switch {
+	case op != opCreateTask && time.Now().Before(s.denied[op]):
+		return false, nil
+	case !fresh && s.current != t:
+		return true, nil // another caller has dropped it already
+	case s.auth.Mode == AuthToken:
+		return s.givenRefused(ctx, t, op, fresh)
+	case fresh:
+		s.denied[op] = time.Now().Add(deniedPause)
+		return false, nil
+	}
+	s.current = nil
+	return true, nil
+}
+
+// givenRefused is refused for a token that we cannot renew.
+func (s *session) givenRefused(ctx context.Context, t *token, op string, fresh bool) (again bool, err error) {
+	if !fresh && s.replaced(t.value) {
+		s.current = nil
+		return true, nil
+	}
+	accepted, err := s.accepted(ctx, t)
 	if err != nil {
-		return "", err
+		return false, err
 	}
-	resp, err := s.client.do(ctx, call{
-		op: "Login", method: http.MethodPost, path: "/Login",
-		contentType: "application/json", accept: "application/json", body: body,
-	}, http.Header{})
-	if err != nil {
-		return "", err
+	if accepted {
+		s.denied[op] = time.Now().Add(deniedPause)
+		return false, nil
 	}
-	return readLogin(resp)
+	refusal := &LoginError{Message: "the vendor does not accept the token any more; replace it"}
+	if s.current == t {
+		s.current, s.dead = nil, t.value
+		s.failure, s.until = &Error{Verdict: NotSent, Op: opLogin, Err: refusal}, time.Now().Add(loginPause)
+	}
+	return false, refusal
+}
+
+// replaced tells whether somebody has put another token in the place of this one.
+func (s *session) replaced(value Secret) bool {
+	if s.auth.Mode != AuthToken {
+		return false
+	}
+	now, err := s.auth.Token()
+	return err == nil && now != "" && qsdk(now) != value
+}
+
+// accepted asks the vendor whether it still knows a token. Without that, one
+// request that the token may not make would look like a dead token, and stop
+// all others. Basis: the vendor's SDK calls WhoAmI. A token that is limited to
+// some operations may not ask, and counts as dead.
+func (s *session) accepted(ctx context.Context, t *token) (bool, error) {
+	resp, err := s.client.do(ctx, call{op: "WhoAmI", method: http.MethodPost, path: "/WhoAmI", accept: "application/json"}, t.header())
+	switch {
+	case err != nil:
+		return false, err
+	case resp.status >= 500 || resp.status == http.StatusTooManyRequests:
+		return false, &Error{Op: "WhoAmI", Status: resp.status, Message: "cannot tell whether the token is still accepted"}
+	}
+	return resp.status == http.StatusOK && !isAccessDenied(resp), nil
 }
 
 // logout ends the session. Its answer does not matter: 200 or, for a session
 // that is over already, 401.
 func (s *session) logout(ctx context.Context) {
-	s.lock <- struct{}{}
-	defer func() { <-s.lock }()
+	release, err := s.acquire(ctx)
+	if err != nil {
+		return // a login hangs; its session ends by itself
+	}
+	defer release()
 	if s.current == nil || s.auth.Mode != AuthLogin {
 		return
 	}
 	_, _ = s.client.do(ctx, call{op: "Logout", method: http.MethodPost, path: "/Logout", accept: "*/*"}, s.current.header())
 	s.current = nil
-}
-
-// qsdk adds the scheme that the vendor's tokens carry in the Authtoken header,
-// as the vendor's SDK does for a token without one.
-func qsdk(value Secret) Secret {
-	for _, scheme := range []string{"QSDK ", "SAML ", "Bearer "} {
-		if strings.HasPrefix(string(value), scheme) {
-			return value
-		}
-	}
-	return "QSDK " + value
-}
-
-// loginAnswer is the answer to Login in either format: HTTP 200 with a token, or
-// without one and with the reason in errList. Basis: recorded answers.
-type loginAnswer struct {
-	Token    string       `json:"token" xml:"token,attr"`
-	Locked   bool         `json:"isAccountLocked" xml:"isAccountLocked,attr"`
-	LockTime int64        `json:"remainingLockTime" xml:"remainingLockTime,attr"` // s
-	Code     flexibleText `json:"errorCode" xml:"errorCode,attr"`
-	Message  string       `json:"errorMessage" xml:"errorMessage,attr"`
-	ErrList  []struct {
-		Code    flexibleText `json:"errorCode" xml:"errorCode,attr"`
-		Message string       `json:"errLogMessage" xml:"errLogMessage,attr"`
-	} `json:"errList" xml:"errList"`
-}
-
-// readLogin takes the token from an answer. No error ever shows the answer
-// itself: it may have the token in it.
-func readLogin(resp response) (Secret, error) {
-	text := bytes.TrimSpace(bytes.TrimPrefix(resp.body, []byte("\xef\xbb\xbf")))
-	var answer loginAnswer
-	err := errNoEnvelope
-	switch {
-	case bytes.HasPrefix(text, []byte("{")):
-		err = json.Unmarshal(text, &answer)
-	case bytes.HasPrefix(text, []byte("<")):
-		err = xml.Unmarshal(text, &answer)
-	}
-	if err != nil || resp.status >= 500 {
-		return "", fmt.Errorf("login: HTTP %d with %d bytes that are no answer to a login", resp.status, len(resp.body))
-	}
-	if answer.Token != "" && resp.status == http.StatusOK {
-		return qsdk(Secret(answer.Token)), nil
-	}
-	refusal := &LoginError{Code: string(answer.Code), Message: answer.Message}
-	if len(answer.ErrList) > 0 {
-		refusal.Code, refusal.Message = string(answer.ErrList[0].Code), answer.ErrList[0].Message
-	}
-	if answer.Locked {
-		refusal.Locked = time.Duration(answer.LockTime) * time.Second
-	}
-	return "", refusal
 }

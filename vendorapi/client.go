@@ -2,6 +2,7 @@ package vendorapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,13 +14,18 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"os"
+	"path"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// maxBody is the largest answer in bytes that is read.
-const maxBody = 1 << 20
+// maxBody is the largest answer in bytes that is read; maxList that of a list.
+const (
+	maxBody = 1 << 20
+	maxList = 16 << 20
+)
 
 // Config is how to reach the vendor.
 type Config struct {
@@ -47,10 +53,8 @@ type Client struct {
 	http     *http.Client
 	session  *session
 	// skew is the vendor's clock minus ours, from the last Date header.
-	skew atomic.Int64
-	// quiet is when the vendor may be called again, in UNIX nanoseconds: one
-	// answer that asks for a pause holds for all callers.
-	quiet atomic.Int64
+	skew  atomic.Int64
+	quiet pause
 	known descriptions
 }
 
@@ -100,22 +104,27 @@ func New(cfg Config) (*Client, error) {
 func CheckEndpoint(endpoint string, insecureHTTP bool) error {
 	u, err := url.Parse(endpoint)
 	switch {
-	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("vendor endpoint %q must be a URL such as https://m6.metallic.io/webconsole/api", redacted(endpoint))
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return fmt.Errorf("vendor endpoint %q must not have a user, query or fragment", redacted(endpoint))
+	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("vendor endpoint %q must be a URL such as https://m6.metallic.io/webconsole/api", redacted(u))
+	case u.User != nil || strings.ContainsAny(endpoint, "?#"):
+		// An empty query or fragment would swallow every path that is added.
+		return fmt.Errorf("vendor endpoint %q must not have a user, query or fragment", redacted(u))
+	case strings.EqualFold(path.Base(u.Path), opCreateTask):
+		// The vendor's page shows the operation's whole URL as the host name.
+		return fmt.Errorf("vendor endpoint %q must be the base of the API, without /%s", redacted(u), path.Base(u.Path))
 	case u.Scheme == "http" && !insecureHTTP && !isLoopback(u.Hostname()):
-		return fmt.Errorf("vendor endpoint %q is plain http: the token would be readable on the way; use https or allow insecure http", endpoint)
+		return fmt.Errorf("vendor endpoint %q is plain http: the token would be readable on the way; use https or allow insecure http", redacted(u))
 	}
 	return nil
 }
 
-// redacted is a URL without its password, for errors.
-func redacted(raw string) string {
-	if u, err := url.Parse(raw); err == nil {
-		return u.Redacted()
+// redacted is a URL for errors, without the parts that may hold a secret. What
+// has no host may be anything.
+func redacted(u *url.URL) string {
+	if u == nil || u.Host == "" {
+		return "(not a URL)"
 	}
-	return "(not a URL)"
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 func isLoopback(host string) bool {
@@ -153,6 +162,7 @@ type call struct {
 	contentType string
 	body        []byte
 	accept      string
+	limit       int // largest answer in bytes; 0 is maxBody
 }
 
 // response is an answer, read whole.
@@ -167,18 +177,42 @@ type response struct {
 // permission alike, so after a fresh login the answer is left to the caller.
 func (c *Client) authorised(ctx context.Context, cl call) (response, error) {
 	for fresh := false; ; fresh = true {
+		if err := c.paused(cl); err != nil {
+			return response{}, err
+		}
 		token, err := c.session.token(ctx)
 		if err != nil {
 			return response{}, err
 		}
+		// Asked again, because a login takes its time.
+		if err := c.paused(cl); err != nil {
+			return response{}, err
+		}
 		resp, err := c.do(ctx, cl, token.header())
-		if err != nil || fresh || !isAccessDenied(resp) {
+		if err != nil {
 			return resp, err
 		}
-		if err := c.session.refused(token); err != nil {
+		resp.body = token.hide(resp.body)
+		if !isAccessDenied(resp) {
+			return resp, nil
+		}
+		renewed, err := c.session.refused(ctx, token, cl.op, fresh)
+		if err != nil {
 			return response{}, &Error{Verdict: NotSent, Op: cl.op, Status: resp.status, Err: err}
 		}
+		if !renewed {
+			return resp, nil
+		}
 	}
+}
+
+// paused is an error while no job may be started.
+func (c *Client) paused(cl call) error {
+	wait := c.quiet.left()
+	if wait <= 0 || cl.op != opCreateTask {
+		return nil
+	}
+	return &Error{Verdict: Throttled, Op: cl.op, RetryAfter: wait, Message: "the vendor asked for a pause"}
 }
 
 // do sends one request and reads its answer. The error is an [*Error] whose
@@ -188,18 +222,23 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 	defer cancel()
 	var written atomic.Bool
 	trace := &httptrace.ClientTrace{
+		// net/http starts over by itself only if nothing was written on a kept
+		// connection that turned out to be closed. That it never does so with what
+		// may have been read is why no Idempotency-Key is ever set.
+		GetConn: func(string) { written.Store(false) },
 		GotConn: func(info httptrace.GotConnInfo) {
 			// The context's deadline stops a request that waits. This one stops a
 			// process that was frozen and wakes up after the lease has ended.
 			deadline, _ := ctx.Deadline()
 			_ = info.Conn.SetWriteDeadline(deadline)
 		},
-		// The first header is handed over before any byte can have been flushed.
+		// The first header is handed over before any byte can have been flushed,
+		// and Do does not return while it may still be written.
 		WroteHeaderField: func(string, []string) { written.Store(true) },
 		WroteHeaders:     func() { written.Store(true) },
 	}
-	fail := func(err error) (response, error) {
-		e := &Error{Verdict: Unknown, Op: cl.op, Err: withoutURL(err)}
+	fail := func(status int, err error) (response, error) {
+		e := &Error{Verdict: Unknown, Op: cl.op, Status: status, Err: withoutURL(err)}
 		if !written.Load() {
 			e.Verdict = NotSent
 		}
@@ -207,7 +246,7 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 	}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), cl.method, c.endpoint+cl.path, bytes.NewReader(cl.body))
 	if err != nil {
-		return fail(err)
+		return fail(0, err)
 	}
 	req.Header = header
 	req.Header.Set("Accept", cl.accept)
@@ -216,17 +255,18 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fail(err)
+		return fail(0, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err != nil {
-		return fail(fmt.Errorf("read the answer of HTTP %d: %w", resp.StatusCode, err))
-	}
-	if len(body) > maxBody {
-		return fail(fmt.Errorf("the answer of HTTP %d has more than %d bytes", resp.StatusCode, maxBody))
-	}
 	c.noteDate(resp.Header)
+	limit := cmp.Or(cl.limit, maxBody)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	if err != nil {
+		return fail(resp.StatusCode, fmt.Errorf("read the answer: %w", err))
+	}
+	if len(body) > limit {
+		return fail(resp.StatusCode, fmt.Errorf("the answer has more than %d bytes", limit))
+	}
 	return response{status: resp.StatusCode, header: resp.Header, body: body}, nil
 }
 
@@ -246,3 +286,27 @@ func (c *Client) noteDate(h http.Header) {
 
 // vendorTime is one of our times on the vendor's clock.
 func (c *Client) vendorTime(t time.Time) time.Time { return t.Add(time.Duration(c.skew.Load())) }
+
+// pause is until when the vendor asked to be left alone: what one answer asks
+// for holds for all callers.
+type pause struct {
+	mu    sync.Mutex
+	until time.Time
+}
+
+// left is how long the pause still is.
+func (p *pause) left() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Until(p.until)
+}
+
+// extend makes the pause last for d from now, unless it lasts longer already.
+func (p *pause) extend(d time.Duration) {
+	until := time.Now().Add(d)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if until.After(p.until) {
+		p.until = until
+	}
+}

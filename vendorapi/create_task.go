@@ -6,10 +6,11 @@ import (
 	_ "embed"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"text/template"
-	"time"
+	"unicode/utf8"
 
 	"backhaul/schemas"
 )
@@ -42,10 +43,19 @@ func withoutIndent(text string) string {
 	return b.String()
 }
 
+// escapeXML refuses what XML cannot carry, because it would be replaced: another
+// name is another backup.
 func escapeXML(s string) (string, error) {
+	if i := strings.IndexFunc(s, notInXML); i >= 0 || !utf8.ValidString(s) {
+		return "", fmt.Errorf("%q cannot be written as XML", s)
+	}
 	var b strings.Builder
 	err := xml.EscapeText(&b, []byte(s))
 	return b.String(), err
+}
+
+func notInXML(c rune) bool {
+	return c < 0x20 && c != '\t' && c != '\n' && c != '\r' || c == 0xfffe || c == 0xffff
 }
 
 // Task is one backup to start.
@@ -66,9 +76,6 @@ func (t Task) xml() ([]byte, error) {
 // verdict is Unknown there certainly is no job. A deadline of ctx is also set on
 // the connection: nothing is sent after it.
 func (c *Client) CreateTask(ctx context.Context, t Task) (Job, error) {
-	if wait := time.Until(time.Unix(0, c.quiet.Load())); wait > 0 {
-		return Job{}, &Error{Verdict: Throttled, Op: opCreateTask, RetryAfter: wait, Message: "the vendor asked for a pause"}
-	}
 	body, err := t.xml()
 	if err != nil {
 		return Job{}, &Error{Verdict: NotSent, Op: opCreateTask, Err: err}
@@ -82,21 +89,10 @@ func (c *Client) CreateTask(ctx context.Context, t Task) (Job, error) {
 	}
 	job, err := classify(resp)
 	if e, ok := errors.AsType[*Error](err); ok && e.Verdict == Throttled {
-		c.keepQuiet(e.RetryAfter)
+		c.quiet.extend(e.RetryAfter)
 	}
 	for _, id := range job.IDs {
 		c.known.put(id, t.Marker)
 	}
 	return job, err
-}
-
-// keepQuiet holds every caller back for d, or longer if that was said before.
-func (c *Client) keepQuiet(d time.Duration) {
-	until := time.Now().Add(d).UnixNano()
-	for {
-		known := c.quiet.Load()
-		if known >= until || c.quiet.CompareAndSwap(known, until) {
-			return
-		}
-	}
 }

@@ -76,16 +76,13 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 		job, last = r.CreateTask(attemptCtx, t)
 		attempts++
 		e, failed := errors.AsType[*Error](last)
+		if failed && e.Verdict == Throttled {
+			attempts--
+		}
 		switch {
 		case last == nil:
 			return nil
-		case failed && e.Verdict == Throttled:
-			attempts--
-			if e.Status == http.StatusServiceUnavailable {
-				return backoff.Permanent(last)
-			}
-			return last
-		case failed && e.Verdict == NotSent:
+		case failed && e.repeatable() && ctx.Err() == nil:
 			return last
 		}
 		return backoff.Permanent(last)
@@ -97,12 +94,15 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 	// WithContext has to be outermost, or the wait cannot be interrupted. The
 	// library returns only the context's error then, hence last.
 	if err := backoff.Retry(attempt, backoff.WithContext(&atLeast{exponential, policy.Budget, &last}, waits)); err != nil {
-		if last == nil {
-			last = err
-		}
 		return Job{}, attempts, last
 	}
 	return job, attempts, nil
+}
+
+// repeatable tells whether there certainly is no job and nothing has been
+// decided about the task.
+func (e *Error) repeatable() bool {
+	return e.Verdict == NotSent || e.Verdict == Throttled && e.Status != http.StatusServiceUnavailable
 }
 
 // atLeast makes the wait after a throttled attempt as long as the vendor asked

@@ -28,11 +28,11 @@ type Server struct {
 	srv     *server.Server
 }
 
-// Start runs a server with the shipped streams and consumers.
-func Start(t testing.TB) *Server {
+// Start runs a server with the shipped streams and consumers, changed.
+func Start(t testing.TB, changes ...Change) *Server {
 	t.Helper()
 	s := StartBare(t)
-	Provision(t, s.Connect(t))
+	Provision(t, s.Connect(t), changes...)
 	return s
 }
 
@@ -80,7 +80,12 @@ func (s *Server) Restart() {
 // is disconnected and it reconnects for ever.
 func (s *Server) Connect(t testing.TB) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(s.srv.ClientURL(), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
+	return connect(t, s.URL)
+}
+
+func connect(t testing.TB, url string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url, nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
 		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
 	if err != nil {
 		t.Fatalf("natstest: connect: %v", err)
@@ -99,9 +104,20 @@ func JetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 	return js
 }
 
-// Provision makes the shipped streams and consumers with one replica. change
-// functions may alter each stream before it is made.
-func Provision(t testing.TB, nc *nats.Conn) {
+// Change alters a stream or a consumer before it is made; the other is nil.
+type Change func(stream *jetstream.StreamConfig, durable *jetstream.ConsumerConfig)
+
+// AckWait makes the consumers with this acknowledgement wait.
+func AckWait(d time.Duration) Change {
+	return func(_ *jetstream.StreamConfig, durable *jetstream.ConsumerConfig) {
+		if durable != nil {
+			durable.AckWait = d
+		}
+	}
+}
+
+// Provision makes the shipped streams and consumers with one replica, changed.
+func Provision(t testing.TB, nc *nats.Conn, changes ...Change) {
 	t.Helper()
 	js := JetStream(t, nc)
 	for name, data := range definitions(t) {
@@ -112,6 +128,9 @@ func Provision(t testing.TB, nc *nats.Conn) {
 		var cfg jetstream.StreamConfig
 		unmarshal(t, name, data, &cfg)
 		cfg.Replicas = 1
+		for _, change := range changes {
+			change(&cfg, nil)
+		}
 		if _, err := js.CreateStream(t.Context(), cfg); err != nil {
 			t.Fatalf("natstest: create %s %s: %v", stream, durable, err)
 		}
@@ -123,6 +142,9 @@ func Provision(t testing.TB, nc *nats.Conn) {
 		}
 		var cfg jetstream.ConsumerConfig
 		unmarshal(t, name, data, &cfg)
+		for _, change := range changes {
+			change(nil, &cfg)
+		}
 		if _, err := js.CreateConsumer(t.Context(), stream, cfg); err != nil {
 			t.Fatalf("natstest: create %s: %v", name, err)
 		}

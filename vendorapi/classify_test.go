@@ -1,0 +1,242 @@
+package vendorapi
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// started stands for a nil error in tables.
+const started Verdict = -1
+
+// answerCase is an answer and what a correct client concludes from it.
+type answerCase struct {
+	name   string
+	status int // 0 is 200
+	header map[string]string
+	body   string
+	want   Verdict
+	ids    []string // of a start
+	task   string
+	code   string
+	// message is the error's, verbatim; "" is not checked.
+	message string
+	wait    time.Duration
+}
+
+func (a answerCase) response() response {
+	h := make(http.Header)
+	for name, value := range a.header {
+		h.Set(name, value)
+	}
+	return response{status: cmp.Or(a.status, 200), header: h, body: []byte(a.body)}
+}
+
+func (a answerCase) check(t *testing.T) {
+	t.Helper()
+	job, err := classify(a.response())
+	if a.want == started {
+		if err != nil {
+			t.Fatalf("not started: %v", err)
+		}
+		if !slices.Equal(job.IDs, a.ids) || job.ID != a.ids[0] || job.TaskID != a.task {
+			t.Errorf("job %+v, want %q of task %q", job, a.ids, a.task)
+		}
+		return
+	}
+	e := wantVerdict(t, err, a.want)
+	if job.ID != "" || len(job.IDs) > 0 {
+		t.Errorf("a job beside an error: %+v", job)
+	}
+	if e.Code != a.code {
+		t.Errorf("code %q, want %q", e.Code, a.code)
+	}
+	if a.message != "" && e.Message != a.message {
+		t.Errorf("message %q, want %q", e.Message, a.message)
+	}
+	if e.RetryAfter != a.wait {
+		t.Errorf("retry after %s, want %s", e.RetryAfter, a.wait)
+	}
+	if e.Status != cmp.Or(a.status, 200) {
+		t.Errorf("status %d", e.Status)
+	}
+}
+
+func ids(list ...string) []string { return list }
+
+const html503 = "<!DOCTYPE HTML>\r\n<HTML><HEAD><TITLE>Service  Unavailable</TITLE></HEAD>\r\n<BODY><h2>Service Unavailable</h2>\r\n<hr><p>HTTP Error 503.</p>\r\n</BODY></HTML>\r\n"
+
+var startedAnswers = []answerCase{
+	{name: "vendor's page", body: `<TMMsg_CreateTaskResp taskId="4038"> <jobIds val="5976" /> </TMMsg_CreateTaskResp>`, want: started, ids: ids("5976"), task: "4038"},
+	{name: "declaration, BOM, CR", body: "\xef\xbb\xbf<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"no\" ?>\r<TMMsg_CreateTaskResp taskId='4038'>\r<jobIds val='5976'/>\r</TMMsg_CreateTaskResp>\r", want: started, ids: ids("5976"), task: "4038"},
+	{name: "several", body: `<TMMsg_CreateTaskResp taskId="1"><jobIds val="7"/><jobIds val="8"/><jobIds val="9"/></TMMsg_CreateTaskResp>`, want: started, ids: ids("7", "8", "9"), task: "1"},
+	{name: "elements", body: `<TMMsg_CreateTaskResp><taskId>1</taskId><jobIds>7</jobIds><jobIds><val>8</val></jobIds></TMMsg_CreateTaskResp>`, want: started, ids: ids("7", "8"), task: "1"},
+	{name: "an id in pieces is one id", body: `<TMMsg_CreateTaskResp><jobIds>59<!-- x --><![CDATA[76]]></jobIds></TMMsg_CreateTaskResp>`, want: started, ids: ids("5976")},
+	{name: "prefix", body: `<cv:TMMsg_CreateTaskResp xmlns:cv="urn:cv" taskId="1"><cv:jobIds val="7"/></cv:TMMsg_CreateTaskResp>`, want: started, ids: ids("7"), task: "1"},
+	{name: "noise", body: `<TMMsg_CreateTaskResp taskId="1"><processinginstructioninfo><attributes name="exitval" value="0"/></processinginstructioninfo><jobIds val="7"/></TMMsg_CreateTaskResp>`, want: started, ids: ids("7"), task: "1"},
+	{name: "code 0 beside", body: `<TMMsg_CreateTaskResp taskId="1" errorCode="0" errorMessage=""><jobIds val="7"/><error errorCode="0"/></TMMsg_CreateTaskResp>`, want: started, ids: ids("7"), task: "1"},
+	{name: "no task", body: `<TMMsg_CreateTaskResp><jobIds val="7"/></TMMsg_CreateTaskResp>`, want: started, ids: ids("7")},
+	{name: "task 0", body: `<TMMsg_CreateTaskResp taskId="0"><jobIds val="7"/></TMMsg_CreateTaskResp>`, want: started, ids: ids("7")},
+	{name: "JSON", body: `{"taskId":435,"jobIds":["2294"]}`, want: started, ids: ids("2294"), task: "435"},
+	{name: "JSON with bare CR", body: "{\r\"taskId\":435,\r\"jobIds\":[\r\"2294\",\"2295\"\r]\r}", want: started, ids: ids("2294", "2295"), task: "435"},
+	{name: "JSON numbers", body: `{"jobIds":[2294,2295],"taskId":"435"}`, want: started, ids: ids("2294", "2295"), task: "435"},
+	{name: "JSON mixed", body: "\xef\xbb\xbf \n" + `{"jobIds":[2294,"2295"]}`, want: started, ids: ids("2294", "2295")},
+	{name: "beyond int32", body: `{"taskId":4294967296,"jobIds":["2147483648",9007199254740993]}`, want: started, ids: ids("2147483648", "9007199254740993"), task: "4294967296"},
+	{name: "largest", body: `{"jobIds":[9223372036854775807]}`, want: started, ids: ids("9223372036854775807")},
+	{name: "leading zeros and spaces", body: `{"jobIds":[" 0005976 "]}`, want: started, ids: ids("5976")},
+	{name: "201", status: 201, body: `{"jobIds":["1"]}`, want: started, ids: ids("1")},
+	{name: "escaped slash", body: `{"taskName":"a\u002fb","jobIds":["1"],"errorCode":0}`, want: started, ids: ids("1")},
+	{name: "warning", body: `{"jobIds":["1"],"response":[{"errorCode":0,"warningCode":4,"warningMessage":"w"}]}`, want: started, ids: ids("1")},
+	{name: "a message in another encoding", body: "{\"jobIds\":[\"1\"],\"note\":\"caf\xe9\"}", want: started, ids: ids("1")},
+}
+
+// ambiguousAnswers speak of a job or a task, and of something else as well.
+var ambiguousAnswers = []answerCase{
+	{name: "task without jobs", body: `{"taskId":435}`},
+	{name: "task without jobs, XML", body: `<TMMsg_CreateTaskResp taskId="435"/>`},
+	{name: "task and no jobs", body: `{"taskId":435,"jobIds":[]}`},
+	{name: "task and null", body: `{"taskId":435,"jobIds":null}`},
+	{name: "task and error", body: `{"taskId":435,"errorCode":2,"errorMessage":"x"}`, code: "2", message: "x"},
+	{name: "task and access denied", body: `{"taskId":435,"errorCode":5,"errorMessage":"Access denied"}`, code: "5"},
+	{name: "task, 401", status: 401, body: `{"taskId":435}`},
+	{name: "task, 404", status: 404, body: `{"taskId":435}`},
+	{name: "task, 429", status: 429, body: `{"taskId":435}`},
+	{name: "task, 503", status: 503, header: map[string]string{"Retry-After": "1"}, body: `{"taskId":435}`},
+	{name: "job and error", body: `{"jobIds":["1"],"errorCode":2,"errorMessage":"x"}`, code: "2"},
+	{name: "job and nested error", body: `{"jobIds":["1"],"error":{"errorCode":2}}`, code: "2"},
+	{name: "job and odd error", body: `{"jobIds":["1"],"errorCode":"E_FAIL"}`, code: "E_FAIL"},
+	{name: "job and error in a list", body: `{"jobIds":["1"],"errList":[{"errorCode":0},{"errorCode":7,"errLogMessage":"seven"}]}`, code: "7", message: "seven"},
+	{name: "job and response", body: `{"jobIds":["1"],"response":[{"errorCode":"0"},{"errorCode":7,"errorString":"seven"}]}`, code: "7", message: "seven"},
+	{name: "job and error, XML", body: `<A_Resp errorCode="2"><jobIds val="1"/></A_Resp>`, code: "2"},
+	{name: "a later 0 does not undo an error", body: `<A_Resp errorCode="2"><jobIds val="1"/><error errorCode="0"/></A_Resp>`, code: "2"},
+	{name: "job and response, XML", body: `<A_Resp><jobIds val="1"/><response errorCode="2" errorString="two"/></A_Resp>`, code: "2", message: "two"},
+	{name: "two roots", body: `<TMMsg_CreateTaskResp><jobIds val="1"/></TMMsg_CreateTaskResp><TMMsg_GenericResp errorCode="2"/>`},
+	{name: "text after the end", body: `<TMMsg_CreateTaskResp><jobIds val="1"/></TMMsg_CreateTaskResp>Internal error`},
+	{name: "text after the end, JSON", body: `{"jobIds":["1"]}{"errorCode":2}`},
+	{name: "job, 500", status: 500, body: `{"jobIds":["1"]}`},
+	{name: "job, 500 and code", status: 500, body: `{"jobIds":["1"],"errorCode":2}`, code: "2"},
+	{name: "job, 302", status: 302, body: `{"jobIds":["1"]}`},
+	{name: "job, 400", status: 400, body: `{"jobIds":["1"]}`},
+	{name: "job, 401", status: 401, body: `{"jobIds":["1"]}`},
+	{name: "job, 404", status: 404, body: `<TMMsg_CreateTaskResp><jobIds val="1"/></TMMsg_CreateTaskResp>`},
+	{name: "job, 429", status: 429, header: map[string]string{"X-RateLimit-Period": "60"}, body: `{"jobIds":["1"]}`},
+	{name: "job, 503", status: 503, header: map[string]string{"Retry-After": "1"}, body: `{"jobIds":["1"]}`},
+	{name: "half a job, 400", status: 400, body: `{"jobIds":["1"`},
+	{name: "half a job, 401", status: 401, body: `<TMMsg_CreateTaskResp><jobIds val=`},
+	{name: "half a job, 404", status: 404, body: `<TMMsg_CreateTaskResp><jobIds`},
+	{name: "half a job, 429", status: 429, body: `{"jobIds":["1",`},
+	{name: "bad id, 400", status: 400, body: `{"jobIds":["x"]}`},
+	{name: "jobIds as one id", body: `{"jobIds":"5976"}`},
+	{name: "jobIds twice", body: `{"jobIds":["1"],"jobIds":[]}`},
+	{name: "objects in jobIds", body: `{"jobIds":[{"val":"1"}]}`},
+	{name: "root-wrapped JSON of old releases", body: `{"TMMsg_CreateTaskResp":{"@taskId":"4038","jobIds":{"@val":"5976"}}}`},
+	{name: "HTML that mentions jobIds", status: 404, body: `<html><body>jobIds</body></html>`},
+}
+
+func TestBadJobIDs(t *testing.T) {
+	for _, id := range []string{`"0"`, `0`, `"-1"`, `-1`, `""`, `" "`, `"x"`, `"5976x"`, `"59 76"`, `"5,976"`, `"0x10"`, `"+7"`, `"7.0"`, `7.5`, `7e3`,
+		`"٧"`, `"9223372036854775808"`, `99999999999999999999`, `null`, `true`, `[]`, `{}`, `["7"]`} {
+		for _, list := range []string{id, `"7",` + id, id + `,"7"`} {
+			answerCase{body: `{"taskId":1,"jobIds":[` + list + `]}`, want: Unknown}.check(t)
+		}
+		if text := strings.Trim(id, `"`); strings.HasPrefix(id, `"`) {
+			answerCase{body: `<TMMsg_CreateTaskResp taskId="1"><jobIds val="7"/><jobIds val="` + text + `"/></TMMsg_CreateTaskResp>`, want: Unknown}.check(t)
+		}
+	}
+}
+
+var refusedAnswers = []answerCase{
+	{name: "vendor's page", body: `<TMMsg_GenericResp errorMessage="Failed to start backups as no eligible subclients were found. " errorCode="587207178" />`, want: Refused, code: "587207178", message: "Failed to start backups as no eligible subclients were found. "},
+	{name: "attribute order", body: `<TMMsg_GenericResp errorCode="587207178" errorMessage="m"/>`, want: Refused, code: "587207178", message: "m"},
+	{name: "other root", body: `<CVGui_GenericResp errorCode="2" errorMessage="m"/>`, want: Refused, code: "2", message: "m"},
+	{name: "nested", body: `<App_CreateTaskResp><error errorMessage="m" errorCode="2"/></App_CreateTaskResp>`, want: Refused, code: "2", message: "m"},
+	{name: "elements", body: `<App_GenericResp><errorCode>2</errorCode><errorMessage> m </errorMessage></App_GenericResp>`, want: Refused, code: "2", message: " m "},
+	{name: "errList", body: `<A_Resp><errList errLogMessage="m" errorCode="2"/></A_Resp>`, want: Refused, code: "2", message: "m"},
+	{name: "JSON", body: `{"errorMessage":"m","errorCode":587204050}`, want: Refused, code: "587204050", message: "m"},
+	{name: "JSON text code", body: `{"errorMessage":"m","errorCode":" 2 "}`, want: Refused, code: "2", message: "m"},
+	{name: "JSON nested", body: `{"error":{"errorMessage":"m","errorCode":2}}`, want: Refused, code: "2", message: "m"},
+	{name: "JSON nested, 404", status: 404, body: `{"error":{"errorMessage":"m","errorCode":2}}`, want: Refused, code: "2", message: "m"},
+	{name: "error.errList", body: `{"error":{"errList":[{"errorCode":2,"errLogMessage":"m"}]}}`, want: Refused, code: "2", message: "m"},
+	{name: "errList", body: `{"errList":[{"errorCode":2,"errLogMessage":"m"}]}`, want: Refused, code: "2", message: "m"},
+	{name: "response[]", body: `{"response":[{"errorCode":2,"errorString":"m"}]}`, want: Refused, code: "2", message: "m"},
+	{name: "response{}", body: `{"response":{"errorCode":2,"errorMessage":"m"}}`, want: Refused, code: "2", message: "m"},
+	{name: "empty lists beside it", body: `{"taskId":0,"jobIds":[],"errList":[],"errorCode":2,"errorMessage":"m"}`, want: Refused, code: "2", message: "m"},
+	{name: "negative", body: `{"errorCode":-1,"errorMessage":"m"}`, want: Refused, code: "-1", message: "m"},
+	{name: "no message", body: `{"errorCode":2}`, want: Refused, code: "2", message: `{"errorCode":2}`},
+	{name: "message that is no text", body: `{"errorCode":2,"errorMessage":{"a":1}}`, want: Refused, code: "2"},
+	{name: "message in another encoding", body: "{\"errorCode\":2,\"errorMessage\":\"caf\xe9\"}", want: Refused, code: "2", message: "caf\uFFFD"},
+	{name: "message in another encoding, XML", body: "<A_Resp errorCode=\"2\" errorMessage=\"caf\xe9\"/>", want: Refused, code: "2", message: "caf\uFFFD"},
+	{name: "entities", body: `<A_Resp errorCode="2" errorMessage="a &amp; b &lt;c&gt; &#x41;"/>`, want: Refused, code: "2", message: "a & b <c> A"},
+	{name: "top level of 500", status: 500, body: `{"errorMessage":"Error 0x10c: Synthetic Full cannot run because no Incremental or Differential backup was run after last Full backup for the subclient.","errorCode":2}`, want: Refused, code: "2"},
+	{name: "top level of 500, XML", status: 500, body: `<TMMsg_GenericResp errorCode="2" errorMessage="m"/>`, want: Refused, code: "2"},
+	{name: "400 with a code", status: 400, body: `{"errorCode":2,"errorMessage":"m"}`, want: Refused, code: "2"},
+	{name: "400 bare text", status: 400, body: "Request body is empty or format is invalid.", want: Refused, code: "HTTP_400", message: "Request body is empty or format is invalid."},
+	{name: "400 quoted text", status: 400, body: `"Request body is empty or format is invalid."`, want: Refused, code: "HTTP_400"},
+	{name: "400 of the framework", status: 400, body: `{"Message":"The request is invalid."}`, want: Refused, code: "HTTP_400", message: `{"Message":"The request is invalid."}`},
+	{name: "400 of the framework, XML", status: 400, body: `<Error><Message>The request is invalid.</Message></Error>`, want: Refused, code: "HTTP_400"},
+}
+
+func TestClassify(t *testing.T) {
+	for group, list := range map[string][]answerCase{
+		"started": startedAnswers, "ambiguous": ambiguousAnswers, "refused": refusedAnswers, "unreadable": unreadableAnswers, "status": statusAnswers,
+	} {
+		for _, a := range list {
+			t.Run(group+"/"+a.name, a.check)
+		}
+	}
+}
+
+// TestTruncated: an answer cut anywhere is neither a start nor a refusal; a
+// refusal cut anywhere is not one either.
+func TestTruncated(t *testing.T) {
+	whole := slices.Concat(startedAnswers, refusedAnswers)
+	for _, a := range whole {
+		body := strings.TrimRight(a.body, " \r\n")
+		for n := range len(body) {
+			for _, status := range []int{200, 201, 500, 502} {
+				_, err := classify(response{status: status, body: []byte(body[:n])})
+				if v := VerdictOf(err); err == nil || v != Unknown {
+					t.Fatalf("%s: HTTP %d, %d of %d bytes: %v, want unknown: %q", a.name, status, n, len(body), err, body[:n])
+				}
+			}
+			// What speaks of jobs must not end in "no job" under any status.
+			for _, status := range []int{301, 302, 400, 401, 403, 404, 405, 429, 503} {
+				_, err := classify(response{status: status, header: http.Header{"Retry-After": {"1"}}, body: []byte(body[:n])})
+				if strings.Contains(body[:n], "jobIds") && a.want == started && (err == nil || VerdictOf(err) != Unknown) {
+					t.Fatalf("%s: HTTP %d, %d of %d bytes: %v, want unknown: %q", a.name, status, n, len(body), err, body[:n])
+				}
+			}
+		}
+	}
+}
+
+func TestVerdictOf(t *testing.T) {
+	for v, name := range map[Verdict]string{Unknown: "unknown", Refused: "refused", Throttled: "throttled", AuthRefused: "auth refused", NotSent: "not sent", 99: "unknown"} {
+		if v.String() != name {
+			t.Errorf("verdict %d is %q, want %q", v, v.String(), name)
+		}
+		if got := VerdictOf(fmt.Errorf("submit: %w", &Error{Verdict: v})); got != v {
+			t.Errorf("wrapped %s is %s", v, got)
+		}
+	}
+	var zero Verdict
+	if zero != Unknown || VerdictOf(errors.New("other")) != Unknown || VerdictOf(nil) != Unknown {
+		t.Error("what is not known is not unknown")
+	}
+}
+
+func TestLogCode(t *testing.T) {
+	for code, want := range map[string]string{
+		"587207178": "35:4618", "587204050": "35:1490", "318767272": "19:168", "218103960": "13:152", "16777216": "1:0", "4294967295": "255:16777215",
+		"16777215": "", "2": "", "": "", "0": "", "-587207178": "", "4294967296": "", "HTTP_400": "", "35:4618": "", "1e9": "",
+	} {
+		if got := LogCode(code); got != want {
+			t.Errorf("LogCode(%q) = %q, want %q", code, got, want)
+		}
+	}
+}

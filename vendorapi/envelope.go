@@ -1,0 +1,306 @@
+package vendorapi
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// envelope is what any of the vendor's answers is read into.
+type envelope struct {
+	taskID  string   // decimal, above 0; "" when there is none
+	jobIDs  []string // decimal, above 0
+	code    string   // "" when there is none
+	message string
+	nested  bool // the error stood in an object of its own, as the web service puts it
+}
+
+// failed tells whether the answer names an error.
+func (e envelope) failed() bool { return e.code != "" && !isZero(e.code) }
+
+// refuses tells whether the error is one that the vendor decided on: a number.
+// 500 to 599 are those of a web service that crashed.
+func (e envelope) refuses() bool {
+	n := e.number()
+	return n != 0 && (n < 500 || n > 599)
+}
+
+// number is the code, 0 when it is none.
+func (e envelope) number() int64 {
+	n, err := strconv.ParseInt(e.code, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func isZero(code string) bool {
+	n, err := strconv.ParseInt(code, 10, 64)
+	return err == nil && n == 0
+}
+
+// note keeps an error: the first that is one. Without any, a code of 0 and a
+// message are kept as well.
+func (e *envelope) note(f fault) {
+	f.code = strings.TrimSpace(f.code)
+	switch {
+	case e.failed():
+	case f.code != "" && (e.code == "" || !isZero(f.code)):
+		e.code, e.message, e.nested = f.code, shortened(f.message), f.nested
+	case e.message == "":
+		e.message = shortened(f.message)
+	}
+}
+
+// fault is an error in one of the places that the product has for it.
+type fault struct {
+	code, message string
+	nested        bool
+}
+
+// maxMessage is the longest message in bytes that is passed on. An event has to
+// fit into one NATS message.
+const maxMessage = 8 << 10
+
+func shortened(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessage], "") + "…"
+}
+
+// takeJobs keeps the job ids, or says that there is one which cannot be right.
+func (e *envelope) takeJobs(ids []string) error {
+	for _, id := range ids {
+		n := positive(id)
+		if n == "" {
+			e.jobIDs = nil
+			return fmt.Errorf("job id %q is not a number above 0", shortened(id))
+		}
+		e.jobIDs = append(e.jobIDs, n)
+	}
+	return nil
+}
+
+// positive is id, without leading zeros, if it is a decimal number above 0, else "".
+func positive(id string) string {
+	n, err := strconv.ParseUint(strings.TrimSpace(id), 10, 63)
+	if err != nil || n == 0 {
+		return ""
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+// errNoEnvelope: the body is not one of the vendor's answers.
+var errNoEnvelope = errors.New("not an answer of the API")
+
+var utf8BOM = []byte("\xef\xbb\xbf")
+
+// readEnvelope reads an answer, XML or JSON by its first character. With an
+// error the envelope has at most a message that shows what came instead.
+func readEnvelope(body []byte) (envelope, error) {
+	// A message in another encoding must not make a refusal unreadable.
+	text := bytes.ToValidUTF8(bytes.TrimSpace(bytes.TrimPrefix(body, utf8BOM)), []byte("\uFFFD"))
+	var env envelope
+	var err error
+	switch {
+	case len(text) == 0:
+		return envelope{}, errors.New("the answer is empty")
+	case text[0] == '<':
+		env, err = readXML(text)
+	case text[0] == '{':
+		env, err = readJSON(text)
+	default:
+		err = errNoEnvelope
+	}
+	if err != nil {
+		return envelope{message: excerpt(text)}, err
+	}
+	return env, nil
+}
+
+// excerpt is what an error shows of a body that is none of the vendor's: a
+// page's title, else its beginning.
+func excerpt(body []byte) string {
+	s := string(body[:min(len(body), maxMessage)])
+	lower := strings.ToLower(s)
+	if i := strings.Index(lower, "<title>"); i >= 0 && len(lower) == len(s) {
+		if j := strings.Index(lower[i:], "</title>"); j > 0 {
+			s = s[i+len("<title>") : i+j]
+		}
+	}
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "\uFFFD")), " ")
+	const limit = 200
+	if utf8.RuneCountInString(s) > limit {
+		s = string([]rune(s)[:limit]) + "…"
+	}
+	return s
+}
+
+// readXML reads <TMMsg_CreateTaskResp>, <…GenericResp> and their relatives:
+// values as attributes of the root, of <error> or of <jobIds>, or as elements.
+// There is one root and nothing beside it: an answer that goes on after its end
+// is not understood.
+func readXML(text []byte) (envelope, error) {
+	dec := xml.NewDecoder(bytes.NewReader(text))
+	var answer xmlAnswer
+	roots := 0
+	for {
+		token, err := dec.Token()
+		if errors.Is(err, io.EOF) && roots == 1 {
+			return answer.envelope()
+		}
+		if err != nil {
+			return envelope{}, err
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			if len(answer.open) == 0 {
+				if roots++; roots > 1 || !strings.HasSuffix(token.Name.Local, "Resp") {
+					return envelope{}, errNoEnvelope
+				}
+			}
+			answer.enter(token)
+		case xml.EndElement:
+			answer.leave()
+		case xml.CharData:
+			if n := len(answer.open); n > 0 {
+				answer.open[n-1].text = append(answer.open[n-1].text, token...)
+			} else if len(bytes.TrimSpace(token)) > 0 {
+				return envelope{}, errNoEnvelope
+			}
+		}
+	}
+}
+
+// xmlAnswer is an XML answer while it is read.
+type xmlAnswer struct {
+	open   []xmlElement
+	taskID string
+	jobs   []string
+	top    fault
+	nested []fault
+}
+
+// xmlElement is an element that has not ended yet.
+type xmlElement struct {
+	name  string
+	text  []byte
+	fault fault
+}
+
+func (a *xmlAnswer) enter(start xml.StartElement) {
+	a.open = append(a.open, xmlElement{name: start.Name.Local})
+	for _, attr := range start.Attr {
+		a.set(attr.Name.Local, attr.Value)
+	}
+}
+
+// leave ends an element. Its text is a value of the element around it.
+func (a *xmlAnswer) leave() {
+	last := a.open[len(a.open)-1]
+	a.open = a.open[:len(a.open)-1]
+	switch {
+	case len(a.open) == 0:
+		a.top = last.fault
+	case last.fault != (fault{}):
+		last.fault.nested = true
+		a.nested = append(a.nested, last.fault)
+	}
+	if len(a.open) > 0 && len(bytes.TrimSpace(last.text)) > 0 {
+		a.set(last.name, string(last.text))
+	}
+}
+
+// set takes one value of the innermost open element.
+func (a *xmlAnswer) set(name, value string) {
+	depth := len(a.open)
+	in := &a.open[depth-1]
+	isFault := depth == 1
+	switch in.name {
+	case "error", "errList", "response":
+		isFault = true
+	}
+	switch {
+	case depth == 1 && name == "taskId":
+		a.taskID = positive(value)
+	case depth == 1 && name == "jobIds", depth == 2 && in.name == "jobIds" && name == "val":
+		a.jobs = append(a.jobs, value)
+	case isFault && name == "errorCode":
+		in.fault.code = value
+	case isFault && (name == "errorMessage" || name == "errLogMessage" || name == "errorString"):
+		in.fault.message = value
+	}
+}
+
+func (a *xmlAnswer) envelope() (envelope, error) {
+	env := envelope{taskID: a.taskID}
+	env.note(a.top)
+	for _, f := range a.nested {
+		env.note(f)
+	}
+	return env, env.takeJobs(a.jobs)
+}
+
+// readJSON reads the same answers as JSON.
+func readJSON(text []byte) (envelope, error) {
+	var answer struct {
+		TaskID flexibleText   `json:"taskId"`
+		JobIDs []flexibleText `json:"jobIds"`
+		errorJSON
+		Error struct {
+			errorJSON
+			ErrList []errorJSON `json:"errList"`
+		} `json:"error"`
+		ErrList  []errorJSON    `json:"errList"`
+		Response jsontext.Value `json:"response"`
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return envelope{}, err
+	}
+	env := envelope{taskID: positive(string(answer.TaskID))}
+	env.note(answer.fault(false))
+	nested := append([]errorJSON{answer.Error.errorJSON}, answer.Error.ErrList...)
+	for _, e := range append(append(nested, answer.ErrList...), responses(answer.Response)...) {
+		env.note(e.fault(true))
+	}
+	var jobs []string
+	for _, id := range answer.JobIDs {
+		jobs = append(jobs, string(id))
+	}
+	return env, env.takeJobs(jobs)
+}
+
+// errorJSON is an error in one of the places that the product has for it.
+type errorJSON struct {
+	Code       flexibleText `json:"errorCode"`
+	Message    flexibleText `json:"errorMessage"`
+	LogMessage flexibleText `json:"errLogMessage"`
+	String     flexibleText `json:"errorString"`
+}
+
+func (e errorJSON) fault(nested bool) fault {
+	return fault{code: string(e.Code), message: string(cmp.Or(e.Message, e.LogMessage, e.String)), nested: nested}
+}
+
+// responses reads the "response" member, which is an object or an array.
+func responses(value jsontext.Value) []errorJSON {
+	var list []errorJSON
+	switch value.Kind() {
+	case '[':
+		_ = json.Unmarshal(value, &list) // unreadable: no error found, hence unknown
+	case '{':
+		list = make([]errorJSON, 1)
+		_ = json.Unmarshal(value, &list[0])
+	}
+	return list
+}

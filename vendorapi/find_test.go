@@ -1,0 +1,280 @@
+package vendorapi
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"backhaul/vendorapi/simulator"
+)
+
+// begin starts a job for a task and returns its id. The client forgets what it
+// knows of it, as after a crash.
+func begin(t *testing.T, c *Client, task Task) string {
+	t.Helper()
+	job, err := c.CreateTask(t.Context(), task)
+	wantJob(t, job, err)
+	c.forget()
+	return job.ID
+}
+
+func (c *Client) forget() {
+	c.known.mu.Lock()
+	defer c.known.mu.Unlock()
+	c.known.byID = nil
+}
+
+// mustFind is Find without an error.
+func mustFind(t *testing.T, c *Client, task Task, since time.Time) Found {
+	t.Helper()
+	found, err := c.Find(t.Context(), task, since)
+	if err != nil {
+		noSecrets(t, err)
+		t.Fatal(err)
+	}
+	return found
+}
+
+func wantFound(t *testing.T, got Found, ids, candidates []string) {
+	t.Helper()
+	if !slices.Equal(got.Job.IDs, ids) || !slices.Equal(got.Candidates, candidates) {
+		t.Errorf("found %+v, want jobs %q and candidates %q", got, ids, candidates)
+	}
+	if len(ids) > 0 != (got.Job.ID != "") || len(ids) > 0 && got.Job.ID != ids[0] {
+		t.Errorf("found id %q among %q", got.Job.ID, got.Job.IDs)
+	}
+}
+
+func TestFindByMarker(t *testing.T) {
+	sim, c := onLoopback(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+	since := time.Now()
+	wantFound(t, mustFind(t, c, testTask(), since), nil, nil)
+
+	// Jobs of the same content group with other descriptions, or another one's prefix.
+	for _, marker := range []string{"backhaul:billing/inv-2026-11-23-000", testMarker + "1", "somebody's backup", "Backhaul:billing/inv-2026-11-23-0007"} {
+		other := testTask()
+		other.Marker = marker
+		begin(t, c, other)
+	}
+	// Our marker in a job of another content group proves nothing about this one.
+	elsewhere := loadTask(1)
+	elsewhere.Marker = testMarker
+	begin(t, c, elsewhere)
+	wantFound(t, mustFind(t, c, testTask(), since), nil, nil)
+
+	id := begin(t, c, testTask())
+	wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
+
+	// The vendor's names are not case-sensitive, and a job may be listed in its own spelling.
+	shouting := testTask()
+	shouting.ClientName, shouting.InstanceName = strings.ToUpper(shouting.ClientName), strings.ToUpper(shouting.InstanceName)
+	shouting.SubclientName, shouting.BackupsetName = "STestGroup", "DEFAULTBACKUPSET"
+	wantFound(t, mustFind(t, c, shouting, since), ids(id), nil)
+
+	// A double start is reported whole, the first job first.
+	second := begin(t, c, testTask())
+	wantFound(t, mustFind(t, c, testTask(), since), ids(id, second), nil)
+	if n := sim.Account().Unauthorised; n != 0 {
+		t.Errorf("%d calls without a session", n)
+	}
+}
+
+func TestFindWithoutProof(t *testing.T) {
+	sim, c := onLoopback(t, simulator.Config{HideDescriptions: true, Conflict: simulator.ConflictIgnore})
+	since := time.Now()
+	other := begin(t, c, loadTask(1))
+	wantFound(t, mustFind(t, c, testTask(), since), nil, nil)
+	first := begin(t, c, testTask())
+	second := begin(t, c, testTask())
+	got := mustFind(t, c, testTask(), since)
+	slices.Sort(got.Candidates)
+	wantFound(t, got, nil, ids(first, second))
+	wantFound(t, mustFind(t, c, loadTask(1), since), nil, ids(other))
+
+	// What we started ourselves is known without the vendor's help.
+	job, err := c.CreateTask(t.Context(), testTask())
+	wantJob(t, job, err)
+	got = mustFind(t, c, testTask(), since)
+	slices.Sort(got.Candidates)
+	wantFound(t, got, ids(job.ID), ids(first, second))
+	if n := sim.Account().JobsStarted; n != 4 {
+		t.Errorf("looking started jobs: %d", n)
+	}
+}
+
+func TestFindNotYetVisible(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, c := onPipe(t, simulator.Config{VisibleAfter: 20 * time.Second})
+		since := time.Now()
+		id := begin(t, c, testTask())
+		wantFound(t, mustFind(t, c, testTask(), since), nil, nil)
+		<-time.After(20*time.Second - 1)
+		wantFound(t, mustFind(t, c, testTask(), since), nil, nil)
+		<-time.After(1)
+		wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
+	})
+}
+
+// TestFindLongAfter: a job that has ended long ago is found as well, since it is
+// looked for from the time it was sent.
+func TestFindLongAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, c := onPipe(t, simulator.Config{JobDuration: time.Second})
+		since := time.Now()
+		id := begin(t, c, testTask())
+		<-time.After(23 * time.Hour)
+		wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
+		wantFound(t, mustFind(t, c, testTask(), since.Add(22*time.Hour)), nil, nil)
+	})
+}
+
+// TestFindOverPages: more jobs than one page, ours the oldest, whatever the
+// vendor makes of the page size.
+func TestFindOverPages(t *testing.T) {
+	sim, c := onLoopback(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+	since := time.Now()
+	id := begin(t, c, testTask())
+	for i := range 250 {
+		begin(t, c, loadTask(i))
+	}
+	before := sim.Account().Calls
+	wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
+	a := sim.Account()
+	if n := a.Calls["Jobs"] - before["Jobs"]; n != 3 {
+		t.Errorf("%d pages, want 3", n)
+	}
+	// Only a job with the task's names is asked for its description.
+	if n := a.Calls["TaskDetails"] - before["TaskDetails"]; n != 1 {
+		t.Errorf("%d descriptions were read", n)
+	}
+}
+
+// TestFindWindow: which clock is wrong must not matter to whether the job is
+// found, only to how many others are looked at.
+func TestFindWindow(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		skew  time.Duration // the vendor's clock minus ours
+		age   time.Duration // of the job before we look from
+		found bool
+	}{
+		{"same clock", 0, 0, true},
+		{"just before", 0, clockMargin - time.Second, true},
+		{"long before", 0, clockMargin + 2*time.Second, false},
+		{"vendor behind", -time.Hour, 0, true},
+		{"vendor behind, long before", -time.Hour, clockMargin + 2*time.Second, false},
+		{"vendor ahead", time.Hour, 0, true},
+		{"vendor ahead, before", time.Hour, 2 * time.Minute, true}, // one more to look at is no harm
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				clock := func() time.Time { return time.Now().Add(tt.skew) }
+				_, c := onPipe(t, simulator.Config{Now: clock, JobDuration: time.Hour})
+				id := begin(t, c, testTask())
+				if !tt.found {
+					id = ""
+				}
+				<-time.After(tt.age)
+				got := mustFind(t, c, testTask(), time.Now())
+				if got.Job.ID != id || len(got.Candidates) > 0 {
+					t.Errorf("found %+v, want %q", got, id)
+				}
+			})
+		})
+	}
+}
+
+// TestDateOfAnother: a Date header that is not the vendor's own, from a proxy's
+// error page, must not hide the job.
+func TestDateOfAnother(t *testing.T) {
+	for _, wrong := range []time.Duration{-24 * time.Hour, -time.Minute, time.Minute, 24 * time.Hour} {
+		sim, c := onLoopback(t, simulator.Config{})
+		since := time.Now()
+		id := begin(t, c, testTask())
+		sim.Script(simulator.Fault{
+			Kind: simulator.Status, Status: http.StatusBadGateway,
+			Header: map[string]string{"Date": time.Now().Add(wrong).UTC().Format(http.TimeFormat)},
+		})
+		_, err := c.CreateTask(t.Context(), testTask())
+		wantVerdict(t, err, Unknown)
+		wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
+		c.skew.Store(int64(wrong)) // as if the Jobs answer had passed there as well
+		if from := c.earliest(since); from.After(since) {
+			t.Errorf("%s: looks from %s after the job was sent", wrong, from.Sub(since))
+		}
+	}
+}
+
+// TestDescriptionsAreKept: they never change, so none is asked for twice.
+func TestDescriptionsAreKept(t *testing.T) {
+	sim, c := onLoopback(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+	since := time.Now()
+	var want []string
+	for i := range 5 {
+		task := testTask()
+		task.Marker = fmt.Sprintf("backhaul:other/%d", i)
+		begin(t, c, task)
+	}
+	want = append(want, begin(t, c, testTask()))
+	for range 3 {
+		wantFound(t, mustFind(t, c, testTask(), since), want, nil)
+	}
+	if n := sim.Account().Calls["TaskDetails"]; n != 6 {
+		t.Errorf("%d descriptions of 6 jobs were read", n)
+	}
+	// Our own start is known without asking.
+	task := testTask()
+	task.Marker = "backhaul:own/1"
+	job, err := c.CreateTask(t.Context(), task)
+	wantJob(t, job, err)
+	wantFound(t, mustFind(t, c, task, since), job.IDs, nil)
+	if n := sim.Account().Calls["TaskDetails"]; n != 6 {
+		t.Errorf("the description of our own job was read")
+	}
+}
+
+func TestDescriptionsAreBounded(t *testing.T) {
+	var d descriptions
+	for i := range 3 * maxKnown {
+		d.put(fmt.Sprint(i), "text")
+		if len(d.byID) > maxKnown {
+			t.Fatalf("%d are kept", len(d.byID))
+		}
+	}
+	if text, ok := d.get(fmt.Sprint(3*maxKnown - 1)); !ok || text != "text" {
+		t.Error("the last one is forgotten")
+	}
+}
+
+// TestLookWhileThrottled: a write that the gateway limits makes starts wait too.
+func TestLookWhileThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, c := onPipe(t, simulator.Config{})
+		since := time.Now()
+		begin(t, c, testTask())
+		sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.TooManyRequests, For: 20 * time.Second})
+		_, err := c.Find(t.Context(), testTask(), since)
+		if e := wantVerdict(t, err, Throttled); e.RetryAfter != 20*time.Second || e.Op != "Jobs" {
+			t.Errorf("%+v", e)
+		}
+		_, err = c.CreateTask(t.Context(), loadTask(1))
+		if e := wantVerdict(t, err, Throttled); e.RetryAfter != 20*time.Second {
+			t.Errorf("%+v", e)
+		}
+		<-time.After(20 * time.Second)
+
+		// A read that is limited says nothing about writes.
+		sim.ScriptFor("TaskDetails", simulator.Fault{Kind: simulator.TooManyRequests, For: 20 * time.Second})
+		_, err = c.Find(t.Context(), testTask(), since)
+		wantVerdict(t, err, Throttled)
+		job, err := c.CreateTask(t.Context(), loadTask(1))
+		wantJob(t, job, err)
+		if a := sim.Account(); a.RetryAfterViolations != 0 || a.JobsStarted != 2 {
+			t.Errorf("%d too early, %d jobs", a.RetryAfterViolations, a.JobsStarted)
+		}
+	})
+}

@@ -1,0 +1,122 @@
+package vendorapi
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzClassify checks what must hold for every answer, sense or nonsense.
+func FuzzClassify(f *testing.F) {
+	for _, list := range [][]answerCase{startedAnswers, ambiguousAnswers, refusedAnswers, unreadableAnswers, statusAnswers} {
+		for _, a := range list {
+			r := a.response()
+			f.Add(r.status, r.header.Get("Retry-After"), r.body)
+		}
+	}
+	f.Fuzz(func(t *testing.T, status int, wait string, body []byte) {
+		resp := response{status: status, header: http.Header{}, body: body}
+		if wait != "" {
+			resp.header.Set("Retry-After", wait)
+		}
+		before := bytes.Clone(body)
+		job, err := classify(resp)
+		if !bytes.Equal(before, body) {
+			t.Fatal("the answer was changed")
+		}
+		if err == nil {
+			if status < 200 || status > 299 {
+				t.Fatalf("started by HTTP %d", status)
+			}
+			if len(job.IDs) == 0 || job.ID != job.IDs[0] {
+				t.Fatalf("started without an id: %+v", job)
+			}
+			for _, id := range job.IDs {
+				n, err := strconv.ParseInt(id, 10, 64)
+				if err != nil || n <= 0 || strconv.FormatInt(n, 10) != id {
+					t.Fatalf("started with id %q", id)
+				}
+				// An id is never made up or put together from several places.
+				if !bytes.Contains(body, []byte(id)) && !bytes.ContainsAny(body, `&\<`) {
+					t.Fatalf("id %s is not in the answer", id)
+				}
+			}
+			return
+		}
+		e, ok := errors.AsType[*Error](err)
+		if !ok || job.ID != "" || len(job.IDs) > 0 {
+			t.Fatalf("job %+v, error %T", job, err)
+		}
+		if e.Verdict == Refused {
+			n, err := strconv.ParseInt(e.Code, 10, 64)
+			if e.Code != "HTTP_400" && (err != nil || n == 0) {
+				t.Fatalf("refused with code %q", e.Code)
+			}
+		}
+		if (e.RetryAfter != 0) && e.Verdict != Throttled || e.RetryAfter < 0 || e.RetryAfter > longestRetryAfter {
+			t.Fatalf("%s with a wait of %s", e.Verdict, e.RetryAfter)
+		}
+		if !utf8.ValidString(e.Message) || len(e.Message) > maxMessage+len("…") {
+			t.Fatalf("message of %d bytes", len(e.Message))
+		}
+		_ = e.Error()
+
+		// What is not a start under a status of success is a start under none.
+		for _, other := range []int{200, 302, 400, 401, 404, 429, 500, 503} {
+			if _, err := classify(response{status: other, header: resp.header, body: body}); err == nil && other != 200 {
+				t.Fatalf("started by HTTP %d", other)
+			}
+		}
+	})
+}
+
+// FuzzNames checks that a name is written so that it is read back, or not at all.
+func FuzzNames(f *testing.F) {
+	for _, text := range slices.Concat(nasty, []string{"\x00", "\ufffe", "\xff"}) {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		task := testTask()
+		task.SubclientName = text
+		document, err := task.xml()
+		if err != nil {
+			return
+		}
+		dec := xml.NewDecoder(bytes.NewReader(document))
+		var got strings.Builder
+		elements, inside := 0, false
+		for {
+			token, err := dec.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%v for %q", err, text)
+			}
+			switch token := token.(type) {
+			case xml.StartElement:
+				elements++
+				inside = token.Name.Local == "subclientName"
+			case xml.EndElement:
+				inside = false
+			case xml.CharData:
+				if inside {
+					got.Write(token)
+				}
+			}
+		}
+		if got.String() != text || elements != sampleElements {
+			t.Fatalf("%q came back as %q among %d elements", text, got.String(), elements)
+		}
+	})
+}
+
+// sampleElements is how many elements testTask has: the 53 of the sample and ours.
+const sampleElements = 54

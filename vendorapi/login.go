@@ -1,0 +1,148 @@
+package vendorapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// errNoSecret: the file or variable is there and has nothing in it. Sending that
+// would be a failed login, and those lock the account.
+var errNoSecret = errors.New("the secret is empty")
+
+func (s *session) login(ctx context.Context) (Secret, error) {
+	read := s.auth.Password
+	if s.auth.Mode == AuthToken {
+		read = s.auth.Token
+	}
+	secret, err := read()
+	if err == nil && secret == "" {
+		err = errNoSecret
+	}
+	if err != nil {
+		return "", err
+	}
+	if s.auth.Mode == AuthToken {
+		return qsdk(secret), nil
+	}
+	encoded := base64.StdEncoding.EncodeToString([]byte(secret))
+	body, err := json.Marshal(map[string]any{
+		"mode":     4, // what the vendor's own SDK sends
+		"username": s.auth.Username,
+		"password": encoded,
+		"timeout":  loginTimeout,
+	})
+	if err != nil {
+		return "", err
+	}
+	resp, err := s.client.do(ctx, call{
+		op: opLogin, method: http.MethodPost, path: "/Login",
+		contentType: "application/json", accept: "application/json", body: body,
+	}, http.Header{})
+	if err != nil {
+		return "", err
+	}
+	value, err := readLogin(resp)
+	if refusal, ok := errors.AsType[*LoginError](err); ok {
+		refusal.Message = strings.NewReplacer(encoded, "***", string(secret), "***").Replace(refusal.Message)
+	}
+	return value, err
+}
+
+// qsdk adds the scheme that the vendor's tokens carry in the Authtoken header,
+// as the vendor's SDK does for a token without one.
+func qsdk(value Secret) Secret {
+	for _, scheme := range []string{"QSDK ", "SAML ", "Bearer "} {
+		if strings.HasPrefix(string(value), scheme) {
+			return value
+		}
+	}
+	return "QSDK " + value
+}
+
+// loginAnswer is the answer to Login in either format: HTTP 200 with a token, or
+// without one and with the reason in errList. Basis: recorded answers.
+type loginAnswer struct {
+	XMLName  xml.Name     `json:"-"`
+	Token    string       `json:"token" xml:"token,attr"`
+	Locked   flexibleText `json:"isAccountLocked" xml:"isAccountLocked,attr"`
+	LockTime flexibleText `json:"remainingLockTime" xml:"remainingLockTime,attr"` // s
+	Code     flexibleText `json:"errorCode" xml:"errorCode,attr"`
+	Message  flexibleText `json:"errorMessage" xml:"errorMessage,attr"`
+	ErrList  []struct {
+		Code    flexibleText `json:"errorCode" xml:"errorCode,attr"`
+		Message flexibleText `json:"errLogMessage" xml:"errLogMessage,attr"`
+	} `json:"errList" xml:"errList"`
+	Data struct {
+		AuthToken string `json:"authToken"`
+	} `json:"data" xml:"-"`
+}
+
+// parse reads an answer. It reports whether it may be one to a login at all.
+func (a *loginAnswer) parse(body []byte) bool {
+	text := bytes.TrimSpace(bytes.TrimPrefix(body, utf8BOM))
+	switch {
+	case bytes.HasPrefix(text, []byte("{")):
+		return json.Unmarshal(text, a) == nil
+	case bytes.HasPrefix(text, []byte("<")):
+		return xml.Unmarshal(text, a) == nil && strings.HasSuffix(a.XMLName.Local, "Resp")
+	}
+	return false
+}
+
+// refusal is why there is no token.
+func (a *loginAnswer) refusal() *LoginError {
+	e := &LoginError{Code: string(a.Code), Message: shortened(string(a.Message))}
+	if len(a.ErrList) > 0 {
+		e.Code, e.Message = string(a.ErrList[0].Code), shortened(string(a.ErrList[0].Message))
+	}
+	if a.Data.AuthToken != "" {
+		e.Message = "this is a gateway, whose logins this client does not use; give it a token"
+	}
+	if a.Locked == "true" || a.Locked == "1" {
+		seconds, _ := strconv.ParseUint(string(a.LockTime), 10, 31)
+		e.Locked = time.Duration(seconds) * time.Second
+	}
+	return e
+}
+
+// readLogin takes the token from an answer. The error is a [*LoginError] if the
+// credentials were refused. No error ever shows the answer itself: it may have
+// the token in it.
+func readLogin(resp response) (Secret, error) {
+	switch resp.status {
+	case http.StatusTooManyRequests:
+		return "", &Error{Verdict: Throttled, Op: opLogin, Status: resp.status, RetryAfter: retryAfter(resp.header)}
+	case http.StatusServiceUnavailable:
+		return "", &Error{Verdict: NotSent, Op: opLogin, Status: resp.status, RetryAfter: retryAfter(resp.header)}
+	}
+	var answer loginAnswer
+	parsed := answer.parse(resp.body)
+	if !parsed {
+		answer = loginAnswer{}
+	}
+	refusal := answer.refusal()
+	denied := resp.status == http.StatusUnauthorized || resp.status == http.StatusForbidden
+	switch {
+	case resp.status == http.StatusOK && answer.Token != "":
+		return qsdk(Secret(answer.Token)), nil
+	case resp.status == http.StatusOK && parsed, denied, resp.status < 500 && *refusal != (LoginError{}):
+		if *refusal == (LoginError{}) {
+			refusal.Message = "HTTP " + strconv.Itoa(resp.status) + " without a token or a reason"
+		}
+		return "", refusal
+	}
+	return "", &Error{
+		Verdict: NotSent, Op: opLogin, Status: resp.status,
+		Message: fmt.Sprintf("%d bytes that are no answer to a login", len(resp.body)),
+	}
+}

@@ -1,0 +1,400 @@
+package vendorapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"backhaul/vendorapi/simulator"
+)
+
+// notFound is a fault that is repeated: something in front of the API answers.
+var notFound = simulator.Fault{Kind: simulator.Status, Status: http.StatusNotFound}
+
+func everyCall(f simulator.Fault) []simulator.Chance {
+	return []simulator.Chance{{Fault: f, Endpoint: "CreateTask", Probability: 1}}
+}
+
+// onPipeRetrying is a retrier of a simulator over pipes.
+func onPipeRetrying(t *testing.T, cfg simulator.Config, policy Policy) (*simulator.Simulator, *Retrier) {
+	t.Helper()
+	sim, c := onPipe(t, cfg)
+	if _, err := c.session.token(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return sim, &Retrier{Client: c, Policy: policy}
+}
+
+// TestWhatIsRepeated: only what certainly started nothing and decided nothing.
+func TestWhatIsRepeated(t *testing.T) {
+	ended := simulator.Fault{Kind: simulator.Unauthorised}
+	for _, tt := range []struct {
+		name     string
+		faults   []simulator.Fault
+		want     Verdict
+		calls    int
+		attempts int
+		jobs     int
+	}{
+		{"nothing wrong", nil, started, 1, 1, 1},
+		{"not sent", []simulator.Fault{notFound, notFound, notFound}, started, 4, 4, 1},
+		{"throttled does not count", []simulator.Fault{{Kind: simulator.TooManyRequests}, {Kind: simulator.TooManyRequests}}, started, 3, 1, 1},
+		{"both", []simulator.Fault{notFound, {Kind: simulator.TooManyRequests}, notFound}, started, 4, 3, 1},
+		{"expired token", []simulator.Fault{ended}, started, 2, 1, 1},
+		{"no permission", []simulator.Fault{ended, ended}, AuthRefused, 2, 1, 0},
+		{"503 with a time", []simulator.Fault{{Kind: simulator.Unavailable}}, Throttled, 1, 0, 0},
+		{"503 with a time after a start", []simulator.Fault{{Kind: simulator.Unavailable, AfterStart: true}}, Throttled, 1, 0, 1},
+		{"503", []simulator.Fault{{Kind: simulator.HTML}}, Unknown, 1, 1, 0},
+		{"refused", []simulator.Fault{{Kind: simulator.Refused500}}, Refused, 1, 1, 0},
+		{"lost answer", []simulator.Fault{{Kind: simulator.CutAfterStart}}, Unknown, 1, 1, 1},
+		{"lost request", []simulator.Fault{{Kind: simulator.CutBeforeStart}}, Unknown, 1, 1, 0},
+		{"half an answer", []simulator.Fault{{Kind: simulator.HalfBody}}, Unknown, 1, 1, 1},
+		{"no answer", []simulator.Fault{{Kind: simulator.HangAfterStart}}, Unknown, 1, 1, 1},
+		{"crash", []simulator.Fault{{Kind: simulator.Crash, AfterStart: true}}, Unknown, 1, 1, 1},
+		{"task without a job", []simulator.Fault{{Kind: simulator.TaskOnly}}, Unknown, 1, 1, 0},
+		{"not sent, then lost", []simulator.Fault{notFound, {Kind: simulator.CutAfterStart}}, Unknown, 2, 2, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})
+				sim.Script(tt.faults...)
+				job, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
+				if tt.want == started {
+					wantJob(t, job, err)
+				} else {
+					wantVerdict(t, err, tt.want)
+					if job.ID != "" || len(job.IDs) > 0 {
+						t.Errorf("job %+v beside %v", job, err)
+					}
+				}
+				a := sim.Account()
+				if a.CreateTaskCalls != tt.calls || attempts != tt.attempts || a.JobsStarted != tt.jobs || a.RetryAfterViolations != 0 {
+					t.Errorf("%d calls, %d attempts, %d jobs, %d too early, want %d, %d, %d and none",
+						a.CreateTaskCalls, attempts, a.JobsStarted, a.RetryAfterViolations, tt.calls, tt.attempts, tt.jobs)
+				}
+			})
+		})
+	}
+}
+
+// schedule submits a task that is never taken and returns the waits between attempts.
+func schedule(t *testing.T, r *Retrier, task Task) (waits []time.Duration) {
+	t.Helper()
+	var last time.Time
+	_, attempts, err := r.Submit(t.Context(), t.Context(), task, func(context.Context) (time.Time, error) {
+		if !last.IsZero() {
+			waits = append(waits, time.Since(last))
+		}
+		last = time.Now()
+		return time.Now().Add(time.Hour), nil
+	})
+	if e := wantVerdict(t, err, NotSent); e.Status != http.StatusNotFound {
+		t.Errorf("the last attempt's error is lost: %v", err)
+	}
+	if attempts != len(waits)+1 {
+		t.Errorf("%d attempts, %d waits", attempts, len(waits))
+	}
+	return waits
+}
+
+// wantSchedule checks that the waits grow from the initial interval by halves,
+// up to the longest, with a jitter of 50 %.
+func wantSchedule(t *testing.T, waits []time.Duration, p Policy) {
+	t.Helper()
+	p = p.WithDefaults()
+	interval := p.InitialInterval
+	for i, wait := range waits {
+		// A nanosecond more, because the library counts the upper bound in.
+		if wait < interval/2 || wait > interval+interval/2+1 {
+			t.Errorf("wait %d is %s, want %s ± 50 %%", i+1, wait, interval)
+		}
+		interval = min(interval+interval/2, p.MaxInterval)
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	for _, policy := range []Policy{
+		{},
+		{InitialInterval: 100 * time.Millisecond, MaxInterval: time.Second, Budget: 20 * time.Second},
+		{Budget: 15 * time.Minute},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sim, r := onPipeRetrying(t, simulator.Config{}, policy)
+			sim.SetFaults(everyCall(notFound))
+			full := policy.WithDefaults()
+			firsts := make(map[time.Duration]bool)
+			for range 15 {
+				begin := time.Now()
+				waits := schedule(t, r, testTask())
+				wantSchedule(t, waits, policy)
+				firsts[waits[0]] = true
+				// It ends when the next wait would go beyond the budget, so never later.
+				took, longest := time.Since(begin), full.MaxInterval+full.MaxInterval/2
+				if took > full.Budget || took < full.Budget-longest-1 {
+					t.Errorf("took %s of %s", took, full.Budget)
+				}
+				<-time.After(time.Minute) // the session is kept
+			}
+			if len(firsts) < 8 {
+				t.Errorf("only %d different first waits: the jitter is missing", len(firsts))
+			}
+		})
+	}
+}
+
+// TestSchedulesAreApart: the library's policy is not safe for concurrent use, so
+// every call has its own.
+func TestSchedulesAreApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})
+		sim.SetFaults(everyCall(notFound))
+		var callers sync.WaitGroup
+		for i := range 32 {
+			callers.Go(func() {
+				<-time.After(time.Duration(i) * 700 * time.Millisecond)
+				wantSchedule(t, schedule(t, r, loadTask(i)), Policy{})
+			})
+		}
+		callers.Wait()
+	})
+}
+
+// TestRetryAfterIsShared: one answer makes all workers wait, and each job is
+// started once.
+func TestRetryAfterIsShared(t *testing.T) {
+	const workers, each = 16, 5
+	synctest.Test(t, func(t *testing.T) {
+		sim, r := onPipeRetrying(t, simulator.Config{
+			Conflict:  simulator.ConflictIgnore,
+			RateLimit: simulator.RateLimit{Writes: 7, Period: 10 * time.Second},
+		}, Policy{Budget: time.Hour})
+		var all sync.WaitGroup
+		for worker := range workers {
+			all.Go(func() {
+				for i := range each {
+					job, attempts, err := r.Submit(t.Context(), t.Context(), loadTask(worker*100+i), permitted)
+					wantJob(t, job, err)
+					if attempts != 1 {
+						t.Errorf("%d attempts counted", attempts)
+					}
+				}
+			})
+		}
+		all.Wait()
+		a := sim.Account()
+		if a.RetryAfterViolations != 0 || a.RateLimited == 0 {
+			t.Errorf("%d calls came too early, %d were throttled", a.RetryAfterViolations, a.RateLimited)
+		}
+		if a.JobsStarted != workers*each || len(a.JobsByMarker) != workers*each {
+			t.Errorf("%d jobs for %d markers, want %d", a.JobsStarted, len(a.JobsByMarker), workers*each)
+		}
+		t.Logf("%d calls for %d jobs, %d throttled", a.CreateTaskCalls, a.JobsStarted, a.RateLimited)
+	})
+}
+
+// TestRetryAfterIsKeptOnSockets is the same with real clocks and one scripted pause.
+func TestRetryAfterIsKeptOnSockets(t *testing.T) {
+	sim, c := onLoopback(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+	sim.Script(simulator.Fault{}, simulator.Fault{}, simulator.Fault{Kind: simulator.TooManyRequests, For: time.Second})
+	r := &Retrier{Client: c}
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			job, _, err := r.Submit(t.Context(), t.Context(), loadTask(i), permitted)
+			wantJob(t, job, err)
+		})
+	}
+	all.Wait()
+	if a := sim.Account(); a.RetryAfterViolations != 0 || a.RateLimited+a.Faults["429"] == 0 || a.JobsStarted != 16 {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestRetryAfterLongerThanTheBudget gives the request back at once, with the time.
+func TestRetryAfterLongerThanTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})
+		sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: time.Minute})
+		begin := time.Now()
+		_, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
+		if e := wantVerdict(t, err, Throttled); e.RetryAfter != time.Minute || attempts != 0 || time.Since(begin) != 0 {
+			t.Errorf("%v after %s and %d attempts", err, time.Since(begin), attempts)
+		}
+		<-time.After(20 * time.Second)
+		_, _, err = r.Submit(t.Context(), t.Context(), testTask(), permitted)
+		if e := wantVerdict(t, err, Throttled); e.RetryAfter != 40*time.Second || e.Status != 0 {
+			t.Errorf("%+v, want the rest of the pause", e)
+		}
+		if n := sim.Account().CreateTaskCalls; n != 1 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+func TestPauseIsNeverShortened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pause
+		if p.left() > 0 {
+			t.Error("it begins with a pause")
+		}
+		p.extend(time.Minute)
+		p.extend(time.Second)
+		p.extend(-time.Second)
+		if left := p.left(); left != time.Minute {
+			t.Errorf("%s left", left)
+		}
+	})
+}
+
+func TestPermitIsAskedAndObeyed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})
+		sim.SetFaults(everyCall(notFound))
+		stop := fmt.Errorf("the lease is lost: %w", &Error{Verdict: NotSent, Op: "not ours"})
+		for allowed := range 4 {
+			before, asked := sim.Account().CreateTaskCalls, 0
+			job, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), func(context.Context) (time.Time, error) {
+				if asked++; asked > allowed {
+					return time.Time{}, stop
+				}
+				return time.Now().Add(time.Hour), nil
+			})
+			if !errors.Is(err, stop) || err != stop { //nolint:errorlint // as it is, not wrapped
+				t.Errorf("%v is not the permit's error as it is", err)
+			}
+			if calls := sim.Account().CreateTaskCalls - before; calls != allowed || attempts != allowed || job.ID != "" {
+				t.Errorf("%d calls, %d attempts, want %d", calls, attempts, allowed)
+			}
+		}
+	})
+}
+
+// TestAttemptIsBounded by the permit, and by the policy if that is earlier.
+func TestAttemptIsBounded(t *testing.T) {
+	for _, tt := range []struct{ permit, timeout, want time.Duration }{
+		{2 * time.Second, 5 * time.Second, 2 * time.Second},
+		{5 * time.Second, 2 * time.Second, 2 * time.Second},
+		{time.Hour, 0, 30 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sim, r := onPipeRetrying(t, simulator.Config{}, Policy{AttemptTimeout: tt.timeout})
+			sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
+			begin := time.Now()
+			_, _, err := r.Submit(t.Context(), t.Context(), testTask(), func(context.Context) (time.Time, error) {
+				return time.Now().Add(tt.permit), nil
+			})
+			wantVerdict(t, err, Unknown)
+			if took := time.Since(begin); took != tt.want {
+				t.Errorf("took %s, want %s", took, tt.want)
+			}
+		})
+	}
+}
+
+// TestStop: the end of waits ends a wait at once, and no attempt.
+func TestStop(t *testing.T) {
+	submit := func(t *testing.T, after time.Duration, kill bool, faults ...simulator.Fault) (*simulator.Simulator, Job, time.Duration, error) {
+		t.Helper()
+		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{InitialInterval: 10 * time.Second, MaxInterval: 10 * time.Second, Budget: time.Minute})
+		sim.Script(faults...)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		waits := ctx
+		if !kill {
+			waits, cancel = context.WithCancel(t.Context())
+			defer cancel()
+		}
+		stop := time.AfterFunc(after, cancel)
+		defer stop.Stop()
+		begin := time.Now()
+		job, _, err := r.Submit(ctx, waits, testTask(), permitted)
+		return sim, job, time.Since(begin), err
+	}
+	slow := simulator.Fault{Kind: simulator.Slow, For: 3 * time.Second}
+	t.Run("in a wait", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			sim, _, took, err := submit(t, time.Second, false, notFound, notFound)
+			if e := wantVerdict(t, err, NotSent); e.Status != http.StatusNotFound || errors.Is(err, context.Canceled) {
+				t.Errorf("the vendor's error is lost: %v", err)
+			}
+			if n := sim.Account().CreateTaskCalls; took != time.Second || n != 1 {
+				t.Errorf("took %s, %d calls", took, n)
+			}
+		})
+	})
+	t.Run("in a throttled wait", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, _, took, err := submit(t, time.Second, false, simulator.Fault{Kind: simulator.TooManyRequests, For: 40 * time.Second})
+			if e := wantVerdict(t, err, Throttled); e.RetryAfter != 40*time.Second || took != time.Second {
+				t.Errorf("%+v after %s", e, took)
+			}
+		})
+	})
+	t.Run("in an attempt that succeeds", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			sim, job, took, err := submit(t, time.Second, false, slow)
+			wantJob(t, job, err)
+			if n := sim.Account().JobsStarted; took != 3*time.Second || n != 1 {
+				t.Errorf("took %s, %d jobs", took, n)
+			}
+		})
+	})
+	t.Run("in an attempt that fails", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})
+			sim.Script(notFound, notFound)
+			waits, stop := context.WithCancel(t.Context())
+			_, attempts, err := r.Submit(t.Context(), waits, testTask(), func(ctx context.Context) (time.Time, error) {
+				stop()
+				return permitted(ctx)
+			})
+			wantVerdict(t, err, NotSent)
+			if n := sim.Account().CreateTaskCalls; n != 1 || attempts != 1 {
+				t.Errorf("%d calls, %d attempts after the stop", n, attempts)
+			}
+		})
+	})
+	t.Run("killed in an attempt", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			sim, _, took, err := submit(t, time.Second, true, slow)
+			wantVerdict(t, err, Unknown)
+			if n := sim.Account().JobsStarted; took != time.Second || n != 1 {
+				t.Errorf("took %s, %d jobs", took, n)
+			}
+		})
+	})
+	t.Run("killed before it began", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, r := onPipeRetrying(t, simulator.Config{}, Policy{})
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			begin := time.Now()
+			// Waits goes on: without a look at ctx this would spin for the whole budget.
+			_, attempts, err := r.Submit(ctx, t.Context(), testTask(), permitted)
+			wantVerdict(t, err, NotSent)
+			if attempts > 1 || time.Since(begin) != 0 {
+				t.Errorf("%d attempts in %s", attempts, time.Since(begin))
+			}
+		})
+	})
+}
+
+func TestPolicyDefaults(t *testing.T) {
+	want := Policy{500 * time.Millisecond, 10 * time.Second, 30 * time.Second, 30 * time.Second}
+	if got := (Policy{}).WithDefaults(); got != want {
+		t.Errorf("%+v", got)
+	}
+	given := Policy{1, 2, 3, 4}
+	if got := given.WithDefaults(); got != given {
+		t.Errorf("%+v", got)
+	}
+	if waits := []Verdict{Unknown, Refused, AuthRefused}; slices.ContainsFunc(waits, func(v Verdict) bool { return (&Error{Verdict: v}).repeatable() }) {
+		t.Error("what may have started a job is repeated")
+	}
+}
