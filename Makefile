@@ -5,6 +5,7 @@ TOOLS        := $(CURDIR)/.tools
 LINT_VERSION := v2.9.0
 LINT         := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 FUZZTIME     ?= 30s
+SEED         ?= 1
 
 .DEFAULT_GOAL := help
 
@@ -52,3 +53,8 @@ fuzz: ## fuzz every decoder, FUZZTIME each (30s)
 .PHONY: bench
 bench: ## run every benchmark
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: chaos
+chaos: ## kill and freeze replicas, kill the broker, break the vendor, judge every request (SEED=1, CHAOS=flags)
+	$(GO) test ./cmd/backhaul -run '^TestChaos$$' -count=1 -v -timeout 15m \
+		-chaos.requests=3000 -chaos.rate=100 -chaos.replicas=2 -chaos.freeze=8s -chaos.seed=$(SEED) $(CHAOS)

@@ -86,19 +86,11 @@ func (c Config) lease() time.Duration {
 	return c.AttemptTimeout + min(c.AttemptTimeout/2+time.Second, 10*time.Second)
 }
 
-const (
-	// pullExpiry is how long one pull stays open.
-	pullExpiry = 5 * time.Second
-	// pullPause is the wait after a pull that failed at once, as it does without
-	// a connection or a leader.
-	pullPause = 100 * time.Millisecond
-)
-
 // Consumer works on the requests of one JetStream account. Several may run, in
 // one process or many; they share the durable consumer.
 type Consumer struct {
 	cfg     Config
-	queue   jetstream.Consumer
+	nc      *nats.Conn
 	ackWait time.Duration
 	handler *handler
 	inWork  *inWork
@@ -123,6 +115,10 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	if err != nil {
 		return nil, fmt.Errorf("bind to consumer %s of %s: %w", publisher.RequestsConsumer, publisher.RequestsStream, err)
 	}
+	if n := queue.CachedInfo().Config.MaxDeliver; n > 0 {
+		return nil, fmt.Errorf("consumer %s of %s gives up after %d deliveries: the request would stay and nobody would say so; set max_deliver to -1",
+			publisher.RequestsConsumer, publisher.RequestsStream, n)
+	}
 	events, err := js.Stream(ctx, publisher.EventsStream)
 	if err != nil {
 		return nil, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
@@ -132,7 +128,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	}
 	c := &Consumer{
 		cfg:     cfg,
-		queue:   queue,
+		nc:      nc,
 		ackWait: queue.CachedInfo().Config.AckWait,
 		inWork:  newInWork(),
 		log:     log,
@@ -161,7 +157,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	stopProgress := c.inWork.keepAlive(c.ackWait)
 	defer stopProgress()
 
-	c.pull(ctx, slots, func(msg jetstream.Msg) {
+	c.pull(ctx, slots, func(msg *nats.Msg) {
 		workers.Go(func() {
 			defer func() { <-slots }()
 			d, err := newDelivery(msg)
@@ -183,75 +179,4 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer timeout.Stop()
 	<-drained
 	return nil
-}
-
-// pull hands messages over until ctx ends. It asks for no more than there are
-// free slots, because the time that a message waits here counts against its
-// acknowledgement; each message handed over has one slot taken.
-func (c *Consumer) pull(ctx context.Context, slots chan struct{}, work func(jetstream.Msg)) {
-	var trouble changeLog
-	for {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		taken := 1
-		for taken < cap(slots) && tryTake(slots) {
-			taken++
-		}
-		got, err := c.fetch(ctx, taken, work)
-		for range taken - got {
-			<-slots
-		}
-		if trouble.changed(err) {
-			if err != nil {
-				c.log.Warn().Err(err).Msg("cannot pull requests")
-			} else {
-				c.log.Info().Msg("pulling requests again")
-			}
-		}
-		if err != nil && !sleep(ctx, pullPause) {
-			return
-		}
-	}
-}
-
-func tryTake(slots chan struct{}) bool {
-	select {
-	case slots <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (c *Consumer) fetch(ctx context.Context, n int, work func(jetstream.Msg)) (got int, err error) {
-	fetchCtx, cancel := context.WithTimeout(ctx, pullExpiry)
-	defer cancel()
-	batch, err := c.queue.Fetch(n, jetstream.FetchContext(fetchCtx))
-	if err != nil {
-		return 0, err
-	}
-	for msg := range batch.Messages() {
-		got++
-		work(msg)
-	}
-	err = batch.Error()
-	if ctx.Err() != nil || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
-		err = nil // an idle queue, or a stop
-	}
-	return got, err
-}
-
-// sleep waits for d and tells whether ctx is still alive.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -1,11 +1,10 @@
 package consumer
 
 import (
-	"fmt"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -13,25 +12,26 @@ import (
 
 // delivery is one delivery of a request message.
 type delivery struct {
-	msg       jetstream.Msg
+	msg       *nats.Msg
 	source    string
+	badSource error     // the subject's last token names no source
 	sequence  uint64    // in the requests stream
 	stored    time.Time // when JetStream stored the message
 	delivered uint64    // how often, this time included
 	received  time.Time
 }
 
-func newDelivery(msg jetstream.Msg) (*delivery, error) {
+func newDelivery(msg *nats.Msg) (*delivery, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return nil, err
 	}
-	source, err := publisher.ParseRequestSubject(msg.Subject())
-	if err != nil {
-		return nil, fmt.Errorf("message %d: %w", meta.Sequence.Stream, err)
+	source, badSource := publisher.ParseRequestSubject(msg.Subject)
+	if badSource != nil {
+		source = publisher.NoSource
 	}
 	return &delivery{
-		msg: msg, source: source,
+		msg: msg, source: source, badSource: badSource,
 		sequence: meta.Sequence.Stream, stored: meta.Timestamp.UTC(), delivered: meta.NumDelivered,
 		received: time.Now(),
 	}, nil
@@ -50,9 +50,12 @@ type request struct {
 // decode reads a delivery. With an error, which is a [*schemas.InvalidError],
 // the request has what could be read, and always a key.
 func decode(d *delivery) (*request, error) {
-	m, err := schemas.DecodeRequest(schemas.Header(d.msg.Headers()), d.msg.Data())
+	m, err := schemas.DecodeRequest(schemas.Header(d.msg.Header), d.msg.Data)
 	req := &request{BackupRequest: m.Request, traceparent: m.Traceparent}
-	if req.RequestID != "" {
+	if d.badSource != nil {
+		err = &schemas.InvalidError{Problems: []schemas.Problem{{Field: "subject", Text: d.badSource.Error()}}}
+	}
+	if req.RequestID != "" && d.badSource == nil {
 		req.key = publisher.NewKey(d.source, req.RequestID)
 	} else {
 		req.key = publisher.SequenceKey(d.source, d.sequence)
@@ -60,7 +63,7 @@ func decode(d *delivery) (*request, error) {
 	}
 	req.message = schemas.Message{RequestedAt: d.stored}
 	if err != nil {
-		req.message.PayloadHash = schemas.HashBytes(d.msg.Data())
+		req.message.PayloadHash = schemas.HashBytes(d.msg.Data)
 	} else {
 		req.message.PayloadHash = req.Hash()
 	}

@@ -86,6 +86,11 @@ func (h *handler) refuse(ctx context.Context, d *delivery, req *request, invalid
 		return postpone(d, err)
 	}
 	switch _, isClaim := last.event.(*schemas.JobSubmitting); {
+	case !req.is(last.event.Requested()) && req.anonymous:
+		if err := h.ledger.vacant(ctx, last); err != nil {
+			return postpone(d, err)
+		}
+		return h.announce(ctx, d, req, last.sequence, outcome)
 	case !req.is(last.event.Requested()):
 		return h.reject(ctx, d, req, last)
 	case isClaim:
@@ -132,7 +137,7 @@ func (h *handler) reject(ctx context.Context, d *delivery, req *request, first r
 	}
 	own := *req
 	own.key = publisher.SequenceKey(d.source, d.sequence)
-	err := h.ledger.record(ctx, &own, 0, event)
+	err := h.ledger.recordAlone(ctx, &own, event)
 	if err != nil && !errors.Is(err, errTakenOver) { // taken over: said before a crash
 		return postpone(d, fmt.Errorf("record %s: %w", event.Kind(), err))
 	}
@@ -145,7 +150,7 @@ func (h *handler) reject(ctx context.Context, d *delivery, req *request, first r
 // keepDeadLetter keeps the message if its outcome is that it could not be done.
 func (h *handler) keepDeadLetter(ctx context.Context, d *delivery, req *request, outcome schemas.Event) error {
 	letter := publisher.DeadLetter{
-		Header: schemas.Header(d.msg.Headers()), Data: d.msg.Data(),
+		Subject: d.msg.Subject, Header: schemas.Header(d.msg.Header), Data: d.msg.Data,
 		Key: req.key, RequestID: req.RequestID, Sequence: d.sequence, Time: d.stored,
 	}
 	switch e := outcome.(type) {

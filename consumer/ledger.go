@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -50,6 +51,10 @@ type doubt struct {
 	since time.Time
 	// until is when a job that is still not to be seen does not exist.
 	until time.Time
+	// lookFrom is when the vendor may be asked, at once if it is zero.
+	lookFrom time.Time
+	// unlikely: the vendor did answer, and said that it started none.
+	unlikely bool
 }
 
 func (d doubt) inDoubt() bool { return d.under != 0 }
@@ -94,6 +99,11 @@ func (l *ledger) claim(ctx context.Context, req *request) (*claim, error) {
 	}
 	submitting, isClaim := last.event.(*schemas.JobSubmitting)
 	switch {
+	case !req.is(last.event.Requested()) && req.anonymous:
+		if err := l.vacant(ctx, last); err != nil {
+			return nil, err
+		}
+		return c, l.write(ctx, c, last.sequence, l.lease)
 	case !req.is(last.event.Requested()):
 		return nil, &reusedError{last}
 	case !isClaim:
@@ -107,6 +117,25 @@ func (l *ledger) claim(ctx context.Context, req *request) (*claim, error) {
 	default:
 		return nil, &heldError{last}
 	}
+}
+
+// vacant tells whether a key that stands for a message's place in the stream may
+// be used by another message than the one that its last event is about: a stream
+// that was made anew begins its sequences again. The error is a [*waitError] as
+// long as somebody may be at work for the old message.
+func (l *ledger) vacant(ctx context.Context, last record) error {
+	submitting, isClaim := last.event.(*schemas.JobSubmitting)
+	if !isClaim || submitting.LeaseMillis == 0 {
+		return nil
+	}
+	d, err := l.doubtOf(ctx, last)
+	if err != nil {
+		return err
+	}
+	if rest := time.Until(d.until); rest > 0 {
+		return &waitError{wait: min(rest, lastDelay), err: &heldError{last}}
+	}
+	return nil
 }
 
 // takeOver replaces a claim that no longer holds, with the doubt that it leaves.
@@ -130,15 +159,22 @@ func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 	began := last.stored
 	if d.under != last.sequence {
 		msg, err := l.events.GetMsg(ctx, d.under)
-		if err != nil {
+		switch {
+		case err == nil:
+			began = msg.Time
+		case errors.Is(err, jetstream.ErrMsgNotFound): // the stream's limits have taken it
+			began = former.RequestedAt
+		default:
 			return d, fmt.Errorf("read the claim %d: %w", d.under, err)
 		}
-		began = msg.Time
 	}
 	before := time.Now()
 	info, err := l.events.Info(ctx)
 	if err != nil {
 		return d, fmt.Errorf("read the server's clock: %w", err)
+	}
+	if info.TimeStamp.IsZero() {
+		return d, errors.New("the server does not tell its time; it must be 2.10 or later")
 	}
 	d.since = before.Add(began.Sub(info.TimeStamp))
 	lease := time.Duration(former.LeaseMillis) * time.Millisecond
@@ -201,20 +237,69 @@ func (l *ledger) record(ctx context.Context, req *request, after uint64, outcome
 	return err
 }
 
+// recordAlone appends an event about one message only, under the key of its
+// place in the stream. The error is errTakenOver if that was done before.
+func (l *ledger) recordAlone(ctx context.Context, req *request, outcome schemas.Event) error {
+	for after := uint64(0); ; {
+		err := l.record(ctx, req, after, outcome)
+		if !errors.Is(err, errTakenOver) {
+			return err
+		}
+		last, err := l.last(ctx, req.key)
+		if err != nil {
+			return err
+		}
+		if last.event.Requested().RequestedAt.Equal(req.message.RequestedAt) {
+			return errTakenOver
+		}
+		if err := l.vacant(ctx, last); err != nil {
+			return err
+		}
+		after = last.sequence
+	}
+}
+
 // last reads a key's last event from the stream's leader. It is no more than a
 // hint: every decision taken from it is checked again by the write that follows.
 func (l *ledger) last(ctx context.Context, key publisher.Key) (record, error) {
-	msg, err := l.events.GetLastMsgForSubject(ctx, key.Filter())
+	r, err := l.lastOn(ctx, key.Filter())
+	if unknown, ok := errors.AsType[*unknownKindError](err); ok {
+		// A later version may tell more behind an outcome, which is final.
+		for _, kind := range schemas.Kinds {
+			if !kind.Terminal() {
+				continue
+			}
+			if outcome, err := l.lastOn(ctx, key.Subject(kind)); !errors.Is(err, jetstream.ErrMsgNotFound) {
+				return outcome, err
+			}
+		}
+		return record{}, unknown
+	}
+	return r, err
+}
+
+// unknownKindError: the last event is of a kind that this version does not know.
+type unknownKindError struct{ subject string }
+
+func (e *unknownKindError) Error() string {
+	return fmt.Sprintf("read the ledger: %s is of an unknown kind", e.subject)
+}
+
+func (l *ledger) lastOn(ctx context.Context, filter string) (record, error) {
+	msg, err := l.events.GetLastMsgForSubject(ctx, filter)
 	if err != nil {
-		return record{}, fmt.Errorf("read the ledger for %s: %w", key, err)
+		return record{}, fmt.Errorf("read the ledger for %s: %w", filter, err)
 	}
 	kind, _, err := publisher.ParseEventSubject(msg.Subject)
 	if err != nil {
 		return record{}, err
 	}
+	if !slices.Contains(schemas.Kinds, kind) {
+		return record{}, &unknownKindError{msg.Subject}
+	}
 	event, err := schemas.DecodeEvent(kind, msg.Data)
 	if err != nil {
-		return record{}, fmt.Errorf("read the ledger for %s: %w", key, err)
+		return record{}, fmt.Errorf("read the ledger for %s: %w", filter, err)
 	}
 	return record{event: event, sequence: msg.Sequence, stored: msg.Time}, nil
 }

@@ -15,72 +15,87 @@ import (
 // none yet and that the request has to be tried again later.
 func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
 	task := taskOf(c.req)
-	attempts := 0
-	for {
+	began, attempts := time.Now(), 0
+	var last error
+	for round := 1; ; round++ {
 		if c.inDoubt() {
 			outcome, err := h.reconcile(ctx, c, task, attempts)
 			if outcome != nil || err != nil {
 				return outcome, err
 			}
 		}
-		job, n, err := h.vendor.Submit(ctx, h.stop, task, func(ctx context.Context) (time.Time, error) {
-			return h.permit(ctx, c)
+		switch {
+		case last == nil:
+		case h.tooOld(c.req):
+			return h.gaveUp(c.req, last, attempts), nil
+		case round > 2 && time.Since(began) > lastDelay:
+			return nil, last
+		}
+		var denied error
+		job, n, err := h.vendor.Submit(ctx, h.stop, task, func(ctx context.Context) (until time.Time, _ error) {
+			until, denied = h.permit(ctx, c)
+			return until, denied
 		})
 		attempts += n
-		if err == nil {
+		switch {
+		case err == nil:
 			return h.started(c.req, job, attempts, false), nil
-		}
-		if errors.Is(err, errExpired) {
+		case errors.Is(denied, errExpired):
 			return h.expired(c.req, attempts), nil
+		case denied != nil: // nothing was sent
+			return nil, denied
 		}
-		if errors.Is(err, errStopping) || errors.Is(err, errTakenOver) {
-			return nil, err
-		}
-		outcome, window, err := h.judge(c, err, attempts)
-		if outcome != nil || err != nil {
+		outcome, doubt, err := h.judge(c, err, attempts)
+		if outcome != nil || err != nil && !doubt.inDoubt() {
 			return outcome, err
 		}
 		// There may be a job. From here on the claim says so, whoever holds it.
-		c.doubt = doubt{under: c.sequence, since: c.taken, until: time.Now().Add(window)}
+		c.doubt, last = doubt, err
+		if time.Until(doubt.lookFrom) > lastDelay {
+			return nil, last
+		}
 		if err := h.ledger.renew(ctx, c); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// judge says what a failed submission means: an outcome, an error to try again
-// later, or neither: then there may be a job, which will be visible after the
-// window.
-func (h *handler) judge(c *claim, err error, attempts int) (outcome schemas.Event, window time.Duration, _ error) {
+// judge says what a failed submission means: an outcome, or the error to try
+// again for, with the doubt that it leaves.
+func (h *handler) judge(c *claim, err error, attempts int) (schemas.Event, doubt, error) {
 	e, ok := errors.AsType[*vendorapi.Error](err)
+	mayBe := doubt{under: c.sequence, since: c.taken}
 	switch {
 	case !ok, e.Verdict == vendorapi.Unknown:
-		return nil, h.cfg.VisibilityWindow, nil
+		mayBe.until = time.Now().Add(h.cfg.VisibilityWindow)
+		return nil, mayBe, err
 	case e.Verdict == vendorapi.Throttled && e.Status == http.StatusServiceUnavailable:
 		// It says that there is no job; one look after the wait makes sure of it.
-		return nil, e.RetryAfter, nil
+		wait := max(e.RetryAfter, firstDelay)
+		if h.tooOld(c.req) {
+			wait = 0 // it will not be sent again
+		}
+		mayBe.lookFrom = time.Now().Add(wait)
+		mayBe.until, mayBe.unlikely = mayBe.lookFrom, true
+		return nil, mayBe, err
 	case e.Verdict == vendorapi.Refused:
 		return h.failed(c.req, schemas.JobFailed{
 			ErrorCode: e.Code, ErrorLogCode: vendorapi.LogCode(e.Code), ErrorMessage: e.Message,
 			ErrorSource: schemas.ErrorSourceVendor, Attempts: attempts,
-		}), 0, nil
+		}), doubt{}, nil
 	case e.Verdict == vendorapi.AuthRefused:
 		return h.failed(c.req, schemas.JobFailed{
 			ErrorCode: schemas.CodeAuthFailed, ErrorMessage: "the vendor's user may not start this job: " + err.Error(),
 			ErrorSource: schemas.ErrorSourceVendor, Attempts: attempts,
-		}), 0, nil
+		}), doubt{}, nil
+	case h.tooOld(c.req):
+		return h.gaveUp(c.req, err, attempts), doubt{}, nil
 	}
-	if time.Since(c.req.message.RequestedAt) < h.cfg.GiveUpAfter {
-		return nil, 0, err
-	}
-	code := schemas.CodeVendorUnavailable
-	if _, ok := errors.AsType[*vendorapi.LoginError](err); ok {
-		code = schemas.CodeAuthFailed
-	}
-	return h.failed(c.req, schemas.JobFailed{
-		ErrorCode: code, ErrorMessage: fmt.Sprintf("gave up after %s: %v", h.cfg.GiveUpAfter, err),
-		ErrorSource: schemas.ErrorSourceBackhaul, Retryable: true, Attempts: attempts,
-	}), 0, nil
+	return nil, doubt{}, err
+}
+
+func (h *handler) tooOld(req *request) bool {
+	return time.Since(req.message.RequestedAt) >= h.cfg.GiveUpAfter
 }
 
 // errExpired says that the request's notAfter has passed.
@@ -117,40 +132,62 @@ const (
 // exist any more. The result is the outcome, an error to try again later, or
 // neither: there is no job, and the request may be sent.
 func (h *handler) reconcile(ctx context.Context, c *claim, task vendorapi.Task, attempts int) (schemas.Event, error) {
+	if err := h.hold(ctx, c, time.Until(c.lookFrom)); err != nil {
+		return nil, err
+	}
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
-		found, err := h.vendor.Find(ctx, task, c.since)
+		// Said before the look: what was not to be seen when it began may be seen at
+		// its end.
 		over := !time.Now().Before(c.until)
+		found, err := h.vendor.Find(ctx, task, c.since)
+		wait := pause
+		if rest := time.Until(c.until); rest > 0 {
+			wait = min(wait, rest)
+		}
 		switch {
 		case err == nil && found.Job.ID != "":
 			return h.started(c.req, found.Job, attempts, true), nil
 		case err == nil && over && len(found.Candidates) > 0:
 			return h.unknown(c.req, attempts, found.Candidates,
 				"the vendor's answer was lost; it lists jobs that may be this one and does not show their descriptions"), nil
-		case err == nil && over && h.cfg.InDoubt == InDoubtFail:
+		case err == nil && over && h.cfg.InDoubt == InDoubtFail && !c.unlikely:
 			return h.unknown(c.req, attempts, nil, "the vendor's answer was lost and no job is to be seen"), nil
 		case err == nil && over:
 			c.doubt = doubt{}
 			// The lease begins anew without the doubt, before anything is sent.
 			return nil, h.ledger.renew(ctx, c)
-		case err != nil && time.Since(c.req.message.RequestedAt) > h.cfg.GiveUpAfter:
+		case err != nil && over && h.tooOld(c.req):
 			return h.unknown(c.req, attempts, nil, fmt.Sprintf("gave up looking for the job after %s: %v", h.cfg.GiveUpAfter, err)), nil
-		case err != nil && over:
+		case err != nil && time.Since(c.until) > lastDelay:
 			return nil, fmt.Errorf("look for the job: %w", err)
 		case err != nil:
 			if e, ok := errors.AsType[*vendorapi.Error](err); ok {
-				pause = max(pause, e.RetryAfter)
+				wait = max(wait, e.RetryAfter)
+			}
+			if wait > lastDelay {
+				return nil, fmt.Errorf("look for the job: %w", err)
 			}
 		}
-		pause = min(pause, h.cfg.lease()/4)
-		if rest := time.Until(c.until); rest > 0 {
-			pause = min(pause, rest)
+		if err := h.hold(ctx, c, wait); err != nil {
+			return nil, err
 		}
-		if !sleep(h.stop, pause) {
-			return nil, errStopping
+	}
+}
+
+// hold waits for d and keeps the claim meanwhile.
+func (h *handler) hold(ctx context.Context, c *claim, d time.Duration) error {
+	lease := h.cfg.lease()
+	for end := time.Now().Add(d); ; {
+		rest := min(time.Until(end), lease/4)
+		if rest <= 0 {
+			return nil
 		}
-		if time.Since(c.taken) > h.cfg.lease()/2 {
+		if !sleep(h.stop, rest) {
+			return errStopping
+		}
+		if time.Since(c.taken) > lease/2 {
 			if err := h.ledger.renew(ctx, c); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
@@ -208,6 +245,18 @@ func (h *handler) started(req *request, job vendorapi.Job, attempts int, adopted
 func (h *handler) failed(req *request, e schemas.JobFailed) schemas.Event {
 	e.Naming, e.Message, e.FailedAt = req.Naming(req.key.Source), req.message, time.Now().UTC()
 	return &e
+}
+
+// gaveUp ends a request that is too old, for the reason that kept it so long.
+func (h *handler) gaveUp(req *request, err error, attempts int) schemas.Event {
+	code := schemas.CodeVendorUnavailable
+	if _, ok := errors.AsType[*vendorapi.LoginError](err); ok {
+		code = schemas.CodeAuthFailed
+	}
+	return h.failed(req, schemas.JobFailed{
+		ErrorCode: code, ErrorMessage: fmt.Sprintf("gave up after %s: %v", h.cfg.GiveUpAfter, err),
+		ErrorSource: schemas.ErrorSourceBackhaul, Retryable: true, Attempts: attempts,
+	})
 }
 
 func (h *handler) expired(req *request, attempts int) schemas.Event {

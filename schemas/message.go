@@ -121,12 +121,12 @@ func hasSpecVersion(data []byte) bool {
 		return false
 	}
 	found := errors.New("found")
-	return found == r.object(func(name string) error {
+	return errors.Is(r.object(func(name string) error {
 		if name == "specversion" {
 			return found
 		}
 		return nil
-	})
+	}), found)
 }
 
 // reader reads one JSON document. It goes on after a problem, so that one error

@@ -73,6 +73,15 @@ func TestExpiredTokenIsRenewedOnce(t *testing.T) {
 			t.Errorf("%d logins, %d jobs, %d calls", a.Logins, a.JobsStarted, a.CreateTaskCalls)
 		}
 	})
+	t.Run("after one that was denied", func(t *testing.T) {
+		// That one task may not be started says nothing about the next.
+		sim, c := onLoopback(t, simulator.Config{})
+		sim.Script(ended, ended)
+		_, err := c.CreateTask(t.Context(), testTask())
+		wantVerdict(t, err, AuthRefused)
+		job, err := c.CreateTask(t.Context(), loadTask(1))
+		wantJob(t, job, err)
+	})
 	t.Run("in an answer of HTTP 200", func(t *testing.T) {
 		var calls atomic.Int32
 		v := startVendor(t, map[string]http.HandlerFunc{"CreateTask": func(w http.ResponseWriter, _ *http.Request) {

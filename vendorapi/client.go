@@ -38,6 +38,9 @@ type Config struct {
 	CAFile string
 	// Auth is how calls are authorised.
 	Auth Auth
+	// Format is how CreateTask is written: FormatXML, as on the vendor's page, or
+	// FormatJSON. Defaults to FormatXML.
+	Format string
 	// MaxConns is the largest number of connections. Defaults to 64.
 	MaxConns int
 	// ConnectTimeout bounds dialling and the TLS handshake each. Defaults to 5 s.
@@ -50,6 +53,7 @@ type Config struct {
 type Client struct {
 	endpoint string
 	timeout  time.Duration
+	body     body
 	http     *http.Client
 	session  *session
 	// skew is the vendor's clock minus ours, from the last Date header.
@@ -75,11 +79,15 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.Auth.Check(); err != nil {
 		return nil, err
 	}
+	body, ok := bodies[cmp.Or(cfg.Format, FormatXML)]
+	if !ok {
+		return nil, fmt.Errorf("vendor format %q must be %s or %s", cfg.Format, FormatXML, FormatJSON)
+	}
 	roots, err := loadRoots(cfg.CAFile)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{endpoint: strings.TrimRight(cfg.Endpoint, "/"), timeout: cfg.Timeout}
+	c := &Client{endpoint: strings.TrimRight(cfg.Endpoint, "/"), timeout: cfg.Timeout, body: body}
 	c.session = newSession(c, cfg.Auth)
 	c.http = &http.Client{
 		// Following would turn a POST into a GET and could carry the token away.
@@ -237,16 +245,16 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 		WroteHeaderField: func(string, []string) { written.Store(true) },
 		WroteHeaders:     func() { written.Store(true) },
 	}
-	fail := func(status int, err error) (response, error) {
+	fail := func(status int, err error) error {
 		e := &Error{Verdict: Unknown, Op: cl.op, Status: status, Err: withoutURL(err)}
 		if !written.Load() {
 			e.Verdict = NotSent
 		}
-		return response{}, e
+		return e
 	}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), cl.method, c.endpoint+cl.path, bytes.NewReader(cl.body))
 	if err != nil {
-		return fail(0, err)
+		return response{}, fail(0, err)
 	}
 	req.Header = header
 	req.Header.Set("Accept", cl.accept)
@@ -255,17 +263,17 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fail(0, err)
+		return response{}, fail(0, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	c.noteDate(resp.Header)
 	limit := cmp.Or(cl.limit, maxBody)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 	if err != nil {
-		return fail(resp.StatusCode, fmt.Errorf("read the answer: %w", err))
+		return response{}, fail(resp.StatusCode, fmt.Errorf("read the answer: %w", err))
 	}
 	if len(body) > limit {
-		return fail(resp.StatusCode, fmt.Errorf("the answer has more than %d bytes", limit))
+		return response{}, fail(resp.StatusCode, fmt.Errorf("the answer has more than %d bytes", limit))
 	}
 	return response{status: resp.StatusCode, header: resp.Header, body: body}, nil
 }

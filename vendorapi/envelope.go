@@ -83,7 +83,6 @@ func (e *envelope) takeJobs(ids []string) error {
 	for _, id := range ids {
 		n := positive(id)
 		if n == "" {
-			e.jobIDs = nil
 			return fmt.Errorf("job id %q is not a number above 0", shortened(id))
 		}
 		e.jobIDs = append(e.jobIDs, n)

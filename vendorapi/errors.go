@@ -46,7 +46,8 @@ type Error struct {
 	Verdict Verdict
 	// Op is the vendor's operation, such as "CreateTask".
 	Op string
-	// Status is the HTTP status, 0 without an answer.
+	// Status is the HTTP status, 0 when none came. With one, the rest of the
+	// answer may still be missing.
 	Status int
 	// Code is the vendor's error code, verbatim; "HTTP_nnn" for a refusal
 	// without one; "" when there is none.
@@ -55,7 +56,7 @@ type Error struct {
 	Message string
 	// RetryAfter is how long to leave the vendor alone, 0 when it did not say.
 	RetryAfter time.Duration
-	// Err is the cause when there was no answer.
+	// Err is the cause when there was no answer, or why it could not be read.
 	Err error
 }
 

@@ -85,7 +85,7 @@ func FuzzNames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		task := testTask()
 		task.SubclientName = text
-		document, err := task.xml()
+		document, err := bodies[FormatXML].write(task)
 		if err != nil {
 			return
 		}

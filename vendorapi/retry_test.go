@@ -198,22 +198,45 @@ func TestRetryAfterIsShared(t *testing.T) {
 	})
 }
 
-// TestRetryAfterIsKeptOnSockets is the same with real clocks and one scripted pause.
+// TestRetryAfterIsKeptOnSockets is the same with real clocks, for calls that
+// come after the announcement: one that is under way cannot be called back.
 func TestRetryAfterIsKeptOnSockets(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{Conflict: simulator.ConflictIgnore})
-	sim.Script(simulator.Fault{}, simulator.Fault{}, simulator.Fault{Kind: simulator.TooManyRequests, For: time.Second})
+	sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: time.Second})
+	_, err := c.CreateTask(t.Context(), testTask())
+	wantVerdict(t, err, Throttled)
 	r := &Retrier{Client: c}
 	var all sync.WaitGroup
 	for i := range 16 {
 		all.Go(func() {
-			job, _, err := r.Submit(t.Context(), t.Context(), loadTask(i), permitted)
+			job, attempts, err := r.Submit(t.Context(), t.Context(), loadTask(i), permitted)
 			wantJob(t, job, err)
+			if attempts != 1 {
+				t.Errorf("%d attempts", attempts)
+			}
 		})
 	}
 	all.Wait()
-	if a := sim.Account(); a.RetryAfterViolations != 0 || a.RateLimited+a.Faults["429"] == 0 || a.JobsStarted != 16 {
+	if a := sim.Account(); a.RetryAfterViolations != 0 || a.CreateTaskCalls != 17 || a.JobsStarted != 16 {
 		t.Errorf("%+v", a)
 	}
+}
+
+// TestRetryAfterIsOneWait: nobody asks in between whether the pause is over.
+func TestRetryAfterIsOneWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})
+		sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: 20 * time.Second})
+		begin, asked := time.Now(), 0
+		job, _, err := r.Submit(t.Context(), t.Context(), testTask(), func(ctx context.Context) (time.Time, error) {
+			asked++
+			return permitted(ctx)
+		})
+		wantJob(t, job, err)
+		if took := time.Since(begin); asked != 2 || took != 20*time.Second {
+			t.Errorf("%d attempts in %s", asked, took)
+		}
+	})
 }
 
 // TestRetryAfterLongerThanTheBudget gives the request back at once, with the time.
@@ -295,94 +318,6 @@ func TestAttemptIsBounded(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestStop: the end of waits ends a wait at once, and no attempt.
-func TestStop(t *testing.T) {
-	submit := func(t *testing.T, after time.Duration, kill bool, faults ...simulator.Fault) (*simulator.Simulator, Job, time.Duration, error) {
-		t.Helper()
-		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{InitialInterval: 10 * time.Second, MaxInterval: 10 * time.Second, Budget: time.Minute})
-		sim.Script(faults...)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		waits := ctx
-		if !kill {
-			waits, cancel = context.WithCancel(t.Context())
-			defer cancel()
-		}
-		stop := time.AfterFunc(after, cancel)
-		defer stop.Stop()
-		begin := time.Now()
-		job, _, err := r.Submit(ctx, waits, testTask(), permitted)
-		return sim, job, time.Since(begin), err
-	}
-	slow := simulator.Fault{Kind: simulator.Slow, For: 3 * time.Second}
-	t.Run("in a wait", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			sim, _, took, err := submit(t, time.Second, false, notFound, notFound)
-			if e := wantVerdict(t, err, NotSent); e.Status != http.StatusNotFound || errors.Is(err, context.Canceled) {
-				t.Errorf("the vendor's error is lost: %v", err)
-			}
-			if n := sim.Account().CreateTaskCalls; took != time.Second || n != 1 {
-				t.Errorf("took %s, %d calls", took, n)
-			}
-		})
-	})
-	t.Run("in a throttled wait", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			_, _, took, err := submit(t, time.Second, false, simulator.Fault{Kind: simulator.TooManyRequests, For: 40 * time.Second})
-			if e := wantVerdict(t, err, Throttled); e.RetryAfter != 40*time.Second || took != time.Second {
-				t.Errorf("%+v after %s", e, took)
-			}
-		})
-	})
-	t.Run("in an attempt that succeeds", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			sim, job, took, err := submit(t, time.Second, false, slow)
-			wantJob(t, job, err)
-			if n := sim.Account().JobsStarted; took != 3*time.Second || n != 1 {
-				t.Errorf("took %s, %d jobs", took, n)
-			}
-		})
-	})
-	t.Run("in an attempt that fails", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})
-			sim.Script(notFound, notFound)
-			waits, stop := context.WithCancel(t.Context())
-			_, attempts, err := r.Submit(t.Context(), waits, testTask(), func(ctx context.Context) (time.Time, error) {
-				stop()
-				return permitted(ctx)
-			})
-			wantVerdict(t, err, NotSent)
-			if n := sim.Account().CreateTaskCalls; n != 1 || attempts != 1 {
-				t.Errorf("%d calls, %d attempts after the stop", n, attempts)
-			}
-		})
-	})
-	t.Run("killed in an attempt", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			sim, _, took, err := submit(t, time.Second, true, slow)
-			wantVerdict(t, err, Unknown)
-			if n := sim.Account().JobsStarted; took != time.Second || n != 1 {
-				t.Errorf("took %s, %d jobs", took, n)
-			}
-		})
-	})
-	t.Run("killed before it began", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			_, r := onPipeRetrying(t, simulator.Config{}, Policy{})
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			begin := time.Now()
-			// Waits goes on: without a look at ctx this would spin for the whole budget.
-			_, attempts, err := r.Submit(ctx, t.Context(), testTask(), permitted)
-			wantVerdict(t, err, NotSent)
-			if attempts > 1 || time.Since(begin) != 0 {
-				t.Errorf("%d attempts in %s", attempts, time.Since(begin))
-			}
-		})
-	})
 }
 
 func TestPolicyDefaults(t *testing.T) {

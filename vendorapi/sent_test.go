@@ -61,7 +61,7 @@ func TestNothingSent(t *testing.T) {
 		{name: "no connection free", endpoint: plain.URL + base, change: func(c *Client) {
 			c.timeout = 20 * time.Millisecond
 			transportOf(c).MaxConnsPerHost = 1
-			held, err := c.http.Get(plain.URL + "/simulator/") //nolint:noctx // it only holds the one connection
+			held, err := c.http.Get(plain.URL + "/simulator/") // it holds the one connection
 			if err != nil {
 				t.Fatal(err)
 			}

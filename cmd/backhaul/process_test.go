@@ -40,6 +40,9 @@ var binaries = sync.OnceValues(func() (dir string, err error) {
 })
 
 func TestMain(m *testing.M) {
+	if os.Getenv(yardstickEnv) != "" {
+		os.Exit(yardstickMain())
+	}
 	code := m.Run()
 	if dir, err := binaries(); err == nil {
 		_ = os.RemoveAll(dir)
@@ -84,8 +87,12 @@ func (o *output) String() string {
 
 func start(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
-	p := &process{output: &output{}, done: make(chan struct{})}
-	p.cmd = exec.Command(binary(t, name), args...)
+	return startCommand(t, exec.Command(binary(t, name), args...), env)
+}
+
+func startCommand(t *testing.T, cmd *exec.Cmd, env []string) *process {
+	t.Helper()
+	p := &process{cmd: cmd, output: &output{}, done: make(chan struct{})}
 	p.cmd.Env = append(cleanEnv(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	if err := p.cmd.Start(); err != nil {
@@ -98,7 +105,7 @@ func start(t *testing.T, env []string, name string, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s %v:\n%s", name, args, p.output)
+			t.Logf("%v:\n%s", cmd.Args, p.output)
 		}
 	})
 	return p
@@ -190,6 +197,12 @@ func once(t *testing.T, env []string, stdin string, args ...string) (code int, s
 // natsServer runs a separate nats-server and returns its URL.
 func natsServer(t *testing.T) string {
 	t.Helper()
+	_, url := natsServerProcess(t)
+	return url
+}
+
+func natsServerProcess(t *testing.T) (*process, string) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +211,7 @@ func natsServer(t *testing.T) string {
 	_ = listener.Close()
 	p := start(t, nil, "nats-server", "-a", "127.0.0.1", "-p", fmt.Sprint(port), "-js", "-sd", t.TempDir())
 	p.waitFor(t, "Server is ready")
-	return fmt.Sprintf("nats://127.0.0.1:%d", port)
+	return p, fmt.Sprintf("nats://127.0.0.1:%d", port)
 }
 
 // serviceEnv is the environment of `backhaul run` against a server and a vendor.
@@ -248,8 +261,8 @@ func (c *plainClient) messages(stream string) uint64 {
 	return s.CachedInfo().State.Msgs
 }
 
-// stored is every message of a stream whose subject matches.
-func (c *plainClient) stored(stream, filter string) []jetstream.Msg {
+// reader is a consumer of the stored messages whose subject matches.
+func (c *plainClient) reader(stream, filter string) jetstream.Consumer {
 	c.t.Helper()
 	s, err := c.js.Stream(c.t.Context(), stream)
 	if err != nil {
@@ -261,7 +274,14 @@ func (c *plainClient) stored(stream, filter string) []jetstream.Msg {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	batch, err := consumer.FetchNoWait(10_000)
+	return consumer
+}
+
+// stored is every message of a stream whose subject matches.
+func (c *plainClient) stored(stream, filter string) []jetstream.Msg {
+	c.t.Helper()
+	consumer := c.reader(stream, filter)
+	batch, err := consumer.FetchNoWait(int(consumer.CachedInfo().NumPending) + 1)
 	if err != nil {
 		c.t.Fatal(err)
 	}

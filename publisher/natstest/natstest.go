@@ -179,7 +179,7 @@ func unmarshal(t testing.TB, name string, data []byte, into any) {
 // down may still be writing its last state.
 func storeDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "natstest-")
+	dir, err := os.MkdirTemp("", "natstest-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatalf("natstest: %v", err)
 	}

@@ -52,6 +52,7 @@ type Vendor struct {
 	Username         string
 	Password         secret
 	Token            secret
+	Format           string
 	Timeout          time.Duration
 	RetryBudget      time.Duration
 	VisibilityWindow time.Duration
@@ -129,7 +130,7 @@ func (v Vendor) Client(maxInFlight int) vendorapi.Config {
 	}
 	return vendorapi.Config{
 		Endpoint: v.Endpoint, InsecureHTTP: v.InsecureHTTP, CAFile: v.CA,
-		Auth: auth, MaxConns: maxInFlight, Timeout: v.Timeout,
+		Auth: auth, Format: v.Format, MaxConns: maxInFlight, Timeout: v.Timeout,
 	}
 }
 

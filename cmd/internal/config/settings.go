@@ -61,6 +61,7 @@ func (c *Config) settings() []setting {
 		{group: GroupVendor, flag: "vendor-username", env: "BACKHAUL_VENDOR_USERNAME", field: &v.Username, usage: "Commvault `user`"},
 		{group: GroupVendor, env: "BACKHAUL_VENDOR_PASSWORD", field: &v.Password},
 		{group: GroupVendor, env: "BACKHAUL_VENDOR_TOKEN", field: &v.Token},
+		{group: GroupVendor, flag: "vendor-format", env: "BACKHAUL_VENDOR_FORMAT", field: &v.Format, usage: "how CreateTask is written", fallback: vendorapi.FormatXML, oneOf: []string{vendorapi.FormatXML, vendorapi.FormatJSON}},
 		{group: GroupVendor, flag: "vendor-timeout", env: "BACKHAUL_VENDOR_TIMEOUT", field: &v.Timeout, usage: "of one call", fallback: "30s", least: s / 10},
 		{group: GroupVendor, flag: "vendor-retry-budget", env: "BACKHAUL_VENDOR_RETRY_BUDGET", field: &v.RetryBudget, usage: "how long one delivery tries before the request is postponed", fallback: "30s", least: s / 10},
 		{group: GroupVendor, flag: "vendor-visibility-window", env: "BACKHAUL_VENDOR_VISIBILITY_WINDOW", field: &v.VisibilityWindow, usage: "how long the vendor may take to list a job that it started", fallback: "60s", least: s / 10},

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// immortal is a program that is started again whenever it ends, as a service
+// manager does it.
+type immortal struct {
+	name    string
+	command func() *exec.Cmd // for one life
+	log     *os.File
+	stopped chan struct{} // closed when it must not come back
+	gone    chan struct{} // closed when it will not
+
+	mu     sync.Mutex
+	life   *process // nil between two lives
+	last   *process // the latest that was, or is
+	killed bool     // this life, by us
+	lives  int
+	exits  map[int]int // by exit code, of lives that ended by themselves
+	err    error       // why there is no further life
+}
+
+// exitPause is the wait before a program that ended by itself is started again,
+// and maxLives bounds how often.
+const (
+	exitPause = 200 * time.Millisecond
+	maxLives  = 500
+)
+
+// startImmortal starts a program whose output goes to name.log in dir.
+func startImmortal(t *testing.T, dir, name string, command func() *exec.Cmd) *immortal {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &immortal{
+		name: name, command: command, log: log, exits: make(map[int]int),
+		stopped: make(chan struct{}), gone: make(chan struct{}),
+	}
+	go p.live()
+	t.Cleanup(func() {
+		p.end(syscall.SIGKILL)
+		<-p.gone
+		_ = log.Close()
+	})
+	return p
+}
+
+func (p *immortal) live() {
+	defer close(p.gone)
+	for {
+		life := p.begin()
+		if life == nil {
+			return
+		}
+		<-life.done
+		if byItself := p.ended(life); !byItself {
+			continue
+		}
+		timer := time.NewTimer(exitPause)
+		select {
+		case <-timer.C:
+		case <-p.stopped:
+		}
+		timer.Stop()
+	}
+}
+
+func (p *immortal) begin() *process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isStopped() || p.err != nil {
+		return nil
+	}
+	if p.lives++; p.lives > maxLives {
+		p.err = fmt.Errorf("%s was started %d times", p.name, maxLives)
+		return nil
+	}
+	life := &process{cmd: p.command(), output: &output{}, done: make(chan struct{})}
+	life.cmd.Stdout, life.cmd.Stderr = p.log, p.log
+	if p.err = life.cmd.Start(); p.err != nil {
+		return nil
+	}
+	fmt.Fprintf(p.log, "=== %s life %d, process %d\n", time.Now().UTC().Format(time.RFC3339Nano), p.lives, life.cmd.Process.Pid)
+	go func() {
+		life.err = life.cmd.Wait()
+		close(life.done)
+	}()
+	p.life, p.last, p.killed = life, life, false
+	return life
+}
+
+func (p *immortal) ended(life *process) (byItself bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.life = nil
+	if p.killed || p.isStopped() {
+		return false
+	}
+	p.exits[life.exitCode()]++
+	return true
+}
+
+func (p *immortal) isStopped() bool {
+	select {
+	case <-p.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// kill ends this life; the next one begins at once. It is false between lives.
+func (p *immortal) kill() bool {
+	p.mu.Lock()
+	life := p.life
+	if life != nil {
+		p.killed = true
+	}
+	p.mu.Unlock()
+	if life == nil {
+		return false
+	}
+	life.kill()
+	return true
+}
+
+// freeze stops this life for a while. Whoever was started after it is not meant.
+func (p *immortal) freeze(d time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.life == nil || p.life.cmd.Process.Signal(syscall.SIGSTOP) != nil {
+		return false
+	}
+	frozen := p.life.cmd.Process
+	time.AfterFunc(d, func() { _ = frozen.Signal(syscall.SIGCONT) })
+	return true
+}
+
+// end sends this life a signal and lets no other follow.
+func (p *immortal) end(signal syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.isStopped() {
+		close(p.stopped)
+	}
+	if p.life != nil {
+		// A signal to a frozen process waits for it.
+		_ = p.life.cmd.Process.Signal(syscall.SIGCONT)
+		_ = p.life.cmd.Process.Signal(signal)
+	}
+}
+
+// waitEnd waits for a program that was asked to stop, and says how that went.
+func (p *immortal) waitEnd(patience time.Duration) error {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-p.gone:
+	case <-timer.C:
+		return fmt.Errorf("%s still runs %s after SIGTERM", p.name, patience)
+	}
+	switch {
+	case p.err != nil:
+		return p.err
+	case p.last.exitCode() != exitDone:
+		return fmt.Errorf("%s: exit code %d after SIGTERM", p.name, p.last.exitCode())
+	}
+	return nil
+}
+
+// counts are how often the program was started, and how often it ended by
+// itself, by exit code.
+func (p *immortal) counts() (lives int, exits map[int]int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	copied := make(map[int]int, len(p.exits))
+	for code, n := range p.exits {
+		copied[code] = n
+	}
+	return p.lives, copied
+}
+
+// fixedPort is a free port outside the range from which the kernel takes the
+// ports of outgoing connections. On one of those, a client that reconnects while
+// the server is away can connect to itself, and then the server cannot come back.
+func fixedPort(t *testing.T) int {
+	t.Helper()
+	first := 32768
+	if data, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		if _, err := fmt.Sscan(strings.TrimSpace(string(data)), &first); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 100 {
+		port := first - 1 - rand.IntN(min(10_000, first-1025))
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = listener.Close()
+			return port
+		}
+	}
+	t.Fatalf("no free port below %d", first)
+	return 0
+}

@@ -1,0 +1,225 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"backhaul/consumer"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+	"backhaul/vendorapi"
+	"backhaul/vendorapi/simulator"
+)
+
+var errCrashed = errors.New("the process is dead")
+
+// A crash at every place where one can make a difference. The first worker's
+// connection is broken, or its vendor call stopped, at that place; then it is
+// killed, and another one has to bring the request to its one true end.
+func TestACrashAtEveryStep(t *testing.T) {
+	t.Parallel()
+	var (
+		claim   = "HPUB backup.event.job-submitting"
+		started = "HPUB backup.event.job-started"
+		failed  = "HPUB backup.event.job-failed"
+		letter  = "HPUB backup.dlq"
+		ack     = "PUB $JS.ACK"
+		sound   = body("id")
+		unsound = body("id", refused)
+		invalid = body("id", `"typo":1`)
+	)
+	// beforeSubmit and afterSubmit stop at the vendor's door.
+	beforeSubmit := func(v consumer.Vendor, here func()) consumer.Vendor {
+		return vendorFuncs{Vendor: v, submit: func(ctx, _ context.Context, _ vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
+			_, err := permit(ctx)
+			here()
+			<-ctx.Done()
+			return vendorapi.Job{}, 0, errors.Join(errCrashed, err)
+		}}
+	}
+	afterSubmit := func(v consumer.Vendor, here func()) consumer.Vendor {
+		return vendorFuncs{Vendor: v, submit: func(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
+			_, n, _ := v.Submit(ctx, waits, t, permit)
+			here()
+			<-ctx.Done()
+			return vendorapi.Job{}, n, errCrashed
+		}}
+	}
+	for name, test := range map[string]struct {
+		data    string
+		op      string
+		action  natstest.Action
+		vendor  func(v consumer.Vendor, here func()) consumer.Vendor
+		want    schemas.Kind
+		adopted bool
+		calls   int // of CreateTask in all
+	}{
+		"decode":                     {sound, claim, natstest.Swallow, nil, schemas.KindJobStarted, false, 1},
+		"claim, unacknowledged":      {sound, claim, natstest.Deafen, nil, schemas.KindJobStarted, false, 1},
+		"claim":                      {sound, "", 0, beforeSubmit, schemas.KindJobStarted, false, 1},
+		"submit":                     {sound, "", 0, afterSubmit, schemas.KindJobStarted, true, 1},
+		"submit, before the record":  {sound, started, natstest.Swallow, nil, schemas.KindJobStarted, true, 1},
+		"record, unacknowledged":     {sound, started, natstest.Deafen, nil, schemas.KindJobStarted, false, 1},
+		"record":                     {sound, ack, natstest.Swallow, nil, schemas.KindJobStarted, false, 1},
+		"ack, unseen":                {sound, ack, natstest.Deafen, nil, schemas.KindJobStarted, false, 1},
+		"refusal":                    {unsound, "", 0, afterSubmit, schemas.KindJobFailed, false, 2},
+		"refusal, before the record": {unsound, failed, natstest.Swallow, nil, schemas.KindJobFailed, false, 2},
+		"refusal recorded, unseen":   {unsound, failed, natstest.Deafen, nil, schemas.KindJobFailed, false, 1},
+		"refusal recorded":           {unsound, letter, natstest.Swallow, nil, schemas.KindJobFailed, false, 1},
+		"dead letter, unseen":        {unsound, letter, natstest.Deafen, nil, schemas.KindJobFailed, false, 1},
+		"dead letter":                {unsound, ack, natstest.Swallow, nil, schemas.KindJobFailed, false, 1},
+		"invalid":                    {invalid, failed, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
+		"invalid recorded, unseen":   {invalid, failed, natstest.Deafen, nil, schemas.KindJobFailed, false, 0},
+		"invalid recorded":           {invalid, letter, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
+		"invalid dead letter":        {invalid, ack, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{}, natstest.AckWait(3*time.Second))
+			proxy := natstest.StartProxy(t, b.nats)
+			crash := make(chan struct{})
+			var here <-chan struct{} = crash
+			if test.op != "" {
+				here = proxy.Once(test.op, test.action)
+			}
+			first := b.start(quick, soonDead, through(proxy), func(s *setup) {
+				if test.vendor != nil {
+					s.wrap = func(v consumer.Vendor) consumer.Vendor {
+						return test.vendor(v, func() { close(crash) })
+					}
+				}
+			})
+			b.publish("billing", test.data)
+			b.wait("the first worker comes to the step", here)
+			if test.action == natstest.Deafen {
+				b.eventually("what was sent has arrived", func() bool {
+					switch test.op {
+					case letter:
+						return len(b.letters()) == 1
+					case ack:
+						return b.queued() == 0
+					}
+					return len(b.events(test.op[len("HPUB "):]+".>")) == 1
+				})
+			}
+			first.kill()
+
+			b.start(quick, owner("two"))
+			b.settled()
+			outcome := b.outcome(billing("id"))
+			if outcome.Kind() != test.want {
+				t.Fatalf("the outcome is %+v, want %s", outcome, test.want)
+			}
+			letters := 0
+			if e, ok := outcome.(*schemas.JobStarted); ok {
+				if e.Adopted != test.adopted {
+					t.Errorf("job-started is %+v, want adopted %t", e, test.adopted)
+				}
+				b.checkPromise(1)
+			} else {
+				letters = 1
+				b.checkPromise(0)
+			}
+			if got := len(b.letters()); got != letters {
+				t.Errorf("%d dead letters, want %d", got, letters)
+			}
+			if got := b.sim.Account().CreateTaskCalls; got != test.calls {
+				t.Errorf("%d calls of CreateTask, want %d", got, test.calls)
+			}
+		})
+	}
+}
+
+// The owner dies with its call under way and the job is visible only after the
+// lease, though within the window: it is waited for.
+func TestACrashAndAJobThatIsVisibleLate(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{VisibleAfter: 3300 * time.Millisecond}, natstest.AckWait(time.Second))
+	b.sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
+	late := func(s *setup) { s.cfg.VisibilityWindow = 2 * time.Second } // the lease has 2.5 s
+	first := b.start(late, soonDead)
+	b.publish("billing", body("id"))
+	b.eventually("there is a job", func() bool { return b.sim.Account().JobsStarted == 1 })
+	first.kill()
+	b.start(late, owner("two"))
+	b.settled()
+	if e := b.started(billing("id")); !e.Adopted {
+		t.Errorf("job-started is %+v", e)
+	}
+	b.checkPromise(1)
+}
+
+// The acknowledgement of a claim is lost but the process lives: it recognises
+// its own write and goes on at once, it does not wait for its own lease.
+func TestALostAcknowledgementOfAClaim(t *testing.T) {
+	t.Parallel()
+	for name, op := range map[string]string{"claim": "HPUB backup.event.job-submitting", "record": "HPUB backup.event.job-started"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{})
+			proxy := natstest.StartProxy(t, b.nats)
+			lost := proxy.Once(op, natstest.Deafen)
+			b.start(through(proxy), func(s *setup) { s.cfg.AttemptTimeout = 30 * time.Second })
+			b.publish("billing", body("id"))
+			b.wait("the write is on its way", lost)
+			b.eventually("it is stored", func() bool { return len(b.events(op[len("HPUB "):]+".>")) == 1 })
+			proxy.Cut(false)
+			b.settled()
+			if got := kinds(b.story(billing("id"))); got != "job-submitting job-started" {
+				t.Errorf("the story is %s", got)
+			}
+			if e := b.started(billing("id")); e.Adopted || e.Attempts != 1 {
+				t.Errorf("job-started is %+v", e)
+			}
+			b.checkPromise(1)
+		})
+	}
+}
+
+// The owner dies with the answer in its hand, and nothing that can be seen proves
+// whose job that is: the next owner must not send the request again.
+func TestACrashWhereNothingProvesTheJob(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{HideDescriptions: true}, natstest.AckWait(time.Second))
+	b.sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
+	first := b.start(quick, soonDead)
+	b.publish("billing", body("id"))
+	b.eventually("there is a job", func() bool { return b.sim.Account().JobsStarted == 1 })
+	first.kill()
+	b.start(quick, owner("two"))
+	b.settled()
+	if e := b.failed(billing("id")); e.ErrorCode != schemas.CodeOutcomeUnknown || len(e.Candidates) != 1 {
+		t.Errorf("job-failed is %+v", e)
+	}
+	if got := b.sim.Account().CreateTaskCalls; got != 1 {
+		t.Errorf("%d calls of CreateTask, want 1", got)
+	}
+}
+
+// The owner dies, and the vendor lists no jobs until long after the request was
+// taken over: not to be able to look is not to find nothing.
+func TestACrashWhileLooksFail(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	b.sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
+	b.sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Crash}, Endpoint: "Jobs", Probability: 1}})
+	first := b.start(quick, soonDead)
+	b.publish("billing", body("id"))
+	b.eventually("there is a job", func() bool { return b.sim.Account().JobsStarted == 1 })
+	first.kill()
+	b.start(quick, owner("two"))
+	b.eventually("it is taken over", func() bool {
+		story := b.story(billing("id"))
+		return story[len(story)-1].data.(*schemas.JobSubmitting).Epoch > 1
+	})
+	looks := b.sim.Account().Calls["Jobs"]
+	b.eventually("it is looked for again", func() bool { return b.sim.Account().Calls["Jobs"] > looks })
+	b.sim.SetFaults(nil)
+	b.settled()
+	if e := b.started(billing("id")); !e.Adopted {
+		t.Errorf("job-started is %+v", e)
+	}
+	b.checkPromise(1)
+}

@@ -1,0 +1,269 @@
+package consumer_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"backhaul/consumer"
+	"backhaul/publisher"
+	"backhaul/schemas"
+	"backhaul/vendorapi/simulator"
+)
+
+// The vendor starts the job and does not say so: it is found by its marker and
+// announced, and nothing is sent again.
+func TestALostAnswerIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []simulator.Fault{
+		{Kind: simulator.CutAfterStart},
+		{Kind: simulator.ResetAfterStart},
+		{Kind: simulator.HangAfterStart},
+		{Kind: simulator.HalfBody},
+		{Kind: simulator.Empty},
+		{Kind: simulator.Malformed},
+		{Kind: simulator.PlainText},
+		{Kind: simulator.Slow, For: 3 * time.Second},
+		{Kind: simulator.LateStart, For: 1300 * time.Millisecond},
+		{Kind: simulator.Crash, AfterStart: true},
+		{Kind: simulator.HTML, AfterStart: true},
+		{Kind: simulator.Unavailable, AfterStart: true},
+		{Kind: simulator.Status, Status: 504, AfterStart: true},
+		{Kind: simulator.Status, Status: 303, Header: map[string]string{"Location": "/elsewhere"}, AfterStart: true},
+	} {
+		t.Run(fault.String(), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{})
+			b.sim.Script(simulator.Fault{Kind: simulator.None}, fault)
+			b.publish("billing", body("other"))
+			b.start()
+			b.settled()
+			b.publish("billing", body("lost"))
+			b.settled()
+			e := b.started(billing("lost"))
+			if !e.Adopted || e.JobID != "5977" || e.JobID == b.started(billing("other")).JobID {
+				t.Errorf("job-started is %+v", e)
+			}
+			if want := 1; fault.Kind != simulator.Unavailable && e.Attempts != want { // what is throttled does not count
+				t.Errorf("%d attempts, want %d", e.Attempts, want)
+			}
+			b.checkPromise(2)
+			if got := b.sim.Account().CreateTaskCalls; got != 2 {
+				t.Errorf("%d calls of CreateTask, want one for each request", got)
+			}
+			if got := len(b.letters()); got != 0 {
+				t.Errorf("%d dead letters", got)
+			}
+		})
+	}
+}
+
+// The vendor does not start the job and does not say so: it is looked for, and
+// then it is sent again.
+func TestARequestThatNeverArrivedIsSentAgain(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []simulator.Fault{
+		{Kind: simulator.CutBeforeStart},
+		{Kind: simulator.Crash},
+		{Kind: simulator.HTML},
+		{Kind: simulator.TaskOnly},
+		{Kind: simulator.Delay, For: 3 * time.Second},
+		{Kind: simulator.Status, Status: 502},
+	} {
+		t.Run(fault.String(), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{})
+			b.sim.Script(fault)
+			b.publish("billing", body("lost"))
+			b.start()
+			b.settled()
+			e := b.started(billing("lost"))
+			if e.Adopted || e.Attempts != 2 {
+				t.Errorf("job-started is %+v, want 2 attempts and nothing adopted", e)
+			}
+			account := b.sim.Account()
+			if account.CreateTaskCalls != 2 || account.Calls["Jobs"] < 2 {
+				t.Errorf("the vendor was called %v, want several looks between two attempts", account.Calls)
+			}
+			b.checkPromise(1)
+		})
+	}
+}
+
+// A job that the vendor shows late, but within the window, is found.
+func TestAJobThatIsVisibleLate(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{VisibleAfter: 700 * time.Millisecond})
+	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
+	b.publish("billing", body("late"))
+	b.start(func(s *setup) { s.cfg.VisibilityWindow = 1500 * time.Millisecond })
+	b.settled()
+	if e := b.started(billing("late")); !e.Adopted {
+		t.Errorf("job-started is %+v", e)
+	}
+	b.checkPromise(1)
+}
+
+// A look that was begun before the end of the window and answered after it does
+// not say that there is no job.
+func TestASlowLookIsNotTheLastOne(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{VisibleAfter: 1800 * time.Millisecond})
+	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
+	b.sim.SetFaults([]simulator.Chance{{
+		Fault: simulator.Fault{Kind: simulator.Slow, For: 900 * time.Millisecond}, Endpoint: "Jobs", Probability: 1,
+	}})
+	b.publish("billing", body("late"))
+	b.start(func(s *setup) { s.cfg.VisibilityWindow = 2 * time.Second })
+	b.settled()
+	if e := b.started(billing("late")); !e.Adopted {
+		t.Errorf("job-started is %+v", e)
+	}
+	b.checkPromise(1)
+}
+
+// Where the vendor does not show descriptions, nothing proves which job is whose.
+func TestJobsWithoutDescriptions(t *testing.T) {
+	t.Parallel()
+	t.Run("a job that may be the one", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, simulator.Config{HideDescriptions: true})
+		b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
+		b.publish("billing", body("lost"))
+		b.start()
+		b.settled()
+		e := b.failed(billing("lost"))
+		if e.ErrorCode != schemas.CodeOutcomeUnknown || !slices.Equal(e.Candidates, []string{"5976"}) ||
+			e.ErrorSource != schemas.ErrorSourceBackhaul || e.Retryable || e.Attempts != 1 {
+			t.Errorf("job-failed is %+v", e)
+		}
+		if letters := b.letters(); len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeOutcomeUnknown {
+			t.Errorf("the dead letters are %v", letters)
+		}
+		// Also once more of the same does not start it.
+		b.publish("billing", body("lost"))
+		b.settled()
+		if account := b.sim.Account(); account.JobsStarted != 1 || account.CreateTaskCalls != 1 {
+			t.Errorf("%d jobs, %d calls of CreateTask, want 1 of both", account.JobsStarted, account.CreateTaskCalls)
+		}
+	})
+	t.Run("somebody else's job that may be the one", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, simulator.Config{HideDescriptions: true})
+		b.sim.Script(simulator.Fault{Kind: simulator.CutBeforeStart}, simulator.Fault{Kind: simulator.CutBeforeStart})
+		b.publish("billing", body("lost"))
+		b.start(func(s *setup) { s.cfg.VisibilityWindow = 2 * time.Second })
+		b.eventually("the first attempt is lost", func() bool { return b.sim.Account().Faults["cut-before-start"] == 1 })
+		b.startJobByHand()
+		b.settled()
+		if e := b.failed(billing("lost")); e.ErrorCode != schemas.CodeOutcomeUnknown || len(e.Candidates) != 1 {
+			t.Errorf("job-failed is %+v", e)
+		}
+	})
+	t.Run("no job of that shape", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, simulator.Config{HideDescriptions: true})
+		b.publish("billing", `{"requestId":"other","clientName":"s-adhoc-object-storage","subclientName":"load-1"}`)
+		w := b.start()
+		b.settled()
+		b.sim.Script(simulator.Fault{Kind: simulator.CutBeforeStart})
+		b.publish("billing", body("lost"))
+		b.settled()
+		if e := b.started(billing("lost")); e.Adopted || e.Attempts != 2 {
+			t.Errorf("job-started is %+v", e)
+		}
+		b.checkPromise(2)
+		w.drain()
+	})
+}
+
+func TestInDoubtFail(t *testing.T) {
+	t.Parallel()
+	fail := func(s *setup) { s.cfg.InDoubt = consumer.InDoubtFail }
+	t.Run("no job is to be seen", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, simulator.Config{})
+		b.sim.Script(simulator.Fault{Kind: simulator.CutBeforeStart})
+		b.publish("billing", body("lost"))
+		b.start(fail)
+		b.settled()
+		if e := b.failed(billing("lost")); e.ErrorCode != schemas.CodeOutcomeUnknown || len(e.Candidates) != 0 || e.Attempts != 1 {
+			t.Errorf("job-failed is %+v", e)
+		}
+		if got := b.sim.Account().CreateTaskCalls; got != 1 {
+			t.Errorf("%d calls of CreateTask, want 1", got)
+		}
+	})
+	t.Run("the job is found", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, simulator.Config{})
+		b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
+		b.publish("billing", body("lost"))
+		b.start(fail)
+		b.settled()
+		if e := b.started(billing("lost")); !e.Adopted {
+			t.Errorf("job-started is %+v", e)
+		}
+	})
+	// The vendor said that there is none and when to come again: no answer is lost.
+	t.Run("the vendor was unavailable", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, simulator.Config{})
+		b.sim.Script(simulator.Fault{Kind: simulator.Unavailable})
+		b.publish("billing", body("later"))
+		b.start(fail)
+		b.settled()
+		if e := b.started(billing("later")); e.Adopted {
+			t.Errorf("job-started is %+v", e)
+		}
+		b.checkPromise(1)
+	})
+}
+
+// A look that fails is not a look that finds nothing.
+func TestLooksThatFail(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
+	b.sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.TooManyRequests}, simulator.Fault{Kind: simulator.Malformed})
+	b.sim.ScriptFor("TaskDetails", simulator.Fault{Kind: simulator.Crash})
+	b.publish("billing", body("lost"))
+	b.start()
+	b.settled()
+	if e := b.started(billing("lost")); !e.Adopted {
+		t.Errorf("job-started is %+v", e)
+	}
+	b.checkPromise(1)
+}
+
+// Nobody gives up looking because of one failed look, however old the request is.
+func TestAnOldRequestIsLookedForAsWell(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
+	b.sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.Crash})
+	b.publish("billing", body("old"))
+	b.start(func(s *setup) { s.cfg.GiveUpAfter = time.Nanosecond })
+	b.settled()
+	if e := b.started(billing("old")); !e.Adopted {
+		t.Errorf("job-started is %+v", e)
+	}
+	b.checkPromise(1)
+}
+
+func TestLooksThatAlwaysFailAreGivenUp(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
+	b.sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Crash}, Endpoint: "Jobs", Probability: 1}})
+	b.publish("billing", body("lost"))
+	b.start(func(s *setup) { s.cfg.GiveUpAfter = 2 * time.Second })
+	b.settled()
+	if e := b.failed(billing("lost")); e.ErrorCode != schemas.CodeOutcomeUnknown || !strings.Contains(e.ErrorMessage, "gave up looking") {
+		t.Errorf("job-failed is %+v", e)
+	}
+	if got := b.sim.Account().CreateTaskCalls; got != 1 {
+		t.Errorf("%d calls of CreateTask, want 1", got)
+	}
+}

@@ -1,0 +1,224 @@
+package consumer_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+	"backhaul/vendorapi/simulator"
+)
+
+func TestTheSameRequestOverAndOver(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		data string
+		want schemas.Kind
+	}{
+		"that starts":     {body("again"), schemas.KindJobStarted},
+		"that is refused": {body("again", refused), schemas.KindJobFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{})
+			b.publish("billing", test.data)
+			b.publish("billing", test.data)
+			b.start()
+			b.start(owner("two"))
+			b.settled()
+			var publishers sync.WaitGroup
+			for range 100 {
+				publishers.Go(func() { b.publish("billing", test.data) })
+			}
+			publishers.Wait()
+			b.settled()
+			// Other white space and an explicit default make it no other request.
+			b.publish("billing", strings.Replace(test.data, ",", ` , "backupLevel":"INCREMENTAL", `, 1))
+			b.settled()
+			story := b.story(billing("again"))
+			if story[len(story)-1].kind != test.want {
+				t.Fatalf("the story is %s", kinds(story))
+			}
+			if got := b.events("backup.event.request-rejected.>"); len(got) > 0 {
+				t.Errorf("%d requests were rejected", len(got))
+			}
+			if want := map[schemas.Kind]int{schemas.KindJobStarted: 0, schemas.KindJobFailed: 1}[test.want]; len(b.letters()) != want {
+				t.Errorf("%d dead letters, want %d", len(b.letters()), want)
+			}
+			b.checkPromise(1 - len(b.letters()))
+		})
+	}
+}
+
+// A hundred copies at once, while the one is in work and after it.
+func TestAHundredCopiesAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 300 * time.Millisecond})
+	b.start()
+	b.start(owner("two"))
+	var publishers sync.WaitGroup
+	for range 100 {
+		publishers.Go(func() { b.publish("billing", body("once")) })
+	}
+	publishers.Wait()
+	b.settled()
+	b.started(billing("once"))
+	b.checkPromise(1)
+	if got := b.sim.Account().CreateTaskCalls; got != 1 {
+		t.Errorf("%d calls of CreateTask, want 1", got)
+	}
+}
+
+func TestTheSameIDWithOtherContent(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]string{"started": body("id"), "failed": body("id", refused)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{})
+			b.publish("billing", first)
+			requested := b.stored(publisher.RequestsStream, ">")[0].Time
+			b.start()
+			b.settled()
+			before := b.story(billing("id"))
+			data := body("id", `"backupLevel":"FULL"`)
+			sequence := b.publish("billing", data, "traceparent", trace)
+			b.settled()
+
+			rejected := b.events("backup.event.request-rejected.>")
+			key := publisher.SequenceKey("billing", sequence)
+			if len(rejected) != 1 || rejected[0].key != key {
+				t.Fatalf("rejected: %v, want one with the key %s", rejected, key)
+			}
+			e := rejected[0].data.(*schemas.RequestRejected)
+			if e.RequestID != "id" || e.BackupLevel != "FULL" || !e.First.RequestedAt.Equal(requested) ||
+				e.First.PayloadHash == e.PayloadHash || e.First != before[0].data.Requested() || !strings.Contains(e.Reason, `"id"`) {
+				t.Errorf("request-rejected is %+v", e)
+			}
+			if got := rejected[0].Header.Get("traceparent"); got != trace {
+				t.Errorf("traceparent is %q", got)
+			}
+			if after := b.story(billing("id")); kinds(after) != kinds(before) {
+				t.Errorf("the first request's story became %s, was %s", kinds(after), kinds(before))
+			}
+			letters := b.letters()
+			last := letters[len(letters)-1]
+			if string(last.Data) != data || last.Header.Get(publisher.HeaderDeadLetterCode) != "request-rejected" ||
+				last.Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(sequence) {
+				t.Errorf("the dead letter is %s %v", last.Data, last.Header)
+			}
+			b.checkPromise(map[string]int{"started": 1, "failed": 0}[name])
+		})
+	}
+}
+
+// Other content while the first is in work: it waits, and is rejected.
+func TestOtherContentMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 300 * time.Millisecond})
+	b.start()
+	b.publish("billing", body("id"))
+	b.eventually("the first is in work", func() bool { return b.sim.Account().CreateTaskCalls == 1 })
+	other := b.publish("billing", body("id", `"backupLevel":"FULL"`))
+	same := b.publish("billing", body("id"))
+	broken := b.publish("billing", body("id", `"typo":1`))
+	b.settled()
+	b.started(billing("id"))
+	for _, sequence := range []uint64{other, broken} {
+		if got := kinds(b.story(publisher.SequenceKey("billing", sequence))); got != "request-rejected" {
+			t.Errorf("message %d has the story %q, want request-rejected", sequence, got)
+		}
+	}
+	if got := kinds(b.story(publisher.SequenceKey("billing", same))); got != "" {
+		t.Errorf("the copy has a story of its own: %q", got)
+	}
+	if got := len(b.letters()); got != 2 {
+		t.Errorf("%d dead letters, want 2", got)
+	}
+	b.checkPromise(1)
+}
+
+func TestTheSameIDOfTwoSources(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.publish("billing", body("id"))
+	b.publish("crm", body("id", `"backupLevel":"FULL"`))
+	b.start()
+	b.settled()
+	one, other := b.started(billing("id")), b.started(publisher.NewKey("crm", "id"))
+	if one.JobID == other.JobID || one.Source != "billing" || other.Source != "crm" || other.BackupLevel != "FULL" {
+		t.Errorf("got %+v and %+v", one, other)
+	}
+	b.checkPromise(2)
+}
+
+// The requests stream is made anew, so its sequences start again, while the
+// events stream remembers what was told of the old ones.
+func TestSequencesThatStartAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	w := b.start()
+	for range 3 {
+		b.publish("billing", body(""))
+	}
+	b.publish("billing", `{"broken":1}`)
+	b.publish("billing", body("id"))
+	b.settled()
+	b.publish("billing", body("id", `"backupLevel":"FULL"`))
+	b.settled()
+	w.drain()
+	ctx := b.within(patience)
+	old, err := b.js.Stream(ctx, publisher.RequestsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	durable, err := old.Consumer(ctx, publisher.RequestsConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.js.DeleteStream(ctx, publisher.RequestsStream); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.js.CreateStream(ctx, old.CachedInfo().Config); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.js.CreateConsumer(ctx, publisher.RequestsStream, durable.CachedInfo().Config); err != nil {
+		t.Fatal(err)
+	}
+	eventsBefore := len(b.events(">"))
+
+	b.start(owner("two"))
+	messages := []string{
+		body(""),                           // where a job was started
+		`{"broken":2}`,                     // where a job was started
+		body("id", `"backupLevel":"FULL"`), // to be rejected where a job was started
+		body(""),                           // where an invalid request was
+		body("id", `"backupLevel":"FULL"`), // to be rejected where another was accepted
+		body("id", `"adHocBackup":true`),   // to be rejected where another was rejected
+	}
+	for _, data := range messages {
+		b.publish("billing", data)
+	}
+	b.settled()
+	fresh := b.events(">")[eventsBefore:]
+	outcomes := make(map[string]string)
+	for _, e := range fresh {
+		if e.kind != schemas.KindJobSubmitting {
+			outcomes[e.key.Name] += string(e.kind)
+		}
+	}
+	want := map[string]string{
+		"seq-1": "job-started", "seq-2": "job-failed", "seq-3": "request-rejected",
+		"seq-4": "job-started", "seq-5": "request-rejected", "seq-6": "request-rejected",
+	}
+	if fmt.Sprint(outcomes) != fmt.Sprint(want) {
+		t.Errorf("the new messages' outcomes are %v, want %v", outcomes, want)
+	}
+	if got := b.sim.Account().JobsStarted; got != 3+1+2 {
+		t.Errorf("%d jobs were started, want 6", got)
+	}
+}

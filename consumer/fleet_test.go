@@ -1,0 +1,394 @@
+package consumer_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"backhaul/consumer"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+	"backhaul/vendorapi"
+	"backhaul/vendorapi/simulator"
+)
+
+// Two replicas, and a vendor that takes longer for each answer than the queue
+// waits for an acknowledgement.
+func TestTwoReplicas(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(600*time.Millisecond))
+	b.sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Slow, For: 900 * time.Millisecond}, Probability: 1}})
+	const requests = 500
+	for i := range requests {
+		b.publish("billing", body(fmt.Sprint("id-", i)))
+	}
+	patient := func(s *setup) { s.cfg.AttemptTimeout, s.cfg.MaxInFlight = 20*time.Second, 128 }
+	b.start(patient)
+	b.start(patient, owner("two"))
+	b.settled()
+	b.checkPromise(requests)
+	if got := b.sim.Account().CreateTaskCalls; got != requests {
+		t.Errorf("%d calls of CreateTask, want %d", got, requests)
+	}
+	owners := make(map[string]int)
+	for _, e := range b.events("backup.event.job-submitting.>") {
+		owners[e.data.(*schemas.JobSubmitting).Owner]++
+	}
+	if owners["one"] == 0 || owners["two"] == 0 {
+		t.Errorf("the work was shared as %v", owners)
+	}
+	durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info := durable.CachedInfo(); info.NumAckPending != 0 || info.NumPending != 0 {
+		t.Errorf("the queue's consumer has %d pending acknowledgements", info.NumAckPending)
+	}
+}
+
+// As long as a request is in work the queue is told, and nobody else gets it.
+func TestProgressIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 3 * time.Second})
+	patient := func(s *setup) { s.cfg.AttemptTimeout = 20 * time.Second }
+	b.start(patient)
+	b.start(patient, owner("two"))
+	b.start(patient, owner("three"))
+	b.publish("billing", body("id"))
+	b.settled()
+	b.checkPromise(1)
+	if account := b.sim.Account(); account.CreateTaskCalls != 1 || account.Calls["Jobs"] != 0 {
+		t.Errorf("the vendor was called %v: another replica had the request too", account.Calls)
+	}
+}
+
+// An owner is frozen, wakes up after another has taken the request over, and
+// can neither start a job nor tell an outcome.
+func TestAFrozenOwner(t *testing.T) {
+	t.Parallel()
+	// freezes is the vendor of a process that is frozen at a place, once.
+	type freezes func(v consumer.Vendor, freeze func()) consumer.Vendor
+	for name, test := range map[string]struct {
+		vendor  freezes
+		adopted bool
+	}{
+		"with the permit in its hand": {func(v consumer.Vendor, freeze func()) consumer.Vendor {
+			return vendorFuncs{Vendor: v, submit: func(ctx, waits context.Context, task vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
+				return v.Submit(ctx, waits, task, func(ctx context.Context) (time.Time, error) {
+					until, err := permit(ctx)
+					freeze()
+					return until, err
+				})
+			}}
+		}, false},
+		"with the answer in its hand": {func(v consumer.Vendor, freeze func()) consumer.Vendor {
+			return vendorFuncs{Vendor: v, submit: func(ctx, waits context.Context, task vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
+				job, n, err := v.Submit(ctx, waits, task, permit)
+				freeze()
+				return job, n, err
+			}}
+		}, true},
+		"with a refusal in its hand": {func(v consumer.Vendor, freeze func()) consumer.Vendor {
+			return vendorFuncs{Vendor: v, submit: func(ctx, waits context.Context, task vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
+				task.StoragePolicyName = "no-such-plan"
+				job, n, err := v.Submit(ctx, waits, task, permit)
+				freeze()
+				return job, n, err
+			}}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+			frozen, thaw := make(chan struct{}), make(chan struct{})
+			thawed := sync.OnceFunc(func() { close(thaw) })
+			t.Cleanup(thawed)
+			var once sync.Once
+			first := b.start(quick, func(s *setup) {
+				s.cfg.MaxInFlight = 1 // so that the copy goes to the other
+				s.wrap = func(v consumer.Vendor) consumer.Vendor {
+					return test.vendor(v, func() { once.Do(func() { close(frozen); <-thaw }) })
+				}
+			})
+			b.publish("billing", body("id"))
+			b.wait("the owner is frozen", frozen)
+			b.publish("billing", body("id"))
+			b.start(quick, owner("two"))
+			b.eventually("another has finished the request", func() bool {
+				story := b.story(billing("id"))
+				return story[len(story)-1].kind.Terminal()
+			})
+			before := b.story(billing("id"))
+			thawed()
+			b.settled()
+			first.drain()
+			if after := b.story(billing("id")); kinds(after) != kinds(before) {
+				t.Errorf("the story became %s, was %s", kinds(after), kinds(before))
+			}
+			if e := b.started(billing("id")); e.Adopted != test.adopted {
+				t.Errorf("job-started is %+v, want adopted %t", e, test.adopted)
+			}
+			b.checkPromise(1)
+			if got := len(b.letters()); got != 0 {
+				t.Errorf("%d dead letters", got)
+			}
+		})
+	}
+}
+
+// Another owner's call is under way and its job is not there yet: a second owner
+// looks, finds nothing, and has to wait for the lease all the same.
+func TestAnotherOwnersCallIsUnderWay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	b.sim.Script(simulator.Fault{Kind: simulator.Delay, For: 2 * time.Second})
+	patient := func(s *setup) {
+		s.cfg.MaxInFlight, s.cfg.AttemptTimeout, s.cfg.VisibilityWindow = 1, 10*time.Second, 100*time.Millisecond
+	}
+	b.start(patient)
+	b.publish("billing", body("id"))
+	b.eventually("the first has sent it", func() bool { return b.sim.Account().CreateTaskCalls == 1 })
+	b.start(patient, owner("two"))
+	b.publish("billing", body("id"))
+	b.eventually("the second has looked", func() bool { return b.sim.Account().Calls["Jobs"] > 0 })
+	b.settled()
+	b.started(billing("id"))
+	b.checkPromise(1)
+	if got := b.sim.Account().CreateTaskCalls; got != 1 {
+		t.Errorf("%d calls of CreateTask, want 1", got)
+	}
+	for _, e := range b.events("backup.event.job-submitting.>") {
+		if c := e.data.(*schemas.JobSubmitting); c.Owner != "one" {
+			t.Errorf("the claim was taken from its owner while it held: %+v", c.Claim)
+		}
+	}
+}
+
+// lastClaims are the claims that no outcome has followed.
+func (b *bench) lastClaims() []event {
+	b.t.Helper()
+	last := make(map[publisher.Key]event)
+	for _, e := range b.events("backup.event.*.*.*") {
+		last[e.key] = e
+	}
+	var open []event
+	for _, e := range last {
+		if e.kind == schemas.KindJobSubmitting {
+			open = append(open, e)
+		}
+	}
+	return open
+}
+
+// A stop lets calls finish and gives everything else back at once.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	const requests = 60
+	for name, test := range map[string]struct {
+		faults []simulator.Chance
+		change func(*setup)
+		until  func(b *bench) bool
+		more   func(t *testing.T, b *bench, open []event)
+	}{
+		"calls under way": {
+			[]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Slow, For: 400 * time.Millisecond}, Probability: 1}},
+			func(s *setup) { s.cfg.AttemptTimeout, s.cfg.MaxInFlight = 10*time.Second, 8 },
+			func(b *bench) bool { return b.sim.Account().CreateTaskCalls >= 8 },
+			func(t *testing.T, b *bench, open []event) {
+				if len(open) > 0 || b.queued() != requests-8 {
+					t.Errorf("%d requests are claimed, %d wait: the calls under way were not finished", len(open), b.queued())
+				}
+			},
+		},
+		"waiting for a vendor that is away": {
+			nil,
+			func(s *setup) {
+				s.endpoint, s.policy.Budget, s.policy.InitialInterval = "http://127.0.0.1:1/webconsole/api", time.Hour, time.Hour
+				s.cfg.AttemptTimeout = 10 * time.Second
+			},
+			func(b *bench) bool { return len(b.lastClaims()) == requests },
+			nil,
+		},
+		"waiting for a throttling vendor": {
+			[]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Unavailable, For: 20 * time.Second}, Probability: 1}},
+			func(s *setup) { s.cfg.AttemptTimeout = 10 * time.Second },
+			func(b *bench) bool { return b.sim.Account().CreateTaskCalls >= 1 },
+			nil,
+		},
+		"looking for a job": {
+			[]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.CutBeforeStart}, Probability: 1}},
+			func(s *setup) { s.cfg.AttemptTimeout, s.cfg.VisibilityWindow = 10*time.Second, 2*time.Second },
+			func(b *bench) bool { return b.sim.Account().Calls["Jobs"] >= requests },
+			func(t *testing.T, _ *bench, open []event) {
+				for _, e := range open {
+					if e.data.(*schemas.JobSubmitting).DoubtSequence == 0 {
+						t.Errorf("%s was given back without the doubt that is on it", e.key)
+					}
+				}
+			},
+		},
+		"calls that take too long": {
+			[]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.HangAfterStart}, Probability: 1}},
+			func(s *setup) { s.cfg.AttemptTimeout, s.cfg.DrainTimeout = 10*time.Second, 100*time.Millisecond },
+			func(b *bench) bool { return b.sim.Account().JobsStarted == requests },
+			func(t *testing.T, _ *bench, open []event) {
+				if len(open) != requests {
+					t.Errorf("%d requests are open, want all %d", len(open), requests)
+				}
+				for _, e := range open {
+					if e.data.(*schemas.JobSubmitting).DoubtSequence == 0 {
+						t.Errorf("%s was given back without the doubt that is on it", e.key)
+					}
+				}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(time.Second))
+			b.sim.SetFaults(test.faults)
+			for i := range requests {
+				b.publish("billing", body(fmt.Sprint("id-", i)))
+			}
+			first := b.start(test.change)
+			b.eventually("the work is under way", func() bool { return test.until(b) })
+			begin := time.Now()
+			first.drain()
+			if took := time.Since(begin); took > 8*time.Second {
+				t.Errorf("the drain took %s", took)
+			}
+			open := b.lastClaims()
+			for _, e := range open {
+				if c := e.data.(*schemas.JobSubmitting); c.LeaseMillis != 0 {
+					t.Errorf("%s is still claimed for %d ms", e.key, c.LeaseMillis)
+				}
+			}
+			if test.more != nil {
+				test.more(t, b, open)
+			}
+			b.sim.SetFaults(nil)
+			first.nc.Close()
+			begin = time.Now()
+			b.start(owner("two"))
+			b.settled()
+			// A lease of the first would have held them up for 16 s.
+			if took := time.Since(begin); took > 12*time.Second {
+				t.Errorf("the next owner needed %s", took)
+			}
+			b.checkPromise(requests)
+		})
+	}
+}
+
+func TestTheNATSServerRestartsUnderLoad(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(time.Second))
+	b.sim.SetFaults([]simulator.Chance{
+		{Fault: simulator.Fault{Kind: simulator.Slow, For: 50 * time.Millisecond}, Probability: 0.5},
+		{Fault: simulator.Fault{Kind: simulator.CutAfterStart}, Probability: 0.05},
+	})
+	const requests = 200
+	for i := range requests {
+		if i%10 == 0 {
+			b.publish("billing", body(fmt.Sprint("refused-", i), refused))
+		} else {
+			b.publish("billing", body(fmt.Sprint("id-", i)))
+		}
+	}
+	patient := func(s *setup) { s.cfg.AttemptTimeout, s.cfg.MaxInFlight = 2*time.Second, 16 }
+	b.start(patient)
+	b.start(patient, owner("two"))
+	for _, share := range []int{requests / 4, requests / 2} {
+		b.eventually("some of the work is done", func() bool { return b.sim.Account().CreateTaskCalls >= share })
+		b.nats.Stop()
+		b.nats.Restart()
+	}
+	b.settled()
+	b.checkPromise(requests * 9 / 10)
+	if got := len(b.events("backup.event.job-failed.>")); got != requests/10 {
+		t.Errorf("%d requests failed, want %d", got, requests/10)
+	}
+	if got := len(b.letters()); got != requests/10 {
+		t.Errorf("%d dead letters, want %d", got, requests/10)
+	}
+}
+
+// Everything at once: a vendor that misbehaves in every way, copies of every
+// request, replicas that are killed and replaced.
+func TestChaos(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore, VisibleAfter: 100 * time.Millisecond}, natstest.AckWait(500*time.Millisecond))
+	faults, err := simulator.ParseFaults("cut-after-start=0.05,cut-before-start=0.05,hang-after-start=0.02,half-body=0.03,503=0.02:1s," +
+		"429=0.02:1s,500=0.02,504-after-start=0.02,empty=0.02,401=0.02,slow=0.2:100ms,Jobs/slow=0.1:300ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.sim.SetFaults(faults)
+	const requests = 150
+	for i := range requests {
+		for range 1 + i%2 {
+			b.publish("billing", body(fmt.Sprint("id-", i)))
+		}
+	}
+	busy := func(s *setup) {
+		quick(s)
+		s.cfg.MaxInFlight = 16
+	}
+	b.start(busy)
+	for i := range 4 {
+		calls := b.sim.Account().CreateTaskCalls
+		doomed := b.start(busy, soonDead, owner(fmt.Sprint("doomed-", i)))
+		b.eventually("there is work under way", func() bool {
+			return b.sim.Account().CreateTaskCalls > calls+15 || b.queued() < requests/3
+		})
+		doomed.kill()
+	}
+	b.start(busy, owner("two"))
+	b.settled()
+	b.checkPromise(requests)
+}
+
+// Nothing goes on after Run has returned.
+func TestRunLeavesNothingBehind(t *testing.T) {
+	b := newBench(t, simulator.Config{})
+	b.publish("billing", body("first")) // so that the bench's own connection is complete
+	before := goleak.IgnoreCurrent()
+	nc := b.nats.Connect(t)
+	client, err := vendorapi.New(vendorapi.Config{Endpoint: b.endpoint, Auth: vendorapi.Auth{
+		Mode: vendorapi.AuthLogin, Username: "backhaul", Password: func() (vendorapi.Secret, error) { return "simulator", nil },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	vendor := &vendorapi.Retrier{Client: client}
+	c, err := consumer.New(t.Context(), consumer.Config{Owner: "one"}, nc, vendor, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.sim.Script(simulator.Fault{Kind: simulator.None}, simulator.Fault{Kind: simulator.Slow, For: 200 * time.Millisecond})
+	for i := range 20 {
+		b.publish("billing", body(fmt.Sprint("id-", i)))
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	b.settled()
+	b.publish("billing", "{}")
+	b.settled()
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	client.Close(t.Context())
+	nc.Close()
+	if err := goleak.Find(before, goleak.IgnoreAnyFunction("net/http.(*conn).serve")); err != nil {
+		t.Error(strings.TrimSpace(err.Error()))
+	}
+}

@@ -1,0 +1,217 @@
+package consumer_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+	"backhaul/vendorapi/simulator"
+)
+
+const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+func TestARequestBecomesAJob(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	sequence := b.publish("billing", `{"requestId":"inv-7","clientName":"s-adhoc-object-storage","subclientName":"stestgroup",
+		"storagePolicyName":"default-plan","onDemandInputFile":"/sk/list.txt","backupLevel":"FULL","labels":{"ticket":"CHG-17"}}`,
+		"traceparent", trace)
+	requested := b.stored(publisher.RequestsStream, ">")[0]
+	if requested.Sequence != sequence {
+		t.Fatalf("the request has sequence %d, want %d", requested.Sequence, sequence)
+	}
+	before := time.Now()
+	b.start()
+	b.settled()
+
+	story := b.events(">")
+	if kinds(story) != "job-submitting job-started" {
+		t.Fatalf("the events are %s, want exactly two", kinds(story))
+	}
+	submitting, started := story[0].data.(*schemas.JobSubmitting), story[1].data.(*schemas.JobStarted)
+	wantNames := schemas.Naming{
+		RequestID: "inv-7", Source: "billing", ClientName: "s-adhoc-object-storage", InstanceName: "s-adhoc-object-storage",
+		BackupsetName: "defaultBackupSet", SubclientName: "stestgroup", StoragePolicyName: "default-plan",
+		BackupLevel: "FULL", OnDemandInputFile: "/sk/list.txt", Labels: map[string]string{"ticket": "CHG-17"},
+	}
+	for _, e := range story {
+		if !reflect.DeepEqual(e.data.Names(), wantNames) {
+			t.Errorf("%s names %+v, want %+v", e.kind, e.data.Names(), wantNames)
+		}
+		if m := e.data.Requested(); !m.RequestedAt.Equal(requested.Time) || m.PayloadHash != submitting.Request.Hash() {
+			t.Errorf("%s is about %+v, want the message of %s with hash %s", e.kind, m, requested.Time, submitting.Request.Hash())
+		}
+		if at := e.data.At(); at.Before(before.Add(-time.Millisecond)) || at.After(time.Now()) {
+			t.Errorf("%s happened at %s", e.kind, at)
+		}
+		if got := e.Header.Get("traceparent"); got != trace {
+			t.Errorf("%s has traceparent %q", e.kind, got)
+		}
+		if got, want := e.Header.Get("ce-id"), "billing/inv-7/"+string(e.kind); got != want {
+			t.Errorf("%s has ce-id %q, want %q", e.kind, got, want)
+		}
+		if got := e.Header.Get("ce-subject"); got != "s-adhoc-object-storage/stestgroup" {
+			t.Errorf("%s has ce-subject %q", e.kind, got)
+		}
+	}
+	if !submitting.Request.AdHocBackup || submitting.Request.AppName != schemas.DefaultAppName {
+		t.Errorf("the claim's request is not normalised: %+v", submitting.Request)
+	}
+	if c := submitting.Claim; c.Owner != "one" || c.Nonce == "" || c.Epoch != 1 || c.LeaseMillis < 1000 || c.DoubtSequence != 0 {
+		t.Errorf("the claim is %+v", c)
+	}
+	if started.JobID != "5976" || !slices.Equal(started.JobIDs, []string{"5976"}) || started.TaskID != "4038" ||
+		started.Attempts != 1 || started.Adopted {
+		t.Errorf("job-started is %+v", started)
+	}
+	var plain map[string]any
+	if err := json.Unmarshal(story[1].Data, &plain); err != nil || plain["jobId"] != "5976" || plain["adopted"] != false {
+		t.Errorf("a plain JSON reader sees %s", story[1].Data)
+	}
+	b.checkPromise(1)
+	if account := b.sim.Account(); account.CreateTaskCalls != 1 || account.Calls["Jobs"] != 0 {
+		t.Errorf("the vendor was called %v, want one CreateTask and no look", account.Calls)
+	}
+	if got := len(b.letters()); got != 0 {
+		t.Errorf("%d dead letters", got)
+	}
+}
+
+func TestFormsOfARequest(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.start()
+	data := body("")
+	structured := func(id, data string) string {
+		return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/crm","type":"crm.paid","traceparent":%q,"anyextension":1,"data":%s}`, id, trace, data)
+	}
+	binary := func(id string) []string {
+		return []string{"ce-specversion", "1.0", "ce-id", id, "ce-source", "/crm", "ce-type", "crm.paid", "Content-Type", "application/json", "ce-traceparent", trace}
+	}
+	for name, test := range map[string]struct {
+		data    string
+		headers []string
+		id      string // "" stands for the message's place in the stream
+	}{
+		"plain":                                     {body("plain-1"), nil, "plain-1"},
+		"plain with a message id":                   {data, []string{"Nats-Msg-Id", "msg-1"}, "msg-1"},
+		"the member goes before the header":         {body("plain-2"), []string{"Nats-Msg-Id", "msg-2"}, "plain-2"},
+		"without an id":                             {data, nil, ""},
+		"structured by its content type":            {structured("ce-1", data), []string{"Content-Type", "application/cloudevents+json"}, "ce-1"},
+		"structured by its member":                  {structured("ce-2", data), nil, "ce-2"},
+		"structured with a request id":              {structured("ce-3", body("plain-3")), nil, "plain-3"},
+		"binary":                                    {data, binary("ce-4"), "ce-4"},
+		"binary in capitals":                        {data, []string{"Ce-Specversion", "1.0", "CE-ID", "ce-5", "CE-Source", "/crm", "ce-Type", "t"}, "ce-5"},
+		"binary with a percent-encoded id":          {data, binary("s%C3%BCd%20%2F1"), "süd /1"},
+		"binary with a request id":                  {body("plain-4"), binary("ce-6"), "plain-4"},
+		"an id with dots":                           {body("a.b.c"), nil, "a.b.c"},
+		"an id with wildcards":                      {body("> * "), nil, "> * "},
+		"an id that looks like a place":             {body("seq-1"), nil, "seq-1"},
+		"an id that looks like a hash":              {body("sha256-1"), nil, "sha256-1"},
+		"a long id":                                 {body(strings.Repeat("i", 256)), nil, strings.Repeat("i", 256)},
+		"an id of markup":                           {body("<b>&amp;"), nil, "<b>&amp;"},
+		"an id of another script":                   {body("請求-1"), nil, "請求-1"},
+		"members in any order and with white space": {" {\n\"subclientName\" : \"stestgroup\",\t\"requestId\":\"ws\",\"clientName\":\"s-adhoc-object-storage\"}\n", nil, "ws"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sequence := b.publish("billing", test.data, test.headers...)
+			b.settled()
+			key, id := billing(test.id), test.id
+			if id == "" {
+				key = publisher.SequenceKey("billing", sequence)
+				id = key.Name
+			}
+			e := b.started(key)
+			if e.RequestID != id || e.Adopted {
+				t.Errorf("job-started is about %q, adopted %t; want %q", e.RequestID, e.Adopted, id)
+			}
+			if strings.Contains(test.data+strings.Join(test.headers, " "), trace) {
+				if got := b.story(key)[1].Header.Get("traceparent"); got != trace {
+					t.Errorf("traceparent is %q", got)
+				}
+			}
+		})
+	}
+	if got := len(b.letters()); got != 0 {
+		t.Errorf("%d dead letters", got)
+	}
+}
+
+// Without an id two messages are two requests, whatever is in them.
+func TestRequestsWithoutAnID(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	first, second := b.publish("billing", body("")), b.publish("billing", body(""))
+	b.start()
+	b.settled()
+	one := b.started(publisher.SequenceKey("billing", first))
+	other := b.started(publisher.SequenceKey("billing", second))
+	if one.JobID == other.JobID {
+		t.Errorf("both have job %s", one.JobID)
+	}
+	b.checkPromise(2)
+}
+
+func TestTheVendorRefuses(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	data := `{"requestId":"inv-8","clientName":"s-adhoc-object-storage","subclientName":"no-such-group","labels":{"k":"v"}}`
+	sequence := b.publish("billing", data, "X-Theirs", "kept", "Nats-Msg-Id", "their-id")
+	requested := b.stored(publisher.RequestsStream, ">")[0]
+	b.start()
+	b.settled()
+	if got := kinds(b.events(">")); got != "job-submitting job-failed" {
+		t.Fatalf("the events are %s", got)
+	}
+	e := b.failed(billing("inv-8"))
+	if e.ErrorCode != "587207178" || e.ErrorLogCode != "35:4618" || e.ErrorSource != schemas.ErrorSourceVendor ||
+		e.ErrorMessage != "Failed to start backups as no eligible subclients were found. " || e.Retryable || e.Attempts != 1 ||
+		len(e.Candidates) != 0 || e.Labels["k"] != "v" || !e.RequestedAt.Equal(requested.Time) {
+		t.Errorf("job-failed is %+v", e)
+	}
+	letters := b.letters()
+	if len(letters) != 1 || letters[0].Subject != "backup.dlq.billing" || string(letters[0].Data) != data {
+		t.Fatalf("the dead letters are %v", letters)
+	}
+	for name, want := range map[string]string{
+		"X-Theirs":                          "kept",
+		"Backhaul-Original-Nats-Msg-Id":     "their-id",
+		publisher.HeaderDeadLetterCode:      "587207178",
+		publisher.HeaderDeadLetterSubject:   "backup.request.billing",
+		publisher.HeaderDeadLetterKey:       "inv-8",
+		publisher.HeaderDeadLetterRequestID: "inv-8",
+		publisher.HeaderDeadLetterSequence:  fmt.Sprint(sequence),
+		publisher.HeaderDeadLetterTime:      requested.Time.UTC().Format(time.RFC3339Nano),
+	} {
+		if got := letters[0].Header.Get(name); got != want {
+			t.Errorf("header %s is %q, want %q", name, got, want)
+		}
+	}
+	b.checkPromise(0)
+}
+
+func TestNotAfterInThePast(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.publish("billing", body("late", `"notAfter":"2026-01-01T00:00:00Z"`))
+	b.publish("billing", body("in-time", `"notAfter":"2999-01-01T00:00:00Z"`))
+	b.start()
+	b.settled()
+	if e := b.failed(billing("late")); e.ErrorCode != schemas.CodeExpired || e.Attempts != 0 || e.ErrorSource != schemas.ErrorSourceBackhaul {
+		t.Errorf("job-failed is %+v", e)
+	}
+	b.started(billing("in-time"))
+	if account := b.sim.Account(); account.CreateTaskCalls != 1 {
+		t.Errorf("%d calls of CreateTask, want only the one in time", account.CreateTaskCalls)
+	}
+	if letters := b.letters(); len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeExpired {
+		t.Errorf("the dead letters are %v", letters)
+	}
+	b.checkPromise(1)
+}

@@ -1,0 +1,226 @@
+package consumer_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+	"backhaul/vendorapi"
+	"backhaul/vendorapi/simulator"
+)
+
+// startJobByHand starts a job as somebody at the vendor's console does: for the
+// same content group, without our marker.
+func (b *bench) startJobByHand() {
+	b.t.Helper()
+	client, err := vendorapi.New(vendorapi.Config{Endpoint: b.endpoint, Auth: vendorapi.Auth{
+		Mode: vendorapi.AuthLogin, Username: "backhaul", Password: func() (vendorapi.Secret, error) { return "simulator", nil },
+	}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer client.Close(context.Background())
+	m, err := schemas.DecodeRequest(nil, []byte(body("")))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	// The worker's own repetition must not take the fault that is still scripted.
+	for started := false; !started; {
+		_, err := client.CreateTask(b.within(patience), vendorapi.Task{BackupRequest: m.Request})
+		started = err == nil
+	}
+}
+
+func TestAThrottlingVendor(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []simulator.Fault{
+		{Kind: simulator.Unavailable, For: time.Second},
+		{Kind: simulator.TooManyRequests, For: time.Second},
+	} {
+		t.Run(fault.String(), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{})
+			b.sim.Script(fault)
+			b.publish("billing", body("first"))
+			begin := time.Now()
+			b.start()
+			b.eventually("the vendor has asked for a pause", func() bool { return b.sim.Account().CreateTaskCalls == 1 })
+			for i := range 10 {
+				b.publish("billing", body(fmt.Sprint("more-", i)))
+			}
+			b.settled()
+			if took := time.Since(begin); took < time.Second {
+				t.Errorf("it took %s, the vendor asked for a second", took)
+			}
+			if e := b.started(billing("first")); e.Adopted || e.Attempts != 1 {
+				t.Errorf("job-started is %+v, want one attempt: a throttled one does not count", e)
+			}
+			b.checkPromise(11)
+			account := b.sim.Account()
+			if account.RetryAfterViolations > 0 {
+				t.Errorf("%d calls came before the pause was over", account.RetryAfterViolations)
+			}
+			// After a 503 it is looked once, and not before the pause is over either.
+			want := map[simulator.Kind]int{simulator.Unavailable: 1, simulator.TooManyRequests: 0}[fault.Kind]
+			if got := account.Calls["Jobs"]; got != want {
+				t.Errorf("%d looks, want %d", got, want)
+			}
+		})
+	}
+}
+
+// A pause that is longer than anybody waits in the handler.
+func TestALongPause(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []simulator.Fault{
+		{Kind: simulator.Unavailable, For: time.Hour},
+		{Kind: simulator.TooManyRequests, For: time.Hour},
+	} {
+		t.Run(fault.String(), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{})
+			b.sim.Script(fault)
+			b.publish("billing", body("first"))
+			b.start()
+			b.eventually("the claim is released", func() bool {
+				story := b.story(billing("first"))
+				return len(story) > 1 && story[len(story)-1].data.(*schemas.JobSubmitting).LeaseMillis == 0
+			})
+			if account := b.sim.Account(); account.CreateTaskCalls != 1 || b.queued() != 1 {
+				t.Errorf("%d calls of CreateTask, %d requests in the queue", account.CreateTaskCalls, b.queued())
+			}
+			// What a 503 leaves open stays open; a 429 leaves nothing open.
+			story := b.story(billing("first"))
+			if c := story[len(story)-1].data.(*schemas.JobSubmitting); (c.DoubtSequence != 0) != (fault.Kind == simulator.Unavailable) {
+				t.Errorf("the released claim is %+v", c.Claim)
+			}
+		})
+	}
+}
+
+// What the vendor never answers clearly is given up by age too.
+func TestGivenUpByAge(t *testing.T) {
+	t.Parallel()
+	always := func(f simulator.Fault) []simulator.Chance { return []simulator.Chance{{Fault: f, Probability: 1}} }
+	for name, test := range map[string]struct {
+		faults []simulator.Chance
+		change func(*setup)
+		want   string
+		calls  int // of CreateTask at most
+	}{
+		"always 503":                 {always(simulator.Fault{Kind: simulator.Unavailable}), nil, schemas.CodeVendorUnavailable, 4},
+		"always 503, come at once":   {always(simulator.Fault{Kind: simulator.Status, Status: 503, Header: map[string]string{"Retry-After": "0"}}), nil, schemas.CodeVendorUnavailable, 4},
+		"always 429":                 {always(simulator.Fault{Kind: simulator.TooManyRequests}), nil, schemas.CodeVendorUnavailable, 5},
+		"always lost before it came": {always(simulator.Fault{Kind: simulator.CutBeforeStart}), nil, schemas.CodeVendorUnavailable, 4},
+		"nobody listens":             {nil, func(s *setup) { s.endpoint = "http://" + unused(t) + "/webconsole/api" }, schemas.CodeVendorUnavailable, 0},
+		"the login is refused":       {nil, func(s *setup) { s.password = "wrong" }, schemas.CodeAuthFailed, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{})
+			b.sim.SetFaults(test.faults)
+			sequence := b.publish("billing", body("old"))
+			b.start(func(s *setup) {
+				s.cfg.GiveUpAfter = 2 * time.Second
+				s.policy.Budget = 300 * time.Millisecond
+				if test.change != nil {
+					test.change(s)
+				}
+			})
+			b.settled()
+			e := b.failed(billing("old"))
+			if e.ErrorCode != test.want || e.ErrorSource != schemas.ErrorSourceBackhaul || !e.Retryable ||
+				!strings.Contains(e.ErrorMessage, "gave up after 2s") || e.FailedAt.Sub(e.RequestedAt) < 2*time.Second {
+				t.Errorf("job-failed is %+v", e)
+			}
+			letters := b.letters()
+			if len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != test.want ||
+				letters[0].Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(sequence) {
+				t.Errorf("the dead letters are %v", letters)
+			}
+			account := b.sim.Account()
+			if account.CreateTaskCalls > test.calls || account.RetryAfterViolations > 0 {
+				t.Errorf("%d calls of CreateTask, want at most %d; %d too early", account.CreateTaskCalls, test.calls, account.RetryAfterViolations)
+			}
+			b.checkPromise(0)
+		})
+	}
+}
+
+// unused is an address that nobody listens on.
+func unused(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+// The vendor is away when requests come, and comes up later.
+func TestTheVendorComesUpLater(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	address := unused(t)
+	const requests = 30
+	for i := range requests {
+		b.publish("billing", body(fmt.Sprint("early-", i)))
+	}
+	b.start(func(s *setup) {
+		s.endpoint = "http://" + address + "/webconsole/api"
+		s.policy.Budget = 200 * time.Millisecond
+	})
+	b.eventually("a request has been put back", func() bool {
+		for _, e := range b.events("backup.event.job-submitting.>") {
+			if e.data.(*schemas.JobSubmitting).LeaseMillis == 0 {
+				return true
+			}
+		}
+		return false
+	})
+	if got := b.queued(); got != requests {
+		t.Fatalf("%d requests wait, want %d", got, requests)
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: b.sim}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close(); <-served })
+	b.settled()
+	b.checkPromise(requests)
+	for _, e := range b.events("backup.event.job-started.>") {
+		if e.data.(*schemas.JobStarted).Adopted {
+			t.Errorf("%s was adopted, but nothing was ever lost", e.key)
+		}
+	}
+}
+
+func TestASessionThatEnds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	expired := simulator.Fault{Kind: simulator.Unauthorised}
+	b.sim.Script(expired)
+	b.publish("billing", body("expired"))
+	b.start()
+	b.settled()
+	if e := b.started(billing("expired")); e.Adopted || e.Attempts != 1 {
+		t.Errorf("job-started is %+v", e)
+	}
+	b.sim.Script(expired, expired) // also after a fresh login: no permission
+	b.publish("billing", body("forbidden"))
+	b.settled()
+	if e := b.failed(billing("forbidden")); e.ErrorCode != schemas.CodeAuthFailed || e.ErrorSource != schemas.ErrorSourceVendor {
+		t.Errorf("job-failed is %+v", e)
+	}
+	b.checkPromise(1)
+}
