@@ -190,13 +190,8 @@ func (e *chaosEvidence) strangers(stories map[string]*chaosStory) (findings []ch
 	return findings
 }
 
-const (
-	// underWay is how much later than the announcement of a wait a call may come
-	// that was sent before it. It is long because the processors are busy.
-	underWay = 300 * time.Millisecond
-	// tooEarly is how much too early a call may come.
-	tooEarly = 50 * time.Millisecond
-)
+// tooEarly is how much too early a call may come.
+const tooEarly = 50 * time.Millisecond
 
 // impatient are the calls that came before the wait was over that the same
 // session had been told. The simulator's own count also has those of the other
@@ -207,7 +202,9 @@ func impatient(calls []startCall) (findings []chaosFinding) {
 			continue
 		}
 		for _, c := range calls {
-			grace := underWay
+			// Calls that were under way come late when the processors are busy. Who
+			// does not wait at all is found in the second half as well.
+			grace := told.retryAfter / 2
 			if c.marker == told.marker {
 				grace = 0 // it is the call that was told, again
 			}

@@ -57,6 +57,9 @@ var chaosFlags = struct {
 const chaosVendorFaults = "hang-after-start=0.05,cut-after-start=0.05,503=0.05:1s,500=0.01,malformed-after-start=0.01"
 
 func TestChaos(t *testing.T) {
+	if *chaosFlags.requests < 1 || *chaosFlags.replicas < 1 || *chaosFlags.rate <= 0 {
+		t.Fatal("-chaos.requests, -chaos.replicas and -chaos.rate must be above 0")
+	}
 	plan := newChaosPlan(chaosSettings{
 		Requests: *chaosFlags.requests, Rate: *chaosFlags.rate, Replicas: *chaosFlags.replicas, Seed: *chaosFlags.seed,
 		Kill: *chaosFlags.kill, Freeze: *chaosFlags.freeze, Broker: *chaosFlags.broker,

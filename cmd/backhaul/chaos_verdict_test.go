@@ -114,10 +114,10 @@ func TestJudgeFindsEveryBrokenPromise(t *testing.T) {
 			e.Account.JobsByMarker["backhaul:billing/a"] = []string{"8"}
 			e.Account.JobsStarted = 3
 		}, []string{foundStranger, foundStranger}},
-		"impatience": {func(e *chaosEvidence) { e.Starts = callsAfter(time.Second, 500*time.Millisecond, "b") }, []string{foundImpatience}},
+		"impatience": {func(e *chaosEvidence) { e.Starts = callsAfter(time.Second, 600*time.Millisecond, "b") }, []string{foundImpatience}},
 		"impatient repetition": {func(e *chaosEvidence) { e.Starts = callsAfter(time.Second, time.Millisecond, "a") },
 			[]string{foundImpatience}},
-		"under way":   {func(e *chaosEvidence) { e.Starts = callsAfter(time.Second, 100*time.Millisecond, "b") }, nil},
+		"under way":   {func(e *chaosEvidence) { e.Starts = callsAfter(time.Second, 400*time.Millisecond, "b") }, nil},
 		"patience":    {func(e *chaosEvidence) { e.Starts = callsAfter(time.Second, time.Second, "a") }, nil},
 		"nobody told": {func(e *chaosEvidence) { e.Starts = callsAfter(0, time.Millisecond, "a") }, nil},
 		"stuck":       {func(e *chaosEvidence) { e.Stuck = []string{"a"} }, []string{foundStuck}},
