@@ -51,8 +51,9 @@ fuzz: ## fuzz every decoder, FUZZTIME each (30s)
 	done
 
 .PHONY: bench
-bench: ## run every benchmark
+bench: ## run every benchmark, compare with a hand-written loop
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test ./cmd/backhaul -run '^TestThroughput$$' -count=1 -v -timeout 30m -throughput.requests=20000
 
 .PHONY: chaos
 chaos: ## kill and freeze replicas, kill the broker, break the vendor, judge every request (SEED=1, CHAOS=flags)

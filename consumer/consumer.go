@@ -157,18 +157,18 @@ func (c *Consumer) Run(ctx context.Context) error {
 	stopProgress := c.inWork.keepAlive(c.ackWait)
 	defer stopProgress()
 
-	c.pull(ctx, slots, func(msg *nats.Msg) {
+	// The workers stay: a new goroutine for each message would grow its stack anew.
+	messages := make(chan *nats.Msg)
+	for range c.cfg.MaxInFlight {
 		workers.Go(func() {
-			defer func() { <-slots }()
-			d, err := newDelivery(msg)
-			if err != nil {
-				c.log.Error().Err(err).Msg("message without JetStream metadata left alone")
-				return
+			for msg := range messages {
+				c.work(work, settler, msg)
+				<-slots
 			}
-			s := c.handler.handle(work, d)
-			settler.settle(d, s)
 		})
-	})
+	}
+	c.pull(ctx, slots, func(msg *nats.Msg) { messages <- msg })
+	close(messages)
 
 	drained := make(chan struct{})
 	go func() {
@@ -179,4 +179,14 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer timeout.Stop()
 	<-drained
 	return nil
+}
+
+// work handles and settles one message.
+func (c *Consumer) work(ctx context.Context, settler *settler, msg *nats.Msg) {
+	d, err := newDelivery(msg)
+	if err != nil {
+		c.log.Error().Err(err).Msg("message without JetStream metadata left alone")
+		return
+	}
+	settler.settle(d, c.handler.handle(ctx, d))
 }

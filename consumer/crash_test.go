@@ -138,7 +138,10 @@ func TestACrashAndAJobThatIsVisibleLate(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, simulator.Config{VisibleAfter: 3300 * time.Millisecond}, natstest.AckWait(time.Second))
 	b.sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
-	late := func(s *setup) { s.cfg.VisibilityWindow = 2 * time.Second } // the lease has 2.5 s
+	late := func(s *setup) {
+		hasty(s) // the lease has 2.5 s
+		s.cfg.VisibilityWindow = 2 * time.Second
+	}
 	first := b.start(late, soonDead)
 	b.publish("billing", body("id"))
 	b.eventually("there is a job", func() bool { return b.sim.Account().JobsStarted == 1 })

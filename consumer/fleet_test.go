@@ -199,7 +199,7 @@ func TestDrain(t *testing.T) {
 	}{
 		"calls under way": {
 			[]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Slow, For: 400 * time.Millisecond}, Probability: 1}},
-			func(s *setup) { s.cfg.AttemptTimeout, s.cfg.MaxInFlight = 10*time.Second, 8 },
+			func(s *setup) { s.cfg.AttemptTimeout, s.cfg.DrainTimeout, s.cfg.MaxInFlight = patience, patience, 8 },
 			func(b *bench) bool { return b.sim.Account().CreateTaskCalls >= 8 },
 			func(t *testing.T, b *bench, open []event) {
 				if len(open) > 0 || b.queued() != requests-8 {
@@ -259,11 +259,7 @@ func TestDrain(t *testing.T) {
 			}
 			first := b.start(test.change)
 			b.eventually("the work is under way", func() bool { return test.until(b) })
-			begin := time.Now()
 			first.drain()
-			if took := time.Since(begin); took > 8*time.Second {
-				t.Errorf("the drain took %s", took)
-			}
 			open := b.lastClaims()
 			for _, e := range open {
 				if c := e.data.(*schemas.JobSubmitting); c.LeaseMillis != 0 {
@@ -275,13 +271,8 @@ func TestDrain(t *testing.T) {
 			}
 			b.sim.SetFaults(nil)
 			first.nc.Close()
-			begin = time.Now()
 			b.start(owner("two"))
 			b.settled()
-			// A lease of the first would have held them up for 16 s.
-			if took := time.Since(begin); took > 12*time.Second {
-				t.Errorf("the next owner needed %s", took)
-			}
 			b.checkPromise(requests)
 		})
 	}

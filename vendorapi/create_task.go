@@ -19,6 +19,10 @@ type Job struct {
 // the connection: nothing is sent after it.
 func (c *Client) CreateTask(ctx context.Context, t Task) (Job, error) {
 	data, err := c.body.write(t)
+	if err == nil && (t.ClientName == "" || t.SubclientName == "") {
+		// Left out, it would be a backup of every content group there is.
+		err = errors.New("a task needs the names of a client and a content group")
+	}
 	if err != nil {
 		return Job{}, &Error{Verdict: NotSent, Op: opCreateTask, Err: err}
 	}

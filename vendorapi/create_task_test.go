@@ -194,6 +194,24 @@ func TestNamesThatXMLCannotCarry(t *testing.T) {
 	}
 }
 
+// TestTaskWithoutAGroup: the vendor would start a job for each content group of
+// the backup set.
+func TestTaskWithoutAGroup(t *testing.T) {
+	sim, c := onLoopback(t, simulator.Config{})
+	for _, name := range []func(*Task) *string{
+		func(t *Task) *string { return &t.SubclientName },
+		func(t *Task) *string { return &t.ClientName },
+	} {
+		task := testTask()
+		*name(&task) = ""
+		_, err := c.CreateTask(t.Context(), task)
+		wantVerdict(t, err, NotSent)
+	}
+	if n := sim.Account().CreateTaskCalls; n != 0 {
+		t.Errorf("%d calls were made", n)
+	}
+}
+
 func TestSampleAnswers(t *testing.T) {
 	job, err := classify(response{status: 200, body: sample(t, "sample_started.xml")})
 	if err != nil {

@@ -86,6 +86,9 @@ func FuzzNames(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		if text == "" {
+			return // an element without a value is left out
+		}
 		task := testTask()
 		task.SubclientName = text
 		document, err := bodies[FormatXML].write(task)

@@ -42,7 +42,7 @@ var chaosFlags = struct {
 	freeze:   flag.Duration("chaos.freeze", 0, "freeze a replica about this often, 0 never"),
 	broker:   flag.Duration("chaos.broker", 10*time.Second, "kill the broker this often, 0 never"),
 	drain:    flag.Duration("chaos.drain", 2*time.Minute, "how long requests may be under way after the last one"),
-	visible:  flag.Duration("chaos.visible-after", 0, "how long the vendor does not show a job that it started; the replicas allow 3 s"),
+	visible:  flag.Duration("chaos.visible-after", time.Second, "how long the vendor does not show a job that it started; the replicas allow 3 s"),
 	hide:     flag.Bool("chaos.hide-descriptions", false, "the vendor shows no job descriptions: OUTCOME_UNKNOWN is allowed, a second job is not"),
 	faults:   flag.String("chaos.faults", chaosVendorFaults, "the vendor's faults, as for backhaul simulator --fault"),
 	json:     flag.String("chaos.json", "", "also write the result to this file, as JSON"),

@@ -136,8 +136,8 @@ func (p *process) stop(t *testing.T) int {
 	}
 	select {
 	case <-p.done:
-	case <-time.After(30 * time.Second):
-		t.Fatal("still running 30 s after SIGTERM")
+	case <-time.After(time.Minute):
+		t.Fatal("still running a minute after SIGTERM")
 	}
 	return p.exitCode()
 }
@@ -164,14 +164,14 @@ func (p *process) waitFor(t *testing.T, text string) {
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("no %s within 30 s", what)
+			t.Fatalf("no %s within a minute", what)
 		}
 	}
 }
@@ -179,7 +179,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 // once runs the program to its end.
 func once(t *testing.T, env []string, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary(t, "backhaul"), args...)
 	cmd.Env = append(cleanEnv(), env...)

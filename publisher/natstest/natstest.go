@@ -85,7 +85,7 @@ func (s *Server) Connect(t testing.TB) *nats.Conn {
 
 func connect(t testing.TB, url string) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(url, nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
+	nc, err := nats.Connect(url, nats.Timeout(20*time.Second), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
 		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
 	if err != nil {
 		t.Fatalf("natstest: connect: %v", err)
