@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -182,9 +183,22 @@ func (b *bench) eventually(what string, is func() bool) {
 		select {
 		case <-again.C:
 		case <-limit.C:
-			b.t.Fatalf("waited %s in vain: %s", patience, what)
+			b.t.Fatalf("waited %s in vain: %s\n%s", patience, what, handlers())
 		}
 	}
+}
+
+// handlers shows where requests are in work.
+func handlers() string {
+	stacks := make([]byte, 4<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	var shown []string
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		if strings.Contains(stack, "consumer.(*handler)") {
+			shown = append(shown, stack)
+		}
+	}
+	return strings.Join(shown, "\n\n")
 }
 
 // wait waits for a channel to be closed.

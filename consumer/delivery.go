@@ -78,6 +78,12 @@ func (r *request) is(m schemas.Message) bool {
 	return r.message.RequestedAt.Equal(m.RequestedAt) || !r.anonymous && r.message.PayloadHash == m.PayloadHash
 }
 
+// isCopy tells whether an event is about another message with the same id and
+// content.
+func (r *request) isCopy(m schemas.Message) bool {
+	return r.is(m) && !r.message.RequestedAt.Equal(m.RequestedAt)
+}
+
 // inWork knows the requests that this process is working on. A further delivery
 // of one of them, because it is a duplicate or because its acknowledgement wait
 // ran out, attaches to the work instead of competing with it.
@@ -89,30 +95,36 @@ type inWork struct {
 type work struct {
 	// deliveries by their sequence, so that a redelivery takes its predecessor's
 	// place. The server accepts the acknowledgement of any of them.
-	deliveries map[uint64]*delivery
+	deliveries map[uint64]joined
 	progressed time.Time
+}
+
+// joined is a delivery and what it asks for: not always the same as the others.
+type joined struct {
+	*delivery
+	req *request
 }
 
 func newInWork() *inWork { return &inWork{works: make(map[publisher.Key]*work)} }
 
 // enter notes a delivery. It is false if the request is in work already.
-func (w *inWork) enter(key publisher.Key, d *delivery) bool {
+func (w *inWork) enter(req *request, d *delivery) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if known, ok := w.works[key]; ok {
-		known.deliveries[d.sequence] = d
+	if known, ok := w.works[req.key]; ok {
+		known.deliveries[d.sequence] = joined{d, req}
 		return false
 	}
-	w.works[key] = &work{deliveries: map[uint64]*delivery{d.sequence: d}, progressed: time.Now()}
+	w.works[req.key] = &work{deliveries: map[uint64]joined{d.sequence: {d, req}}, progressed: time.Now()}
 	return true
 }
 
 // leave ends the work on a request and returns the deliveries that attached to
 // it, other than those of the message d.
-func (w *inWork) leave(key publisher.Key, d *delivery) []*delivery {
+func (w *inWork) leave(key publisher.Key, d *delivery) []joined {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var attached []*delivery
+	var attached []joined
 	for sequence, other := range w.works[key].deliveries {
 		if sequence != d.sequence {
 			attached = append(attached, other)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 )
@@ -113,6 +114,30 @@ func TestTheSameIDWithOtherContent(t *testing.T) {
 			b.checkPromise(map[string]int{"started": 1, "failed": 0}[name])
 		})
 	}
+}
+
+// The outcome of the first message is on record but its dead letter is not, and
+// copies come together with it again: the letter is kept all the same.
+func TestCopiesAndAMissingDeadLetter(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	proxy := natstest.StartProxy(t, b.nats)
+	here := proxy.Once("HPUB backup.dlq", natstest.Swallow)
+	first := b.start(soonDead, through(proxy))
+	original := b.publish("billing", body("id", refused))
+	b.wait("the letter is about to be kept", here)
+	first.kill()
+	for range 20 {
+		b.publish("billing", body("id", refused))
+	}
+	b.start(owner("two"))
+	b.settled()
+	b.failed(billing("id"))
+	letters := b.letters()
+	if len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(original) {
+		t.Errorf("the dead letters are %v, want the one of message %d", letters, original)
+	}
+	b.checkPromise(0)
 }
 
 // Other content while the first is in work: it waits, and is rejected.

@@ -38,7 +38,7 @@ var errStopping = errors.New("the process is stopping")
 func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 	req, err := decode(d)
 	defer func() { s.req = req }()
-	if !h.inWork.enter(req.key, d) {
+	if !h.inWork.enter(req, d) {
 		return settlement{verb: attached}
 	}
 	defer func() { h.settleAttached(req, d, s) }()
@@ -164,11 +164,17 @@ func (h *handler) keepDeadLetter(ctx context.Context, d *delivery, req *request,
 	return h.pub.DeadLetter(ctx, letter)
 }
 
-// settleAttached settles the deliveries that joined this one's work: they are
-// delivered again, to find the outcome on record.
+// settleAttached settles the deliveries that joined this one's work. A mere copy
+// of the request is done when the request is. Anything else is delivered again,
+// to find the outcome on record: other content under the same id, or the message
+// that the outcome is about, whose dead letter may be missing after a crash.
 func (h *handler) settleAttached(req *request, d *delivery, s settlement) {
 	for _, other := range h.inWork.leave(req.key, d) {
-		_ = other.msg.NakWithDelay(s.delay)
+		if s.verb == ack && s.outcome.Kind().Terminal() && other.req.isCopy(s.outcome.Requested()) {
+			_ = other.msg.Ack()
+		} else {
+			_ = other.msg.NakWithDelay(s.delay)
+		}
 	}
 }
 
@@ -209,6 +215,9 @@ func postpone(d *delivery, err error) settlement {
 	}
 	if held, ok := errors.AsType[*waitError](err); ok {
 		delay = held.wait
+	}
+	if errors.Is(err, errTakenOver) {
+		delay = firstLook // whoever was first is at work or done
 	}
 	return settlement{verb: again, delay: delay, err: err}
 }

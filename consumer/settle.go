@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -79,7 +80,8 @@ func (s *settler) logOutcome(d *delivery, outcome schemas.Event) {
 // one for each request and try.
 func (s *settler) logPostponed(d *delivery, result settlement) {
 	level := zerolog.DebugLevel
-	if s.postpone.changed(result.err) {
+	// To wait for another owner is no trouble, and no two waits read the same.
+	if _, waits := errors.AsType[*waitError](result.err); !waits && s.postpone.changed(result.err) {
 		level = zerolog.WarnLevel
 	}
 	s.log.WithLevel(level).Err(result.err).Str("source", d.source).Str("requestId", result.req.RequestID).
