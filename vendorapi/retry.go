@@ -61,8 +61,13 @@ type Retrier struct {
 // 429 it may come from something behind which the task was taken.
 func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job Job, attempts int, err error) {
 	policy := r.Policy.WithDefaults()
+	end := time.Now().Add(policy.Budget)
 	var last error
 	attempt := func() error {
+		if err := r.sitOut(waits, end); err != nil {
+			last = err
+			return backoff.Permanent(err)
+		}
 		until, permitErr := permit(ctx)
 		if permitErr != nil {
 			last = permitErr
@@ -97,6 +102,29 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 		return Job{}, attempts, last
 	}
 	return job, attempts, nil
+}
+
+// sitOut waits while the vendor wants to be left alone. That is done before the
+// permit is asked for, which may cost a write, and does not count as a failed
+// attempt. The error says that the pause lasts longer than end or waits.
+func (r *Retrier) sitOut(waits context.Context, end time.Time) error {
+	for {
+		left := r.quiet.left()
+		if left <= 0 {
+			return nil
+		}
+		paused := r.paused(call{op: opCreateTask})
+		if paused == nil || time.Now().Add(left).After(end) {
+			return paused
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-waits.Done():
+			timer.Stop()
+			return paused
+		}
+	}
 }
 
 // repeatable tells whether there certainly is no job and nothing has been
