@@ -159,10 +159,9 @@ func through(p *natstest.Proxy) func(*setup) { return func(s *setup) { s.connect
 // hasty is for tests in which the vendor does not answer.
 func hasty(s *setup) { s.cfg.AttemptTimeout = time.Second }
 
-// quick is for tests in which a lease has to run out: it does so after 2.5 s.
+// quick is for tests in which a lease has to run out: it does so after 4 s.
 func quick(s *setup) {
-	hasty(s)
-	s.cfg.VisibilityWindow = 500 * time.Millisecond
+	s.cfg.AttemptTimeout, s.cfg.VisibilityWindow = 2*time.Second, 500*time.Millisecond
 }
 
 func (b *bench) within(d time.Duration) context.Context {
@@ -183,9 +182,20 @@ func (b *bench) eventually(what string, is func() bool) {
 		select {
 		case <-again.C:
 		case <-limit.C:
-			b.t.Fatalf("waited %s in vain: %s\n%s", patience, what, handlers())
+			b.t.Fatalf("waited %s in vain: %s\n%s\n%s", patience, what, b.queueState(), handlers())
 		}
 	}
+}
+
+// queueState shows what the server thinks of the queue.
+func (b *bench) queueState() string {
+	durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		return err.Error()
+	}
+	info := durable.CachedInfo()
+	return fmt.Sprintf("queue: %d to be acknowledged, %d of them redelivered, %d to come, %d pulls open",
+		info.NumAckPending, info.NumRedelivered, info.NumPending, info.NumWaiting)
 }
 
 // handlers shows where requests are in work.

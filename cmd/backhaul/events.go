@@ -6,12 +6,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/eventlog"
-	"backhaul/cmd/internal/natsconn"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -54,22 +52,11 @@ func runEvents(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	cfg, log, err := load(cmd)
-	if err != nil {
-		return err
-	}
-	if cfg.NATS.URL == "" {
-		return needsNATS("events")
-	}
-	nc, err := natsconn.Connect(cmd.Context(), cfg.NATS, "backhaul events", log)
+	nc, js, _, err := join(cmd)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
 	return eventlog.Read(cmd.Context(), js, query, func(e eventlog.Event) error {
 		return printEvent(cmd.OutOrStdout(), output, e)
 	})

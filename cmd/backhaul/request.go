@@ -19,7 +19,6 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/eventlog"
-	"backhaul/cmd/internal/natsconn"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -83,22 +82,11 @@ func runRequest(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	cfg, log, err := load(cmd)
-	if err != nil {
-		return err
-	}
-	if cfg.NATS.URL == "" {
-		return needsNATS("request")
-	}
-	nc, err := natsconn.Connect(cmd.Context(), cfg.NATS, "backhaul request", log)
+	nc, js, _, err := join(cmd)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
 	pub, err := publisher.New(nc)
 	if err != nil {
 		return err

@@ -7,10 +7,13 @@ import (
 	"time"
 
 	"github.com/mattn/go-isatty"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/natsconn"
 )
 
 func newRootCommand() *cobra.Command {
@@ -55,6 +58,28 @@ func load(cmd *cobra.Command) (*config.Config, zerolog.Logger, error) {
 		return nil, zerolog.Nop(), err
 	}
 	return cfg, newLogger(cmd.ErrOrStderr(), cfg.Log), nil
+}
+
+// join connects a command to a server that runs already.
+func join(cmd *cobra.Command) (*nats.Conn, jetstream.JetStream, *config.Config, error) {
+	cfg, log, err := load(cmd)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if cfg.NATS.URL == "" {
+		return nil, nil, nil, &config.Error{Problems: []string{fmt.Sprintf(
+			"`%s` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222", cmd.CommandPath())}}
+	}
+	nc, err := natsconn.Connect(cmd.Context(), cfg.NATS, cmd.CommandPath(), log)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, nil, nil, err
+	}
+	return nc, js, cfg, nil
 }
 
 // newLogger logs for people on a terminal and as JSON elsewhere.

@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
-	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
 )
 
@@ -35,22 +33,11 @@ func runSetup(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	cfg, log, err := load(cmd)
-	if err != nil {
-		return err
-	}
-	if cfg.NATS.URL == "" {
-		return needsNATS("setup")
-	}
-	nc, err := natsconn.Connect(cmd.Context(), cfg.NATS, "backhaul setup", log)
+	nc, js, cfg, err := join(cmd)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
 	actions, err := provision.Apply(cmd.Context(), js, replicas(nc, cfg.NATS), true)
 	for _, action := range actions {
 		if output == outputJSON {
@@ -65,10 +52,4 @@ func runSetup(cmd *cobra.Command, _ []string) error {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", state, action.Name)
 	}
 	return err
-}
-
-// needsNATS says that a command that talks to a running server got none.
-func needsNATS(command string) error {
-	return &config.Error{Problems: []string{fmt.Sprintf(
-		"`backhaul %s` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222", command)}}
 }
