@@ -84,6 +84,9 @@ func (e *heldError) Error() string {
 // errTakenOver says that a claim is ours no more.
 var errTakenOver = errors.New("the claim was taken over")
 
+// errNotConfirmed ends the write of a claim that the stream does not take.
+var errNotConfirmed = errors.New("the claim was not confirmed within its lease")
+
 // claim writes the claim of a request that nobody has claimed. The error is a
 // [*settledError], a [*reusedError], a [*heldError], or says that the ledger
 // could not be written.
@@ -209,7 +212,10 @@ func (l *ledger) write(ctx context.Context, c *claim, after uint64, lease time.D
 		},
 		SubmittingAt: taken.UTC(),
 	}
-	sequence, err := l.publisher.Append(ctx, c.req.key, after, event, c.req.traceparent)
+	// A claim that is not confirmed within its lease is worth nothing any more.
+	writeCtx, cancel := context.WithTimeoutCause(ctx, l.lease, errNotConfirmed)
+	defer cancel()
+	sequence, err := l.publisher.Append(writeCtx, c.req.key, after, event, c.req.traceparent)
 	if errors.Is(err, publisher.ErrConflict) {
 		last, readErr := l.last(ctx, c.req.key)
 		if readErr != nil {

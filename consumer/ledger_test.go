@@ -125,6 +125,35 @@ func TestAnOutcomeWithSomethingNewBehindIt(t *testing.T) {
 	}
 }
 
+// The events stream takes nothing: requests stay where they are, and the log
+// says so. When it is there again they are worked on.
+func TestTheEventsStreamIsAway(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	ctx := b.within(patience)
+	events, err := b.js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := b.start(hasty)
+	if err := b.js.DeleteStream(ctx, publisher.EventsStream); err != nil {
+		t.Fatal(err)
+	}
+	b.publish("billing", body("id"))
+	b.publish("billing", body("invalid", `"typo":1`))
+	b.eventually("the log says so", func() bool { return strings.Contains(w.log.String(), "not confirmed within its lease") })
+	if got := b.sim.Account().CreateTaskCalls; got != 0 {
+		t.Errorf("%d calls of CreateTask without a claim", got)
+	}
+	if _, err := b.js.CreateStream(ctx, events.CachedInfo().Config); err != nil {
+		t.Fatal(err)
+	}
+	b.settled()
+	b.started(billing("id"))
+	b.failed(billing("invalid"))
+	b.checkPromise(1)
+}
+
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	stream := func(name string, change func(*jetstream.StreamConfig)) natstest.Change {
