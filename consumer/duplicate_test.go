@@ -57,7 +57,7 @@ func TestTheSameRequestOverAndOver(t *testing.T) {
 // A hundred copies at once, while the one is in work and after it.
 func TestAHundredCopiesAtOnce(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newBench(t, simulator.Config{}, natstest.AckWait(2*patience)) // nothing may be left to a redelivery
 	b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 300 * time.Millisecond})
 	b.start()
 	b.start(owner("two"))
@@ -143,7 +143,7 @@ func TestCopiesAndAMissingDeadLetter(t *testing.T) {
 // Other content while the first is in work: it waits, and is rejected.
 func TestOtherContentMeanwhile(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newBench(t, simulator.Config{}, natstest.AckWait(2*patience)) // nothing may be left to a redelivery
 	b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 300 * time.Millisecond})
 	b.start()
 	b.publish("billing", body("id"))

@@ -278,6 +278,40 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// What was claimed before a stop but not sent is not sent any more.
+func TestNothingIsSentAfterAStop(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	claimed, stopped := make(chan struct{}), make(chan struct{})
+	w := b.start(func(s *setup) {
+		s.wrap = func(v consumer.Vendor) consumer.Vendor {
+			return vendorFuncs{Vendor: v, submit: func(ctx, waits context.Context, task vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
+				close(claimed)
+				<-stopped
+				return v.Submit(ctx, waits, task, permit)
+			}}
+		}
+	})
+	b.publish("billing", body("id"))
+	b.wait("the request is claimed", claimed)
+	w.stop()
+	close(stopped)
+	w.drain()
+	if got := b.sim.Account().CreateTaskCalls; got != 0 {
+		t.Errorf("%d calls of CreateTask after the stop", got)
+	}
+	open := b.lastClaims()
+	if len(open) != 1 {
+		t.Fatalf("%d claims are open, want 1", len(open))
+	}
+	if c := open[0].data.(*schemas.JobSubmitting); c.LeaseMillis != 0 || c.DoubtSequence != 0 {
+		t.Errorf("the released claim is %+v, want nobody to wait for it", c.Claim)
+	}
+	b.start(owner("two"))
+	b.settled()
+	b.checkPromise(1)
+}
+
 func TestTheNATSServerRestartsUnderLoad(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(time.Second))
