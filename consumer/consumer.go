@@ -25,7 +25,9 @@ const (
 type Config struct {
 	// Owner names this process in claims. Required.
 	Owner string
-	// MaxInFlight is how many requests are worked on at once. Defaults to 64.
+	// MaxInFlight is how many requests are at the vendor at once. Half as many
+	// again are claimed ahead or wait for their outcome to be recorded. Defaults
+	// to 64.
 	MaxInFlight int
 	// AttemptTimeout bounds one call of CreateTask, and with it the lease of a
 	// claim. It must be the vendor client's. Defaults to 30 s.
@@ -39,6 +41,9 @@ type Config struct {
 	// DrainTimeout is how long work under way may go on after a stop. Defaults
 	// to 25 s.
 	DrainTimeout time.Duration
+	// SweepInterval is how often it is looked for requests that the server has
+	// forgotten to deliver. Defaults to 30 s.
+	SweepInterval time.Duration
 	// InDoubt is one of the InDoubt constants. Defaults to InDoubtReconcile.
 	InDoubt string
 }
@@ -58,6 +63,7 @@ func (c Config) withDefaults() Config {
 		{&c.VisibilityWindow, 60 * time.Second},
 		{&c.GiveUpAfter, 24 * time.Hour},
 		{&c.DrainTimeout, 25 * time.Second},
+		{&c.SweepInterval, 30 * time.Second},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value
@@ -72,7 +78,7 @@ func (c Config) check() error {
 		return errors.New("consumer: no owner")
 	case c.MaxInFlight < 1:
 		return fmt.Errorf("consumer: max in flight is %d, must be at least 1", c.MaxInFlight)
-	case c.AttemptTimeout < 0 || c.VisibilityWindow < 0 || c.GiveUpAfter < 0 || c.DrainTimeout < 0:
+	case c.AttemptTimeout < 0 || c.VisibilityWindow < 0 || c.GiveUpAfter < 0 || c.DrainTimeout < 0 || c.SweepInterval < 0:
 		return errors.New("consumer: a negative duration")
 	case c.InDoubt != InDoubtReconcile && c.InDoubt != InDoubtFail:
 		return fmt.Errorf("consumer: in doubt is %q, must be %s or %s", c.InDoubt, InDoubtReconcile, InDoubtFail)
@@ -86,15 +92,24 @@ func (c Config) lease() time.Duration {
 	return c.AttemptTimeout + min(c.AttemptTimeout/2+time.Second, 10*time.Second)
 }
 
+// ahead is how many requests may be in hand beside those that the vendor works
+// on: claimed and waiting for their turn, or waiting for their outcome to be
+// recorded. With them the vendor never waits for the ledger.
+func (c Config) ahead() int { return c.MaxInFlight / 2 }
+
+func (c Config) inHand() int { return c.MaxInFlight + c.ahead() }
+
 // Consumer works on the requests of one JetStream account. Several may run, in
 // one process or many; they share the durable consumer.
 type Consumer struct {
-	cfg     Config
-	nc      *nats.Conn
-	ackWait time.Duration
-	handler *handler
-	inWork  *inWork
-	log     zerolog.Logger
+	cfg      Config
+	nc       *nats.Conn
+	requests jetstream.Stream
+	queue    jetstream.Consumer
+	ackWait  time.Duration
+	handler  *handler
+	inWork   *inWork
+	log      zerolog.Logger
 }
 
 // New binds to the streams and the durable consumer, which must exist.
@@ -110,6 +125,10 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	pub, err := publisher.New(nc)
 	if err != nil {
 		return nil, err
+	}
+	requests, err := js.Stream(ctx, publisher.RequestsStream)
+	if err != nil {
+		return nil, fmt.Errorf("bind to stream %s: %w", publisher.RequestsStream, err)
 	}
 	queue, err := js.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
 	if err != nil {
@@ -127,18 +146,21 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		return nil, fmt.Errorf("stream %s allows direct reads: they may be stale, and a claim must not be decided on them; set allow_direct to false", publisher.EventsStream)
 	}
 	c := &Consumer{
-		cfg:     cfg,
-		nc:      nc,
-		ackWait: queue.CachedInfo().Config.AckWait,
-		inWork:  newInWork(),
-		log:     log,
+		cfg:      cfg,
+		nc:       nc,
+		requests: requests,
+		queue:    queue,
+		ackWait:  queue.CachedInfo().Config.AckWait,
+		inWork:   newInWork(),
+		log:      log,
 	}
 	c.handler = &handler{
-		cfg:    cfg,
-		ledger: &ledger{events: events, publisher: pub, owner: cfg.Owner, lease: cfg.lease(), visibility: cfg.VisibilityWindow},
-		vendor: vendor,
-		pub:    pub,
-		inWork: c.inWork,
+		cfg:      cfg,
+		ledger:   &ledger{events: events, publisher: pub, owner: cfg.Owner, lease: cfg.lease(), visibility: cfg.VisibilityWindow},
+		vendor:   vendor,
+		pub:      pub,
+		inWork:   c.inWork,
+		atVendor: make(chan struct{}, cfg.MaxInFlight),
 	}
 	return c, nil
 }
@@ -153,40 +175,35 @@ func (c *Consumer) Run(ctx context.Context) error {
 	settler := &settler{log: c.log}
 
 	var workers sync.WaitGroup
-	slots := make(chan struct{}, c.cfg.MaxInFlight)
 	stopProgress := c.inWork.keepAlive(c.ackWait)
 	defer stopProgress()
 
 	// The workers stay: a new goroutine for each message would grow its stack anew.
-	messages := make(chan *nats.Msg)
-	for range c.cfg.MaxInFlight {
+	hands := newHands(c.cfg.inHand())
+	deliveries := make(chan *delivery)
+	for range c.cfg.inHand() {
 		workers.Go(func() {
-			for msg := range messages {
-				c.work(work, settler, msg)
-				<-slots
+			for d := range deliveries {
+				settler.settle(d, c.handler.handle(work, d))
+				hands.give()
 			}
 		})
 	}
-	c.pull(ctx, slots, func(msg *nats.Msg) { messages <- msg })
-	close(messages)
+	take := func(d *delivery) {
+		if hands.take(ctx) {
+			deliveries <- d
+		} else {
+			d.again(0)
+		}
+	}
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { c.sweep(ctx, take) })
+	err := newPuller(c.nc, hands, max(1, c.cfg.ahead()/2), c.log).run(ctx, take)
+	sweeping.Wait()
+	close(deliveries)
 
-	drained := make(chan struct{})
-	go func() {
-		workers.Wait()
-		close(drained)
-	}()
 	timeout := time.AfterFunc(c.cfg.DrainTimeout, func() { cancelWork(errStopping) })
 	defer timeout.Stop()
-	<-drained
-	return nil
-}
-
-// work handles and settles one message.
-func (c *Consumer) work(ctx context.Context, settler *settler, msg *nats.Msg) {
-	d, err := newDelivery(msg)
-	if err != nil {
-		c.log.Error().Err(err).Msg("message without JetStream metadata left alone")
-		return
-	}
-	settler.settle(d, c.handler.handle(ctx, d))
+	workers.Wait()
+	return err
 }

@@ -19,22 +19,55 @@ type delivery struct {
 	stored    time.Time // when JetStream stored the message
 	delivered uint64    // how often, this time included
 	received  time.Time
+	// remove takes away a message that the server does not deliver any more, see
+	// sweep; nil for one that it did deliver.
+	remove func() error
 }
 
-func newDelivery(msg *nats.Msg) (*delivery, error) {
+// readDelivery is a message as it was pulled.
+func readDelivery(msg *nats.Msg) (*delivery, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return nil, err
 	}
+	return newDelivery(msg, meta.Sequence.Stream, meta.Timestamp, meta.NumDelivered), nil
+}
+
+func newDelivery(msg *nats.Msg, sequence uint64, stored time.Time, delivered uint64) *delivery {
 	source, badSource := publisher.ParseRequestSubject(msg.Subject)
 	if badSource != nil {
 		source = publisher.NoSource
 	}
 	return &delivery{
 		msg: msg, source: source, badSource: badSource,
-		sequence: meta.Sequence.Stream, stored: meta.Timestamp.UTC(), delivered: meta.NumDelivered,
-		received: time.Now(),
-	}, nil
+		sequence: sequence, stored: stored.UTC(), delivered: delivered, received: time.Now(),
+	}
+}
+
+// ack lets the message go. It is not confirmed on purpose: a lost
+// acknowledgement is a redelivery that finds the outcome on record.
+func (d *delivery) ack() {
+	if d.remove != nil {
+		_ = d.remove() // it has said so; the next sweep finds it again
+		return
+	}
+	_ = d.msg.Ack()
+}
+
+// again asks for another delivery after a delay. A lost one is made good by the
+// acknowledgement wait, one of a swept message by the next sweep.
+func (d *delivery) again(delay time.Duration) {
+	if d.remove == nil {
+		_ = d.msg.NakWithDelay(delay)
+	}
+}
+
+// progress tells the server that work goes on. A lost one leads to a redelivery,
+// which attaches.
+func (d *delivery) progress() {
+	if d.remove == nil {
+		_ = d.msg.InProgress()
+	}
 }
 
 // request is what a delivery asks for.
@@ -168,8 +201,7 @@ func (w *inWork) progress(after time.Duration) {
 		}
 		work.progressed = now
 		for _, d := range work.deliveries {
-			// A lost one leads to a redelivery, which attaches.
-			_ = d.msg.InProgress()
+			d.progress()
 		}
 	}
 }

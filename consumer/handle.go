@@ -26,6 +26,8 @@ type handler struct {
 	vendor Vendor
 	pub    *publisher.Publisher
 	inWork *inWork
+	// atVendor has a place for each request that may be at the vendor at once.
+	atVendor chan struct{}
 	// stop ends when the process is asked to stop: no new attempt is made then.
 	stop context.Context //nolint:containedctx // it is the second context of every call, the same for all
 }
@@ -171,9 +173,9 @@ func (h *handler) keepDeadLetter(ctx context.Context, d *delivery, req *request,
 func (h *handler) settleAttached(req *request, d *delivery, s settlement) {
 	for _, other := range h.inWork.leave(req.key, d) {
 		if s.verb == ack && s.outcome.Kind().Terminal() && other.req.isCopy(s.outcome.Requested()) {
-			_ = other.msg.Ack()
+			other.ack()
 		} else {
-			_ = other.msg.NakWithDelay(s.delay)
+			other.again(s.delay)
 		}
 	}
 }

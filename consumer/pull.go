@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
 	"backhaul/publisher"
 )
@@ -30,100 +32,183 @@ const nextSubject = "$JS.API.CONSUMER.MSG.NEXT." + publisher.RequestsStream + ".
 // nothing else that answers a pull.
 const ackPrefix = "$JS.ACK."
 
-// pull hands messages over until ctx ends. It asks for no more than there are
-// free slots, because the time that a message waits here counts against its
-// acknowledgement; each message handed over has one slot taken.
-func (c *Consumer) pull(ctx context.Context, slots chan struct{}, work func(*nats.Msg)) {
-	var trouble changeLog
+// puller asks the durable consumer for messages and hands them over, never more
+// than there are free hands for: the time that a message waits here counts
+// against its acknowledgement.
+//
+// It is not nats.go's: Fetch and Consume believe the headers of a message to be
+// the server's. A request with an empty body and a Status header ends the pull
+// and loses what was pulled beside it, each time that it is delivered, and one
+// with a Nats-Pin-Id makes every later pull fail. Consume also can lose a wake-up
+// and stop for half a minute (nats.go 1.55.0).
+type puller struct {
+	nc  *nats.Conn
+	log zerolog.Logger
+	// batch is how many hands have to be free before a further pull is opened
+	// beside one that is open.
+	batch int
+	hands *hands
+
+	inbox    string
+	incoming chan *nats.Msg
+	asked    int // messages that open pulls may still bring
+	trouble  changeLog
+}
+
+func newPuller(nc *nats.Conn, hands *hands, batch int, log zerolog.Logger) *puller {
+	return &puller{
+		nc: nc, log: log, batch: batch, hands: hands, inbox: nc.NewInbox(),
+		// Room for every message that may come and for the server's words between.
+		incoming: make(chan *nats.Msg, 2*hands.number+64),
+	}
+}
+
+// run hands messages over until ctx ends.
+func (p *puller) run(ctx context.Context, work func(*delivery)) error {
+	sub, err := p.nc.ChanSubscribe(p.inbox+".*", p.incoming)
+	if err != nil {
+		return fmt.Errorf("subscribe to pulled requests: %w", err)
+	}
+	defer p.giveBack(sub)
+	silence := time.NewTimer(2 * pullHeartbeat)
+	defer silence.Stop()
+	for ctx.Err() == nil {
+		if err := p.ask(); err != nil {
+			p.failed(ctx, err)
+			continue
+		}
+		select {
+		case msg := <-p.incoming:
+			if strings.HasPrefix(msg.Reply, ackPrefix) {
+				p.asked = max(0, p.asked-1)
+				p.answered()
+				p.deliver(msg, work)
+			} else if err := p.heard(msg); err != nil {
+				p.failed(ctx, err)
+			} else {
+				p.answered()
+			}
+		case <-p.hands.freed:
+			continue // the silence goes on
+		case <-silence.C:
+			if p.asked > 0 {
+				p.asked = 0
+				p.failed(ctx, errors.New("pull: no heartbeat from the server"))
+			}
+		case <-ctx.Done():
+		}
+		silence.Reset(2 * pullHeartbeat)
+	}
+	return nil
+}
+
+// giveBack ends the open pulls. What has come and was not handed over need not
+// wait for its acknowledgement to be overdue.
+func (p *puller) giveBack(sub *nats.Subscription) {
+	_ = sub.Unsubscribe()
 	for {
 		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		taken := 1
-		for taken < cap(slots) && tryTake(slots) {
-			taken++
-		}
-		got, err := c.fetch(ctx, taken, work)
-		for range taken - got {
-			<-slots
-		}
-		if trouble.changed(err) {
-			if err != nil {
-				c.log.Warn().Err(err).Msg("cannot pull requests")
-			} else {
-				c.log.Info().Msg("pulling requests again")
+		case msg := <-p.incoming:
+			if strings.HasPrefix(msg.Reply, ackPrefix) {
+				_ = msg.Nak()
 			}
-		}
-		if err != nil && !sleep(ctx, pullPause) {
+		default:
 			return
 		}
 	}
 }
 
-func tryTake(slots chan struct{}) bool {
+func (p *puller) deliver(msg *nats.Msg, work func(*delivery)) {
+	d, err := readDelivery(msg)
+	if err != nil {
+		p.log.Error().Err(err).Msg("message without JetStream metadata left alone")
+		return
+	}
+	work(d)
+}
+
+// ask opens a pull if enough hands are free.
+func (p *puller) ask() error {
+	free := p.hands.free() - p.asked
+	if free <= 0 || free < p.batch && p.asked > 0 {
+		return nil
+	}
+	request := fmt.Appendf(nil, `{"batch":%d,"expires":%d,"idle_heartbeat":%d}`, free, pullExpiry, pullHeartbeat)
+	// The reply subject says how many were asked for: where the server does not
+	// take a pull at all, it does not say so.
+	if err := p.nc.PublishRequest(nextSubject, p.inbox+"."+strconv.Itoa(free), request); err != nil {
+		return err
+	}
+	p.asked += free
+	return nil
+}
+
+// heard takes the server's word about a pull.
+func (p *puller) heard(msg *nats.Msg) error {
+	status, text := msg.Header.Get("Status"), msg.Header.Get("Description")
+	if status == "100" { // a heartbeat
+		return nil
+	}
+	if left, err := strconv.Atoi(msg.Header.Get("Nats-Pending-Messages")); err == nil {
+		p.asked = max(0, p.asked-left)
+		if status == "408" { // an idle queue
+			return nil
+		}
+		return fmt.Errorf("pull: %s %s", status, text)
+	}
+	if status == "503" {
+		n, _ := strconv.Atoi(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:])
+		p.asked = max(0, p.asked-n)
+		return nats.ErrNoResponders
+	}
+	// The consumer has another leader, or is gone, and every pull with it.
+	p.asked = 0
+	return fmt.Errorf("pull: %s %s", status, text)
+}
+
+func (p *puller) answered() {
+	if p.trouble.changed(nil) {
+		p.log.Info().Msg("pulling requests again")
+	}
+}
+
+func (p *puller) failed(ctx context.Context, err error) {
+	if p.trouble.changed(err) {
+		p.log.Warn().Err(err).Msg("cannot pull requests")
+	}
+	sleep(ctx, pullPause)
+}
+
+// hands are the requests that may be in hand at once.
+type hands struct {
+	number int
+	taken  chan struct{}
+	// freed tells that a hand was freed since it was last read.
+	freed chan struct{}
+}
+
+func newHands(number int) *hands {
+	return &hands{number: number, taken: make(chan struct{}, number), freed: make(chan struct{}, 1)}
+}
+
+func (h *hands) free() int { return h.number - len(h.taken) }
+
+// take waits for a free hand; it is false when ctx ends first.
+func (h *hands) take(ctx context.Context) bool {
 	select {
-	case slots <- struct{}{}:
+	case h.taken <- struct{}{}:
 		return true
-	default:
+	case <-ctx.Done():
 		return false
 	}
 }
 
-// fetch is one pull of up to n messages.
-//
-// nats.go's own Fetch will not do: it believes the headers of a message to be
-// the server's. A request with an empty body and a Status header ends the pull
-// and loses what was pulled beside it, each time that it is delivered, and one
-// with a Nats-Pin-Id makes every later pull fail (nats.go 1.55.0).
-func (c *Consumer) fetch(ctx context.Context, n int, work func(*nats.Msg)) (got int, err error) {
-	sub, err := c.nc.SubscribeSync(c.nc.NewInbox())
-	if err != nil {
-		return 0, err
+func (h *hands) give() {
+	<-h.taken
+	select {
+	case h.freed <- struct{}{}:
+	default:
 	}
-	defer func() { _ = sub.Unsubscribe() }()
-	if err := sub.SetPendingLimits(-1, -1); err != nil { // n is the limit
-		return 0, err
-	}
-	request := fmt.Appendf(nil, `{"batch":%d,"expires":%d,"idle_heartbeat":%d}`, n, pullExpiry, pullHeartbeat)
-	if err := c.nc.PublishRequest(nextSubject, sub.Subject, request); err != nil {
-		return 0, err
-	}
-	for got < n {
-		msg, err := receive(ctx, sub)
-		switch {
-		case ctx.Err() != nil:
-			return got, nil
-		case err != nil:
-			return got, err
-		case strings.HasPrefix(msg.Reply, ackPrefix):
-			got++
-			work(msg)
-			continue
-		}
-		switch status, text := msg.Header.Get("Status"), msg.Header.Get("Description"); status {
-		case "100": // a heartbeat
-		case "404", "408": // an idle queue
-			return got, nil
-		case "503":
-			return got, nats.ErrNoResponders
-		default:
-			return got, fmt.Errorf("pull: %s %s", status, text)
-		}
-	}
-	return got, nil
-}
-
-// receive is the next message of a pull, or an error when the server is silent.
-func receive(ctx context.Context, sub *nats.Subscription) (*nats.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*pullHeartbeat)
-	defer cancel()
-	msg, err := sub.NextMsgWithContext(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = errors.New("pull: no heartbeat from the server")
-	}
-	return msg, err
 }
 
 // sleep waits for d and tells whether ctx is still alive.

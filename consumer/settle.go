@@ -42,14 +42,11 @@ func (s *settler) settle(d *delivery, result settlement) {
 	case attached:
 		return
 	case again:
-		// A lost one is made good by the acknowledgement wait.
-		_ = d.msg.NakWithDelay(result.delay)
+		d.again(result.delay)
 		s.logPostponed(d, result)
 		return
 	}
-	// Not confirmed on purpose: a lost acknowledgement is a redelivery that finds
-	// the outcome on record.
-	_ = d.msg.Ack()
+	d.ack()
 	if result.ours {
 		s.logOutcome(d, result.outcome)
 		return

@@ -32,10 +32,14 @@ func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
 			return nil, last
 		}
 		var denied error
+		if !h.enterVendor() {
+			return nil, errStopping
+		}
 		job, n, err := h.vendor.Submit(ctx, h.stop, task, func(ctx context.Context) (until time.Time, _ error) {
 			until, denied = h.permit(ctx, c)
 			return until, denied
 		})
+		h.leaveVendor()
 		attempts += n
 		switch {
 		case err == nil:
@@ -59,6 +63,19 @@ func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
 		}
 	}
 }
+
+// enterVendor waits for a place at the vendor; it is false when the process
+// stops first.
+func (h *handler) enterVendor() bool {
+	select {
+	case h.atVendor <- struct{}{}:
+		return true
+	case <-h.stop.Done():
+		return false
+	}
+}
+
+func (h *handler) leaveVendor() { <-h.atVendor }
 
 // judge says what a failed submission means: an outcome, or the error to try
 // again for, with the doubt that it leaves.

@@ -99,6 +99,9 @@ func anyToken(token string) string {
 	return token
 }
 
+// AnyRequest matches the requests of every source.
+const AnyRequest = requestPrefix + "*"
+
 // RequestSubject is where a source publishes its requests.
 func RequestSubject(source string) string { return requestPrefix + source }
 
