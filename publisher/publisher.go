@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -75,12 +76,10 @@ func unconfirmed(subject string, last, end error) error {
 }
 
 func (p *Publisher) append(ctx context.Context, key Key, after uint64, kind schemas.Kind, event schemas.CloudEvent) (uint64, error) {
-	msg := &nats.Msg{
-		Subject: key.Subject(kind),
-		Header:  nats.Header(event.BinaryHeader()),
-		Data:    event.Data,
-	}
-	future, err := p.js.PublishMsgAsync(msg, jetstream.WithExpectLastSequenceForSubject(after, key.Filter()))
+	header := nats.Header(event.BinaryHeader())
+	header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
+	header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{key.Filter()}
+	future, err := p.js.PublishMsgAsync(&nats.Msg{Subject: key.Subject(kind), Header: header, Data: event.Data})
 	if err != nil {
 		return 0, err
 	}

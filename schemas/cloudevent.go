@@ -217,9 +217,12 @@ func (r *requestReader) base64Request() error {
 // percentEncode writes a header value as the binding asks: space, quote,
 // percent and everything outside printable ASCII.
 func percentEncode(s string) string {
+	if !slices.ContainsFunc([]byte(s), mustEncode) {
+		return s // nearly every value
+	}
 	var b strings.Builder
 	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '%' {
+		if c := s[i]; mustEncode(c) {
 			fmt.Fprintf(&b, "%%%02X", c)
 		} else {
 			b.WriteByte(c)
@@ -227,6 +230,8 @@ func percentEncode(s string) string {
 	}
 	return b.String()
 }
+
+func mustEncode(c byte) bool { return c <= ' ' || c >= 0x7f || c == '"' || c == '%' }
 
 // percentDecode reverts percentEncode, once. A value may stand in double quotes.
 func percentDecode(s string) (string, error) {

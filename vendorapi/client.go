@@ -226,8 +226,11 @@ func (c *Client) paused(cl call) error {
 // do sends one request and reads its answer. The error is an [*Error] whose
 // verdict is NotSent if nothing was written, else Unknown.
 func (c *Client) do(ctx context.Context, cl call, header http.Header) (response, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > c.timeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+	}
 	var written atomic.Bool
 	trace := &httptrace.ClientTrace{
 		// net/http starts over by itself only if nothing was written on a kept

@@ -108,7 +108,10 @@ var utf8BOM = []byte("\xef\xbb\xbf")
 // error the envelope has at most a message that shows what came instead.
 func readEnvelope(body []byte) (envelope, error) {
 	// A message in another encoding must not make a refusal unreadable.
-	text := bytes.ToValidUTF8(bytes.TrimSpace(bytes.TrimPrefix(body, utf8BOM)), []byte("\uFFFD"))
+	text := bytes.TrimSpace(bytes.TrimPrefix(body, utf8BOM))
+	if !utf8.Valid(text) {
+		text = bytes.ToValidUTF8(text, []byte("\uFFFD"))
+	}
 	var env envelope
 	var err error
 	switch {
