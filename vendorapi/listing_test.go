@@ -285,7 +285,7 @@ func TestTooLongForAnother(t *testing.T) {
 			}
 			var page []string
 			for i := range pageSize {
-				page = append(page, strings.ReplaceAll(summaryOf(1_000_000-req.PagingConfig.Offset-i, now), "stestgroup", "other"))
+				page = append(page, fmt.Sprintf(`{"jobSummary":{"jobId":%d,"subclient":{"subclientName":"other"}}}`, 1_000_000-req.PagingConfig.Offset-i))
 			}
 			reply(w, 200, listOf(1<<30, page...))
 		},
