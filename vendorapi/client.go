@@ -57,9 +57,10 @@ type Client struct {
 	http     *http.Client
 	session  *session
 	// skew is the vendor's clock minus ours, from the last Date header.
-	skew  atomic.Int64
-	quiet pause
-	known descriptions
+	skew     atomic.Int64
+	quiet    pause
+	known    known
+	listings listings
 }
 
 // New is a client. It does not call the vendor yet.

@@ -24,6 +24,7 @@
 //
 // # Concurrency and secrets
 //
-// A [Client] is safe for concurrent use; all its calls share one login. No
+// A [Client] is safe for concurrent use; all its calls share one login, and all
+// searches at the same time one list of jobs that is not older than any of them. No
 // secret is part of any error, and none is logged: the package does not log.
 package vendorapi

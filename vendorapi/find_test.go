@@ -1,7 +1,9 @@
 package vendorapi
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -132,6 +134,23 @@ func TestFindLongAfter(t *testing.T) {
 	})
 }
 
+// cappedPages is a vendor that sends at most 100 jobs a page, whatever it is
+// asked for.
+type cappedPages struct{ *http.Transport }
+
+func (v cappedPages) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, "/Jobs") {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.Replace(body, fmt.Appendf(nil, `"limit":%d`, pageSize), []byte(`"limit":100`), 1)
+		r = r.Clone(r.Context())
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
+	return v.Transport.RoundTrip(r)
+}
+
 // TestFindOverPages: more jobs than one page, ours the oldest, whatever the
 // vendor makes of the page size.
 func TestFindOverPages(t *testing.T) {
@@ -141,15 +160,21 @@ func TestFindOverPages(t *testing.T) {
 	for i := range 250 {
 		begin(t, c, loadTask(i))
 	}
-	before := sim.Account().Calls
-	wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
-	a := sim.Account()
-	if n := a.Calls["Jobs"] - before["Jobs"]; n != 3 {
-		t.Errorf("%d pages, want 3", n)
-	}
-	// Only a job with the task's names is asked for its description.
-	if n := a.Calls["TaskDetails"] - before["TaskDetails"]; n != 1 {
-		t.Errorf("%d descriptions were read", n)
+	for _, pages := range []int{1, 3} {
+		if pages > 1 {
+			c.http.Transport = cappedPages{transportOf(c)}
+		}
+		c.forget()
+		before := sim.Account().Calls
+		wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
+		a := sim.Account()
+		if n := a.Calls["Jobs"] - before["Jobs"]; n != pages {
+			t.Errorf("%d pages, want %d", n, pages)
+		}
+		// Only a job with the task's names is asked for its description.
+		if n := a.Calls["TaskDetails"] - before["TaskDetails"]; n != 1 {
+			t.Errorf("%d descriptions were read", n)
+		}
 	}
 }
 
@@ -238,7 +263,7 @@ func TestDescriptionsAreKept(t *testing.T) {
 }
 
 func TestDescriptionsAreBounded(t *testing.T) {
-	var d descriptions
+	var d known
 	for i := range 3 * maxKnown {
 		d.put(fmt.Sprint(i), "text")
 		if len(d.byID) > maxKnown {

@@ -1,0 +1,199 @@
+package vendorapi
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const opTaskDetails = "TaskDetails"
+
+const (
+	// maxReaders is how many descriptions one search asks for at the same time.
+	// Basis: what a public client of the vendor's API settled on.
+	maxReaders = 4
+	// maxKnown bounds the descriptions that are remembered.
+	maxKnown = 10_000
+)
+
+// description is what a job was started with.
+type description struct {
+	text string // "" when the vendor does not show it
+	read bool
+}
+
+// descriptions reads those of several jobs, each in its job's place. A job whose
+// details are broken does not end the reading, since it may be broken for ever
+// and ours may still be shown; any other failure does.
+func (c *Client) descriptions(ctx context.Context, ids []string) ([]description, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	all := make([]description, len(ids))
+	var mu sync.Mutex // guards the three below
+	var failed, broken error
+	next := 0
+	take := func() (i int, ok bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		next++
+		return next - 1, next <= len(ids) && failed == nil
+	}
+	fail := func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch e, ok := errors.AsType[*Error](err); {
+		case failed != nil:
+		case ok && e.Status >= 500 && e.Verdict != Throttled:
+			broken = err
+		default:
+			failed = err
+			stop()
+		}
+	}
+	var readers sync.WaitGroup
+	for range min(maxReaders, len(ids)) {
+		readers.Go(func() {
+			for i, ok := take(); ok; i, ok = take() {
+				text, err := c.description(ctx, ids[i])
+				if err != nil {
+					fail(err)
+					continue
+				}
+				all[i] = description{text, true}
+			}
+		})
+	}
+	readers.Wait()
+	if failed != nil {
+		return all, failed
+	}
+	return all, broken
+}
+
+// known remembers what jobs were started with.
+type known struct {
+	mu      sync.Mutex
+	byID    map[string]string
+	reading map[string]*shared[string] // calls under way
+}
+
+// description is the text that a job was started with, "" when the vendor does
+// not show it. It never changes, so what is known is not asked for again, and
+// who asks at the same time shares the answer.
+func (c *Client) description(ctx context.Context, id string) (string, error) {
+	k := &c.known
+	k.mu.Lock()
+	if text, ok := k.byID[id]; ok {
+		k.mu.Unlock()
+		return text, nil
+	}
+	reading := k.reading[id]
+	if reading == nil {
+		reading = k.begin(id, c.readDescription)
+	}
+	reading.callers++
+	k.mu.Unlock()
+	return reading.wait(ctx)
+}
+
+// begin starts a call for a job's description; mu is held.
+func (k *known) begin(id string, read func(context.Context, string) (string, error)) *shared[string] {
+	ctx, cancel := context.WithCancel(context.Background())
+	reading := &shared[string]{op: opTaskDetails, owner: &k.mu, done: make(chan struct{})}
+	reading.abandon = func() {
+		cancel()
+		if k.reading[id] == reading {
+			delete(k.reading, id)
+		}
+	}
+	if k.reading == nil {
+		k.reading = make(map[string]*shared[string])
+	}
+	k.reading[id] = reading
+	go func() {
+		text, err := read(ctx, id)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if text != "" {
+			k.keep(id, text)
+		}
+		reading.abandon()
+		reading.finish(text, err)
+	}()
+	return reading
+}
+
+func (k *known) get(id string) (string, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	text, ok := k.byID[id]
+	return text, ok
+}
+
+func (k *known) put(id, text string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.keep(id, text)
+}
+
+// keep is put with mu held.
+func (k *known) keep(id, text string) {
+	if k.byID == nil || len(k.byID) >= maxKnown {
+		k.byID = make(map[string]string)
+	}
+	k.byID[id] = text
+}
+
+func (c *Client) readDescription(ctx context.Context, id string) (string, error) {
+	resp, err := c.read(ctx, call{op: opTaskDetails, method: http.MethodGet, path: "/Job/" + id + "/TaskDetails"})
+	if err != nil {
+		if e, ok := errors.AsType[*Error](err); ok && e.Op == opTaskDetails && e.Err == nil && isHidden(e.Status) {
+			return "", nil // not shown to us: no permission, or no such operation in this release
+		}
+		return "", err
+	}
+	text, err := jobDescription(resp.body)
+	if err != nil {
+		return "", &Error{Op: opTaskDetails, Status: resp.status, Message: excerpt(resp.body), Err: err}
+	}
+	return strings.TrimSpace(text), nil
+}
+
+// isHidden tells whether a status means that asking again is of no use.
+func isHidden(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return isClientError(status) || status == http.StatusNotImplemented
+}
+
+// jobDescription finds the member of that name wherever it stands: the answer
+// holds the task as it was sent, but its exact shape is not documented.
+func jobDescription(body []byte) (string, error) {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(body), lenient)
+	for {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return "", err
+		}
+		if dec.StackDepth() == 0 {
+			return "", nil
+		}
+		if kind, n := dec.StackIndex(dec.StackDepth()); kind == '{' && n%2 == 1 && token.Kind() == '"' && token.String() == "jobDescription" {
+			value, err := dec.ReadValue()
+			var text flexibleText
+			if err == nil {
+				err = text.UnmarshalJSON(value)
+			}
+			if err != nil || text != "" {
+				return string(text), err
+			}
+		}
+	}
+}

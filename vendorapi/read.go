@@ -1,0 +1,28 @@
+package vendorapi
+
+import (
+	"context"
+	"net/http"
+)
+
+// read makes a call that changes nothing and whose answer is JSON.
+func (c *Client) read(ctx context.Context, cl call) (response, error) {
+	cl.accept, cl.limit = "application/json", maxList
+	resp, err := c.authorised(ctx, cl)
+	if err != nil {
+		return resp, err
+	}
+	if resp.status == http.StatusOK {
+		return resp, nil
+	}
+	e := &Error{Op: cl.op, Status: resp.status, Message: excerpt(resp.body)}
+	if resp.status == http.StatusTooManyRequests || resp.status == http.StatusServiceUnavailable {
+		e.Verdict = Throttled
+		e.RetryAfter = retryAfter(resp.header)
+	}
+	if resp.status == http.StatusTooManyRequests && cl.method != http.MethodGet {
+		// To the gateway every method but GET is a write, as CreateTask is one.
+		c.quiet.extend(e.RetryAfter)
+	}
+	return resp, e
+}
