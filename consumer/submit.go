@@ -43,7 +43,7 @@ func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
 		attempts += n
 		switch {
 		case err == nil:
-			return h.started(c.req, job, attempts, false), nil
+			return h.started(c.req, job, attempts, job.Found), nil
 		case errors.Is(denied, errExpired):
 			return h.expired(c.req, attempts), nil
 		case denied != nil: // nothing was sent
@@ -163,7 +163,7 @@ func (h *handler) reconcile(ctx context.Context, c *claim, task vendorapi.Task, 
 		}
 		switch {
 		case err == nil && found.Job.ID != "":
-			return h.started(c.req, found.Job, attempts, true), nil
+			return h.started(c.req, found.Job, attempts, found.Job.Found), nil
 		case err == nil && over && len(found.Candidates) > 0:
 			return h.unknown(c.req, attempts, found.Candidates,
 				"the vendor's answer was lost; it lists jobs that may be this one and does not show their descriptions"), nil

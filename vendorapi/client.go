@@ -16,7 +16,6 @@ import (
 	"os"
 	"path"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -26,6 +25,10 @@ const (
 	maxBody = 1 << 20
 	maxList = 16 << 20
 )
+
+// patience is how long the vendor has for its answer before a deadline of the
+// caller is taken for an outage.
+const patience = time.Second
 
 // Config is how to reach the vendor.
 type Config struct {
@@ -41,12 +44,15 @@ type Config struct {
 	// Format is how CreateTask is written: FormatXML, as on the vendor's page, or
 	// FormatJSON. Defaults to FormatXML.
 	Format string
-	// MaxConns is the largest number of connections. Defaults to 64.
+	// MaxConns is the largest number of connections, beside a few for looks at
+	// attempts that hang. Defaults to 64.
 	MaxConns int
 	// ConnectTimeout bounds dialling and the TLS handshake each. Defaults to 5 s.
 	ConnectTimeout time.Duration
 	// Timeout bounds any exchange whose context ends later. Defaults to 30 s.
 	Timeout time.Duration
+	// Pace limits CreateTask. Defaults to no limit.
+	Pace Pace
 }
 
 // Client calls the vendor.
@@ -58,9 +64,14 @@ type Client struct {
 	session  *session
 	// skew is the vendor's clock minus ours, from the last Date header.
 	skew     atomic.Int64
-	quiet    pause
 	known    known
 	listings listings
+	// Who may call CreateTask, see Room.
+	quiet   pause // what the vendor asked for
+	noLogin pause // the same, of logins: the session knows and answers at once
+	breaker *breaker
+	limits  *limits
+	looks   chan struct{} // has an element for each look at an attempt that hangs
 }
 
 // New is a client. It does not call the vendor yet.
@@ -88,7 +99,10 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{endpoint: strings.TrimRight(cfg.Endpoint, "/"), timeout: cfg.Timeout, body: body}
+	c := &Client{
+		endpoint: strings.TrimRight(cfg.Endpoint, "/"), timeout: cfg.Timeout, body: body,
+		breaker: newBreaker(), limits: newLimits(cfg.Pace), looks: make(chan struct{}, looksAtOnce),
+	}
 	c.session = newSession(c, cfg.Auth)
 	c.http = &http.Client{
 		// Following would turn a POST into a GET and could carry the token away.
@@ -98,7 +112,7 @@ func New(cfg Config) (*Client, error) {
 			DialContext:         (&net.Dialer{Timeout: cfg.ConnectTimeout}).DialContext,
 			TLSHandshakeTimeout: cfg.ConnectTimeout,
 			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			MaxConnsPerHost:     cfg.MaxConns,
+			MaxConnsPerHost:     cfg.MaxConns + looksAtOnce,
 			MaxIdleConnsPerHost: cfg.MaxConns,
 			IdleConnTimeout:     90 * time.Second,
 			// HTTP/1.1 only: the write deadline that keeps a frozen process from
@@ -221,12 +235,13 @@ func (c *Client) paused(cl call) error {
 	if wait <= 0 || cl.op != opCreateTask {
 		return nil
 	}
-	return &Error{Verdict: Throttled, Op: cl.op, RetryAfter: wait, Message: "the vendor asked for a pause"}
+	return c.held(Hold{wait, HoldThrottled})
 }
 
 // do sends one request and reads its answer. The error is an [*Error] whose
 // verdict is NotSent if nothing was written, else Unknown.
 func (c *Client) do(ctx context.Context, cl call, header http.Header) (response, error) {
+	began := time.Now()
 	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > c.timeout {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
@@ -251,6 +266,9 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 	}
 	fail := func(status int, err error) error {
 		e := &Error{Verdict: Unknown, Op: cl.op, Status: status, Err: withoutURL(err)}
+		// Told by the context, because the error may be the cause of its end.
+		gaveUp := errors.Is(ctx.Err(), context.Canceled) || ctx.Err() != nil && time.Since(began) < min(patience, c.timeout)
+		e.noAnswer = status == 0 && !gaveUp
 		if !written.Load() {
 			e.Verdict = NotSent
 		}
@@ -298,27 +316,3 @@ func (c *Client) noteDate(h http.Header) {
 
 // vendorTime is one of our times on the vendor's clock.
 func (c *Client) vendorTime(t time.Time) time.Time { return t.Add(time.Duration(c.skew.Load())) }
-
-// pause is until when the vendor asked to be left alone: what one answer asks
-// for holds for all callers.
-type pause struct {
-	mu    sync.Mutex
-	until time.Time
-}
-
-// left is how long the pause still is.
-func (p *pause) left() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return time.Until(p.until)
-}
-
-// extend makes the pause last for d from now, unless it lasts longer already.
-func (p *pause) extend(d time.Duration) {
-	until := time.Now().Add(d)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if until.After(p.until) {
-		p.until = until
-	}
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 )
 
 // Job is a started backup job. Ids are decimal numbers as text.
@@ -12,12 +13,26 @@ type Job struct {
 	// IDs is every job that the one call started, ID first.
 	IDs    []string
 	TaskID string
+	// Found tells that the job was found by its marker instead of answered.
+	Found bool
 }
 
 // CreateTask starts a job, in one attempt. The error is an [*Error]; unless its
 // verdict is Unknown there certainly is no job. A deadline of ctx is also set on
-// the connection: nothing is sent after it.
+// the connection: nothing is sent after it. Without room (see [Client.Room])
+// there is no attempt; the error says for how long.
 func (c *Client) CreateTask(ctx context.Context, t Task) (Job, error) {
+	turn, err := c.takeTurn(ctx, ctx, time.Now())
+	if err != nil {
+		return Job{}, err
+	}
+	job, err := c.createTask(ctx, t)
+	turn.used(err)
+	return job, err
+}
+
+// createTask is CreateTask for who has a turn.
+func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 	data, err := c.body.write(t)
 	if err == nil && (t.ClientName == "" || t.SubclientName == "") {
 		// Left out, it would be a backup of every content group there is.
@@ -31,6 +46,9 @@ func (c *Client) CreateTask(ctx context.Context, t Task) (Job, error) {
 		contentType: c.body.mediaType, accept: c.body.mediaType, body: data,
 	})
 	if err != nil {
+		if e, ok := errors.AsType[*Error](err); ok && e.Op == opLogin {
+			c.noLogin.extend(e.RetryAfter)
+		}
 		return Job{}, err
 	}
 	job, err := classify(resp)

@@ -58,6 +58,9 @@ type Error struct {
 	RetryAfter time.Duration
 	// Err is the cause when there was no answer, or why it could not be read.
 	Err error
+	// noAnswer: the vendor could not be reached or said nothing, although the
+	// caller was patient.
+	noAnswer bool
 }
 
 func (e *Error) Error() string {

@@ -56,7 +56,7 @@ func (c *Client) Find(ctx context.Context, t Task, since time.Time) (Found, erro
 	switch {
 	case len(ids) > 0:
 		slices.SortFunc(ids, byNumber)
-		return Found{Job: Job{ID: ids[0], IDs: ids}, Candidates: found.Candidates}, nil
+		return Found{Job: Job{ID: ids[0], IDs: ids, Found: true}, Candidates: found.Candidates}, nil
 	case listErr != nil:
 		return Found{}, listErr
 	case readErr != nil:

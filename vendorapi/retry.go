@@ -21,6 +21,9 @@ type Policy struct {
 	Budget time.Duration
 	// AttemptTimeout bounds one HTTP attempt. Defaults to 30 s.
 	AttemptTimeout time.Duration
+	// LookAfter is how long an answer may take before its job is looked for while
+	// it is awaited. 0, or as long as an attempt, is never.
+	LookAfter time.Duration
 }
 
 // WithDefaults is the policy with its defaults filled in.
@@ -52,33 +55,40 @@ type Retrier struct {
 }
 
 // Submit starts the task's job and counts the attempts that were made. An
-// attempt that the vendor throttled does not count. Waits between attempts end
-// with waits, attempts under way with ctx: that is how a stop lets work finish.
+// attempt that the vendor throttled does not count. Before each attempt it waits
+// until there is room, see [Client.Room], and only then asks for the permit.
+// All waits are within the budget and end with waits, attempts under way with
+// ctx: that is how a stop lets work finish.
 //
-// The error is the Permit's or the last attempt's [*Error]; only one whose
-// verdict is Unknown may have started a job, and it is never repeated. Neither
-// is an attempt answered by 503, which the caller has to look at once: unlike
-// 429 it may come from something behind which the task was taken.
+// A job whose answer is late and that shows up at the vendor is returned as
+// found, and the attempt is cancelled.
+//
+// The error is the Permit's, the last attempt's [*Error], or one that says for
+// how long there is no room; only one whose verdict is Unknown may have started
+// a job, and it is never repeated. Neither is an attempt answered by 503, which
+// the caller has to look at once: unlike 429 it may come from something behind
+// which the task was taken.
 func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job Job, attempts int, err error) {
 	policy := r.Policy.WithDefaults()
 	end := time.Now().Add(policy.Budget)
 	var last error
 	attempt := func() error {
-		if err := r.sitOut(waits, end); err != nil {
-			last = err
-			return backoff.Permanent(err)
+		turn, turnErr := r.takeTurn(ctx, waits, end)
+		if turnErr != nil {
+			last = turnErr
+			return backoff.Permanent(turnErr)
 		}
 		until, permitErr := permit(ctx)
 		if permitErr != nil {
+			turn.unused()
 			last = permitErr
 			return backoff.Permanent(permitErr)
 		}
 		if timeout := time.Now().Add(policy.AttemptTimeout); timeout.Before(until) {
 			until = timeout
 		}
-		attemptCtx, cancel := context.WithDeadline(ctx, until)
-		defer cancel()
-		job, last = r.CreateTask(attemptCtx, t)
+		job, last = r.attempt(ctx, until, t)
+		turn.used(last)
 		attempts++
 		e, failed := errors.AsType[*Error](last)
 		if failed && e.Verdict == Throttled {
@@ -104,27 +114,20 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 	return job, attempts, nil
 }
 
-// sitOut waits while the vendor wants to be left alone. That is done before the
-// permit is asked for, which may cost a write, and does not count as a failed
-// attempt. The error says that the pause lasts longer than end or waits.
-func (r *Retrier) sitOut(waits context.Context, end time.Time) error {
-	for {
-		left := r.quiet.left()
-		if left <= 0 {
-			return nil
-		}
-		paused := r.paused(call{op: opCreateTask})
-		if paused == nil || time.Now().Add(left).After(end) {
-			return paused
-		}
-		timer := time.NewTimer(left)
-		select {
-		case <-timer.C:
-		case <-waits.Done():
-			timer.Stop()
-			return paused
-		}
+// attempt is one attempt that ends at a time, and earlier if its job is found.
+func (r *Retrier) attempt(ctx context.Context, until time.Time, t Task) (Job, error) {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	var look *look
+	if after := r.Policy.LookAfter; after > 0 && after < time.Until(until) {
+		look = r.lookAfter(ctx, cancel, after, t)
 	}
+	job, err := r.createTask(ctx, t)
+	// Whatever went wrong with the answer, a job that was found is there.
+	if found := look.stop(); err != nil && found.ID != "" {
+		return found, nil
+	}
+	return job, err
 }
 
 // repeatable tells whether there certainly is no job and nothing has been

@@ -321,11 +321,11 @@ func TestAttemptIsBounded(t *testing.T) {
 }
 
 func TestPolicyDefaults(t *testing.T) {
-	want := Policy{500 * time.Millisecond, 10 * time.Second, 30 * time.Second, 30 * time.Second}
+	want := Policy{500 * time.Millisecond, 10 * time.Second, 30 * time.Second, 30 * time.Second, 0}
 	if got := (Policy{}).WithDefaults(); got != want {
 		t.Errorf("%+v", got)
 	}
-	given := Policy{1, 2, 3, 4}
+	given := Policy{1, 2, 3, 4, 5}
 	if got := given.WithDefaults(); got != given {
 		t.Errorf("%+v", got)
 	}

@@ -214,7 +214,7 @@ func TestResetBeforeReading(t *testing.T) {
 	defer func() { _ = listener.Close() }()
 	c := newTestClient(t, "http://"+listener.Addr().String()+"/api", byToken)
 	for range 50 {
-		_, err := c.CreateTask(t.Context(), testTask())
+		_, err := c.createTask(t.Context(), testTask())
 		if v := VerdictOf(err); err == nil || v != Unknown && v != NotSent {
 			t.Fatalf("%v", err)
 		}

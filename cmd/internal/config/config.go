@@ -55,7 +55,10 @@ type Vendor struct {
 	Format           string
 	Timeout          time.Duration
 	RetryBudget      time.Duration
+	LookAfter        time.Duration
 	VisibilityWindow time.Duration
+	StartsPerHour    int
+	StartsPerSecond  int
 }
 
 // Work is how requests are worked on.
@@ -131,6 +134,7 @@ func (v Vendor) Client(maxInFlight int) vendorapi.Config {
 	return vendorapi.Config{
 		Endpoint: v.Endpoint, InsecureHTTP: v.InsecureHTTP, CAFile: v.CA,
 		Auth: auth, Format: v.Format, MaxConns: maxInFlight, Timeout: v.Timeout,
+		Pace: vendorapi.Pace{PerHour: v.StartsPerHour, PerSecond: v.StartsPerSecond},
 	}
 }
 

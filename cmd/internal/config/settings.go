@@ -65,6 +65,9 @@ func (c *Config) settings() []setting {
 		{group: GroupVendor, flag: "vendor-timeout", env: "BACKHAUL_VENDOR_TIMEOUT", field: &v.Timeout, usage: "of one call", fallback: "30s", least: s / 10},
 		{group: GroupVendor, flag: "vendor-retry-budget", env: "BACKHAUL_VENDOR_RETRY_BUDGET", field: &v.RetryBudget, usage: "how long one delivery tries before the request is postponed", fallback: "30s", least: s / 10},
 		{group: GroupVendor, flag: "vendor-visibility-window", env: "BACKHAUL_VENDOR_VISIBILITY_WINDOW", field: &v.VisibilityWindow, usage: "how long the vendor may take to list a job that it started", fallback: "60s", least: s / 10},
+		{group: GroupVendor, flag: "vendor-look-after", env: "BACKHAUL_VENDOR_LOOK_AFTER", field: &v.LookAfter, usage: "how long an answer may take before its job is looked for, 0 means never", fallback: "5s"},
+		{group: GroupVendor, flag: "starts-per-hour", env: "BACKHAUL_STARTS_PER_HOUR", field: &v.StartsPerHour, usage: "most jobs started in an hour by one replica, 0 means no limit", fallback: "0"},
+		{group: GroupVendor, flag: "starts-per-second", env: "BACKHAUL_STARTS_PER_SECOND", field: &v.StartsPerSecond, usage: "most jobs started in a second by one replica, 0 means no limit", fallback: "0"},
 
 		{group: GroupWork, flag: "max-in-flight", env: "BACKHAUL_MAX_IN_FLIGHT", field: &w.MaxInFlight, usage: "requests worked on at once", fallback: "64", least: 1},
 		{group: GroupWork, flag: "give-up-after", env: "BACKHAUL_GIVE_UP_AFTER", field: &w.GiveUpAfter, usage: "age at which a request that cannot reach the vendor fails", fallback: "24h", least: s},
