@@ -94,6 +94,7 @@ type Consumer struct {
 	ackWait time.Duration
 	handler *handler
 	inWork  *inWork
+	ready   readiness
 	log     zerolog.Logger
 }
 

@@ -34,6 +34,7 @@ const ackPrefix = "$JS.ACK."
 // free slots, because the time that a message waits here counts against its
 // acknowledgement; each message handed over has one slot taken.
 func (c *Consumer) pull(ctx context.Context, slots chan struct{}, work func(*nats.Msg)) {
+	defer c.ready.note(errStopping)
 	var trouble changeLog
 	for {
 		select {
@@ -49,6 +50,7 @@ func (c *Consumer) pull(ctx context.Context, slots chan struct{}, work func(*nat
 		for range taken - got {
 			<-slots
 		}
+		c.ready.note(err)
 		if trouble.changed(err) {
 			if err != nil {
 				c.log.Warn().Err(err).Msg("cannot pull requests")
@@ -98,12 +100,14 @@ func (c *Consumer) fetch(ctx context.Context, n int, work func(*nats.Msg)) (got 
 		case err != nil:
 			return got, err
 		case strings.HasPrefix(msg.Reply, ackPrefix):
+			c.ready.note(nil)
 			got++
 			work(msg)
 			continue
 		}
 		switch status, text := msg.Header.Get("Status"), msg.Header.Get("Description"); status {
 		case "100": // a heartbeat
+			c.ready.note(nil)
 		case "404", "408": // an idle queue
 			return got, nil
 		case "503":

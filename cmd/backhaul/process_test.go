@@ -220,6 +220,7 @@ func serviceEnv(natsURL, endpoint string) []string {
 		"BACKHAUL_NATS_URL=" + natsURL, "BACKHAUL_VENDOR_ENDPOINT=" + endpoint,
 		"BACKHAUL_VENDOR_USERNAME=backhaul", "BACKHAUL_VENDOR_PASSWORD=" + password,
 		"BACKHAUL_VENDOR_TIMEOUT=5s", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=2s",
+		"BACKHAUL_ADMIN_ADDR=127.0.0.1:0", // there are others on this machine
 	}
 }
 
