@@ -17,13 +17,13 @@ import (
 // adminURL is the address that a process logged for its admin listener.
 func adminURL(t *testing.T, p *process) string {
 	t.Helper()
-	return logged(t, p, "admin")
+	return logged(t, p.output.String(), "admin")
 }
 
-// logged is the first value that a process logged under a name.
-func logged(t *testing.T, p *process, name string) string {
+// logged is the first value that a log has under a name.
+func logged(t *testing.T, log, name string) string {
 	t.Helper()
-	for line := range strings.Lines(p.output.String()) {
+	for line := range strings.Lines(log) {
 		var entry map[string]any
 		if json.Unmarshal([]byte(line), &entry) == nil {
 			if value, ok := entry[name].(string); ok && value != "" {
@@ -31,7 +31,7 @@ func logged(t *testing.T, p *process, name string) string {
 			}
 		}
 	}
-	t.Fatalf("no %q in %s", name, p.output)
+	t.Fatalf("no %q in %s", name, log)
 	return ""
 }
 

@@ -286,7 +286,7 @@ func TestEmbeddedServerKeepsRequests(t *testing.T) {
 // embeddedURL is the address that a process logged for its server.
 func embeddedURL(t *testing.T, p *process) string {
 	t.Helper()
-	return logged(t, p, "nats")
+	return logged(t, p.output.String(), "nats")
 }
 
 // A refused login says why, keeps the request, and shows no secret.
