@@ -82,9 +82,7 @@ func TestReadinessFollowsTheService(t *testing.T) {
 	s.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 2e9})
 	s.publish("backup.request.billing", nil, sampleRequest("drain-1"))
 	eventually(t, "call at the vendor", func() bool { return s.sim.Account().JobsStarted == 1 })
-	if err := s.run.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	s.run.signal(t, syscall.SIGTERM)
 	eventually(t, "an answer that it is stopping", func() bool {
 		status, text := probe(t, admin+"/readyz")
 		return status == http.StatusServiceUnavailable && strings.Contains(text, "stopping")
