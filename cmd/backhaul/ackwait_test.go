@@ -11,8 +11,9 @@ var ackWaitRequests = flag.Int("ackwait.requests", 60, "requests of TestRetriesO
 
 // A vendor that takes 1.5 s and sends four of ten calls away makes many requests
 // take longer than the acknowledgement wait, which is shorter than as shipped
-// here. Progress is acknowledged: nobody else gets them, and no job is started
-// twice. The waits that the vendor announced are kept.
+// here, with another replica and copies of requests beside. No job is started
+// twice, no claim is taken from an owner that is alive, and the waits that the
+// vendor announced are kept.
 func TestRetriesOutlastTheAckWait(t *testing.T) {
 	t.Parallel()
 	const ackWait = 3 * time.Second
@@ -36,6 +37,9 @@ func TestRetriesOutlastTheAckWait(t *testing.T) {
 		if len(s.terminals) > 0 && s.terminals[0].Stored.Sub(s.events[0].Stored) > ackWait {
 			longer++
 		}
+	}
+	if result.MaxEpoch != 1 {
+		t.Errorf("a claim was taken over %d times", result.MaxEpoch-1)
 	}
 	if longer == 0 {
 		t.Errorf("no request was in work for longer than %s: the test shows nothing", ackWait)
