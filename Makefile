@@ -41,6 +41,11 @@ $(LINT):
 	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	@mv $(TOOLS)/tmp/golangci-lint $(LINT) && rmdir $(TOOLS)/tmp
 
+.PHONY: long
+long: ## run at full length what `make test` runs short: the broker away for 150 s, 600 requests that outlast the ack wait
+	$(GO) test ./cmd/backhaul -run '^(TestBrokerAway|TestRetriesOutlastTheAckWait)$$' -count=1 -v -timeout 20m -parallel 1 \
+		-outage.length=150s -ackwait.requests=600
+
 .PHONY: fuzz
 fuzz: ## fuzz every decoder, FUZZTIME each (30s)
 	@for package in $$($(GO) list ./...); do \

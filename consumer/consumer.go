@@ -109,6 +109,7 @@ type Consumer struct {
 	ackWait  time.Duration
 	handler  *handler
 	inWork   *inWork
+	ready    readiness
 	log      zerolog.Logger
 }
 
@@ -198,7 +199,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	var sweeping sync.WaitGroup
 	sweeping.Go(func() { c.sweep(ctx, take) })
-	err := newPuller(c.nc, hands, max(1, c.cfg.ahead()/2), c.log).run(ctx, take)
+	err := c.newPuller(hands).run(ctx, take)
+	c.ready.note(errStopping)
 	sweeping.Wait()
 	close(deliveries)
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -71,6 +73,60 @@ func TestAHundredCopiesAtOnce(t *testing.T) {
 	b.checkPromise(1)
 	if got := b.sim.Account().CreateTaskCalls; got != 1 {
 		t.Errorf("%d calls of CreateTask, want 1", got)
+	}
+}
+
+// Two publishers do not know of each other, and both have lost count: one
+// request, ten thousand times. The vendor keeps it in work for a while, so that
+// copies come before, while and after it is.
+func TestTenThousandCopiesFromTwoPublishers(t *testing.T) {
+	t.Parallel()
+	const copies = 10_000
+	b := newBench(t, simulator.Config{})
+	b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 500 * time.Millisecond})
+	b.start()
+	b.start(owner("two"))
+	var publishers sync.WaitGroup
+	for range 2 {
+		js, err := jetstream.New(b.nats.Connect(t), jetstream.WithPublishAsyncMaxPending(500))
+		if err != nil {
+			t.Fatal(err)
+		}
+		publishers.Go(func() {
+			var acks []jetstream.PubAckFuture
+			for range copies / 2 {
+				ack, err := js.PublishAsync("backup.request.billing", []byte(body("once")), jetstream.WithStallWait(patience))
+				if err != nil {
+					t.Errorf("publish: %v", err)
+					return
+				}
+				acks = append(acks, ack)
+			}
+			for _, ack := range acks {
+				select {
+				case <-ack.Ok():
+				case err := <-ack.Err():
+					t.Errorf("publish: %v", err)
+				}
+			}
+		})
+	}
+	publishers.Wait()
+	b.settled()
+	stream, err := b.js.Stream(b.within(patience), publisher.RequestsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stream.CachedInfo().State.LastSeq; got != copies {
+		t.Errorf("JetStream accepted %d copies, want %d", got, copies)
+	}
+	b.started(billing("once"))
+	b.checkPromise(1)
+	if got := b.sim.Account().CreateTaskCalls; got != 1 {
+		t.Errorf("%d calls of CreateTask, want 1", got)
+	}
+	if got := len(b.events("backup.event.>")); got != 2 {
+		t.Errorf("%d events, want the claim and the outcome", got)
 	}
 }
 

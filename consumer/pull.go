@@ -42,12 +42,13 @@ const ackPrefix = "$JS.ACK."
 // with a Nats-Pin-Id makes every later pull fail. Consume also can lose a wake-up
 // and stop for half a minute (nats.go 1.55.0).
 type puller struct {
-	nc  *nats.Conn
-	log zerolog.Logger
+	nc    *nats.Conn
+	log   zerolog.Logger
+	ready *readiness
+	hands *hands
 	// batch is how many hands have to be free before a further pull is opened
 	// beside one that is open.
 	batch int
-	hands *hands
 
 	inbox    string
 	incoming chan *nats.Msg
@@ -55,9 +56,9 @@ type puller struct {
 	trouble  changeLog
 }
 
-func newPuller(nc *nats.Conn, hands *hands, batch int, log zerolog.Logger) *puller {
+func (c *Consumer) newPuller(hands *hands) *puller {
 	return &puller{
-		nc: nc, log: log, batch: batch, hands: hands, inbox: nc.NewInbox(),
+		nc: c.nc, log: c.log, ready: &c.ready, hands: hands, batch: max(1, c.cfg.ahead()/2), inbox: c.nc.NewInbox(),
 		// Room for every message that may come and for the server's words between.
 		incoming: make(chan *nats.Msg, 2*hands.number+64),
 	}
@@ -167,12 +168,14 @@ func (p *puller) heard(msg *nats.Msg) error {
 }
 
 func (p *puller) answered() {
+	p.ready.note(nil)
 	if p.trouble.changed(nil) {
 		p.log.Info().Msg("pulling requests again")
 	}
 }
 
 func (p *puller) failed(ctx context.Context, err error) {
+	p.ready.note(err)
 	if p.trouble.changed(err) {
 		p.log.Warn().Err(err).Msg("cannot pull requests")
 	}

@@ -19,6 +19,8 @@ type chaosSettings struct {
 	Faults               string        // the vendor's
 	VisibleAfter         time.Duration // how long a job is not to be seen
 	HideDescriptions     bool
+	AckWait              time.Duration // of the requests' consumer, 0 as shipped
+	Env                  []string      // further settings of the replicas
 }
 
 // chaosPlan is all that happens in a run and does not depend on how the service

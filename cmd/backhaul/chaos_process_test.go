@@ -24,9 +24,10 @@ type immortal struct {
 	gone    chan struct{} // closed when it will not
 
 	mu     sync.Mutex
-	life   *process // nil between two lives
-	last   *process // the latest that was, or is
-	killed bool     // this life, by us
+	hold   chan struct{} // the next life begins when it is closed, at once if nil
+	life   *process      // nil between two lives
+	last   *process      // the latest that was, or is
+	killed bool          // this life, by us
 	lives  int
 	exits  map[int]int // by exit code, of lives that ended by themselves
 	err    error       // why there is no further life
@@ -68,6 +69,7 @@ func (p *immortal) live() {
 		}
 		<-life.done
 		if byItself := p.ended(life); !byItself {
+			p.wait()
 			continue
 		}
 		timer := time.NewTimer(exitPause)
@@ -114,6 +116,20 @@ func (p *immortal) ended(life *process) (byItself bool) {
 	return true
 }
 
+// wait is the time between two lives after a kill.
+func (p *immortal) wait() {
+	p.mu.Lock()
+	hold := p.hold
+	p.mu.Unlock()
+	if hold == nil {
+		return
+	}
+	select {
+	case <-hold:
+	case <-p.stopped:
+	}
+}
+
 func (p *immortal) isStopped() bool {
 	select {
 	case <-p.stopped:
@@ -136,6 +152,21 @@ func (p *immortal) kill() bool {
 	}
 	life.kill()
 	return true
+}
+
+// away ends this life, and lets no other begin until back is called.
+func (p *immortal) away() (back func()) {
+	hold := make(chan struct{})
+	p.mu.Lock()
+	p.hold = hold
+	p.mu.Unlock()
+	p.kill()
+	return func() {
+		p.mu.Lock()
+		p.hold = nil
+		p.mu.Unlock()
+		close(hold)
+	}
 }
 
 // freeze stops this life for a while. Whoever was started after it is not meant.

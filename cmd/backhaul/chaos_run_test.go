@@ -100,8 +100,12 @@ func (r *chaosRun) startReplicas(url string) {
 	env := append(serviceEnv(url, r.vendor.endpoint),
 		"BACKHAUL_VENDOR_TIMEOUT=2s", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=3s",
 		"BACKHAUL_LOG_LEVEL="+*chaosFlags.logLevel, "BACKHAUL_LOG_FORMAT=json")
+	env = append(env, r.plan.Env...)
 	if code, _, stderr := once(r.t, env, "", "setup"); code != exitDone {
 		r.t.Fatalf("backhaul setup: exit code %d: %s", code, stderr)
+	}
+	if r.plan.AckWait > 0 {
+		setAckWait(r.t, r.js, r.plan.AckWait)
 	}
 	program := *chaosFlags.replicaBinary
 	if program == "" {
@@ -118,6 +122,20 @@ func (r *chaosRun) startReplicas(url string) {
 		queue, err := r.js.Consumer(r.t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
 		return err == nil && queue.CachedInfo().NumWaiting >= r.plan.Replicas
 	})
+}
+
+// setAckWait is what an operator may do: setup leaves the wait as it finds it.
+func setAckWait(t *testing.T, js jetstream.JetStream, wait time.Duration) {
+	t.Helper()
+	queue, err := js.Consumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := queue.CachedInfo().Config
+	cfg.AckWait = wait
+	if _, err := js.UpdateConsumer(t.Context(), publisher.RequestsStream, cfg); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // publishAndInflict carries out the plan. After it nothing goes wrong any more

@@ -14,7 +14,7 @@ import (
 
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
-	vendor := []string{"BACKHAUL_VENDOR_ENDPOINT=https://vendor.invalid/webconsole/api", "BACKHAUL_VENDOR_USERNAME=u", "BACKHAUL_VENDOR_PASSWORD=" + password}
+	vendor := []string{"BACKHAUL_VENDOR_ENDPOINT=https://vendor.invalid/webconsole/api", "BACKHAUL_VENDOR_USERNAME=u", "BACKHAUL_VENDOR_PASSWORD=" + password, "BACKHAUL_ADMIN_ADDR=off"}
 	for name, c := range map[string]struct {
 		env    []string
 		args   []string

@@ -93,7 +93,8 @@ func demoConfig(cfg *config.Config, endpoint, store string) (*config.Config, err
 	for flag, value := range map[string]string{
 		"nats": "", "nats-listen": "127.0.0.1:0", "store-dir": store, "provision": "true",
 		"vendor-endpoint": endpoint, "vendor-auth": "login", "vendor-username": "backhaul",
-		"log-level": cfg.Log.Level, "log-format": cfg.Log.Format,
+		"admin-addr": "off",
+		"log-level":  cfg.Log.Level, "log-format": cfg.Log.Format,
 	} {
 		if err := cmd.Flags().Set(flag, value); err != nil {
 			return nil, err

@@ -128,12 +128,17 @@ func (p *process) kill() {
 	<-p.done
 }
 
+func (p *process) signal(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // stop asks the process to stop and returns its exit code.
 func (p *process) stop(t *testing.T) int {
 	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	p.signal(t, syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(time.Minute):
@@ -220,6 +225,7 @@ func serviceEnv(natsURL, endpoint string) []string {
 		"BACKHAUL_NATS_URL=" + natsURL, "BACKHAUL_VENDOR_ENDPOINT=" + endpoint,
 		"BACKHAUL_VENDOR_USERNAME=backhaul", "BACKHAUL_VENDOR_PASSWORD=" + password,
 		"BACKHAUL_VENDOR_TIMEOUT=5s", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=2s",
+		"BACKHAUL_ADMIN_ADDR=127.0.0.1:0", // there are others on this machine
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
 	"backhaul/consumer"
@@ -35,7 +36,7 @@ replicas may run. SIGTERM and SIGINT drain: what is under way is finished.`,
 			return serve(cmd.Context(), cfg, log, func(string) {})
 		},
 	}
-	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupLog)
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupAdmin, config.GroupLog)
 	return cmd
 }
 
@@ -49,6 +50,11 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	if err := cfg.CheckRun(); err != nil {
 		return err
 	}
+	admin, err := console.Start(ctx, cfg.Admin, log)
+	if err != nil {
+		return err
+	}
+	defer admin.Stop()
 	client, err := vendorapi.New(cfg.Vendor.Client(cfg.Work.MaxInFlight))
 	if err != nil {
 		return &config.Error{Problems: []string{err.Error()}}
@@ -58,9 +64,9 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		defer cancel()
 		client.Close(logout)
 	}()
-	retrier := &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
+	vendor := &watchedVendor{Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
 		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout, LookAfter: cfg.Vendor.LookAfter,
-	}}
+	}}}
 
 	nc, url, disconnect, err := connect(ctx, cfg.NATS, log)
 	if err != nil {
@@ -72,11 +78,15 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	}
 
 	owner := ownerName()
-	worker, err := consumer.New(ctx, cfg.Consumer(owner), nc, retrier, log)
+	worker, err := consumer.New(ctx, cfg.Consumer(owner), nc, vendor, log)
 	if err != nil {
 		return err
 	}
-	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).
+	admin.Watch(
+		console.Check{Name: "requests", Probe: worker.Ready},
+		console.Check{Name: "vendor", Probe: vendor.trouble, Condition: true},
+	)
+	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).Str("admin", admin.URL()).
 		Int("maxInFlight", cfg.Work.MaxInFlight).Msg("reading requests")
 	ready(url)
 	err = worker.Run(ctx)

@@ -286,16 +286,7 @@ func TestEmbeddedServerKeepsRequests(t *testing.T) {
 // embeddedURL is the address that a process logged for its server.
 func embeddedURL(t *testing.T, p *process) string {
 	t.Helper()
-	for line := range strings.Lines(p.output.String()) {
-		var entry struct {
-			NATS string `json:"nats"`
-		}
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.NATS != "" {
-			return entry.NATS
-		}
-	}
-	t.Fatalf("no address of the embedded server in %s", p.output)
-	return ""
+	return logged(t, p.output.String(), "nats")
 }
 
 // A refused login says why, keeps the request, and shows no secret.

@@ -22,6 +22,7 @@ type Config struct {
 	NATS   NATS
 	Vendor Vendor
 	Work   Work
+	Admin  Admin
 	Log    Log
 }
 
@@ -68,6 +69,16 @@ type Work struct {
 	DrainTimeout time.Duration
 	InDoubt      string
 }
+
+// Admin is what is shown of the process.
+type Admin struct {
+	// Addr is where to listen; see Off.
+	Addr string
+}
+
+// Off tells whether to listen at all. An empty flag says no as well; an empty
+// environment variable is one that is not set.
+func (a Admin) Off() bool { return a.Addr == "off" || a.Addr == "" }
 
 // Log is what is logged, and how.
 type Log struct {

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-var allGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupLog}
+var allGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupAdmin, GroupLog}
 
 func loadWith(t *testing.T, env map[string]string, args ...string) (*Config, error) {
 	t.Helper()

@@ -23,6 +23,7 @@ const (
 	GroupEmbedded Group = "embedded" // run one, and make streams
 	GroupVendor   Group = "vendor"
 	GroupWork     Group = "work"
+	GroupAdmin    Group = "admin"
 	GroupLog      Group = "log"
 )
 
@@ -73,6 +74,8 @@ func (c *Config) settings() []setting {
 		{group: GroupWork, flag: "give-up-after", env: "BACKHAUL_GIVE_UP_AFTER", field: &w.GiveUpAfter, usage: "age at which a request that cannot reach the vendor fails", fallback: "24h", least: s},
 		{group: GroupWork, flag: "drain-timeout", env: "BACKHAUL_DRAIN_TIMEOUT", field: &w.DrainTimeout, usage: "how long work may go on after a stop", fallback: "25s", least: 1},
 		{group: GroupWork, flag: "in-doubt", env: "BACKHAUL_IN_DOUBT", field: &w.InDoubt, usage: "a request whose job is not to be seen after a lost answer", fallback: consumer.InDoubtReconcile, oneOf: []string{consumer.InDoubtReconcile, consumer.InDoubtFail}},
+
+		{group: GroupAdmin, flag: "admin-addr", env: "BACKHAUL_ADMIN_ADDR", field: &c.Admin.Addr, usage: "`address` of /livez and /readyz, or off", fallback: "127.0.0.1:9090"},
 
 		{group: GroupLog, flag: "log-level", env: "BACKHAUL_LOG_LEVEL", field: &l.Level, usage: "least `level` that is logged", fallback: "info", oneOf: []string{"debug", "info", "warn", "error"}},
 		{group: GroupLog, flag: "log-format", env: "BACKHAUL_LOG_FORMAT", field: &l.Format, usage: "auto is console on a terminal, else json", fallback: "auto", oneOf: []string{"auto", "console", "json"}},

@@ -1,0 +1,127 @@
+// Package console is what an operator and a supervisor see of a running process,
+// on one HTTP listener:
+//
+//	/livez, /healthz  the process answers; true as long as it runs
+//	/readyz           requests are being read; ?verbose tells every check, as JSON
+//
+// The operators' page and the metrics will be here too.
+//
+// # Ready or not
+//
+// Ready means that this process does its work: it is connected and its pulls are
+// answered. It is not ready while it starts, while it drains, and while JetStream
+// is out of reach. A vendor that is away is a [Check] of the other sort, a
+// condition: it is told and changes nothing, because no other replica would fare
+// better, and a restart would help nobody. Liveness depends on nothing at all, for
+// the same reason.
+//
+// # Safety
+//
+// There is no authentication, so nothing here changes anything: only GET and HEAD
+// are answered. What is shown is what the log shows, and no secret.
+//
+// All methods may be called at any time. Stop waits for answers under way.
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	stdlog "log"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backhaul/cmd/internal/config"
+)
+
+// Console is a listener that answers.
+type Console struct {
+	listener net.Listener // nil for a console that is off
+	server   *http.Server
+	checks   atomic.Pointer[[]Check]
+	served   chan struct{}
+	log      zerolog.Logger
+}
+
+const (
+	// readTimeout bounds how long a caller may take to ask. There is no bound for
+	// the answer here: a page that follows events never ends.
+	readTimeout = 5 * time.Second
+	idleTimeout = time.Minute
+	maxHeader   = 16 << 10
+	// stopTimeout is how long answers under way may take after a stop.
+	stopTimeout = 2 * time.Second
+)
+
+// Start listens and answers, not ready until [Console.Watch] says what makes it
+// so. A console that the settings turn off is one that nobody can reach. An
+// address that cannot be had is a [*config.Error].
+func Start(ctx context.Context, cfg config.Admin, log zerolog.Logger) (*Console, error) {
+	c := &Console{served: make(chan struct{}), log: log}
+	c.Watch(Check{Name: "start", Probe: func() error { return errors.New("starting") }})
+	if cfg.Off() {
+		close(c.served)
+		return c, nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Addr)
+	if err != nil {
+		return nil, &config.Error{Problems: []string{fmt.Sprintf(
+			"admin address: %v; set BACKHAUL_ADMIN_ADDR or --admin-addr to another one, such as 127.0.0.1:0 for any free port, or to off", err)}}
+	}
+	c.listener = listener
+	c.server = &http.Server{
+		Handler: c.handler(), ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeader, ErrorLog: stdlog.New(log, "admin: ", 0),
+	}
+	go c.serve()
+	return c, nil
+}
+
+func (c *Console) serve() {
+	defer close(c.served)
+	if err := c.server.Serve(c.listener); !errors.Is(err, http.ErrServerClosed) {
+		c.log.Error().Err(err).Msg("the admin listener ended")
+	}
+}
+
+// URL is where it answers, "" if it is off.
+func (c *Console) URL() string {
+	if c.listener == nil {
+		return ""
+	}
+	return "http://" + c.listener.Addr().String()
+}
+
+// Watch makes readiness depend on these checks, and on no earlier ones.
+func (c *Console) Watch(checks ...Check) { c.checks.Store(&checks) }
+
+// Stop ends the listener and, soon, answers under way.
+func (c *Console) Stop() {
+	if c.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		if c.server.Shutdown(ctx) != nil {
+			_ = c.server.Close()
+		}
+	}
+	<-c.served
+}
+
+func (c *Console) handler() http.Handler {
+	mux := http.NewServeMux() // it answers HEAD as GET, and any other method by 405
+	mux.HandleFunc("GET /livez", live)
+	mux.HandleFunc("GET /healthz", live)
+	mux.HandleFunc("GET /readyz", c.ready)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		mux.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,75 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Check is one thing that readiness is about.
+type Check struct {
+	Name string
+	// Probe is nil when all is well, and else says what is not. It is called for
+	// every question, so it must answer from memory.
+	Probe func() error
+	// Condition: it is told, but does not decide whether the process is ready.
+	Condition bool
+}
+
+// result is a check's answer.
+type result struct {
+	Name      string `json:"name"`
+	OK        bool   `json:"ok"`
+	Condition bool   `json:"condition,omitempty"`
+	Error     string `json:"error,omitempty"`
+}
+
+func live(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") }
+
+// ready answers 200, or 503 with the reason.
+func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
+	var (
+		results []result
+		failed  []string
+	)
+	for _, check := range *c.checks.Load() {
+		one := result{Name: check.Name, OK: true, Condition: check.Condition}
+		if err := check.Probe(); err != nil {
+			one.OK, one.Error = false, err.Error()
+			if !check.Condition {
+				failed = append(failed, fmt.Sprintf("%s: %v", check.Name, err))
+			}
+		}
+		results = append(results, one)
+	}
+	status := http.StatusOK
+	if len(failed) > 0 {
+		status = http.StatusServiceUnavailable
+	}
+	switch {
+	case r.URL.Query().Has("verbose"):
+		answerJSON(w, status, struct {
+			Ready  bool     `json:"ready"`
+			Checks []result `json:"checks"`
+		}{len(failed) == 0, results})
+	case len(failed) > 0:
+		answer(w, status, "not ready: "+strings.Join(failed, "; "))
+	default:
+		answer(w, status, "ready")
+	}
+}
+
+// A caller that has gone does not want to know: errors of writing are dropped.
+
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	fmt.Fprintln(w, text)
+}
+
+func answerJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
