@@ -191,7 +191,7 @@ func TestRedirects(t *testing.T) {
 		reply(w, 200, `{"jobIds":["1"],"token":"QSDK x"}`)
 	}))
 	defer other.Close()
-	for status, want := range map[int]Verdict{301: NotSent, 302: NotSent, 303: Unknown, 307: NotSent, 308: NotSent} {
+	for status, want := range map[int]Verdict{301: Unknown, 302: Unknown, 303: Unknown, 307: NotSent, 308: NotSent} {
 		for _, op := range []string{"CreateTask", "Login"} {
 			v := startVendor(t, map[string]http.HandlerFunc{op: func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, other.URL+"/api/"+op+"?token=5ec7e7", status)
