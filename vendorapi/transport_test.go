@@ -63,7 +63,7 @@ var afterTheFirstByte = []transportFault{
 	{name: "half a body over TLS", client: scriptedOverTLS(simulator.HalfBody), want: Unknown, jobs: 1, says: "unexpected EOF"},
 	{name: "TLS error in the answer", client: overTLSBehind(breakAnswer), want: Unknown, jobs: 1, says: "bad record MAC"},
 	{name: "answer that is not HTTP", client: instead("SSH-2.0-x\r\n"), want: Unknown, jobs: 1, says: "malformed HTTP"},
-	{name: "answer that cannot be unpacked", client: instead("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone"), want: Unknown, jobs: 1, says: "read the answer"},
+	{name: "answer that cannot be unpacked", client: instead("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone"), want: Unknown, jobs: 1, says: "read the answer"},
 	// The server offers HTTP/2 and would end it with GOAWAY, after which net/http
 	// sends a POST again by itself (TestGoAwayRepeatsAPOST). The client does not
 	// take the offer: it speaks HTTP/1.1, where a cut ends the call.
