@@ -1,8 +1,10 @@
 package consumer_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,6 +27,7 @@ import (
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
+	"backhaul/vendorapi/secretstest"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
 )
@@ -61,8 +64,21 @@ type bench struct {
 func newBench(t testing.TB, cfg simulator.Config, changes ...natstest.Change) *bench {
 	t.Helper()
 	s := natstest.Start(t, changes...)
+	if cfg.World == nil {
+		cfg.World = simulator.DefaultWorld()
+		cfg.World.Users[0].Password = base64.StdEncoding.EncodeToString([]byte(vendorPassword))
+	}
 	sim, endpoint := simulatortest.Start(t, cfg)
 	return &bench{t: t, nats: s, js: natstest.JetStream(t, s.Connect(t)), sim: sim, endpoint: endpoint}
+}
+
+// vendorPassword is part of no other text, so that it can be looked for.
+const vendorPassword = "Tr0ub4dor&3 hunter2"
+
+// noSecrets fails the test if something that was written shows a secret.
+func (b *bench) noSecrets(written ...any) {
+	b.t.Helper()
+	secretstest.NotShown(b.t, append(b.sim.Secrets(), vendorPassword, "QSDK "), written...)
 }
 
 // setup is how a worker is started.
@@ -93,7 +109,7 @@ func (b *bench) start(changes ...func(*setup)) *worker {
 		},
 		policy:   vendorapi.Policy{InitialInterval: 20 * time.Millisecond, MaxInterval: 200 * time.Millisecond, Budget: 2 * time.Second},
 		endpoint: b.endpoint,
-		password: "simulator",
+		password: vendorPassword,
 		connect:  b.nats.Connect,
 		wrap:     func(v consumer.Vendor) consumer.Vendor { return v },
 	}
@@ -125,6 +141,7 @@ func (b *bench) start(changes ...func(*setup)) *worker {
 	b.t.Cleanup(func() {
 		w.drain()
 		client.Close(context.Background())
+		b.noSecrets(w.log.String())
 		if b.t.Failed() {
 			b.t.Logf("log of %s:\n%s", s.cfg.Owner, w.log)
 		}
@@ -430,9 +447,12 @@ func (b *bench) checkStory(key publisher.Key, story []event, jobs []string) {
 func (b *bench) checkPromise(started int) {
 	b.t.Helper()
 	stories := make(map[publisher.Key][]event)
+	var written bytes.Buffer
 	for _, e := range b.events("backup.event.*.*.*") {
 		stories[e.key] = append(stories[e.key], e)
+		written.Write(e.Data)
 	}
+	b.noSecrets(written.Bytes())
 	account, got := b.sim.Account(), 0
 	for key, story := range stories {
 		if story[0].kind == schemas.KindRequestRejected {

@@ -411,7 +411,7 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	nc := b.nats.Connect(t)
 	client, err := vendorapi.New(vendorapi.Config{Endpoint: b.endpoint, Auth: vendorapi.Auth{
-		Mode: vendorapi.AuthLogin, Username: "backhaul", Password: func() (vendorapi.Secret, error) { return "simulator", nil },
+		Mode: vendorapi.AuthLogin, Username: "backhaul", Password: func() (vendorapi.Secret, error) { return vendorPassword, nil },
 	}})
 	if err != nil {
 		t.Fatal(err)

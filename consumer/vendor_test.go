@@ -20,7 +20,7 @@ import (
 func (b *bench) startJobByHand() {
 	b.t.Helper()
 	client, err := vendorapi.New(vendorapi.Config{Endpoint: b.endpoint, Auth: vendorapi.Auth{
-		Mode: vendorapi.AuthLogin, Username: "backhaul", Password: func() (vendorapi.Secret, error) { return "simulator", nil },
+		Mode: vendorapi.AuthLogin, Username: "backhaul", Password: func() (vendorapi.Secret, error) { return vendorPassword, nil },
 	}})
 	if err != nil {
 		b.t.Fatal(err)

@@ -19,7 +19,7 @@ func classify(resp response) (Job, error) {
 	fail := func(v Verdict) (Job, error) {
 		e := &Error{
 			Verdict: v, Op: opCreateTask, Status: resp.status,
-			Code: env.code, Message: cmp.Or(redirectTarget(resp), env.message, excerpt(resp.body)), Err: readErr,
+			TaskID: env.taskID, Code: env.code, Message: cmp.Or(redirectTarget(resp), env.message, excerpt(resp.body)), Err: readErr,
 		}
 		if v == Throttled {
 			e.RetryAfter = retryAfter(resp.header)
@@ -48,10 +48,12 @@ func classify(resp response) (Job, error) {
 		// The Job Manager's own refusals come as HTTP 500 with the code on top.
 		// Basis: recorded answer of Subclient/{id}/action/backup, code 2.
 		return fail(Refused)
-	case env.failed():
+	case env.code != "":
+		// The API itself answered, and does not clearly say no: not a number, a
+		// crash, or code 0, which elsewhere means that something was done.
 		return fail(Unknown)
 
-	case resp.status == http.StatusBadRequest && isPlain(resp.body):
+	case resp.status == http.StatusBadRequest && len(bytes.TrimSpace(resp.body)) > 0 && !isPage(resp.body):
 		// "Request body is empty or format is invalid.", as bare text.
 		env.code = "HTTP_400"
 		return fail(Refused)
@@ -61,30 +63,29 @@ func classify(resp response) (Job, error) {
 	return fail(Unknown)
 }
 
-// namesJob tells whether an answer says, or said before it broke off, that there
-// is a task or a job. None of the verdicts that promise "no job" may be given
-// then. A task without a job is one that was put off: its job may come later.
+// namesJob tells whether an answer says, or may have said before it broke off,
+// that there is a task or a job. None of the verdicts that promise "no job" may
+// be given then. A task without a job is one that was put off: its job may come
+// later. Where a refusal was read, an empty list of jobs beside it means nothing.
 func namesJob(body []byte, env envelope, readErr error) bool {
-	return len(env.jobIDs) > 0 || env.taskID != "" || readErr != nil && bytes.Contains(body, []byte("jobIds"))
+	return len(env.jobIDs) > 0 || env.taskID != "" ||
+		(readErr != nil || !env.failed()) && (bytes.Contains(body, []byte("jobIds")) || bytes.Contains(body, []byte("taskId")))
 }
 
 func isClientError(status int) bool { return status >= 400 && status < 500 }
 
-// isPlain tells whether a body is text of the API's own, not the page of a
-// proxy or of the web server: those refuse the caller, not the request.
-func isPlain(body []byte) bool {
-	text := bytes.ToLower(bytes.TrimSpace(body))
-	return len(text) > 0 && !bytes.HasPrefix(text, []byte("<!doctype")) && !bytes.HasPrefix(text, []byte("<html"))
-}
-
-// neverArrived tells whether a status without an error of the vendor means that
-// something in front of the API answered: a wrong path, a proxy, a redirect that
-// a POST must not follow (303 is another matter: it follows a POST that was
-// carried out).
+// neverArrived tells whether a status without an error of the vendor can only
+// mean that something in front of the API answered in its place: there is no
+// such path or method, the request is no HTTP that it takes, a proxy wants a
+// login of its own, or the same POST is to be sent elsewhere.
+//
+// The others are not clear enough. 301, 302 and 303 are also how web frameworks
+// answer a POST that was carried out. 403 is also what a firewall puts in the
+// place of an answer that it does not let out.
 func neverArrived(status int) bool {
 	switch status {
-	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect,
-		http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired:
+	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect,
+		http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired:
 		return true
 	}
 	return false

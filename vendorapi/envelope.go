@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -61,7 +63,17 @@ func (e *envelope) note(f fault) {
 	}
 }
 
-// fault is an error in one of the places that the product has for it.
+// errorPlaces are the members, or elements, in which the product's answers have
+// an error, or a list of errors, one inside another at times (error.errList,
+// errors[0].errList[0]). Basis: recorded answers, and what the vendor's Python
+// SDK reads. For CreateTask only the first three are seen.
+var errorPlaces = []string{"error", "errList", "response", "err", "errors", "resp", "genericResp", "genericError", "errorDetail"}
+
+// maxErrorDepth bounds what is read again for each level: none is recorded that
+// goes deeper than 2.
+const maxErrorDepth = 4
+
+// fault is an error in one of these places, or at the top of an answer.
 type fault struct {
 	code, message string
 	nested        bool
@@ -131,14 +143,14 @@ func readEnvelope(body []byte) (envelope, error) {
 }
 
 // excerpt is what an error shows of a body that is none of the vendor's: a
-// page's title, else its beginning.
+// page's title, else its beginning. The rest of a page is markup, and there are
+// pages that repeat the request.
 func excerpt(body []byte) string {
 	s := string(body[:min(len(body), maxMessage)])
-	lower := strings.ToLower(s)
-	if i := strings.Index(lower, "<title>"); i >= 0 && len(lower) == len(s) {
-		if j := strings.Index(lower[i:], "</title>"); j > 0 {
-			s = s[i+len("<title>") : i+j]
-		}
+	if title := pageTitle.FindStringSubmatch(s); title != nil {
+		s = title[1]
+	} else if isPage(body) {
+		s = "a page without a title"
 	}
 	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "\uFFFD")), " ")
 	const limit = 200
@@ -146,6 +158,15 @@ func excerpt(body []byte) string {
 		s = string([]rune(s)[:limit]) + "…"
 	}
 	return s
+}
+
+var pageTitle = regexp.MustCompile(`(?is)<title(?:\s[^>]*)?>(.*?)</title>`)
+
+// isPage tells whether a body is HTML: it comes from a proxy or from the web
+// server, not from the API.
+func isPage(body []byte) bool {
+	text := bytes.ToLower(bytes.TrimSpace(body[:min(len(body), maxMessage)]))
+	return bytes.HasPrefix(text, []byte("<!doctype")) || bytes.HasPrefix(text, []byte("<html"))
 }
 
 // readXML reads <TMMsg_CreateTaskResp>, <…GenericResp> and their relatives:
@@ -227,11 +248,7 @@ func (a *xmlAnswer) leave() {
 func (a *xmlAnswer) set(name, value string) {
 	depth := len(a.open)
 	in := &a.open[depth-1]
-	isFault := depth == 1
-	switch in.name {
-	case "error", "errList", "response":
-		isFault = true
-	}
+	isFault := depth == 1 || slices.Contains(errorPlaces, in.name)
 	switch {
 	case depth == 1 && name == "taskId":
 		a.taskID = positive(value)
@@ -259,21 +276,13 @@ func readJSON(text []byte) (envelope, error) {
 		TaskID flexibleText   `json:"taskId"`
 		JobIDs []flexibleText `json:"jobIds"`
 		errorJSON
-		Error struct {
-			errorJSON
-			ErrList []errorJSON `json:"errList"`
-		} `json:"error"`
-		ErrList  []errorJSON    `json:"errList"`
-		Response jsontext.Value `json:"response"`
 	}
 	if err := json.Unmarshal(text, &answer); err != nil {
 		return envelope{}, err
 	}
 	env := envelope{taskID: positive(string(answer.TaskID))}
-	env.note(answer.fault(false))
-	nested := append([]errorJSON{answer.Error.errorJSON}, answer.Error.ErrList...)
-	for _, e := range append(append(nested, answer.ErrList...), responses(answer.Response)...) {
-		env.note(e.fault(true))
+	if err := answer.noteIn(&env, 0); err != nil {
+		return envelope{}, err
 	}
 	var jobs []string
 	for _, id := range answer.JobIDs {
@@ -282,27 +291,44 @@ func readJSON(text []byte) (envelope, error) {
 	return env, env.takeJobs(jobs)
 }
 
-// errorJSON is an error in one of the places that the product has for it.
+// errorJSON is an error, or an object that has errors in it, or both.
 type errorJSON struct {
-	Code       flexibleText `json:"errorCode"`
-	Message    flexibleText `json:"errorMessage"`
-	LogMessage flexibleText `json:"errLogMessage"`
-	String     flexibleText `json:"errorString"`
+	Code       flexibleText              `json:"errorCode"`
+	Message    flexibleText              `json:"errorMessage"`
+	LogMessage flexibleText              `json:"errLogMessage"`
+	String     flexibleText              `json:"errorString"`
+	Rest       map[string]jsontext.Value `json:",embed"`
 }
 
-func (e errorJSON) fault(nested bool) fault {
-	return fault{code: string(e.Code), message: string(cmp.Or(e.Message, e.LogMessage, e.String)), nested: nested}
-}
-
-// responses reads the "response" member, which is an object or an array.
-func responses(value jsontext.Value) []errorJSON {
-	var list []errorJSON
-	switch value.Kind() {
-	case '[':
-		_ = json.Unmarshal(value, &list) // unreadable: no error found, hence unknown
-	case '{':
-		list = make([]errorJSON, 1)
-		_ = json.Unmarshal(value, &list[0])
+// noteIn keeps the error, and those in it. depth is 0 for the answer itself.
+// What stands in the place of an error and cannot be read as one is an error:
+// overlooked, it could turn a failure into a start.
+func (e errorJSON) noteIn(env *envelope, depth int) error {
+	if depth > maxErrorDepth {
+		return errNoEnvelope
 	}
-	return list
+	message := cmp.Or(e.Message, e.LogMessage, e.String)
+	env.note(fault{code: string(e.Code), message: string(message), nested: depth > 0})
+	for _, place := range errorPlaces {
+		value, ok := e.Rest[place]
+		if !ok || value.Kind() == 'n' {
+			continue
+		}
+		list := make([]errorJSON, 1)
+		var err error
+		if value.Kind() == '[' {
+			err = json.Unmarshal(value, &list)
+		} else {
+			err = json.Unmarshal(value, &list[0])
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", place, err)
+		}
+		for _, inner := range list {
+			if err := inner.noteIn(env, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

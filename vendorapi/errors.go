@@ -54,6 +54,10 @@ type Error struct {
 	Code string
 	// Message is the vendor's message, verbatim, or what stands for it.
 	Message string
+	// TaskID is the task that the answer named, as a decimal number; "" when it
+	// named none. With a task, jobs may exist now or later, so the verdict is
+	// Unknown, and a task that the vendor has put off is not to be sent again.
+	TaskID string
 	// RetryAfter is how long to leave the vendor alone, 0 when it did not say.
 	RetryAfter time.Duration
 	// Err is the cause when there was no answer, or why it could not be read.
@@ -74,6 +78,9 @@ func (e *Error) Error() string {
 		if logCode := LogCode(e.Code); logCode != "" {
 			fmt.Fprintf(&b, " (%s)", logCode)
 		}
+	}
+	if e.TaskID != "" {
+		fmt.Fprintf(&b, ": task %s", e.TaskID)
 	}
 	if e.Message != "" {
 		fmt.Fprintf(&b, ": %s", strings.TrimSpace(e.Message))

@@ -11,9 +11,13 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"backhaul/vendorapi/secretstest"
 )
 
-// FuzzClassify checks what must hold for every answer, sense or nonsense.
+// FuzzClassify checks what must hold for every answer, sense or nonsense: no
+// panic, never started without a job id above 0, never refused with code 0, and
+// never "no job" where the answer names one.
 func FuzzClassify(f *testing.F) {
 	for _, list := range [][]answerCase{startedAnswers, ambiguousAnswers, refusedAnswers, unreadableAnswers, statusAnswers} {
 		for _, a := range list {
@@ -57,11 +61,16 @@ func FuzzClassify(f *testing.F) {
 		if !ok || job.ID != "" || len(job.IDs) > 0 {
 			t.Fatalf("job %+v, error %T", job, err)
 		}
+		env, _ := readEnvelope(body)
 		if e.Verdict == Refused {
 			n, err := strconv.ParseInt(e.Code, 10, 64)
-			if e.Code != "HTTP_400" && (err != nil || n == 0) {
-				t.Fatalf("refused with code %q", e.Code)
+			if (err != nil || n == 0) && (e.Code != "HTTP_400" || env.code != "") {
+				t.Fatalf("refused with code %q, of %q", e.Code, env.code)
 			}
+		}
+		// Every other verdict says that there is no job.
+		if e.Verdict != Unknown && (len(env.jobIDs) > 0 || env.taskID != "" || e.TaskID != "") {
+			t.Fatalf("%s, and the answer names task %q, jobs %q", e.Verdict, env.taskID, env.jobIDs)
 		}
 		if (e.RetryAfter != 0) && e.Verdict != Throttled || e.RetryAfter < 0 || e.RetryAfter > longestRetryAfter {
 			t.Fatalf("%s with a wait of %s", e.Verdict, e.RetryAfter)
@@ -69,7 +78,12 @@ func FuzzClassify(f *testing.F) {
 		if !utf8.ValidString(e.Message) || len(e.Message) > maxMessage+len("…") {
 			t.Fatalf("message of %d bytes", len(e.Message))
 		}
-		_ = e.Error()
+		// A page that shows the request does not show its token to our readers.
+		echo := &token{value: "QSDK 5ec7e75ec7e75ec7e7"}
+		_, err = classify(response{status: status, header: resp.header, body: echo.hide(slices.Concat(body, []byte(echo.value)))})
+		if err != nil && strings.Contains(err.Error(), "5ec7e7") { // asked first, for speed
+			secretstest.NotShown(t, []string{"5ec7e75ec7e75ec7e7"}, err)
+		}
 
 		// What is not a start under a status of success is a start under none.
 		for _, other := range []int{200, 302, 400, 401, 404, 429, 500, 503} {

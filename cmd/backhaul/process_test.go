@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/publisher"
+	"backhaul/vendorapi/secretstest"
 )
 
 // The tests here look at the program from outside: the built binary, a separate
@@ -67,6 +68,12 @@ type process struct {
 	err    error
 }
 
+// noSecrets fails the test if something that was printed shows a secret.
+func noSecrets(t testing.TB, printed ...any) {
+	t.Helper()
+	secretstest.NotShown(t, []string{password, "QSDK "}, printed...)
+}
+
 // output collects what a process prints, safely while it does.
 type output struct {
 	mu   sync.Mutex
@@ -104,6 +111,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd, env []string) *process {
 	}()
 	t.Cleanup(func() {
 		p.kill()
+		noSecrets(t, p.output.String())
 		if t.Failed() {
 			t.Logf("%v:\n%s", cmd.Args, p.output)
 		}
@@ -196,6 +204,7 @@ func once(t *testing.T, env []string, stdin string, args ...string) (code int, s
 	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
+	noSecrets(t, out.String(), errs.String())
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 

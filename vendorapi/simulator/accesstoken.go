@@ -61,7 +61,7 @@ func (s *Simulator) renewAccess(c *call) answer {
 	if c.now.Sub(found.issued) >= refreshLife {
 		return s.accessDenied()
 	}
-	access, refresh := newSecret(), newSecret()
+	access, refresh := s.sessions.newSecret(), s.sessions.newSecret()
 	t := s.sessions.give(found.chain, access, refresh, c.now)
 	s.account.TokensIssued++
 	return ok("Api_RenewAccessTokenResp", fields{

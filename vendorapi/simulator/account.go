@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"maps"
+	"slices"
 	"strconv"
 )
 
@@ -82,4 +83,17 @@ func (s *Simulator) Account() Account {
 		}
 	}
 	return a
+}
+
+// Secrets returns what must be seen in no log and no error of a client: the
+// world's access and refresh tokens, the users' passwords as Login sends them,
+// and the secret part of every token that was issued. It is for tests.
+func (s *Simulator) Secrets() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	secrets := slices.Clone(s.sessions.issued)
+	for _, u := range s.dir.users {
+		secrets = append(secrets, u.Password, u.AccessToken, u.RefreshToken)
+	}
+	return secrets
 }

@@ -29,6 +29,7 @@ type sessions struct {
 	accessLife time.Duration
 	logins     map[string]*session     // by token, without "QSDK "
 	access     map[string]*accessToken // by token, also the older ones of a chain
+	issued     []string                // every secret part of a token, for Secrets
 }
 
 // session is a login. Documented: it ends after a time of inactivity, by
@@ -44,10 +45,12 @@ func (s *session) valid(now time.Time) bool { return !s.over && now.Sub(s.used) 
 
 // newSecret makes the secret part of a token. Recorded: the token is "QSDK "
 // and hexadecimal digits (Postman collection).
-func newSecret() string {
+func (s *sessions) newSecret() string {
 	var b [24]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
+	secret := hex.EncodeToString(b[:])
+	s.issued = append(s.issued, secret)
+	return secret
 }
 
 // authenticate returns the user of a call's token, or nil.
@@ -145,7 +148,7 @@ func (s *Simulator) login(c *call) answer {
 	if minutes := req.Timeout.number(0); minutes > 0 {
 		idle = time.Duration(minutes) * time.Minute
 	}
-	secret := newSecret()
+	secret := s.sessions.newSecret()
 	s.sessions.logins[secret] = &session{user: u, idle: idle, used: c.now}
 	s.account.Logins++
 	s.account.TokensIssued++
@@ -216,7 +219,7 @@ func (s *Simulator) renewLogin(c *call) answer {
 		return ok("DM2ContentIndexing_RenewLoginTokenResp", fields{
 			{"error", fields{{"errLogMessage", "Invalid session."}, {"errorCode", 5}}}})
 	}
-	secret := newSecret()
+	secret := s.sessions.newSecret()
 	s.sessions.logins[secret] = &session{user: found.user, idle: found.idle, used: c.now}
 	delete(s.sessions.logins, old)
 	s.account.TokensIssued++

@@ -73,6 +73,7 @@ var behaviours = []Behaviour{
 	{faultPrefix + "cut-after-start", Assumed, "the job is there, the connection is closed"},
 	{faultPrefix + "reset-after-start", Assumed, "the job is there, the connection is reset"},
 	{faultPrefix + "half-body", Assumed, "the job is there, the answer breaks off"},
+	{faultPrefix + "trickle", Assumed, "the job is there, the answer comes byte by byte, each after the fault's time, 1s"},
 	{faultPrefix + "plain-text", Recorded, "the job is there, plain text claims to be JSON"},
 	{faultPrefix + "empty", Recorded, "the job is there, status 200 without a body"},
 	{faultPrefix + "malformed-after-start", Assumed, "the job is there, the answer is complete but not well-formed"},

@@ -125,6 +125,9 @@ func (s *Simulator) after(w http.ResponseWriter, c *call, p plan, a answer) {
 		reset(w)
 	case HalfBody:
 		s.writeHalf(w, c.r, a)
+	case Trickle:
+		s.trickle(w, c.r, a, p.fault.span())
+		return
 	case PlainText:
 		// Recorded: plain text served as application/json (Postman collection). Assumed: this text.
 		a = answer{status: http.StatusOK, contentType: "application/json; charset=utf-8", body: []byte("Task created successfully.")}
@@ -162,6 +165,21 @@ func (s *Simulator) writeHalf(w http.ResponseWriter, r *http.Request, a answer) 
 	_, _ = w.Write(body[:len(body)/2]) // a caller that has gone gets no less
 	_ = http.NewResponseController(w).Flush()
 	panic(http.ErrAbortHandler)
+}
+
+// trickle sends the answer byte by byte, as long as the client is there.
+func (s *Simulator) trickle(w http.ResponseWriter, r *http.Request, a answer, each time.Duration) {
+	body, contentType := s.encode(r, a, false)
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(a.status)
+	for i := range body {
+		_ = http.NewResponseController(w).Flush()
+		if !pause(r.Context(), each) {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write(body[i : i+1]) // whether the client has gone, the pause tells
+	}
 }
 
 // reset closes the connection so that the client sees "connection reset by

@@ -34,6 +34,7 @@ const (
 	CutAfterStart   Kind = "cut-after-start"       // the job is there, the connection is closed
 	ResetAfterStart Kind = "reset-after-start"     // the job is there, the connection is reset
 	HalfBody        Kind = "half-body"             // the job is there, half of the answer, then closed
+	Trickle         Kind = "trickle"               // the job is there, the answer comes byte by byte, each after For (1 s)
 	PlainText       Kind = "plain-text"            // the job is there, plain text that claims to be JSON
 	Empty           Kind = "empty"                 // the job is there, 200 without a body
 	Malformed       Kind = "malformed-after-start" // the job is there, an answer that is not well-formed

@@ -48,6 +48,7 @@ func TestFaults(t *testing.T) {
 		{simulator.Fault{Kind: simulator.CutAfterStart}, want{err: io.EOF, jobs: 1}},
 		{simulator.Fault{Kind: simulator.ResetAfterStart}, want{err: syscall.ECONNRESET, jobs: 1}},
 		{simulator.Fault{Kind: simulator.HalfBody}, want{status: 200, err: io.ErrUnexpectedEOF, body: `{"taskId":4038`, jobs: 1}},
+		{simulator.Fault{Kind: simulator.Trickle, For: time.Millisecond}, want{status: 200, body: `"jobIds":["5976"]`, jobs: 1}},
 		{simulator.Fault{Kind: simulator.PlainText}, want{status: 200, body: "Task created successfully.", header: "Content-Type: application/json; charset=utf-8", jobs: 1}},
 		{simulator.Fault{Kind: simulator.Empty}, want{status: 200, header: "Content-Length: 0", jobs: 1}},
 		{simulator.Fault{Kind: simulator.Malformed}, want{status: 200, body: `{"taskId":4038,"jobId`, jobs: 1}},

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"backhaul/vendorapi/secretstest"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
 )
@@ -22,14 +23,16 @@ type client struct {
 	http     *http.Client
 	endpoint string
 	token    string
+	sim      *simulator.Simulator // whose secrets no answer shows; nil is not checked
 }
 
 // start serves a simulator on loopback, with a client that is logged in.
 func start(t testing.TB, cfg simulator.Config) (*simulator.Simulator, *client) {
 	t.Helper()
 	sim, endpoint := simulatortest.Start(t, cfg)
-	c := &client{t: t, http: &http.Client{Transport: &http.Transport{}}, endpoint: endpoint}
+	c := &client{t: t, http: &http.Client{Transport: &http.Transport{}}, endpoint: endpoint, sim: sim}
 	t.Cleanup(c.http.CloseIdleConnections)
+	noSecrets(t, sim)
 	c.login()
 	return sim, c
 }
@@ -46,8 +49,16 @@ func direct(t testing.TB, cfg simulator.Config) (*simulator.Simulator, *client) 
 func newClient(t testing.TB, cfg simulator.Config) (*simulator.Simulator, *client) {
 	t.Helper()
 	sim := simulator.New(cfg)
-	c := &client{t: t, http: &http.Client{Transport: handlerTransport{sim}}, endpoint: "http://simulator.invalid/webconsole/api"}
+	c := &client{t: t, http: &http.Client{Transport: handlerTransport{sim}}, endpoint: "http://simulator.invalid/webconsole/api", sim: sim}
+	noSecrets(t, sim)
 	return sim, c
+}
+
+// noSecrets fails the test if the account shows a secret when the test ends.
+func noSecrets(t testing.TB, sim *simulator.Simulator) {
+	if _, isTest := t.(*testing.T); isTest { // a benchmark's account is long
+		t.Cleanup(func() { secretstest.NotShown(t, append(sim.Secrets(), "QSDK"), sim.Account()) })
+	}
 }
 
 type handlerTransport struct{ handler http.Handler }
@@ -95,7 +106,16 @@ func (c *client) send(method, path, body string, header ...string) (reply, error
 	}
 	got, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close() // what was read counts
+	if _, isTest := c.t.(*testing.T); isTest && c.sim != nil && !givesTokens(path) {
+		secretstest.NotShown(c.t, c.sim.Secrets(), got, resp.Header)
+	}
 	return reply{c.t, resp.StatusCode, resp.Header, string(got)}, err
+}
+
+// givesTokens tells the endpoints whose answers have a token in them.
+func givesTokens(path string) bool {
+	path = strings.ToLower(path)
+	return strings.Contains(path, "login") || strings.Contains(path, "accesstoken")
 }
 
 // call makes one call that is to be answered with a status.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/vendorapi/secretstest"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -39,6 +40,8 @@ func TestImportsNothingOfThisModule(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryFileLooksForSecrets(t *testing.T) { secretstest.EveryFile(t) }
 
 func TestConcurrentCalls(t *testing.T) {
 	sim, c := start(t, simulator.Config{})
@@ -131,7 +134,7 @@ func TestLoadWorld(t *testing.T) {
 		"clients":[{"name":"files","appName":"File System","instances":[{"name":"DefaultInstanceName",
 			"backupSets":[{"name":"defaultBackupSet","contentGroups":["default","home"]}]}]}],
 		"plans":["gold"],
-		"users":[{"name":"ann","password":"YQ==","company":"acme","accessToken":"at","refreshToken":"rt"}]}`))
+		"users":[{"name":"ann","password":"YQ==","company":"acme","accessToken":"given-access","refreshToken":"given-refresh"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
