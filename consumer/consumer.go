@@ -104,6 +104,7 @@ func (c Config) inHand() int { return c.MaxInFlight + c.ahead() }
 type Consumer struct {
 	cfg      Config
 	nc       *nats.Conn
+	js       jetstream.JetStream
 	requests jetstream.Stream
 	queue    jetstream.Consumer
 	ackWait  time.Duration
@@ -149,6 +150,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	c := &Consumer{
 		cfg:      cfg,
 		nc:       nc,
+		js:       js,
 		requests: requests,
 		queue:    queue,
 		ackWait:  queue.CachedInfo().Config.AckWait,

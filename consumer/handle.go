@@ -17,6 +17,8 @@ type Vendor interface {
 	Submit(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error)
 	// Find looks for a job that was started with the task's marker.
 	Find(ctx context.Context, t vendorapi.Task, since time.Time) (vendorapi.Found, error)
+	// Room says how many jobs may be started now, n at most, or for how long none.
+	Room(n int) (room int, hold vendorapi.Hold)
 }
 
 // handler carries requests from their delivery to an outcome on record.

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/publisher"
+	"backhaul/vendorapi"
 )
 
 const (
@@ -23,6 +24,8 @@ const (
 	// pullPause is the wait after a pull that failed at once, as it does without
 	// a connection or a leader.
 	pullPause = 100 * time.Millisecond
+	// shortestHold is the least wait before the vendor's room is asked for again.
+	shortestHold = 50 * time.Millisecond
 )
 
 // nextSubject is JetStream's API for pulling from the durable consumer.
@@ -46,19 +49,26 @@ type puller struct {
 	log   zerolog.Logger
 	ready *readiness
 	hands *hands
+	// room asks the vendor's client, see Vendor.
+	room  func(n int) (int, vendorapi.Hold)
+	pause *pauser
 	// batch is how many hands have to be free before a further pull is opened
 	// beside one that is open.
 	batch int
 
 	inbox    string
 	incoming chan *nats.Msg
-	asked    int // messages that open pulls may still bring
+	asked    int       // messages that open pulls may still bring
+	heardAt  time.Time // when the server last said anything, or was last asked
+	paused   bool      // when it was last silent, for this reason
 	trouble  changeLog
 }
 
 func (c *Consumer) newPuller(hands *hands) *puller {
 	return &puller{
-		nc: c.nc, log: c.log, ready: &c.ready, hands: hands, batch: max(1, c.cfg.ahead()/2), inbox: c.nc.NewInbox(),
+		nc: c.nc, log: c.log, ready: &c.ready, hands: hands, room: c.handler.vendor.Room,
+		pause: &pauser{js: c.js, queue: c.queue, log: c.log},
+		batch: max(1, c.cfg.ahead()/2), inbox: c.nc.NewInbox(),
 		// Room for every message that may come and for the server's words between.
 		incoming: make(chan *nats.Msg, 2*hands.number+64),
 	}
@@ -74,12 +84,17 @@ func (p *puller) run(ctx context.Context, work func(*delivery)) error {
 	silence := time.NewTimer(2 * pullHeartbeat)
 	defer silence.Stop()
 	for ctx.Err() == nil {
-		if err := p.ask(); err != nil {
+		hold, err := p.ask(ctx)
+		if err != nil {
 			p.failed(ctx, err)
 			continue
 		}
+		if hold > 0 {
+			silence.Reset(min(hold, 2*pullHeartbeat))
+		}
 		select {
 		case msg := <-p.incoming:
+			p.heardAt = time.Now()
 			if strings.HasPrefix(msg.Reply, ackPrefix) {
 				p.asked = max(0, p.asked-1)
 				p.answered()
@@ -92,9 +107,10 @@ func (p *puller) run(ctx context.Context, work func(*delivery)) error {
 		case <-p.hands.freed:
 			continue // the silence goes on
 		case <-silence.C:
-			if p.asked > 0 {
-				p.asked = 0
-				p.failed(ctx, errors.New("pull: no heartbeat from the server"))
+			if p.asked > 0 && time.Since(p.heardAt) >= 2*pullHeartbeat {
+				if err := p.silent(ctx); err != nil {
+					p.failed(ctx, err)
+				}
 			}
 		case <-ctx.Done():
 		}
@@ -128,20 +144,31 @@ func (p *puller) deliver(msg *nats.Msg, work func(*delivery)) {
 	work(d)
 }
 
-// ask opens a pull if enough hands are free.
-func (p *puller) ask() error {
+// ask opens a pull if enough hands are free and the vendor has room for more. It
+// says when to ask again, 0 for when something has happened.
+func (p *puller) ask(ctx context.Context) (again time.Duration, err error) {
 	free := p.hands.free() - p.asked
 	if free <= 0 || free < p.batch && p.asked > 0 {
-		return nil
+		return 0, nil
+	}
+	room, hold := p.room(p.hands.number)
+	if hold.Reason == vendorapi.HoldThrottled {
+		p.pause.extend(ctx, hold.For)
+	}
+	if room < p.hands.number {
+		// What is in hand, or will be, may want to be sent as well.
+		if free = min(free, room-(p.hands.number-free)); free <= 0 {
+			return max(hold.For, shortestHold), nil
+		}
 	}
 	request := fmt.Appendf(nil, `{"batch":%d,"expires":%d,"idle_heartbeat":%d}`, free, pullExpiry, pullHeartbeat)
 	// The reply subject says how many were asked for: where the server does not
 	// take a pull at all, it does not say so.
 	if err := p.nc.PublishRequest(nextSubject, p.inbox+"."+strconv.Itoa(free), request); err != nil {
-		return err
+		return 0, err
 	}
-	p.asked += free
-	return nil
+	p.asked, p.heardAt = p.asked+free, time.Now()
+	return 0, nil
 }
 
 // heard takes the server's word about a pull.
@@ -165,6 +192,23 @@ func (p *puller) heard(msg *nats.Msg) error {
 	// The consumer has another leader, or is gone, and every pull with it.
 	p.asked = 0
 	return fmt.Errorf("pull: %s %s", status, text)
+}
+
+// silent finds out why nothing is heard of the open pulls: a paused consumer
+// says nothing, not even heartbeats.
+func (p *puller) silent(ctx context.Context) error {
+	was := p.paused
+	p.paused = p.pause.isOn(ctx)
+	switch {
+	case p.paused:
+		p.heardAt = time.Now()
+		return nil
+	case was: // the pulls may have run out meanwhile
+		p.asked = 0
+		return nil
+	}
+	p.asked = 0
+	return errors.New("pull: no heartbeat from the server")
 }
 
 func (p *puller) answered() {

@@ -224,3 +224,92 @@ func TestASessionThatEnds(t *testing.T) {
 	}
 	b.checkPromise(1)
 }
+
+// A 429 that one replica meets pauses the queue on the server: the others leave
+// the vendor alone as well, and all go on by themselves.
+func TestAThrottledReplicaPausesAll(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: 4 * time.Second})
+	first := b.start(func(s *setup) { s.cfg.MaxInFlight = 2 })
+	b.publish("billing", body("first"))
+	paused := func() bool {
+		durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+		return err == nil && durable.CachedInfo().Paused
+	}
+	b.eventually("the queue is paused", paused)
+	second := b.start(owner("two"))
+	const requests = 50
+	for i := range requests {
+		b.publish("billing", body(fmt.Sprint("more-", i)))
+	}
+	b.eventually("the queue goes on", func() bool { return !paused() })
+	b.settled()
+	b.checkPromise(requests + 1)
+	account := b.sim.Account()
+	if account.RetryAfterViolations > 0 || account.CreateTaskCalls != requests+2 {
+		t.Errorf("%d calls of CreateTask came too early, %d in all, want %d", account.RetryAfterViolations, account.CreateTaskCalls, requests+2)
+	}
+	for _, w := range []*worker{first, second} {
+		if strings.Contains(w.log.String(), "no heartbeat") {
+			t.Errorf("a paused queue was taken for a dead one:\n%s", w.log)
+		}
+	}
+}
+
+// A pause that somebody else asked for, and that lasts longer, is left alone.
+func TestALongerPauseIsKept(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.start(func(s *setup) { s.policy.Budget = patience })
+	b.sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: 4 * time.Second})
+	b.publish("billing", body("first"))
+	b.eventually("the vendor has asked for a pause", func() bool { return b.sim.Account().CreateTaskCalls == 1 })
+	until := time.Now().Add(time.Hour)
+	if _, err := b.js.PauseConsumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer, until); err != nil {
+		t.Fatal(err)
+	}
+	b.settled() // it was delivered before
+	durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info := durable.CachedInfo(); !info.Paused || info.PauseRemaining < 30*time.Minute {
+		t.Errorf("the operator's pause became %s", info.PauseRemaining)
+	}
+}
+
+// While the vendor is out of reach the queue is left alone: the requests wait in
+// it, unclaimed.
+func TestNothingIsPulledDuringAnOutage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	address := unused(t)
+	w := b.start(func(s *setup) {
+		s.endpoint = "http://" + address + "/webconsole/api"
+		s.cfg.MaxInFlight = 4
+		s.policy.Budget = 200 * time.Millisecond
+	})
+	const requests = 200
+	for i := range requests {
+		b.publish("billing", body(fmt.Sprint("id-", i)))
+	}
+	b.eventually("the vendor is given up for now", func() bool { return strings.Contains(w.log.String(), "request postponed") })
+	b.eventually("no pull is open and nothing is in hand", func() bool {
+		durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+		return err == nil && durable.CachedInfo().NumWaiting == 0
+	})
+	if claimed := len(b.lastClaims()); claimed > requests/2 {
+		t.Errorf("%d of %d requests were claimed though the vendor is away", claimed, requests)
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: b.sim}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close(); <-served })
+	b.settled()
+	b.checkPromise(requests)
+}
