@@ -8,6 +8,7 @@ import (
 
 	"backhaul/consumer"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 )
@@ -76,7 +77,6 @@ func TestARequestThatNeverArrivedIsSentAgain(t *testing.T) {
 		{Kind: simulator.CutBeforeStart},
 		{Kind: simulator.Crash},
 		{Kind: simulator.HTML},
-		{Kind: simulator.TaskOnly},
 		{Kind: simulator.Delay, For: 3 * time.Second},
 		{Kind: simulator.Status, Status: 502},
 	} {
@@ -98,6 +98,45 @@ func TestARequestThatNeverArrivedIsSentAgain(t *testing.T) {
 			b.checkPromise(1)
 		})
 	}
+}
+
+// The vendor makes a task and names no job. That task may start one at any time,
+// so the request is never sent again, whoever finds it so.
+func TestATaskWithoutAJob(t *testing.T) {
+	t.Parallel()
+	t.Run("its job comes late", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, simulator.Config{})
+		b.sim.Script(simulator.Fault{Kind: simulator.TaskOnly, For: 300 * time.Millisecond})
+		b.publish("billing", body("late"))
+		b.start(func(s *setup) { s.cfg.VisibilityWindow = patience })
+		b.settled()
+		if e := b.started(billing("late")); !e.Adopted {
+			t.Errorf("job-started is %+v", e)
+		}
+		b.checkPromise(1)
+	})
+	t.Run("no job comes", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+		b.sim.Script(simulator.Fault{Kind: simulator.TaskOnly})
+		b.publish("billing", body("none"))
+		first := b.start(soonDead, quick, func(s *setup) { s.cfg.VisibilityWindow = patience })
+		b.eventually("the doubt is on record", func() bool {
+			story := b.story(billing("none"))
+			return len(story) > 1 && story[len(story)-1].data.(*schemas.JobSubmitting).DoubtTaskID != ""
+		})
+		first.kill()
+		b.start(quick, owner("two"))
+		b.settled()
+		e := b.failed(billing("none"))
+		if e.ErrorCode != schemas.CodeOutcomeUnknown || !strings.Contains(e.ErrorMessage, "task 4038") {
+			t.Errorf("job-failed is %+v", e)
+		}
+		if got := b.sim.Account().CreateTaskCalls; got != 1 {
+			t.Errorf("%d calls of CreateTask, want 1", got)
+		}
+	})
 }
 
 // A job that the vendor shows late, but within the window, is found.

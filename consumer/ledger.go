@@ -53,6 +53,9 @@ type doubt struct {
 	until time.Time
 	// lookFrom is when the vendor may be asked, at once if it is zero.
 	lookFrom time.Time
+	// task is what the vendor made of the call without naming a job, "" if it
+	// did not say so.
+	task string
 	// unlikely: the vendor did answer, and said that it started none.
 	unlikely bool
 }
@@ -152,7 +155,7 @@ func (l *ledger) takeOver(ctx context.Context, req *request, last record, d doub
 // does not matter what the clocks of the hosts say.
 func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 	former := last.event.(*schemas.JobSubmitting)
-	d := doubt{under: former.DoubtSequence}
+	d := doubt{under: former.DoubtSequence, task: former.DoubtTaskID}
 	if d.under == 0 && former.LeaseMillis > 0 {
 		d.under = last.sequence
 	}
@@ -208,7 +211,7 @@ func (l *ledger) write(ctx context.Context, c *claim, after uint64, lease time.D
 		Message:   c.req.message,
 		Claim: schemas.Claim{
 			Owner: l.owner, Nonce: nonce, Epoch: c.epoch,
-			LeaseMillis: lease.Milliseconds(), DoubtSequence: c.under,
+			LeaseMillis: lease.Milliseconds(), DoubtSequence: c.under, DoubtTaskID: c.task,
 		},
 		SubmittingAt: taken.UTC(),
 	}

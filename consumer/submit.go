@@ -85,6 +85,9 @@ func (h *handler) judge(c *claim, err error, attempts int) (schemas.Event, doubt
 	switch {
 	case !ok, e.Verdict == vendorapi.Unknown:
 		mayBe.until = time.Now().Add(h.cfg.VisibilityWindow)
+		if ok {
+			mayBe.task = e.TaskID
+		}
 		return nil, mayBe, err
 	case e.Verdict == vendorapi.Throttled && e.Status == http.StatusServiceUnavailable:
 		// It says that there is no job; one look after the wait makes sure of it.
@@ -167,6 +170,9 @@ func (h *handler) reconcile(ctx context.Context, c *claim, task vendorapi.Task, 
 		case err == nil && over && len(found.Candidates) > 0:
 			return h.unknown(c.req, attempts, found.Candidates,
 				"the vendor's answer was lost; it lists jobs that may be this one and does not show their descriptions"), nil
+		case err == nil && over && c.task != "":
+			return h.unknown(c.req, attempts, nil,
+				fmt.Sprintf("the vendor made the task %s and named no job; none is to be seen, but the task may start one later", c.task)), nil
 		case err == nil && over && h.cfg.InDoubt == InDoubtFail && !c.unlikely:
 			return h.unknown(c.req, attempts, nil, "the vendor's answer was lost and no job is to be seen"), nil
 		case err == nil && over:

@@ -129,6 +129,9 @@ type Claim struct {
 	// DoubtSequence is set when a call to the vendor may have started a job
 	// already: the sequence, in this stream, of the claim under which it was made.
 	DoubtSequence uint64 `json:"doubtSequence,omitzero"`
+	// DoubtTaskID is the task that the vendor made for that call without naming
+	// a job of it.
+	DoubtTaskID string `json:"doubtTaskId,omitempty"`
 }
 
 // JobSubmitting is the data of a job-submitting event.
