@@ -3,6 +3,7 @@ package vendorapi
 import (
 	"bytes"
 	"context"
+	"encoding/xml"
 	"errors"
 	"net/http"
 	"strings"
@@ -161,7 +162,7 @@ func (c *Client) readDescription(ctx context.Context, id string) (string, error)
 	if err != nil {
 		return "", &Error{Op: opTaskDetails, Status: resp.status, Message: excerpt(resp.body), Err: err}
 	}
-	return strings.TrimSpace(text), nil
+	return text, nil
 }
 
 // isHidden tells whether a status means that asking again is of no use.
@@ -173,10 +174,54 @@ func isHidden(status int) bool {
 	return isClientError(status) || status == http.StatusNotImplemented
 }
 
-// jobDescription finds the member of that name wherever it stands: the answer
+// jobDescription finds the value of that name wherever it stands: the answer
 // holds the task as it was sent, but its exact shape is not documented.
 func jobDescription(body []byte) (string, error) {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body), lenient)
+	text := trimmed(body)
+	if isXML(text) {
+		return descriptionInXML(text)
+	}
+	return descriptionInJSON(text)
+}
+
+const descriptionName = "jobDescription"
+
+// descriptionInXML takes an attribute or an element.
+func descriptionInXML(text []byte) (string, error) {
+	dec := newXMLDecoder(text)
+	root, err := openXML(dec)
+	var token xml.Token = root
+	inside, value, depth := false, "", 0
+	for ; err == nil; token, err = dec.Token() {
+		switch token := token.(type) {
+		case xml.StartElement:
+			inside, value = token.Name.Local == descriptionName, ""
+			depth++
+			for _, attr := range token.Attr {
+				if text := strings.TrimSpace(attr.Value); attr.Name.Local == descriptionName && text != "" {
+					return text, nil
+				}
+			}
+		case xml.CharData:
+			value += string(token)
+		case xml.EndElement:
+			if text := strings.TrimSpace(value); inside && text != "" {
+				return text, nil
+			}
+			inside = false
+			if depth--; depth == 0 {
+				return "", nil
+			}
+		}
+	}
+	return "", err
+}
+
+func descriptionInJSON(text []byte) (string, error) {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text), lenient)
+	if dec.PeekKind() != '{' {
+		return "", errNoEnvelope
+	}
 	for {
 		token, err := dec.ReadToken()
 		if err != nil {
@@ -185,14 +230,14 @@ func jobDescription(body []byte) (string, error) {
 		if dec.StackDepth() == 0 {
 			return "", nil
 		}
-		if kind, n := dec.StackIndex(dec.StackDepth()); kind == '{' && n%2 == 1 && token.Kind() == '"' && token.String() == "jobDescription" {
+		if kind, n := dec.StackIndex(dec.StackDepth()); kind == '{' && n%2 == 1 && token.Kind() == '"' && token.String() == descriptionName {
 			value, err := dec.ReadValue()
 			var text flexibleText
 			if err == nil {
 				err = text.UnmarshalJSON(value)
 			}
-			if err != nil || text != "" {
-				return string(text), err
+			if trimmed := strings.TrimSpace(string(text)); err != nil || trimmed != "" {
+				return trimmed, err
 			}
 		}
 	}
