@@ -29,7 +29,7 @@ type description struct {
 }
 
 // descriptions reads those of several jobs, each in its job's place. A job whose
-// details are broken does not end the reading, since it may be broken for ever
+// details are broken or unreadable does not end the reading, since it may be broken for ever
 // and ours may still be shown; any other failure does.
 func (c *Client) descriptions(ctx context.Context, ids []string) ([]description, error) {
 	ctx, stop := context.WithCancel(ctx)
@@ -49,7 +49,7 @@ func (c *Client) descriptions(ctx context.Context, ids []string) ([]description,
 		defer mu.Unlock()
 		switch e, ok := errors.AsType[*Error](err); {
 		case failed != nil:
-		case ok && e.Status >= 500 && e.Verdict != Throttled:
+		case ok && (e.Status >= 500 || e.Status == http.StatusOK) && e.Verdict != Throttled:
 			broken = err
 		default:
 			failed = err
@@ -191,11 +191,12 @@ func descriptionInXML(text []byte) (string, error) {
 	dec := newXMLDecoder(text)
 	root, err := openXML(dec)
 	var token xml.Token = root
-	inside, value, depth := false, "", 0
+	var value []byte
+	inside, depth := false, 0
 	for ; err == nil; token, err = dec.Token() {
 		switch token := token.(type) {
 		case xml.StartElement:
-			inside, value = token.Name.Local == descriptionName, ""
+			inside, value = token.Name.Local == descriptionName, nil
 			depth++
 			for _, attr := range token.Attr {
 				if text := strings.TrimSpace(attr.Value); attr.Name.Local == descriptionName && text != "" {
@@ -203,10 +204,12 @@ func descriptionInXML(text []byte) (string, error) {
 				}
 			}
 		case xml.CharData:
-			value += string(token)
+			if inside {
+				value = append(value, token...)
+			}
 		case xml.EndElement:
-			if text := strings.TrimSpace(value); inside && text != "" {
-				return text, nil
+			if text := bytes.TrimSpace(value); inside && len(text) > 0 {
+				return string(text), nil
 			}
 			inside = false
 			if depth--; depth == 0 {
@@ -218,7 +221,7 @@ func descriptionInXML(text []byte) (string, error) {
 }
 
 func descriptionInJSON(text []byte) (string, error) {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(text), lenient)
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text), lenient, jsontext.AllowDuplicateNames(true))
 	if dec.PeekKind() != '{' {
 		return "", errNoEnvelope
 	}

@@ -355,13 +355,19 @@ func TestEndlessList(t *testing.T) {
 
 // TestBrokenNeighbour: details that always fail must not keep ours from being found.
 func TestBrokenNeighbour(t *testing.T) {
+	for status, body := range map[int]string{500: crashed, 502: "", 200: "Task details listed successfully."} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) { testBrokenNeighbour(t, status, body) })
+	}
+}
+
+func testBrokenNeighbour(t *testing.T, status int, body string) {
 	now := time.Now()
 	v := startVendor(t, map[string]http.HandlerFunc{
 		"Jobs": always(200, listOf(3, summaryOf(9, now), summaryOf(8, now), summaryOf(7, now))),
 		"TaskDetails": func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case strings.Contains(r.URL.Path, "/9/"):
-				reply(w, 500, crashed)
+				reply(w, status, body)
 			case strings.Contains(r.URL.Path, "/8/"):
 				reply(w, 200, detailsOf("somebody else's"))
 			default:
@@ -400,6 +406,10 @@ func TestDescriptionShapes(t *testing.T) {
 		{"null", testMarker, `{"jobDescription":null}`, false, true},
 		{"as a value", testMarker, `{"name":"jobDescription","value":"` + testMarker + `"}`, false, true},
 		{"another's", testMarker, detailsOf("backhaul:billing/other"), false, false},
+		{"another's, in another encoding", testMarker, strings.ReplaceAll(detailsOf("caf@"), "@", "\xe9"), false, false},
+		{"another's, half a character", testMarker, strings.ReplaceAll(detailsOf("caf@"), "@", `\ud83d`), false, false},
+		{"XML, another's, in another encoding", testMarker, detailsInXML("<x jobDescription=\"caf\xe9\"/>"), false, false},
+		{"a name twice", testMarker, `{"a":1,"a":2,"jobDescription":"` + testMarker + `"}`, true, false},
 		{"longer", testMarker, detailsOf(testMarker + "-2"), false, false},
 		{"shorter: another's id", testMarker, detailsOf(testMarker[:len(testMarker)-1]), false, false},
 		{"cut by the vendor", long, detailsOf(long[:100]), false, true},
@@ -443,7 +453,7 @@ func TestDescriptionShapes(t *testing.T) {
 func TestDetailsThatAreNone(t *testing.T) {
 	now := time.Now()
 	for _, body := range []string{
-		"", "null", "[]", `"text"`, "7", "Task details listed successfully.", `{"taskInfo":`, `{"jobDescription":"x`, `{"jobDescription":"\ud800"`,
+		"", "null", "[]", `"text"`, "7", "Task details listed successfully.", `{"taskInfo":`, `{"jobDescription":"x`,
 		"<html><title>Sign in</title></html>", `<page jobDescription="` + testMarker + `"/>`, `<TMMsg_JobTaskDetailsResp>`,
 		`<TMMsg_JobTaskDetailsResp><jobDescription>` + testMarker, `<TMMsg_JobTaskDetailsResp></x>`, "<", "<!DOCTYPE HTML>\r\n<HTML>",
 	} {
