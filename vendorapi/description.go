@@ -3,6 +3,7 @@ package vendorapi
 import (
 	"bytes"
 	"context"
+	"encoding/xml"
 	"errors"
 	"net/http"
 	"strings"
@@ -28,7 +29,7 @@ type description struct {
 }
 
 // descriptions reads those of several jobs, each in its job's place. A job whose
-// details are broken does not end the reading, since it may be broken for ever
+// details are broken or unreadable does not end the reading, since it may be broken for ever
 // and ours may still be shown; any other failure does.
 func (c *Client) descriptions(ctx context.Context, ids []string) ([]description, error) {
 	ctx, stop := context.WithCancel(ctx)
@@ -48,7 +49,7 @@ func (c *Client) descriptions(ctx context.Context, ids []string) ([]description,
 		defer mu.Unlock()
 		switch e, ok := errors.AsType[*Error](err); {
 		case failed != nil:
-		case ok && e.Status >= 500 && e.Verdict != Throttled:
+		case ok && (e.Status >= 500 || e.Status == http.StatusOK) && e.Verdict != Throttled:
 			broken = err
 		default:
 			failed = err
@@ -161,7 +162,7 @@ func (c *Client) readDescription(ctx context.Context, id string) (string, error)
 	if err != nil {
 		return "", &Error{Op: opTaskDetails, Status: resp.status, Message: excerpt(resp.body), Err: err}
 	}
-	return strings.TrimSpace(text), nil
+	return text, nil
 }
 
 // isHidden tells whether a status means that asking again is of no use.
@@ -173,10 +174,57 @@ func isHidden(status int) bool {
 	return isClientError(status) || status == http.StatusNotImplemented
 }
 
-// jobDescription finds the member of that name wherever it stands: the answer
+// jobDescription finds the value of that name wherever it stands: the answer
 // holds the task as it was sent, but its exact shape is not documented.
 func jobDescription(body []byte) (string, error) {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(body), lenient)
+	text := trimmed(body)
+	if isXML(text) {
+		return descriptionInXML(text)
+	}
+	return descriptionInJSON(text)
+}
+
+const descriptionName = "jobDescription"
+
+// descriptionInXML takes an attribute or an element.
+func descriptionInXML(text []byte) (string, error) {
+	dec := newXMLDecoder(text)
+	root, err := openXML(dec)
+	var token xml.Token = root
+	var value []byte
+	inside, depth := false, 0
+	for ; err == nil; token, err = dec.Token() {
+		switch token := token.(type) {
+		case xml.StartElement:
+			inside, value = token.Name.Local == descriptionName, nil
+			depth++
+			for _, attr := range token.Attr {
+				if text := strings.TrimSpace(attr.Value); attr.Name.Local == descriptionName && text != "" {
+					return text, nil
+				}
+			}
+		case xml.CharData:
+			if inside {
+				value = append(value, token...)
+			}
+		case xml.EndElement:
+			if text := bytes.TrimSpace(value); inside && len(text) > 0 {
+				return string(text), nil
+			}
+			inside = false
+			if depth--; depth == 0 {
+				return "", nil
+			}
+		}
+	}
+	return "", err
+}
+
+func descriptionInJSON(text []byte) (string, error) {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text), lenient, jsontext.AllowDuplicateNames(true))
+	if dec.PeekKind() != '{' {
+		return "", errNoEnvelope
+	}
 	for {
 		token, err := dec.ReadToken()
 		if err != nil {
@@ -185,14 +233,14 @@ func jobDescription(body []byte) (string, error) {
 		if dec.StackDepth() == 0 {
 			return "", nil
 		}
-		if kind, n := dec.StackIndex(dec.StackDepth()); kind == '{' && n%2 == 1 && token.Kind() == '"' && token.String() == "jobDescription" {
+		if kind, n := dec.StackIndex(dec.StackDepth()); kind == '{' && n%2 == 1 && token.Kind() == '"' && token.String() == descriptionName {
 			value, err := dec.ReadValue()
 			var text flexibleText
 			if err == nil {
 				err = text.UnmarshalJSON(value)
 			}
-			if err != nil || text != "" {
-				return string(text), err
+			if trimmed := strings.TrimSpace(string(text)); err != nil || trimmed != "" {
+				return trimmed, err
 			}
 		}
 	}

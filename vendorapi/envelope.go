@@ -116,9 +116,10 @@ var errNoEnvelope = errors.New("not an answer of the API")
 
 var utf8BOM = []byte("\xef\xbb\xbf")
 
-// readEnvelope reads an answer, XML or JSON by its first character. With an
-// error the envelope has at most a message that shows what came instead.
-func readEnvelope(body []byte) (envelope, error) {
+// readEnvelope reads an answer, XML or JSON by its first character. The name of
+// an XML root ends in "Resp" or in one of the roots. With an error the envelope
+// has at most a message that shows what came instead.
+func readEnvelope(body []byte, roots ...string) (envelope, error) {
 	// A message in another encoding must not make a refusal unreadable.
 	text := bytes.TrimSpace(bytes.TrimPrefix(body, utf8BOM))
 	if !utf8.Valid(text) {
@@ -130,7 +131,7 @@ func readEnvelope(body []byte) (envelope, error) {
 	case len(text) == 0:
 		return envelope{}, errors.New("the answer is empty")
 	case text[0] == '<':
-		env, err = readXML(text)
+		env, err = readXML(text, append(roots, "Resp"))
 	case text[0] == '{':
 		env, err = readJSON(text)
 	default:
@@ -173,13 +174,13 @@ func isPage(body []byte) bool {
 // values as attributes of the root, of <error> or of <jobIds>, or as elements.
 // There is one root and nothing beside it: an answer that goes on after its end
 // is not understood.
-func readXML(text []byte) (envelope, error) {
+func readXML(text []byte, roots []string) (envelope, error) {
 	dec := xml.NewDecoder(bytes.NewReader(text))
 	var answer xmlAnswer
-	roots := 0
+	seen := 0
 	for {
 		token, err := dec.Token()
-		if errors.Is(err, io.EOF) && roots == 1 {
+		if errors.Is(err, io.EOF) && seen == 1 {
 			return answer.envelope()
 		}
 		if err != nil {
@@ -188,7 +189,8 @@ func readXML(text []byte) (envelope, error) {
 		switch token := token.(type) {
 		case xml.StartElement:
 			if len(answer.open) == 0 {
-				if roots++; roots > 1 || !strings.HasSuffix(token.Name.Local, "Resp") {
+				isRoot := func(end string) bool { return strings.HasSuffix(token.Name.Local, end) }
+				if seen++; seen > 1 || !slices.ContainsFunc(roots, isRoot) {
 					return envelope{}, errNoEnvelope
 				}
 			}

@@ -192,6 +192,11 @@ func TestFindWindow(t *testing.T) {
 		{"long before", 0, clockMargin + 2*time.Second, false},
 		{"vendor behind", -time.Hour, 0, true},
 		{"vendor behind, long before", -time.Hour, clockMargin + 2*time.Second, false},
+		{"vendor ten minutes behind", -10 * time.Minute, 0, true},
+		{"vendor ten minutes behind, just before", -10 * time.Minute, clockMargin - time.Second, true},
+		{"vendor ten minutes behind, long before", -10 * time.Minute, clockMargin + 2*time.Second, false},
+		{"vendor ten minutes ahead", 10 * time.Minute, 0, true},
+		{"vendor ten minutes ahead, just before", 10 * time.Minute, clockMargin - time.Second, true},
 		{"vendor ahead", time.Hour, 0, true},
 		{"vendor ahead, before", time.Hour, 2 * time.Minute, true}, // one more to look at is no harm
 	} {
@@ -213,6 +218,40 @@ func TestFindWindow(t *testing.T) {
 	}
 }
 
+// TestFindEndedUnderSkew: how far back the vendor looks for ended jobs does not
+// depend on what the clocks say.
+func TestFindEndedUnderSkew(t *testing.T) {
+	for _, skew := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			_, c := onPipe(t, simulator.Config{Now: func() time.Time { return time.Now().Add(skew) }, JobDuration: time.Second})
+			since := time.Now()
+			id := begin(t, c, testTask())
+			<-time.After(3 * time.Hour)
+			wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
+		})
+	}
+}
+
+// TestFindFromTheFuture: a clock that was set back since then does no harm.
+func TestFindFromTheFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, c := onPipe(t, simulator.Config{JobDuration: time.Second})
+		id := begin(t, c, testTask())
+		<-time.After(10 * time.Second)
+		found := mustFind(t, c, testTask(), time.Now().Add(clockMargin-11*time.Second))
+		wantFound(t, found, ids(id), nil)
+		wantFound(t, mustFind(t, c, testTask(), time.Now().Add(time.Hour)), nil, nil)
+	})
+}
+
+// TestFindQueued: a job that waits is found.
+func TestFindQueued(t *testing.T) {
+	_, c := onLoopback(t, simulator.Config{Blackout: true})
+	since := time.Now()
+	id := begin(t, c, testTask())
+	wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
+}
+
 // TestDateOfAnother: a Date header that is not the vendor's own, from a proxy's
 // error page, must not hide the job.
 func TestDateOfAnother(t *testing.T) {
@@ -231,47 +270,6 @@ func TestDateOfAnother(t *testing.T) {
 		if from := c.earliest(since); from.After(since) {
 			t.Errorf("%s: looks from %s after the job was sent", wrong, from.Sub(since))
 		}
-	}
-}
-
-// TestDescriptionsAreKept: they never change, so none is asked for twice.
-func TestDescriptionsAreKept(t *testing.T) {
-	sim, c := onLoopback(t, simulator.Config{Conflict: simulator.ConflictIgnore})
-	since := time.Now()
-	var want []string
-	for i := range 5 {
-		task := testTask()
-		task.Marker = fmt.Sprintf("backhaul:other/%d", i)
-		begin(t, c, task)
-	}
-	want = append(want, begin(t, c, testTask()))
-	for range 3 {
-		wantFound(t, mustFind(t, c, testTask(), since), want, nil)
-	}
-	if n := sim.Account().Calls["TaskDetails"]; n != 6 {
-		t.Errorf("%d descriptions of 6 jobs were read", n)
-	}
-	// Our own start is known without asking.
-	task := testTask()
-	task.Marker = "backhaul:own/1"
-	job, err := c.CreateTask(t.Context(), task)
-	wantJob(t, job, err)
-	wantFound(t, mustFind(t, c, task, since), job.IDs, nil)
-	if n := sim.Account().Calls["TaskDetails"]; n != 6 {
-		t.Errorf("the description of our own job was read")
-	}
-}
-
-func TestDescriptionsAreBounded(t *testing.T) {
-	var d known
-	for i := range 3 * maxKnown {
-		d.put(fmt.Sprint(i), "text")
-		if len(d.byID) > maxKnown {
-			t.Fatalf("%d are kept", len(d.byID))
-		}
-	}
-	if text, ok := d.get(fmt.Sprint(3*maxKnown - 1)); !ok || text != "text" {
-		t.Error("the last one is forgotten")
 	}
 }
 

@@ -21,8 +21,10 @@ const (
 	pageSize = 1000
 	// maxJobs bounds one list.
 	maxJobs = 10_000
-	// lookupMargin is how much further back finished jobs are searched.
+	// lookupMargin is how much further back finished jobs are searched, and
+	// lookupStep how much more for each page.
 	lookupMargin = 2 * time.Minute
+	lookupStep   = 5 * time.Second
 )
 
 // errManyJobs says that there are more jobs than one list takes in.
@@ -30,14 +32,14 @@ var errManyJobs = fmt.Errorf("more than %d jobs", maxJobs)
 
 // jobSummary is one job of a list. Basis: recorded answers.
 type jobSummary struct {
-	JobID     flexibleText `json:"jobId"`
-	StartTime flexibleText `json:"jobStartTime"` // UNIX seconds
+	JobID     flexibleText `json:"jobId" xml:"jobId,attr"`
+	StartTime flexibleText `json:"jobStartTime" xml:"jobStartTime,attr"` // UNIX seconds
 	Subclient struct {
-		ClientName    string `json:"clientName"`
-		InstanceName  string `json:"instanceName"`
-		BackupsetName string `json:"backupsetName"`
-		SubclientName string `json:"subclientName"`
-	} `json:"subclient"`
+		ClientName    string `json:"clientName" xml:"clientName,attr"`
+		InstanceName  string `json:"instanceName" xml:"instanceName,attr"`
+		BackupsetName string `json:"backupsetName" xml:"backupsetName,attr"`
+		SubclientName string `json:"subclientName" xml:"subclientName,attr"`
+	} `json:"subclient" xml:"subclient"`
 }
 
 // id is the job's id, "" when it has none that can be right.
@@ -46,8 +48,8 @@ func (j jobSummary) id() string { return positive(string(j.JobID)) }
 // startedBefore tells whether the job certainly started before a time. One that
 // has not started yet may have no start time.
 func (j jobSummary) startedBefore(t time.Time) bool {
-	seconds, err := strconv.ParseInt(string(j.StartTime), 10, 64)
-	return err == nil && seconds > 0 && time.Unix(seconds, 0).Before(t)
+	started := unixTime(string(j.StartTime))
+	return !started.IsZero() && started.Before(t)
 }
 
 // matches compares the names; the vendor's are not case-sensitive. A name that a
@@ -62,24 +64,30 @@ func (j jobSummary) matches(t Task) bool {
 // jobIndex is a list of jobs, each once, that is searched by names.
 type jobIndex struct {
 	jobs   []jobSummary
-	seen   map[string]bool  // by id
+	seen   map[string]int   // on which page a job was first, by id
+	rows   int              // those that no earlier page had
 	places map[string][]int // in jobs, by the names of client and content group
 	vague  []int            // places of jobs that leave one of these names out
 }
 
-// add takes a page in, and counts the jobs that are new.
-func (x *jobIndex) add(list jobList) (fresh int) {
+// add takes a page in, the first of which is 1.
+func (x *jobIndex) add(page int, list jobList[jobSummary]) {
 	if x.seen == nil {
-		x.seen, x.places = make(map[string]bool), make(map[string][]int)
+		x.seen, x.places = make(map[string]int), make(map[string][]int)
 	}
-	before := len(x.jobs)
 	for _, entry := range list.Jobs {
 		job := entry.Summary
 		id, place := job.id(), len(x.jobs)
-		if x.seen[id] {
-			continue // jobs that start while we read move others to the next page
+		first := x.seen[id]
+		if first == 0 || first == page {
+			x.rows++ // others were moved here by jobs that started while we read
 		}
-		x.seen[id] = id != ""
+		if first != 0 {
+			continue
+		}
+		if id != "" {
+			x.seen[id] = page
+		}
 		x.jobs = append(x.jobs, job)
 		if names := job.Subclient; names.ClientName == "" || names.SubclientName == "" {
 			x.vague = append(x.vague, place)
@@ -88,7 +96,6 @@ func (x *jobIndex) add(list jobList) (fresh int) {
 			x.places[key] = append(x.places[key], place)
 		}
 	}
-	return len(x.jobs) - before
 }
 
 // named is the jobs that match a task's names, in the list's order.
@@ -119,49 +126,76 @@ func nameKey(client, subclient string) string {
 // error the list has the jobs that were read before it.
 func (c *Client) readJobs(ctx context.Context, since time.Time) (jobIndex, error) {
 	var index jobIndex
-	total, known := 0, false
-	for offset, page := 0, 0; len(index.jobs) < maxJobs; page++ {
-		// A job that drops out while we read would move others to a page that has
-		// been read already. So each page reaches further back than the last one,
-		// by more than the calls can differ in the time that they take.
-		back := max(0, time.Since(since)) + lookupMargin + time.Duration(page)*(c.timeout+time.Second)
+	first, total := -1, -1 // how many there are: when we began, and at most
+	for offset, page := 0, 1; len(index.jobs) < maxJobs; page++ {
+		// The vendor counts back from its own now. A job that ages out while we read
+		// would move others to a page that has been read already, so each page reaches
+		// further back than the last one, by more than the calls should differ in
+		// the time that they take. If they do, the list ends early.
+		back := max(0, time.Since(since)) + lookupMargin + time.Duration(page-1)*lookupStep
 		list, err := c.jobs(ctx, offset, back)
 		if err != nil {
 			return index, err
 		}
-		fresh := index.add(list)
+		before := index.rows
+		index.add(page, list)
 		offset += len(list.Jobs)
-		if n, ok := list.total(); ok {
-			total, known = max(total, n), true
+		if n, known := list.total(); known {
+			if total = max(total, n); first < 0 {
+				first = n
+			}
 		}
 		// The vendor may send fewer than we ask for, so what counts is the total,
-		// and without one a page without jobs.
+		// and without one a page without jobs. The same jobs again count for nothing.
 		switch {
-		case known && offset >= total, !known && len(list.Jobs) == 0:
+		case total >= 0 && offset >= total && index.rows >= first, total < 0 && len(list.Jobs) == 0:
 			return index, nil
-		case fresh == 0:
+		case index.rows == before:
 			return index, &Error{Op: opJobs, Status: http.StatusOK, Message: fmt.Sprintf("the list of %d jobs ends after %d", total, len(index.jobs))}
 		}
 	}
 	return index, &Error{Op: opJobs, Err: fmt.Errorf("%w since %s", errManyJobs, since.UTC().Format(time.RFC3339))}
 }
 
-// jobList is one page of a list of jobs. Basis: recorded answers.
-type jobList struct {
-	Total flexibleText `json:"totalRecordsWithoutPaging"`
+// jobList is an answer with jobs, whole or one page of it, of which as much is
+// read as a Summary has. Basis: recorded answers.
+type jobList[Summary any] struct {
+	Total flexibleText `json:"totalRecordsWithoutPaging" xml:"totalRecordsWithoutPaging,attr"`
 	Jobs  []struct {
-		Summary jobSummary `json:"jobSummary"`
-	} `json:"jobs"` // nil when the answer has no list
+		Summary Summary `json:"jobSummary" xml:"jobSummary"`
+	} `json:"jobs" xml:"jobs"` // nil when the answer has no list
 }
 
-func (l jobList) total() (n int, known bool) {
+func (l jobList[Summary]) total() (n int, known bool) {
 	n, err := strconv.Atoi(string(l.Total))
 	return n, err == nil && n >= 0
 }
 
-// jobs reads one page. An answer that is not clearly a list is an error: taken
-// for an empty one, it would have a job started again.
-func (c *Client) jobs(ctx context.Context, offset int, back time.Duration) (jobList, error) {
+// readJobList reads an answer to op in either format. One that is not clearly a
+// list is an error: taken for an empty one, it would have a job started again.
+// Without a total, an empty list says something only where a list may end.
+func readJobList[Summary any](op string, resp response, mayEnd bool) (list jobList[Summary], err error) {
+	text := trimmed(resp.body)
+	if isXML(text) {
+		err = decodeXML(text, &list)
+	} else {
+		err = json.Unmarshal(text, &list, lenient)
+	}
+	if err != nil {
+		return jobList[Summary]{}, &Error{Op: op, Status: resp.status, Message: excerpt(resp.body), Err: err}
+	}
+	if len(list.Jobs) > 0 {
+		return list, nil
+	}
+	_, known := list.total()
+	if env, err := readEnvelope(text, "Response"); err != nil || env.failed() || !known && !(mayEnd && list.Jobs != nil) {
+		return list, &Error{Op: op, Status: resp.status, Code: env.code, Message: cmp.Or(env.message, excerpt(resp.body))}
+	}
+	return list, nil
+}
+
+// jobs reads one page.
+func (c *Client) jobs(ctx context.Context, offset int, back time.Duration) (list jobList[jobSummary], err error) {
 	body, err := json.Marshal(map[string]any{
 		"scope":    1,
 		"category": 0, // all
@@ -175,23 +209,11 @@ func (c *Client) jobs(ctx context.Context, offset int, back time.Duration) (jobL
 		},
 	})
 	if err != nil {
-		return jobList{}, err
+		return list, err
 	}
 	resp, err := c.read(ctx, call{op: opJobs, method: http.MethodPost, path: "/Jobs", contentType: "application/json", body: body})
 	if err != nil {
-		return jobList{}, err
+		return list, err
 	}
-	var list jobList
-	if err := json.Unmarshal(resp.body, &list, lenient); err != nil {
-		return jobList{}, &Error{Op: opJobs, Status: resp.status, Message: excerpt(resp.body), Err: err}
-	}
-	if len(list.Jobs) > 0 {
-		return list, nil
-	}
-	_, known := list.total()
-	isEnd := offset > 0 && list.Jobs != nil
-	if env, err := readEnvelope(resp.body); err != nil || env.failed() || !known && !isEnd {
-		return jobList{}, &Error{Op: opJobs, Status: resp.status, Code: env.code, Message: cmp.Or(env.message, excerpt(resp.body))}
-	}
-	return list, nil
+	return readJobList[jobSummary](opJobs, resp, offset > 0)
 }

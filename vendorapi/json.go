@@ -12,16 +12,17 @@ var lenient = jsontext.AllowInvalidUTF8(true)
 // text of either, "" for anything else.
 type flexibleText string
 
-// UnmarshalJSON takes any JSON value.
+// UnmarshalJSON takes any JSON value. It is only called with a whole one, so the
+// one thing that can be wrong with a string is its encoding, which is no reason
+// to lose the rest: somebody else's job description may be in any.
 func (t *flexibleText) UnmarshalJSON(data []byte) error {
 	*t = ""
 	switch value := jsontext.Value(data); value.Kind() {
 	case '0', 't', 'f':
 		*t = flexibleText(value)
 	case '"':
-		s, err := jsontext.AppendUnquote(nil, value)
+		s, _ := jsontext.AppendUnquote(nil, value)
 		*t = flexibleText(s)
-		return err
 	}
 	return nil
 }

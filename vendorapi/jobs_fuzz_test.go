@@ -1,0 +1,129 @@
+package vendorapi
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// jobBodies are answers of every kind to start from.
+func jobBodies() []string {
+	now := time.Unix(1_700_000_000, 0)
+	job := summaryOf(7, now)
+	return []string{
+		``, `{}`, `null`, `[]`, `OK`, `{"jobs":[]}`, `{"totalRecordsWithoutPaging":0}`, `{"totalRecordsWithoutPaging":"0","errList":[]}`,
+		`{"totalRecordsWithoutPaging":0,"error":{"errorCode":2}}`, `{"totalRecordsWithoutPaging":1,"jobs":[{}]}`,
+		listOf(1, job), listOf(2, job, strings.ReplaceAll(job, `:7,`, `:"8",`)), "\ufeff\r" + strings.ReplaceAll(listOf(1, job), ",", ",\r"),
+		listInXML(1, now, "stestgroup"), `<?xml version="1.0"?>` + listInXML(2, now, "x"), `<JobManager_JobListResponse totalRecordsWithoutPaging="0"/>`,
+		`<App_GenericResp errorCode="2" errorMessage="x"/>`, `<html><title>Sign in</title></html>`,
+		`{"totalRecordsWithoutPaging":1,"jobs":[{"jobSummary":{"jobId":7,"status":"Completed w/ one or more errors","percentComplete":99.9,"jobEndTime":1700000060,"pendingReason":"a<br>b &amp; c"}}]}`,
+		detailsOf(testMarker), strings.ReplaceAll(detailsOf(testMarker), "/", `\u002f`), detailsInXML(`<x jobDescription="` + testMarker + `"/>`),
+		detailsInXML(`<jobDescription>a<!-- --><![CDATA[b]]></jobDescription>`), `{"a":[1,{"b":{"jobDescription":5}}]}`, `{"jobDescription":" "}`,
+	}
+}
+
+func addJobBodies(f *testing.F) {
+	for _, body := range jobBodies() {
+		f.Add([]byte(body))
+	}
+}
+
+// FuzzJobList: an answer that is taken for an empty list says so itself, and
+// every job that is listed is found by its own names.
+func FuzzJobList(f *testing.F) {
+	addJobBodies(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before := bytes.Clone(body)
+		for _, mayEnd := range []bool{false, true} {
+			list, err := readJobList[jobSummary](opJobs, response{status: 200, body: body}, mayEnd)
+			if !bytes.Equal(before, body) {
+				t.Fatal("the answer was changed")
+			}
+			if err != nil {
+				if e, ok := errors.AsType[*Error](err); !ok || e.Verdict != Unknown || e.Op != opJobs || len(list.Jobs) > 0 {
+					t.Fatalf("%d jobs, error %v", len(list.Jobs), err)
+				}
+				continue
+			}
+			if _, known := list.total(); len(list.Jobs) == 0 && !known && (!mayEnd || !bytes.Contains(body, []byte("jobs"))) {
+				t.Fatalf("an empty list: %q", body)
+			}
+			var index jobIndex
+			index.add(1, list)
+			index.add(2, list)
+			if len(index.jobs) > 2*len(list.Jobs) || index.rows < len(list.Jobs) {
+				t.Fatalf("%d of %d jobs, %d rows", len(index.jobs), len(list.Jobs), index.rows)
+			}
+			for _, job := range index.jobs {
+				task := testTask()
+				names := job.Subclient
+				task.ClientName, task.InstanceName = strings.ToUpper(names.ClientName), names.InstanceName
+				task.BackupsetName, task.SubclientName = names.BackupsetName, names.SubclientName
+				if !job.matches(task) {
+					continue // a few letters do not survive the way to capitals
+				}
+				found := false
+				for _, other := range index.named(task) {
+					found = found || other == job
+				}
+				if !found {
+					t.Fatalf("%+v is not found by its names", job)
+				}
+			}
+		}
+	})
+}
+
+// FuzzDescription: a description is never made up, and never half of one.
+func FuzzDescription(f *testing.F) {
+	addJobBodies(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before := bytes.Clone(body)
+		text, err := jobDescription(body)
+		switch {
+		case !bytes.Equal(before, body):
+			t.Fatal("the answer was changed")
+		case err != nil && text != "", !utf8.ValidString(text), text != strings.TrimSpace(text):
+			t.Fatalf("%q, error %v", text, err)
+		case err == nil && len(trimmed(body)) == 0:
+			t.Fatal("an empty answer is none")
+		case text != "" && !bytes.Contains(body, []byte("jobDescription")) && !bytes.ContainsAny(body, `\`):
+			t.Fatalf("%q has no name", text)
+		case text != "" && utf8.Valid(body) && !bytes.Contains(body, []byte(text)) && !bytes.ContainsAny(body, "\\&\r<"):
+			t.Fatalf("%q is not in the answer", text)
+		}
+	})
+}
+
+// FuzzJobState: a job has ended only if its status is one of those that end it.
+func FuzzJobState(f *testing.F) {
+	addJobBodies(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		state, err := readJobState("7", response{status: 200, body: body})
+		if err != nil {
+			_, unseen := errors.AsType[*UnseenJobError](err)
+			_, other := errors.AsType[*Error](err)
+			if state != (JobState{}) || unseen == other {
+				t.Fatalf("%+v, error %v", state, err)
+			}
+			if unseen && !bytes.ContainsAny(body, `0\&`) {
+				t.Fatalf("nothing says that there is no job: %q", body)
+			}
+			return
+		}
+		switch {
+		case state.ID != "7", state.Status == "", state.Final != finals[strings.ToLower(state.Status)]:
+			t.Fatalf("%+v", state)
+		case state.Percent < 0, state.Percent > 100, !utf8.ValidString(state.PendingReason), len(state.PendingReason) > maxMessage+len("…"):
+			t.Fatalf("%+v", state)
+		}
+		for _, at := range []time.Time{state.Started, state.Ended, state.Updated} {
+			if !at.IsZero() && at.Unix() <= 0 {
+				t.Fatalf("%+v", state)
+			}
+		}
+	})
+}
