@@ -181,48 +181,52 @@ func TestKilledWhileLooking(t *testing.T) {
 	})
 }
 
-// TestAnswerAndLookTogether, with real clocks: whichever is first, the job is the
-// one that the vendor has, and nothing is left behind.
+// TestAnswerAndLookTogether: at the same instant, whichever is first, the job is
+// the one that the vendor has.
 func TestAnswerAndLookTogether(t *testing.T) {
-	const workers, each = 8, 25
-	const answer = 50 * time.Millisecond
-	sim, c := onLoopback(t, simulator.Config{Conflict: simulator.ConflictIgnore})
-	sim.SetFaults([]simulator.Chance{
-		{Fault: simulator.Fault{Kind: simulator.Slow, For: answer}, Probability: 1},
-		{Fault: simulator.Fault{Kind: simulator.CutAfterStart}, Probability: 0.1},
-		{Fault: simulator.Fault{Kind: simulator.Crash, AfterStart: true}, Probability: 0.3},
-	})
-	var mu sync.Mutex
-	count := make(map[string]int)
-	var all sync.WaitGroup
-	for worker := range workers {
-		// From looks that are long over to looks that have just begun.
-		r := &Retrier{Client: c, Policy: Policy{LookAfter: 1 + answer*time.Duration(worker)/workers}}
-		all.Go(func() {
-			for i := range each {
-				task := loadTask(worker*each + i)
-				job, attempts, err := r.Submit(t.Context(), t.Context(), task, permitted)
-				end := "answered"
-				switch {
-				case err != nil:
-					wantVerdict(t, err, Unknown)
-					end = "unknown"
-				case job.Found:
-					end = "found"
-				}
-				mu.Lock()
-				count[end]++
-				mu.Unlock()
-				has := sim.Account().JobsByMarker[task.Marker]
-				if len(has) != 1 || attempts != 1 || err == nil && !slices.Equal(job.IDs, has) {
-					t.Errorf("job %+v, error %v after %d attempts, the vendor has %q", job, err, attempts, has)
-				}
-			}
+	const workers, each = 9, 5
+	const answer = 5 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		sim, c := onPipe(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+		if _, err := c.session.token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		sim.SetFaults([]simulator.Chance{
+			{Fault: simulator.Fault{Kind: simulator.Slow, For: answer}, Probability: 1},
+			{Fault: simulator.Fault{Kind: simulator.Crash, AfterStart: true}, Probability: 0.3},
 		})
-	}
-	all.Wait()
-	t.Logf("%v", count)
-	if count["answered"] == 0 || count["found"] == 0 {
-		t.Errorf("%v: answer and look did not meet", count)
-	}
+		var mu sync.Mutex
+		count := make(map[string]int)
+		var all sync.WaitGroup
+		for worker := range workers {
+			// A third looks before the answer, a third just then, a third never.
+			r := &Retrier{Client: c, Policy: Policy{LookAfter: answer + time.Duration(worker/3-1)}}
+			all.Go(func() {
+				for i := range each {
+					task := loadTask(worker*each + i)
+					job, attempts, err := r.Submit(t.Context(), t.Context(), task, permitted)
+					end := "answered"
+					switch {
+					case err != nil:
+						wantVerdict(t, err, Unknown)
+						end = "unknown"
+					case job.Found:
+						end = "found"
+					}
+					mu.Lock()
+					count[end]++
+					mu.Unlock()
+					has := sim.Account().JobsByMarker[task.Marker]
+					if len(has) != 1 || attempts != 1 || err == nil && !slices.Equal(job.IDs, has) {
+						t.Errorf("job %+v, error %v after %d attempts, the vendor has %q", job, err, attempts, has)
+					}
+					if end != "found" && worker < 3 || end == "found" && worker >= 6 {
+						t.Errorf("worker %d: %s", worker, end)
+					}
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%v", count)
+	})
 }
