@@ -2,13 +2,9 @@ package vendorapi
 
 import (
 	"context"
-	"errors"
-	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/sony/gobreaker/v2"
 	"golang.org/x/time/rate"
 )
 
@@ -172,118 +168,6 @@ func (p *pause) extend(d time.Duration) {
 	if until.After(p.until) {
 		p.until = until
 	}
-}
-
-const (
-	// breakAfter is how many outages in a row stop the attempts.
-	breakAfter = 5
-	// firstBreak is for how long; each further time in a row it is twice as long,
-	// up to longestBreak. Then one attempt is made.
-	firstBreak   = 2 * time.Second
-	longestBreak = 30 * time.Second
-	// probeWait is how often is asked what came of that attempt.
-	probeWait = time.Second
-)
-
-// breaker stops attempts while the vendor is out of reach.
-type breaker struct {
-	steps *gobreaker.TwoStepCircuitBreaker[struct{}]
-	// rest is the time that it stays open. The library's own is always the same.
-	rest pause
-	// opened is how often in a row. The library's lock guards it.
-	opened int
-	cause  atomic.Pointer[error] // the last outage
-}
-
-func newBreaker() *breaker {
-	b := new(breaker)
-	b.steps = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		MaxRequests:  1,
-		Timeout:      1, // the shortest: rest is what counts
-		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakAfter },
-		IsSuccessful: func(err error) bool { return !isOutage(err) },
-		IsExcluded:   saysNothing,
-		OnStateChange: func(_ string, _, to gobreaker.State) {
-			switch to {
-			case gobreaker.StateOpen:
-				b.rest.extend(min(firstBreak<<min(b.opened, 10), longestBreak))
-				b.opened++
-			case gobreaker.StateClosed:
-				b.opened = 0
-			case gobreaker.StateHalfOpen:
-			}
-		},
-	})
-	return b
-}
-
-// enter is asked before an attempt. It gives the function to report to, or says
-// how long to wait.
-func (b *breaker) enter() (done func(error), wait time.Duration) {
-	if left := b.rest.left(); left > 0 {
-		return nil, left
-	}
-	report, err := b.steps.Allow()
-	if err != nil {
-		return nil, max(probeWait, b.rest.left())
-	}
-	if left := b.rest.left(); left > 0 { // it opened in between
-		report(errNotTried)
-		return nil, left
-	}
-	return func(err error) {
-		if isOutage(err) {
-			b.cause.Store(&err)
-		}
-		report(err)
-	}, 0
-}
-
-// room is how many of n attempts may be made now; with none, when to ask again.
-func (b *breaker) room(n int) (int, time.Duration) {
-	if left := b.rest.left(); left > 0 {
-		return 0, left
-	}
-	if b.steps.State() == gobreaker.StateClosed {
-		return n, 0
-	}
-	if c := b.steps.Counts(); c.Requests > c.TotalExclusions {
-		return 0, probeWait // the one attempt is under way
-	}
-	return min(n, 1), 0
-}
-
-// errNotTried ends a turn without an attempt.
-var errNotTried = errors.New("not tried")
-
-// isOutage tells whether an attempt failed because the vendor is out of reach:
-// it could not be reached, gave no answer at all, or something in front of it
-// says that it is not there. Assumed for the last: 502 and 504 are a gateway's,
-// 503 without a time is IIS's while its application is stopped.
-func isOutage(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	if !ok || e.RetryAfter > 0 || e.Code != "" {
-		return false
-	}
-	switch e.Status {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return e.noAnswer
-}
-
-// saysNothing tells whether a failure says nothing about the vendor: the caller
-// went away, or nothing was sent for reasons of our own. A refused login is an
-// answer.
-func saysNothing(err error) bool {
-	if err == nil || isOutage(err) {
-		return false
-	}
-	if _, refused := errors.AsType[*LoginError](err); refused {
-		return false
-	}
-	e, ok := errors.AsType[*Error](err)
-	return !ok || e.Status == 0
 }
 
 // limits are the limiters of a [Pace].

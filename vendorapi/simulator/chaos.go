@@ -101,9 +101,6 @@ func (s *Simulator) instead(c *call, f Fault) answer {
 	if f.Kind == TooManyRequests {
 		s.account.RateLimited++
 	}
-	if c.user != nil {
-		s.limit.announce(c, a)
-	}
 	return a
 }
 
@@ -140,7 +137,7 @@ func (s *Simulator) after(w http.ResponseWriter, c *call, p plan, a answer) {
 	if p.fault.Kind.answersInstead() {
 		a = s.instead(c, p.fault)
 	}
-	s.write(w, c.r, a, p.fault.Kind == OddSpelling)
+	s.write(w, c, a, p.fault.Kind == OddSpelling)
 }
 
 // pause waits, and tells whether the client is still there.

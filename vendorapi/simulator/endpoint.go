@@ -141,19 +141,19 @@ const maxBody = 1 << 20
 // answer, and again what goes wrong.
 func (s *Simulator) serve(w http.ResponseWriter, r *http.Request, e *endpoint, args []string) {
 	defer s.enter(e)()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
+	c := &call{r: r, args: args, now: s.now()}
+	var err error
+	if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 		http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
 		return
 	}
-	c := &call{r: r, args: args, body: body, now: s.now()}
 	refusal, p := s.admit(e, c)
 	if refusal != nil {
-		s.write(w, r, *refusal, false)
+		s.write(w, c, *refusal, false)
 		return
 	}
 	if a, answered := s.before(c, p); answered {
-		s.write(w, r, a, false)
+		s.write(w, c, a, false)
 		return
 	}
 	a := e.answer(s, c)
@@ -174,7 +174,6 @@ func (s *Simulator) admit(e *endpoint, c *call) (refusal *answer, p plan) {
 		}
 		if a, limited := s.limit.check(c.user.Company, c.r.Method, c.now); limited {
 			s.account.RateLimited++
-			s.limit.announce(c, a)
 			return &a, plan{}
 		}
 	}
@@ -185,8 +184,8 @@ func (s *Simulator) admit(e *endpoint, c *call) (refusal *answer, p plan) {
 }
 
 // write sends an answer. It returns after the last byte was handed over.
-func (s *Simulator) write(w http.ResponseWriter, r *http.Request, a answer, odd bool) {
-	body, contentType := s.encode(r, a, odd)
+func (s *Simulator) write(w http.ResponseWriter, c *call, a answer, odd bool) {
+	body, contentType := s.encode(c.r, a, odd)
 	h := w.Header()
 	if contentType != "" {
 		h.Set("Content-Type", contentType)
@@ -194,6 +193,9 @@ func (s *Simulator) write(w http.ResponseWriter, r *http.Request, a answer, odd 
 	for name, value := range a.header {
 		h.Set(name, value)
 	}
+	s.mu.Lock()
+	s.limit.noteAnswer(c, announced(c, a), s.now())
+	s.mu.Unlock()
 	w.WriteHeader(a.status)
 	_, _ = w.Write(body) // the caller has gone; nobody is left to tell
 }

@@ -3,6 +3,7 @@ package simulator
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -11,7 +12,7 @@ import (
 type limiter struct {
 	limit   RateLimit
 	windows map[string]*window // by company
-	waits   map[*user]wait
+	waits   map[*user]*waits
 }
 
 // window is a tenant's calls since a time.
@@ -60,7 +61,14 @@ func tooManyRequests(limit int, period time.Duration) answer {
 	}
 }
 
-// wait is what a user was told by a 429 or a 503.
+// waits are what a user was told by 429s and 503s.
+type waits struct {
+	told []wait // those that were not over at the last one
+	// answered is when the last call of each connection was answered.
+	answered map[string]time.Time
+}
+
+// wait is one of them.
 type wait struct {
 	told, until time.Time
 	marker      string // of the call that was told
@@ -70,23 +78,29 @@ type wait struct {
 // may come without being held against the caller.
 const tolerance = 50 * time.Millisecond
 
-// tooEarly tells whether a CreateTask comes before a wait is over that was
-// announced to the same user. A call that was under way while another was told
-// to wait is none, so a call for another marker has the tolerance at the start;
-// a call for the same marker is a repetition and has not.
+// tooEarly tells whether a CreateTask comes before a wait is over that its
+// sender could know of. Who was told knows, and so a call for the same marker is
+// a repetition. So does who got another answer on the same connection since. Any
+// other call may have been under way: on a busy machine for long, so it has half
+// of the wait. Who does not wait at all is found by all three.
 func (l *limiter) tooEarly(c *call) bool {
-	told, waiting := l.waits[c.user]
-	if !waiting || !c.now.Before(told.until.Add(-tolerance)) {
+	known := l.waits[c.user]
+	if known == nil {
 		return false
 	}
-	return c.now.After(told.told.Add(tolerance)) || markerOf(c) == told.marker
+	marker, answered := markerOf(c), known.answered[c.r.RemoteAddr]
+	return slices.ContainsFunc(known.told, func(w wait) bool {
+		return c.now.Before(w.until.Add(-tolerance)) &&
+			(marker != "" && marker == w.marker || answered.After(w.told.Add(tolerance)) ||
+				c.now.After(w.told.Add(max(tolerance, w.until.Sub(w.told)/2))))
+	})
 }
 
-// announce notes an answer that tells the caller to wait. That reads are
+// announced is the wait that an answer tells, 0 for none. That reads are
 // throttled says nothing about CreateTask.
-func (l *limiter) announce(c *call, a answer) {
+func announced(c *call, a answer) time.Duration {
 	if a.status == http.StatusTooManyRequests && c.r.Method == http.MethodGet {
-		return
+		return 0
 	}
 	value := a.header["Retry-After"]
 	if value == "" {
@@ -94,14 +108,26 @@ func (l *limiter) announce(c *call, a answer) {
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+// noteAnswer notes that an answer is on its way. Before that nobody knows of the
+// wait that it tells.
+func (l *limiter) noteAnswer(c *call, told time.Duration, now time.Time) {
+	known := l.waits[c.user]
+	if known == nil && (c.user == nil || told == 0) {
 		return
 	}
-	if l.waits == nil {
-		l.waits = make(map[*user]wait)
+	if known == nil {
+		known = &waits{answered: make(map[string]time.Time)}
+		l.waits[c.user] = known
 	}
-	until := c.now.Add(time.Duration(n) * time.Second)
-	if old := l.waits[c.user]; old.until.Before(until) {
-		l.waits[c.user] = wait{told: c.now, until: until, marker: markerOf(c)}
+	known.answered[c.r.RemoteAddr] = now
+	if told > 0 {
+		known.told = slices.DeleteFunc(known.told, func(w wait) bool { return !now.Before(w.until) })
+		known.told = append(known.told, wait{told: now, until: now.Add(told), marker: markerOf(c)})
 	}
 }
 

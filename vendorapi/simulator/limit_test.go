@@ -79,3 +79,66 @@ func TestRetryAfterViolations(t *testing.T) {
 		})
 	}
 }
+
+// TestCallsThatCannotKnow: a call that was under way when another was told to
+// wait is not held against its sender, however late it arrives on a busy machine.
+func TestCallsThatCannotKnow(t *testing.T) {
+	now := newClock()
+	sim, told := start(t, simulator.Config{Now: now.Now, Conflict: simulator.ConflictIgnore})
+	another := func() *client {
+		c := *told
+		c.http = &http.Client{Transport: &http.Transport{}}
+		t.Cleanup(c.http.CloseIdleConnections)
+		return &c
+	}
+	want := func(violations int, why string) {
+		t.Helper()
+		if got := sim.Account().RetryAfterViolations; got != violations {
+			t.Errorf("%s: %d violations, want %d", why, got, violations)
+		}
+	}
+	second, third := another(), another()
+	second.post("/Jobs", "{}")
+	sim.Script(simulator.Fault{Kind: simulator.Unavailable, For: 2 * time.Second})
+	told.call(http.StatusServiceUnavailable, http.MethodPost, "/CreateTask", task("stestgroup", "a"))
+
+	now.pass(900 * time.Millisecond)
+	second.start("stestgroup", "b")
+	want(0, "under way")
+	third.start("stestgroup", "c")
+	want(0, "under way on a new connection")
+	second.start("stestgroup", "d")
+	want(1, "after another answer on the same connection")
+	third.start("stestgroup", "a")
+	want(2, "a repetition, by whomever")
+	now.pass(200 * time.Millisecond)
+	another().start("stestgroup", "e")
+	want(3, "after half of the wait")
+	now.pass(900 * time.Millisecond)
+	second.start("stestgroup", "a")
+	want(3, "after the wait")
+
+	// One that was under way is told a longer wait, of which the others do not know yet.
+	sim.Script(simulator.Fault{Kind: simulator.Unavailable, For: 2 * time.Second}, simulator.Fault{Kind: simulator.Unavailable, For: 3 * time.Second})
+	told.call(http.StatusServiceUnavailable, http.MethodPost, "/CreateTask", task("stestgroup", "f"))
+	now.pass(900 * time.Millisecond)
+	another().call(http.StatusServiceUnavailable, http.MethodPost, "/CreateTask", task("stestgroup", "g"))
+	now.pass(1100 * time.Millisecond)
+	told.start("stestgroup", "f")
+	want(3, "after the wait that the sender knows of")
+	second.start("stestgroup", "g")
+	want(4, "before the other's wait is over")
+}
+
+// TestImpatienceIsNotHidden by being told again and again.
+func TestImpatienceIsNotHidden(t *testing.T) {
+	now := newClock()
+	sim, c := start(t, simulator.Config{Now: now.Now, RateLimit: simulator.RateLimit{Writes: 1, Period: time.Minute}}) // the login
+	for i := range 10 {
+		c.call(http.StatusTooManyRequests, http.MethodPost, "/CreateTask", task("stestgroup", string(rune('a'+i))))
+		now.pass(40 * time.Millisecond)
+	}
+	if got := sim.Account().RetryAfterViolations; got < 7 {
+		t.Errorf("%d violations by nine calls", got)
+	}
+}

@@ -47,7 +47,7 @@ func (s *Simulator) Reset() {
 		}
 	}
 	s.jobs = jobStore{length: cfg.JobDuration, visible: cfg.VisibleAfter, blackout: cfg.Blackout}
-	s.limit = limiter{limit: cfg.RateLimit, windows: make(map[string]*window)}
+	s.limit = limiter{limit: cfg.RateLimit, windows: make(map[string]*window), waits: make(map[*user]*waits)}
 	s.chaos = newChaos(cfg.Seed)
 	s.account = newAccount()
 }

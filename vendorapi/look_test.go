@@ -1,0 +1,232 @@
+package vendorapi
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"backhaul/vendorapi/simulator"
+)
+
+// withLook is a policy that looks after 5 s.
+var withLook = Policy{LookAfter: 5 * time.Second}
+
+// TestLookWhileWaiting: an answer that does not come is looked for.
+func TestLookWhileWaiting(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		cfg     simulator.Config
+		fault   simulator.Fault
+		policy  Policy
+		verdict Verdict
+		found   bool
+		took    time.Duration
+		looks   int
+	}{
+		{"answered", simulator.Config{}, simulator.Fault{Kind: simulator.Slow, For: 4 * time.Second}, withLook,
+			started, false, 4 * time.Second, 0},
+		{"found at once", simulator.Config{}, simulator.Fault{Kind: simulator.HangAfterStart}, withLook,
+			started, true, 5 * time.Second, 1},
+		{"found later", simulator.Config{VisibleAfter: 8 * time.Second}, simulator.Fault{Kind: simulator.HangAfterStart}, withLook,
+			started, true, 8500 * time.Millisecond, 4}, // at 5, 5.5, 6.5, 8.5 s
+		{"answered, not found", simulator.Config{}, simulator.Fault{Kind: simulator.LateStart, For: 12 * time.Second}, withLook,
+			started, false, 12 * time.Second, 4},
+		{"neither", simulator.Config{}, simulator.Fault{Kind: simulator.Delay, For: 10 * time.Minute}, withLook,
+			Unknown, false, 30 * time.Second, 8}, // and at 12.5, 17.5, 22.5, 27.5 s
+		{"descriptions hidden", simulator.Config{HideDescriptions: true}, simulator.Fault{Kind: simulator.HangAfterStart}, withLook,
+			Unknown, false, 30 * time.Second, 8},
+		{"never", simulator.Config{}, simulator.Fault{Kind: simulator.HangAfterStart}, Policy{},
+			Unknown, false, 30 * time.Second, 0},
+		{"not before the timeout", simulator.Config{}, simulator.Fault{Kind: simulator.HangAfterStart},
+			Policy{LookAfter: 10 * time.Second, AttemptTimeout: 10 * time.Second}, Unknown, false, 10 * time.Second, 0},
+		{"too late", simulator.Config{}, simulator.Fault{Kind: simulator.LateStart, For: 12 * time.Second},
+			Policy{LookAfter: 5 * time.Second, AttemptTimeout: 10 * time.Second}, Unknown, false, 10 * time.Second, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sim, r := onPipeRetrying(t, tt.cfg, tt.policy)
+				sim.Script(tt.fault)
+				begin := time.Now()
+				job, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
+				took := time.Since(begin)
+				if tt.verdict == started {
+					wantJob(t, job, err)
+				} else {
+					wantVerdict(t, err, tt.verdict)
+				}
+				a := sim.Account()
+				if job.Found != tt.found || took != tt.took || attempts != 1 || a.CreateTaskCalls != 1 {
+					t.Errorf("found %t after %s, %d attempts, %d calls, want %t, %s and one", job.Found, took, attempts, a.CreateTaskCalls, tt.found, tt.took)
+				}
+				if a.Calls["Jobs"] != tt.looks {
+					t.Errorf("%d looks, want %d", a.Calls["Jobs"], tt.looks)
+				}
+				if tt.verdict == started && !slices.Equal(job.IDs, a.JobsByMarker[testMarker]) {
+					t.Errorf("jobs %q, the vendor has %q", job.IDs, a.JobsByMarker)
+				}
+			})
+		})
+	}
+}
+
+// TestFailedLooksChangeNothing.
+func TestFailedLooksChangeNothing(t *testing.T) {
+	for _, kind := range []simulator.Kind{
+		simulator.Crash, simulator.CutBeforeStart, simulator.Malformed, simulator.HTML, simulator.HangAfterStart,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sim, r := onPipeRetrying(t, simulator.Config{}, withLook)
+			sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: kind}, Endpoint: "Jobs", Probability: 1}})
+			sim.Script(simulator.Fault{Kind: simulator.Slow, For: 20 * time.Second})
+			begin := time.Now()
+			job, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
+			wantJob(t, job, err)
+			if job.Found || attempts != 1 || time.Since(begin) != 20*time.Second {
+				t.Errorf("%s: %+v after %s and %d attempts", kind, job, time.Since(begin), attempts)
+			}
+			if sim.Account().Calls["Jobs"] == 0 {
+				t.Errorf("%s: nobody looked", kind)
+			}
+			wantRoom(t, r.Client, 64, Hold{})
+		})
+	}
+}
+
+// TestNoLookDuringAPause: the vendor wants to be left alone.
+func TestNoLookDuringAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, r := onPipeRetrying(t, simulator.Config{}, withLook)
+		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
+		begin := time.Now()
+		time.AfterFunc(4*time.Second, func() { r.quiet.extend(10 * time.Second) })
+		time.AfterFunc(13*time.Second, func() {
+			if n := sim.Account().Calls["Jobs"]; n != 0 {
+				t.Errorf("%d looks during the pause", n)
+			}
+		})
+		job, _, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
+		wantJob(t, job, err)
+		if took := time.Since(begin); !job.Found || took != 14*time.Second {
+			t.Errorf("%+v after %s", job, took)
+		}
+	})
+	// A look is told to wait itself.
+	synctest.Test(t, func(t *testing.T) {
+		sim, r := onPipeRetrying(t, simulator.Config{}, withLook)
+		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
+		sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.Unavailable, For: 10 * time.Second})
+		begin := time.Now()
+		job, _, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
+		wantJob(t, job, err)
+		if took := time.Since(begin); !job.Found || took != 15*time.Second {
+			t.Errorf("%+v after %s", job, took)
+		}
+	})
+}
+
+// TestAVendorThatHangsForAll: each job is found, looks are few at a time and do
+// not need the connections that hang. It is no outage.
+func TestAVendorThatHangsForAll(t *testing.T) {
+	const workers = 32
+	synctest.Test(t, func(t *testing.T) {
+		sim, c := onPipe(t, simulator.Config{Conflict: simulator.ConflictIgnore}, func(cfg *Config) { cfg.MaxConns = workers })
+		d := new(dials).on(c)
+		if _, err := c.session.token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r := &Retrier{Client: c, Policy: withLook}
+		sim.SetFaults(append(everyCall(simulator.Fault{Kind: simulator.HangAfterStart}),
+			simulator.Chance{Fault: simulator.Fault{Kind: simulator.Slow, For: 100 * time.Millisecond}, Endpoint: "Jobs", Probability: 1}))
+		var all sync.WaitGroup
+		for i := range workers {
+			all.Go(func() {
+				task := loadTask(i)
+				job, _, err := r.Submit(t.Context(), t.Context(), task, permitted)
+				wantJob(t, job, err)
+				if want := sim.Account().JobsByMarker[task.Marker]; !job.Found || !slices.Equal(job.IDs, want) {
+					t.Errorf("%+v, the vendor has %q", job, want)
+				}
+			})
+		}
+		<-time.After(5*time.Second + 50*time.Millisecond)
+		synctest.Wait()
+		if n := sim.Account().Calls["Jobs"]; n != looksAtOnce {
+			t.Errorf("%d looks at once, want %d", n, looksAtOnce)
+		}
+		all.Wait()
+		if n := d.made.Load(); n > workers+looksAtOnce {
+			t.Errorf("%d connections", n)
+		}
+		wantRoom(t, c, 64, Hold{})
+	})
+}
+
+// TestKilledWhileLooking: the end of everything is the end of the look.
+func TestKilledWhileLooking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, r := onPipeRetrying(t, simulator.Config{}, withLook)
+		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
+		sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.HangAfterStart})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(6*time.Second, cancel)
+		begin := time.Now()
+		_, _, err := r.Submit(ctx, ctx, testTask(), permitted)
+		wantVerdict(t, err, Unknown)
+		if took := time.Since(begin); took != 6*time.Second {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+// TestAnswerAndLookTogether: at the same instant, whichever is first, the job is
+// the one that the vendor has.
+func TestAnswerAndLookTogether(t *testing.T) {
+	const workers, each = 9, 5
+	const answer = 5 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		sim, c := onPipe(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+		if _, err := c.session.token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		sim.SetFaults([]simulator.Chance{
+			{Fault: simulator.Fault{Kind: simulator.Slow, For: answer}, Probability: 1},
+			{Fault: simulator.Fault{Kind: simulator.Crash, AfterStart: true}, Probability: 0.3},
+		})
+		var mu sync.Mutex
+		count := make(map[string]int)
+		var all sync.WaitGroup
+		for worker := range workers {
+			// A third looks before the answer, a third just then, a third never.
+			r := &Retrier{Client: c, Policy: Policy{LookAfter: answer + time.Duration(worker/3-1)}}
+			all.Go(func() {
+				for i := range each {
+					task := loadTask(worker*each + i)
+					job, attempts, err := r.Submit(t.Context(), t.Context(), task, permitted)
+					end := "answered"
+					switch {
+					case err != nil:
+						wantVerdict(t, err, Unknown)
+						end = "unknown"
+					case job.Found:
+						end = "found"
+					}
+					mu.Lock()
+					count[end]++
+					mu.Unlock()
+					has := sim.Account().JobsByMarker[task.Marker]
+					if len(has) != 1 || attempts != 1 || err == nil && !slices.Equal(job.IDs, has) {
+						t.Errorf("job %+v, error %v after %d attempts, the vendor has %q", job, err, attempts, has)
+					}
+					if end != "found" && worker < 3 || end == "found" && worker >= 6 {
+						t.Errorf("worker %d: %s", worker, end)
+					}
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%v", count)
+	})
+}

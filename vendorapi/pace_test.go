@@ -1,0 +1,331 @@
+package vendorapi
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"backhaul/vendorapi/simulator"
+)
+
+func withPace(p Pace) func(*Config) { return func(cfg *Config) { cfg.Pace = p } }
+
+// wantRoom checks what Room says to who asks for 64.
+func wantRoom(t *testing.T, c *Client, room int, hold Hold) {
+	t.Helper()
+	got, why := c.Room(64)
+	if why.For -= hold.For; why.For < 0 || why.For > time.Millisecond {
+		t.Errorf("the hold is longer by %s than %s", why.For, hold.For)
+	}
+	if got != room || why.Reason != hold.Reason {
+		t.Errorf("room for %d, reason %s, want %d, %s", got, why.Reason, room, hold.Reason)
+	}
+}
+
+// TestNeverMoreThanTheLimit: not in any hour or second, whoever comes when.
+func TestNeverMoreThanTheLimit(t *testing.T) {
+	for _, tt := range []struct {
+		pace    Pace
+		n       int
+		in      time.Duration
+		jobs    int
+		atLeast int // in the first hour or second
+	}{
+		{Pace{PerHour: 100}, 100, time.Hour, 250, 99},
+		{Pace{PerHour: 1}, 1, time.Hour, 3, 1},
+		{Pace{PerHour: 15}, 15, time.Hour, 40, 15},
+		{Pace{PerSecond: 20}, 20, time.Second, 100, 19},
+		{Pace{PerHour: 30, PerSecond: 1}, 30, time.Hour, 70, 29},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sim, c := onPipe(t, simulator.Config{Conflict: simulator.ConflictIgnore}, withPace(tt.pace))
+			r := &Retrier{Client: c, Policy: Policy{Budget: 24 * time.Hour}}
+			var mu sync.Mutex
+			var starts []time.Time
+			var all sync.WaitGroup
+			begin := time.Now()
+			for i := range tt.jobs {
+				all.Go(func() {
+					job, attempts, err := r.Submit(t.Context(), t.Context(), loadTask(i), func(ctx context.Context) (time.Time, error) {
+						mu.Lock()
+						defer mu.Unlock()
+						starts = append(starts, time.Now())
+						return permitted(ctx)
+					})
+					wantJob(t, job, err)
+					if attempts != 1 {
+						t.Errorf("%d attempts: a wait is none", attempts)
+					}
+				})
+			}
+			all.Wait()
+			slices.SortFunc(starts, time.Time.Compare)
+			for i := range starts {
+				if i >= tt.n && starts[i].Sub(starts[i-tt.n]) < tt.in {
+					t.Errorf("%+v: start %d came %s after start %d", tt.pace, i, starts[i].Sub(starts[i-tt.n]), i-tt.n)
+				}
+			}
+			first := 0
+			for ; first < len(starts) && starts[first].Sub(begin) < tt.in; first++ {
+			}
+			if first < tt.atLeast || len(starts) != tt.jobs {
+				t.Errorf("%+v: %d starts at first and %d in all, want %d and %d", tt.pace, first, len(starts), tt.atLeast, tt.jobs)
+			}
+			if n := sim.Account().JobsStarted; n != tt.jobs {
+				t.Errorf("%d jobs", n)
+			}
+		})
+	}
+}
+
+// TestLimitBeyondTheBudget gives the request back at once, with the time, before
+// the permit is asked for.
+func TestLimitBeyondTheBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, c := onPipe(t, simulator.Config{}, withPace(Pace{PerHour: 20}))
+		r := &Retrier{Client: c}
+		wantRoom(t, c, 2, Hold{})
+		for i := range 2 {
+			job, err := c.CreateTask(t.Context(), loadTask(i))
+			wantJob(t, job, err)
+		}
+		interval := time.Hour / 19
+		for range 3 {
+			wantRoom(t, c, 0, Hold{interval, HoldRate})
+			_, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), func(context.Context) (time.Time, error) {
+				t.Error("asked for the permit")
+				return time.Time{}, nil
+			})
+			if e := wantVerdict(t, err, NotSent); attempts != 0 || e.RetryAfter.Round(time.Second) != interval.Round(time.Second) {
+				t.Errorf("%d attempts, %+v, want a wait of %s", attempts, e, interval)
+			}
+			_, err = c.CreateTask(t.Context(), testTask())
+			wantVerdict(t, err, NotSent)
+		}
+		_, hold := c.Room(1)
+		<-time.After(hold.For) // who waits as long as it says finds room
+		wantRoom(t, c, 1, Hold{})
+		job, err := c.CreateTask(t.Context(), testTask())
+		wantJob(t, job, err)
+		if n := sim.Account().CreateTaskCalls; n != 3 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+// TestTurnThatIsNotUsed: requests that may not be sent any more, by the hundred,
+// leave the limit to the others.
+func TestTurnThatIsNotUsed(t *testing.T) {
+	denied := errors.New("denied")
+	for _, wait := range []time.Duration{0, 3 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			sim, r := onPipeRetrying(t, simulator.Config{}, Policy{Budget: time.Hour})
+			r.limits = newLimits(Pace{PerHour: 1})
+			deny := func() {
+				_, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), func(context.Context) (time.Time, error) {
+					<-time.After(wait)
+					return time.Time{}, denied
+				})
+				if err != denied || attempts != 0 { //nolint:errorlint // as it is
+					t.Errorf("%v after %d attempts", err, attempts)
+				}
+			}
+			for range 100 {
+				deny()
+				wantRoom(t, r.Client, 1, Hold{})
+			}
+			job, err := r.CreateTask(t.Context(), testTask())
+			wantJob(t, job, err)
+			// And after a wait for the place.
+			deny()
+			wantRoom(t, r.Client, 1, Hold{})
+			if n := sim.Account().CreateTaskCalls; n != 1 {
+				t.Errorf("%d calls", n)
+			}
+		})
+	}
+}
+
+// TestWaitForATurnEndsWithWaits, whatever is waited for, and costs nobody his turn.
+func TestWaitForATurnEndsWithWaits(t *testing.T) {
+	for _, tt := range []struct {
+		reason HoldReason
+		want   Verdict
+		set    func(*Client)
+	}{
+		{HoldThrottled, Throttled, func(c *Client) { c.quiet.extend(time.Minute) }},
+		{HoldOutage, NotSent, func(c *Client) { c.breaker.rest.extend(time.Minute) }},
+		{HoldRate, NotSent, func(c *Client) {
+			c.limits = newLimits(Pace{PerHour: 60})
+			for range 6 {
+				c.limits.take(0)
+			}
+		}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sim, r := onPipeRetrying(t, simulator.Config{}, Policy{Budget: time.Hour})
+			tt.set(r.Client)
+			_, before := r.Room(1)
+			if before.Reason != tt.reason {
+				t.Fatalf("the hold is %v", before)
+			}
+			waits, stop := context.WithCancel(t.Context())
+			begin := time.Now()
+			time.AfterFunc(10*time.Second, stop)
+			_, attempts, err := r.Submit(t.Context(), waits, testTask(), func(context.Context) (time.Time, error) {
+				t.Error("asked for the permit")
+				return time.Time{}, nil
+			})
+			if e := wantVerdict(t, err, tt.want); e.RetryAfter < 50*time.Second || attempts != 0 || time.Since(begin) != 10*time.Second {
+				t.Errorf("%+v after %s", e, time.Since(begin))
+			}
+			_, after := r.Room(1)
+			if left := before.For - 10*time.Second; after.For < left-time.Millisecond || after.For > left+time.Millisecond {
+				t.Errorf("the hold is %s, want %s", after.For, left)
+			}
+			if n := sim.Account().CreateTaskCalls; n != 0 {
+				t.Errorf("%d calls", n)
+			}
+		})
+	}
+}
+
+// TestTurnIsWaitedForOnce: who waits is served when it is time, and it is no attempt.
+func TestTurnIsWaitedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, r := onPipeRetrying(t, simulator.Config{Conflict: simulator.ConflictIgnore}, Policy{Budget: time.Minute})
+		r.limits = newLimits(Pace{PerHour: 360}) // one in 11 s, 36 at once
+		for range 36 {
+			r.limits.take(0)
+		}
+		r.quiet.extend(15 * time.Second) // longer than the wait for the place
+		begin, asked := time.Now(), 0
+		job, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), func(ctx context.Context) (time.Time, error) {
+			asked++
+			return permitted(ctx)
+		})
+		wantJob(t, job, err)
+		if took := time.Since(begin); asked != 1 || attempts != 1 || took < 15*time.Second {
+			t.Errorf("%d permits, %d attempts in %s", asked, attempts, took)
+		}
+	})
+}
+
+// TestRetryAfterStopsEverybody: of 64 that are at work, none sends before the
+// period is over.
+func TestRetryAfterStopsEverybody(t *testing.T) {
+	const workers = 64
+	run := func(t *testing.T, sim *simulator.Simulator, r *Retrier, fault simulator.Fault, period time.Duration) {
+		t.Helper()
+		sim.Script(fault)
+		_, err := r.CreateTask(t.Context(), testTask())
+		wantVerdict(t, err, Throttled)
+		told := time.Now()
+		room, hold := r.Room(workers)
+		if room != 0 || hold.Reason != HoldThrottled || hold.For <= 0 || hold.For > period {
+			t.Errorf("room for %d, hold %v", room, hold)
+		}
+		var all sync.WaitGroup
+		for i := range workers {
+			all.Go(func() {
+				job, attempts, err := r.Submit(t.Context(), t.Context(), loadTask(i), func(ctx context.Context) (time.Time, error) {
+					if early := time.Until(told.Add(period)); early > 50*time.Millisecond {
+						t.Errorf("the permit was asked for %s too early", early)
+					}
+					return permitted(ctx)
+				})
+				wantJob(t, job, err)
+				if attempts != 1 {
+					t.Errorf("%d attempts", attempts)
+				}
+			})
+		}
+		all.Wait()
+		if a := sim.Account(); a.RetryAfterViolations != 0 || a.CreateTaskCalls != workers+1 || a.JobsStarted != workers {
+			t.Errorf("%d calls came too early, %d in all, %d jobs", a.RetryAfterViolations, a.CreateTaskCalls, a.JobsStarted)
+		}
+	}
+	calm := simulator.Config{Conflict: simulator.ConflictIgnore}
+	for _, fault := range []simulator.Fault{
+		{Kind: simulator.TooManyRequests, For: 20 * time.Second},
+		{Kind: simulator.Unavailable, For: 20 * time.Second},
+		{Kind: simulator.Status, Status: 429, Header: map[string]string{"Retry-After": "20"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sim, r := onPipeRetrying(t, calm, Policy{})
+			run(t, sim, r, fault, 20*time.Second)
+		})
+	}
+	t.Run("as a date", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			sim, r := onPipeRetrying(t, calm, Policy{})
+			at := time.Now().Add(20 * time.Second).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
+			run(t, sim, r, simulator.Fault{Kind: simulator.Status, Status: 503, Header: map[string]string{"Retry-After": at}}, 20*time.Second)
+		})
+	})
+	t.Run("sockets", func(t *testing.T) {
+		sim, c := onLoopback(t, calm)
+		run(t, sim, &Retrier{Client: c}, simulator.Fault{Kind: simulator.TooManyRequests, For: time.Second}, time.Second)
+	})
+}
+
+// TestThrottledLoginIsAHold: nothing can be started without a login.
+func TestThrottledLoginIsAHold(t *testing.T) {
+	for _, kind := range []simulator.Kind{simulator.TooManyRequests, simulator.Unavailable} {
+		synctest.Test(t, func(t *testing.T) {
+			sim, c := onPipe(t, simulator.Config{})
+			sim.ScriptFor("Login", simulator.Fault{Kind: kind, For: 20 * time.Second})
+			if _, err := c.CreateTask(t.Context(), testTask()); err == nil {
+				t.Error("the login was not throttled")
+			}
+			wantRoom(t, c, 0, Hold{20 * time.Second, HoldThrottled})
+			<-time.After(20 * time.Second)
+			wantRoom(t, c, 64, Hold{})
+		})
+	}
+}
+
+func TestRoomCostsNothing(t *testing.T) {
+	c := newTestClient(t, "http://127.0.0.1:1/api", withPace(Pace{PerHour: 1000, PerSecond: 100}))
+	for _, n := range []int{0, -1} {
+		if room, hold := c.Room(n); room != 0 || hold != (Hold{}) {
+			t.Errorf("Room(%d) is %d, %v", n, room, hold)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { c.Room(64) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if room, hold := c.Room(3); room != 3 || hold != (Hold{}) {
+		t.Errorf("Room(3) is %d, %v", room, hold)
+	}
+}
+
+// TestConnectionsAreKept: as many as are in flight, and no more.
+func TestConnectionsAreKept(t *testing.T) {
+	const workers = 32
+	synctest.Test(t, func(t *testing.T) {
+		sim, c := onPipe(t, simulator.Config{Conflict: simulator.ConflictIgnore}, func(cfg *Config) { cfg.MaxConns = workers })
+		d := new(dials).on(c)
+		for wave := range 3 {
+			sim.SetFaults(everyCall(simulator.Fault{Kind: simulator.Slow, For: time.Second}))
+			var all sync.WaitGroup
+			for i := range workers {
+				all.Go(func() {
+					job, err := c.CreateTask(t.Context(), loadTask(wave*workers+i))
+					wantJob(t, job, err)
+				})
+			}
+			all.Wait()
+		}
+		if n := d.made.Load(); n != workers {
+			t.Errorf("%d connections for %d in flight", n, workers)
+		}
+		if n := sim.Account().MaxConcurrent; n != workers {
+			t.Errorf("%d at once", n)
+		}
+	})
+}
