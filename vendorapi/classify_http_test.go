@@ -1,6 +1,8 @@
 package vendorapi
 
 import (
+	"bytes"
+	"compress/gzip"
 	"net/http"
 	"strings"
 	"testing"
@@ -177,6 +179,23 @@ func TestLongMessage(t *testing.T) {
 	_, err := classify(response{status: 502, body: []byte(strings.Repeat("x ", 20_000))})
 	if n := len(err.Error()); n > 1000 {
 		t.Errorf("an error of %d bytes for a page", n)
+	}
+}
+
+// TestCompressedBomb: what counts is the size unpacked.
+func TestCompressedBomb(t *testing.T) {
+	v := startVendor(t, map[string]http.HandlerFunc{"CreateTask": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		packed := gzip.NewWriter(w)
+		_, _ = packed.Write([]byte(`{"jobIds":["1"],"x":"`))
+		_, _ = packed.Write(bytes.Repeat([]byte("x"), 64*maxBody))
+		_, _ = packed.Write([]byte(`"}`))
+		_ = packed.Close() // the client is gone before the end
+	}})
+	_, err := newTestClient(t, v.url).CreateTask(t.Context(), testTask())
+	wantVerdict(t, err, Unknown)
+	if !strings.Contains(err.Error(), "more than 1048576 bytes") {
+		t.Errorf("%v does not say why", err)
 	}
 }
 

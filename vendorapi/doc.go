@@ -15,12 +15,84 @@
 // no job. Repeating is the business of [Retrier], and it repeats only what
 // certainly started nothing.
 //
+// # The request
+//
+// POST {endpoint}/CreateTask makes a task, which starts jobs. The vendor's page
+// for it is "POST Run Backup Job" for object storage; its prose and its sample
+// disagree in places, and where they do the sample is right: the path is
+// /CreateTask and not /post, and the answer is XML as well as JSON, whichever
+// Accept names. Names that the interface shows otherwise: a content group is a
+// subclient, a plan is a storage policy.
+//
+//	taskInfo.task               an immediate backup, and who asks: taskType IMMEDIATE,
+//	                            policyType DATA_PROTECTION, initiatedFrom COMMANDLINE
+//	  associations              what to back up, by names:
+//	    clientName              the object storage client
+//	    instanceName            the same name again, for object storage
+//	    backupsetName           "defaultBackupSet"
+//	    subclientName           the content group. Left out, every group of the set is
+//	                            backed up and many job ids come back: we refuse that
+//	    appName                 the agent, "Cloud Apps" for all object storage
+//	  subTasks.subTask          subTaskType and operationType BACKUP
+//	  subTasks.options.backupOpts
+//	    backupLevel             FULL, INCREMENTAL, DIFFERENTIAL or SYNTHETIC_FULL. JSON takes
+//	                            the words too; its numbers differ from those of job lists
+//	    mediaOpt…storagePolicyName  the plan. Optional: the content group has its own
+//	    adHocBackup             true with a directive file
+//	    onDemandInputFile       the path of the directive file that lists what to back up.
+//	                            It lies where the vendor's agent runs: nobody here can check it
+//	  subTasks.options.commonOpts
+//	    jobDescription          free text. We put the marker there, to find the job by
+//	  subTasks.subTaskOperation OVERWRITE, as in the sample
+//
+// Everything else is in the request because it is in the sample, at the sample's
+// value. The JSON form says the same with the numbers of the vendor's Python SDK.
+// There is no idempotency key, no dry run, and nothing to make two calls one.
+//
+// # The answers
+//
+// Neither the status nor the Content-Type says what an answer is: refusals come
+// with 200 and with 500, plain text claims to be JSON. classify is the one place
+// that decides, in this order:
+//
+//	2xx with job ids above 0, and no error code     started. Ids are numbers or strings, one
+//	                                                or several, larger than 32 bits
+//	a task or job id and anything else              Unknown: a task without jobs may be put off,
+//	                                                [Error].TaskID names it
+//	401, or code 5 that is not a crash              AuthRefused. Expired and not allowed look alike
+//	429; 503 with Retry-After                       Throttled, for as long as the header says
+//	2xx or 4xx with an error code                   Refused
+//	500 with an error code at the top               Refused: so speaks the Job Manager, which
+//	                                                decides on jobs
+//	500 with the code in an inner error, code 5xx   Unknown: so speaks the web service, which crashed
+//	400 with plain text                             Refused: "Request body is empty or format is invalid."
+//	307 308 400 404 405 407 without an error        NotSent: something else answered, see neverArrived
+//	all the rest                                    Unknown: empty, cut short, HTML, code 0, no code at
+//	                                                all, 301 302 303, 403, 502, 503, 504, over 1 MiB
+//
+// An error code is a number other than 0. It stands in attributes or members of
+// the root (errorCode, errorMessage), or inside one of errorPlaces. Code 0 with a
+// message is how the product says that something else was done. Code 2 is the Job
+// Manager's catch-all; its message has the reason. Large codes are facility and
+// number, which the vendor's logs write as NN:nnn: [LogCode]. 587207178 (35:4618),
+// no eligible subclients, is the one code that the vendor's page shows.
+//
+// A job id is not yet a running job. It may be queued, for days in a blackout
+// window, or "Failed to Start"; none of that is an error of CreateTask.
+//
+// What is known of this comes from the vendor's page and API reference
+// (documented), from saved answers in its Postman collection and from what its
+// Python SDK and other published clients read (recorded); the rest is assumed.
+// The tables of the tests name the source of every shape of answer.
+//
 // # Sent or not
 //
 // A failure before the first byte of a request was written (name resolution,
 // connection, TLS) is [NotSent]. Every failure after it is Unknown. The request
 // never carries an Idempotency-Key header, because net/http would then send a
-// POST again by itself after a broken connection.
+// POST again by itself after a broken connection. For the like reason it is never
+// sent by HTTP/2, where a server can make net/http send again. Redirects are not
+// followed: a POST would become a GET, and the token might leave for another host.
 //
 // # Concurrency and secrets
 //

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -45,6 +47,7 @@ func TestExitCodes(t *testing.T) {
 		"bad output":       {nil, []string{"version", "--output", "xml"}, exitUsage, "--output"},
 		"bad source":       {nil, []string{"request", "--source", "a.b"}, exitUsage, "--source"},
 		"bad request":      {nil, []string{"request", "--client-name", "c"}, exitUsage, "/subclientName"},
+		"bad script":       {nil, []string{"simulator", "--script", "earthquake"}, exitUsage, "earthquake"},
 		"bad fault":        {nil, []string{"simulator", "--fault", "earthquake=1"}, exitUsage, "earthquake"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,10 +124,60 @@ func TestSetup(t *testing.T) {
 	}
 }
 
+// The simulator is set and asked from outside while it runs.
 func TestSimulatorCommand(t *testing.T) {
 	t.Parallel()
-	p := start(t, nil, "backhaul", "simulator", "--listen", "127.0.0.1:0", "--fault", "slow=10ms")
+	worldFile := filepath.Join(t.TempDir(), "world.json")
+	const someWorld = `{"clients":[{"name":"files","instances":[{"name":"files","backupSets":[{"name":"nightly","contentGroups":["home"]}]}]}],
+		"users":[{"name":"ann","password":"cGFzczEyMw==","accessToken":"given-to-ann"}]}`
+	if err := os.WriteFile(worldFile, []byte(someWorld), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, nil, "backhaul", "simulator", "--listen", "127.0.0.1:0", "--world", worldFile,
+		"--fault", "slow=10ms", "--script", "502", "--reads", "2", "--log-format", "json")
 	p.waitFor(t, "simulating Commvault")
+	endpoint := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(p.output.String())
+	call := func(method, path, body string) (status int, answer string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, endpoint+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer given-to-ann")
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer func() { _ = resp.Body.Close() }()
+		data, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(data)
+	}
+	const backup = `{"taskInfo":{"associations":[{"clientName":"files","subclientName":"home"}],"subTasks":[{"options":{"commonOpts":{"jobDescription":"m"}}}]}}`
+	for _, step := range []struct {
+		method, path, body string
+		status             int
+		answer             string
+	}{
+		{"POST", "/webconsole/api/CreateTask", backup, 502, "Bad Gateway"},
+		{"POST", "/webconsole/api/CreateTask", backup, 200, `<jobIds val="5976"/>`},
+		{"POST", "/simulator/faults", "cut-after-start=1", 204, ""},
+		{"POST", "/webconsole/api/CreateTask", backup, 0, "EOF"},
+		{"POST", "/simulator/faults", "", 204, ""},
+		{"POST", "/simulator/script", "Job/504", 204, ""},
+		{"GET", "/webconsole/api/Job/5976", "", 504, ""},
+		{"GET", "/webconsole/api/Job/5976", "", 200, `jobId="5976"`},
+		{"GET", "/webconsole/api/Job/5976", "", 429, "Rate limit is exceeded"},
+		{"GET", "/simulator/account", "", 200, `"jobsStarted": 2`},
+		{"POST", "/simulator/reset", "", 204, ""},
+		{"GET", "/simulator/account", "", 200, `"jobsStarted": 0`},
+	} {
+		if status, answer := call(step.method, step.path, step.body); status != step.status || !strings.Contains(answer, step.answer) {
+			t.Errorf("%s %s %s: %d %s, want %d with %q", step.method, step.path, step.body, status, answer, step.status, step.answer)
+		}
+	}
 	if code := p.stop(t); code != exitDone {
 		t.Errorf("exit code %d", code)
 	}

@@ -27,13 +27,17 @@ client s-adhoc-object-storage with the content groups stestgroup and load-*, and
 the plan default-plan; --world replaces it.
 
 Faults are kind=probability, kind=duration, or kind=probability:duration, for
-CreateTask or, as Endpoint/kind=…, for another endpoint. What was seen is at
-/simulator/account; POST /simulator/faults and /simulator/reset change a running
-simulator.
+CreateTask or, as Endpoint/kind=…, for another endpoint. A script has faults for
+the next calls, one each: kind or kind:duration. What was seen is at
+/simulator/account; POST /simulator/faults, /simulator/script,
+/simulator/blackout (on, off) and /simulator/reset change a running simulator.
 
 ` + behaviours(),
 		Example: `  backhaul simulator --listen 127.0.0.1:8081
-  backhaul simulator --fault cut-after-start=0.05,503=0.05,slow=0.1:3s --seed 7`,
+  backhaul simulator --fault cut-after-start=0.05,503=0.05,slow=0.1:3s --seed 7
+  backhaul simulator --script cut-after-start,none,Jobs/502
+  curl -d trickle=0.1 http://127.0.0.1:8081/simulator/faults
+  curl http://127.0.0.1:8081/simulator/account`,
 		Args: cobra.NoArgs,
 		RunE: runSimulator,
 	}
@@ -41,7 +45,13 @@ simulator.
 	flags.String("listen", "127.0.0.1:8081", "`address`")
 	flags.String("world", "", "JSON `file` with clients, plans and users")
 	flags.String("fault", "", "faults by probability or duration")
+	flags.String("script", "", "faults for the next calls, one each")
 	flags.Int64("seed", 0, "of the probabilities")
+	flags.Bool("gateway", false, "log in as the SaaS gateway does: data.authToken, used as Bearer")
+	flags.Duration("token-idle", 30*time.Minute, "how long a login may stay unused")
+	flags.Int("writes", 0, "calls by POST that a tenant has in a rate period; 0 is no limit")
+	flags.Int("reads", 0, "calls by GET that a tenant has in a rate period; 0 is no limit")
+	flags.Duration("rate-period", time.Hour, "of --writes and --reads")
 	flags.Duration("visible-after", 0, "how long a started job is not to be seen")
 	flags.Bool("hide-descriptions", false, "task details without job descriptions")
 	flags.Bool("blackout", false, "jobs stay queued")
@@ -66,12 +76,25 @@ func runSimulator(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	cfg, faults, err := simulatorConfig(cmd)
+	cfg, err := simulatorConfig(cmd)
 	if err != nil {
 		return &usageError{err}
 	}
+	fault, _ := cmd.Flags().GetString("fault")
+	faults, err := simulator.ParseFaults(fault)
+	if err != nil {
+		return &usageError{fmt.Errorf("--fault: %w", err)}
+	}
+	order, _ := cmd.Flags().GetString("script")
+	script, err := simulator.ParseScript(order)
+	if err != nil {
+		return &usageError{fmt.Errorf("--script: %w", err)}
+	}
 	sim := simulator.New(cfg)
 	sim.SetFaults(faults)
+	for endpoint, next := range script {
+		sim.ScriptFor(endpoint, next...)
+	}
 	listen, _ := cmd.Flags().GetString("listen")
 	url, stop, err := serveSimulator(cmd.Context(), sim, listen)
 	if err != nil {
@@ -89,32 +112,33 @@ func logAccount(log zerolog.Logger, a simulator.Account) {
 		Int("logins", a.Logins).Int("retryAfterViolations", a.RetryAfterViolations).Msg("simulator stopped")
 }
 
-func simulatorConfig(cmd *cobra.Command) (cfg simulator.Config, faults []simulator.Chance, err error) {
+func simulatorConfig(cmd *cobra.Command) (cfg simulator.Config, err error) {
 	flags := cmd.Flags()
 	cfg.Seed, _ = flags.GetInt64("seed")
+	cfg.Gateway, _ = flags.GetBool("gateway")
+	cfg.TokenIdle, _ = flags.GetDuration("token-idle")
+	cfg.RateLimit.Writes, _ = flags.GetInt("writes")
+	cfg.RateLimit.Reads, _ = flags.GetInt("reads")
+	cfg.RateLimit.Period, _ = flags.GetDuration("rate-period")
 	cfg.VisibleAfter, _ = flags.GetDuration("visible-after")
 	cfg.HideDescriptions, _ = flags.GetBool("hide-descriptions")
 	cfg.Blackout, _ = flags.GetBool("blackout")
 	cfg.JobDuration, _ = flags.GetDuration("job-duration")
 	conflict, _ := flags.GetString("conflict")
 	if cfg.Conflict, err = simulator.ParseConflict(conflict); err != nil {
-		return cfg, nil, fmt.Errorf("--conflict: %w", err)
+		return cfg, fmt.Errorf("--conflict: %w", err)
 	}
 	if world, _ := flags.GetString("world"); world != "" {
 		file, err := os.Open(world)
 		if err != nil {
-			return cfg, nil, fmt.Errorf("--world: %w", err)
+			return cfg, fmt.Errorf("--world: %w", err)
 		}
 		defer func() { _ = file.Close() }()
 		if cfg.World, err = simulator.LoadWorld(file); err != nil {
-			return cfg, nil, fmt.Errorf("--world %s: %w", world, err)
+			return cfg, fmt.Errorf("--world %s: %w", world, err)
 		}
 	}
-	spec, _ := flags.GetString("fault")
-	if faults, err = simulator.ParseFaults(spec); err != nil {
-		return cfg, nil, fmt.Errorf("--fault: %w", err)
-	}
-	return cfg, faults, nil
+	return cfg, nil
 }
 
 // serveSimulator serves until stop is called. url is the endpoint for a client.

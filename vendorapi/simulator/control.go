@@ -13,6 +13,7 @@ import (
 //	GET  /simulator/account      what was seen: Account
 //	GET  /simulator/behaviours   what is simulated: []Behaviour
 //	POST /simulator/faults       set faults; the body is a text for ParseFaults
+//	POST /simulator/script       add faults for the next calls; a text for ParseScript
 //	POST /simulator/blackout     open or close a blackout window: on, off
 //	POST /simulator/reset        back to the state at the start
 const controlPath = "/simulator/"
@@ -36,6 +37,16 @@ func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.SetFaults(chances)
+		w.WriteHeader(http.StatusNoContent)
+	case "POST script":
+		script, err := ParseScript(order)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		for endpoint, faults := range script {
+			s.ScriptFor(endpoint, faults...)
+		}
 		w.WriteHeader(http.StatusNoContent)
 	case "POST blackout":
 		if order != "on" && order != "off" {

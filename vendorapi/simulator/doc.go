@@ -32,7 +32,7 @@
 //
 // A fault is done to one call: it is refused, delayed, cut off, or answered
 // with something else, before or after a job was started. Faults are chosen by
-// a script (Script, ScriptFor) or by chance from a seed (SetFaults with
+// a script (Script, ScriptFor, ParseScript) or by chance from a seed (SetFaults,
 // ParseFaults). "After" faults are the point of it all: the job exists and the
 // caller is not told.
 //
@@ -42,8 +42,8 @@
 //
 // Beside the web service, outside its base path and without authentication,
 // stands a control interface for tests: GET /simulator/account and
-// /simulator/behaviours, POST /simulator/faults, /simulator/blackout and
-// /simulator/reset. It is no part of Commvault.
+// /simulator/behaviours, POST /simulator/faults, /simulator/script,
+// /simulator/blackout and /simulator/reset. It is no part of Commvault.
 //
 // # Concurrency and time
 //

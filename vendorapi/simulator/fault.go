@@ -125,15 +125,9 @@ func parseChance(part string) (Chance, error) {
 	if !found {
 		return Chance{}, fmt.Errorf("is not written as kind=probability or kind=duration")
 	}
-	c := Chance{Endpoint: "CreateTask", Probability: 1}
-	if endpoint, kind, ok := strings.Cut(name, "/"); ok {
-		if c.Endpoint, ok = endpointName(endpoint); !ok {
-			return Chance{}, fmt.Errorf("unknown endpoint %q: one of %s", endpoint, strings.Join(Endpoints(), ", "))
-		}
-		name = kind
-	}
+	c := Chance{Probability: 1}
 	var err error
-	if c.Fault, err = parseFault(name); err != nil {
+	if c.Endpoint, c.Fault, err = parseFault(name); err != nil {
 		return Chance{}, err
 	}
 	first, second, both := strings.Cut(value, ":")
@@ -155,18 +149,54 @@ func parseChance(part string) (Chance, error) {
 	return c, nil
 }
 
-func parseFault(name string) (Fault, error) {
+// ParseScript reads faults for ScriptFor, by endpoint:
+//
+//	cut-after-start,none,503:10s,Jobs/502
+//
+// Each part is kind or kind:duration, for CreateTask unless an endpoint stands
+// before it. The kinds are those of ParseFaults. The empty text is no script.
+func ParseScript(spec string) (map[string][]Fault, error) {
+	if spec = strings.TrimSpace(spec); spec == "" {
+		return nil, nil
+	}
+	script := make(map[string][]Fault)
+	for part := range strings.SplitSeq(spec, ",") {
+		name, span, timed := strings.Cut(strings.TrimSpace(part), ":")
+		endpoint, f, err := parseFault(name)
+		if err == nil && timed {
+			if f.For, err = time.ParseDuration(span); err != nil || f.For < 0 {
+				err = fmt.Errorf("%q is not a duration", span)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("fault %q: %w", part, err)
+		}
+		script[endpoint] = append(script[endpoint], f)
+	}
+	return script, nil
+}
+
+// parseFault reads a kind, with the endpoint that may stand before it.
+func parseFault(name string) (endpoint string, f Fault, err error) {
+	endpoint = "CreateTask"
+	if before, kind, found := strings.Cut(name, "/"); found {
+		var known bool
+		if endpoint, known = endpointName(before); !known {
+			return "", Fault{}, fmt.Errorf("unknown endpoint %q: one of %s", before, strings.Join(Endpoints(), ", "))
+		}
+		name = kind
+	}
 	if Kind(name).known() && name != "" && Kind(name) != Status {
-		return Fault{Kind: Kind(name)}, nil
+		return endpoint, Fault{Kind: Kind(name)}, nil
 	}
 	base, after := strings.CutSuffix(name, afterStart)
 	if Kind(base).answersInstead() && Kind(base) != Status {
-		return Fault{Kind: Kind(base), AfterStart: after}, nil
+		return endpoint, Fault{Kind: Kind(base), AfterStart: after}, nil
 	}
 	if n, err := strconv.Atoi(base); err == nil && len(base) == 3 && n >= 300 && n <= 599 {
-		return Fault{Kind: Status, Status: n, AfterStart: after}, nil
+		return endpoint, Fault{Kind: Status, Status: n, AfterStart: after}, nil
 	}
-	return Fault{}, fmt.Errorf("unknown kind %q: one of %s, or a status from 300 to 599", name, strings.Join(kindNames(), ", "))
+	return "", Fault{}, fmt.Errorf("unknown kind %q: one of %s, or a status from 300 to 599", name, strings.Join(kindNames(), ", "))
 }
 
 // span is the fault's time.

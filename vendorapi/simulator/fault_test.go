@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -253,6 +254,43 @@ func TestParseFaults(t *testing.T) {
 	} {
 		if got, err := simulator.ParseFaults(spec); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, %v; want an error with %q", spec, got, err, want)
+		}
+	}
+}
+
+func TestParseScript(t *testing.T) {
+	script, err := simulator.ParseScript(" cut-after-start, none,503:10s,jobs/502,504-after-start ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]simulator.Fault{
+		"CreateTask": {{Kind: simulator.CutAfterStart}, {Kind: simulator.None}, {Kind: simulator.Unavailable, For: 10 * time.Second}, {Kind: simulator.Status, Status: 504, AfterStart: true}},
+		"Jobs":       {{Kind: simulator.Status, Status: 502}},
+	}
+	if !reflect.DeepEqual(script, want) {
+		t.Errorf("%+v, want %+v", script, want)
+	}
+	if script, err := simulator.ParseScript(""); script != nil || err != nil {
+		t.Errorf("no script is %+v, %v", script, err)
+	}
+	for spec, want := range map[string]string{
+		"oops": "unknown kind", "Nothing/503": "unknown endpoint", "503:soon": "not a duration", "503:-1s": "not a duration", "503=1": "unknown kind", "503,,504": "unknown kind",
+	} {
+		if got, err := simulator.ParseScript(spec); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, %v; want an error with %q", spec, got, err, want)
+		}
+	}
+}
+
+// Every endpoint is told of, so that the list says all that is simulated.
+func TestEveryEndpointIsABehaviour(t *testing.T) {
+	var told strings.Builder
+	for _, b := range simulator.Behaviours() {
+		told.WriteString(strings.ReplaceAll(b.Text, "/", "") + "\n")
+	}
+	for _, name := range simulator.Endpoints() {
+		if !regexp.MustCompile(`\b` + name + `\b|V4` + name).MatchString(told.String()) {
+			t.Errorf("no behaviour tells of %s", name)
 		}
 	}
 }
