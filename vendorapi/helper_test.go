@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,9 +28,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	testUser     = "backhaul"  // of simulator.DefaultWorld
 	testPassword = "simulator" // of simulator.DefaultWorld
-	// worldToken is the access token of simulator.DefaultWorld.
-	worldToken = "simulator-access"
-	testMarker = "backhaul:billing/inv-2026-11-23-0007"
+	// worldToken and worldRefresh are the token pair of simulator.DefaultWorld.
+	worldToken   = "simulator-access"
+	worldRefresh = "simulator-refresh"
+	testMarker   = "backhaul:billing/inv-2026-11-23-0007"
 )
 
 // testTask is the backup of the vendor's page.
@@ -195,16 +197,22 @@ func noSecrets(t testing.TB, v any) {
 	secrets := []string{
 		testSecret, base64.StdEncoding.EncodeToString([]byte(testSecret)),
 		base64.StdEncoding.EncodeToString([]byte(testPassword)),
-		worldToken, "5ec7e7", "QSDK",
+		worldToken, worldRefresh, "5ec7e7", "QSDK", "Bearer",
 	}
 	for _, text := range shown {
+		if issuedToken.MatchString(text) {
+			t.Errorf("a token of the simulator is shown: %.500s", text)
+		}
 		for _, secret := range secrets {
 			if strings.Contains(text, secret) {
-				t.Errorf("a secret (%s) is shown: %s", secret, text)
+				t.Errorf("a secret (%s) is shown: %.500s", secret, text)
 			}
 		}
 	}
 }
+
+// issuedToken is what the simulator's tokens look like.
+var issuedToken = regexp.MustCompile(`[0-9a-f]{48}`)
 
 // testSecret is a password that is part of no other text, unlike the simulator's.
 const testSecret = "Tr0ub4dor&3 hunter2"

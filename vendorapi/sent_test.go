@@ -68,7 +68,7 @@ func TestNothingSent(t *testing.T) {
 			t.Cleanup(func() { _ = held.Body.Close() })
 		}},
 		{name: "token that cannot be a header", endpoint: plain.URL + base, change: func(c *Client) {
-			c.session.auth.Token = fixed(testSecret + "\r\nX: y")
+			c.session.source = given{fixed(testSecret + "\r\nX: y")}
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
