@@ -216,7 +216,8 @@ func TestASessionThatEnds(t *testing.T) {
 	if e := b.started(billing("expired")); e.Adopted || e.Attempts != 1 {
 		t.Errorf("job-started is %+v", e)
 	}
-	b.sim.Script(expired, expired) // also after a fresh login: no permission
+	forbidden := simulator.Fault{Kind: simulator.Status, Status: 401, Body: `{"errorMessage":"Access denied","errorCode":5}`}
+	b.sim.Script(forbidden, forbidden) // also after a fresh login, which works otherwise: no permission
 	b.publish("billing", body("forbidden"))
 	b.settled()
 	if e := b.failed(billing("forbidden")); e.ErrorCode != schemas.CodeAuthFailed || e.ErrorSource != schemas.ErrorSourceVendor {

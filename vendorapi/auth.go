@@ -15,6 +15,8 @@ const (
 	AuthLogin = "login"
 	// AuthToken uses a token that somebody else looks after.
 	AuthToken = "token"
+	// AuthBearer uses an access token and renews it with its refresh token.
+	AuthBearer = "bearer"
 )
 
 // Secret is text that must not be shown. Formatting it in any way shows "***".
@@ -29,24 +31,33 @@ func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
 
 // Auth is how calls are authorised.
 type Auth struct {
-	// Mode is AuthLogin or AuthToken.
+	// Mode is AuthLogin, AuthToken or AuthBearer.
 	Mode     string
 	Username string
 	// Password and Token are called for each login, so that a secret that was
 	// replaced in its file is found.
 	Password func() (Secret, error)
 	Token    func() (Secret, error)
+	// TokenPairFile is the file of AuthBearer: JSON with accessToken and
+	// refreshToken. It is rewritten with each renewal. All processes that use the
+	// pair have to share this one file, see the package's documentation.
+	TokenPairFile string
 }
 
-// Check refuses what cannot work.
+// Check refuses what cannot work. A token pair may come later; its directory,
+// and that files can be made there, may not.
 func (a Auth) Check() error {
 	switch {
 	case a.Mode == AuthLogin && (a.Username == "" || a.Password == nil):
 		return errors.New("vendor auth login needs a user name and a password")
 	case a.Mode == AuthToken && a.Token == nil:
 		return errors.New("vendor auth token needs a token")
+	case a.Mode == AuthBearer && a.TokenPairFile == "":
+		return errors.New("vendor auth bearer needs a token pair file")
+	case a.Mode == AuthBearer:
+		return pairFile(a.TokenPairFile).check()
 	case a.Mode != AuthLogin && a.Mode != AuthToken:
-		return fmt.Errorf("vendor auth %q must be %s or %s", a.Mode, AuthLogin, AuthToken)
+		return fmt.Errorf("vendor auth %q must be %s, %s or %s", a.Mode, AuthLogin, AuthToken, AuthBearer)
 	}
 	return nil
 }
@@ -54,11 +65,6 @@ func (a Auth) Check() error {
 const opLogin = "Login"
 
 const (
-	// loginTimeout is the session's idle time in minutes that we ask for; the
-	// vendor's default as well.
-	loginTimeout = 30
-	// idleLimit is when a session that was not used is not trusted any more.
-	idleLimit = 25 * time.Minute
 	// loginPause is how long a refused login is not repeated: the vendor locks
 	// accounts. It is longer while an account is locked, up to longestLock.
 	loginPause  = 30 * time.Second
@@ -67,20 +73,31 @@ const (
 	// not taken for a sign that the login has ended: every look for a job would
 	// log in again.
 	deniedPause = 5 * time.Minute
+	// maxTries is how often one call is sent at most: with the token at hand, with
+	// one that another process has renewed, and with one that was renewed for it.
+	maxTries = 3
 )
 
-// token is a session's token. Its address identifies the login it came from.
+// token authorises calls. Its address identifies where it came from.
 type token struct {
-	value Secret
+	name string // of its header
+	// value is behind a pointer because fmt shows what is in unexported fields,
+	// whatever their type says about it.
+	value *Secret
+	idle  time.Duration // how long it may be left unused; 0 is for ever
+	made  time.Time     // when the vendor made it for us; zero if it was given to us
 }
 
 func (t *token) header() http.Header {
-	return http.Header{"Authtoken": {string(t.value)}}
+	return http.Header{t.name: {string(*t.value)}}
 }
+
+// is tells whether two tokens are the same text.
+func (t *token) is(other *token) bool { return *t.value == *other.value }
 
 // hide takes the token out of an answer: there are pages that show the request.
 func (t *token) hide(body []byte) []byte {
-	value := []byte(t.value)
+	value := []byte(*t.value)
 	if _, after, ok := bytes.Cut(value, []byte(" ")); ok {
 		value = after
 	}
@@ -90,27 +107,56 @@ func (t *token) hide(body []byte) []byte {
 	return bytes.ReplaceAll(body, value, []byte("***"))
 }
 
-// session holds the one login that all calls share.
+// source is where tokens come from. Each mode has its own.
+type source interface {
+	// next is a token for the calls to come. With refused it is another than that
+	// one, which the vendor has just not accepted, or errNoOther.
+	next(ctx context.Context, refused *token) (*token, error)
+	// replaced tells whether somebody has meanwhile put another secret in the place
+	// of a refused one, so that it need not wait.
+	replaced(refused *token) bool
+	// end gives a token back.
+	end(ctx context.Context, t *token)
+}
+
+// errNoOther: there is no better token than the refused one.
+var errNoOther = errors.New("there is no other token")
+
+func newSource(c *Client, auth Auth) source {
+	switch auth.Mode {
+	case AuthLogin:
+		return &login{client: c, username: auth.Username, password: auth.Password}
+	case AuthBearer:
+		return &pairRenewal{client: c, file: pairFile(auth.TokenPairFile)}
+	default:
+		return given{auth.Token}
+	}
+}
+
+// session holds the one token that all calls share.
 type session struct {
 	client *Client
-	auth   Auth
+	source source
 
-	// lock is a mutex that can be waited for with a context: whoever has it logs
-	// in, the others wait for that login.
+	// lock is a mutex that can be waited for with a context: whoever has it gets a
+	// token, the others wait for that one.
 	lock     chan struct{}
 	current  *token
 	lastUsed time.Time
-	// failure is the last refused login, repeated to every caller until then.
-	failure *Error
-	until   time.Time
-	// dead is the given token that was refused.
-	dead Secret
+	held     hold
 	// denied is until when an operation counts as denied to the login itself.
 	denied map[string]time.Time
 }
 
+// hold is a failure to get a token that every caller is told until it is over.
+type hold struct {
+	failure *Error
+	until   time.Time
+	refused *token
+}
+
 func newSession(c *Client, auth Auth) *session {
-	return &session{client: c, auth: auth, lock: make(chan struct{}, 1), denied: make(map[string]time.Time)}
+	return &session{client: c, source: newSource(c, auth), lock: make(chan struct{}, 1), denied: make(map[string]time.Time)}
 }
 
 // acquire waits for the lock, unless ctx has ended or ends first.
@@ -126,44 +172,57 @@ func (s *session) acquire(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// token is the session's token, after a login if need be. The error is an
+// token is the session's token; if need be it is got first. The error is an
 // [*Error] that says that there is no job: nothing but a login was sent.
 func (s *session) token(ctx context.Context) (*token, error) {
 	release, err := s.acquire(ctx)
 	if err != nil {
-		return nil, &Error{Verdict: NotSent, Op: opLogin, Err: err}
+		return nil, loginFailure(err)
 	}
 	defer release()
 	now := time.Now()
-	if s.current != nil && (s.auth.Mode == AuthToken || now.Sub(s.lastUsed) < idleLimit) {
+	if s.current != nil && (s.current.idle == 0 || now.Sub(s.lastUsed) < s.current.idle) {
 		s.lastUsed = now
 		return s.current, nil
 	}
-	if wait := s.until.Sub(now); s.failure != nil && wait > 0 && !s.replaced(s.dead) {
-		failure := *s.failure
+	if wait := s.held.until.Sub(now); wait > 0 && !s.source.replaced(s.held.refused) {
+		failure := *s.held.failure
 		if failure.RetryAfter > 0 {
 			failure.RetryAfter = wait
 		}
 		return nil, &failure
 	}
-	value, err := s.login(ctx)
-	if err != nil {
-		failure := loginFailure(err)
-		refused, isRefused := errors.AsType[*LoginError](err)
-		switch {
-		case isRefused:
-			s.failure, s.until = failure, now.Add(max(loginPause, min(refused.Locked, longestLock)))
-		case failure.RetryAfter > 0:
-			s.failure, s.until = failure, time.Now().Add(failure.RetryAfter)
-		}
-		return nil, failure
+	if err := s.obtain(ctx, nil); err != nil {
+		return nil, loginFailure(err)
 	}
-	s.current, s.lastUsed, s.failure = &token{value: value}, now, nil
 	return s.current, nil
 }
 
-// loginFailure is a failed login as the callers see it: whatever became of it,
-// their own request was not sent.
+// obtain makes another token than the refused one the current one. A refusal,
+// and a pause that the vendor asks for, are kept for all.
+func (s *session) obtain(ctx context.Context, refused *token) error {
+	now := time.Now()
+	next, err := s.source.next(ctx, refused)
+	if errors.Is(err, errNoOther) {
+		return err
+	}
+	s.current, s.lastUsed = next, now
+	if err == nil {
+		s.held = hold{}
+		return nil
+	}
+	failure := loginFailure(err)
+	switch refusal, ok := errors.AsType[*LoginError](err); {
+	case ok:
+		s.held = hold{failure, now.Add(max(loginPause, min(refusal.Locked, longestLock))), refused}
+	case failure.RetryAfter > 0:
+		s.held = hold{failure, time.Now().Add(failure.RetryAfter), refused}
+	}
+	return failure
+}
+
+// loginFailure is a failure to get a token as the callers see it: whatever
+// became of that, their own request was not sent, or was not accepted.
 func loginFailure(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		failure := *e
@@ -175,66 +234,51 @@ func loginFailure(err error) *Error {
 	return &Error{Verdict: NotSent, Op: opLogin, Err: err}
 }
 
-// refused deals with a token that the vendor did not accept for an operation.
-// It tells whether to try again with a new one. If not, the operation is denied
-// to a login that works, unless there is an error: then nothing is known about
-// the operation, because the token is not accepted at all.
-func (s *session) refused(ctx context.Context, t *token, op string, fresh bool) (again bool, err error) {
+// refused deals with a token that the vendor did not accept for an operation, in
+// the given try of a call. It tells whether to try again with another. If not,
+// the operation is denied to a token that works, unless there is an error: then
+// nothing is known about the operation. The vendor says the same to both.
+func (s *session) refused(ctx context.Context, t *token, op string, try int) (again bool, err error) {
 	release, err := s.acquire(ctx)
 	if err != nil {
-		return false, err
+		return false, loginFailure(err)
 	}
 	defer release()
-	switch {
-	case op != opCreateTask && time.Now().Before(s.denied[op]):
-		return false, nil
-	case !fresh && s.current != t:
-		return true, nil // another caller has dropped it already
-	case s.auth.Mode == AuthToken:
-		return s.givenRefused(ctx, t, op, fresh)
-	case fresh:
-		s.denied[op] = time.Now().Add(deniedPause)
+	if op != opCreateTask && time.Now().Before(s.denied[op]) {
 		return false, nil
 	}
-	s.current = nil
-	return true, nil
-}
-
-// givenRefused is refused for a token that we cannot renew.
-func (s *session) givenRefused(ctx context.Context, t *token, op string, fresh bool) (again bool, err error) {
-	if !fresh && s.replaced(t.value) {
-		s.current = nil
-		return true, nil
+	// One that was made for this call is as good as a token gets.
+	if try == 1 || try < maxTries && t.made.IsZero() {
+		if s.current != t {
+			return true, nil // another caller has replaced it already
+		}
+		if err := s.obtain(ctx, t); !errors.Is(err, errNoOther) {
+			return err == nil, err
+		}
 	}
-	accepted, err := s.accepted(ctx, t)
-	if err != nil {
-		return false, err
-	}
-	if accepted {
+	switch accepted, err := s.accepted(ctx, t); {
+	case err != nil:
+		return false, loginFailure(err)
+	case accepted:
 		s.denied[op] = time.Now().Add(deniedPause)
 		return false, nil
 	}
 	refusal := &LoginError{Message: "the vendor does not accept the token any more; replace it"}
+	if !t.made.IsZero() {
+		refusal.Message = "the vendor does not accept the token that it has just issued"
+	}
+	failure := loginFailure(refusal)
 	if s.current == t {
-		s.current, s.dead = nil, t.value
-		s.failure, s.until = &Error{Verdict: NotSent, Op: opLogin, Err: refusal}, time.Now().Add(loginPause)
+		s.current, s.held = nil, hold{failure, time.Now().Add(loginPause), t}
 	}
-	return false, refusal
-}
-
-// replaced tells whether somebody has put another token in the place of this one.
-func (s *session) replaced(value Secret) bool {
-	if s.auth.Mode != AuthToken {
-		return false
-	}
-	now, err := s.auth.Token()
-	return err == nil && now != "" && qsdk(now) != value
+	return false, failure
 }
 
 // accepted asks the vendor whether it still knows a token. Without that, one
 // request that the token may not make would look like a dead token, and stop
-// all others. Basis: the vendor's SDK calls WhoAmI. A token that is limited to
-// some operations may not ask, and counts as dead.
+// all others; and a session that ended twice by chance would look like a request
+// that is not permitted. Basis: the vendor's SDK calls WhoAmI. A token that is
+// limited to some operations and may not ask counts as dead.
 func (s *session) accepted(ctx context.Context, t *token) (bool, error) {
 	resp, err := s.client.do(ctx, call{op: "WhoAmI", method: http.MethodPost, path: "/WhoAmI", accept: "application/json"}, t.header())
 	switch {
@@ -246,17 +290,43 @@ func (s *session) accepted(ctx context.Context, t *token) (bool, error) {
 	return resp.status == http.StatusOK && !isAccessDenied(resp), nil
 }
 
-// logout ends the session. Its answer does not matter: 200 or, for a session
-// that is over already, 401.
-func (s *session) logout(ctx context.Context) {
+// close ends the session.
+func (s *session) close(ctx context.Context) {
 	release, err := s.acquire(ctx)
 	if err != nil {
 		return // a login hangs; its session ends by itself
 	}
 	defer release()
-	if s.current == nil || s.auth.Mode != AuthLogin {
-		return
+	if s.current != nil {
+		s.source.end(ctx, s.current)
+		s.current = nil
 	}
-	_, _ = s.client.do(ctx, call{op: "Logout", method: http.MethodPost, path: "/Logout", accept: "*/*"}, s.current.header())
-	s.current = nil
 }
+
+// given is a token that somebody else looks after.
+type given struct {
+	read func() (Secret, error)
+}
+
+func (g given) next(_ context.Context, refused *token) (*token, error) {
+	secret, err := g.read()
+	if err == nil && secret == "" {
+		err = errNoSecret
+	}
+	if err != nil {
+		return nil, err
+	}
+	t := authtoken(secret)
+	if refused != nil && refused.is(t) {
+		return nil, errNoOther
+	}
+	return t, nil
+}
+
+func (g given) replaced(refused *token) bool {
+	_, err := g.next(context.Background(), refused)
+	return err == nil
+}
+
+// end leaves the token to whom it belongs.
+func (given) end(context.Context, *token) {}

@@ -63,8 +63,31 @@ func TestExpiredTokenIsRenewedOnce(t *testing.T) {
 		}
 	})
 	t.Run("twice", func(t *testing.T) {
+		// By chance: it says nothing about the request, and is no reason to go on
+		// logging in.
+		synctest.Test(t, func(t *testing.T) {
+			sim, c := onPipe(t, simulator.Config{})
+			sim.Script(ended, ended)
+			for range 20 {
+				_, err := c.CreateTask(t.Context(), testTask())
+				wantVerdict(t, err, NotSent)
+				if _, ok := errors.AsType[*LoginError](err); !ok {
+					t.Fatalf("%v is no LoginError", err)
+				}
+			}
+			if a := sim.Account(); a.Logins != 2 || a.JobsStarted != 0 || a.CreateTaskCalls != 2 {
+				t.Errorf("%d logins, %d jobs, %d calls", a.Logins, a.JobsStarted, a.CreateTaskCalls)
+			}
+			<-time.After(loginPause)
+			job, err := c.CreateTask(t.Context(), testTask())
+			wantJob(t, job, err)
+		})
+	})
+	t.Run("without a permission", func(t *testing.T) {
+		// That one task may not be started says nothing about the next.
 		sim, c := onLoopback(t, simulator.Config{})
-		sim.Script(ended, ended)
+		forbidden := simulator.Fault{Kind: simulator.Status, Status: 401, Body: denied}
+		sim.Script(forbidden, forbidden)
 		_, err := c.CreateTask(t.Context(), testTask())
 		if e := wantVerdict(t, err, AuthRefused); e.Status != 401 || e.Code != "5" || e.Message != "Access denied" {
 			t.Errorf("%+v", e)
@@ -72,13 +95,6 @@ func TestExpiredTokenIsRenewedOnce(t *testing.T) {
 		if a := sim.Account(); a.Logins != 2 || a.JobsStarted != 0 || a.CreateTaskCalls != 2 {
 			t.Errorf("%d logins, %d jobs, %d calls", a.Logins, a.JobsStarted, a.CreateTaskCalls)
 		}
-	})
-	t.Run("after one that was denied", func(t *testing.T) {
-		// That one task may not be started says nothing about the next.
-		sim, c := onLoopback(t, simulator.Config{})
-		sim.Script(ended, ended)
-		_, err := c.CreateTask(t.Context(), testTask())
-		wantVerdict(t, err, AuthRefused)
 		job, err := c.CreateTask(t.Context(), loadTask(1))
 		wantJob(t, job, err)
 	})

@@ -173,7 +173,7 @@ func loadRoots(file string) (*x509.CertPool, error) {
 // Close ends the session at the vendor, which counts sessions, and the
 // connections.
 func (c *Client) Close(ctx context.Context) {
-	c.session.logout(ctx)
+	c.session.close(ctx)
 	c.http.CloseIdleConnections()
 }
 
@@ -195,11 +195,12 @@ type response struct {
 	body   []byte
 }
 
-// authorised makes a call with the session's token. A refused token is renewed
-// once: the vendor answers 401 for an expired token and for a missing
-// permission alike, so after a fresh login the answer is left to the caller.
+// authorised makes a call with the session's token. A refused token is replaced:
+// that there is no job is certain then. The vendor answers 401 for an expired
+// token and for a missing permission alike; an answer that is returned with one
+// was given to a token that works.
 func (c *Client) authorised(ctx context.Context, cl call) (response, error) {
-	for fresh := false; ; fresh = true {
+	for try := 1; ; try++ {
 		if err := c.paused(cl); err != nil {
 			return response{}, err
 		}
@@ -219,11 +220,11 @@ func (c *Client) authorised(ctx context.Context, cl call) (response, error) {
 		if !isAccessDenied(resp) {
 			return resp, nil
 		}
-		renewed, err := c.session.refused(ctx, token, cl.op, fresh)
+		again, err := c.session.refused(ctx, token, cl.op, try)
 		if err != nil {
-			return response{}, &Error{Verdict: NotSent, Op: cl.op, Status: resp.status, Err: err}
+			return response{}, err
 		}
-		if !renewed {
+		if !again {
 			return resp, nil
 		}
 	}

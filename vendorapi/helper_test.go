@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,9 +29,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	testUser     = "backhaul"  // of simulator.DefaultWorld
 	testPassword = "simulator" // of simulator.DefaultWorld
-	// worldToken is the access token of simulator.DefaultWorld.
-	worldToken = "simulator-access"
-	testMarker = "backhaul:billing/inv-2026-11-23-0007"
+	// worldToken and worldRefresh are the token pair of simulator.DefaultWorld.
+	worldToken   = "simulator-access"
+	worldRefresh = "simulator-refresh"
+	testMarker   = "backhaul:billing/inv-2026-11-23-0007"
 )
 
 // testTask is the backup of the vendor's page.
@@ -190,9 +192,17 @@ func wantJob(t testing.TB, job Job, err error) {
 func noSecrets(t testing.TB, values ...any) {
 	t.Helper()
 	secretstest.NotShown(t, []string{
-		testSecret, base64.StdEncoding.EncodeToString([]byte(testPassword)), worldToken, "simulator-refresh", "5ec7e7", "QSDK",
+		testSecret, base64.StdEncoding.EncodeToString([]byte(testPassword)), worldToken, worldRefresh, "5ec7e7", "QSDK", "Bearer",
 	}, values...)
+	for _, v := range values {
+		if shown := fmt.Sprintf("%+v", v); issuedToken.MatchString(shown) {
+			t.Errorf("a token of the simulator is shown: %.500s", shown)
+		}
+	}
 }
+
+// issuedToken is what the simulator's tokens look like.
+var issuedToken = regexp.MustCompile(`[0-9a-f]{48}`)
 
 // testSecret is a password that is part of no other text, unlike the simulator's.
 const testSecret = "Tr0ub4dor&3 hunter2"

@@ -19,43 +19,71 @@ import (
 // would be a failed login, and those lock the account.
 var errNoSecret = errors.New("the secret is empty")
 
-func (s *session) login(ctx context.Context) (Secret, error) {
-	read := s.auth.Password
-	if s.auth.Mode == AuthToken {
-		read = s.auth.Token
-	}
-	secret, err := read()
-	if err == nil && secret == "" {
+const (
+	// loginTimeout is the session's idle time in minutes that we ask for; the
+	// vendor's default as well.
+	loginTimeout = 30
+	// idleLimit is when a session that was not used is not trusted any more.
+	idleLimit = 25 * time.Minute
+)
+
+// login gets a session's token with a user name and a password.
+type login struct {
+	client   *Client
+	username string
+	password func() (Secret, error)
+}
+
+// next logs in, whatever the token before was.
+func (l *login) next(ctx context.Context, _ *token) (*token, error) {
+	password, err := l.password()
+	if err == nil && password == "" {
 		err = errNoSecret
 	}
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if s.auth.Mode == AuthToken {
-		return qsdk(secret), nil
-	}
-	encoded := base64.StdEncoding.EncodeToString([]byte(secret))
+	encoded := base64.StdEncoding.EncodeToString([]byte(password))
 	body, err := json.Marshal(map[string]any{
 		"mode":     4, // what the vendor's own SDK sends
-		"username": s.auth.Username,
+		"username": l.username,
 		"password": encoded,
 		"timeout":  loginTimeout,
 	})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	resp, err := s.client.do(ctx, call{
+	resp, err := l.client.do(ctx, call{
 		op: opLogin, method: http.MethodPost, path: "/Login",
 		contentType: "application/json", accept: "application/json", body: body,
 	}, http.Header{})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	value, err := readLogin(resp)
 	if refusal, ok := errors.AsType[*LoginError](err); ok {
-		refusal.Message = strings.NewReplacer(encoded, "***", string(secret), "***").Replace(refusal.Message)
+		refusal.Message = strings.NewReplacer(encoded, "***", string(password), "***").Replace(refusal.Message)
 	}
-	return value, err
+	if err != nil {
+		return nil, err
+	}
+	t := authtoken(value)
+	t.idle, t.made = idleLimit, time.Now()
+	return t, nil
+}
+
+// replaced is always false: a new password does not unlock an account.
+func (*login) replaced(*token) bool { return false }
+
+// end logs out. The answer does not matter: 200 or, for a session that is over
+// already, 401.
+func (l *login) end(ctx context.Context, t *token) {
+	_, _ = l.client.do(ctx, call{op: "Logout", method: http.MethodPost, path: "/Logout", accept: "*/*"}, t.header())
+}
+
+func authtoken(value Secret) *token {
+	value = qsdk(value)
+	return &token{name: "Authtoken", value: &value}
 }
 
 // qsdk adds the scheme that the vendor's tokens carry in the Authtoken header,

@@ -34,6 +34,7 @@ func onPipeRetrying(t *testing.T, cfg simulator.Config, policy Policy) (*simulat
 // TestWhatIsRepeated: only what certainly started nothing and decided nothing.
 func TestWhatIsRepeated(t *testing.T) {
 	ended := simulator.Fault{Kind: simulator.Unauthorised}
+	forbidden := simulator.Fault{Kind: simulator.Status, Status: 401, Body: denied}
 	for _, tt := range []struct {
 		name     string
 		faults   []simulator.Fault
@@ -47,7 +48,7 @@ func TestWhatIsRepeated(t *testing.T) {
 		{"throttled does not count", []simulator.Fault{{Kind: simulator.TooManyRequests}, {Kind: simulator.TooManyRequests}}, started, 3, 1, 1},
 		{"both", []simulator.Fault{notFound, {Kind: simulator.TooManyRequests}, notFound}, started, 4, 3, 1},
 		{"expired token", []simulator.Fault{ended}, started, 2, 1, 1},
-		{"no permission", []simulator.Fault{ended, ended}, AuthRefused, 2, 1, 0},
+		{"no permission", []simulator.Fault{forbidden, forbidden}, AuthRefused, 2, 1, 0},
 		{"503 with a time", []simulator.Fault{{Kind: simulator.Unavailable}}, Throttled, 1, 0, 0},
 		{"503 with a time after a start", []simulator.Fault{{Kind: simulator.Unavailable, AfterStart: true}}, Throttled, 1, 0, 1},
 		{"503", []simulator.Fault{{Kind: simulator.HTML}}, Unknown, 1, 1, 0},

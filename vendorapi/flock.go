@@ -1,0 +1,19 @@
+//go:build unix && !aix && !solaris
+
+package vendorapi
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// flock tries to lock a file, and tells whether another process has the lock. It
+// ends when the file is closed, and with the process.
+func flock(file *os.File) (busy bool, err error) {
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}

@@ -1,0 +1,78 @@
+package vendorapi
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+)
+
+const opRenew = "AccessToken/Renew"
+
+// renewPair asks the vendor for the next pair, in one attempt. Unless the error
+// is a [*LoginError] or an [*Error] that says NotSent or Throttled, the pair may
+// have been renewed.
+func (c *Client) renewPair(ctx context.Context, pair tokenPair) (tokenPair, error) {
+	body, err := json.Marshal(pair)
+	if err != nil {
+		return tokenPair{}, err
+	}
+	resp, err := c.do(ctx, call{
+		op: opRenew, method: http.MethodPost, path: "/V4/AccessToken/Renew",
+		contentType: "application/json", accept: "application/json", body: body,
+	}, pair.token().header())
+	if err != nil {
+		return tokenPair{}, err
+	}
+	return readRenewal(resp, pair)
+}
+
+// readRenewal takes the new pair from an answer. It is as careful as with an
+// answer to CreateTask: what is not clearly a refusal may have been a renewal. No
+// error shows the answer itself.
+func readRenewal(resp response, old tokenPair) (tokenPair, error) {
+	next := findPair(string(resp.body))
+	env, readErr := readEnvelope(resp.body)
+	ok := resp.status >= 200 && resp.status < 300
+	denied := resp.status == http.StatusUnauthorized || resp.status == http.StatusForbidden
+	switch {
+	case ok && next.usable() && next.Access != old.Access:
+		return next, nil
+	case next.Access != "" && next.Access != old.Access, next.Refresh != "" && next.Refresh != old.Refresh:
+		return tokenPair{}, &Error{Op: opRenew, Status: resp.status, Message: "the answer is not a new token pair"}
+	case resp.status == http.StatusTooManyRequests:
+		return tokenPair{}, &Error{Verdict: Throttled, Op: opRenew, Status: resp.status, RetryAfter: retryAfter(resp.header)}
+	case denied, readErr == nil && env.refuses() && (ok || isClientError(resp.status)):
+		reason := fmt.Sprintf("HTTP %d", resp.status)
+		if readErr == nil {
+			reason = cmp.Or(strings.NewReplacer(old.Access, "***", old.Refresh, "***").Replace(env.message), reason)
+		}
+		return tokenPair{}, &LoginError{Code: env.code, Message: "the vendor does not renew the token pair, a new one has to be put into its file: " + reason}
+	case neverArrived(resp.status):
+		return tokenPair{}, &Error{Verdict: NotSent, Op: opRenew, Status: resp.status, Message: redirectTarget(resp), RetryAfter: loginPause}
+	}
+	return tokenPair{}, &Error{Op: opRenew, Status: resp.status, Message: fmt.Sprintf("%d bytes that are no answer to a renewal", len(resp.body))}
+}
+
+// pairMember finds a token in an answer. A pattern, because a pair that cannot be
+// read is lost: a public monitoring plugin (Centreon) found that this answer is
+// sometimes not well-formed, others that the pair may be in an object of its own,
+// and other operations answer in XML whatever was asked for.
+var pairMember = regexp.MustCompile(`\b(accessToken|refreshToken)"?\s*[:=]\s*("(?:[^"\\]|\\.)*")`)
+
+func findPair(body string) (pair tokenPair) {
+	for _, found := range pairMember.FindAllStringSubmatch(body, -1) {
+		field := &pair.Access
+		if found[1] == "refreshToken" {
+			field = &pair.Refresh
+		}
+		if *field == "" {
+			_ = json.Unmarshal([]byte(found[2]), field) // left empty, it is no pair
+		}
+	}
+	return pair
+}
