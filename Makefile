@@ -44,7 +44,7 @@ $(LINT):
 .PHONY: long
 long: ## run at full length what `make test` runs short: the broker away for 150 s, 600 requests that outlast the ack wait
 	$(GO) test ./cmd/backhaul -run '^(TestBrokerAway|TestRetriesOutlastTheAckWait)$$' -count=1 -v -timeout 20m -parallel 1 \
-		-outage.length=150s -ackwait.requests=600
+		-outage.length=150s -ackwait.requests=600 -ackwait.faults=slow=1.5s,503=0.4:1s
 
 .PHONY: fuzz
 fuzz: ## fuzz every decoder, FUZZTIME each (30s)

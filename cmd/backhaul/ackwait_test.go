@@ -7,7 +7,12 @@ import (
 	"time"
 )
 
-var ackWaitRequests = flag.Int("ackwait.requests", 60, "requests of TestRetriesOutlastTheAckWait")
+var (
+	ackWaitRequests = flag.Int("ackwait.requests", 40, "requests of TestRetriesOutlastTheAckWait")
+	// A call that waits for its connection when another is told to wait still goes
+	// out. On a busy machine that takes a while; a long wait tells the two apart.
+	ackWaitFaults = flag.String("ackwait.faults", "slow=1.5s,503=0.4:3s", "the vendor's faults in TestRetriesOutlastTheAckWait")
+)
 
 // A vendor that takes 1.5 s and sends four of ten calls away makes many requests
 // take longer than the acknowledgement wait, which is shorter than as shipped
@@ -19,7 +24,7 @@ func TestRetriesOutlastTheAckWait(t *testing.T) {
 	const ackWait = 3 * time.Second
 	plan := newChaosPlan(chaosSettings{
 		Requests: *ackWaitRequests, Rate: 200, Replicas: 2, Seed: 1,
-		Faults: "slow=1.5s,503=0.4:1s", AckWait: ackWait, Env: []string{"BACKHAUL_VENDOR_TIMEOUT=10s"},
+		Faults: *ackWaitFaults, AckWait: ackWait, Env: []string{"BACKHAUL_VENDOR_TIMEOUT=10s"},
 	})
 	patience := time.Minute + time.Duration(*ackWaitRequests)*time.Second
 	ctx, cancel := context.WithTimeout(t.Context(), plan.length+patience+2*time.Minute)
