@@ -9,41 +9,94 @@
 // events stream itself: the last event of a request's key is its state, and
 // every write to the key is a compare-and-set on it.
 //
-//	(none) ──claim──▶ job-submitting ──record──▶ job-started | job-failed
-//	                    │        ▲
-//	                    └─renew, release, take over (epoch + 1)
+//	        claim                      record
+//	(none) ───────▶ job-submitting ─────────────▶ job-started | job-failed
+//	                │  ▲    │  ▲                  (nothing follows)
+//	          renew └──┘    │  │ take over: epoch + 1
+//	                release │  │  - a released claim: at once
+//	                        ▼  │  - one that holds: after lease and window
+//	               job-submitting, lease 0
+//
+//	adopt: a job that the vendor shows with the marker is recorded on top of
+//	whatever claim is last, its owner dead or alive.
 //
 // A claim is a lease: its owner may call the vendor only until it ends, by a
 // clock that was read before the claim was sent. What a call left unclear is a
-// doubt, and the claim carries it on: a request in doubt is looked for at the
-// vendor, by the marker in the job's description, before it is sent again.
+// doubt, and the claim carries it on, as the sequence of the claim under which
+// the call was made: a request in doubt is looked for at the vendor, by the
+// marker in the job's description, before it is sent again. A task that the
+// vendor made without naming a job is part of the doubt, and never sent again.
 //
 // # A crash after each step
 //
-//	decode            nothing is written: the redelivery starts over
-//	claim             the next owner finds a claim; it looks for the job, finds
-//	                  none, waits for lease and visibility window, takes over
-//	submit            the next owner looks, finds the job and adopts it
-//	record            the next owner finds the outcome and acknowledges
-//	dead letter       the next owner finds the outcome; the letter is there
-//	ack               the message is gone
+// What was last done before the crash, what the next owner of the message sees,
+// why that is safe, and the test that proves it. TestDocNamesTests keeps the
+// names true.
 //
-// An owner that was only slow, or frozen, loses: its lease is over by its own
-// clock before anybody takes over, and its record is refused because the last
-// event of the key is not its claim any more.
+//	step           the next owner finds          why it is safe                       test
+//	pull           nothing                       nothing was done                     TestACrashAtEveryStep/decode
+//	claim sent     nothing, or a claim           compare-and-set: one of them counts  TestACrashAtEveryStep/claim,_unacknowledged
+//	claim          a claim, no job               waits out lease and window, takes    TestACrashAtEveryStep/claim
+//	               at the vendor                 over, looks, sends: one job
+//	wire           a claim; a job, or one        looks before it sends, for the       TestACrashAndAJobThatIsVisibleLate
+//	               that is visible later         whole window
+//	wire, hidden   a claim; jobs that may be     says OUTCOME_UNKNOWN, sends nothing  TestACrashWhereNothingProvesTheJob
+//	               the one, no proof
+//	wire, no looks a claim; looks that fail      not to be able to look is not to     TestACrashWhileLooksFail
+//	                                             find nothing: it goes on looking
+//	answer         a claim, the job              adopts the job                       TestACrashAtEveryStep/submit
+//	task only      a doubt with a task           never sends it again                 TestATaskWithoutAJob
+//	record sent    the outcome, or the row       the record is refused if somebody    TestACrashAtEveryStep/record,_unacknowledged
+//	               above                         else's was first
+//	record         the outcome                   acknowledges, nothing else           TestACrashAtEveryStep/record
+//	refusal        a claim, no job               sends once more, is refused again    TestACrashAtEveryStep/refusal
+//	dead letter    the outcome                   the letter is kept once per message  TestACrashAtEveryStep/dead_letter
+//	ack sent       the outcome, or no message    as above                             TestACrashAtEveryStep/ack,_unseen
+//
+// And without a crash:
+//
+//	what                                         why it is safe                       test
+//	a frozen owner wakes up after a take-over    its lease is over by its own clock,  TestAFrozenOwner
+//	                                             its record is refused
+//	the claim's or the record's PubAck is lost   the same write again, known by its   TestALostAcknowledgementOfAClaim
+//	                                             nonce
+//	another owner's call is under way            looks, finds nothing, waits for the  TestAnotherOwnersCallIsUnderWay
+//	                                             lease all the same
+//	the answer is lost, the job is there         found by its marker, adopted         TestALostAnswerIsFoundAgain
+//	the request never arrived                    looked for through the window, then  TestARequestThatNeverArrivedIsSentAgain
+//	                                             sent again
+//	the same request again                       one work, or the outcome on record   TestAHundredCopiesAtOnce
+//	other content under a used id                request-rejected, a dead letter      TestTheSameIDWithOtherContent
+//	a stop with work in every state              calls are finished, claims released  TestDrain
+//	a message that the server forgot             found below the floor and done       TestARequestThatTheServerForgot
+//	a pause that the vendor asked for            no replica sends before it is over   TestAThrottledReplicaPausesAll
+//
+// # What cannot be closed
+//
+// A process that is frozen between the last look at its clock and the write to
+// the socket could send after its lease. The connection's write deadline ends
+// with the lease, and the lease ends well before anybody takes over; what is left
+// is a request that spends longer than the visibility window in the kernel or on
+// the way. Only an idempotency key at the vendor could close that.
 //
 // # Failure handling
 //
 // Seconds are waited for in the handler (vendorapi.Retrier), with progress
 // acknowledgements. Minutes are waited for by redelivery: the claim is released
-// and the message delivered again later. A request is given up by its age, never
-// by a number of deliveries.
+// and the message delivered again later. While the vendor is out of reach, asks
+// for a pause, or our own rate limit is used up, nothing is pulled (Vendor.Room);
+// a pause is passed on to the other replicas by pausing the durable consumer. A
+// request is given up by its age, never by a number of deliveries.
 //
 // # Concurrency
 //
-// A [Consumer] works on up to MaxInFlight requests at once. Any number of
-// consumers may share the durable. A further delivery of a request that this
-// process is working on attaches to that work. A stop ([Consumer.Run]'s context)
-// ends pulling and waiting at once, lets calls finish for the drain timeout, and
-// releases the claims of what was not sent.
+// A [Consumer] has up to MaxInFlight requests at the vendor at once. Half as many
+// again are in hand beside them, claimed ahead or with their outcome on the way to
+// the stream, so that the vendor does not wait for the ledger: each request has a
+// goroutine, claims and outcomes are published asynchronously and share what is
+// sent and received. Any number of consumers may share the durable; keep its
+// max_ack_pending well above what all of them have in hand. A further delivery of
+// a request that this process is working on attaches to that work. A stop
+// ([Consumer.Run]'s context) ends pulling and waiting at once, lets calls finish
+// for the drain timeout, and releases the claims of what was not sent.
 package consumer
