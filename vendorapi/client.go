@@ -239,6 +239,9 @@ func (c *Client) paused(cl call) error {
 	return c.held(Hold{wait, HoldThrottled})
 }
 
+// longAgo is a deadline that lets nothing through.
+var longAgo = time.Unix(1, 0)
+
 // do sends one request and reads its answer. The error is an [*Error] whose
 // verdict is NotSent if nothing was written, else Unknown.
 func (c *Client) do(ctx context.Context, cl call, header http.Header) (response, error) {
@@ -248,7 +251,7 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	var written atomic.Bool
+	var written, late atomic.Bool
 	trace := &httptrace.ClientTrace{
 		// net/http starts over by itself only if nothing was written on a kept
 		// connection that turned out to be closed. That it never does so with what
@@ -258,6 +261,11 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 			// The context's deadline stops a request that waits. This one stops a
 			// process that was frozen and wakes up after the lease has ended.
 			deadline, _ := ctx.Deadline()
+			// It may have taken long to get the connection, and a pause may have been
+			// asked for meanwhile: then nothing can be written.
+			if late.Store(c.paused(cl) != nil); late.Load() {
+				deadline = longAgo
+			}
 			_ = info.Conn.SetWriteDeadline(deadline)
 		},
 		// The first header is handed over before any byte can have been flushed,
@@ -285,6 +293,9 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 		req.Header.Set("Content-Type", cl.contentType)
 	}
 	resp, err := c.http.Do(req)
+	if err != nil && late.Load() {
+		return response{}, c.held(Hold{max(c.quiet.left(), time.Millisecond), HoldThrottled})
+	}
 	if err != nil {
 		return response{}, fail(0, err)
 	}
