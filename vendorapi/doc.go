@@ -94,6 +94,14 @@
 // sent by HTTP/2, where a server can make net/http send again. Redirects are not
 // followed: a POST would become a GET, and the token might leave for another host.
 //
+// # Load
+//
+// What holds one caller back holds back all: a pause that the vendor asked for,
+// an outage (several attempts in a row without an answer; then one is made now
+// and then), our own limit ([Pace]). [Client.Room] says how many jobs may be
+// started, so that nobody takes up work that has to wait. An answer that is late
+// is looked for while it is awaited ([Policy.LookAfter]).
+//
 // # Concurrency and secrets
 //
 // A [Client] is safe for concurrent use; all its calls share one login, and all

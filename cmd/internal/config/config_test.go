@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"backhaul/vendorapi"
 )
 
 var allGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupAdmin, GroupLog}
@@ -152,5 +154,22 @@ func TestConsumerAndClientShareTheTimeout(t *testing.T) {
 	}
 	if got := cfg.Vendor.Client(1).Timeout; got != 7*time.Second {
 		t.Errorf("calls end after %s, want 7s", got)
+	}
+}
+
+func TestPaceReachesTheClient(t *testing.T) {
+	cfg, err := loadWith(t, map[string]string{"BACKHAUL_STARTS_PER_HOUR": "90"}, "--starts-per-second", "5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := cfg.Vendor.Client(1).Pace, (vendorapi.Pace{PerHour: 90, PerSecond: 5}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for setting, bad := range map[string]string{
+		"BACKHAUL_STARTS_PER_HOUR": "-1", "BACKHAUL_STARTS_PER_SECOND": "0.5", "BACKHAUL_VENDOR_LOOK_AFTER": "-1s",
+	} {
+		if _, err := loadWith(t, map[string]string{setting: bad}); err == nil || !strings.Contains(err.Error(), setting) {
+			t.Errorf("%s=%s: %v", setting, bad, err)
+		}
 	}
 }
