@@ -54,7 +54,10 @@ func TestUnclearAnswers(t *testing.T) {
 			}
 			sim.Script(tt.fault)
 			job, err := c.CreateTask(t.Context(), testTask())
-			wantVerdict(t, err, Unknown)
+			e := wantVerdict(t, err, Unknown)
+			if named := e.TaskID != ""; named != (tt.fault.Kind == simulator.TaskOnly) {
+				t.Errorf("task %q in %v", e.TaskID, err)
+			}
 			if job.ID != "" {
 				t.Errorf("job %+v beside %v", job, err)
 			}

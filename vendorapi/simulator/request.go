@@ -75,6 +75,9 @@ func readBody(h http.Header, body []byte, into any) error {
 		isXML = true
 	}
 	if isXML {
+		if req, ok := into.(*createTask); ok && readPlainXML(body, req) {
+			return nil
+		}
 		return xml.Unmarshal(body, into)
 	}
 	if body[0] != '{' {
