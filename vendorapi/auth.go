@@ -256,7 +256,7 @@ func (s *session) refused(ctx context.Context, t *token, op string, try int) (ag
 			return err == nil, err
 		}
 	}
-	switch accepted, err := s.accepted(ctx, t); {
+	switch accepted, err := s.client.accepts(ctx, t); {
 	case err != nil:
 		return false, loginFailure(err)
 	case accepted:
@@ -274,13 +274,13 @@ func (s *session) refused(ctx context.Context, t *token, op string, try int) (ag
 	return false, failure
 }
 
-// accepted asks the vendor whether it still knows a token. Without that, one
+// accepts asks the vendor whether it still knows a token. Without that, one
 // request that the token may not make would look like a dead token, and stop
 // all others; and a session that ended twice by chance would look like a request
 // that is not permitted. Basis: the vendor's SDK calls WhoAmI. A token that is
 // limited to some operations and may not ask counts as dead.
-func (s *session) accepted(ctx context.Context, t *token) (bool, error) {
-	resp, err := s.client.do(ctx, call{op: "WhoAmI", method: http.MethodPost, path: "/WhoAmI", accept: "application/json"}, t.header())
+func (c *Client) accepts(ctx context.Context, t *token) (bool, error) {
+	resp, err := c.do(ctx, call{op: "WhoAmI", method: http.MethodPost, path: "/WhoAmI", accept: "application/json"}, t.header())
 	switch {
 	case err != nil:
 		return false, err

@@ -40,8 +40,9 @@ type pairRenewal struct {
 
 const (
 	// shortestLife is below every life time of access tokens that the vendor's
-	// documents name (2 minutes to 2 hours). A token that is refused sooner has not
-	// expired, and renewing it again would change nothing.
+	// documents name (2 minutes to 2 hours). A token that is refused sooner can
+	// hardly have expired, so the vendor is asked before it is renewed again:
+	// else there would be a renewal for each of many requests that are denied.
 	shortestLife = time.Minute
 	// lockPoll is how often a lock that another process has is tried again.
 	lockPoll = 50 * time.Millisecond
@@ -67,7 +68,12 @@ func (p *pairRenewal) next(ctx context.Context, refused *token) (*token, error) 
 	case refused == nil || !pair.isOf(refused):
 		return p.tokenOf(pair), nil
 	case time.Since(refused.made) < shortestLife:
-		return nil, errNoOther
+		switch accepted, err := p.client.accepts(ctx, refused); {
+		case err != nil:
+			return nil, err
+		case accepted:
+			return nil, errNoOther
+		}
 	}
 	return p.renew(ctx, file, pair)
 }

@@ -117,9 +117,6 @@ func TestOneRenewalForAll(t *testing.T) {
 		noSecrets(t, c)
 		noSecrets(t, *c.session)
 		expire()
-		// Time in which no token of ours can expire must not pass for the client.
-		c.session.source.(*pairRenewal).made = nil
-		c.session.current.made = time.Time{}
 	}
 	info, err := os.Stat(file)
 	if err != nil || info.Mode() != 0o600 {
@@ -398,42 +395,48 @@ func TestRefusedRenewal(t *testing.T) {
 }
 
 // TestRenewalThatHelpsNothing: the vendor renews whatever it is sent, and accepts
-// no token. The vendor's own MCP client goes on for ever then.
+// no call. The vendor's own MCP client goes on for ever then.
 func TestRenewalThatHelpsNothing(t *testing.T) {
-	for name, tt := range map[string]struct {
-		who   http.HandlerFunc
-		check func(*testing.T, error)
-	}{
-		"denied": {always(200, `<CvEntities_ProcessingInstructionInfo/>`), func(t *testing.T, err error) { t.Helper(); wantVerdict(t, err, AuthRefused) }},
-		"dead":   {always(401, denied), func(t *testing.T, err error) { t.Helper(); wantLoginError(t, err, "just issued") }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var renewals atomic.Int32
-			v := startVendor(t, map[string]http.HandlerFunc{
-				"CreateTask": always(401, denied), "WhoAmI": tt.who,
-				"Renew": func(w http.ResponseWriter, _ *http.Request) {
-					n := renewals.Add(1)
-					reply(w, 200, fmt.Sprintf(`{"accessToken":"5ec7e7-%d","refreshToken":"5ec7e7-%d"}`, n, n))
-				},
-			})
-			c := newTestClient(t, v.url, bearer(pairAt(t, worldPair)))
+	start := func(t *testing.T, who http.HandlerFunc) (*vendor, *Client) {
+		var renewals atomic.Int32
+		v := startVendor(t, map[string]http.HandlerFunc{
+			"CreateTask": always(401, denied), "WhoAmI": who,
+			"Renew": func(w http.ResponseWriter, _ *http.Request) {
+				n := renewals.Add(1)
+				reply(w, 200, fmt.Sprintf(`{"accessToken":"5ec7e7-%d","refreshToken":"5ec7e7-%d"}`, n, n))
+			},
+		})
+		return v, newTestClient(t, v.url, bearer(pairAt(t, worldPair)))
+	}
+	t.Run("denied", func(t *testing.T) {
+		v, c := start(t, always(200, `<CvEntities_ProcessingInstructionInfo/>`))
+		for range 50 {
+			_, err := c.CreateTask(t.Context(), testTask())
+			wantVerdict(t, err, AuthRefused)
+		}
+		if n, calls := v.count("Renew"), v.count("CreateTask"); n != 1 || calls != 51 {
+			t.Errorf("%d renewals, %d calls", n, calls)
+		}
+		c.session.current.made = time.Now().Add(-shortestLife) // it may have expired
+		_, err := c.CreateTask(t.Context(), testTask())
+		wantVerdict(t, err, AuthRefused)
+		if n := v.count("Renew"); n != 2 {
+			t.Errorf("%d renewals", n)
+		}
+	})
+	t.Run("dead", func(t *testing.T) {
+		v, c := start(t, always(401, denied))
+		for round := range 3 {
 			for range 50 {
 				_, err := c.CreateTask(t.Context(), testTask())
-				tt.check(t, err)
-				c.session.held = hold{} // as if the pause were over
+				wantLoginError(t, err, "just issued")
 			}
-			if n := renewals.Load(); n != 1 {
-				t.Errorf("%d renewals in a minute", n)
+			if n, calls := v.count("Renew"), v.count("CreateTask"); n != round+1 || calls != 2*(round+1) {
+				t.Errorf("%d renewals, %d calls in round %d", n, calls, round)
 			}
-			// A minute later it may have expired.
-			c.session.source.(*pairRenewal).made.made = time.Now().Add(-shortestLife)
-			_, err := c.CreateTask(t.Context(), testTask())
-			tt.check(t, err)
-			if n, calls := renewals.Load(), v.count("CreateTask"); n != 2 || calls > 51+2 {
-				t.Errorf("%d renewals, %d calls", n, calls)
-			}
-		})
-	}
+			c.session.held.until = time.Now() // the pause is over
+		}
+	})
 }
 
 // TestRenewalOutlivesItsCaller: the answer must not be lost because the one who
