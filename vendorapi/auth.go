@@ -212,11 +212,12 @@ func (s *session) obtain(ctx context.Context, refused *token) error {
 		return nil
 	}
 	failure := loginFailure(err)
-	switch refusal, ok := errors.AsType[*LoginError](err); {
-	case ok:
-		s.held = hold{failure, now.Add(max(loginPause, min(refusal.Locked, longestLock))), refused}
-	case failure.RetryAfter > 0:
-		s.held = hold{failure, time.Now().Add(failure.RetryAfter), refused}
+	pause := failure.RetryAfter
+	if refusal, ok := errors.AsType[*LoginError](err); ok {
+		pause = max(loginPause, min(refusal.Locked, longestLock))
+	}
+	if pause > 0 {
+		s.held = hold{failure, time.Now().Add(pause), refused}
 	}
 	return failure
 }
