@@ -212,11 +212,12 @@ func (s *session) obtain(ctx context.Context, refused *token) error {
 		return nil
 	}
 	failure := loginFailure(err)
-	switch refusal, ok := errors.AsType[*LoginError](err); {
-	case ok:
-		s.held = hold{failure, now.Add(max(loginPause, min(refusal.Locked, longestLock))), refused}
-	case failure.RetryAfter > 0:
-		s.held = hold{failure, time.Now().Add(failure.RetryAfter), refused}
+	pause := failure.RetryAfter
+	if refusal, ok := errors.AsType[*LoginError](err); ok {
+		pause = max(loginPause, min(refusal.Locked, longestLock))
+	}
+	if pause > 0 {
+		s.held = hold{failure, time.Now().Add(pause), refused}
 	}
 	return failure
 }
@@ -256,7 +257,7 @@ func (s *session) refused(ctx context.Context, t *token, op string, try int) (ag
 			return err == nil, err
 		}
 	}
-	switch accepted, err := s.accepted(ctx, t); {
+	switch accepted, err := s.client.accepts(ctx, t); {
 	case err != nil:
 		return false, loginFailure(err)
 	case accepted:
@@ -274,13 +275,13 @@ func (s *session) refused(ctx context.Context, t *token, op string, try int) (ag
 	return false, failure
 }
 
-// accepted asks the vendor whether it still knows a token. Without that, one
+// accepts asks the vendor whether it still knows a token. Without that, one
 // request that the token may not make would look like a dead token, and stop
 // all others; and a session that ended twice by chance would look like a request
 // that is not permitted. Basis: the vendor's SDK calls WhoAmI. A token that is
 // limited to some operations and may not ask counts as dead.
-func (s *session) accepted(ctx context.Context, t *token) (bool, error) {
-	resp, err := s.client.do(ctx, call{op: "WhoAmI", method: http.MethodPost, path: "/WhoAmI", accept: "application/json"}, t.header())
+func (c *Client) accepts(ctx context.Context, t *token) (bool, error) {
+	resp, err := c.do(ctx, call{op: "WhoAmI", method: http.MethodPost, path: "/WhoAmI", accept: "application/json"}, t.header())
 	switch {
 	case err != nil:
 		return false, err

@@ -33,8 +33,8 @@ func TestPauseWhileWaitingForAConnection(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if a := sim.Account(); a.CreateTaskCalls != 1+atOnce || a.JobsStarted != 1 {
-			t.Errorf("%d calls, %d jobs, want the one before and the %d that had a connection", a.CreateTaskCalls, a.JobsStarted, atOnce)
+		if a := sim.Account(); a.CreateTaskCalls > 1+atOnce || a.JobsStarted != 1 {
+			t.Errorf("%d calls, %d jobs, want the one before and at most the %d that had a connection", a.CreateTaskCalls, a.JobsStarted, atOnce)
 		}
 		transportOf(c).CloseIdleConnections()
 	})

@@ -40,8 +40,9 @@ type pairRenewal struct {
 
 const (
 	// shortestLife is below every life time of access tokens that the vendor's
-	// documents name (2 minutes to 2 hours). A token that is refused sooner has not
-	// expired, and renewing it again would change nothing.
+	// documents name (2 minutes to 2 hours). A token that is refused sooner can
+	// hardly have expired, so the vendor is asked before it is renewed again:
+	// else there would be a renewal for each of many requests that are denied.
 	shortestLife = time.Minute
 	// lockPoll is how often a lock that another process has is tried again.
 	lockPoll = 50 * time.Millisecond
@@ -67,7 +68,12 @@ func (p *pairRenewal) next(ctx context.Context, refused *token) (*token, error) 
 	case refused == nil || !pair.isOf(refused):
 		return p.tokenOf(pair), nil
 	case time.Since(refused.made) < shortestLife:
-		return nil, errNoOther
+		switch accepted, err := p.client.accepts(ctx, refused); {
+		case err != nil:
+			return nil, err
+		case accepted:
+			return nil, errNoOther
+		}
 	}
 	return p.renew(ctx, file, pair)
 }
@@ -93,12 +99,12 @@ func (p *pairRenewal) renew(ctx context.Context, file pairFile, pair tokenPair) 
 	switch _, refused := errors.AsType[*LoginError](err); {
 	case err == nil:
 	case refused, VerdictOf(err) != Unknown:
-		return nil, errors.Join(err, file.insist(pair))
+		return nil, errors.Join(err, file.replace(noted, pair))
 	default:
 		return nil, &LoginError{Message: fmt.Sprintf("the answer to the renewal of the token pair in %s was lost, "+
 			"and a second one could make the vendor delete the pair; put a new pair there (%v)", file, err)}
 	}
-	if err := file.insist(next); err != nil {
+	if err := file.replace(noted, next); err != nil {
 		return nil, &LoginError{Message: fmt.Sprintf("the new token pair could not be written, and the old one has ended; put a new pair into %s (%v)", file, err)}
 	}
 	p.made = next.token()
@@ -149,16 +155,17 @@ func (f pairFile) resolved() pairFile {
 	return f
 }
 
-// check refuses a place where no pair can be kept, and a file that is none. The
-// file itself may come later.
+// check refuses a place where no pair can be kept and locked, and a file that is
+// none. The file itself may come later.
 func (f pairFile) check() error {
 	file := f.resolved()
 	lock, err := file.openLock()
 	if err != nil {
 		return err
 	}
-	if err := lock.Close(); err != nil {
-		return err
+	_, err = flock(lock) // a busy lock is a lock
+	if err := errors.Join(err, lock.Close()); err != nil {
+		return fmt.Errorf("lock the token pair: %w", err)
 	}
 	if _, err := file.read(); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -207,10 +214,15 @@ func (f pairFile) write(pair tokenPair) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// insist is write for what must not be lost because a disk or a share fails for
-// a moment.
-func (f pairFile) insist(pair tokenPair) (err error) {
+// replace writes a pair in the place of the note of its renewal. It takes its time,
+// because a pair must not be lost when a disk or a share fails for a moment. A
+// pair that an operator has put there meanwhile is left alone: it is nowhere else
+// either.
+func (f pairFile) replace(noted, pair tokenPair) (err error) {
 	for range writeTries {
+		if there, err := f.read(); err == nil && there != noted && there != pair {
+			return nil
+		}
 		if err = f.write(pair); err == nil {
 			return nil
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -117,9 +116,6 @@ func TestOneRenewalForAll(t *testing.T) {
 		noSecrets(t, c)
 		noSecrets(t, *c.session)
 		expire()
-		// Time in which no token of ours can expire must not pass for the client.
-		c.session.source.(*pairRenewal).made = nil
-		c.session.current.made = time.Time{}
 	}
 	info, err := os.Stat(file)
 	if err != nil || info.Mode() != 0o600 {
@@ -249,191 +245,49 @@ func TestRenewedByAnother(t *testing.T) {
 	wantRenewals(t, sim, 2, 2)
 }
 
-// TestLostRenewal: whether the pair was renewed is not known, so it is not
-// renewed again, by nobody and never.
-func TestLostRenewal(t *testing.T) {
-	for _, fault := range []simulator.Fault{
-		{Kind: simulator.CutAfterStart}, {Kind: simulator.CutBeforeStart}, {Kind: simulator.HangAfterStart},
-		{Kind: simulator.HalfBody}, {Kind: simulator.Empty}, {Kind: simulator.PlainText},
-		{Kind: simulator.Crash, AfterStart: true}, {Kind: simulator.HTML, AfterStart: true}, {Kind: simulator.Unavailable, AfterStart: true},
-		{Kind: simulator.Refused500, AfterStart: true}, {Kind: simulator.Status, Status: 504, AfterStart: true},
-	} {
-		t.Run(fault.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				file := pairAt(t, worldPair)
-				sim, c := onPipe(t, simulator.Config{World: twoPairs()}, bearer(file))
-				<-time.After(time.Hour)
-				sim.ScriptFor("AccessTokenRenew", fault)
-				issued := 1
-				if fault.Kind == simulator.CutBeforeStart {
-					issued = 0
-				}
-				for _, err := range everyone(t.Context(), c, 8) {
-					wantLoginError(t, err, file)
-				}
-				for range 100 {
-					<-time.After(time.Minute)
-					_, err := c.CreateTask(t.Context(), testTask())
-					wantLoginError(t, err, file)
-				}
-				wantRenewals(t, sim, 1, issued)
-
-				putPair(t, file, secondPair)
-				job, err := c.CreateTask(t.Context(), testTask())
-				wantJob(t, job, err)
-				wantRenewals(t, sim, 2, issued+1)
-			})
-		})
-	}
-}
-
-// TestNoteOfAnUnfinishedRenewal: a process that died before it sent anything
-// leaves the same file as one that died after.
-func TestNoteOfAnUnfinishedRenewal(t *testing.T) {
-	noted := worldPair
-	noted.Renewing = "2026-11-24T07:00:00Z"
-	file := pairAt(t, noted)
-	sim, c := onLoopback(t, simulator.Config{World: twoPairs()}, bearer(file))
-	for range 3 {
-		_, err := c.CreateTask(t.Context(), testTask())
-		wantLoginError(t, err, noted.Renewing)
-		wantLoginError(t, err, file)
-	}
-	if n := len(sim.Account().Calls); n != 0 {
-		t.Error("the vendor was called")
-	}
-	putPair(t, file, secondPair) // no restart, and no pause
-	job, err := c.CreateTask(t.Context(), testTask())
-	wantJob(t, job, err)
-}
-
-// TestRenewalThatDidNotHappen: the pair is as good as before.
-func TestRenewalThatDidNotHappen(t *testing.T) {
-	for _, tt := range []struct {
-		fault simulator.Fault
-		want  Verdict
-		wait  time.Duration
-	}{
-		{simulator.Fault{Kind: simulator.TooManyRequests, For: 20 * time.Second}, Throttled, 20 * time.Second},
-		{simulator.Fault{Kind: simulator.Status, Status: 404}, NotSent, loginPause},
-		{simulator.Fault{Kind: simulator.Status, Status: 302}, NotSent, loginPause},
-	} {
-		t.Run(tt.fault.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				file := pairAt(t, worldPair)
-				sim, c := onPipe(t, simulator.Config{}, bearer(file))
-				<-time.After(time.Hour)
-				sim.ScriptFor("AccessTokenRenew", tt.fault)
-				for range 3 { // one attempt for all
-					_, err := c.CreateTask(t.Context(), testTask())
-					if e := wantVerdict(t, err, tt.want); e.RetryAfter != tt.wait || e.Op != opRenew {
-						t.Errorf("%+v", e)
-					}
-				}
-				wantRenewals(t, sim, 1, 0)
-				if pair := pairIn(t, file); pair != worldPair {
-					t.Error("the pair in the file is another")
-				}
-				<-time.After(tt.wait)
-				job, err := c.CreateTask(t.Context(), testTask())
-				wantJob(t, job, err)
-				wantRenewals(t, sim, 2, 1)
-			})
-		})
-	}
-	t.Run("no connection", func(t *testing.T) {
-		cfg, expire := expiring()
-		file := pairAt(t, worldPair)
-		sim, c := onLoopback(t, cfg, bearer(file))
-		job, err := c.CreateTask(t.Context(), testTask())
-		wantJob(t, job, err)
-		expire()
-		d := new(dials).on(c)
-		d.refuse.Store(true)
-		t0, err := c.session.token(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.http.CloseIdleConnections()
-		again, err := c.session.refused(t.Context(), t0, opCreateTask, 1)
-		if e := wantVerdict(t, err, NotSent); again || e.Op != opRenew {
-			t.Errorf("%v", err)
-		}
-		if pair := pairIn(t, file); pair != worldPair {
-			t.Error("the pair in the file is another")
-		}
-		d.refuse.Store(false)
-		job, err = c.CreateTask(t.Context(), testTask())
-		wantJob(t, job, err)
-		wantRenewals(t, sim, 1, 1)
-	})
-}
-
-// TestRefusedRenewal: one attempt for all, and none in the pause.
-func TestRefusedRenewal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		file := pairAt(t, worldPair)
-		sim, c := onPipe(t, simulator.Config{World: twoPairs()}, bearer(file))
-		<-time.After(15 * 24 * time.Hour) // a pair can be renewed for 14 days
-		for _, err := range everyone(t.Context(), c, 64) {
-			wantLoginError(t, err, "does not renew the token pair")
-			wantLoginError(t, err, "Access denied")
-		}
-		for range loginPause/time.Second - 1 {
-			<-time.After(time.Second)
-			_, err := c.CreateTask(t.Context(), testTask())
-			wantLoginError(t, err, "does not renew the token pair")
-		}
-		wantRenewals(t, sim, 1, 0)
-		<-time.After(time.Second)
-		_, err := c.CreateTask(t.Context(), testTask())
-		wantLoginError(t, err, "does not renew the token pair")
-		wantRenewals(t, sim, 2, 0)
-
-		putPair(t, file, tokenPair{Access: "unknown-5ec7e7", Refresh: "unknown-5ec7e7"})
-		_, err = c.CreateTask(t.Context(), testTask()) // at once
-		wantLoginError(t, err, "does not renew the token pair")
-		wantRenewals(t, sim, 3, 0)
-	})
-}
-
 // TestRenewalThatHelpsNothing: the vendor renews whatever it is sent, and accepts
-// no token. The vendor's own MCP client goes on for ever then.
+// no call. The vendor's own MCP client goes on for ever then.
 func TestRenewalThatHelpsNothing(t *testing.T) {
-	for name, tt := range map[string]struct {
-		who   http.HandlerFunc
-		check func(*testing.T, error)
-	}{
-		"denied": {always(200, `<CvEntities_ProcessingInstructionInfo/>`), func(t *testing.T, err error) { t.Helper(); wantVerdict(t, err, AuthRefused) }},
-		"dead":   {always(401, denied), func(t *testing.T, err error) { t.Helper(); wantLoginError(t, err, "just issued") }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var renewals atomic.Int32
-			v := startVendor(t, map[string]http.HandlerFunc{
-				"CreateTask": always(401, denied), "WhoAmI": tt.who,
-				"Renew": func(w http.ResponseWriter, _ *http.Request) {
-					n := renewals.Add(1)
-					reply(w, 200, fmt.Sprintf(`{"accessToken":"5ec7e7-%d","refreshToken":"5ec7e7-%d"}`, n, n))
-				},
-			})
-			c := newTestClient(t, v.url, bearer(pairAt(t, worldPair)))
+	start := func(t *testing.T, who http.HandlerFunc) (*vendor, *Client) {
+		var renewals atomic.Int32
+		v := startVendor(t, map[string]http.HandlerFunc{
+			"CreateTask": always(401, denied), "WhoAmI": who,
+			"Renew": func(w http.ResponseWriter, _ *http.Request) {
+				n := renewals.Add(1)
+				reply(w, 200, fmt.Sprintf(`{"accessToken":"5ec7e7-%d","refreshToken":"5ec7e7-%d"}`, n, n))
+			},
+		})
+		return v, newTestClient(t, v.url, bearer(pairAt(t, worldPair)))
+	}
+	t.Run("denied", func(t *testing.T) {
+		v, c := start(t, always(200, `<CvEntities_ProcessingInstructionInfo/>`))
+		for range 50 {
+			_, err := c.CreateTask(t.Context(), testTask())
+			wantVerdict(t, err, AuthRefused)
+		}
+		if n, calls := v.count("Renew"), v.count("CreateTask"); n != 1 || calls != 51 {
+			t.Errorf("%d renewals, %d calls", n, calls)
+		}
+		c.session.current.made = time.Now().Add(-shortestLife) // it may have expired
+		_, err := c.CreateTask(t.Context(), testTask())
+		wantVerdict(t, err, AuthRefused)
+		if n := v.count("Renew"); n != 2 {
+			t.Errorf("%d renewals", n)
+		}
+	})
+	t.Run("dead", func(t *testing.T) {
+		v, c := start(t, always(401, denied))
+		for round := range 3 {
 			for range 50 {
 				_, err := c.CreateTask(t.Context(), testTask())
-				tt.check(t, err)
-				c.session.held = hold{} // as if the pause were over
+				wantLoginError(t, err, "just issued")
 			}
-			if n := renewals.Load(); n != 1 {
-				t.Errorf("%d renewals in a minute", n)
+			if n, calls := v.count("Renew"), v.count("CreateTask"); n != round+1 || calls != 2*(round+1) {
+				t.Errorf("%d renewals, %d calls in round %d", n, calls, round)
 			}
-			// A minute later it may have expired.
-			c.session.source.(*pairRenewal).made.made = time.Now().Add(-shortestLife)
-			_, err := c.CreateTask(t.Context(), testTask())
-			tt.check(t, err)
-			if n, calls := renewals.Load(), v.count("CreateTask"); n != 2 || calls > 51+2 {
-				t.Errorf("%d renewals, %d calls", n, calls)
-			}
-		})
-	}
+			c.session.held.until = time.Now() // the pause is over
+		}
+	})
 }
 
 // TestRenewalOutlivesItsCaller: the answer must not be lost because the one who
@@ -479,145 +333,4 @@ func TestAnotherHoldsTheLock(t *testing.T) {
 		job, err := c.CreateTask(t.Context(), testTask())
 		wantJob(t, job, err)
 	})
-}
-
-// TestShareFailsForAMoment: the new pair exists nowhere but in this process.
-func TestShareFailsForAMoment(t *testing.T) {
-	for name, tt := range map[string]struct {
-		back time.Duration
-		lost bool
-	}{"for a moment": {writePause * 3, false}, "for good": {time.Hour, true}} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				dir := filepath.Join(t.TempDir(), "share")
-				if err := os.Mkdir(dir, 0o700); err != nil {
-					t.Fatal(err)
-				}
-				file := filepath.Join(dir, "pair.json")
-				putPair(t, file, worldPair)
-				sim, c := onPipe(t, simulator.Config{World: twoPairs()}, bearer(file))
-				<-time.After(time.Hour)
-				sim.ScriptFor("AccessTokenRenew", simulator.Fault{Kind: simulator.Slow, For: 2 * time.Second})
-				time.AfterFunc(time.Second, func() { move(t, dir, dir+".away") })
-				time.AfterFunc(time.Second+tt.back, func() { move(t, dir+".away", dir) })
-				job, err := c.CreateTask(t.Context(), testTask())
-				if !tt.lost {
-					wantJob(t, job, err)
-				} else {
-					wantLoginError(t, err, "could not be written")
-					<-time.After(tt.back)
-					_, err = c.CreateTask(t.Context(), testTask())
-					wantLoginError(t, err, "was interrupted")
-				}
-				wantRenewals(t, sim, 1, 1)
-			})
-		})
-	}
-	t.Run("before it is sent", func(t *testing.T) {
-		cfg, expire := expiring()
-		dir := t.TempDir()
-		file := filepath.Join(dir, "pair.json")
-		putPair(t, file, worldPair)
-		sim, c := onLoopback(t, cfg, bearer(file))
-		expire()
-		if err := os.Mkdir(file+".new", 0o700); err != nil { // nothing can be written
-			t.Fatal(err)
-		}
-		_, err := c.CreateTask(t.Context(), testTask())
-		if wantVerdict(t, err, NotSent); !strings.Contains(err.Error(), "note the renewal") {
-			t.Errorf("%v", err)
-		}
-		wantRenewals(t, sim, 0, 0)
-		if err := os.Remove(file + ".new"); err != nil {
-			t.Fatal(err)
-		}
-		job, err := c.CreateTask(t.Context(), testTask())
-		wantJob(t, job, err)
-	})
-}
-
-func move(t *testing.T, from, to string) {
-	if err := os.Rename(from, to); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestPairComesLater: whoever starts before the pair is there waits for it.
-func TestPairComesLater(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "pair.json")
-	sim, c := onLoopback(t, simulator.Config{World: twoPairs()}, bearer(file))
-	for range 3 {
-		_, err := c.CreateTask(t.Context(), testTask())
-		if wantVerdict(t, err, NotSent); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "BACKHAUL_VENDOR_TOKEN_PAIR_FILE") {
-			t.Errorf("%v", err)
-		}
-	}
-	if err := os.WriteFile(file, []byte(`{"accessToken":"5ec7e7`), 0o600); err != nil { // half written
-		t.Fatal(err)
-	}
-	_, err := c.CreateTask(t.Context(), testTask())
-	wantVerdict(t, err, NotSent)
-	if n := len(sim.Account().Calls); n != 0 {
-		t.Error("the vendor was called")
-	}
-	putPair(t, file, worldPair)
-	job, err := c.CreateTask(t.Context(), testTask())
-	wantJob(t, job, err)
-}
-
-// TestPairBehindALink: the file is replaced, not the link, or another process
-// would find the old pair behind its own link.
-func TestPairBehindALink(t *testing.T) {
-	cfg, expire := expiring()
-	file := pairAt(t, worldPair)
-	link := filepath.Join(t.TempDir(), "link.json")
-	if err := os.Symlink(file, link); err != nil {
-		t.Fatal(err)
-	}
-	sim, c := onLoopback(t, cfg, bearer(link))
-	expire()
-	job, err := c.CreateTask(t.Context(), testTask())
-	wantJob(t, job, err)
-	job, err = newTestClient(t, c.endpoint, bearer(file)).CreateTask(t.Context(), testTask())
-	wantJob(t, job, err)
-	wantRenewals(t, sim, 1, 1)
-	if pair := pairIn(t, file); pair == worldPair {
-		t.Error("the file behind the link has the old pair")
-	}
-}
-
-func TestPairFileIsChecked(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "pair.json")
-	check := Auth{Mode: AuthBearer, TokenPairFile: file}.Check
-	if err := check(); err != nil {
-		t.Errorf("a pair may come later: %v", err)
-	}
-	for _, text := range []string{
-		"", "5ec7e7", "[]", `{"accessToken":"5ec7e7"}`, `{"accessToken":"5ec7e7","refreshToken":""}`, `{"accessToken":1,"refreshToken":2}`,
-		`{"accessToken":"Bearer 5ec7e7","refreshToken":"5ec7e7"}`, `{"accessToken":"5ec7e7\n","refreshToken":"5ec7e7"}`,
-		`{"tokenInfo":{"accessToken":"5ec7e7","refreshToken":"5ec7e7"}}`,
-	} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		err := check()
-		if err == nil || !strings.Contains(err.Error(), file) {
-			t.Errorf("%s: %v", text, err)
-		}
-		noSecrets(t, err)
-	}
-	putPair(t, file, worldPair)
-	if err := check(); err != nil {
-		t.Error(err)
-	}
-	for name, auth := range map[string]Auth{
-		"no file":      {Mode: AuthBearer},
-		"no directory": {Mode: AuthBearer, TokenPairFile: filepath.Join(dir, "none", "pair.json")},
-		"a directory":  {Mode: AuthBearer, TokenPairFile: dir},
-	} {
-		if err := auth.Check(); err == nil {
-			t.Errorf("%s is not refused", name)
-		}
-	}
 }

@@ -53,6 +53,7 @@ type Vendor struct {
 	Username         string
 	Password         secret
 	Token            secret
+	TokenPairFile    string
 	Format           string
 	Timeout          time.Duration
 	RetryBudget      time.Duration
@@ -135,7 +136,7 @@ func (e *Error) Error() string {
 
 // Client is the vendor client's configuration.
 func (v Vendor) Client(maxInFlight int) vendorapi.Config {
-	auth := vendorapi.Auth{Mode: v.Auth, Username: v.Username}
+	auth := vendorapi.Auth{Mode: v.Auth, Username: v.Username, TokenPairFile: v.TokenPairFile}
 	if v.Password.given() {
 		auth.Password = v.Password.Read
 	}
@@ -178,6 +179,13 @@ func (c *Config) CheckRun() error {
 		e.checkSecret("password", "BACKHAUL_VENDOR_PASSWORD", c.Vendor.Password)
 	case vendorapi.AuthToken:
 		e.checkSecret("token", "BACKHAUL_VENDOR_TOKEN", c.Vendor.Token)
+	case vendorapi.AuthBearer:
+		// A pair that is not there yet is waited for, a file that is none is not.
+		if c.Vendor.TokenPairFile == "" {
+			e.Problems = append(e.Problems, "no vendor token pair: set BACKHAUL_VENDOR_TOKEN_PAIR_FILE or --vendor-token-pair-file")
+		} else if err := c.Vendor.Client(c.Work.MaxInFlight).Auth.Check(); err != nil {
+			e.Problems = append(e.Problems, err.Error()+" (BACKHAUL_VENDOR_TOKEN_PAIR_FILE)")
+		}
 	}
 	if c.Vendor.CA != "" {
 		if _, err := os.Stat(c.Vendor.CA); err != nil {

@@ -144,6 +144,43 @@ func TestSecretsAreReadAnewAndNeverShown(t *testing.T) {
 	}
 }
 
+func TestTokenPairFileIsCheckedBeforeTheStart(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "pair.json")
+	check := func(file string) error {
+		t.Helper()
+		cfg, err := loadWith(t, map[string]string{
+			"BACKHAUL_VENDOR_ENDPOINT": "https://vendor.example.com/api", "BACKHAUL_VENDOR_AUTH": "bearer",
+			"BACKHAUL_VENDOR_TOKEN_PAIR_FILE": file,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.Vendor.Client(1).Auth.TokenPairFile; got != file {
+			t.Errorf("the client's file is %q", got)
+		}
+		return cfg.CheckRun()
+	}
+	if err := check(file); err != nil {
+		t.Errorf("a pair that comes later is refused: %v", err)
+	}
+	if err := os.WriteFile(file, []byte(`{"accessToken":"a-secret","refreshToken":"r-secret"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(file); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(file, []byte(`{"token":"a-secret"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range map[string]string{"none": "", "no directory": filepath.Join(dir, "none", "pair.json"), "not a pair": file} {
+		err := check(file)
+		if err == nil || !strings.Contains(err.Error(), "BACKHAUL_VENDOR_TOKEN_PAIR_FILE") || strings.Contains(err.Error(), "a-secret") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestConsumerAndClientShareTheTimeout(t *testing.T) {
 	cfg, err := loadWith(t, nil, "--vendor-timeout", "7s")
 	if err != nil {
