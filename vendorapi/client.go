@@ -71,7 +71,6 @@ type Client struct {
 	noLogin pause // the same, of logins: the session knows and answers at once
 	breaker *breaker
 	limits  *limits
-	looks   chan struct{} // has an element for each look at an attempt that hangs
 }
 
 // New is a client. It does not call the vendor yet.
@@ -101,7 +100,6 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		endpoint: strings.TrimRight(cfg.Endpoint, "/"), timeout: cfg.Timeout, body: body,
-		breaker: newBreaker(), limits: newLimits(cfg.Pace), looks: make(chan struct{}, looksAtOnce),
 	}
 	c.session = newSession(c, cfg.Auth)
 	c.http = &http.Client{
@@ -112,7 +110,7 @@ func New(cfg Config) (*Client, error) {
 			DialContext:         (&net.Dialer{Timeout: cfg.ConnectTimeout}).DialContext,
 			TLSHandshakeTimeout: cfg.ConnectTimeout,
 			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			MaxConnsPerHost:     cfg.MaxConns + looksAtOnce,
+			MaxConnsPerHost:     cfg.MaxConns + lookConns,
 			MaxIdleConnsPerHost: cfg.MaxConns,
 			IdleConnTimeout:     90 * time.Second,
 			// HTTP/1.1 only: the write deadline that keeps a frozen process from

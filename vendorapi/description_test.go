@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,4 +121,117 @@ func TestDescriptionsAreShared(t *testing.T) {
 		}
 		wantCalls(4)
 	})
+}
+
+// TestReadersAreBounded: the descriptions of many jobs are read a few at a time.
+func TestReadersAreBounded(t *testing.T) {
+	now := time.Now()
+	var summaries []string
+	for id := range 20 {
+		summaries = append(summaries, summaryOf(id+1, now))
+	}
+	var mu sync.Mutex
+	atOnce, most := 0, 0
+	full := make(chan struct{})
+	v := startVendor(t, map[string]http.HandlerFunc{
+		"Jobs": always(200, listOf(len(summaries), summaries...)),
+		"TaskDetails": func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			atOnce++
+			if most = max(most, atOnce); most == maxReaders && atOnce == maxReaders {
+				select {
+				case <-full:
+				default:
+					close(full)
+				}
+			}
+			mu.Unlock()
+			<-full // nobody goes on before there are as many as there may be
+			mu.Lock()
+			atOnce--
+			mu.Unlock()
+			reply(w, 200, detailsOf(fmt.Sprint("job of ", r.URL.Path)))
+		},
+	})
+	wantFound(t, mustFind(t, newTestClient(t, v.url), testTask(), now), nil, nil)
+	if most != maxReaders || v.count("TaskDetails") != len(summaries) {
+		t.Errorf("%d at once, %d in all", most, v.count("TaskDetails"))
+	}
+}
+
+// TestDescriptionShapes: where the text stands, and what it must be, to be proof.
+func TestDescriptionShapes(t *testing.T) {
+	long := "backhaul:billing/" + strings.Repeat("x", 100)
+	for _, tt := range []struct {
+		name, marker, body string
+		proof, candidate   bool
+	}{
+		{"as recorded", testMarker, detailsOf(testMarker), true, false},
+		{"elsewhere", testMarker, `{"a":[1,{"b":{"jobDescription":"` + testMarker + `"}}]}`, true, false},
+		{"empty first", testMarker, `{"a":{"jobDescription":""},"b":{"jobDescription":"` + testMarker + `"}}`, true, false},
+		{"white space around", testMarker, detailsOf(" " + testMarker + "\n"), true, false},
+		{"escaped", testMarker, strings.ReplaceAll(detailsOf(testMarker), "/", `\u002f`), true, false},
+		{"another encoding beside", testMarker, "{\"x\":\"caf\xe9\"," + detailsOf(testMarker)[1:], true, false},
+		{"none", testMarker, `{"taskInfo":{}}`, false, true},
+		{"an error", testMarker, `{"error":{"errList":[{"errorCode":2,"errorMessage":"Task details not available."}]}}`, false, true},
+		{"null", testMarker, `{"jobDescription":null}`, false, true},
+		{"as a value", testMarker, `{"name":"jobDescription","value":"` + testMarker + `"}`, false, true},
+		{"another's", testMarker, detailsOf("backhaul:billing/other"), false, false},
+		{"another's, in another encoding", testMarker, strings.ReplaceAll(detailsOf("caf@"), "@", "\xe9"), false, false},
+		{"another's, half a character", testMarker, strings.ReplaceAll(detailsOf("caf@"), "@", `\ud83d`), false, false},
+		{"XML, another's, in another encoding", testMarker, detailsInXML("<x jobDescription=\"caf\xe9\"/>"), false, false},
+		{"a name twice", testMarker, `{"a":1,"a":2,"jobDescription":"` + testMarker + `"}`, true, false},
+		{"longer", testMarker, detailsOf(testMarker + "-2"), false, false},
+		{"shorter: another's id", testMarker, detailsOf(testMarker[:len(testMarker)-1]), false, false},
+		{"cut by the vendor", long, detailsOf(long[:100]), false, true},
+		{"cut very short", long, detailsOf(long[:30]), false, false},
+		{"long and another's", long, detailsOf(long[:90] + "y"), false, false},
+		{"no marker to look for", "", `{}`, false, true},
+		{"blank first", testMarker, `{"a":{"jobDescription":" \n"},"b":{"jobDescription":"` + testMarker + `"}}`, true, false},
+		{"a byte order mark", testMarker, "\ufeff" + detailsOf(testMarker), true, false},
+		{"XML attribute", testMarker, detailsInXML(`<commonOpts notifyUserOnJobCompletion="0" jobDescription="` + testMarker + `"/>`), true, false},
+		{"XML element", testMarker, detailsInXML(`<commonOpts><jobDescription>` + "\r\n " + testMarker + ` </jobDescription></commonOpts>`), true, false},
+		{"XML, in pieces", testMarker, detailsInXML(`<jobDescription>backhaul:billing/<![CDATA[inv-2026]]><!-- x -->-11-23-0007</jobDescription>`), true, false},
+		{"XML, escaped", `backhaul:a/"<&>'`, detailsInXML(`<x jobDescription="backhaul:a/&quot;&lt;&amp;&gt;&#39;"/>`), true, false},
+		{"XML, empty first", testMarker, detailsInXML(`<x jobDescription=" "/><jobDescription/><jobDescription> </jobDescription><y jobDescription="` + testMarker + `"/>`), true, false},
+		{"XML, on the root", testMarker, `<TMMsg_JobTaskDetailsResp jobDescription="` + testMarker + `"/>`, true, false},
+		{"XML, another encoding beside", testMarker, detailsInXML("<x name=\"caf\xe9\" jobDescription=\"" + testMarker + `"/>`), true, false},
+		{"XML, none", testMarker, detailsInXML(""), false, true},
+		{"XML, an error", testMarker, `<TMMsg_JobTaskDetailsResp><error><errList errorCode="2" errorMessage="Task details not available."/></error></TMMsg_JobTaskDetailsResp>`, false, true},
+		{"XML, as a value", testMarker, detailsInXML(`<x name="jobDescription" value="` + testMarker + `"/>`), false, true},
+		{"XML, beside an element", testMarker, detailsInXML(`<jobDescription/>` + testMarker), false, true},
+		{"XML, another's", testMarker, detailsInXML(`<x jobDescription="backhaul:billing/other"/>`), false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			now := time.Now()
+			v := startVendor(t, map[string]http.HandlerFunc{"Jobs": always(200, listOf(1, summaryOf(7, now))), "TaskDetails": always(200, tt.body)})
+			task := testTask()
+			task.Marker = tt.marker
+			var proof, candidate []string
+			if tt.proof {
+				proof = ids("7")
+			}
+			if tt.candidate {
+				candidate = ids("7")
+			}
+			wantFound(t, mustFind(t, newTestClient(t, v.url), task, now), proof, candidate)
+		})
+	}
+}
+
+// TestDetailsThatAreNone: what is no answer of the API is asked for again, and
+// proves nothing meanwhile.
+func TestDetailsThatAreNone(t *testing.T) {
+	now := time.Now()
+	for _, body := range []string{
+		"", "null", "[]", `"text"`, "7", "Task details listed successfully.", `{"taskInfo":`, `{"jobDescription":"x`,
+		"<html><title>Sign in</title></html>", `<page jobDescription="` + testMarker + `"/>`, `<TMMsg_JobTaskDetailsResp>`,
+		`<TMMsg_JobTaskDetailsResp><jobDescription>` + testMarker, `<TMMsg_JobTaskDetailsResp></x>`, "<", "<!DOCTYPE HTML>\r\n<HTML>",
+	} {
+		v := startVendor(t, map[string]http.HandlerFunc{"Jobs": always(200, listOf(1, summaryOf(7, now))), "TaskDetails": always(200, body)})
+		found, err := newTestClient(t, v.url).Find(t.Context(), testTask(), now)
+		if e, ok := errors.AsType[*Error](err); !ok || e.Op != opTaskDetails || found.Job.ID != "" || len(found.Candidates) > 0 {
+			t.Errorf("%q: found %+v, error %v", body, found, err)
+		}
+	}
 }

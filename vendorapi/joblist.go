@@ -126,7 +126,7 @@ func nameKey(client, subclient string) string {
 // error the list has the jobs that were read before it.
 func (c *Client) readJobs(ctx context.Context, since time.Time) (jobIndex, error) {
 	var index jobIndex
-	first, total := -1, -1 // how many there are: when we began, and at most
+	first, total := -1, -1 // how many there are: when we began, and now
 	for offset, page := 0, 1; len(index.jobs) < maxJobs; page++ {
 		// The vendor counts back from its own now. A job that ages out while we read
 		// would move others to a page that has been read already, so each page reaches
@@ -141,7 +141,7 @@ func (c *Client) readJobs(ctx context.Context, since time.Time) (jobIndex, error
 		index.add(page, list)
 		offset += len(list.Jobs)
 		if n, known := list.total(); known {
-			if total = max(total, n); first < 0 {
+			if total = n; first < 0 {
 				first = n
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"backhaul/vendorapi/secretstest"
 )
 
 // jobBodies are answers of every kind to start from.
@@ -45,6 +47,9 @@ func FuzzJobList(f *testing.F) {
 			if err != nil {
 				if e, ok := errors.AsType[*Error](err); !ok || e.Verdict != Unknown || e.Op != opJobs || len(list.Jobs) > 0 {
 					t.Fatalf("%d jobs, error %v", len(list.Jobs), err)
+				}
+				if !bytes.Contains(body, []byte(testSecret)) {
+					secretstest.NotShown(t, []string{testSecret}, err)
 				}
 				continue
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -354,56 +353,6 @@ func TestManyLooks(t *testing.T) {
 	wantFound(t, mustFind(t, c, loadTask(49), since), ids(want[49]), nil)
 	if n := sim.Account().Calls[opJobs]; n >= 400 {
 		t.Errorf("%d lists for 400 looks: none was shared", n)
-	}
-}
-
-// TestReadersAreBounded: the descriptions of many jobs are read a few at a time.
-func TestReadersAreBounded(t *testing.T) {
-	now := time.Now()
-	var summaries []string
-	for id := range 20 {
-		summaries = append(summaries, summaryOf(id+1, now))
-	}
-	var mu sync.Mutex
-	atOnce, most := 0, 0
-	full := make(chan struct{})
-	v := startVendor(t, map[string]http.HandlerFunc{
-		"Jobs": always(200, listOf(len(summaries), summaries...)),
-		"TaskDetails": func(w http.ResponseWriter, r *http.Request) {
-			mu.Lock()
-			atOnce++
-			if most = max(most, atOnce); most == maxReaders && atOnce == maxReaders {
-				select {
-				case <-full:
-				default:
-					close(full)
-				}
-			}
-			mu.Unlock()
-			<-full // nobody goes on before there are as many as there may be
-			mu.Lock()
-			atOnce--
-			mu.Unlock()
-			reply(w, 200, detailsOf(fmt.Sprint("job of ", r.URL.Path)))
-		},
-	})
-	wantFound(t, mustFind(t, newTestClient(t, v.url), testTask(), now), nil, nil)
-	if most != maxReaders || v.count("TaskDetails") != len(summaries) {
-		t.Errorf("%d at once, %d in all", most, v.count("TaskDetails"))
-	}
-}
-
-func TestNameKey(t *testing.T) {
-	names := []string{"", "a", "A", "k", "K", "\u212a", "s", "ſ", "ß", "ẞ", "σ", "ς", "Σ", "é", "É", "i", "İ", "ı", "stestgroup", "STestGroup", "\xff", "\xfe"}
-	for _, a := range names {
-		for _, b := range names {
-			if got, want := nameKey(a, "x") == nameKey(b, "X"), strings.EqualFold(a, b); got != want {
-				t.Errorf("%q and %q: same key %t, equal %t", a, b, got, want)
-			}
-		}
-	}
-	if nameKey("a", "bc") == nameKey("ab", "c") {
-		t.Error("where the first name ends is lost")
 	}
 }
 

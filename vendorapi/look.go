@@ -11,10 +11,9 @@ const (
 	// one is twice as long, up to lastLook.
 	firstLook = 500 * time.Millisecond
 	lastLook  = 5 * time.Second
-	// looksAtOnce is how many callers look at the same time. When the vendor hangs
-	// for all of them, they shall not make it worse. They have connections of
-	// their own, or attempts that hang would leave none for them.
-	looksAtOnce = 4
+	// lookConns are connections for looks only, or attempts that hang would leave
+	// none for them. Looks at the same time share a list of jobs.
+	lookConns = 4
 )
 
 // look is the search for the job of an attempt while its answer is awaited. It
@@ -58,7 +57,7 @@ func (r *Retrier) lookFor(ctx context.Context, t Task, since time.Time) Job {
 		// While the vendor wants to be left alone, this waits too.
 		wait := max(pause, r.quiet.left())
 		if wait == pause {
-			found, err := r.lookOnce(ctx, t, since)
+			found, err := r.Find(ctx, t, since)
 			if err == nil && found.Job.ID != "" {
 				return found.Job
 			}
@@ -69,15 +68,5 @@ func (r *Retrier) lookFor(ctx context.Context, t Task, since time.Time) Job {
 		if !sleep(ctx, ctx, wait) {
 			return Job{}
 		}
-	}
-}
-
-func (r *Retrier) lookOnce(ctx context.Context, t Task, since time.Time) (Found, error) {
-	select {
-	case r.looks <- struct{}{}:
-		defer func() { <-r.looks }()
-		return r.Find(ctx, t, since)
-	case <-ctx.Done():
-		return Found{}, context.Cause(ctx)
 	}
 }

@@ -75,7 +75,7 @@ func TestRenewalThatDidNotHappen(t *testing.T) {
 	}{
 		{simulator.Fault{Kind: simulator.TooManyRequests, For: 20 * time.Second}, Throttled, 20 * time.Second},
 		{simulator.Fault{Kind: simulator.Status, Status: 404}, NotSent, loginPause},
-		{simulator.Fault{Kind: simulator.Status, Status: 302}, NotSent, loginPause},
+		{simulator.Fault{Kind: simulator.Status, Status: 308}, NotSent, loginPause},
 	} {
 		t.Run(tt.fault.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
