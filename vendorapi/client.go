@@ -100,6 +100,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		endpoint: strings.TrimRight(cfg.Endpoint, "/"), timeout: cfg.Timeout, body: body,
+		breaker: newBreaker(), limits: newLimits(cfg.Pace),
 	}
 	c.session = newSession(c, cfg.Auth)
 	c.http = &http.Client{
