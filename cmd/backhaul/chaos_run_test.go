@@ -23,6 +23,7 @@ import (
 type chaosRun struct {
 	t        *testing.T
 	plan     chaosPlan
+	settings []string // of the replicas, beside those that every run has
 	dir      string
 	began    time.Time
 	vendor   *chaosVendor
@@ -101,6 +102,7 @@ func (r *chaosRun) startReplicas(url string) {
 	env := append(serviceEnv(url, r.vendor.endpoint),
 		"BACKHAUL_VENDOR_TIMEOUT=2s", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=3s",
 		"BACKHAUL_LOG_LEVEL="+*chaosFlags.logLevel, "BACKHAUL_LOG_FORMAT=json")
+	env = append(env, r.settings...)
 	if code, _, stderr := once(r.t, env, "", "setup"); code != exitDone {
 		r.t.Fatalf("backhaul setup: exit code %d: %s", code, stderr)
 	}

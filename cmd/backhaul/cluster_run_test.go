@@ -24,7 +24,9 @@ type clusterRun struct {
 // them, and returns when every replica waits for requests.
 func startCluster(t *testing.T, cluster *clustertest.Cluster, plan chaosPlan) *clusterRun {
 	t.Helper()
-	r := &clusterRun{cluster: cluster, chaosRun: &chaosRun{t: t, plan: plan, dir: chaosDir(t, plan.Seed), done: make(map[chaosFaultKind]int)}}
+	r := &clusterRun{cluster: cluster, chaosRun: &chaosRun{
+		t: t, plan: plan, settings: clusterSettings, dir: chaosDir(t, plan.Seed), done: make(map[chaosFaultKind]int),
+	}}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
@@ -43,6 +45,12 @@ func startCluster(t *testing.T, cluster *clustertest.Cluster, plan chaosPlan) *c
 	r.upstream = &upstream{js: r.js, published: make(map[string]publishing)}
 	return r
 }
+
+// clusterSettings of the replicas. A leader that is lost puts all that is in work in
+// doubt, and each request in doubt has the vendor list its jobs. Here the vendor
+// shares the processors with everything else, so it is little at a time, with
+// patience.
+var clusterSettings = []string{"BACKHAUL_MAX_IN_FLIGHT=16", "BACKHAUL_VENDOR_TIMEOUT=5s"}
 
 var clusterStreams = []string{publisher.RequestsStream, publisher.EventsStream, publisher.DeadLetterStream}
 

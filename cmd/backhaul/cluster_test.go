@@ -49,7 +49,7 @@ func TestCluster(t *testing.T) {
 }
 
 const (
-	clusterRate         = 40 // requests per second
+	clusterRate         = 20 // requests per second
 	clusterVendorFaults = "cut-after-start=0.03,503=0.02:1s"
 	// clusterMaxRequests bounds a flow that lasts until the fault is over.
 	clusterMaxRequests = 120 * clusterRate
