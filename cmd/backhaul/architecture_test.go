@@ -19,6 +19,7 @@ var arrows = []struct {
 }{
 	{"backhaul/schemas", nil},
 	{"backhaul/deploy", nil},
+	{"backhaul/publisher/natstest/clustertest", []string{"backhaul/publisher/natstest"}},
 	{"backhaul/publisher/natstest", []string{"backhaul/deploy"}},
 	{"backhaul/publisher", []string{"backhaul/schemas"}},
 	// The simulator shares nothing with the client that is tested against it.
@@ -101,6 +102,25 @@ func TestReversedImportsAreFound(t *testing.T) {
 		want := fmt.Sprintf("backhaul/%s must not import backhaul/%s", arrow[0], arrow[1])
 		if got := wrongImports([]listed{p}); !slices.Equal(got, []string{want}) {
 			t.Errorf("%v: got %q, want %q", arrow, got, want)
+		}
+	}
+}
+
+// Containers are for tests. The library that runs them brings a hundred packages.
+func TestProgramLinksNoContainers(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/backhaul")
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	packages := strings.Fields(string(out))
+	if !slices.Contains(packages, "backhaul/consumer") {
+		t.Fatalf("go list found %d packages, not the consumer", len(packages))
+	}
+	for _, p := range packages {
+		if strings.Contains(p, "testcontainers") || strings.Contains(p, "/moby/") {
+			t.Errorf("bin/backhaul links %s", p)
 		}
 	}
 }

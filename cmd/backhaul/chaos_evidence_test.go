@@ -107,7 +107,7 @@ func (r *chaosRun) read(msg jetstream.Msg) storedEvent {
 func (r *chaosRun) readLogs() (counts map[string]int, problems []string) {
 	r.t.Helper()
 	counts = make(map[string]int)
-	for _, p := range append([]*immortal{r.broker}, r.replicas...) {
+	for _, p := range r.programs() {
 		lives, exits := p.counts()
 		for code, n := range exits {
 			// A replica that cannot reach the broker when it starts says so and ends.

@@ -2,12 +2,9 @@ package main
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -223,27 +220,4 @@ func (p *immortal) counts() (lives int, exits map[int]int) {
 		copied[code] = n
 	}
 	return p.lives, copied
-}
-
-// fixedPort is a free port outside the range from which the kernel takes the
-// ports of outgoing connections. On one of those, a client that reconnects while
-// the server is away can connect to itself, and then the server cannot come back.
-func fixedPort(t *testing.T) int {
-	t.Helper()
-	first := 32768
-	if data, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
-		if _, err := fmt.Sscan(strings.TrimSpace(string(data)), &first); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 100 {
-		port := first - 1 - rand.IntN(min(10_000, first-1025))
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = listener.Close()
-			return port
-		}
-	}
-	t.Fatalf("no free port below %d", first)
-	return 0
 }

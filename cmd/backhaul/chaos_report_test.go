@@ -28,7 +28,7 @@ func (r *chaosRun) report(t *testing.T, e chaosEvidence, result chaosResult) {
 	result.Settings, result.Faults, result.Drained = r.plan.chaosSettings, r.done, r.drained.Seconds()
 	result.Run = time.Since(r.began).Seconds()
 	result.Lives, result.Exits = make(map[string]int), make(map[int]int)
-	for _, p := range append([]*immortal{r.broker}, r.replicas...) {
+	for _, p := range r.programs() {
 		lives, exits := p.counts()
 		result.Lives[p.name] = lives
 		for code, n := range exits {

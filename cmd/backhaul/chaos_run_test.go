@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -68,7 +69,7 @@ func chaosDir(t *testing.T, seed int64) string {
 
 func (r *chaosRun) startBroker() (url string) {
 	r.t.Helper()
-	port := fixedPort(r.t)
+	port := natstest.FixedPorts(r.t, 1)[0]
 	program, store := binary(r.t, "nats-server"), filepath.Join(r.dir, "store")
 	r.broker = startImmortal(r.t, r.dir, "broker", func() *exec.Cmd {
 		return exec.Command(program, "-a", "127.0.0.1", "-p", fmt.Sprint(port), "-js", "-sd", store)
@@ -247,6 +248,14 @@ func (r *chaosRun) waiting(ctx context.Context) []string {
 		}
 	}
 	return lines
+}
+
+// programs are the broker, if it is a program of the run's own, and the replicas.
+func (r *chaosRun) programs() []*immortal {
+	if r.broker == nil {
+		return r.replicas
+	}
+	return append([]*immortal{r.broker}, r.replicas...)
 }
 
 // stopReplicas stops them as an operator would, which has to work.

@@ -32,7 +32,9 @@ var binaries = sync.OnceValues(func() (dir string, err error) {
 		return "", err
 	}
 	for name, pkg := range map[string]string{"backhaul": ".", "nats-server": "github.com/nats-io/nats-server/v2"} {
-		out, err := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg).CombinedOutput()
+		build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, name), pkg)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped; and an image needs nothing else
+		out, err := build.CombinedOutput()
 		if err != nil {
 			return dir, fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 		}
