@@ -107,7 +107,7 @@ func (b *bench) start(changes ...func(*setup)) *worker {
 		cfg: consumer.Config{
 			Owner: "one", AttemptTimeout: 5 * time.Second, VisibilityWindow: time.Second, DrainTimeout: 20 * time.Second,
 		},
-		policy:   vendorapi.Policy{InitialInterval: 20 * time.Millisecond, MaxInterval: 200 * time.Millisecond, Budget: 2 * time.Second},
+		policy:   vendorapi.Policy{InitialInterval: 20 * time.Millisecond, MaxInterval: 200 * time.Millisecond, Budget: 2 * time.Second, RoomWait: consumer.RoomWait},
 		endpoint: b.endpoint,
 		password: vendorPassword,
 		connect:  b.nats.Connect,

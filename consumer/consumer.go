@@ -94,8 +94,9 @@ func (c Config) lease() time.Duration {
 
 // ahead is how many requests may be in hand beside those that the vendor works
 // on: claimed and waiting for their turn, or waiting for their outcome to be
-// recorded. With them the vendor never waits for the ledger.
-func (c Config) ahead() int { return c.MaxInFlight / 2 }
+// recorded. With them the vendor never waits for the ledger; each that is claimed
+// when its owner dies makes the next one wait.
+func (c Config) ahead() int { return min(c.MaxInFlight/2, 32) }
 
 func (c Config) inHand() int { return c.MaxInFlight + c.ahead() }
 

@@ -103,6 +103,9 @@ func decode(d *delivery) (*request, error) {
 	return req, err
 }
 
+// expired tells whether the request makes no sense any more.
+func (r *request) expired() bool { return !r.NotAfter.IsZero() && time.Now().After(r.NotAfter) }
+
 // is tells whether an event is about this very request: about this message, or
 // about another message with the same id and content. A request without an id
 // is never the same as another message, even if a new stream gave it the same

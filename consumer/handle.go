@@ -49,6 +49,9 @@ func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 	if err != nil {
 		return h.refuse(ctx, d, req, err)
 	}
+	if err := h.noRoom(req); err != nil {
+		return postpone(d, err)
+	}
 	claim, err := h.ledger.claim(ctx, req)
 	if held, ok := errors.AsType[*heldError](err); ok {
 		claim, err = h.lookThenWait(ctx, req, held)
@@ -61,6 +64,38 @@ func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 		return h.giveBack(ctx, d, claim, err)
 	}
 	return h.announce(ctx, d, req, claim.sequence, outcome)
+}
+
+const (
+	// claimLead is how long before the end of a pause requests are pulled and
+	// claimed again, so that they are ready to be sent when it is over.
+	claimLead = 100 * time.Millisecond
+	// RoomWait is for how long the vendor's client may hold a claimed request that
+	// has to wait for room: what has to wait longer is given back, because a claim
+	// whose owner dies makes the next one wait.
+	RoomWait = 2 * claimLead
+)
+
+// room is how many of n requests may be claimed now, or how long none.
+func (h *handler) room(n int) (room int, hold vendorapi.Hold) {
+	room, hold = h.vendor.Room(n)
+	if room == 0 && hold.Reason == vendorapi.HoldThrottled {
+		if hold.For -= claimLead; hold.For <= 0 {
+			return n, vendorapi.Hold{}
+		}
+	}
+	return room, hold
+}
+
+// noRoom is the error of a request that is left alone because nothing may be
+// sent to the vendor for a while. It is not claimed: a claim whose owner dies
+// makes the next one wait.
+func (h *handler) noRoom(req *request) error {
+	room, hold := h.room(1)
+	if room > 0 || h.tooOld(req) || req.expired() {
+		return nil
+	}
+	return &waitError{wait: min(max(hold.For, shortestHold), lastDelay), err: fmt.Errorf("the vendor is left alone: %s", hold.Reason)}
 }
 
 // announce records the outcome, which is also its event: one write that can
@@ -209,13 +244,13 @@ const (
 	lastDelay  = 30 * time.Second
 )
 
-// postpone is a redelivery after a delay that grows with the deliveries, and
-// that is as long as the vendor asked for.
+// postpone is a redelivery after a delay that grows with the deliveries, or that
+// is as long as the vendor asked for.
 func postpone(d *delivery, err error) settlement {
 	delay := firstDelay << min(max(d.delivered, 1)-1, 10)
 	delay = min(delay, lastDelay)
-	if e, ok := errors.AsType[*vendorapi.Error](err); ok {
-		delay = max(delay, e.RetryAfter)
+	if e, ok := errors.AsType[*vendorapi.Error](err); ok && e.RetryAfter > 0 {
+		delay = max(e.RetryAfter-claimLead, shortestHold)
 	}
 	if held, ok := errors.AsType[*waitError](err); ok {
 		delay = held.wait

@@ -14,7 +14,7 @@ import (
 const (
 	// shortestPause is the least for which the queue is paused: for less it is not
 	// worth a write.
-	shortestPause = time.Second
+	shortestPause = 2 * time.Second
 	// pauseTimeout bounds what is asked of the server for it.
 	pauseTimeout = 2 * time.Second
 )

@@ -49,7 +49,7 @@ type puller struct {
 	log   zerolog.Logger
 	ready *readiness
 	hands *hands
-	// room asks the vendor's client, see Vendor.
+	// room is how many requests may be claimed now, see handler.
 	room  func(n int) (int, vendorapi.Hold)
 	pause *pauser
 	// batch is how many hands have to be free before a further pull is opened
@@ -66,7 +66,7 @@ type puller struct {
 
 func (c *Consumer) newPuller(hands *hands) *puller {
 	return &puller{
-		nc: c.nc, log: c.log, ready: &c.ready, hands: hands, room: c.handler.vendor.Room,
+		nc: c.nc, log: c.log, ready: &c.ready, hands: hands, room: c.handler.room,
 		pause: &pauser{js: c.js, queue: c.queue, log: c.log},
 		batch: max(1, c.cfg.ahead()/2), inbox: c.nc.NewInbox(),
 		// Room for every message that may come and for the server's words between.

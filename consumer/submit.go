@@ -43,7 +43,7 @@ func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
 		attempts += n
 		switch {
 		case err == nil:
-			return h.started(c.req, job, attempts, job.Found), nil
+			return h.started(c.req, job, attempts), nil
 		case errors.Is(denied, errExpired):
 			return h.expired(c.req, attempts), nil
 		case denied != nil: // nothing was sent
@@ -127,7 +127,7 @@ func (h *handler) permit(ctx context.Context, c *claim) (time.Time, error) {
 	switch {
 	case h.stop.Err() != nil:
 		return time.Time{}, errStopping
-	case !c.req.NotAfter.IsZero() && time.Now().After(c.req.NotAfter):
+	case c.req.expired():
 		return time.Time{}, errExpired
 	}
 	// Half of what the lease has beyond an attempt is for the way of the last
@@ -144,7 +144,7 @@ func (h *handler) permit(ctx context.Context, c *claim) (time.Time, error) {
 
 // Pauses between two looks for a job that may exist.
 const (
-	firstLook = 500 * time.Millisecond
+	firstLook = 250 * time.Millisecond
 	lastLook  = 10 * time.Second
 )
 
@@ -155,7 +155,7 @@ func (h *handler) reconcile(ctx context.Context, c *claim, task vendorapi.Task, 
 	if err := h.hold(ctx, c, time.Until(c.lookFrom)); err != nil {
 		return nil, err
 	}
-	for pause := firstLook; ; pause = min(2*pause, lastLook) {
+	for pause := firstLook; ; pause = min(pause+pause/2, lastLook) {
 		// Said before the look: what was not to be seen when it began may be seen at
 		// its end.
 		over := !time.Now().Before(c.until)
@@ -166,7 +166,7 @@ func (h *handler) reconcile(ctx context.Context, c *claim, task vendorapi.Task, 
 		}
 		switch {
 		case err == nil && found.Job.ID != "":
-			return h.started(c.req, found.Job, attempts, found.Job.Found), nil
+			return h.started(c.req, found.Job, attempts), nil
 		case err == nil && over && len(found.Candidates) > 0:
 			return h.unknown(c.req, attempts, found.Candidates,
 				"the vendor's answer was lost; it lists jobs that may be this one and does not show their descriptions"), nil
@@ -242,12 +242,17 @@ func (h *handler) lookThenWait(ctx context.Context, req *request, held *heldErro
 	if err != nil {
 		return nil, err
 	}
+	// Said before the look, as in reconcile.
+	over := !time.Now().Before(d.until)
 	found, lookErr := h.vendor.Find(ctx, taskOf(req), d.since)
 	if lookErr == nil && found.Job.ID != "" {
-		return nil, &foundError{after: held.sequence, outcome: h.started(req, found.Job, 0, true)}
+		return nil, &foundError{after: held.sequence, outcome: h.started(req, found.Job, 0)}
 	}
 	if rest := time.Until(d.until); rest > 0 {
-		return nil, &waitError{wait: min(max(rest/4, firstLook), rest, lastLook), err: held}
+		return nil, &waitError{wait: min(max(rest/2, firstLook), rest, lastLook), err: held}
+	}
+	if lookErr == nil && over && len(found.Candidates) == 0 && d.task == "" && h.cfg.InDoubt == InDoubtReconcile {
+		d = doubt{} // there is no job; need not be found out again
 	}
 	return h.ledger.takeOver(ctx, req, held.record, d)
 }
@@ -256,11 +261,11 @@ func taskOf(req *request) vendorapi.Task {
 	return vendorapi.Task{BackupRequest: req.BackupRequest, Marker: req.key.Marker()}
 }
 
-func (h *handler) started(req *request, job vendorapi.Job, attempts int, adopted bool) schemas.Event {
+func (h *handler) started(req *request, job vendorapi.Job, attempts int) schemas.Event {
 	return &schemas.JobStarted{
 		Naming: req.Naming(req.key.Source), Message: req.message,
 		JobID: job.ID, JobIDs: job.IDs, TaskID: job.TaskID,
-		Attempts: attempts, StartedAt: time.Now().UTC(), Adopted: adopted,
+		Attempts: attempts, StartedAt: time.Now().UTC(), Adopted: job.Found,
 	}
 }
 

@@ -38,8 +38,7 @@ func classify(resp response) (Job, error) {
 
 	case isAccessDenied(resp):
 		return fail(AuthRefused)
-	case resp.status == http.StatusTooManyRequests,
-		resp.status == http.StatusServiceUnavailable && resp.header.Get("Retry-After") != "":
+	case asksForPause(resp.status, resp.header):
 		return fail(Throttled)
 
 	case env.refuses() && (ok || isClientError(resp.status)):

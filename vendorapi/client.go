@@ -300,6 +300,7 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 	}
 	defer func() { _ = resp.Body.Close() }()
 	c.noteDate(resp.Header)
+	c.heed(cl, resp)
 	limit := cmp.Or(cl.limit, maxBody)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 	if err != nil {
@@ -309,6 +310,23 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 		return response{}, fail(resp.StatusCode, fmt.Errorf("the answer has more than %d bytes", limit))
 	}
 	return response{status: resp.StatusCode, header: resp.Header, body: body}, nil
+}
+
+// heed keeps the pause that an answer asks for, for all callers. That is done
+// before its body is read: then the connection is free for the next call. Jobs is
+// a POST, and to the SaaS gateway every method but GET is a write, as CreateTask
+// is one. Logins have a pause of their own.
+func (c *Client) heed(cl call, resp *http.Response) {
+	if cl.op == opCreateTask && asksForPause(resp.StatusCode, resp.Header) ||
+		cl.op == opJobs && resp.StatusCode == http.StatusTooManyRequests {
+		c.quiet.extend(retryAfter(resp.Header))
+	}
+}
+
+// asksForPause tells whether a status and headers are those of a caller who is
+// to come again later.
+func asksForPause(status int, h http.Header) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable && h.Get("Retry-After") != ""
 }
 
 // withoutURL drops net/http's wrapping, which repeats the whole URL.

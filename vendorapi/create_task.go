@@ -52,9 +52,6 @@ func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 		return Job{}, err
 	}
 	job, err := classify(resp)
-	if e, ok := errors.AsType[*Error](err); ok && e.Verdict == Throttled {
-		c.quiet.extend(e.RetryAfter)
-	}
 	for _, id := range job.IDs {
 		c.known.put(id, t.Marker)
 	}

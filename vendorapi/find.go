@@ -1,6 +1,7 @@
 package vendorapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -17,7 +18,8 @@ type Found struct {
 	// Job is the job that carries the marker; its ID is "" when none does.
 	Job Job
 	// Candidates are ids of jobs of the right shape whose description the vendor
-	// does not show: they may be the one, and nothing proves or refutes it.
+	// does not show: they may be the one, and nothing proves or refutes it. There
+	// are none beside a job.
 	Candidates []string
 }
 
@@ -31,32 +33,35 @@ type Found struct {
 // its failure: it is up to each caller to try again.
 func (c *Client) Find(ctx context.Context, t Task, since time.Time) (Found, error) {
 	list, listErr := c.listJobs(ctx, since)
-	var shaped []string
+	var shaped []jobSummary
 	for _, job := range list.named(t) {
 		switch {
 		case job.startedBefore(c.earliest(since)):
 		case job.id() != "":
-			shaped = append(shaped, job.id())
+			shaped = append(shaped, job)
 		case listErr == nil:
 			listErr = &Error{Op: opJobs, Status: http.StatusOK, Message: "a job that may be the one has no id"}
 		}
 	}
-	descriptions, readErr := c.descriptions(ctx, shaped)
+	// The likeliest first: once the job is found, the others need not be read.
+	sent := c.vendorTime(since)
+	slices.SortStableFunc(shaped, func(a, b jobSummary) int { return cmp.Compare(a.apart(sent), b.apart(sent)) })
+	descriptions, readErr := c.descriptions(ctx, shaped, t.Marker)
 	var found Found
 	var ids []string
-	for i, id := range shaped {
+	for i, job := range shaped {
 		switch text, read := descriptions[i].text, descriptions[i].read; {
 		case !read:
 		case text == t.Marker && t.Marker != "":
-			ids = append(ids, id)
+			ids = append(ids, job.id())
 		case mayBe(text, t.Marker):
-			found.Candidates = append(found.Candidates, id)
+			found.Candidates = append(found.Candidates, job.id())
 		}
 	}
 	switch {
 	case len(ids) > 0:
 		slices.SortFunc(ids, byNumber)
-		return Found{Job: Job{ID: ids[0], IDs: ids, Found: true}, Candidates: found.Candidates}, nil
+		return Found{Job: Job{ID: ids[0], IDs: ids, Found: true}}, nil
 	case listErr != nil:
 		return Found{}, listErr
 	case readErr != nil:

@@ -221,8 +221,8 @@ func TestPagesThatStandStill(t *testing.T) {
 		v.mu.Unlock()
 		elsewhere := testTask()
 		elsewhere.SubclientName = "other"
-		if got := mustFind(t, newTestClient(t, v.url), elsewhere, now); len(got.Job.IDs) < 100 {
-			t.Errorf("%s: found %d jobs", name, len(got.Job.IDs))
+		if got := mustFind(t, newTestClient(t, v.url), elsewhere, now); got.Job.ID == "" {
+			t.Errorf("%s: found no job", name)
 		}
 	}
 }

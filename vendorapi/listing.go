@@ -11,6 +11,10 @@ import (
 // hangs must not hold up everybody for a whole timeout.
 const listPatience = 5 * time.Second
 
+// listPause is the least time between the beginnings of two lists. Those who come
+// meanwhile share the next one.
+const listPause = 200 * time.Millisecond
+
 // listings has all callers that look for jobs at the same time share one list.
 // Who comes while it is read waits for the next: a job that became visible in
 // between would not be in it, and would be started again.
@@ -59,8 +63,9 @@ func (l *listings) prepare(since time.Time, read func(context.Context, time.Time
 		defer cancel()
 		patience := time.AfterFunc(listPatience, func() { l.pass(next) })
 		defer patience.Stop()
+		rested := time.Now().Add(listPause)
 		next.finish(read(ctx, next.since))
-		l.pass(next)
+		time.AfterFunc(time.Until(rested), func() { l.pass(next) })
 	}
 	return next
 }

@@ -20,9 +20,5 @@ func (c *Client) read(ctx context.Context, cl call) (response, error) {
 		e.Verdict = Throttled
 		e.RetryAfter = retryAfter(resp.header)
 	}
-	if resp.status == http.StatusTooManyRequests && cl.method != http.MethodGet {
-		// To the gateway every method but GET is a write, as CreateTask is one.
-		c.quiet.extend(e.RetryAfter)
-	}
 	return resp, e
 }

@@ -21,6 +21,9 @@ type Policy struct {
 	Budget time.Duration
 	// AttemptTimeout bounds one HTTP attempt. Defaults to 30 s.
 	AttemptTimeout time.Duration
+	// RoomWait is how long Submit waits for room before it gives the task back, so
+	// that the caller need not hold on to it. Defaults to the budget.
+	RoomWait time.Duration
 	// LookAfter is how long an answer may take before its job is looked for while
 	// it is awaited. 0, or as long as an attempt, is never.
 	LookAfter time.Duration
@@ -40,6 +43,9 @@ func (p Policy) WithDefaults() Policy {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if p.RoomWait == 0 {
+		p.RoomWait = p.Budget
 	}
 	return p
 }
@@ -73,7 +79,7 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 	end := time.Now().Add(policy.Budget)
 	var last error
 	attempt := func() error {
-		turn, turnErr := r.takeTurn(ctx, waits, end)
+		turn, turnErr := r.takeTurn(ctx, waits, earlier(end, time.Now().Add(policy.RoomWait)))
 		if turnErr != nil {
 			last = turnErr
 			return backoff.Permanent(turnErr)
@@ -84,10 +90,7 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 			last = permitErr
 			return backoff.Permanent(permitErr)
 		}
-		if timeout := time.Now().Add(policy.AttemptTimeout); timeout.Before(until) {
-			until = timeout
-		}
-		job, last = r.attempt(ctx, until, t)
+		job, last = r.attempt(ctx, earlier(until, time.Now().Add(policy.AttemptTimeout)), t)
 		turn.used(last)
 		attempts++
 		e, failed := errors.AsType[*Error](last)
@@ -108,10 +111,17 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 		backoff.WithMaxElapsedTime(policy.Budget))
 	// WithContext has to be outermost, or the wait cannot be interrupted. The
 	// library returns only the context's error then, hence last.
-	if err := backoff.Retry(attempt, backoff.WithContext(&atLeast{exponential, policy.Budget, &last}, waits)); err != nil {
+	if err := backoff.Retry(attempt, backoff.WithContext(&atLeast{exponential, policy, &last}, waits)); err != nil {
 		return Job{}, attempts, last
 	}
 	return job, attempts, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // attempt is one attempt that ends at a time, and earlier if its job is found.
@@ -137,10 +147,11 @@ func (e *Error) repeatable() bool {
 }
 
 // atLeast makes the wait after a throttled attempt as long as the vendor asked
-// for, and gives up at once when that is longer than the budget.
+// for, and gives up at once when that is longer than the budget, or longer than
+// the caller is to wait for room.
 type atLeast struct {
 	*backoff.ExponentialBackOff
-	budget time.Duration
+	policy Policy
 	last   *error
 }
 
@@ -150,7 +161,7 @@ func (b *atLeast) NextBackOff() time.Duration {
 	if !ok || next == backoff.Stop || e.RetryAfter <= next {
 		return next
 	}
-	if b.GetElapsedTime()+e.RetryAfter > b.budget {
+	if b.GetElapsedTime()+e.RetryAfter > b.policy.Budget || e.RetryAfter > b.policy.RoomWait {
 		return backoff.Stop
 	}
 	return e.RetryAfter

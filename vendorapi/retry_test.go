@@ -322,11 +322,11 @@ func TestAttemptIsBounded(t *testing.T) {
 }
 
 func TestPolicyDefaults(t *testing.T) {
-	want := Policy{500 * time.Millisecond, 10 * time.Second, 30 * time.Second, 30 * time.Second, 0}
+	want := Policy{500 * time.Millisecond, 10 * time.Second, 30 * time.Second, 30 * time.Second, 30 * time.Second, 0}
 	if got := (Policy{}).WithDefaults(); got != want {
 		t.Errorf("%+v", got)
 	}
-	given := Policy{1, 2, 3, 4, 5}
+	given := Policy{1, 2, 3, 4, 5, 6}
 	if got := given.WithDefaults(); got != given {
 		t.Errorf("%+v", got)
 	}

@@ -99,7 +99,7 @@ func (r *chaosRun) connect(url string) {
 func (r *chaosRun) startReplicas(url string) {
 	r.t.Helper()
 	env := append(serviceEnv(url, r.vendor.endpoint),
-		"BACKHAUL_VENDOR_TIMEOUT=2s", "BACKHAUL_VENDOR_LOOK_AFTER=500ms", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=3s",
+		"BACKHAUL_VENDOR_TIMEOUT=2s", "BACKHAUL_VENDOR_LOOK_AFTER=600ms", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=3s",
 		"BACKHAUL_LOG_LEVEL="+*chaosFlags.logLevel, "BACKHAUL_LOG_FORMAT=json")
 	env = append(env, r.plan.Env...)
 	if code, _, stderr := once(r.t, env, "", "setup"); code != exitDone {

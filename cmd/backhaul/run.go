@@ -65,7 +65,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		client.Close(logout)
 	}()
 	vendor := &watchedVendor{Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
-		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout, LookAfter: cfg.Vendor.LookAfter,
+		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout, RoomWait: consumer.RoomWait, LookAfter: cfg.Vendor.LookAfter,
 	}}}
 
 	nc, url, disconnect, err := connect(ctx, cfg.NATS, log)

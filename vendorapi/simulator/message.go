@@ -149,6 +149,10 @@ func (e *encoder) jsonValue(value any) {
 }
 
 func (e *encoder) jsonString(s string) {
+	if !e.odd && isPlain(s) {
+		e.out = append(append(append(e.out, '"'), s...), '"')
+		return
+	}
 	quoted, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // a string always marshals
@@ -158,6 +162,16 @@ func (e *encoder) jsonString(s string) {
 		return
 	}
 	e.out = append(e.out, quoted...)
+}
+
+// isPlain tells whether JSON and XML write a text as it is, which is nearly every.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' || c == '\'' {
+			return false
+		}
+	}
+	return true
 }
 
 func (e *encoder) element(name string, list fields) {
@@ -230,6 +244,10 @@ func (e *encoder) attribute(name string, value any) {
 			e.text("0")
 		}
 	case string:
+		if isPlain(v) {
+			e.text(v)
+			break
+		}
 		var b strings.Builder
 		_ = xml.EscapeText(&b, []byte(v)) // a strings.Builder does not fail
 		e.text(b.String())
