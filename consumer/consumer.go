@@ -86,10 +86,11 @@ func (c Config) check() error {
 	return nil
 }
 
-// lease is how long a claim holds: one attempt and half as much again for the
-// write of the claim before it, but not more than 10 s.
+// lease is how long a claim holds: one attempt, and something for the write of
+// the claim before it and for the way of the last byte to the vendor. Who takes
+// the claim of a dead owner over has to wait for its end.
 func (c Config) lease() time.Duration {
-	return c.AttemptTimeout + min(c.AttemptTimeout/2+time.Second, 10*time.Second)
+	return c.AttemptTimeout + min(c.AttemptTimeout/4+500*time.Millisecond, 10*time.Second)
 }
 
 // ahead is how many requests may be in hand beside those that the vendor works

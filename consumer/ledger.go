@@ -155,7 +155,7 @@ func (l *ledger) takeOver(ctx context.Context, req *request, last record, d doub
 // does not matter what the clocks of the hosts say.
 func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 	former := last.event.(*schemas.JobSubmitting)
-	d := doubt{under: former.DoubtSequence, task: former.DoubtTaskID}
+	d := doubt{under: former.DoubtSequence, task: former.DoubtTaskID, unlikely: former.DoubtUnlikely}
 	if d.under == 0 && former.LeaseMillis > 0 {
 		d.under = last.sequence
 	}
@@ -183,8 +183,10 @@ func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 		return d, errors.New("the server does not tell its time; it must be 2.10 or later")
 	}
 	d.since = before.Add(began.Sub(info.TimeStamp))
-	lease := time.Duration(former.LeaseMillis) * time.Millisecond
-	d.until = time.Now().Add(last.stored.Sub(info.TimeStamp) + lease + l.visibility)
+	d.until = time.Now().Add(last.stored.Sub(info.TimeStamp))
+	if former.LeaseMillis > 0 || !d.unlikely {
+		d.until = d.until.Add(time.Duration(former.LeaseMillis)*time.Millisecond + l.visibility)
+	}
 	return d, nil
 }
 
@@ -211,7 +213,7 @@ func (l *ledger) write(ctx context.Context, c *claim, after uint64, lease time.D
 		Message:   c.req.message,
 		Claim: schemas.Claim{
 			Owner: l.owner, Nonce: nonce, Epoch: c.epoch,
-			LeaseMillis: lease.Milliseconds(), DoubtSequence: c.under, DoubtTaskID: c.task,
+			LeaseMillis: lease.Milliseconds(), DoubtSequence: c.under, DoubtTaskID: c.task, DoubtUnlikely: c.unlikely,
 		},
 		SubmittingAt: taken.UTC(),
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/schemas"
+	"backhaul/vendorapi"
 )
 
 // settlement says what is to be done with a delivery.
@@ -77,13 +78,24 @@ func (s *settler) logOutcome(d *delivery, outcome schemas.Event) {
 // one for each request and try.
 func (s *settler) logPostponed(d *delivery, result settlement) {
 	level := zerolog.DebugLevel
-	// To wait for another owner is no trouble, and no two waits read the same.
-	if _, waits := errors.AsType[*waitError](result.err); !waits && s.postpone.changed(result.err) {
+	news := result.err
+	e, ofVendor := errors.AsType[*vendorapi.Error](result.err)
+	_, waits := errors.AsType[*waitError](result.err)
+	switch {
+	case waits:
+		news = nil // for another owner, or for the end of a pause: no trouble
+	case ofVendor && e.Verdict == vendorapi.Throttled:
+		news = errThrottled // no two of them read the same
+	}
+	if news != nil && s.postpone.changed(news) {
 		level = zerolog.WarnLevel
 	}
 	s.log.WithLevel(level).Err(result.err).Str("source", d.source).Str("requestId", result.req.RequestID).
 		Uint64("delivered", d.delivered).Dur("delayMs", result.delay).Msg("request postponed")
 }
+
+// errThrottled stands for any answer of a vendor that wants to be left alone.
+var errThrottled = errors.New("throttled")
 
 // changeLog tells news from repetition.
 type changeLog struct {

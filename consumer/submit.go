@@ -55,8 +55,8 @@ func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
 		}
 		// There may be a job. From here on the claim says so, whoever holds it.
 		c.doubt, last = doubt, err
-		if time.Until(doubt.lookFrom) > lastDelay {
-			return nil, last
+		if time.Until(doubt.lookFrom) > RoomWait {
+			return nil, last // whoever has it then looks for it
 		}
 		if err := h.ledger.renew(ctx, c); err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/consumer"
 	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -262,22 +263,38 @@ func TestAThrottledReplicaPausesAll(t *testing.T) {
 func TestALongerPauseIsKept(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, simulator.Config{})
-	b.start(func(s *setup) { s.policy.Budget = patience })
-	b.sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: 4 * time.Second})
+	const asked = 4 * time.Second
+	b.sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: asked})
+	var paused time.Time
+	w := b.start(func(s *setup) {
+		s.wrap = func(v consumer.Vendor) consumer.Vendor {
+			return vendorFuncs{Vendor: v, submit: func(ctx, waits context.Context, task vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
+				if paused.IsZero() { // the operator, just before the vendor asks for its pause
+					paused = time.Now()
+					if _, err := b.js.PauseConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer, paused.Add(time.Hour)); err != nil {
+						t.Error(err)
+					}
+				}
+				return v.Submit(ctx, waits, task, permit)
+			}}
+		}
+	})
 	b.publish("billing", body("first"))
-	b.eventually("the vendor has asked for a pause", func() bool { return b.sim.Account().CreateTaskCalls == 1 })
-	until := time.Now().Add(time.Hour)
-	if _, err := b.js.PauseConsumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer, until); err != nil {
-		t.Fatal(err)
-	}
-	b.settled() // it was delivered before
+	b.eventually("the request is given back", func() bool { return len(b.story(billing("first"))) == 2 })
+	began := time.Now()
+	b.eventually("the vendor's pause is over", func() bool { return time.Since(began) > asked })
 	durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info := durable.CachedInfo(); !info.Paused || info.PauseRemaining < 30*time.Minute {
+	if info := durable.CachedInfo(); !info.Paused || info.PauseRemaining < 30*time.Minute || strings.Contains(w.log.String(), "the queue is paused") {
 		t.Errorf("the operator's pause became %s", info.PauseRemaining)
 	}
+	if _, err := b.js.ResumeConsumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer); err != nil {
+		t.Fatal(err)
+	}
+	b.settled()
+	b.checkPromise(1)
 }
 
 // While the vendor is out of reach the queue is left alone: the requests wait in

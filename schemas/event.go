@@ -132,6 +132,9 @@ type Claim struct {
 	// DoubtTaskID is the task that the vendor made for that call without naming
 	// a job of it.
 	DoubtTaskID string `json:"doubtTaskId,omitempty"`
+	// DoubtUnlikely is true when the vendor did answer that call, and said that it
+	// was not available: one look settles the doubt.
+	DoubtUnlikely bool `json:"doubtUnlikely,omitzero"`
 }
 
 // JobSubmitting is the data of a job-submitting event.

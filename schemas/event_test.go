@@ -32,7 +32,7 @@ func events() map[string]schemas.Event {
 		},
 		"job-submitting.in-doubt": &schemas.JobSubmitting{
 			RequestID: "seq-17", Source: "billing", Request: least(), Message: message, SubmittingAt: at(9),
-			Claim: schemas.Claim{Owner: "backhaul-7c9d-2", Nonce: "Xb3kq9ZtS1x", Epoch: 2, DoubtSequence: 4711, DoubtTaskID: "4038"},
+			Claim: schemas.Claim{Owner: "backhaul-7c9d-2", Nonce: "Xb3kq9ZtS1x", Epoch: 2, DoubtSequence: 4711, DoubtTaskID: "4038", DoubtUnlikely: true},
 		},
 		"job-started": &schemas.JobStarted{
 			Naming: naming, Message: message, JobID: "5976", JobIDs: []string{"5976", "5977"}, TaskID: "4038", Attempts: 2, StartedAt: at(2),
