@@ -69,11 +69,11 @@ func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 const (
 	// claimLead is how long before the end of a pause requests are pulled and
 	// claimed again, so that they are ready to be sent when it is over.
-	claimLead = 100 * time.Millisecond
+	claimLead = 40 * time.Millisecond
 	// RoomWait is for how long the vendor's client may hold a claimed request that
 	// has to wait for room: what has to wait longer is given back, because a claim
 	// whose owner dies makes the next one wait.
-	RoomWait = 2 * claimLead
+	RoomWait = 3 * claimLead
 )
 
 // room is how many of n requests may be claimed now, or how long none.
