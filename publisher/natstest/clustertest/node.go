@@ -89,21 +89,38 @@ func (n *Node) failed(what string, err error) error {
 }
 
 // healthy asks the server. It says no while it has no contact with a meta leader,
-// and while a stream or consumer of its has not caught up.
+// and while a stream or consumer of its has not caught up. The meta leader says no
+// as well while it takes another node for gone: it would place no stream there.
 func (n *Node) healthy(ctx context.Context) error {
-	_, err := n.get(ctx, "/healthz")
-	return err
+	if _, err := n.get(ctx, "/healthz"); err != nil {
+		return err
+	}
+	info, err := n.jetStream(ctx)
+	if err != nil {
+		return err
+	}
+	if info.Meta == nil || info.Meta.Leader == "" {
+		return fmt.Errorf("%s knows no meta leader", n.Name)
+	}
+	if info.Meta.Leader != n.Name {
+		return nil
+	}
+	if len(info.Meta.Replicas) != 2 {
+		return fmt.Errorf("%s leads %d other nodes", n.Name, len(info.Meta.Replicas))
+	}
+	for _, peer := range info.Meta.Replicas {
+		if peer.Offline || !peer.Current {
+			return fmt.Errorf("%s is not back for %s", peer.Name, n.Name)
+		}
+	}
+	return nil
 }
 
 // leader is the name of the leader as this node sees it, empty for none.
 func (n *Node) leader(ctx context.Context, stream, consumer string) (string, error) {
-	page, err := n.get(ctx, "/jsz?streams=true&consumers=true")
+	info, err := n.jetStream(ctx)
 	if err != nil {
 		return "", err
-	}
-	var info server.JSInfo
-	if err := json.Unmarshal(page, &info); err != nil {
-		return "", n.failed("read /jsz of", err)
 	}
 	for _, account := range info.AccountDetails {
 		for _, s := range account.Streams {
@@ -121,6 +138,14 @@ func (n *Node) leader(ctx context.Context, stream, consumer string) (string, err
 		}
 	}
 	return "", fmt.Errorf("%s does not know %s %s", n.Name, stream, consumer)
+}
+
+func (n *Node) jetStream(ctx context.Context) (info server.JSInfo, err error) {
+	page, err := n.get(ctx, "/jsz?streams=true&consumers=true")
+	if err == nil {
+		err = n.failed("read /jsz of", json.Unmarshal(page, &info))
+	}
+	return info, err
 }
 
 // answerTime bounds the wait for one page: a frozen server never answers.
