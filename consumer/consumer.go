@@ -171,9 +171,9 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 }
 
 // Run works on requests until ctx ends, then drains: it stops pulling, gives
-// work under way the drain timeout, cancels what is left and returns nil. What
-// was cancelled stays in the stream for the next owner.
-func (c *Consumer) Run(ctx context.Context) error {
+// work under way the drain timeout, cancels what is left and returns. What was
+// cancelled stays in the stream for the next owner.
+func (c *Consumer) Run(ctx context.Context) {
 	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancelWork(nil)
 	c.handler.stop = ctx
@@ -203,7 +203,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	var sweeping sync.WaitGroup
 	sweeping.Go(func() { c.sweep(ctx, take) })
-	err := c.newPuller(hands).run(ctx, take)
+	c.newPuller(hands).run(ctx, take)
 	c.ready.note(errStopping)
 	sweeping.Wait()
 	close(deliveries)
@@ -211,5 +211,4 @@ func (c *Consumer) Run(ctx context.Context) error {
 	timeout := time.AfterFunc(c.cfg.DrainTimeout, func() { cancelWork(errStopping) })
 	defer timeout.Stop()
 	workers.Wait()
-	return err
 }

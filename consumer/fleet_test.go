@@ -426,15 +426,13 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 		b.publish("billing", body(fmt.Sprint("id-", i)))
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); c.Run(ctx) }()
 	b.settled()
 	b.publish("billing", "{}")
 	b.settled()
 	stop()
-	if err := <-ended; err != nil {
-		t.Errorf("Run: %v", err)
-	}
+	b.wait("the consumer has ended", ended)
 	client.Close(t.Context())
 	nc.Close()
 	if err := goleak.Find(before, goleak.IgnoreAnyFunction("net/http.(*conn).serve")); err != nil {

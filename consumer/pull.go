@@ -75,10 +75,15 @@ func (c *Consumer) newPuller(hands *hands) *puller {
 }
 
 // run hands messages over until ctx ends.
-func (p *puller) run(ctx context.Context, work func(*delivery)) error {
-	sub, err := p.nc.ChanSubscribe(p.inbox+".*", p.incoming)
-	if err != nil {
-		return fmt.Errorf("subscribe to pulled requests: %w", err)
+func (p *puller) run(ctx context.Context, work func(*delivery)) {
+	var sub *nats.Subscription
+	for sub == nil {
+		var err error
+		if sub, err = p.nc.ChanSubscribe(p.inbox+".*", p.incoming); err != nil {
+			if p.failed(ctx, fmt.Errorf("subscribe: %w", err)); ctx.Err() != nil {
+				return
+			}
+		}
 	}
 	defer p.giveBack(sub)
 	silence := time.NewTimer(2 * pullHeartbeat)
@@ -116,7 +121,6 @@ func (p *puller) run(ctx context.Context, work func(*delivery)) error {
 		}
 		silence.Reset(2 * pullHeartbeat)
 	}
-	return nil
 }
 
 // giveBack ends the open pulls. What has come and was not handed over need not

@@ -59,7 +59,7 @@ func TestOutage(t *testing.T) {
 		job, err := c.CreateTask(t.Context(), testTask())
 		wantJob(t, job, err)
 
-		c.http.CloseIdleConnections()
+		transportOf(c).CloseIdleConnections()
 		d.refuse.Store(true)
 		outage() // from the shortest again
 		if n := sim.Account().CreateTaskCalls; n != 1 {

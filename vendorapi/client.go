@@ -60,8 +60,10 @@ type Client struct {
 	endpoint string
 	timeout  time.Duration
 	body     body
-	http     *http.Client
-	session  *session
+	// wire is used without an http.Client, which would follow redirects: that would
+	// turn a POST into a GET and could carry the token away.
+	wire    http.RoundTripper
+	session *session
 	// skew is the vendor's clock minus ours, from the last Date header.
 	skew     atomic.Int64
 	known    known
@@ -103,21 +105,17 @@ func New(cfg Config) (*Client, error) {
 		breaker: newBreaker(), limits: newLimits(cfg.Pace),
 	}
 	c.session = newSession(c, cfg.Auth)
-	c.http = &http.Client{
-		// Following would turn a POST into a GET and could carry the token away.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         (&net.Dialer{Timeout: cfg.ConnectTimeout}).DialContext,
-			TLSHandshakeTimeout: cfg.ConnectTimeout,
-			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			MaxConnsPerHost:     cfg.MaxConns + lookConns,
-			MaxIdleConnsPerHost: cfg.MaxConns,
-			IdleConnTimeout:     90 * time.Second,
-			// HTTP/1.1 only: the write deadline that keeps a frozen process from
-			// sending late is set on the connection, which HTTP/2 would share.
-			TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
-		},
+	c.wire = &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: cfg.ConnectTimeout}).DialContext,
+		TLSHandshakeTimeout: cfg.ConnectTimeout,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		MaxConnsPerHost:     cfg.MaxConns + lookConns,
+		MaxIdleConnsPerHost: cfg.MaxConns,
+		IdleConnTimeout:     90 * time.Second,
+		// HTTP/1.1 only: the write deadline that keeps a frozen process from
+		// sending late is set on the connection, which HTTP/2 would share.
+		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
 	}
 	return c, nil
 }
@@ -173,7 +171,7 @@ func loadRoots(file string) (*x509.CertPool, error) {
 // connections.
 func (c *Client) Close(ctx context.Context) {
 	c.session.close(ctx)
-	c.http.CloseIdleConnections()
+	(&http.Client{Transport: c.wire}).CloseIdleConnections()
 }
 
 // call is one HTTP request to the vendor.
@@ -273,7 +271,7 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 		WroteHeaders:     func() { written.Store(true) },
 	}
 	fail := func(status int, err error) error {
-		e := &Error{Verdict: Unknown, Op: cl.op, Status: status, Err: withoutURL(err)}
+		e := &Error{Verdict: Unknown, Op: cl.op, Status: status, Err: err}
 		// Told by the context, because the error may be the cause of its end.
 		gaveUp := errors.Is(ctx.Err(), context.Canceled) || ctx.Err() != nil && time.Since(began) < min(patience, c.timeout)
 		e.noAnswer = status == 0 && !gaveUp
@@ -291,7 +289,7 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 	if cl.contentType != "" {
 		req.Header.Set("Content-Type", cl.contentType)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.wire.RoundTrip(req)
 	if err != nil && late.Load() {
 		return response{}, c.held(Hold{max(c.quiet.left(), time.Millisecond), HoldThrottled})
 	}
@@ -327,14 +325,6 @@ func (c *Client) heed(cl call, resp *http.Response) {
 // to come again later.
 func asksForPause(status int, h http.Header) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable && h.Get("Retry-After") != ""
-}
-
-// withoutURL drops net/http's wrapping, which repeats the whole URL.
-func withoutURL(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
-	}
-	return err
 }
 
 func (c *Client) noteDate(h http.Header) {

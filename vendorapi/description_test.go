@@ -25,7 +25,10 @@ func TestDescriptionsAreKept(t *testing.T) {
 		begin(t, c, task)
 	}
 	want = append(want, begin(t, c, testTask()))
+	nobody := testTask()
+	nobody.Marker = "backhaul:nobody/1"
 	for range 3 {
+		wantFound(t, mustFind(t, c, nobody, since), nil, nil) // all are read
 		wantFound(t, mustFind(t, c, testTask(), since), want, nil)
 	}
 	if n := sim.Account().Calls["TaskDetails"]; n != 6 {

@@ -160,7 +160,7 @@ func TestFindOverPages(t *testing.T) {
 	}
 	for _, pages := range []int{1, 3} {
 		if pages > 1 {
-			c.http.Transport = cappedPages{transportOf(c)}
+			c.wire = cappedPages{transportOf(c)}
 		}
 		c.forget()
 		before := sim.Account().Calls

@@ -78,13 +78,13 @@ func newTestClient(t testing.TB, endpoint string, change ...func(*Config)) *Clie
 		t.Fatal(err)
 	}
 	transportOf(c).Proxy = nil
-	t.Cleanup(c.http.CloseIdleConnections)
+	t.Cleanup(transportOf(c).CloseIdleConnections)
 	return c
 }
 
 func withAuth(a Auth) func(*Config) { return func(cfg *Config) { cfg.Auth = a } }
 
-func transportOf(c *Client) *http.Transport { return c.http.Transport.(*http.Transport) }
+func transportOf(c *Client) *http.Transport { return c.wire.(*http.Transport) }
 
 // onLoopback is a simulator and a client of it over real sockets.
 func onLoopback(t testing.TB, cfg simulator.Config, change ...func(*Config)) (*simulator.Simulator, *Client) {

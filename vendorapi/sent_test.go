@@ -156,7 +156,7 @@ func TestNotSentIsNeverSeen(t *testing.T) {
 		})
 	}
 	workers.Wait()
-	c.http.CloseIdleConnections()
+	transportOf(c).CloseIdleConnections()
 	server.Close() // waits for the handlers
 
 	count := make(map[Verdict]int)

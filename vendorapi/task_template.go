@@ -130,6 +130,9 @@ func appendXML(dst []byte, s string) ([]byte, error) {
 	if i := strings.IndexFunc(s, notInXML); i >= 0 || !utf8.ValidString(s) {
 		return nil, fmt.Errorf("%q cannot be written as XML", s)
 	}
+	if !strings.ContainsAny(s, "&<>\"'\t\n\r") {
+		return append(dst, s...), nil // nearly every name
+	}
 	w := appender(dst)
 	err := xml.EscapeText(&w, []byte(s))
 	return w, err

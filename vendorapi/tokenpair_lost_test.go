@@ -113,7 +113,7 @@ func TestRenewalThatDidNotHappen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.http.CloseIdleConnections()
+		transportOf(c).CloseIdleConnections()
 		again, err := c.session.refused(t.Context(), t0, opCreateTask, 1)
 		if e := wantVerdict(t, err, NotSent); again || e.Op != opRenew {
 			t.Errorf("%v", err)

@@ -38,7 +38,7 @@ var beforeTheFirstByte = []transportFault{
 	{name: "connection hangs", client: toSilence, want: NotSent, says: "deadline exceeded"},
 	{name: "no connection free", client: toCrowd, want: NotSent, says: "deadline exceeded"},
 	{name: "token that cannot be a header", client: withBrokenToken, want: NotSent, says: "invalid header"},
-	{name: "no TLS there", client: tlsToPlain, want: NotSent, says: "server gave HTTP response to HTTPS client"},
+	{name: "no TLS there", client: tlsToPlain, want: NotSent, says: "does not look like a TLS handshake"},
 	{name: "certificate of another CA", client: overTLS(false, unchanged), want: NotSent, says: "unknown authority"},
 	{name: "expired certificate", client: overTLS(true, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), want: NotSent, says: "certificate has expired"},
 	{name: "certificate of the future", client: overTLS(true, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) }), want: NotSent, says: "not yet valid"},

@@ -89,9 +89,9 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).Str("admin", admin.URL()).
 		Int("maxInFlight", cfg.Work.MaxInFlight).Msg("reading requests")
 	ready(url)
-	err = worker.Run(ctx)
+	worker.Run(ctx)
 	log.Info().Msg("drained")
-	return err
+	return nil
 }
 
 // connect joins a server or starts one.

@@ -82,8 +82,15 @@ func options(name, inboxPrefix string, log zerolog.Logger) []nats.Option {
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			log.Info().Str("url", nc.ConnectedUrlRedacted()).Msg("NATS reconnected")
 		}),
+		// A server that went silent with its connection open is noticed after two of
+		// these.
+		nats.PingInterval(10 * time.Second),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			log.Error().Err(err).Msg("NATS error")
+			level := zerolog.ErrorLevel
+			if _, network := errors.AsType[*net.OpError](err); network {
+				level = zerolog.DebugLevel // the disconnection is told of anyway
+			}
+			log.WithLevel(level).Err(err).Msg("NATS error")
 		}),
 	}
 	if inboxPrefix != "" {
