@@ -187,6 +187,16 @@ func (b *bench) lastClaims() []event {
 	return open
 }
 
+// inDoubt counts the claims that say that there may be a job.
+func inDoubt(claims []event) (n int) {
+	for _, e := range claims {
+		if e.data.(*schemas.JobSubmitting).DoubtSequence != 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // A stop lets calls finish and gives everything else back at once.
 func TestDrain(t *testing.T) {
 	t.Parallel()
@@ -231,19 +241,11 @@ func TestDrain(t *testing.T) {
 			[]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.CutBeforeStart}, Probability: 1}},
 			func(s *setup) { s.cfg.AttemptTimeout, s.cfg.VisibilityWindow = 10*time.Second, patience },
 			func(b *bench) bool {
-				inDoubt := 0
-				for _, e := range b.lastClaims() {
-					if e.data.(*schemas.JobSubmitting).DoubtSequence != 0 {
-						inDoubt++
-					}
-				}
-				return inDoubt == requests
+				return inDoubt(b.lastClaims()) >= requests/4 // then the vendor counts as out of reach
 			},
 			func(t *testing.T, _ *bench, open []event) {
-				for _, e := range open {
-					if e.data.(*schemas.JobSubmitting).DoubtSequence == 0 {
-						t.Errorf("%s was given back without the doubt that is on it", e.key)
-					}
+				if n := inDoubt(open); n < requests/4 {
+					t.Errorf("only %d requests were given back with the doubt that is on them", n)
 				}
 			},
 		},

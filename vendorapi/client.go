@@ -60,9 +60,9 @@ type Client struct {
 	endpoint string
 	timeout  time.Duration
 	body     body
-	// wire is used without an http.Client, which would follow redirects: that would
-	// turn a POST into a GET and could carry the token away.
-	wire    http.RoundTripper
+	// http is used for its transport alone: following a redirect would turn a POST
+	// into a GET and could carry the token away.
+	http    *http.Client
 	session *session
 	// skew is the vendor's clock minus ours, from the last Date header.
 	skew     atomic.Int64
@@ -105,7 +105,7 @@ func New(cfg Config) (*Client, error) {
 		breaker: newBreaker(), limits: newLimits(cfg.Pace),
 	}
 	c.session = newSession(c, cfg.Auth)
-	c.wire = &http.Transport{
+	c.http = &http.Client{Transport: &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: cfg.ConnectTimeout}).DialContext,
 		TLSHandshakeTimeout: cfg.ConnectTimeout,
@@ -116,7 +116,7 @@ func New(cfg Config) (*Client, error) {
 		// HTTP/1.1 only: the write deadline that keeps a frozen process from
 		// sending late is set on the connection, which HTTP/2 would share.
 		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
-	}
+	}}
 	return c, nil
 }
 
@@ -171,7 +171,7 @@ func loadRoots(file string) (*x509.CertPool, error) {
 // connections.
 func (c *Client) Close(ctx context.Context) {
 	c.session.close(ctx)
-	(&http.Client{Transport: c.wire}).CloseIdleConnections()
+	c.http.CloseIdleConnections()
 }
 
 // call is one HTTP request to the vendor.
@@ -289,7 +289,7 @@ func (c *Client) do(ctx context.Context, cl call, header http.Header) (response,
 	if cl.contentType != "" {
 		req.Header.Set("Content-Type", cl.contentType)
 	}
-	resp, err := c.wire.RoundTrip(req)
+	resp, err := c.http.Transport.RoundTrip(req)
 	if err != nil && late.Load() {
 		return response{}, c.held(Hold{max(c.quiet.left(), time.Millisecond), HoldThrottled})
 	}

@@ -133,7 +133,7 @@ func TestNoIdempotencyKey(t *testing.T) {
 		req.Header = token.header()
 		req.Header.Set("Content-Type", "application/xml")
 		req.Header.Set("Idempotency-Key", "1")
-		resp, err := c.wire.RoundTrip(req)
+		resp, err := c.http.Transport.RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,23 +28,21 @@ type description struct {
 	read bool
 }
 
-// descriptions reads those of several jobs, each in its job's place, in their
-// order, until one is the marker. A job whose
+// descriptions reads those of several jobs, each in its job's place. A job whose
 // details are broken or unreadable does not end the reading, since it may be broken for ever
 // and ours may still be shown; any other failure does.
-func (c *Client) descriptions(ctx context.Context, jobs []jobSummary, marker string) ([]description, error) {
+func (c *Client) descriptions(ctx context.Context, ids []string) ([]description, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	all := make([]description, len(jobs))
-	var mu sync.Mutex // guards the four below
+	all := make([]description, len(ids))
+	var mu sync.Mutex // guards the three below
 	var failed, broken error
 	next := 0
-	found := false
 	take := func() (i int, ok bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		next++
-		return next - 1, next <= len(jobs) && failed == nil && !found
+		return next - 1, next <= len(ids) && failed == nil
 	}
 	fail := func(err error) {
 		mu.Lock()
@@ -59,20 +57,15 @@ func (c *Client) descriptions(ctx context.Context, jobs []jobSummary, marker str
 		}
 	}
 	var readers sync.WaitGroup
-	for range min(maxReaders, len(jobs)) {
+	for range min(maxReaders, len(ids)) {
 		readers.Go(func() {
 			for i, ok := take(); ok; i, ok = take() {
-				text, err := c.description(ctx, jobs[i].id())
+				text, err := c.description(ctx, ids[i])
 				if err != nil {
 					fail(err)
 					continue
 				}
 				all[i] = description{text, true}
-				if text == marker && marker != "" {
-					mu.Lock()
-					found = true
-					mu.Unlock()
-				}
 			}
 		})
 	}

@@ -1,7 +1,6 @@
 package vendorapi
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -18,8 +17,7 @@ type Found struct {
 	// Job is the job that carries the marker; its ID is "" when none does.
 	Job Job
 	// Candidates are ids of jobs of the right shape whose description the vendor
-	// does not show: they may be the one, and nothing proves or refutes it. There
-	// are none beside a job.
+	// does not show: they may be the one, and nothing proves or refutes it.
 	Candidates []string
 }
 
@@ -33,35 +31,32 @@ type Found struct {
 // its failure: it is up to each caller to try again.
 func (c *Client) Find(ctx context.Context, t Task, since time.Time) (Found, error) {
 	list, listErr := c.listJobs(ctx, since)
-	var shaped []jobSummary
+	var shaped []string
 	for _, job := range list.named(t) {
 		switch {
 		case job.startedBefore(c.earliest(since)):
 		case job.id() != "":
-			shaped = append(shaped, job)
+			shaped = append(shaped, job.id())
 		case listErr == nil:
 			listErr = &Error{Op: opJobs, Status: http.StatusOK, Message: "a job that may be the one has no id"}
 		}
 	}
-	// The likeliest first: once the job is found, the others need not be read.
-	sent := c.vendorTime(since)
-	slices.SortStableFunc(shaped, func(a, b jobSummary) int { return cmp.Compare(a.apart(sent), b.apart(sent)) })
-	descriptions, readErr := c.descriptions(ctx, shaped, t.Marker)
+	descriptions, readErr := c.descriptions(ctx, shaped)
 	var found Found
 	var ids []string
-	for i, job := range shaped {
+	for i, id := range shaped {
 		switch text, read := descriptions[i].text, descriptions[i].read; {
 		case !read:
 		case text == t.Marker && t.Marker != "":
-			ids = append(ids, job.id())
+			ids = append(ids, id)
 		case mayBe(text, t.Marker):
-			found.Candidates = append(found.Candidates, job.id())
+			found.Candidates = append(found.Candidates, id)
 		}
 	}
 	switch {
 	case len(ids) > 0:
 		slices.SortFunc(ids, byNumber)
-		return Found{Job: Job{ID: ids[0], IDs: ids, Found: true}}, nil
+		return Found{Job: Job{ID: ids[0], IDs: ids, Found: true}, Candidates: found.Candidates}, nil
 	case listErr != nil:
 		return Found{}, listErr
 	case readErr != nil:

@@ -52,15 +52,6 @@ func (j jobSummary) startedBefore(t time.Time) bool {
 	return !started.IsZero() && started.Before(t)
 }
 
-// apart is how far the job's start is from a time; not at all if it has not
-// started yet.
-func (j jobSummary) apart(t time.Time) time.Duration {
-	if started := unixTime(string(j.StartTime)); !started.IsZero() {
-		return started.Sub(t).Abs()
-	}
-	return 0
-}
-
 // matches compares the names; the vendor's are not case-sensitive. A name that a
 // summary leaves out does not speak against the job. Neither does the backup
 // level, because the vendor may convert it.

@@ -34,7 +34,7 @@ func TestEverySpelling(t *testing.T) {
 			sim, c := onLoopback(t, simulator.Config{Conflict: simulator.ConflictIgnore, JobDuration: time.Hour})
 			since := time.Now()
 			if s.xml {
-				c.wire = inXML{transportOf(c)}
+				c.http.Transport = inXML{transportOf(c)}
 			}
 			if s.odd {
 				chances, err := simulator.ParseFaults("Jobs/odd-spelling=1,TaskDetails/odd-spelling=1,Job/odd-spelling=1")

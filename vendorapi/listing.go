@@ -22,6 +22,9 @@ type listings struct {
 	mu   sync.Mutex
 	busy *listing // the last one that began, while it keeps the next one waiting
 	next *listing // what callers join; nil when none waits
+	// rested is when the next one may begin, woken that a timer does so.
+	rested time.Time
+	woken  bool
 }
 
 // listing is one reading of the job list.
@@ -63,17 +66,30 @@ func (l *listings) prepare(since time.Time, read func(context.Context, time.Time
 		defer cancel()
 		patience := time.AfterFunc(listPatience, func() { l.pass(next) })
 		defer patience.Stop()
-		rested := time.Now().Add(listPause)
 		next.finish(read(ctx, next.since))
-		time.AfterFunc(time.Until(rested), func() { l.pass(next) })
+		l.pass(next)
 	}
 	return next
 }
 
-// begin starts the next listing; mu is held.
+// begin starts the next listing, now or when the last one is long enough ago; mu
+// is held.
 func (l *listings) begin() {
-	l.busy, l.next = l.next, nil
-	go l.busy.run()
+	switch wait := time.Until(l.rested); {
+	case wait <= 0:
+		l.busy, l.next = l.next, nil
+		l.rested = time.Now().Add(listPause)
+		go l.busy.run()
+	case !l.woken:
+		l.woken = true
+		time.AfterFunc(wait, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.woken = false; l.busy == nil && l.next != nil {
+				l.begin()
+			}
+		})
+	}
 }
 
 // pass makes way for the listing after one.

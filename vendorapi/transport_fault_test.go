@@ -81,7 +81,7 @@ func toCrowd(t *testing.T, sim *simulator.Simulator) *Client {
 	c := newTestClient(t, server.URL+base, byToken)
 	c.timeout = 20 * time.Millisecond
 	transportOf(c).MaxConnsPerHost = 1
-	held, err := (&http.Client{Transport: c.wire}).Get(server.URL + "/simulator/") // it holds the one connection
+	held, err := c.http.Get(server.URL + "/simulator/") // it holds the one connection
 	if err != nil {
 		t.Fatal(err)
 	}
