@@ -26,7 +26,7 @@ func TestALostAnswerIsFoundAgain(t *testing.T) {
 		{Kind: simulator.Malformed},
 		{Kind: simulator.PlainText},
 		{Kind: simulator.Slow, For: 3 * time.Second},
-		{Kind: simulator.LateStart, For: 1300 * time.Millisecond},
+		{Kind: simulator.LateStart, For: 2500 * time.Millisecond},
 		{Kind: simulator.Crash, AfterStart: true},
 		{Kind: simulator.HTML, AfterStart: true},
 		{Kind: simulator.Unavailable, AfterStart: true},
@@ -64,7 +64,10 @@ func TestALostAnswerIsFoundAgain(t *testing.T) {
 func hastyFor(fault simulator.Fault) func(*setup) {
 	switch fault.Kind {
 	case simulator.HangAfterStart, simulator.LateStart, simulator.Slow, simulator.Delay:
-		return hasty
+		return func(s *setup) {
+			hasty(s)
+			s.cfg.VisibilityWindow = 5 * time.Second
+		}
 	}
 	return func(*setup) {}
 }
