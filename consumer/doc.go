@@ -84,9 +84,20 @@
 // Seconds are waited for in the handler (vendorapi.Retrier), with progress
 // acknowledgements. Minutes are waited for by redelivery: the claim is released
 // and the message delivered again later. While the vendor is out of reach, asks
-// for a pause, or our own rate limit is used up, nothing is pulled (Vendor.Room);
-// a pause is passed on to the other replicas by pausing the durable consumer. A
-// request is given up by its age, never by a number of deliveries.
+// for a pause, or our own rate limit is used up, nothing is pulled and nothing
+// claimed (Vendor.Room): a claim whose owner dies makes the next one wait. A claimed
+// request that has to wait longer than [RoomWait] is given back, and so is one
+// that the vendor was not available for: whoever has it next looks for its job
+// once. A long pause is passed on to the other replicas by pausing the durable
+// consumer. A request is given up by its age, never by a number of deliveries.
+//
+// # What it asks of NATS
+//
+// Publish permission on backup.event.>, backup.dlq.*, $JS.ACK.BACKUP_REQUESTS.backhaul.>
+// and, below $JS.API, on CONSUMER.{INFO,MSG.NEXT,PAUSE}.BACKUP_REQUESTS.backhaul,
+// STREAM.{INFO,MSG.GET,MSG.DELETE}.BACKUP_REQUESTS and STREAM.{INFO,MSG.GET}.BACKUP_EVENTS.
+// Without PAUSE each replica meets the vendor's pause by itself; without MSG.DELETE
+// a request that the server forgot stays in the stream after its outcome.
 //
 // # Concurrency
 //
