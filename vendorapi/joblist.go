@@ -20,10 +20,10 @@ const (
 	// pageSize is how many jobs one call of Jobs asks for.
 	pageSize = 1000
 	// maxJobs bounds one list.
-	maxJobs = 10_000
+	maxJobs = 50_000
 	// lookupMargin is how much further back finished jobs are searched, and
 	// lookupStep how much more for each page.
-	lookupMargin = 2 * time.Minute
+	lookupMargin = 30 * time.Second
 	lookupStep   = 5 * time.Second
 )
 
