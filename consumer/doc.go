@@ -56,6 +56,7 @@
 // And without a crash:
 //
 //	what                                         why it is safe                       test
+//	nothing goes wrong                           two writes, one ack, no read         TestTheHappyPath
 //	a frozen owner wakes up after a take-over    its lease is over by its own clock,  TestAFrozenOwner
 //	                                             its record is refused
 //	the claim's or the record's PubAck is lost   the same write again, known by its   TestALostAcknowledgementOfAClaim
