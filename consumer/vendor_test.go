@@ -165,6 +165,19 @@ func unused(t testing.TB) string {
 	return listener.Addr().String()
 }
 
+// vendorComesUp serves the simulator at an address that was unused.
+func (b *bench) vendorComesUp(address string) {
+	b.t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	server := &http.Server{Handler: b.sim}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = server.Serve(listener) }()
+	b.t.Cleanup(func() { _ = server.Close(); <-served })
+}
+
 // The vendor is away when requests come, and comes up later.
 func TestTheVendorComesUpLater(t *testing.T) {
 	t.Parallel()
@@ -189,14 +202,7 @@ func TestTheVendorComesUpLater(t *testing.T) {
 	if got := b.queued(); got != requests {
 		t.Fatalf("%d requests wait, want %d", got, requests)
 	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: b.sim}
-	served := make(chan struct{})
-	go func() { defer close(served); _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close(); <-served })
+	b.vendorComesUp(address)
 	b.settled()
 	b.checkPromise(requests)
 	for _, e := range b.events("backup.event.job-started.>") {
@@ -320,14 +326,7 @@ func TestNothingIsPulledDuringAnOutage(t *testing.T) {
 	if claimed := len(b.lastClaims()); claimed > requests/2 {
 		t.Errorf("%d of %d requests were claimed though the vendor is away", claimed, requests)
 	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: b.sim}
-	served := make(chan struct{})
-	go func() { defer close(served); _ = server.Serve(listener) }()
-	t.Cleanup(func() { _ = server.Close(); <-served })
+	b.vendorComesUp(address)
 	b.settled()
 	b.checkPromise(requests)
 }
