@@ -57,33 +57,46 @@ func (r *chaosRun) collect(ctx context.Context) chaosEvidence {
 	return e
 }
 
-// everything is every message of a stream.
+// everything is every message of a stream. A node that has just come back may
+// need another try.
 func (r *chaosRun) everything(ctx context.Context, name string) []jetstream.Msg {
 	r.t.Helper()
+	var all []jetstream.Msg
+	eventually(r.t, "all messages of "+name, func() bool {
+		var err error
+		if all, err = r.readStream(ctx, name); err != nil {
+			r.t.Logf("read %s: %v", name, err)
+		}
+		return err == nil
+	})
+	return all
+}
+
+func (r *chaosRun) readStream(ctx context.Context, name string) ([]jetstream.Msg, error) {
 	stream, err := r.js.Stream(ctx, name)
 	if err != nil {
-		r.t.Fatal(err)
+		return nil, err
 	}
 	want := stream.CachedInfo().State.Msgs
 	reader, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true})
 	if err != nil {
-		r.t.Fatal(err)
+		return nil, err
 	}
 	var all []jetstream.Msg
 	for uint64(len(all)) < want {
 		batch, err := reader.Fetch(min(1000, int(want)-len(all)), jetstream.FetchMaxWait(10*time.Second))
 		if err != nil {
-			r.t.Fatal(err)
+			return nil, err
 		}
 		before := len(all)
 		for msg := range batch.Messages() {
 			all = append(all, msg)
 		}
 		if len(all) == before {
-			r.t.Fatalf("stream %s: got %d of %d messages: %v", name, len(all), want, batch.Error())
+			return nil, fmt.Errorf("got %d of %d messages: %w", len(all), want, batch.Error())
 		}
 	}
-	return all
+	return all, nil
 }
 
 func (r *chaosRun) read(msg jetstream.Msg) storedEvent {
