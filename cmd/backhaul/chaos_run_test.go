@@ -102,9 +102,14 @@ func (r *chaosRun) startReplicas(url string) {
 		"BACKHAUL_VENDOR_TIMEOUT=2s", "BACKHAUL_VENDOR_LOOK_AFTER=600ms", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=3s",
 		"BACKHAUL_LOG_LEVEL="+*chaosFlags.logLevel, "BACKHAUL_LOG_FORMAT=json")
 	env = append(env, r.plan.Env...)
-	if code, _, stderr := once(r.t, env, "", "setup"); code != exitDone {
-		r.t.Fatalf("backhaul setup: exit code %d: %s", code, stderr)
-	}
+	// A cluster's meta leader may still take a node for gone that is back.
+	eventually(r.t, "streams made by backhaul setup", func() bool {
+		code, _, stderr := once(r.t, env, "", "setup")
+		if code != exitDone {
+			r.t.Logf("backhaul setup: exit code %d: %s", code, stderr)
+		}
+		return code == exitDone
+	})
 	if r.plan.AckWait > 0 {
 		setAckWait(r.t, r.js, r.plan.AckWait)
 	}
