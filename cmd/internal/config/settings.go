@@ -71,7 +71,7 @@ func (c *Config) settings() []setting {
 		{group: GroupVendor, flag: "starts-per-hour", env: "BACKHAUL_STARTS_PER_HOUR", field: &v.StartsPerHour, usage: "most jobs started in an hour by one replica, 0 means no limit", fallback: "0"},
 		{group: GroupVendor, flag: "starts-per-second", env: "BACKHAUL_STARTS_PER_SECOND", field: &v.StartsPerSecond, usage: "most jobs started in a second by one replica, 0 means no limit", fallback: "0"},
 
-		{group: GroupWork, flag: "max-in-flight", env: "BACKHAUL_MAX_IN_FLIGHT", field: &w.MaxInFlight, usage: "requests worked on at once", fallback: "64", least: 1},
+		{group: GroupWork, flag: "max-in-flight", env: "BACKHAUL_MAX_IN_FLIGHT", field: &w.MaxInFlight, usage: "requests at the vendor at once", fallback: "64", least: 1},
 		{group: GroupWork, flag: "give-up-after", env: "BACKHAUL_GIVE_UP_AFTER", field: &w.GiveUpAfter, usage: "age at which a request that cannot reach the vendor fails", fallback: "24h", least: s},
 		{group: GroupWork, flag: "drain-timeout", env: "BACKHAUL_DRAIN_TIMEOUT", field: &w.DrainTimeout, usage: "how long work may go on after a stop", fallback: "25s", least: 1},
 		{group: GroupWork, flag: "in-doubt", env: "BACKHAUL_IN_DOUBT", field: &w.InDoubt, usage: "a request whose job is not to be seen after a lost answer", fallback: consumer.InDoubtReconcile, oneOf: []string{consumer.InDoubtReconcile, consumer.InDoubtFail}},
