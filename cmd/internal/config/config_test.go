@@ -52,7 +52,7 @@ func TestFlagsBeforeEnvironmentBeforeDefaults(t *testing.T) {
 }
 
 // Every setting has a default that is valid, an environment name of our prefix,
-// and a flag unless it is a secret.
+// a key for files, and a flag unless it is a secret.
 func TestSettingsAreWellFormed(t *testing.T) {
 	var names []string
 	for _, s := range new(Config).settings() {
@@ -69,7 +69,10 @@ func TestSettingsAreWellFormed(t *testing.T) {
 		if !isSecret && s.set(s.fallback) != nil {
 			t.Errorf("%s: the default %q is refused: %v", s.env, s.fallback, s.set(s.fallback))
 		}
-		names = append(names, s.env, s.flag)
+		if section, name, ok := strings.Cut(s.key, "."); !ok || section == "" || name == "" {
+			t.Errorf("%s has the key %q, want section.name", s.env, s.key)
+		}
+		names = append(names, s.env, s.key, s.flag)
 	}
 	slices.Sort(names)
 	names = slices.DeleteFunc(names, func(s string) bool { return s == "" })

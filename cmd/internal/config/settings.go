@@ -31,6 +31,7 @@ const (
 type setting struct {
 	group Group
 	flag  string // "" for a secret, which must not be seen in a list of processes
+	key   string // its place in a configuration file, section and name
 	env   string
 	usage string
 	// field is the *string, *int, *bool, *time.Duration or *secret to set.
@@ -47,39 +48,39 @@ func (c *Config) settings() []setting {
 	const s = int64(time.Second)
 	n, v, w, l := &c.NATS, &c.Vendor, &c.Work, &c.Log
 	return []setting{
-		{group: GroupNATS, flag: "nats", env: "BACKHAUL_NATS_URL", field: &n.URL, usage: "NATS server to join, `URL`[,URL]; without it an embedded server is started"},
-		{group: GroupNATS, flag: "nats-creds", env: "BACKHAUL_NATS_CREDS", field: &n.Creds, usage: "NATS credentials `file`"},
-		{group: GroupNATS, flag: "nats-inbox-prefix", env: "BACKHAUL_NATS_INBOX_PREFIX", field: &n.InboxPrefix, usage: "`prefix` of reply subjects", fallback: "_INBOX"},
-		{group: GroupEmbedded, flag: "nats-listen", env: "BACKHAUL_NATS_LISTEN", field: &n.Listen, usage: "`address` of the embedded server", fallback: "127.0.0.1:4222"},
-		{group: GroupEmbedded, flag: "store-dir", env: "BACKHAUL_STORE_DIR", field: &n.StoreDir, usage: "`directory` of the embedded server's streams", fallback: defaultStoreDir()},
-		{group: GroupEmbedded, flag: "provision", env: "BACKHAUL_NATS_PROVISION", field: &n.Provision, usage: "make streams and consumers that are missing", fallback: "true"},
-		{group: GroupEmbedded, flag: "replicas", env: "BACKHAUL_NATS_REPLICAS", field: &n.Replicas, usage: "replicas of new streams, 0 means 3 in a cluster and else 1", fallback: "0"},
+		{group: GroupNATS, flag: "nats", key: "nats.url", env: "BACKHAUL_NATS_URL", field: &n.URL, usage: "NATS server to join, `URL`[,URL]; without it an embedded server is started"},
+		{group: GroupNATS, flag: "nats-creds", key: "nats.creds", env: "BACKHAUL_NATS_CREDS", field: &n.Creds, usage: "NATS credentials `file`"},
+		{group: GroupNATS, flag: "nats-inbox-prefix", key: "nats.inboxPrefix", env: "BACKHAUL_NATS_INBOX_PREFIX", field: &n.InboxPrefix, usage: "`prefix` of reply subjects", fallback: "_INBOX"},
+		{group: GroupEmbedded, flag: "nats-listen", key: "nats.listen", env: "BACKHAUL_NATS_LISTEN", field: &n.Listen, usage: "`address` of the embedded server", fallback: "127.0.0.1:4222"},
+		{group: GroupEmbedded, flag: "store-dir", key: "nats.storeDir", env: "BACKHAUL_STORE_DIR", field: &n.StoreDir, usage: "`directory` of the embedded server's streams", fallback: defaultStoreDir()},
+		{group: GroupEmbedded, flag: "provision", key: "nats.provision", env: "BACKHAUL_NATS_PROVISION", field: &n.Provision, usage: "make streams and consumers that are missing", fallback: "true"},
+		{group: GroupEmbedded, flag: "replicas", key: "nats.replicas", env: "BACKHAUL_NATS_REPLICAS", field: &n.Replicas, usage: "replicas of new streams, 0 means 3 in a cluster and else 1", fallback: "0"},
 
-		{group: GroupVendor, flag: "vendor-endpoint", env: "BACKHAUL_VENDOR_ENDPOINT", field: &v.Endpoint, usage: "base `URL` of the Commvault API"},
-		{group: GroupVendor, flag: "vendor-insecure-http", env: "BACKHAUL_VENDOR_INSECURE_HTTP", field: &v.InsecureHTTP, usage: "allow plain http to a vendor that is not on this machine", fallback: "false"},
-		{group: GroupVendor, flag: "vendor-ca", env: "BACKHAUL_VENDOR_CA", field: &v.CA, usage: "PEM `file` with the only roots to trust"},
-		{group: GroupVendor, flag: "vendor-auth", env: "BACKHAUL_VENDOR_AUTH", field: &v.Auth, usage: "how calls are authorised", fallback: vendorapi.AuthLogin, oneOf: []string{vendorapi.AuthLogin, vendorapi.AuthToken, vendorapi.AuthBearer}},
-		{group: GroupVendor, flag: "vendor-username", env: "BACKHAUL_VENDOR_USERNAME", field: &v.Username, usage: "Commvault `user`"},
-		{group: GroupVendor, env: "BACKHAUL_VENDOR_PASSWORD", field: &v.Password},
-		{group: GroupVendor, env: "BACKHAUL_VENDOR_TOKEN", field: &v.Token},
-		{group: GroupVendor, flag: "vendor-token-pair-file", env: "BACKHAUL_VENDOR_TOKEN_PAIR_FILE", field: &v.TokenPairFile, usage: "`file` with an access token and its refresh token, shared by all replicas and rewritten"},
-		{group: GroupVendor, flag: "vendor-format", env: "BACKHAUL_VENDOR_FORMAT", field: &v.Format, usage: "how CreateTask is written", fallback: vendorapi.FormatXML, oneOf: []string{vendorapi.FormatXML, vendorapi.FormatJSON}},
-		{group: GroupVendor, flag: "vendor-timeout", env: "BACKHAUL_VENDOR_TIMEOUT", field: &v.Timeout, usage: "of one call", fallback: "30s", least: s / 10},
-		{group: GroupVendor, flag: "vendor-retry-budget", env: "BACKHAUL_VENDOR_RETRY_BUDGET", field: &v.RetryBudget, usage: "how long one delivery tries before the request is postponed", fallback: "30s", least: s / 10},
-		{group: GroupVendor, flag: "vendor-visibility-window", env: "BACKHAUL_VENDOR_VISIBILITY_WINDOW", field: &v.VisibilityWindow, usage: "how long the vendor may take to list a job that it started", fallback: "60s", least: s / 10},
-		{group: GroupVendor, flag: "vendor-look-after", env: "BACKHAUL_VENDOR_LOOK_AFTER", field: &v.LookAfter, usage: "how long an answer may take before its job is looked for, 0 means never", fallback: "5s"},
-		{group: GroupVendor, flag: "starts-per-hour", env: "BACKHAUL_STARTS_PER_HOUR", field: &v.StartsPerHour, usage: "most jobs started in an hour by one replica, 0 means no limit", fallback: "0"},
-		{group: GroupVendor, flag: "starts-per-second", env: "BACKHAUL_STARTS_PER_SECOND", field: &v.StartsPerSecond, usage: "most jobs started in a second by one replica, 0 means no limit", fallback: "0"},
+		{group: GroupVendor, flag: "vendor-endpoint", key: "vendor.endpoint", env: "BACKHAUL_VENDOR_ENDPOINT", field: &v.Endpoint, usage: "base `URL` of the Commvault API"},
+		{group: GroupVendor, flag: "vendor-insecure-http", key: "vendor.insecureHTTP", env: "BACKHAUL_VENDOR_INSECURE_HTTP", field: &v.InsecureHTTP, usage: "allow plain http to a vendor that is not on this machine", fallback: "false"},
+		{group: GroupVendor, flag: "vendor-ca", key: "vendor.ca", env: "BACKHAUL_VENDOR_CA", field: &v.CA, usage: "PEM `file` with the only roots to trust"},
+		{group: GroupVendor, flag: "vendor-auth", key: "vendor.auth", env: "BACKHAUL_VENDOR_AUTH", field: &v.Auth, usage: "how calls are authorised", fallback: vendorapi.AuthLogin, oneOf: []string{vendorapi.AuthLogin, vendorapi.AuthToken, vendorapi.AuthBearer}},
+		{group: GroupVendor, flag: "vendor-username", key: "vendor.username", env: "BACKHAUL_VENDOR_USERNAME", field: &v.Username, usage: "Commvault `user`"},
+		{group: GroupVendor, key: "vendor.password", env: "BACKHAUL_VENDOR_PASSWORD", field: &v.Password},
+		{group: GroupVendor, key: "vendor.token", env: "BACKHAUL_VENDOR_TOKEN", field: &v.Token},
+		{group: GroupVendor, flag: "vendor-token-pair-file", key: "vendor.tokenPairFile", env: "BACKHAUL_VENDOR_TOKEN_PAIR_FILE", field: &v.TokenPairFile, usage: "`file` with an access token and its refresh token, shared by all replicas and rewritten"},
+		{group: GroupVendor, flag: "vendor-format", key: "vendor.format", env: "BACKHAUL_VENDOR_FORMAT", field: &v.Format, usage: "how CreateTask is written", fallback: vendorapi.FormatXML, oneOf: []string{vendorapi.FormatXML, vendorapi.FormatJSON}},
+		{group: GroupVendor, flag: "vendor-timeout", key: "vendor.timeout", env: "BACKHAUL_VENDOR_TIMEOUT", field: &v.Timeout, usage: "of one call", fallback: "30s", least: s / 10},
+		{group: GroupVendor, flag: "vendor-retry-budget", key: "vendor.retryBudget", env: "BACKHAUL_VENDOR_RETRY_BUDGET", field: &v.RetryBudget, usage: "how long one delivery tries before the request is postponed", fallback: "30s", least: s / 10},
+		{group: GroupVendor, flag: "vendor-visibility-window", key: "vendor.visibilityWindow", env: "BACKHAUL_VENDOR_VISIBILITY_WINDOW", field: &v.VisibilityWindow, usage: "how long the vendor may take to list a job that it started", fallback: "60s", least: s / 10},
+		{group: GroupVendor, flag: "vendor-look-after", key: "vendor.lookAfter", env: "BACKHAUL_VENDOR_LOOK_AFTER", field: &v.LookAfter, usage: "how long an answer may take before its job is looked for, 0 means never", fallback: "5s"},
+		{group: GroupVendor, flag: "starts-per-hour", key: "vendor.startsPerHour", env: "BACKHAUL_STARTS_PER_HOUR", field: &v.StartsPerHour, usage: "most jobs started in an hour by one replica, 0 means no limit", fallback: "0"},
+		{group: GroupVendor, flag: "starts-per-second", key: "vendor.startsPerSecond", env: "BACKHAUL_STARTS_PER_SECOND", field: &v.StartsPerSecond, usage: "most jobs started in a second by one replica, 0 means no limit", fallback: "0"},
 
-		{group: GroupWork, flag: "max-in-flight", env: "BACKHAUL_MAX_IN_FLIGHT", field: &w.MaxInFlight, usage: "requests at the vendor at once", fallback: "64", least: 1},
-		{group: GroupWork, flag: "give-up-after", env: "BACKHAUL_GIVE_UP_AFTER", field: &w.GiveUpAfter, usage: "age at which a request that cannot reach the vendor fails", fallback: "24h", least: s},
-		{group: GroupWork, flag: "drain-timeout", env: "BACKHAUL_DRAIN_TIMEOUT", field: &w.DrainTimeout, usage: "how long work may go on after a stop", fallback: "25s", least: 1},
-		{group: GroupWork, flag: "in-doubt", env: "BACKHAUL_IN_DOUBT", field: &w.InDoubt, usage: "a request whose job is not to be seen after a lost answer", fallback: consumer.InDoubtReconcile, oneOf: []string{consumer.InDoubtReconcile, consumer.InDoubtFail}},
+		{group: GroupWork, flag: "max-in-flight", key: "work.maxInFlight", env: "BACKHAUL_MAX_IN_FLIGHT", field: &w.MaxInFlight, usage: "requests at the vendor at once", fallback: "64", least: 1},
+		{group: GroupWork, flag: "give-up-after", key: "work.giveUpAfter", env: "BACKHAUL_GIVE_UP_AFTER", field: &w.GiveUpAfter, usage: "age at which a request that cannot reach the vendor fails", fallback: "24h", least: s},
+		{group: GroupWork, flag: "drain-timeout", key: "work.drainTimeout", env: "BACKHAUL_DRAIN_TIMEOUT", field: &w.DrainTimeout, usage: "how long work may go on after a stop", fallback: "25s", least: 1},
+		{group: GroupWork, flag: "in-doubt", key: "work.inDoubt", env: "BACKHAUL_IN_DOUBT", field: &w.InDoubt, usage: "a request whose job is not to be seen after a lost answer", fallback: consumer.InDoubtReconcile, oneOf: []string{consumer.InDoubtReconcile, consumer.InDoubtFail}},
 
-		{group: GroupAdmin, flag: "admin-addr", env: "BACKHAUL_ADMIN_ADDR", field: &c.Admin.Addr, usage: "`address` of /livez and /readyz, or off", fallback: "127.0.0.1:9090"},
+		{group: GroupAdmin, flag: "admin-addr", key: "admin.addr", env: "BACKHAUL_ADMIN_ADDR", field: &c.Admin.Addr, usage: "`address` of /livez and /readyz, or off", fallback: "127.0.0.1:9090"},
 
-		{group: GroupLog, flag: "log-level", env: "BACKHAUL_LOG_LEVEL", field: &l.Level, usage: "least `level` that is logged", fallback: "info", oneOf: []string{"debug", "info", "warn", "error"}},
-		{group: GroupLog, flag: "log-format", env: "BACKHAUL_LOG_FORMAT", field: &l.Format, usage: "auto is console on a terminal, else json", fallback: "auto", oneOf: []string{"auto", "console", "json"}},
+		{group: GroupLog, flag: "log-level", key: "log.level", env: "BACKHAUL_LOG_LEVEL", field: &l.Level, usage: "least `level` that is logged", fallback: "info", oneOf: []string{"debug", "info", "warn", "error"}},
+		{group: GroupLog, flag: "log-format", key: "log.format", env: "BACKHAUL_LOG_FORMAT", field: &l.Format, usage: "auto is console on a terminal, else json", fallback: "auto", oneOf: []string{"auto", "console", "json"}},
 	}
 }
 

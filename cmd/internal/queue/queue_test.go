@@ -1,0 +1,63 @@
+package queue
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+)
+
+func TestLook(t *testing.T) {
+	s := natstest.Start(t)
+	nc := s.Connect(t)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func() State {
+		t.Helper()
+		state, err := Look(t.Context(), js)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return state
+	}
+	if got := look(); got != (State{}) {
+		t.Errorf("an empty queue is %+v", got)
+	}
+
+	pub, err := publisher.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now()
+	for range 3 {
+		if _, err := pub.Request(t.Context(), "test", schemas.BackupRequest{ClientName: "c", SubclientName: "s"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	consumer, err := js.Consumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := consumer.Next(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := consumer.Pause(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	got := look()
+	if got.Waiting != 2 || got.InHand != 1 {
+		t.Errorf("%d waiting and %d in hand, want 2 and 1", got.Waiting, got.InHand)
+	}
+	if got.PausedFor < 59*time.Minute || got.PausedFor > time.Hour {
+		t.Errorf("paused for %s, want an hour", got.PausedFor)
+	}
+	if age := got.Age(time.Now()); age <= 0 || age > time.Since(before) {
+		t.Errorf("the oldest is %s old, and came %s ago", age, time.Since(before))
+	}
+}
