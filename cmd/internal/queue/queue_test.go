@@ -47,7 +47,7 @@ func TestLook(t *testing.T) {
 	if _, err := consumer.Next(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := consumer.Pause(t.Context(), time.Now().Add(time.Hour)); err != nil {
+	if _, err := js.PauseConsumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	got := look()
