@@ -21,6 +21,10 @@ demo: build ## show the whole way of a request on embedded NATS and a simulated 
 build: ## build bin/backhaul
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/backhaul ./cmd/backhaul
 
+.PHONY: docs
+docs: ## write what is made from the code: deploy/CONFIGURATION.md
+	$(GO) test ./cmd/internal/config -run '^TestReferenceIsCurrent$$' -count=1 -update
+
 .PHONY: test
 test: ## check formatting, vet, run every test with the race detector
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \

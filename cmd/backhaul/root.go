@@ -37,18 +37,24 @@ exactly one true event.`,
 		newRequestCommand(),
 		newEventsCommand(),
 		newSimulatorCommand(),
+		newConfigCommand(),
 		newVersionCommand(),
 	)
-	for _, command := range append(root.Commands(), root) {
-		refuse := command.Args
-		command.Args = func(cmd *cobra.Command, args []string) error {
-			if err := refuse(cmd, args); err != nil {
-				return &usageError{err}
-			}
-			return nil
-		}
-	}
+	wrongArgumentsAreUsage(root)
 	return root
+}
+
+func wrongArgumentsAreUsage(command *cobra.Command) {
+	refuse := command.Args
+	command.Args = func(cmd *cobra.Command, args []string) error {
+		if err := refuse(cmd, args); err != nil {
+			return &usageError{err}
+		}
+		return nil
+	}
+	for _, sub := range command.Commands() {
+		wrongArgumentsAreUsage(sub)
+	}
 }
 
 // load reads the settings of a command and makes its logger.

@@ -101,7 +101,7 @@ func connect(ctx context.Context, cfg config.NATS, log zerolog.Logger) (nc *nats
 		if err != nil {
 			return nil, "", nil, err
 		}
-		return nc, natsconn.Masked(cfg.URL), nc.Close, nil
+		return nc, config.Masked(cfg.URL), nc.Close, nil
 	}
 	server, err := natsconn.StartEmbedded(cfg)
 	if err != nil {

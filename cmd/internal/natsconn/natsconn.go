@@ -11,11 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -45,7 +43,7 @@ const minPayload = 1 << 20
 // Connect joins the server of the settings. name is how the server lists the
 // connection.
 func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logger) (*nats.Conn, error) {
-	if err := checkURLs(cfg.URL); err != nil {
+	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
 	options := append(options(name, cfg.InboxPrefix, log), nats.Timeout(5*time.Second))
@@ -54,7 +52,7 @@ func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logg
 	}
 	nc, err := nats.Connect(cfg.URL, options...)
 	if err != nil {
-		return nil, &UnreachableError{What: "NATS at " + Masked(cfg.URL), Err: err}
+		return nil, &UnreachableError{What: "NATS at " + config.Masked(cfg.URL), Err: err}
 	}
 	if ctx.Err() != nil {
 		nc.Close()
@@ -63,7 +61,7 @@ func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logg
 	if nc.MaxPayload() < minPayload {
 		nc.Close()
 		return nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"NATS at %s has max_payload %d; a request and its dead letter need %d: raise max_payload", Masked(cfg.URL), nc.MaxPayload(), minPayload)}}
+			"NATS at %s has max_payload %d; a request and its dead letter need %d: raise max_payload", config.Masked(cfg.URL), nc.MaxPayload(), minPayload)}}
 	}
 	return nc, nil
 }
@@ -97,34 +95,6 @@ func options(name, inboxPrefix string, log zerolog.Logger) []nats.Option {
 		options = append(options, nats.CustomInboxPrefix(inboxPrefix))
 	}
 	return options
-}
-
-// checkURLs refuses what is no list of URLs, without showing it: it may have a
-// password in it.
-func checkURLs(urls string) error {
-	for i, raw := range strings.Split(urls, ",") {
-		if u, err := url.Parse(strings.TrimSpace(raw)); err != nil || u.Host == "" && u.Opaque == "" && u.Path == "" {
-			return &config.Error{Problems: []string{fmt.Sprintf(
-				"BACKHAUL_NATS_URL: number %d is not a URL such as nats://127.0.0.1:4222; in a user or password, percent-encode what is not a letter or digit", i+1)}}
-		}
-	}
-	return nil
-}
-
-// Masked is a list of URLs without their passwords and tokens.
-func Masked(urls string) string {
-	list := strings.Split(urls, ",")
-	for i, raw := range list {
-		u, err := url.Parse(strings.TrimSpace(raw))
-		switch {
-		case err != nil:
-			list[i] = "(not a URL)"
-		case u.User != nil:
-			u.User = url.User("xxxxx")
-			list[i] = u.String()
-		}
-	}
-	return strings.Join(list, ",")
 }
 
 // Embedded is a JetStream server inside this process.
