@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -73,17 +74,19 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return err
 	}
 	defer disconnect()
+	permissions := natsconn.WatchPermissions(nc, log)
 	if err := prepare(ctx, nc, cfg.NATS, log); err != nil {
-		return err
+		return errors.Join(err, permissions.Trouble())
 	}
 
 	owner := ownerName()
 	worker, err := consumer.New(ctx, cfg.Consumer(owner), nc, vendor, log)
 	if err != nil {
-		return err
+		return errors.Join(err, permissions.Trouble())
 	}
 	admin.Watch(
 		console.Check{Name: "requests", Probe: worker.Ready},
+		console.Check{Name: "nats", Probe: permissions.Trouble},
 		console.Check{Name: "vendor", Probe: vendor.trouble, Condition: true},
 	)
 	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).Str("admin", admin.URL()).

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -102,12 +101,12 @@ func (e *Error) checkNATS(n NATS) {
 		e.Problems = append(e.Problems, n.problems()...)
 		return
 	}
-	if !isAddress(n.Listen) {
-		e.add("BACKHAUL_NATS_LISTEN: is %q, must be an address such as 127.0.0.1:4222", n.Listen)
+	if !isAddress(n.Embedded.Listen) {
+		e.add("BACKHAUL_NATS_LISTEN: is %q, must be an address such as 127.0.0.1:4222", n.Embedded.Listen)
 	}
 	// What is not there is made.
-	if info, err := os.Stat(n.StoreDir); err == nil && !info.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist) {
-		e.add("BACKHAUL_STORE_DIR: %s is no directory that can be read", n.StoreDir)
+	if info, err := os.Stat(n.Embedded.StoreDir); err == nil && !info.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		e.add("BACKHAUL_STORE_DIR: %s is no directory that can be read", n.Embedded.StoreDir)
 	}
 }
 
@@ -116,29 +115,4 @@ func isAddress(text string) bool {
 	_, port, err := net.SplitHostPort(text)
 	_, portErr := strconv.ParseUint(port, 10, 16)
 	return err == nil && portErr == nil
-}
-
-// problems are what is wrong with how to join a server.
-func (n NATS) problems() []string {
-	var e Error
-	for i, raw := range strings.Split(n.URL, ",") {
-		if !isURL(strings.TrimSpace(raw)) {
-			// It is not shown: it may have a password in it.
-			e.add("BACKHAUL_NATS_URL: number %d is not a URL such as nats://127.0.0.1:4222; in a user or password, percent-encode what is not a letter or digit", i+1)
-		}
-	}
-	if n.Creds != "" {
-		if _, err := os.ReadFile(n.Creds); err != nil {
-			e.add("NATS credentials: %v (BACKHAUL_NATS_CREDS)", err)
-		}
-	}
-	return e.Problems
-}
-
-// Check refuses what no server can be joined with.
-func (n NATS) Check() error {
-	if problems := n.problems(); len(problems) > 0 {
-		return &Error{Problems: problems}
-	}
-	return nil
 }

@@ -43,24 +43,6 @@ type Config struct {
 	unknown bool     // the file could not be read: what it would set is not known
 }
 
-// NATS is how to reach JetStream.
-type NATS struct {
-	// URL is the server to join; "" stands for an embedded server.
-	URL string
-	// Creds is a credentials file.
-	Creds string
-	// InboxPrefix replaces "_INBOX" in reply subjects.
-	InboxPrefix string
-	// Listen is where the embedded server listens.
-	Listen string
-	// StoreDir is where the embedded server keeps its streams.
-	StoreDir string
-	// Provision makes missing streams and consumers.
-	Provision bool
-	// Replicas of new streams; 0 means 3 in a cluster, else 1.
-	Replicas int
-}
-
 // Vendor is how to reach Commvault.
 type Vendor struct {
 	Endpoint         string

@@ -47,7 +47,7 @@ func read(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) (*Config,
 		}
 		c.origins = append(c.origins, g.origin)
 	}
-	return c, problems
+	return c, append(problems, c.joinNATS(from, settings)...)
 }
 
 const originDefault = "default"

@@ -55,10 +55,19 @@ func (c *Config) settings() []setting {
 	n, v, w, l := &c.NATS, &c.Vendor, &c.Work, &c.Log
 	return []setting{
 		{group: GroupNATS, flag: "nats", key: "nats.url", env: "BACKHAUL_NATS_URL", field: &n.URL, usage: "NATS server to join, `URL`[,URL]; without it, and without a context, an embedded server is started", url: true, list: true},
-		{group: GroupNATS, flag: "nats-creds", key: "nats.creds", env: "BACKHAUL_NATS_CREDS", field: &n.Creds, usage: "`file` with the user's JWT and seed", reads: true},
+		{group: GroupNATS, flag: "nats-context", key: "nats.context", env: "BACKHAUL_NATS_CONTEXT", field: &n.Context, usage: "`name` of a context of the nats command, instead of a URL; " + SelectedContext + " is the selected one", doc: "It is read from $XDG_CONFIG_HOME/nats/context/NAME.json, or below ~/.config. Other settings are stronger than what it says. Its nsc, socks_proxy, jetstream_domain, jetstream_api_prefix and op:// are refused. The nats command's own NATS_CONTEXT is not looked at."},
+		{group: GroupNATS, flag: "nats-creds", key: "nats.creds", env: "BACKHAUL_NATS_CREDS", field: &n.Auth.Creds, usage: "`file` with the user's JWT and seed", reads: true},
+		{group: GroupNATS, flag: "nats-nkey", key: "nats.nkey", env: "BACKHAUL_NATS_NKEY", field: &n.Auth.NKey, usage: "`file` with the seed of a user's nkey", reads: true},
+		{group: GroupNATS, flag: "nats-user", key: "nats.user", env: "BACKHAUL_NATS_USER", field: &n.Auth.User, usage: "NATS `user`"},
+		{group: GroupNATS, key: "nats.password", env: "BACKHAUL_NATS_PASSWORD", field: &n.Auth.Password, usage: "the NATS user's password"},
+		{group: GroupNATS, key: "nats.token", env: "BACKHAUL_NATS_TOKEN", field: &n.Auth.Token, usage: "NATS token"},
+		{group: GroupNATS, flag: "nats-ca", key: "nats.ca", env: "BACKHAUL_NATS_CA", field: &n.TLS.CA, usage: "PEM `file` with the only roots to trust for NATS", reads: true},
+		{group: GroupNATS, flag: "nats-cert", key: "nats.cert", env: "BACKHAUL_NATS_CERT", field: &n.TLS.Cert, usage: "PEM `file` with the client's certificate", reads: true},
+		{group: GroupNATS, flag: "nats-key", key: "nats.key", env: "BACKHAUL_NATS_KEY", field: &n.TLS.Key, usage: "PEM `file` with the key of the certificate", reads: true},
+		{group: GroupNATS, flag: "nats-tls-first", key: "nats.tlsFirst", env: "BACKHAUL_NATS_TLS_FIRST", field: &n.TLS.First, usage: "begin with the TLS handshake, for a server with handshake_first", fallback: "false"},
 		{group: GroupNATS, flag: "nats-inbox-prefix", key: "nats.inboxPrefix", env: "BACKHAUL_NATS_INBOX_PREFIX", field: &n.InboxPrefix, usage: "`prefix` of reply subjects", fallback: "_INBOX", doc: "A user who may subscribe to nothing but its own replies needs the prefix that is allowed."},
-		{group: GroupEmbedded, flag: "nats-listen", key: "nats.listen", env: "BACKHAUL_NATS_LISTEN", field: &n.Listen, usage: "`address` of the embedded server", fallback: "127.0.0.1:4222", doc: "It has no authentication: keep it on loopback."},
-		{group: GroupEmbedded, flag: "store-dir", key: "nats.storeDir", env: "BACKHAUL_STORE_DIR", field: &n.StoreDir, usage: "`directory` of the embedded server's streams", fallback: defaultStoreDir(), doc: "One process at a time: a lock in it refuses a second one."},
+		{group: GroupEmbedded, flag: "nats-listen", key: "nats.listen", env: "BACKHAUL_NATS_LISTEN", field: &n.Embedded.Listen, usage: "`address` of the embedded server", fallback: "127.0.0.1:4222", doc: "It has no authentication: keep it on loopback."},
+		{group: GroupEmbedded, flag: "store-dir", key: "nats.storeDir", env: "BACKHAUL_STORE_DIR", field: &n.Embedded.StoreDir, usage: "`directory` of the embedded server's streams", fallback: defaultStoreDir(), doc: "One process at a time: a lock in it refuses a second one."},
 		{group: GroupEmbedded, flag: "provision", key: "nats.provision", env: "BACKHAUL_NATS_PROVISION", field: &n.Provision, usage: "make streams and consumers that are missing", fallback: "true", doc: "If false they must be there, as deploy/streams has them, and the user needs no permission to make any."},
 		{group: GroupEmbedded, flag: "replicas", key: "nats.replicas", env: "BACKHAUL_NATS_REPLICAS", field: &n.Replicas, usage: "replicas of new streams, 0 means 3 in a cluster and else 1", fallback: "0"},
 

@@ -47,12 +47,14 @@ func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logg
 		return nil, err
 	}
 	options := append(options(name, cfg.InboxPrefix, log), nats.Timeout(5*time.Second))
-	if cfg.Creds != "" {
-		options = append(options, nats.UserCredentials(cfg.Creds))
-	}
-	nc, err := nats.Connect(cfg.URL, options...)
+	options = append(options, secured(cfg.TLS)...)
+	who, err := authenticated(cfg.Auth, log)
 	if err != nil {
-		return nil, &UnreachableError{What: "NATS at " + config.Masked(cfg.URL), Err: err}
+		return nil, err
+	}
+	nc, err := nats.Connect(cfg.URL, append(options, who...)...)
+	if err != nil {
+		return nil, &UnreachableError{What: "NATS at " + config.Masked(cfg.URL), Err: explained(err)}
 	}
 	if ctx.Err() != nil {
 		nc.Close()
@@ -64,6 +66,20 @@ func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logg
 			"NATS at %s has max_payload %d; a request and its dead letter need %d: raise max_payload", config.Masked(cfg.URL), nc.MaxPayload(), minPayload)}}
 	}
 	return nc, nil
+}
+
+// explained says what is to be done about an error that the client does not
+// explain.
+func explained(err error) error {
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
+		return fmt.Errorf("%w: it does not know who connects; set one of nats-creds, nats-nkey, nats-user, a token (deploy/CONFIGURATION.md)", err)
+	}
+	return err
+}
+
+func ofNetwork(err error) bool {
+	_, network := errors.AsType[*net.OpError](err)
+	return network
 }
 
 func options(name, inboxPrefix string, log zerolog.Logger) []nats.Option {
@@ -83,13 +99,10 @@ func options(name, inboxPrefix string, log zerolog.Logger) []nats.Option {
 		// A server that went silent with its connection open is noticed after two of
 		// these.
 		nats.PingInterval(10 * time.Second),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			level := zerolog.ErrorLevel
-			if _, network := errors.AsType[*net.OpError](err); network {
-				level = zerolog.DebugLevel // the disconnection is told of anyway
-			}
-			log.WithLevel(level).Err(err).Msg("NATS error")
-		}),
+		nats.ErrorHandler(newPermissions(log).handle),
+		// Who was let in once is let in again, when its file or the server's user is
+		// put right.
+		nats.IgnoreAuthErrorAbort(),
 	}
 	if inboxPrefix != "" {
 		options = append(options, nats.CustomInboxPrefix(inboxPrefix))
@@ -106,15 +119,15 @@ type Embedded struct {
 // StartEmbedded runs a server that syncs every write to its store directory,
 // which no other process may use.
 func StartEmbedded(cfg config.NATS) (*Embedded, error) {
-	host, port, err := net.SplitHostPort(cfg.Listen)
+	host, port, err := net.SplitHostPort(cfg.Embedded.Listen)
 	number, portErr := strconv.Atoi(port)
 	if err = errors.Join(err, portErr); err != nil {
-		return nil, &config.Error{Problems: []string{fmt.Sprintf("BACKHAUL_NATS_LISTEN: is %q, must be an address such as 127.0.0.1:4222", cfg.Listen)}}
+		return nil, &config.Error{Problems: []string{fmt.Sprintf("BACKHAUL_NATS_LISTEN: is %q, must be an address such as 127.0.0.1:4222", cfg.Embedded.Listen)}}
 	}
 	if number == 0 {
 		number = server.RANDOM_PORT
 	}
-	lock, err := lockDirectory(cfg.StoreDir)
+	lock, err := lockDirectory(cfg.Embedded.StoreDir)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +137,7 @@ func StartEmbedded(cfg config.NATS) (*Embedded, error) {
 		Host:       host,
 		Port:       number,
 		JetStream:  true,
-		StoreDir:   cfg.StoreDir,
+		StoreDir:   cfg.Embedded.StoreDir,
 		SyncAlways: true,
 		NoSigs:     true,
 		NoLog:      true,
@@ -136,7 +149,7 @@ func StartEmbedded(cfg config.NATS) (*Embedded, error) {
 	e.srv.Start()
 	if !e.srv.ReadyForConnections(30 * time.Second) {
 		e.Stop()
-		return nil, fmt.Errorf("embedded NATS did not start on %s: is the address in use?", cfg.Listen)
+		return nil, fmt.Errorf("embedded NATS did not start on %s: is the address in use?", cfg.Embedded.Listen)
 	}
 	return e, nil
 }
