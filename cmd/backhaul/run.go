@@ -106,7 +106,7 @@ func connect(ctx context.Context, cfg config.NATS, log zerolog.Logger) (nc *nats
 		}
 		return nc, config.Masked(cfg.URL), nc.Close, nil
 	}
-	server, err := natsconn.StartEmbedded(cfg)
+	server, err := natsconn.StartEmbedded(cfg.Embedded)
 	if err != nil {
 		return nil, "", nil, err
 	}

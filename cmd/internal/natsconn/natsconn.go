@@ -11,13 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
-	"strconv"
-	"syscall"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
@@ -108,82 +103,4 @@ func options(name, inboxPrefix string, log zerolog.Logger) []nats.Option {
 		options = append(options, nats.CustomInboxPrefix(inboxPrefix))
 	}
 	return options
-}
-
-// Embedded is a JetStream server inside this process.
-type Embedded struct {
-	srv  *server.Server
-	lock *os.File
-}
-
-// StartEmbedded runs a server that syncs every write to its store directory,
-// which no other process may use.
-func StartEmbedded(cfg config.NATS) (*Embedded, error) {
-	host, port, err := net.SplitHostPort(cfg.Embedded.Listen)
-	number, portErr := strconv.Atoi(port)
-	if err = errors.Join(err, portErr); err != nil {
-		return nil, &config.Error{Problems: []string{fmt.Sprintf("BACKHAUL_NATS_LISTEN: is %q, must be an address such as 127.0.0.1:4222", cfg.Embedded.Listen)}}
-	}
-	if number == 0 {
-		number = server.RANDOM_PORT
-	}
-	lock, err := lockDirectory(cfg.Embedded.StoreDir)
-	if err != nil {
-		return nil, err
-	}
-	e := &Embedded{lock: lock}
-	e.srv, err = server.NewServer(&server.Options{
-		ServerName: "backhaul-embedded",
-		Host:       host,
-		Port:       number,
-		JetStream:  true,
-		StoreDir:   cfg.Embedded.StoreDir,
-		SyncAlways: true,
-		NoSigs:     true,
-		NoLog:      true,
-	})
-	if err != nil {
-		e.Stop()
-		return nil, fmt.Errorf("embedded NATS: %w", err)
-	}
-	e.srv.Start()
-	if !e.srv.ReadyForConnections(30 * time.Second) {
-		e.Stop()
-		return nil, fmt.Errorf("embedded NATS did not start on %s: is the address in use?", cfg.Embedded.Listen)
-	}
-	return e, nil
-}
-
-// lockDirectory makes the directory this process's own.
-func lockDirectory(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("store directory: %w", err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "backhaul.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("store directory: %w", err)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = lock.Close()
-		return nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"store directory %s is in use by another backhaul; stop it, or set BACKHAUL_STORE_DIR and BACKHAUL_NATS_LISTEN for this one", dir)}}
-	}
-	return lock, nil
-}
-
-// URL is where other programs on this machine connect.
-func (e *Embedded) URL() string { return e.srv.ClientURL() }
-
-// Connect is a connection that does not leave the process.
-func (e *Embedded) Connect(name string, log zerolog.Logger) (*nats.Conn, error) {
-	return nats.Connect("", append(options(name, "", log), nats.InProcessServer(e.srv))...)
-}
-
-// Stop shuts the server down and waits for it.
-func (e *Embedded) Stop() {
-	if e.srv != nil {
-		e.srv.Shutdown()
-		e.srv.WaitForShutdown()
-	}
-	_ = e.lock.Close()
 }
