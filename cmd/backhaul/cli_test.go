@@ -220,7 +220,7 @@ func TestDocumentsNameRealCommands(t *testing.T) {
 	root := newRootCommand()
 	command := regexp.MustCompile("(?m)(?:^|`|/|\\s)backhaul ([a-z]+)((?: --?[a-z-]+[^\n`]*)?)")
 	flag := regexp.MustCompile(`--([a-z-]+)`)
-	for _, name := range []string{"README.md", "CONTRIBUTING.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "deploy/CONFIGURATION.md"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", name))
 		if err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -40,9 +41,27 @@ func (c *Config) CheckRun() error {
 		}
 	}
 	if len(e.Problems) > 0 {
+		c.locate(e.Problems)
 		return &e
 	}
 	return nil
+}
+
+// locate names in each problem where the value came from, in the place of the
+// setting's environment variable.
+func (c *Config) locate(problems []string) {
+	for i, s := range c.settings() {
+		if i >= len(c.origins) || c.origins[i] == originDefault {
+			continue
+		}
+		names := strings.NewReplacer("("+s.env+")", "("+c.origins[i]+")", "("+s.env+"_FILE)", "("+c.origins[i]+")")
+		for j, p := range problems {
+			if rest, ok := strings.CutPrefix(p, s.env+": "); ok {
+				p = c.origins[i] + ": " + rest
+			}
+			problems[j] = names.Replace(p)
+		}
+	}
 }
 
 func (e *Error) add(format string, args ...any) {
@@ -107,6 +126,8 @@ func (e *Error) checkNATS(n NATS) {
 	// What is not there is made.
 	if info, err := os.Stat(n.Embedded.StoreDir); err == nil && !info.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		e.add("BACKHAUL_STORE_DIR: %s is no directory that can be read", n.Embedded.StoreDir)
+	} else if where := n.Embedded.Moved(); where != "" {
+		e.add("BACKHAUL_STORE_DIR: %s", where)
 	}
 }
 

@@ -2,8 +2,11 @@ package config
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -54,6 +57,19 @@ type NATSTLS struct {
 type Embedded struct {
 	Listen   string
 	StoreDir string
+}
+
+// MovedFile is in a store directory whose requests were moved to another server.
+func (e Embedded) MovedFile() string { return filepath.Join(e.StoreDir, "backhaul.moved") }
+
+// Moved says why nobody may work on the store any more, "" if anybody may.
+func (e Embedded) Moved() string {
+	where, err := os.ReadFile(e.MovedFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return fmt.Sprintf("the requests in %s were %s: to work on them here as well could start jobs twice. Set BACKHAUL_NATS_URL to that server, or BACKHAUL_STORE_DIR to a new directory (%s says so)",
+		e.StoreDir, strings.TrimSpace(string(where)), e.MovedFile())
 }
 
 // joinNATS fills in what the context of the nats command says, and refuses ways

@@ -68,11 +68,21 @@ func TestShowTellsEveryValueAndItsOrigin(t *testing.T) {
 func TestCheckSaysEverythingAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	name, none := filepath.Join(dir, "b.yaml"), filepath.Join(dir, "none.pem")
-	if err := os.WriteFile(name, []byte("vendor:\n  endpont: https://a/b\n  auth: login\n  caa: x\nnats:\n  listen: nowhere\n"), 0o600); err != nil {
+	if err := os.WriteFile(name, []byte("vendor:\n  endpont: https://a/b\n  auth: login\n  caa: x\n  ca: "+none+"\nnats:\n  listen: nowhere\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	moved := filepath.Join(dir, "moved")
+	if err := os.Mkdir(moved, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(moved, "backhaul.moved"), []byte("moved to nats://a\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(parsed(t, "--store-dir", moved), lookup(nil)); err == nil || !strings.Contains(err.Error(), "--store-dir: the requests in "+moved+" were moved to nats://a") {
+		t.Errorf("a store that was moved: %v", err)
+	}
 	env := map[string]string{
-		"BACKHAUL_CONFIG": name, "BACKHAUL_VENDOR_CA": name, "BACKHAUL_VENDOR_PASSWORD_FILE": none,
+		"BACKHAUL_CONFIG": name, "BACKHAUL_VENDOR_PASSWORD_FILE": none,
 		"BACKHAUL_ADMIN_ADDR": "9090", "BACKHAUL_STORE_DIR": name, "BACKHAUL_VENDOR_TIMEOUT": "1",
 	}
 	err := Check(parsed(t), lookup(env))
@@ -82,7 +92,8 @@ func TestCheckSaysEverythingAtOnce(t *testing.T) {
 	}
 	wanted := []string{
 		":2: vendor.endpont: unknown", ":4: vendor.caa: unknown", "BACKHAUL_VENDOR_TIMEOUT: ", "no vendor endpoint", "no vendor user",
-		"none.pem", "no PEM certificate", "BACKHAUL_ADMIN_ADDR: ", "BACKHAUL_NATS_LISTEN: ", "BACKHAUL_STORE_DIR: ",
+		"none.pem: no such file or directory (BACKHAUL_VENDOR_PASSWORD_FILE)", "none.pem: no such file or directory (" + name + ":5)",
+		"BACKHAUL_ADMIN_ADDR: ", name + ":7: is \"nowhere\"", "BACKHAUL_STORE_DIR: ",
 	}
 	for _, want := range wanted {
 		if !slices.ContainsFunc(problems.Problems, func(p string) bool { return strings.Contains(p, want) }) {

@@ -3,12 +3,10 @@ package natsconn
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -44,11 +42,9 @@ func StartEmbedded(cfg config.Embedded) (*Embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	if where, err := os.ReadFile(e.movedFile()); !errors.Is(err, fs.ErrNotExist) {
+	if where := cfg.Moved(); where != "" { // under the lock: no move is under way
 		e.Stop()
-		return nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"the requests in %s were %s: to work on them here as well could start jobs twice. Set BACKHAUL_NATS_URL to that server, or BACKHAUL_STORE_DIR to a new directory (%s says so)",
-			cfg.StoreDir, strings.TrimSpace(string(where)), e.movedFile())}}
+		return nil, &config.Error{Problems: []string{where}}
 	}
 	return e, nil
 }
@@ -82,12 +78,10 @@ func start(dir string, options *server.Options) (*Embedded, error) {
 	return e, nil
 }
 
-func (e *Embedded) movedFile() string { return filepath.Join(e.dir, "backhaul.moved") }
-
 // MarkMoved keeps anybody from working on the requests in this store again.
 func (e *Embedded) MarkMoved(where string, now time.Time) error {
 	text := fmt.Sprintf("moved to %s on %s\n", where, now.UTC().Format(time.RFC3339))
-	if err := os.WriteFile(e.movedFile(), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(config.Embedded{StoreDir: e.dir}.MovedFile(), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("mark the store as moved: %w", err)
 	}
 	return nil
