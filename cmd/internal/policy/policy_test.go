@@ -98,7 +98,7 @@ func TestEachDimensionIsDenied(t *testing.T) {
 		member, value string // the value as JSON, "" to leave it out
 		says          string
 	}{
-		"client":             {"clientName", `"other"`, `it would have to list "other"`},
+		"client":             {"clientName", `"other"`, `to allow it, list "other"`},
 		"client's case":      {"clientName", `"Files"`, `upper and lower case`},
 		"instance":           {"instanceName", `"third"`, `"third"`},
 		"backup set":         {"backupsetName", `"weekly"`, `"weekly"`},
@@ -106,11 +106,11 @@ func TestEachDimensionIsDenied(t *testing.T) {
 		"content group":      {"subclientName", `"homes"`, `"homes"`},
 		"pattern":            {"subclientName", `"load"`, `"load"`},
 		"plan":               {"storagePolicyName", `"silver"`, `"silver"`},
-		"no plan":            {"storagePolicyName", "", `it would have to list ""`},
+		"no plan":            {"storagePolicyName", "", `to allow it, list ""`},
 		"agent":              {"appName", `"Exchange"`, `"Exchange"`},
 		"level":              {"backupLevel", `"FULL"`, `"FULL"`},
-		"not ad hoc":         {"adHocBackup", "false", `it would have to list false`},
-		"path":               {"onDemandInputFile", `"/other/x.txt"`, `it would have to list "/other/"`},
+		"not ad hoc":         {"adHocBackup", "false", `to allow it, list false`},
+		"path":               {"onDemandInputFile", `"/other/x.txt"`, `to allow it, list "/other/"`},
 		"path that begins":   {"onDemandInputFile", `"/sku/x.txt"`, `"/sku/"`},
 		"path above":         {"onDemandInputFile", `"/lists/x.txt"`, `"/lists/"`},
 		"path that climbs":   {"onDemandInputFile", `"/sk/../etc/x.txt"`, `the segment ".."`},

@@ -79,39 +79,32 @@ func (p *Policy) Explain(source string, r schemas.BackupRequest) Verdict {
 func (ru *rule) denial(i int, r *schemas.BackupRequest) Denial {
 	m, l := &members[i], ru.lists[i]
 	d := Denial{Member: m.name, Value: m.value(r), Line: l.line, Listed: l.values}
-	what := quoted(d.Value)
-	if d.Value == "" {
-		what = `""`
+	what, list := m.name+" "+quoted(d.Value), quoted(d.Value)
+	if m.kind == boolKind {
+		what, list = m.name+" "+d.Value, d.Value
 	}
+	if d.Value == "" {
+		what += " (left out)"
+	}
+	if m.kind == pathKind && d.Value != "" {
+		if fault := pathFault(d.Value); fault != "" {
+			d.Why = fmt.Sprintf("%s %s: no prefix can allow it", what, fault)
+		}
+		list = quoted(directory(d.Value))
+	}
+	not := "is not listed"
 	if l.line == 0 {
 		d.Line, d.Listed = ru.line, []string{m.fallback(r)}
-		d.Why = fmt.Sprintf("%s, and the rule does not list the member, so only %s is allowed", shown(d.Value), shown(d.Listed[0]))
-	} else {
-		d.Why = shown(d.Value) + " is not listed"
+		not = "is not the default, and the rule has no list of " + m.name
 	}
-	switch {
-	case m.kind == pathKind && d.Value != "" && pathFault(d.Value) != "":
-		d.Why = fmt.Sprintf("%s %s: no prefix can allow it", shown(d.Value), pathFault(d.Value))
-		return d
-	case m.kind == pathKind && d.Value != "":
-		d.Why += fmt.Sprintf("; it would have to list %s, or a directory above", quoted(directory(d.Value)))
-	case m.kind == boolKind:
-		d.Why += fmt.Sprintf("; it would have to list %s", d.Value)
-	default:
-		d.Why += fmt.Sprintf("; it would have to list %s", what)
+	if d.Why == "" {
+		d.Why = fmt.Sprintf("%s %s; to allow it, list %s", what, not, list)
 	}
 	near := slices.IndexFunc(l.values, func(listed string) bool { return strings.EqualFold(listed, d.Value) })
 	if near >= 0 {
-		d.Why += fmt.Sprintf(" (%s is: upper and lower case differ)", quoted(l.values[near]))
+		d.Why += fmt.Sprintf(" (%s is listed: upper and lower case differ)", quoted(l.values[near]))
 	}
 	return d
-}
-
-func shown(value string) string {
-	if value == "" {
-		return "to leave it out"
-	}
-	return quoted(value)
 }
 
 // directory is the prefix that would allow a path and little else.
@@ -135,7 +128,7 @@ func (v Verdict) Reason() string {
 	nearest := slices.MinFunc(v.Rules, func(a, b RuleVerdict) int { return len(a.Denied) - len(b.Denied) })
 	var why []string
 	for _, d := range nearest.Denied {
-		why = append(why, fmt.Sprintf("%s: %s (%s:%d)", d.Member, d.Why, file, d.Line))
+		why = append(why, fmt.Sprintf("%s (%s:%d)", d.Why, file, d.Line))
 	}
 	text := fmt.Sprintf("source %q may not ask for this: %s", v.Source, strings.Join(why, "; "))
 	if len(v.Rules) > 1 {
