@@ -110,7 +110,8 @@
 // and, below $JS.API, on CONSUMER.{INFO,MSG.NEXT,PAUSE}.BACKUP_REQUESTS.backhaul,
 // STREAM.{INFO,MSG.GET,MSG.DELETE}.BACKUP_REQUESTS and STREAM.{INFO,MSG.GET}.BACKUP_EVENTS.
 // Without PAUSE each replica meets the vendor's pause by itself; without MSG.DELETE
-// a request that the server forgot stays in the stream after its outcome.
+// a request that the server forgot stays in the stream after its outcome. What a
+// policy asks is its own affair.
 //
 // # Concurrency
 //

@@ -35,7 +35,8 @@
 // # Concurrency
 //
 // All methods may be called at any time. The requests of one source with a limit
-// are decided one after another; each decision asks the server once.
+// are decided one after another, each by a reading of the events that began after
+// it came; those that wait share one.
 package admission
 
 import (

@@ -3,6 +3,7 @@ package admission
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -31,10 +32,15 @@ type counter struct {
 	js     jetstream.JetStream
 	source string
 	used   time.Time // by the gate
-	// turn holds one token, so that a wait for it can end with a context.
+	// tickets counts those who came. Who came before the last reading began need not
+	// read again: what a burst asks is answered by few readings.
+	tickets atomic.Uint64
+	// turn holds one token, so that a wait for it can end with a context. What
+	// follows belongs to whoever has it.
 	turn chan struct{}
 
-	book *book
+	book   *book
+	served uint64 // the last ticket that the last reading is new enough for
 	// from: every claim that was stored since is in the book, up to the last that
 	// the consumer delivered.
 	from time.Time
@@ -52,14 +58,20 @@ func newCounter(js jetstream.JetStream, source string) *counter {
 func (c *counter) admit(ctx context.Context, name string, requested time.Time, limit int) (room time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
+	ticket := c.tickets.Add(1)
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
 	case <-ctx.Done():
 		return time.Time{}, context.Cause(ctx)
 	}
-	if err := c.catchUp(ctx, requested.Add(-time.Hour-skew)); err != nil {
-		return time.Time{}, err
+	if from := requested.Add(-time.Hour - skew); ticket > c.served || from.Before(c.from) {
+		last := c.tickets.Load()
+		c.served = 0
+		if err := c.catchUp(ctx, from); err != nil {
+			return time.Time{}, err
+		}
+		c.served = last
 	}
 	if old := requested.Add(-memory - time.Hour); c.from.Before(old) {
 		c.from = old

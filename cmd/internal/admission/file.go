@@ -72,9 +72,9 @@ func (f *File) Follow(ctx context.Context, every time.Duration, reload <-chan os
 // look reads the file and takes it over. Unless it is asked for, what is found for
 // the first time waits for the next reading: it may be half written.
 func (f *File) look(asked bool) {
+	data, err := policy.Read(f.path) // which may take long
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	data, err := policy.Read(f.path)
 	found := ""
 	if err != nil {
 		found = err.Error()

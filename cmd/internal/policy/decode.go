@@ -75,6 +75,12 @@ func Read(file string) ([]byte, error) {
 	fail := func(err error) ([]byte, error) {
 		return nil, &Error{File: file, Problems: []Problem{{Text: "cannot be read: " + plain(err)}}}
 	}
+	// Opening a pipe would wait for its writer.
+	if info, err := os.Stat(file); err != nil {
+		return fail(err)
+	} else if !info.Mode().IsRegular() {
+		return fail(errors.New("it is no regular file"))
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return fail(err)

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"backhaul/schemas"
@@ -119,7 +120,11 @@ func TestLoad(t *testing.T) {
 	if err != nil || p.File != file || len(p.Sum) != 64 {
 		t.Errorf("got %+v, %v", p, err)
 	}
-	for _, file := range []string{filepath.Join(dir, "none.yaml"), dir} {
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{filepath.Join(dir, "none.yaml"), dir, fifo} {
 		if _, err := Load(file); err == nil || strings.Count(err.Error(), file) != 1 {
 			t.Errorf("%s: %v", file, err)
 		} else if _, ok := errors.AsType[*Error](err); !ok {

@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -334,6 +336,38 @@ func TestExample(t *testing.T) {
 	}
 	if entries, rules := p.Size(); entries != 4 || rules != 4 {
 		t.Errorf("%d entries with %d rules", entries, rules)
+	}
+}
+
+// The page about policies shows policies, and what it says of the first is true.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "deploy", "POLICY.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(shown) == 0 {
+		t.Fatal("no policy is shown")
+	}
+	for _, text := range shown[1:] {
+		parse(t, text[1])
+	}
+	p := parse(t, shown[0][1])
+	rows := regexp.MustCompile("(?m)^\\| `(\\{.*\\})` \\| (allowed|denied)").FindAllStringSubmatch(string(page), -1)
+	if len(rows) < 5 {
+		t.Fatalf("%d requests are shown", len(rows))
+	}
+	for _, row := range rows {
+		members := `"clientName":"files","subclientName":"home",` + strings.Trim(row[1], "{}")
+		if v := judge(t, p, "billing", request(t, strings.TrimSuffix(members, ","))); v.Allowed != (row[2] == "allowed") {
+			t.Errorf("%s is not %s: %+v", row[1], row[2], v)
+		}
+	}
+	for _, m := range members {
+		if !strings.Contains(string(page), "| `"+m.name+"` |") {
+			t.Errorf("the page does not explain %s", m.name)
+		}
 	}
 }
 
