@@ -141,10 +141,11 @@ func TestAFileThatIsBeingWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		write(t, file, open)
 		f, log, _ := follow(t, file)
+		pass(0) // from here on each write has one reading before the next
 		for _, text := range []string{"sources:\n", closed, closed + "  crm: {allow: []}\n", closed + "  crm: {allow: []}\n  dev: {allow: []}\n"} {
 			write(t, file, text)
-			pass(0)
-			<-time.After(Interval / 2)
+			<-time.After(Interval)
+			synctest.Wait()
 		}
 		if log.count("policy reloaded") != 0 || f.Trouble() != nil {
 			t.Errorf("a half-written file was taken over, %v:\n%s", f.Trouble(), &log.text)
