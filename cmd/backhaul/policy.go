@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -99,8 +100,13 @@ func newPolicyExplainCommand() *cobra.Command {
 request is allowed and 1 if not. Whether the source has made too many requests in
 an hour is known to the running service only.`,
 		Example: `  backhaul policy explain request.json --source billing --policy-file policy.yaml`,
-		Args:    exactly(1, "REQUEST.json"),
-		RunE:    runPolicyExplain,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return &usageError{fmt.Errorf("give one REQUEST.json, or - for standard input; got %d", len(args))}
+			}
+			return nil
+		},
+		RunE: runPolicyExplain,
 	}
 	cmd.Flags().String("source", "", "who asks: last token of the `subject`")
 	addPolicyFlags(cmd)
@@ -122,15 +128,6 @@ func newPolicyCheckCommand() *cobra.Command {
 	}
 	addPolicyFlags(cmd)
 	return cmd
-}
-
-func exactly(n int, what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		if len(args) != n {
-			return &usageError{fmt.Errorf("give %s, got %d arguments", what, len(args))}
-		}
-		return nil
-	}
 }
 
 // addPolicyFlags adds the one setting that these commands use.
@@ -211,14 +208,21 @@ func runPolicyExplain(cmd *cobra.Command, args []string) error {
 }
 
 func readOneRequest(cmd *cobra.Command, name string) (schemas.BackupRequest, error) {
-	requests, err := requestsFromFile(cmd, name)
+	var data []byte
+	var err error
+	if name == "-" {
+		data, err = io.ReadAll(cmd.InOrStdin())
+	} else {
+		data, err = os.ReadFile(name)
+	}
 	if err != nil {
-		return schemas.BackupRequest{}, err
+		return schemas.BackupRequest{}, &usageError{err}
 	}
-	if len(requests) != 1 {
-		return schemas.BackupRequest{}, &usageError{fmt.Errorf("%s: %d requests in it, want one", name, len(requests))}
+	m, err := schemas.DecodeRequest(nil, data)
+	if err != nil {
+		return schemas.BackupRequest{}, &usageError{fmt.Errorf("%s: %w", name, err)}
 	}
-	return requests[0], nil
+	return m.Request, nil
 }
 
 func printVerdict(w io.Writer, output string, v policy.Verdict) error {
@@ -246,7 +250,7 @@ func printVerdict(w io.Writer, output string, v policy.Verdict) error {
 			fmt.Fprintln(w, " denies")
 		}
 		for _, d := range rule.Denied {
-			fmt.Fprintf(w, "    %s\n      it allows %s (%s:%d)\n", d.Why, strings.Join(quoted(d.Listed), ", "), v.File, d.Line)
+			fmt.Fprintf(w, "    %s\n      it allows %s (%s:%d)\n", d.Why, quotedList(d.Listed), v.File, d.Line)
 		}
 	}
 	if v.RequestsPerHour > 0 {
@@ -255,10 +259,10 @@ func printVerdict(w io.Writer, output string, v policy.Verdict) error {
 	return nil
 }
 
-func quoted(values []string) []string {
+func quotedList(values []string) string {
 	texts := make([]string, len(values))
 	for i, value := range values {
-		texts[i] = fmt.Sprintf("%q", value)
+		texts[i] = strconv.Quote(value)
 	}
-	return texts
+	return strings.Join(texts, ", ")
 }

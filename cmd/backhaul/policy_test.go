@@ -229,7 +229,7 @@ func TestPolicyCommands(t *testing.T) {
 		"no request":      {env, "", []string{"explain", "--source", "billing"}, exitUsage, []string{"REQUEST.json"}},
 		"no such request": {env, "", []string{"explain", request + "x", "--source", "billing"}, exitUsage, []string{request + "x"}},
 		"invalid request": {env, `{"clientName":"a"}`, []string{"explain", "-", "--source", "billing"}, exitUsage, []string{"/subclientName"}},
-		"two requests":    {env, foreign + foreign, []string{"explain", "-", "--source", "billing"}, exitUsage, []string{"2 requests"}},
+		"two requests":    {env, foreign + foreign, []string{"explain", "-", "--source", "billing"}, exitUsage, []string{"more than one JSON document"}},
 		"no policy":       {nil, "", []string{"explain", request, "--source", "billing"}, exitUsage, []string{"BACKHAUL_POLICY_FILE"}},
 		"check":           {env, "", []string{"check"}, exitDone, []string{"is in order: 1 sources, 1 rules"}},
 		"check a file":    {env, "", []string{"check", broken}, exitUsage, []string{broken + ":3: ", "did you mean allow?"}},
