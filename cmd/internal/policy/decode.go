@@ -72,25 +72,28 @@ func Load(file string) (*Policy, error) {
 // Read is the content of a file, if it is one and not too large. The error is an
 // [*Error].
 func Read(file string) ([]byte, error) {
-	fail := func(err error) ([]byte, error) {
+	data, err := readRegular(file)
+	if err != nil {
 		return nil, &Error{File: file, Problems: []Problem{{Text: "cannot be read: " + plain(err)}}}
 	}
+	return data, nil
+}
+
+func readRegular(file string) ([]byte, error) {
 	// Opening a pipe would wait for its writer.
-	if info, err := os.Stat(file); err != nil {
-		return fail(err)
-	} else if !info.Mode().IsRegular() {
-		return fail(errors.New("it is no regular file"))
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is no regular file")
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return fail(err)
-	}
-	return data, nil
+	return io.ReadAll(io.LimitReader(f, maxFile+1)) // Parse refuses what is larger
 }
 
 // plain is a file's error without its name, which is said already.
