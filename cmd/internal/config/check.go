@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"backhaul/cmd/internal/policy"
 	"backhaul/vendorapi"
 )
 
@@ -35,6 +36,7 @@ func (c *Config) CheckRun() error {
 	var e Error
 	e.checkVendor(c)
 	e.checkNATS(c.NATS)
+	e.checkPolicy(c.Work.PolicyFile)
 	if !c.Admin.Off() {
 		if !isAddress(c.Admin.Addr) {
 			e.add("BACKHAUL_ADMIN_ADDR: is %q, must be an address such as 127.0.0.1:9090, or off", c.Admin.Addr)
@@ -100,6 +102,22 @@ func (e *Error) checkSecret(what, env string, s secret) {
 	}
 	if _, err := s.Read(); err != nil {
 		e.add("vendor %s: %v (%s_FILE)", what, err, env)
+	}
+}
+
+func (e *Error) checkPolicy(file string) {
+	if file == "" {
+		return
+	}
+	_, err := policy.Load(file)
+	wrong, ok := errors.AsType[*policy.Error](err)
+	if err != nil && !ok {
+		e.add("%v (BACKHAUL_POLICY_FILE)", err)
+	}
+	if ok {
+		for _, p := range wrong.Problems {
+			e.add("%v", &policy.Error{File: wrong.File, Problems: []policy.Problem{p}})
+		}
 	}
 }
 

@@ -83,7 +83,7 @@ func TestCheckSaysEverythingAtOnce(t *testing.T) {
 	}
 	env := map[string]string{
 		"BACKHAUL_CONFIG": name, "BACKHAUL_VENDOR_PASSWORD_FILE": none,
-		"BACKHAUL_ADMIN_ADDR": "9090", "BACKHAUL_STORE_DIR": name, "BACKHAUL_VENDOR_TIMEOUT": "1",
+		"BACKHAUL_ADMIN_ADDR": "9090", "BACKHAUL_STORE_DIR": name, "BACKHAUL_VENDOR_TIMEOUT": "1", "BACKHAUL_POLICY_FILE": name,
 	}
 	err := Check(parsed(t), lookup(env))
 	problems, ok := errors.AsType[*Error](err)
@@ -93,7 +93,7 @@ func TestCheckSaysEverythingAtOnce(t *testing.T) {
 	wanted := []string{
 		":2: vendor.endpont: unknown", ":4: vendor.caa: unknown", "BACKHAUL_VENDOR_TIMEOUT: ", "no vendor endpoint", "no vendor user",
 		"none.pem: no such file or directory (BACKHAUL_VENDOR_PASSWORD_FILE)", "none.pem: no such file or directory (" + name + ":5)",
-		"BACKHAUL_ADMIN_ADDR: ", name + ":7: is \"nowhere\"", "BACKHAUL_STORE_DIR: ",
+		"policy: " + name + ":1: ", "policy: " + name + ":6: ", "BACKHAUL_ADMIN_ADDR: ", name + ":7: is \"nowhere\"", "BACKHAUL_STORE_DIR: ",
 	}
 	for _, want := range wanted {
 		if !slices.ContainsFunc(problems.Problems, func(p string) bool { return strings.Contains(p, want) }) {
