@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -39,20 +40,26 @@ func hasCode(e schemas.Event, code string) bool {
 	return ok && (failed.ErrorCode == code || failed.ErrorLogCode == code)
 }
 
-// RequestFilters are the subjects of everything that may be about a request id:
-// its own story, and the rejections of other requests with its id, which stand
-// under keys of their own. source "" stands for any. Use them with a [Match] of
-// the id.
-func RequestFilters(source string, names []string, kinds []schemas.Kind) []string {
+// KeyFilters are the subjects of the events of some keys. source "" stands for
+// any.
+func KeyFilters(source string, names []string, kinds []schemas.Kind) []string {
 	var filters []string
 	for _, kind := range kinds {
-		if kind == schemas.KindRequestRejected {
-			filters = append(filters, publisher.EventFilter(kind, source))
-			continue
-		}
 		for _, name := range names {
 			filters = append(filters, publisher.Key{Source: anySource(source), Name: name}.Subject(kind))
 		}
+	}
+	return filters
+}
+
+// RequestFilters are the subjects of everything that may be about a request: the
+// events of its keys, and the rejections of other requests with its id, which
+// stand under keys of their own. Use them with a [Match] of the id.
+func RequestFilters(source string, names []string, kinds []schemas.Kind) []string {
+	own := slices.DeleteFunc(slices.Clone(kinds), func(k schemas.Kind) bool { return k == schemas.KindRequestRejected })
+	filters := KeyFilters(source, names, own)
+	if len(own) < len(kinds) {
+		filters = append(filters, publisher.EventFilter(schemas.KindRequestRejected, source))
 	}
 	return filters
 }
