@@ -86,7 +86,7 @@ func scan(ctx context.Context, js jetstream.JetStream, source string, visit func
 	if err != nil {
 		return fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
 	}
-	next := requests.CachedInfo().State.FirstSeq
+	next := max(requests.CachedInfo().State.FirstSeq, 1)
 	for range maxScanned {
 		msg, err := requests.GetMsg(ctx, next, jetstream.WithGetMsgSubject(publisher.RequestSubject(orAny(source))))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -135,7 +135,7 @@ func findQueued(ctx context.Context, js jetstream.JetStream, key publisher.Key, 
 	}
 	state := requests.CachedInfo().State
 	subject := jetstream.WithGetMsgSubject(publisher.RequestSubject(key.Source))
-	for low, high := state.FirstSeq, state.LastSeq; low <= high; {
+	for low, high := max(state.FirstSeq, 1), state.LastSeq; low <= high; { // an empty stream may begin with 0
 		middle := low + (high-low)/2
 		msg, err := requests.GetMsg(ctx, middle, subject) // the first of the source from there on
 		switch {

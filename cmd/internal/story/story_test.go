@@ -335,6 +335,22 @@ func TestEveryPlaceInTheQueueIsFound(t *testing.T) {
 	}
 }
 
+// A queue in which nothing ever was begins with another sequence than one that
+// was emptied.
+func TestAnEmptyQueueIsNoTrouble(t *testing.T) {
+	t.Parallel()
+	w := newTeller(t)
+	key := publisher.NewKey("billing", "r-1")
+	for i := range 2 {
+		for _, stored := range []time.Time{{}, time.Now()} {
+			if got, err := findQueued(t.Context(), w.js, key, stored); got != nil || err != nil {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		}
+		w.done(w.queue("billing", fmt.Sprint("other-", i)))
+	}
+}
+
 func TestFind(t *testing.T) {
 	t.Parallel()
 	w := newTeller(t)
