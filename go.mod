@@ -10,9 +10,11 @@ require (
 	github.com/nats-io/nats-server/v2 v2.15.2 // the embedded JetStream server, and the tests' servers
 	github.com/nats-io/nats.go v1.55.0 // the client, with its jetstream package
 	github.com/rs/zerolog v1.35.1 // the log
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // holds events against their schemas, for `schema validate` and in tests
 	github.com/sony/gobreaker/v2 v2.4.0 // no attempts while the vendor is out of reach; behind vendorapi/breaker.go only
 	github.com/spf13/cobra v1.10.2 // subcommands, help, completions
 	github.com/spf13/pflag v1.0.9 // the flags that cobra takes
+	golang.org/x/text v0.43.0 // the words of the validator of schemas
 	golang.org/x/time v0.16.0 // limits on starts per hour and second
 )
 
@@ -21,7 +23,6 @@ require (
 	github.com/cloudevents/sdk-go/v2 v2.16.2 // a second opinion on our CloudEvents; package event only
 	github.com/moby/moby/api v1.56.1 // the types of the next
 	github.com/moby/moby/client v0.6.2 // faults that testcontainers-go has no call for: kill, pause, disconnect
-	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // holds schemas and decoder together
 	github.com/testcontainers/testcontainers-go v0.45.0 // a cluster of containers; package clustertest only
 	go.uber.org/goleak v1.3.0 // no goroutine is left behind
 	pgregory.net/rapid v1.3.0 // random documents and ids
@@ -84,5 +85,4 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
-	golang.org/x/text v0.43.0 // indirect
 )
