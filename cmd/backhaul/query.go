@@ -77,6 +77,14 @@ func kindsOf(cmd *cobra.Command) ([]schemas.Kind, error) {
 	return kinds, nil
 }
 
+func kindNames() []string {
+	var names []string
+	for _, kind := range schemas.Kinds {
+		names = append(names, string(kind))
+	}
+	return names
+}
+
 // filtersOf has the server filter whatever a subject tells. Only what is left is
 // compared here.
 func filtersOf(kinds []schemas.Kind, source string, m *eventlog.Match) []string {
