@@ -22,7 +22,7 @@ func addQueryFlags(cmd *cobra.Command) {
 	flags.String("request-id", "", "only requests with this `id`, and the rejections of others with it")
 	flags.String("client-name", "", "only requests for this object storage `client`")
 	flags.String("subclient-name", "", "only requests for this content `group`")
-	flags.StringToString("label", nil, "only requests with these labels, `name=value`")
+	flags.StringToString("label", nil, "only requests with this label, `name=value`; all of them if there are several")
 	flags.String("error-code", "", "only failures with this `code`, ours or the vendor's in either form")
 	flags.String("since", "", "`time` (2026-11-23T10:00:00Z) or age (90m) to begin with")
 	flags.String("until", "", "`time` or age to end with")

@@ -69,8 +69,9 @@ func readLetters(ctx context.Context, js jetstream.JetStream, key publisher.Key)
 			return letters, letterError(err)
 		}
 		header := msg.Headers()
-		if header.Get(publisher.HeaderDeadLetterKey) == key.Name {
-			sequence, _ := strconv.ParseUint(header.Get(publisher.HeaderDeadLetterSequence), 10, 64)
+		sequence, _ := strconv.ParseUint(header.Get(publisher.HeaderDeadLetterSequence), 10, 64)
+		// A rejected message has the key of its place, and its letter that of its id.
+		if header.Get(publisher.HeaderDeadLetterKey) == key.Name || publisher.SequenceKey(key.Source, sequence) == key {
 			letters = append(letters, DeadLetter{
 				Sequence: meta.Sequence.Stream, Stored: meta.Timestamp.UTC(), RequestSequence: sequence,
 				Code: header.Get(publisher.HeaderDeadLetterCode), Reason: header.Get(publisher.HeaderDeadLetterReason),

@@ -121,7 +121,7 @@ func failure(e *schemas.JobFailed) string {
 	if e.ErrorLogCode != "" {
 		code += " (" + e.ErrorLogCode + ")"
 	}
-	text := code + ": " + e.ErrorMessage
+	text := code + ": " + strings.TrimSpace(e.ErrorMessage) // the vendor's may end with a space
 	if len(e.Candidates) > 0 {
 		text += "; candidates " + strings.Join(e.Candidates, ", ")
 	}

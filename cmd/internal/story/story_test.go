@@ -234,6 +234,10 @@ func TestStories(t *testing.T) {
 					})
 				}
 				t.letter(key, 100, "request-rejected")
+				rejected, err := Read(t.Context(), t.js, publisher.SequenceKey("billing", 100))
+				if err != nil || rejected.State != StateFailed || len(rejected.DeadLetters) != 1 {
+					t.Errorf("the rejected request: %+v, %v", rejected, err)
+				}
 			},
 			whats: []What{Claimed, Started, Rejected}, state: StateStarted, gone: true, letters: 1,
 			summary: "done: job 7",
