@@ -65,7 +65,11 @@ func runStatus(cmd *cobra.Command, args []string) error {
 	ctx, explain := ask(cmd.Context(), nc)
 	show := func() error {
 		if len(args) == 1 {
-			return explain(showStory(ctx, cmd.OutOrStdout(), output, js, source, args[0], cfg.Vendor.VisibilityWindow))
+			request, err := findRequest(ctx, js, source, args[0])
+			if err != nil {
+				return explain(err)
+			}
+			return explain(showStory(ctx, cmd.OutOrStdout(), output, js, request, cfg))
 		}
 		s, err := lookAround(ctx, js, cfg.Admin)
 		if err != nil {

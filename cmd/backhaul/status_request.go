@@ -5,58 +5,58 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/story"
+	"backhaul/consumer"
 	"backhaul/publisher"
 )
 
-// showStory prints what happened to one request. window is how long the vendor
-// may take to show a job, as our own settings say; the replicas may have others.
-func showStory(ctx context.Context, w io.Writer, output string, js jetstream.JetStream, source, id string, window time.Duration) error {
-	key, err := findRequest(ctx, js, source, id)
+// showStory prints what happened to one request. What happens next depends on
+// settings of the replicas, which are taken to be ours.
+func showStory(ctx context.Context, w io.Writer, output string, js jetstream.JetStream, request story.Found, cfg *config.Config) error {
+	s, err := request.Read(ctx, js)
 	if err != nil {
 		return err
 	}
-	s, err := story.Read(ctx, js, key)
-	if err != nil {
-		return err
-	}
+	summary := s.Summary(story.Replicas{
+		VisibilityWindow: cfg.Vendor.VisibilityWindow, FailInDoubt: cfg.Work.InDoubt == consumer.InDoubtFail,
+	})
 	if output == outputJSON {
 		return printJSON(w, struct {
 			Summary string `json:"summary"`
 			story.Story
-		}{s.Summary(window), s})
+		}{summary, s})
 	}
-	return printStory(w, s, window)
+	return printStory(w, s, summary)
 }
 
-// findRequest is the key of the request that is meant.
-func findRequest(ctx context.Context, js jetstream.JetStream, source, id string) (publisher.Key, error) {
-	keys, err := story.Find(ctx, js, source, id)
-	if before, after, both := strings.Cut(id, "/"); err == nil && len(keys) == 0 && source == "" && both {
-		keys, err = story.Find(ctx, js, before, after)
+// findRequest is the request that is meant.
+func findRequest(ctx context.Context, js jetstream.JetStream, source, id string) (story.Found, error) {
+	found, err := story.Find(ctx, js, source, id)
+	if before, after, both := strings.Cut(id, "/"); err == nil && len(found) == 0 && source == "" && both {
+		found, err = story.Find(ctx, js, before, after)
 	}
 	switch {
 	case err != nil:
-		return publisher.Key{}, err
-	case len(keys) == 1:
-		return keys[0], nil
-	case len(keys) == 0:
-		return publisher.Key{}, fmt.Errorf("no request %s: no event on record tells of it, and it does not wait", id)
+		return story.Found{}, err
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) == 0:
+		return story.Found{}, fmt.Errorf("no request %s: no event on record tells of it, and it does not wait", id)
 	}
 	var names []string
-	for _, key := range keys {
-		names = append(names, key.String())
+	for _, request := range found {
+		names = append(names, request.String())
 	}
-	return publisher.Key{}, &usageError{fmt.Errorf("%s is the id of %d requests, say which one: %s", id, len(keys), strings.Join(names, ", "))}
+	return story.Found{}, &usageError{fmt.Errorf("%s is the id of %d requests, say which one: %s", id, len(found), strings.Join(names, ", "))}
 }
 
-func printStory(w io.Writer, s story.Story, window time.Duration) error {
+func printStory(w io.Writer, s story.Story, summary string) error {
 	key := publisher.Key{Source: s.Source, Name: s.Key}
-	fmt.Fprintf(w, "%s: %s\n\n", key, s.Summary(window))
+	fmt.Fprintf(w, "%s: %s\n\n", key, summary)
 	t := newTable(w)
 	if s.RequestID != "" && s.RequestID != s.Key {
 		t.row("request id", s.RequestID)

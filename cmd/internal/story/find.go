@@ -29,14 +29,25 @@ func Names(id string) []string {
 	return names
 }
 
-// Find is every key that a request id has, under one source, or under any with
-// "": by the events, and if there are none, by the queue.
-func Find(ctx context.Context, js jetstream.JetStream, source, id string) ([]publisher.Key, error) {
+// Found is a request that [Find] has found.
+type Found struct {
+	publisher.Key
+	queued *Queued // nil if it was found by its events
+}
+
+// Read tells its story, as [Read] does, without looking for its message again.
+func (f Found) Read(ctx context.Context, js jetstream.JetStream) (Story, error) {
+	return read(ctx, js, f)
+}
+
+// Find is every request that has an id, under one source, or under any with "":
+// by the events, and if there are none, by the queue.
+func Find(ctx context.Context, js jetstream.JetStream, source, id string) ([]Found, error) {
 	events, err := js.Stream(ctx, publisher.EventsStream)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
 	}
-	var keys []publisher.Key
+	var all []Found
 	for _, name := range Names(id) {
 		filter := publisher.Key{Source: orAny(source), Name: name}.Filter()
 		info, err := events.Info(ctx, jetstream.WithSubjectFilter(filter))
@@ -44,16 +55,20 @@ func Find(ctx context.Context, js jetstream.JetStream, source, id string) ([]pub
 			return nil, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
 		}
 		for subject := range info.State.Subjects {
-			if _, key, err := publisher.ParseEventSubject(subject); err == nil && !slices.Contains(keys, key) {
-				keys = append(keys, key)
+			if _, key, err := publisher.ParseEventSubject(subject); err == nil && !hasKey(all, key) {
+				all = append(all, Found{Key: key})
 			}
 		}
 	}
-	if len(keys) == 0 {
-		keys, err = findWaiting(ctx, js, source, id)
+	if len(all) == 0 {
+		all, err = findWaiting(ctx, js, source, id)
 	}
-	slices.SortFunc(keys, func(a, b publisher.Key) int { return strings.Compare(a.String(), b.String()) })
-	return keys, err
+	slices.SortFunc(all, func(a, b Found) int { return strings.Compare(a.String(), b.String()) })
+	return all, err
+}
+
+func hasKey(all []Found, key publisher.Key) bool {
+	return slices.ContainsFunc(all, func(f Found) bool { return f.Key == key })
 }
 
 func orAny(source string) string {
@@ -68,16 +83,19 @@ func orAny(source string) string {
 const maxScanned = 50_000
 
 // findWaiting looks through the queue from its old end.
-func findWaiting(ctx context.Context, js jetstream.JetStream, source, id string) ([]publisher.Key, error) {
-	var keys []publisher.Key
+func findWaiting(ctx context.Context, js jetstream.JetStream, source, id string) ([]Found, error) {
+	var all []Found
 	names := Names(id)
 	err := scan(ctx, js, source, func(msg *jetstream.RawStreamMsg) bool {
-		if key, ok := keyOf(msg); ok && slices.Contains(names, key.Name) && !slices.Contains(keys, key) {
-			keys = append(keys, key)
+		if key, ok := keyOf(msg); ok && slices.Contains(names, key.Name) && !hasKey(all, key) {
+			all = append(all, Found{Key: key, queued: &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC()}})
 		}
-		return len(keys) == 0 || source == "" // another source may have it as well
+		return len(all) == 0 || source == "" // another source may have it as well
 	})
-	return keys, err
+	if len(all) > 0 {
+		err = nil // what was not searched may have it too, under another source
+	}
+	return all, err
 }
 
 // scan calls visit with the messages in the queue until it returns false.

@@ -7,10 +7,17 @@ import (
 	"backhaul/schemas"
 )
 
+// Replicas are those settings of theirs that decide what happens next, and that
+// no event tells.
+type Replicas struct {
+	// VisibilityWindow is how long the vendor may take to show a job.
+	VisibilityWindow time.Duration
+	// FailInDoubt: a request whose job is not to be seen fails.
+	FailInDoubt bool
+}
+
 // Summary says in a sentence where the request stands and what happens next.
-// window is the replicas' visibility window, which no event tells: how long the
-// vendor may take to show a job.
-func (s *Story) Summary(window time.Duration) string {
+func (s *Story) Summary(replicas Replicas) string {
 	last := s.Last()
 	if last == nil {
 		switch {
@@ -34,7 +41,7 @@ func (s *Story) Summary(window time.Duration) string {
 		}
 		return "failed: " + failure(e) + s.leftover()
 	case *schemas.JobSubmitting:
-		return s.underWay(*last, e, window)
+		return s.underWay(*last, e, replicas)
 	}
 	return string(s.State)
 }
@@ -48,7 +55,7 @@ func (s *Story) leftover() string {
 	return "; its message goes with the next delivery"
 }
 
-func (s *Story) underWay(last Step, e *schemas.JobSubmitting, window time.Duration) string {
+func (s *Story) underWay(last Step, e *schemas.JobSubmitting, replicas Replicas) string {
 	gone := ""
 	if s.Queued == nil {
 		gone = "; its message is in the queue no more: without it nobody goes on"
@@ -67,7 +74,7 @@ func (s *Story) underWay(last Step, e *schemas.JobSubmitting, window time.Durati
 	if end := last.LeaseEnd(); s.AsOf.After(end) && !end.IsZero() {
 		text += e.Owner + " has let its lease end; "
 	}
-	until := doubtEnd(last, e, window)
+	until := doubtEnd(last, e, replicas.VisibilityWindow)
 	switch {
 	case s.AsOf.Before(until):
 		text += fmt.Sprintf("its job is looked for until %s, ", stamp(until))
@@ -76,10 +83,15 @@ func (s *Story) underWay(last Step, e *schemas.JobSubmitting, window time.Durati
 	default:
 		text += fmt.Sprintf("the window for its job was over at %s; with the next delivery it is looked for once more, ", stamp(until))
 	}
-	if e.DoubtTaskID != "" {
-		return text + fmt.Sprintf("and if task %s shows none, it fails as %s", e.DoubtTaskID, schemas.CodeOutcomeUnknown) + gone
+	switch {
+	case e.DoubtTaskID != "":
+		text += fmt.Sprintf("and if task %s shows none, the request fails as %s", e.DoubtTaskID, schemas.CodeOutcomeUnknown)
+	case replicas.FailInDoubt && !e.DoubtUnlikely:
+		text += "and if there is none, the request fails as " + schemas.CodeOutcomeUnknown
+	default:
+		text += "and if there is none, the request is sent again"
 	}
-	return text + "then it is sent again" + gone
+	return text + gone
 }
 
 // doubtEnd is when a job that is still not to be seen does not exist, as the

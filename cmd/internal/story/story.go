@@ -64,6 +64,11 @@ type Queued struct {
 // Read tells the story of a key. A key of which nothing is known has the state
 // [StateUnknown].
 func Read(ctx context.Context, js jetstream.JetStream, key publisher.Key) (Story, error) {
+	return read(ctx, js, Found{Key: key})
+}
+
+func read(ctx context.Context, js jetstream.JetStream, f Found) (Story, error) {
+	key := f.Key
 	s := Story{Source: key.Source, Key: key.Name, Steps: []Step{}}
 	events, err := js.Stream(ctx, publisher.EventsStream)
 	if err != nil {
@@ -75,8 +80,10 @@ func Read(ctx context.Context, js jetstream.JetStream, key publisher.Key) (Story
 	if err := s.readDoubts(ctx, events); err != nil {
 		return s, err
 	}
-	if s.Queued, err = findQueued(ctx, js, key, s.requestedAt()); err != nil {
-		return s, err
+	if s.Queued = f.queued; s.Queued == nil || s.Last() != nil {
+		if s.Queued, err = findQueued(ctx, js, key, s.requestedAt()); err != nil {
+			return s, err
+		}
 	}
 	if s.mayHaveLetters() {
 		if s.DeadLetters, err = readLetters(ctx, js, key); err != nil {

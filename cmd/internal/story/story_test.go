@@ -143,13 +143,13 @@ func TestStories(t *testing.T) {
 			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
 			later: lease + time.Second,
 			whats: []What{Claimed}, state: StateInDoubt,
-			summary: "in doubt since TIME: a/1 has let its lease end; its job is looked for until TIME, then it is sent again",
+			summary: "in doubt since TIME: a/1 has let its lease end; its job is looked for until TIME, and if there is none, the request is sent again",
 		},
 		"the owner died long ago": {
 			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
 			later: lease + window + time.Second,
 			whats: []What{Claimed}, state: StateInDoubt,
-			summary: "in doubt since TIME: a/1 has let its lease end; the window for its job was over at TIME; with the next delivery it is looked for once more, then it is sent again",
+			summary: "in doubt since TIME: a/1 has let its lease end; the window for its job was over at TIME; with the next delivery it is looked for once more, and if there is none, the request is sent again",
 		},
 		"released": {
 			tell: func(t *teller, m schemas.Message) {
@@ -165,7 +165,7 @@ func TestStories(t *testing.T) {
 				t.append(key, renewed, claim(m, "a/1", 1, 0, first))
 			},
 			whats: []What{Claimed, Renewed, Released}, state: StateInDoubt,
-			summary: "in doubt since TIME: its job is looked for until TIME, then it is sent again",
+			summary: "in doubt since TIME: its job is looked for until TIME, and if there is none, the request is sent again",
 		},
 		"released, and the vendor said that there is no job": {
 			tell: func(t *teller, m schemas.Message) {
@@ -176,7 +176,7 @@ func TestStories(t *testing.T) {
 			},
 			later: time.Second,
 			whats: []What{Claimed, Released}, state: StateInDoubt,
-			summary: "in doubt since TIME: its job is looked for once more, then it is sent again",
+			summary: "in doubt since TIME: its job is looked for once more, and if there is none, the request is sent again",
 		},
 		"a task without a job": {
 			tell: func(t *teller, m schemas.Message) {
@@ -186,7 +186,7 @@ func TestStories(t *testing.T) {
 				t.append(key, first, e)
 			},
 			whats: []What{Claimed, Renewed}, state: StateInDoubt,
-			summary: "in doubt since TIME: its job is looked for until TIME, and if task 4038 shows none, it fails as OUTCOME_UNKNOWN",
+			summary: "in doubt since TIME: its job is looked for until TIME, and if task 4038 shows none, the request fails as OUTCOME_UNKNOWN",
 		},
 		"taken over and adopted": {
 			tell: func(t *teller, m schemas.Message) {
@@ -277,8 +277,11 @@ func TestStories(t *testing.T) {
 			if !slices.Equal(whats, c.whats) || s.State != c.state {
 				t.Errorf("got %v, %s, want %v, %s", whats, s.State, c.whats, c.state)
 			}
-			if got := times.ReplaceAllString(s.Summary(window), "TIME"); got != c.summary {
+			if got := times.ReplaceAllString(s.Summary(Replicas{VisibilityWindow: window}), "TIME"); got != c.summary {
 				t.Errorf("got  %s\nwant %s", got, c.summary)
+			}
+			if got := s.Summary(Replicas{VisibilityWindow: window, FailInDoubt: true}); strings.Contains(got, "sent again") && !strings.Contains(got, "once more, and") {
+				t.Errorf("a doubt that fails: %s", got)
 			}
 			if (s.Queued == nil) != c.gone || s.Queued != nil && !s.Queued.Since.Equal(m.RequestedAt) {
 				t.Errorf("queued is %+v, want gone %v, or of %s", s.Queued, c.gone, m.RequestedAt)
@@ -359,14 +362,13 @@ func TestFind(t *testing.T) {
 	t.Parallel()
 	w := newTeller(t)
 	odd := "an id / with spaces"
-	waiting := w.queue("billing", "waits")
-	anonymous := w.queue("billing", "")
+	w.queue("billing", "waits")
+	w.queue("billing", "") // anonymous
 	for source, id := range map[string]string{"billing": "told", "other": "told", "odd": odd} {
 		m := w.queue(source, id)
 		key := publisher.NewKey(source, id)
 		w.append(key, w.append(key, 0, claim(m, "a/1", 1, lease, 0)), started(m, false))
 	}
-	_, _ = waiting, anonymous
 	for _, c := range []struct{ source, id, want string }{
 		{"", "told", "billing/told other/told"},
 		{"other", "told", "other/told"},
@@ -378,17 +380,21 @@ func TestFind(t *testing.T) {
 		{"", "seq-2", "billing/seq-2"},
 		{"", "nobody", ""},
 	} {
-		keys, err := Find(t.Context(), w.js, c.source, c.id)
+		all, err := Find(t.Context(), w.js, c.source, c.id)
 		var got []string
-		for _, key := range keys {
-			got = append(got, key.String())
+		for _, found := range all {
+			got = append(got, found.String())
+			s, err := found.Read(t.Context(), w.js)
+			if err != nil || s.Key != found.Name || s.State == StateUnknown || s.Queued == nil {
+				t.Errorf("the story of %s: %+v, %v", found, s, err)
+			}
 		}
 		if err != nil || strings.Join(got, " ") != c.want {
 			t.Errorf("%s %q: got %v, %v, want %s", c.source, c.id, got, err, c.want)
 		}
 	}
 	s, err := Read(t.Context(), w.js, publisher.NewKey("billing", "nobody"))
-	if err != nil || s.State != StateUnknown || !strings.HasPrefix(s.Summary(window), "unknown") {
+	if err != nil || s.State != StateUnknown || !strings.HasPrefix(s.Summary(Replicas{VisibilityWindow: window}), "unknown") {
 		t.Errorf("of nobody: %+v, %v", s, err)
 	}
 }
