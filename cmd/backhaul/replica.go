@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"backhaul/cmd/internal/config"
@@ -97,15 +96,4 @@ func (r *replica) ask(ctx context.Context) error {
 	}
 	r.Answered, r.Ready, r.Checks = true, *answer.Ready, answer.Checks
 	return nil
-}
-
-// trouble is what is wrong with it by its own word, "" when nothing is.
-func (r *replica) trouble() string {
-	var all []string
-	for _, c := range r.Checks {
-		if !c.OK {
-			all = append(all, c.Name+": "+c.Error)
-		}
-	}
-	return strings.Join(all, "; ")
 }

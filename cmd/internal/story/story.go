@@ -16,6 +16,7 @@ package story
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -133,10 +134,13 @@ func (s *Story) readDoubts(ctx context.Context, events jetstream.Stream) error {
 		}
 		if _, known := began[claim.DoubtSequence]; !known {
 			msg, err := events.GetMsg(ctx, claim.DoubtSequence)
-			if err == nil {
+			switch {
+			case err == nil:
 				began[claim.DoubtSequence] = msg.Time.UTC()
-			} else {
-				began[claim.DoubtSequence] = claim.RequestedAt.UTC() // the stream's limits have taken it
+			case errors.Is(err, jetstream.ErrMsgNotFound): // the stream's limits have taken it
+				began[claim.DoubtSequence] = claim.RequestedAt.UTC()
+			default:
+				return fmt.Errorf("read the claim %d: %w", claim.DoubtSequence, err)
 			}
 		}
 		step.InDoubtSince = began[claim.DoubtSequence]
