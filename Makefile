@@ -21,10 +21,6 @@ demo: build ## show the whole way of a request on embedded NATS and a simulated 
 build: ## build bin/backhaul
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/backhaul ./cmd/backhaul
 
-.PHONY: docs
-docs: ## write what is made from the code: deploy/CONFIGURATION.md
-	$(GO) test ./cmd/internal/config -run '^TestReferenceIsCurrent$$' -count=1 -update
-
 .PHONY: test
 test: ## check formatting, vet, run every test with the race detector
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
@@ -58,6 +54,15 @@ fuzz: ## fuzz every decoder, FUZZTIME each (30s)
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 		done; \
 	done
+
+.PHONY: docs
+docs: ## make the references in deploy/ from the code
+	$(GO) test ./cmd/internal/config -run '^TestReferenceIsCurrent$$' -count=1 -update
+	$(GO) test ./cmd/backhaul -run '^TestCommandsReference$$' -count=1 -update
+
+.PHONY: man
+man: ## write man pages to bin/man
+	$(GO) test ./cmd/backhaul -run '^TestManPages$$' -count=1 -man.dir=$(CURDIR)/bin/man
 
 .PHONY: bench
 bench: ## run every benchmark, compare with a hand-written loop

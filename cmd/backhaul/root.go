@@ -38,24 +38,30 @@ exactly one true event.`,
 		newRequestCommand(),
 		newEventsCommand(),
 		newPolicyCommand(),
+		newStatusCommand(),
+		newSchemaCommand(),
 		newSimulatorCommand(),
 		newConfigCommand(),
 		newVersionCommand(),
 	)
-	wrongArgumentsAreUsage(root)
+	refuseByUsage(root)
+	completeFlags(root)
 	return root
 }
 
-func wrongArgumentsAreUsage(command *cobra.Command) {
-	refuse := command.Args
-	command.Args = func(cmd *cobra.Command, args []string) error {
-		if err := refuse(cmd, args); err != nil {
-			return &usageError{err}
+// refuseByUsage makes wrong arguments of a command, and of those below it, a
+// [*usageError].
+func refuseByUsage(cmd *cobra.Command) {
+	if refuse := cmd.Args; refuse != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := refuse(cmd, args); err != nil {
+				return &usageError{err}
+			}
+			return nil
 		}
-		return nil
 	}
-	for _, sub := range command.Commands() {
-		wrongArgumentsAreUsage(sub)
+	for _, sub := range cmd.Commands() {
+		refuseByUsage(sub)
 	}
 }
 
