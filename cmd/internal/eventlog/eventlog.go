@@ -19,6 +19,9 @@ type Query struct {
 	Filters []string
 	// Since skips what was stored earlier.
 	Since time.Time
+	// After skips what has this sequence or a lower one; 0 skips nothing. It
+	// goes before Since.
+	After uint64
 	// Follow goes on with what is stored later, until the context ends.
 	Follow bool
 }
@@ -49,7 +52,10 @@ const idle = 10 * time.Second
 // not know are skipped.
 func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event) error) error {
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: q.Filters, DeliverPolicy: jetstream.DeliverAllPolicy}
-	if !q.Since.IsZero() {
+	switch {
+	case q.After > 0:
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, q.After+1
+	case !q.Since.IsZero():
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
 	}
 	consumer, err := js.OrderedConsumer(ctx, publisher.EventsStream, cfg)

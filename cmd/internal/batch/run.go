@@ -1,0 +1,326 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/time/rate"
+
+	"backhaul/cmd/internal/eventlog"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// inFlight is how many publications may have no acknowledgement yet. More does
+// not make a server faster.
+const inFlight = 512
+
+// firstAnswer is how long a server may take for the first answer.
+const firstAnswer = 15 * time.Second
+
+// Batch is what to publish, and how.
+type Batch struct {
+	Source string
+	// Requests have ids, and no two the same.
+	Requests []schemas.BackupRequest
+	// Resume looks for each request's outcome before it is published.
+	Resume bool
+	// Wait waits for the outcomes. It implies Resume.
+	Wait bool
+	// Timeout is how long to wait for the outcomes once all is published, and for
+	// a server that does not answer.
+	Timeout time.Duration
+	// Rate is how many to publish in a second; 0 means no limit.
+	Rate rate.Limit
+}
+
+// Reporter is told what happens, by one goroutine. An error ends the batch.
+type Reporter interface {
+	// Sent: the stream has the request.
+	Sent(req schemas.BackupRequest, ack *jetstream.PubAck) error
+	// Known: the request was not sent, because this outcome is on record. A batch
+	// that waits reports it as Outcome alone.
+	Known(req schemas.BackupRequest, outcome eventlog.Event) error
+	// Outcome: a request that is waited for has come to its end.
+	Outcome(outcome eventlog.Event) error
+	// Taken: the request was not stored, because another one has its id, and will
+	// have no outcome.
+	Taken(req schemas.BackupRequest) error
+	// Unreadable: the events stream cannot be read, so everything is sent.
+	Unreadable(err error)
+	// Progress is called after each step.
+	Progress(s Summary)
+}
+
+// ErrNoOutcome ends a batch some of whose requests have no outcome in time.
+var ErrNoOutcome = errors.New("not every request has an outcome in time")
+
+// run is a batch that runs.
+type run struct {
+	Batch
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	pub    *publisher.Publisher
+	rep    Reporter
+	events jetstream.Stream // nil when nothing is to be looked up
+
+	entries []*entry
+	byKey   map[publisher.Key]*entry
+	sum     Summary
+	reports chan report
+}
+
+// report says how far a request is; one field beside entry is set.
+type report struct {
+	entry  *entry
+	found  *eventlog.Event
+	ack    *jetstream.PubAck
+	stored bool // with ack: it was not there before
+}
+
+// Run publishes the batch and, if it waits, follows it to the end. The summary
+// counts what was reached, whatever the error.
+func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, b Batch, rep Reporter) (Summary, error) {
+	began := time.Now()
+	r := &run{Batch: b, nc: nc, js: js, rep: rep, byKey: make(map[publisher.Key]*entry, len(b.Requests)), reports: make(chan report, inFlight)}
+	r.sum = Summary{Requests: len(b.Requests), NotSent: len(b.Requests)}
+	if b.Wait {
+		r.sum.Outcomes = &Outcomes{None: len(b.Requests), Failed: make(map[string]int)}
+	}
+	for _, req := range b.Requests {
+		e := &entry{req: req, key: publisher.NewKey(b.Source, req.RequestID), hash: req.Hash()}
+		r.entries = append(r.entries, e)
+		r.byKey[e.key] = e
+	}
+	err := r.run(ctx)
+	r.sum.Seconds = time.Since(began).Seconds()
+	return r.sum, err
+}
+
+func (r *run) run(parent context.Context) (err error) {
+	if r.pub, err = publisher.New(r.nc); err != nil {
+		return err
+	}
+	after, err := r.lastSequence(parent)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(parent)
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer cancel(nil)
+
+	unpublished := make(chan *entry, ahead)
+	outcomes := make(chan eventlog.Event, inFlight)
+	work.Go(func() {
+		defer close(unpublished)
+		if err := r.lookUpAll(ctx, unpublished); err != nil {
+			cancel(err)
+		}
+	})
+	work.Go(func() {
+		if err := r.publishAll(ctx, cancel, unpublished); err != nil {
+			cancel(err)
+		}
+	})
+	if r.Wait {
+		work.Go(func() { r.follow(ctx, after, outcomes) })
+	}
+	var timeout <-chan time.Time
+	for !r.done() {
+		if r.sum.NotSent == 0 && timeout == nil {
+			timeout = time.After(r.Timeout)
+		}
+		select {
+		case rep := <-r.reports:
+			err = r.take(rep)
+		case event := <-outcomes:
+			err = r.outcome(event)
+		case <-timeout:
+			err = ErrNoOutcome
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		r.rep.Progress(r.sum)
+	}
+	return nil
+}
+
+func (r *run) done() bool {
+	return r.sum.NotSent == 0 && (r.sum.Outcomes == nil || r.sum.Outcomes.None == 0)
+}
+
+// lastSequence is where the events stream ends before anything is looked up.
+func (r *run) lastSequence(ctx context.Context) (uint64, error) {
+	if !r.Resume && !r.Wait {
+		return 0, nil
+	}
+	err := r.patiently(ctx, min(firstAnswer, r.Timeout), func(ctx context.Context) (err error) {
+		r.events, err = r.js.Stream(ctx, publisher.EventsStream)
+		return err
+	})
+	switch {
+	case err == nil:
+		return r.events.CachedInfo().State.LastSeq, nil
+	case ctx.Err() == nil && !r.Wait:
+		r.events = nil
+		r.rep.Unreadable(err)
+		return 0, nil
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return 0, fmt.Errorf("there is no stream %s; `backhaul setup` makes it: %w", publisher.EventsStream, err)
+	default:
+		return 0, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
+	}
+}
+
+// publishAll sends what is not on record, in order, many at once.
+func (r *run) publishAll(ctx context.Context, fail context.CancelCauseFunc, in <-chan *entry) error {
+	limiter := rate.NewLimiter(rate.Inf, 1)
+	if r.Rate > 0 {
+		limiter = rate.NewLimiter(r.Rate, max(1, int(r.Rate/20)))
+	}
+	places := make(chan struct{}, inFlight)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	for e := range in {
+		if err := limiter.Wait(ctx); err != nil {
+			return err
+		}
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		sent, err := r.pub.Send(r.Source, e.req)
+		if err != nil {
+			return err
+		}
+		waiting.Go(func() {
+			if err := r.confirm(ctx, e, sent); err != nil {
+				fail(err)
+			}
+			<-places
+		})
+	}
+	return nil
+}
+
+// confirm waits for the acknowledgement of a publication and reports it.
+func (r *run) confirm(ctx context.Context, e *entry, sent *publisher.SentRequest) error {
+	ackCtx, cancel := context.WithTimeoutCause(ctx, r.Timeout, errNoAnswer)
+	defer cancel()
+	ack, stored, err := sent.Acked(ackCtx)
+	if ackCtx.Err() != nil && err != nil {
+		return unreachable(context.Cause(ackCtx), err)
+	}
+	if err != nil {
+		return err
+	}
+	return r.report(ctx, report{entry: e, ack: ack, stored: stored})
+}
+
+func (r *run) report(ctx context.Context, rep report) error {
+	select {
+	case r.reports <- rep:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// follow reads the source's outcomes until ctx ends.
+func (r *run) follow(ctx context.Context, after uint64, out chan<- eventlog.Event) {
+	q := eventlog.Query{Follow: true, After: after}
+	for _, kind := range []schemas.Kind{schemas.KindJobStarted, schemas.KindJobFailed, schemas.KindRequestRejected} {
+		q.Filters = append(q.Filters, publisher.EventFilter(kind, r.Source))
+	}
+	for ctx.Err() == nil {
+		// Whatever ends the read, it goes on behind what was read last; how long is
+		// the batch's timeout to decide.
+		_ = eventlog.Read(ctx, r.js, q, func(e eventlog.Event) error {
+			q.After = e.Sequence
+			select {
+			case out <- e:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+		select {
+		case <-time.After(retryWait):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// take notes what a look-up or a publication has come to.
+func (r *run) take(rep report) error {
+	e := rep.entry
+	if rep.found != nil {
+		if rep.found.Data.Requested().PayloadHash == e.hash {
+			e.confirmed = true
+			r.sum.Known++
+			r.sum.NotSent--
+			if !r.Wait {
+				return r.rep.Known(e.req, *rep.found)
+			}
+		}
+		return r.outcome(*rep.found)
+	}
+	r.sum.NotSent--
+	if rep.stored {
+		r.sum.Sent++
+	} else {
+		r.sum.Known++
+	}
+	if err := r.rep.Sent(e.req, rep.ack); err != nil {
+		return err
+	}
+	if e.acknowledge(rep.ack.Duplicate) == rejected {
+		return r.settle(e, rejected, nil)
+	}
+	return nil
+}
+
+// outcome takes an event of the source, which need not be about this batch.
+func (r *run) outcome(event eventlog.Event) error {
+	e := r.byKey[keyOf(event)]
+	if e == nil || e.settled {
+		return nil
+	}
+	res := e.see(event)
+	if res == rejected && event.Kind != schemas.KindRequestRejected {
+		return r.settle(e, res, nil)
+	}
+	return r.settle(e, res, &event)
+}
+
+// settle counts the end of a request once. event is nil for one that has none of
+// its own.
+func (r *run) settle(e *entry, res result, event *eventlog.Event) error {
+	if res == open || e.settled || !r.Wait {
+		return nil
+	}
+	e.settled = true
+	r.sum.Outcomes.None--
+	switch res {
+	case started:
+		r.sum.Outcomes.Started++
+	case rejected:
+		r.sum.Outcomes.Rejected++
+	case failed:
+		r.sum.Outcomes.Failed[event.Data.(*schemas.JobFailed).ErrorCode]++
+	}
+	if event == nil {
+		return r.rep.Taken(e.req)
+	}
+	return r.rep.Outcome(*event)
+}
