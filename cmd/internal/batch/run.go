@@ -215,7 +215,11 @@ func (r *run) publishAll(ctx context.Context, fail context.CancelCauseFunc, in <
 
 // confirm waits for the acknowledgement of a publication and reports it.
 func (r *run) confirm(ctx context.Context, e *entry, sent *publisher.SentRequest) error {
-	ackCtx, cancel := context.WithTimeoutCause(ctx, r.Timeout, errNoAnswer)
+	patience := r.Timeout
+	if r.events == nil { // then nothing has been answered yet
+		patience = min(firstAnswer, patience)
+	}
+	ackCtx, cancel := context.WithTimeoutCause(ctx, patience, errNoAnswer)
 	defer cancel()
 	ack, stored, err := sent.Acked(ackCtx)
 	if ackCtx.Err() != nil && err != nil {
