@@ -20,6 +20,7 @@ require (
 // What only tests need.
 require (
 	github.com/cloudevents/sdk-go/v2 v2.16.2 // a second opinion on our CloudEvents; package event only
+	github.com/creack/pty v1.1.24 // a terminal for the progress bar
 	github.com/moby/moby/api v1.56.1 // the types of the next
 	github.com/moby/moby/client v0.6.2 // faults that testcontainers-go has no call for: kill, pause, disconnect
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // holds schemas and decoder together

@@ -16,10 +16,6 @@ import (
 	"backhaul/schemas"
 )
 
-// inFlight is how many publications may have no acknowledgement yet. More does
-// not make a server faster.
-const inFlight = 512
-
 // firstAnswer is how long a server may take for the first answer.
 const firstAnswer = 15 * time.Second
 
@@ -124,7 +120,7 @@ func (r *run) run(parent context.Context) (err error) {
 		}
 	})
 	work.Go(func() {
-		if err := r.publishAll(ctx, cancel, unpublished); err != nil {
+		if err := r.publishAll(ctx, unpublished); err != nil {
 			cancel(err)
 		}
 	})
@@ -179,56 +175,6 @@ func (r *run) lastSequence(ctx context.Context) (uint64, error) {
 	default:
 		return 0, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
 	}
-}
-
-// publishAll sends what is not on record, in order, many at once.
-func (r *run) publishAll(ctx context.Context, fail context.CancelCauseFunc, in <-chan *entry) error {
-	limiter := rate.NewLimiter(rate.Inf, 1)
-	if r.Rate > 0 {
-		limiter = rate.NewLimiter(r.Rate, max(1, int(r.Rate/20)))
-	}
-	places := make(chan struct{}, inFlight)
-	var waiting sync.WaitGroup
-	defer waiting.Wait()
-	for e := range in {
-		if err := limiter.Wait(ctx); err != nil {
-			return err
-		}
-		select {
-		case places <- struct{}{}:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		sent, err := r.pub.Send(r.Source, e.req)
-		if err != nil {
-			return err
-		}
-		waiting.Go(func() {
-			if err := r.confirm(ctx, e, sent); err != nil {
-				fail(err)
-			}
-			<-places
-		})
-	}
-	return nil
-}
-
-// confirm waits for the acknowledgement of a publication and reports it.
-func (r *run) confirm(ctx context.Context, e *entry, sent *publisher.SentRequest) error {
-	patience := r.Timeout
-	if r.events == nil { // then nothing has been answered yet
-		patience = min(firstAnswer, patience)
-	}
-	ackCtx, cancel := context.WithTimeoutCause(ctx, patience, errNoAnswer)
-	defer cancel()
-	ack, stored, err := sent.Acked(ackCtx)
-	if ackCtx.Err() != nil && err != nil {
-		return unreachable(context.Cause(ackCtx), err)
-	}
-	if err != nil {
-		return err
-	}
-	return r.report(ctx, report{entry: e, ack: ack, stored: stored})
 }
 
 func (r *run) report(ctx context.Context, rep report) error {
