@@ -118,14 +118,15 @@ func batchOf(cmd *cobra.Command) (batch.Batch, error) {
 
 // requestError says how a batch ended, and how to go on.
 func requestError(ctx context.Context, s batch.Summary, err error) error {
+	missing, noOutcome := errors.AsType[*batch.NoOutcomeError](err)
 	const goOn = "run the same command again to go on, nothing is done twice"
 	switch {
 	case err == nil && s.Succeeded():
 		return nil
 	case err == nil:
 		return errSaid // the outcomes and the summary say it
-	case errors.Is(err, batch.ErrNoOutcome):
-		return fmt.Errorf("%d of %d requests have no outcome yet; they stay in the stream; %s", s.Outcomes.None, s.Requests, goOn)
+	case noOutcome:
+		return fmt.Errorf("%w; they stay in the stream; %s", missing, goOn)
 	case ctx.Err() != nil:
 		return fmt.Errorf("interrupted, %d of %d requests are not confirmed; %s", s.NotSent, s.Requests, goOn)
 	default:

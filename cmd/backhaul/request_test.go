@@ -166,7 +166,7 @@ func TestRequestFilePrints(t *testing.T) {
 		t.Errorf("another batch, quiet: exit code %d, %+v, %q", code, sum, stderr)
 	}
 	code, out, stderr = once(t, env, file, "request", "--file", "-", "--wait", "--timeout", "300ms", "--output", "json")
-	if sum := summaryOf(t, out); code != exitFailed || sum.Outcomes.None != 2 || !strings.Contains(stderr, "2 of 2 requests have no outcome yet") {
+	if sum := summaryOf(t, out); code != exitFailed || sum.Outcomes.None != 2 || !strings.Contains(stderr, "2 requests have no outcome yet: a, file-") {
 		t.Errorf("no outcome in time: exit code %d, %+v, %q", code, sum, stderr)
 	}
 }

@@ -12,6 +12,9 @@
 // service after it. The first keeps the queue short; the last is what the promise
 // rests on.
 //
+// It rests on the events stream, which remembers for as long as it keeps its
+// events, 90 days by default: a batch is not to be run again later than that.
+//
 // # No outcome is missed
 //
 //  1. the events stream's last sequence is read, from its leader;
@@ -37,6 +40,12 @@
 // A broker that restarts in the middle costs time only: publications without a
 // clear answer are repeated under their message id, reading goes on behind the
 // last event that was read.
+//
+// # What it asks of NATS
+//
+// Publish permission on backup.request.<source>. To look up and to wait also, below
+// $JS.API, STREAM.{INFO,MSG.GET}.BACKUP_EVENTS and
+// CONSUMER.{CREATE,MSG.NEXT,DELETE}.BACKUP_EVENTS.>.
 //
 // # Concurrency and failure handling
 //

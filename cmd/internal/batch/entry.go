@@ -8,7 +8,7 @@ import (
 
 // entry is one request of a batch and how far it is.
 type entry struct {
-	req  schemas.BackupRequest
+	req  *schemas.BackupRequest
 	key  publisher.Key
 	hash string
 	// confirmed: the stream has it, or it has its outcome.

@@ -160,10 +160,18 @@ func answered(err error) bool {
 var errNoAnswer = errors.New("no answer in time")
 
 // unreachable says that the server is, unless it was another cause that ended
-// the wait.
+// the wait, or the server did answer and has said all the time why not.
 func unreachable(cause, last error) error {
-	if !errors.Is(cause, errNoAnswer) {
+	refusal, refused := errors.AsType[*jetstream.APIError](last)
+	switch {
+	case !errors.Is(cause, errNoAnswer):
 		return cause
+	case refused && refusal.ErrorCode != jsClusterNotAvailable:
+		return last
+	default:
+		return &natsconn.UnreachableError{What: "JetStream", Err: last}
 	}
-	return &natsconn.UnreachableError{What: "JetStream", Err: last}
 }
+
+// jsClusterNotAvailable is the code of a cluster that has no leader.
+const jsClusterNotAvailable jetstream.ErrorCode = 10008

@@ -9,11 +9,13 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backhaul/cmd/internal/batch"
+	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/schemas"
 )
 
 // strictServer is a server whose user "requester" may publish to allowed.
-func strictServer(t *testing.T, allowed ...string) *nats.Conn {
+func strictServer(t *testing.T, allowed ...string) (requester, admin *nats.Conn) {
 	t.Helper()
 	srv, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
@@ -44,14 +46,15 @@ func strictServer(t *testing.T, allowed ...string) *nats.Conn {
 		t.Cleanup(nc.Close)
 		return nc
 	}
-	natstest.Provision(t, connect("admin"))
-	return connect("requester")
+	admin = connect("admin")
+	natstest.Provision(t, admin)
+	return connect("requester"), admin
 }
 
 // Who may only publish can send a batch, without the look-ups.
 func TestARequesterMayOnlyPublish(t *testing.T) {
 	t.Parallel()
-	nc := strictServer(t, "backup.request.billing")
+	nc, _ := strictServer(t, "backup.request.billing")
 	set := batchOf(3)
 	set.Wait, set.Resume = false, true
 	rep := &recorder{}
@@ -65,10 +68,43 @@ func TestARequesterMayOnlyPublish(t *testing.T) {
 	}
 }
 
+// Who waits needs what the package doc lists, and nothing else.
+func TestPermissionsOfWhoWaits(t *testing.T) {
+	t.Parallel()
+	nc, admin := strictServer(t, "backup.request.billing",
+		"$JS.API.STREAM.INFO.BACKUP_EVENTS", "$JS.API.STREAM.MSG.GET.BACKUP_EVENTS", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.>",
+		"$JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.>", "$JS.API.CONSUMER.DELETE.BACKUP_EVENTS.>")
+	pub, err := publisher.New(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := batchOf(3)
+	done := false
+	rep := &recorder{progress: func(s batch.Summary) {
+		if done || s.Sent < 3 {
+			return
+		}
+		done = true
+		for _, req := range set.Requests {
+			event := &schemas.JobStarted{Naming: req.Naming("billing"), Message: schemas.Message{PayloadHash: req.Hash()}, JobID: "1"}
+			if _, err := pub.Append(t.Context(), publisher.NewKey("billing", req.RequestID), 0, event, ""); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	s, err := batch.Run(t.Context(), nc, natstest.JetStream(t, nc), set, rep)
+	if err != nil || !s.Succeeded() {
+		t.Errorf("got %v, %v", s, err)
+	}
+	if err := nc.LastError(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A source that one may not use is an error, not a wait for a server.
 func TestPublishingIsDenied(t *testing.T) {
 	t.Parallel()
-	nc := strictServer(t, "backup.request.other", "$JS.API.>")
+	nc, _ := strictServer(t, "backup.request.other", "$JS.API.>")
 	set := batchOf(3)
 	set.Timeout = time.Hour
 	s, err := batch.Run(t.Context(), nc, natstest.JetStream(t, nc), set, &recorder{})

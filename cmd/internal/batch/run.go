@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,8 +54,21 @@ type Reporter interface {
 	Progress(s Summary)
 }
 
-// ErrNoOutcome ends a batch some of whose requests have no outcome in time.
-var ErrNoOutcome = errors.New("not every request has an outcome in time")
+// NoOutcomeError ends a batch some of whose requests have no outcome in time.
+type NoOutcomeError struct {
+	// IDs are those of the requests, in the order of the batch.
+	IDs []string
+}
+
+func (e *NoOutcomeError) Error() string {
+	const most = 10
+	shown := e.IDs[:min(len(e.IDs), most)]
+	text := fmt.Sprintf("%d requests have no outcome yet: %s", len(e.IDs), strings.Join(shown, ", "))
+	if n := len(e.IDs) - len(shown); n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
+}
 
 // run is a batch that runs.
 type run struct {
@@ -88,7 +102,8 @@ func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, b Batch, re
 	if b.Wait {
 		r.sum.Outcomes = &Outcomes{None: len(b.Requests), Failed: make(map[string]int)}
 	}
-	for _, req := range b.Requests {
+	for i := range b.Requests {
+		req := &b.Requests[i]
 		e := &entry{req: req, key: publisher.NewKey(b.Source, req.RequestID), hash: req.Hash()}
 		r.entries = append(r.entries, e)
 		r.byKey[e.key] = e
@@ -138,7 +153,7 @@ func (r *run) run(parent context.Context) (err error) {
 		case event := <-outcomes:
 			err = r.outcome(event)
 		case <-timeout:
-			err = ErrNoOutcome
+			err = r.noOutcome()
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
@@ -152,6 +167,16 @@ func (r *run) run(parent context.Context) (err error) {
 
 func (r *run) done() bool {
 	return r.sum.NotSent == 0 && (r.sum.Outcomes == nil || r.sum.Outcomes.None == 0)
+}
+
+func (r *run) noOutcome() error {
+	e := new(NoOutcomeError)
+	for _, entry := range r.entries {
+		if !entry.settled {
+			e.IDs = append(e.IDs, entry.req.RequestID)
+		}
+	}
+	return e
 }
 
 // lastSequence is where the events stream ends before anything is looked up.
@@ -220,7 +245,7 @@ func (r *run) take(rep report) error {
 			r.sum.Known++
 			r.sum.NotSent--
 			if !r.Wait {
-				return r.rep.Known(e.req, *rep.found)
+				return r.rep.Known(*e.req, *rep.found)
 			}
 		}
 		return r.outcome(*rep.found)
@@ -231,7 +256,7 @@ func (r *run) take(rep report) error {
 	} else {
 		r.sum.Known++
 	}
-	if err := r.rep.Sent(e.req, rep.ack); err != nil {
+	if err := r.rep.Sent(*e.req, rep.ack); err != nil {
 		return err
 	}
 	if e.acknowledge(rep.ack.Duplicate) == rejected {
@@ -270,7 +295,7 @@ func (r *run) settle(e *entry, res result, event *eventlog.Event) error {
 		r.sum.Outcomes.Failed[event.Data.(*schemas.JobFailed).ErrorCode]++
 	}
 	if event == nil {
-		return r.rep.Taken(e.req)
+		return r.rep.Taken(*e.req)
 	}
 	return r.rep.Outcome(*event)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -116,7 +117,8 @@ func TestNoOutcomeInTime(t *testing.T) {
 	set := batchOf(3)
 	set.Timeout = 500 * time.Millisecond
 	s, err := b.run(t.Context(), set, &recorder{})
-	if !errors.Is(err, batch.ErrNoOutcome) || s.Sent != 3 || s.Outcomes.None != 3 || s.Succeeded() {
+	missing, _ := errors.AsType[*batch.NoOutcomeError](err)
+	if missing == nil || !slices.Equal(missing.IDs, []string{"r-0", "r-1", "r-2"}) || s.Sent != 3 || s.Outcomes.None != 3 || s.Succeeded() {
 		t.Errorf("got %v, %v", s, err)
 	}
 	checkSums(t, s)
@@ -126,6 +128,27 @@ func TestNoOutcomeInTime(t *testing.T) {
 		t.Errorf("the next run: %v", s)
 	}
 	b.oneEach(batchOf(3))
+}
+
+// A queue that is full is waited for, and is no server that is out of reach.
+func TestAFullQueue(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(stream *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
+		if stream != nil && stream.Name == publisher.RequestsStream {
+			stream.MaxMsgs = 2
+		}
+	})
+	set := batchOf(20)
+	set.Timeout = 500 * time.Millisecond
+	s, err := b.run(t.Context(), set, &recorder{})
+	if _, unreachable := errors.AsType[*natsconn.UnreachableError](err); err == nil || unreachable || !strings.Contains(err.Error(), "maximum messages") || s.Sent != 2 {
+		t.Errorf("got %v, %v", s, err)
+	}
+	b.work()
+	if s, _ := b.finish(batchOf(20)); !s.Succeeded() {
+		t.Errorf("with a service: %v", s)
+	}
+	b.oneEach(batchOf(20))
 }
 
 // Ended in the middle and run again, several times.
