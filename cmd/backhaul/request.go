@@ -112,7 +112,8 @@ func batchOf(cmd *cobra.Command) (batch.Batch, error) {
 		return b, &usageError{errors.New("--timeout must be above 0")}
 	}
 	b.Wait, _ = flags.GetBool("wait")
-	b.Resume = flags.Changed("file")
+	file, _ := flags.GetString("file")
+	b.Resume = file != ""
 	return b, nil
 }
 

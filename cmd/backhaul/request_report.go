@@ -7,11 +7,9 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/mattn/go-isatty"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/batch"
-	"backhaul/cmd/internal/eventlog"
 	"backhaul/schemas"
 )
 
@@ -54,38 +52,31 @@ func (r *requestReport) note(format string, args ...any) {
 	fmt.Fprintf(r.errs, "backhaul: "+format+"\n", args...)
 }
 
-// Sent prints where the request is, unless its outcome will be printed.
-func (r *requestReport) Sent(req schemas.BackupRequest, ack *jetstream.PubAck) error {
-	if r.batch.Wait {
+// Request prints what has become of a request. Where it is, is of interest only
+// while its outcome is not waited for.
+func (r *requestReport) Request(req schemas.BackupRequest, n batch.News) error {
+	name := r.batch.Source + "/" + req.RequestID
+	members := map[string]any{"requestId": req.RequestID, "source": r.batch.Source}
+	switch wait := r.batch.Wait; {
+	case n.Taken:
+		r.bar.clear()
+		_, err := fmt.Fprintf(r.errs, "backhaul: %s was not stored: its id is that of another request, with other content\n", name)
+		return err
+	case wait && n.Ack != nil:
 		return nil
+	case wait:
+		r.bar.makeRoom()
+		return printEvent(r.out, r.output, *n.Outcome)
+	case n.Outcome != nil:
+		members["duplicate"], members["outcome"] = true, n.Outcome.Kind
+		return r.line(fmt.Sprintf("done before  %s  %s, %s", name, n.Outcome.Kind, gist(n.Outcome.Data)), members)
 	}
 	state := "sent"
-	if ack.Duplicate {
+	if n.Ack.Duplicate {
 		state = "sent before"
 	}
-	return r.line(fmt.Sprintf("%s  %s/%s  sequence %d", state, r.batch.Source, req.RequestID, ack.Sequence), map[string]any{
-		"requestId": req.RequestID, "source": r.batch.Source, "sequence": ack.Sequence, "duplicate": ack.Duplicate,
-	})
-}
-
-// Known prints the outcome of what was not sent.
-func (r *requestReport) Known(req schemas.BackupRequest, e eventlog.Event) error {
-	return r.line(fmt.Sprintf("done before  %s/%s  %s, %s", r.batch.Source, req.RequestID, e.Kind, gist(e.Data)), map[string]any{
-		"requestId": req.RequestID, "source": r.batch.Source, "duplicate": true, "outcome": e.Kind,
-	})
-}
-
-// Outcome prints the event.
-func (r *requestReport) Outcome(e eventlog.Event) error {
-	r.bar.makeRoom()
-	return printEvent(r.out, r.output, e)
-}
-
-// Taken says why a request has no event of its own.
-func (r *requestReport) Taken(req schemas.BackupRequest) error {
-	r.bar.clear()
-	_, err := fmt.Fprintf(r.errs, "backhaul: %s/%s was not stored: its id is that of another request, with other content\n", r.batch.Source, req.RequestID)
-	return err
+	members["duplicate"], members["sequence"] = n.Ack.Duplicate, n.Ack.Sequence
+	return r.line(fmt.Sprintf("%s  %s  sequence %d", state, name, n.Ack.Sequence), members)
 }
 
 // Unreadable says that nothing can be looked up.

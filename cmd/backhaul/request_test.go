@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -220,7 +221,7 @@ func onTerminal(t *testing.T, env []string, args ...string) (code int, stdout, s
 	out, err := cmd.Output()
 	_ = tty.Close()
 	screen = <-shown
-	if _, exited := err.(*exec.ExitError); err != nil && !exited { //nolint:errorlint // Output returns it as it is
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		t.Fatal(err)
 	}
 	noSecrets(t, string(out), screen)

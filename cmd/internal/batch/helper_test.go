@@ -161,29 +161,21 @@ func (b *bench) state(stream string) jetstream.StreamState {
 
 // recorder keeps what is reported.
 type recorder struct {
-	sent, known, taken []string // request ids
-	outcomes           []eventlog.Event
-	unreadable         error
-	progress           func(batch.Summary)
+	sent, taken []string // request ids
+	outcomes    []eventlog.Event
+	unreadable  error
+	progress    func(batch.Summary)
 }
 
-func (r *recorder) Sent(req schemas.BackupRequest, _ *jetstream.PubAck) error {
-	r.sent = append(r.sent, req.RequestID)
-	return nil
-}
-
-func (r *recorder) Known(req schemas.BackupRequest, _ eventlog.Event) error {
-	r.known = append(r.known, req.RequestID)
-	return nil
-}
-
-func (r *recorder) Outcome(e eventlog.Event) error {
-	r.outcomes = append(r.outcomes, e)
-	return nil
-}
-
-func (r *recorder) Taken(req schemas.BackupRequest) error {
-	r.taken = append(r.taken, req.RequestID)
+func (r *recorder) Request(req schemas.BackupRequest, n batch.News) error {
+	switch {
+	case n.Ack != nil:
+		r.sent = append(r.sent, req.RequestID)
+	case n.Taken:
+		r.taken = append(r.taken, req.RequestID)
+	default:
+		r.outcomes = append(r.outcomes, *n.Outcome)
+	}
 	return nil
 }
 

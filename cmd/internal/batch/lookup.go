@@ -135,7 +135,7 @@ func (r *run) patiently(ctx context.Context, patience time.Duration, read func(c
 		case answered(err):
 			return err
 		}
-		if denied := publisher.Denied(r.nc, "$JS.API."); denied != nil {
+		if denied := publisher.Denied(r.nc, "$JS.API.STREAM."); denied != nil {
 			return denied
 		}
 		select {

@@ -101,6 +101,17 @@ func TestPermissionsOfWhoWaits(t *testing.T) {
 	}
 }
 
+// Who may not make a consumer is told so, and waits for nothing.
+func TestReadingIsDenied(t *testing.T) {
+	t.Parallel()
+	nc, _ := strictServer(t, "backup.request.billing", "$JS.API.STREAM.>")
+	set := batchOf(3)
+	set.Timeout = time.Hour
+	if s, err := batch.Run(t.Context(), nc, natstest.JetStream(t, nc), set, &recorder{}); !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("got %v, %v", s, err)
+	}
+}
+
 // A source that one may not use is an error, not a wait for a server.
 func TestPublishingIsDenied(t *testing.T) {
 	t.Parallel()

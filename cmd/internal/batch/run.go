@@ -36,22 +36,27 @@ type Batch struct {
 	Rate rate.Limit
 }
 
-// Reporter is told what happens, by one goroutine. An error ends the batch.
+// Reporter is told what happens, by one goroutine.
 type Reporter interface {
-	// Sent: the stream has the request.
-	Sent(req schemas.BackupRequest, ack *jetstream.PubAck) error
-	// Known: the request was not sent, because this outcome is on record. A batch
-	// that waits reports it as Outcome alone.
-	Known(req schemas.BackupRequest, outcome eventlog.Event) error
-	// Outcome: a request that is waited for has come to its end.
-	Outcome(outcome eventlog.Event) error
-	// Taken: the request was not stored, because another one has its id, and will
-	// have no outcome.
-	Taken(req schemas.BackupRequest) error
+	// Request is called when something has become of a request. An error ends the
+	// batch.
+	Request(req schemas.BackupRequest, n News) error
 	// Unreadable: the events stream cannot be read, so everything is sent.
 	Unreadable(err error)
 	// Progress is called after each step.
 	Progress(s Summary)
+}
+
+// News is what has become of a request.
+type News struct {
+	// Ack is set when the stream has the request.
+	Ack *jetstream.PubAck
+	// Outcome is set when the request has come to its end. In a batch that does not
+	// wait it was on record already, and the request is not sent.
+	Outcome *eventlog.Event
+	// Taken: the request was not stored, because another one has its id, and will
+	// have no outcome.
+	Taken bool
 }
 
 // NoOutcomeError ends a batch some of whose requests have no outcome in time.
@@ -130,17 +135,11 @@ func (r *run) run(parent context.Context) (err error) {
 	outcomes := make(chan eventlog.Event, inFlight)
 	work.Go(func() {
 		defer close(unpublished)
-		if err := r.lookUpAll(ctx, unpublished); err != nil {
-			cancel(err)
-		}
+		cancelWith(cancel, r.lookUpAll(ctx, unpublished))
 	})
-	work.Go(func() {
-		if err := r.publishAll(ctx, unpublished); err != nil {
-			cancel(err)
-		}
-	})
+	work.Go(func() { cancelWith(cancel, r.publishAll(ctx, unpublished)) })
 	if r.Wait {
-		work.Go(func() { r.follow(ctx, after, outcomes) })
+		work.Go(func() { cancelWith(cancel, r.follow(ctx, after, outcomes)) })
 	}
 	var timeout <-chan time.Time
 	for !r.done() {
@@ -163,6 +162,13 @@ func (r *run) run(parent context.Context) (err error) {
 		r.rep.Progress(r.sum)
 	}
 	return nil
+}
+
+// cancelWith ends the others' work with what ended one.
+func cancelWith(cancel context.CancelCauseFunc, err error) {
+	if err != nil {
+		cancel(err)
+	}
 }
 
 func (r *run) done() bool {
@@ -211,31 +217,6 @@ func (r *run) report(ctx context.Context, rep report) error {
 	}
 }
 
-// follow reads the source's outcomes until ctx ends.
-func (r *run) follow(ctx context.Context, after uint64, out chan<- eventlog.Event) {
-	q := eventlog.Query{Follow: true, After: after}
-	for _, kind := range []schemas.Kind{schemas.KindJobStarted, schemas.KindJobFailed, schemas.KindRequestRejected} {
-		q.Filters = append(q.Filters, publisher.EventFilter(kind, r.Source))
-	}
-	for ctx.Err() == nil {
-		// Whatever ends the read, it goes on behind what was read last; how long is
-		// the batch's timeout to decide.
-		_ = eventlog.Read(ctx, r.js, q, func(e eventlog.Event) error {
-			q.After = e.Sequence
-			select {
-			case out <- e:
-				return nil
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		})
-		select {
-		case <-time.After(retryWait):
-		case <-ctx.Done():
-		}
-	}
-}
-
 // take notes what a look-up or a publication has come to.
 func (r *run) take(rep report) error {
 	e := rep.entry
@@ -245,7 +226,7 @@ func (r *run) take(rep report) error {
 			r.sum.Known++
 			r.sum.NotSent--
 			if !r.Wait {
-				return r.rep.Known(*e.req, *rep.found)
+				return r.rep.Request(*e.req, News{Outcome: rep.found})
 			}
 		}
 		return r.outcome(*rep.found)
@@ -256,7 +237,7 @@ func (r *run) take(rep report) error {
 	} else {
 		r.sum.Known++
 	}
-	if err := r.rep.Sent(*e.req, rep.ack); err != nil {
+	if err := r.rep.Request(*e.req, News{Ack: rep.ack}); err != nil {
 		return err
 	}
 	if e.acknowledge(rep.ack.Duplicate) == rejected {
@@ -294,8 +275,5 @@ func (r *run) settle(e *entry, res result, event *eventlog.Event) error {
 	case failed:
 		r.sum.Outcomes.Failed[event.Data.(*schemas.JobFailed).ErrorCode]++
 	}
-	if event == nil {
-		return r.rep.Taken(*e.req)
-	}
-	return r.rep.Outcome(*event)
+	return r.rep.Request(*e.req, News{Outcome: event, Taken: event == nil})
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/batch"
-	"backhaul/cmd/internal/eventlog"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
@@ -47,8 +46,8 @@ func TestOutcomes(t *testing.T) {
 		t.Errorf("again: %d requests were published, %d outcomes reported", got-before, len(rep.outcomes))
 	}
 	set.Wait, set.Resume = false, true
-	if s, rep := b.finish(set); s.Known != 1202 || len(rep.known) != 1202 || s.Outcomes != nil || !s.Succeeded() {
-		t.Errorf("without waiting: %v, %d known", s, len(rep.known))
+	if s, rep := b.finish(set); s.Known != 1202 || len(rep.outcomes) != 1202 || s.Outcomes != nil || !s.Succeeded() {
+		t.Errorf("without waiting: %v, %d known", s, len(rep.outcomes))
 	}
 	set.Requests = set.Requests[:1200]
 	b.oneEach(set)
@@ -274,4 +273,4 @@ var errBroken = errors.New("broken pipe")
 
 type brokenPipe struct{ *recorder }
 
-func (brokenPipe) Outcome(eventlog.Event) error { return errBroken }
+func (brokenPipe) Request(schemas.BackupRequest, batch.News) error { return errBroken }
