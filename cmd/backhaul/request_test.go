@@ -97,7 +97,7 @@ func TestABatchIsKilledAndResumed(t *testing.T) {
 	if n := s.sim.Account().JobsStarted; n != requests || len(jobs) != requests {
 		t.Errorf("%d jobs of %d requests, want %d", n, len(jobs), requests)
 	}
-	if n := len(s.plainClient.stored(publisher.EventsStream, "backup.event.job-started.billing.*")); n != requests {
+	if n := len(s.stored(publisher.EventsStream, "backup.event.job-started.billing.*")); n != requests {
 		t.Errorf("%d job-started events, want %d", n, requests)
 	}
 	// And what a script does that runs it once more.

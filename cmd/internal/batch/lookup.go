@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func (r *run) lookUp(ctx context.Context, chunk []*entry, found []*eventlog.Even
 		})
 	}
 	workers.Wait()
-	return errors.Join(errs...)
+	return cmp.Or(errs...) // they all say the same
 }
 
 // outcomeOf reads a request's outcome from the leader, nil if there is none.
