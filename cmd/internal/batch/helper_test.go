@@ -26,8 +26,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must happen.
-const patience = time.Minute
+// patience is how long a test waits for what must happen. It is long because the
+// machine may be busy with something else.
+const patience = 3 * time.Minute
 
 // bench is a NATS server with the shipped streams and a simulated Commvault.
 type bench struct {

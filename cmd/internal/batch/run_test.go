@@ -28,28 +28,28 @@ func TestOutcomes(t *testing.T) {
 		t.Fatalf("a single request: %v", s)
 	}
 
-	set := batchOf(1200) // more than are looked up at once
+	set := batchOf(700) // more than are looked up at once
 	set.Requests = append(set.Requests, normalised("bad-1", "no-such-group"), normalised("bad-2", "no-such-group"))
 	s, rep := b.finish(set)
-	if s.Sent != 1201 || s.Known != 1 || s.Outcomes.Started != 1200 || s.Outcomes.Failed["587207178"] != 2 || s.Succeeded() {
+	if s.Sent != 701 || s.Known != 1 || s.Outcomes.Started != 700 || s.Outcomes.Failed["587207178"] != 2 || s.Succeeded() {
 		t.Errorf("got %v", s)
 	}
-	if len(rep.outcomes) != 1202 || len(rep.sent) != 1201 {
+	if len(rep.outcomes) != 702 || len(rep.sent) != 701 {
 		t.Errorf("%d outcomes and %d sent were reported", len(rep.outcomes), len(rep.sent))
 	}
 	before := b.state(publisher.RequestsStream).LastSeq
 	again, rep := b.finish(set)
-	if again.Sent != 0 || again.Known != 1202 || again.Outcomes.Started != 1200 || again.Outcomes.FailedTotal() != 2 {
+	if again.Sent != 0 || again.Known != 702 || again.Outcomes.Started != 700 || again.Outcomes.FailedTotal() != 2 {
 		t.Errorf("again: %v", again)
 	}
-	if got := b.state(publisher.RequestsStream).LastSeq; got != before || len(rep.outcomes) != 1202 {
+	if got := b.state(publisher.RequestsStream).LastSeq; got != before || len(rep.outcomes) != 702 {
 		t.Errorf("again: %d requests were published, %d outcomes reported", got-before, len(rep.outcomes))
 	}
 	set.Wait, set.Resume = false, true
-	if s, rep := b.finish(set); s.Known != 1202 || len(rep.outcomes) != 1202 || s.Outcomes != nil || !s.Succeeded() {
+	if s, rep := b.finish(set); s.Known != 702 || len(rep.outcomes) != 702 || s.Outcomes != nil || !s.Succeeded() {
 		t.Errorf("without waiting: %v, %d known", s, len(rep.outcomes))
 	}
-	set.Requests = set.Requests[:1200]
+	set.Requests = set.Requests[:700]
 	b.oneEach(set)
 }
 
@@ -155,8 +155,8 @@ func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.work()
-	set := batchOf(900)
-	for _, after := range []int{100, 400, 700} {
+	set := batchOf(600)
+	for _, after := range []int{100, 300, 500} {
 		ctx, interrupt := context.WithCancel(t.Context())
 		s, err := b.run(ctx, set, &recorder{progress: func(s batch.Summary) {
 			if s.Requests-s.NotSent >= after {
@@ -179,8 +179,8 @@ func TestBrokerRestarts(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.work()
-	set := batchOf(1500)
-	set.Rate = 1000
+	set := batchOf(900)
+	set.Rate = 600
 	restart := make(chan struct{}, 2)
 	restarted := make(chan struct{})
 	go func() {
@@ -192,7 +192,7 @@ func TestBrokerRestarts(t *testing.T) {
 	}()
 	times := 0
 	rep := &recorder{progress: func(s batch.Summary) {
-		if times < cap(restart) && s.Outcomes.Started > 300*(times+1) {
+		if times < cap(restart) && s.Outcomes.Started > 200*(times+1) {
 			times++
 			restart <- struct{}{}
 		}
