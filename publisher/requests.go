@@ -69,6 +69,7 @@ func (p *Publisher) Send(source string, req schemas.BackupRequest) (*SentRequest
 // that stored it, as far as can be known: a copy that JetStream drops after an
 // acknowledgement was lost is likely to be our own.
 func (s *SentRequest) Acked(ctx context.Context) (ack *jetstream.PubAck, stored bool, err error) {
+	var last error
 	for repeated := false; ; repeated = true {
 		if s.err == nil {
 			select {
@@ -77,6 +78,9 @@ func (s *SentRequest) Acked(ctx context.Context) (ack *jetstream.PubAck, stored 
 			case s.err = <-s.future.Err():
 			case <-ctx.Done():
 			}
+		}
+		if s.err != nil {
+			last = s.err
 		}
 		if permanent(s.err) {
 			return nil, false, fmt.Errorf("publish request on %s: %w", s.msg.Subject, s.err)
@@ -87,7 +91,7 @@ func (s *SentRequest) Acked(ctx context.Context) (ack *jetstream.PubAck, stored 
 			}
 		}
 		if err := pause(ctx); err != nil {
-			return nil, false, fmt.Errorf("publish request on %s: not confirmed: %w", s.msg.Subject, errors.Join(s.err, err))
+			return nil, false, fmt.Errorf("publish request on %s: not confirmed: %w", s.msg.Subject, errors.Join(last, err))
 		}
 		s.future, s.err = s.p.js.PublishMsgAsync(s.msg)
 	}
