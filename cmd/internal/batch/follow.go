@@ -12,13 +12,13 @@ import (
 // follow reads the source's outcomes until ctx ends. The filters are by source:
 // one for each request would be thousands.
 func (r *run) follow(ctx context.Context, after uint64, out chan<- eventlog.Event) error {
-	q := eventlog.Query{Follow: true, After: after}
+	q := eventlog.Query{Follow: true, From: after + 1}
 	for _, kind := range []schemas.Kind{schemas.KindJobStarted, schemas.KindJobFailed, schemas.KindRequestRejected} {
 		q.Filters = append(q.Filters, publisher.EventFilter(kind, r.Source))
 	}
 	for {
 		err := eventlog.Read(ctx, r.js, q, func(e eventlog.Event) error {
-			q.After = e.Sequence
+			q.From = e.Sequence + 1
 			select {
 			case out <- e:
 				return nil
