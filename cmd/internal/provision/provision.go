@@ -50,7 +50,16 @@ func (e *MissingError) Error() string {
 // Apply makes what is missing, with this number of replicas, and checks the
 // rest. With create false, what is missing is a [*MissingError].
 func Apply(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
-	names, err := fs.Glob(deploy.Streams, "streams/*.json")
+	return apply(ctx, js, deploy.Streams, "streams/", replicas, create)
+}
+
+// ApplyTrigger does the same for what only `backhaul trigger` needs.
+func ApplyTrigger(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
+	return apply(ctx, js, deploy.TriggerStreams, "streams/trigger/", replicas, create)
+}
+
+func apply(ctx context.Context, js jetstream.JetStream, files fs.ReadFileFS, dir string, replicas int, create bool) ([]Action, error) {
+	names, err := fs.Glob(files, dir+"*.json")
 	if err != nil {
 		return nil, err
 	}
@@ -61,12 +70,12 @@ func Apply(ctx context.Context, js jetstream.JetStream, replicas int, create boo
 	var actions []Action
 	var drift DriftError
 	for _, name := range names {
-		data, err := deploy.Streams.ReadFile(name)
+		data, err := files.ReadFile(name)
 		if err != nil {
 			return actions, err
 		}
 		var action Action
-		base := strings.TrimSuffix(strings.TrimPrefix(name, "streams/"), ".json")
+		base := strings.TrimSuffix(strings.TrimPrefix(name, dir), ".json")
 		if stream, durable, ok := strings.Cut(base, ".consumer."); ok {
 			action, err = applyConsumer(ctx, js, stream, durable, data, create, &drift)
 		} else {
