@@ -76,7 +76,7 @@ func (g *guarded) service(ctx context.Context, sim simulator.Config) (*simulator
 			return err
 		}
 		worker, err := consumer.New(ctx, consumer.Config{
-			Owner: "roles", AttemptTimeout: 5 * time.Second, VisibilityWindow: 2 * time.Second, DrainTimeout: 5 * time.Second,
+			Owner: "roles", MaxInFlight: 2, AttemptTimeout: 5 * time.Second, VisibilityWindow: 2 * time.Second, DrainTimeout: 5 * time.Second,
 			SweepInterval: 200 * time.Millisecond, Policy: admission.NewGate(file, js),
 		}, nc, &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{Budget: 10 * time.Second, AttemptTimeout: 5 * time.Second}}, zerolog.Nop())
 		if err != nil {
@@ -101,18 +101,24 @@ func (g *guarded) everything(stop func() bool) *simulator.Simulator {
 	}
 	ctx, cancel := context.WithCancel(g.t.Context())
 	vendor, run := g.service(ctx, simulator.Config{})
-	vendor.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: 3 * time.Second})
+	vendor.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: 2500 * time.Millisecond})
 	ended := make(chan error, 1)
 	go func() { ended <- run() }()
+	settled := func() {
+		g.t.Helper()
+		eventually(g.t, "end of the work", func() bool { return stop() || g.messages(publisher.RequestsStream) == 0 })
+	}
+	eventually(g.t, "first call", func() bool { return stop() || vendor.Account().CreateTaskCalls > 0 })
 	g.request("billing", "one")
 	g.request("crm", "two")
+	settled()
 	billing := g.jetstream("billing")
 	for _, body := range []string{`{"clientName":"c"}`, string(sample("one").JSON())} { // no request, and a duplicate
 		if _, err := billing.PublishMsg(g.within(), &nats.Msg{Subject: "backup.request.billing", Data: []byte(body)}); err != nil {
 			g.t.Fatal(err)
 		}
 	}
-	eventually(g.t, "end of the work", func() bool { return stop() || g.messages(publisher.RequestsStream) == 0 })
+	settled()
 	cancel()
 	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) && !stop() {
 		g.t.Error(err)
