@@ -15,6 +15,7 @@ import (
 	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
+	"backhaul/cmd/internal/telemetry"
 	"backhaul/consumer"
 	"backhaul/vendorapi"
 )
@@ -55,7 +56,14 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return err
 	}
 	defer admin.Stop()
-	client, err := vendorapi.New(cfg.Vendor.Client(cfg.Work.MaxInFlight))
+	owner, metrics := ownerName(), telemetry.NewMetrics(buildInfo())
+	mountTelemetry(admin, cfg.Admin, metrics)
+	traces := telemetry.StartTraces(ctx, buildInfo(), owner, metrics, log)
+	defer traces.Stop()
+	observer := &telemetry.Vendor{Metrics: metrics, Traces: traces, Log: log}
+	clientConfig := cfg.Vendor.Client(cfg.Work.MaxInFlight)
+	clientConfig.Observer = observer
+	client, err := vendorapi.New(clientConfig)
 	if err != nil {
 		return &config.Error{Problems: []string{err.Error()}}
 	}
@@ -64,7 +72,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		defer cancel()
 		client.Close(logout)
 	}()
-	vendor := &watchedVendor{Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
+	vendor := &watchedVendor{observer: observer, Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
 		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout, RoomWait: consumer.RoomWait, LookAfter: cfg.Vendor.LookAfter,
 	}}}
 
@@ -77,11 +85,16 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return err
 	}
 
-	owner := ownerName()
-	worker, err := consumer.New(ctx, cfg.Consumer(owner), nc, vendor, log)
+	consumerConfig := cfg.Consumer(owner)
+	consumerConfig.Observer = telemetry.Consumer{Metrics: metrics, Traces: traces}
+	worker, err := consumer.New(ctx, consumerConfig, nc, vendor, log)
 	if err != nil {
 		return err
 	}
+	if err := metrics.WatchQueue(nc); err != nil {
+		return err
+	}
+	metrics.WatchProcess(client, worker.Ready, vendor.trouble)
 	admin.Watch(
 		console.Check{Name: "requests", Probe: worker.Ready},
 		console.Check{Name: "vendor", Probe: vendor.trouble, Condition: true},

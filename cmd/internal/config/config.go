@@ -75,6 +75,8 @@ type Work struct {
 type Admin struct {
 	// Addr is where to listen; see Off.
 	Addr string
+	// Pprof serves profiles as well.
+	Pprof bool
 }
 
 // Off tells whether to listen at all. An empty flag says no as well; an empty
@@ -166,6 +168,9 @@ func (c *Config) Consumer(owner string) consumer.Config {
 // CheckRun refuses settings with which `backhaul run` cannot work.
 func (c *Config) CheckRun() error {
 	var e Error
+	if problem := c.Admin.problem(); problem != "" {
+		e.Problems = append(e.Problems, problem)
+	}
 	if c.Vendor.Endpoint == "" {
 		e.Problems = append(e.Problems, "no vendor endpoint: set BACKHAUL_VENDOR_ENDPOINT or --vendor-endpoint, for example https://m6.metallic.io/webconsole/api (or try `backhaul demo`)")
 	} else if err := vendorapi.CheckEndpoint(c.Vendor.Endpoint, c.Vendor.InsecureHTTP); err != nil {
