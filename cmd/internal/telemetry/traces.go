@@ -33,6 +33,7 @@ const (
 type Traces struct {
 	tracer   api.Tracer
 	provider *trace.TracerProvider
+	exporter trace.SpanExporter
 }
 
 // StartTraces begins to send spans, if the environment says where to. What is wrong
@@ -70,7 +71,7 @@ func StartTraces(ctx context.Context, build Build, instance string, metrics *Met
 	// span that the queue has no place for is dropped.
 	provider := trace.NewTracerProvider(trace.WithResource(about), trace.WithBatcher(&quietExporter{exporter, metrics, complaints}))
 	log.Info().Msg("traces are sent")
-	return &Traces{tracer: provider.Tracer("backhaul", api.WithInstrumentationVersion(build.Version)), provider: provider}
+	return &Traces{tracer: provider.Tracer("backhaul", api.WithInstrumentationVersion(build.Version)), provider: provider, exporter: exporter}
 }
 
 // Stop sends what is left, for a while.
@@ -82,6 +83,7 @@ func (t *Traces) Stop() {
 	defer cancel()
 	if err := t.provider.Shutdown(ctx); err != nil {
 		otel.Handle(err)
+		_ = t.exporter.Shutdown(ctx) // it would go on with what is under way
 	}
 }
 
