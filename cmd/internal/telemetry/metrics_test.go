@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"backhaul/cmd/internal/queue"
 	"backhaul/consumer"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
@@ -243,6 +244,20 @@ func TestVerdictsAndClassesAreListed(t *testing.T) {
 	}
 }
 
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	limit, again := time.After(time.Minute), time.NewTicker(10*time.Millisecond)
+	defer again.Stop()
+	for !condition() {
+		select {
+		case <-again.C:
+		case <-limit:
+			t.Fatalf("no %s within a minute", what)
+		}
+	}
+}
+
 func TestTheQueueIsSeen(t *testing.T) {
 	s := natstest.Start(t)
 	nc := s.Connect(t)
@@ -256,6 +271,11 @@ func TestTheQueueIsSeen(t *testing.T) {
 		}
 	}
 	m := watched(t, nc)
+	js := natstest.JetStream(t, nc)
+	eventually(t, "three requests", func() bool {
+		state, err := queue.Look(t.Context(), js)
+		return err == nil && state.Waiting == 3
+	})
 	text := scrape(t, m, "")
 	has(t, text, "backhaul_queue_up 1", "backhaul_queue_pending 3", "backhaul_queue_ack_pending 0", "backhaul_queue_paused 0",
 		"backhaul_dead_letters 0", "backhaul_nats_connected 1", "backhaul_ready 1", "backhaul_vendor_up 1",
@@ -269,13 +289,7 @@ func TestTheQueueIsSeen(t *testing.T) {
 
 	// Without a server there is everything else, and nothing stale.
 	s.Stop()
-	for limit := time.After(time.Minute); nc.IsConnected(); {
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-limit:
-			t.Fatal("still connected")
-		}
-	}
+	eventually(t, "a connection that is down", func() bool { return !nc.IsConnected() })
 	text = scrape(t, m, "")
 	has(t, text, "backhaul_queue_up 0", "backhaul_nats_connected 0", "backhaul_requests_in_flight 0")
 	if strings.Contains(text, "backhaul_queue_pending ") {
