@@ -19,6 +19,7 @@ require (
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp v1.44.0 // sends them
 	go.opentelemetry.io/otel/sdk v1.44.0 // samples and batches them
 	go.opentelemetry.io/otel/trace v1.44.0 // their API
+	go.yaml.in/yaml/v3 v3.0.5 // policy files
 	golang.org/x/time v0.16.0 // limits on starts per hour and second
 )
 
@@ -95,7 +96,6 @@ require (
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.69.0 // indirect
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace v1.44.0 // indirect
 	go.opentelemetry.io/otel/metric v1.44.0 // indirect
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

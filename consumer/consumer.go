@@ -48,6 +48,8 @@ type Config struct {
 	InDoubt string
 	// Observer is told what becomes of requests. Defaults to none.
 	Observer Observer
+	// Policy says which requests are allowed. Defaults to nil: every one is.
+	Policy Policy
 }
 
 func (c Config) withDefaults() Config {

@@ -34,7 +34,7 @@ replicas may run. SIGTERM and SIGINT drain: what is under way is finished.`,
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg, log, func(string) {})
+			return serve(cmd.Context(), cfg, log, func(string) { warnWithoutPolicy(cfg.Work, log) })
 		},
 	}
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupAdmin, config.GroupLog)
@@ -49,6 +49,10 @@ const shutdownTimeout = 5 * time.Second
 // server once requests are being read.
 func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready func(natsURL string)) error {
 	if err := cfg.CheckRun(); err != nil {
+		return err
+	}
+	policyFile, err := openPolicy(cfg.Work, log)
+	if err != nil {
 		return err
 	}
 	admin, err := console.Start(ctx, cfg.Admin, log)
@@ -85,9 +89,18 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return err
 	}
 
-	consumerConfig := cfg.Consumer(owner)
-	consumerConfig.Observer = telemetry.Consumer{Metrics: metrics, Traces: traces}
-	worker, err := consumer.New(ctx, consumerConfig, nc, vendor, log)
+	work := cfg.Consumer(owner)
+	work.Observer = telemetry.Consumer{Metrics: metrics, Traces: traces}
+	checks := []console.Check{{Name: "vendor", Probe: vendor.trouble, Condition: true}}
+	if policyFile != nil {
+		unfollow, err := enforce(ctx, policyFile, nc, &work)
+		if err != nil {
+			return err
+		}
+		defer unfollow()
+		checks = append(checks, console.Check{Name: "policy", Probe: policyFile.Trouble, Condition: true})
+	}
+	worker, err := consumer.New(ctx, work, nc, vendor, log)
 	if err != nil {
 		return err
 	}
@@ -95,10 +108,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return err
 	}
 	metrics.WatchProcess(client, worker.Ready, vendor.trouble)
-	admin.Watch(
-		console.Check{Name: "requests", Probe: worker.Ready},
-		console.Check{Name: "vendor", Probe: vendor.trouble, Condition: true},
-	)
+	admin.Watch(append([]console.Check{{Name: "requests", Probe: worker.Ready}}, checks...)...)
 	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).Str("admin", admin.URL()).
 		Int("maxInFlight", cfg.Work.MaxInFlight).Msg("reading requests")
 	ready(url)
