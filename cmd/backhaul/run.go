@@ -37,7 +37,7 @@ replicas may run. SIGTERM and SIGINT drain: what is under way is finished.`,
 			return serve(cmd.Context(), cfg, log, func(string) { warnWithoutPolicy(cfg.Work, log) })
 		},
 	}
-	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupAdmin, config.GroupLog)
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
 	return cmd
 }
 

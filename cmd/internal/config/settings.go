@@ -25,6 +25,7 @@ const (
 	GroupWork     Group = "work"
 	GroupAdmin    Group = "admin"
 	GroupLog      Group = "log"
+	GroupProfiles Group = "profiles" // of the process that has the admin listener
 )
 
 // setting is one value, its names and how it is checked.
@@ -79,7 +80,7 @@ func (c *Config) settings() []setting {
 		{group: GroupWork, flag: "policy-file", key: "work.policyFile", env: "BACKHAUL_POLICY_FILE", field: &w.PolicyFile, usage: "YAML `file` that says who may back up what; without it everybody may everything"},
 
 		{group: GroupAdmin, flag: "admin-addr", key: "admin.addr", env: "BACKHAUL_ADMIN_ADDR", field: &c.Admin.Addr, usage: "`address` of /livez, /readyz and /metrics, or off", fallback: "127.0.0.1:9090"},
-		{group: GroupAdmin, flag: "admin-pprof", key: "admin.pprof", env: "BACKHAUL_ADMIN_PPROF", field: &c.Admin.Pprof, usage: "serve profiles at /debug/pprof/; on a loopback address only", fallback: "false"},
+		{group: GroupProfiles, flag: "admin-pprof", key: "admin.pprof", env: "BACKHAUL_ADMIN_PPROF", field: &c.Admin.Pprof, usage: "serve profiles at /debug/pprof/; on a loopback address only", fallback: "false"},
 
 		{group: GroupLog, flag: "log-level", key: "log.level", env: "BACKHAUL_LOG_LEVEL", field: &l.Level, usage: "least `level` that is logged", fallback: "info", oneOf: []string{"debug", "info", "warn", "error"}},
 		{group: GroupLog, flag: "log-format", key: "log.format", env: "BACKHAUL_LOG_FORMAT", field: &l.Format, usage: "auto is console on a terminal, else json", fallback: "auto", oneOf: []string{"auto", "console", "json"}},
