@@ -34,12 +34,14 @@ exactly one true event.`,
 		newRunCommand(),
 		newDemoCommand(),
 		newSetupCommand(),
+		newMigrateCommand(),
 		newRequestCommand(),
 		newEventsCommand(),
 		newPolicyCommand(),
 		newStatusCommand(),
 		newSchemaCommand(),
 		newSimulatorCommand(),
+		newConfigCommand(),
 		newVersionCommand(),
 	)
 	refuseByUsage(root)
@@ -80,7 +82,7 @@ func join(cmd *cobra.Command) (*nats.Conn, jetstream.JetStream, *config.Config, 
 	}
 	if cfg.NATS.URL == "" {
 		return nil, nil, nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"`%s` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222", cmd.CommandPath())}}
+			"`%s` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222, or --nats-context", cmd.CommandPath())}}
 	}
 	nc, err := natsconn.Connect(cmd.Context(), cfg.NATS, cmd.CommandPath(), log)
 	if err != nil {

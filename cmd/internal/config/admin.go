@@ -11,7 +11,7 @@ import (
 func (a Admin) problem() string {
 	if a.Pprof && !a.onLoopback() {
 		return fmt.Sprintf("profiles are served on a loopback address only, and the admin listener is %q: "+
-			"set BACKHAUL_ADMIN_ADDR or --admin-addr to one such as 127.0.0.1:9090, or turn off BACKHAUL_ADMIN_PPROF", a.Addr)
+			"set BACKHAUL_ADMIN_ADDR or --admin-addr to one such as 127.0.0.1:9090, or turn this off", a.Addr)
 	}
 	return ""
 }
