@@ -283,11 +283,15 @@ func TestReplaysThatMakeNoSense(t *testing.T) {
 		refused  string // part of the reason, "" if it is sent
 		forcible bool
 	}{
-		"invalid":           {func(l *publisher.DeadLetter) { l.Data = []byte(`{"clientName":"c"}`) }, "", "/subclientName", true},
-		"invalid, mended":   {func(l *publisher.DeadLetter) { l.Data = []byte(`{"clientName":"c"}`) }, payload, "", false},
-		"invalid, worse":    {func(l *publisher.DeadLetter) { l.Data = []byte(`{"clientName":"c"}`) }, `{"x":1}`, "no request either", true},
-		"an event, mended":  {func(l *publisher.DeadLetter) { l.Header = schemas.Header{"Content-Type": {"application/cloudevents+json"}} }, payload, "", false},
-		"expired":           {func(l *publisher.DeadLetter) { l.Data = []byte(strings.Replace(payload, "{", `{"notAfter":"2020-01-01T00:00:00Z",`, 1)) }, "", "notAfter", true},
+		"invalid":         {func(l *publisher.DeadLetter) { l.Data = []byte(`{"clientName":"c"}`) }, "", "/subclientName", true},
+		"invalid, mended": {func(l *publisher.DeadLetter) { l.Data = []byte(`{"clientName":"c"}`) }, payload, "", false},
+		"invalid, worse":  {func(l *publisher.DeadLetter) { l.Data = []byte(`{"clientName":"c"}`) }, `{"x":1}`, "no request either", true},
+		"an event, mended": {func(l *publisher.DeadLetter) {
+			l.Header = schemas.Header{"Content-Type": {"application/cloudevents+json"}}
+		}, payload, "", false},
+		"expired": {func(l *publisher.DeadLetter) {
+			l.Data = []byte(strings.Replace(payload, "{", `{"notAfter":"2020-01-01T00:00:00Z",`, 1))
+		}, "", "notAfter", true},
 		"expired, mended":   {func(l *publisher.DeadLetter) { l.Code = schemas.CodeExpired }, payload, "", false},
 		"unknown":           {func(l *publisher.DeadLetter) { l.Code = schemas.CodeOutcomeUnknown }, "", "another", true},
 		"unknown, mended":   {func(l *publisher.DeadLetter) { l.Code = schemas.CodeOutcomeUnknown }, payload, "another", true},
