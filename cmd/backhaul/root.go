@@ -32,6 +32,7 @@ exactly one true event.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
 		newRunCommand(),
+		newCheckCommand(),
 		newDemoCommand(),
 		newSetupCommand(),
 		newRequestCommand(),
