@@ -133,7 +133,7 @@ func addLetterFilterFlags(cmd *cobra.Command) {
 }
 
 // letterFilter reads those flags, and whether any is set.
-func letterFilter(cmd *cobra.Command, now time.Time) (f deadletter.Filter, any bool, err error) {
+func letterFilter(cmd *cobra.Command, now time.Time) (f deadletter.Filter, filtered bool, err error) {
 	flags := cmd.Flags()
 	var since, until string
 	for name, value := range map[string]*string{
@@ -141,20 +141,20 @@ func letterFilter(cmd *cobra.Command, now time.Time) (f deadletter.Filter, any b
 		"request-id": &f.RequestID, "since": &since, "until": &until,
 	} {
 		*value, _ = flags.GetString(name)
-		any = any || *value != ""
+		filtered = filtered || *value != ""
 	}
 	if f.Source != "" {
 		if err := publisher.CheckSource(f.Source); err != nil {
-			return f, any, &usageError{fmt.Errorf("--source: %w", err)}
+			return f, filtered, &usageError{fmt.Errorf("--source: %w", err)}
 		}
 	}
 	if f.Since, err = timeOrAge(since, now); err != nil {
-		return f, any, &usageError{fmt.Errorf("--since: %w", err)}
+		return f, filtered, &usageError{fmt.Errorf("--since: %w", err)}
 	}
 	if f.Until, err = timeOrAge(until, now); err != nil {
-		return f, any, &usageError{fmt.Errorf("--until: %w", err)}
+		return f, filtered, &usageError{fmt.Errorf("--until: %w", err)}
 	}
-	return f, any, nil
+	return f, filtered, nil
 }
 
 func timeOrAge(text string, now time.Time) (time.Time, error) {
