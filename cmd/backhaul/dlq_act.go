@@ -160,7 +160,7 @@ func runDrop(cmd *cobra.Command, args []string) error {
 // readPayload reads a corrected request.
 func readPayload(cmd *cobra.Command, file string) (data []byte, err error) {
 	const most = schemas.MaxRequestSize + 1 // what is more is refused with its size
-	var in io.Reader = cmd.InOrStdin()
+	in := cmd.InOrStdin()
 	if file != "-" {
 		opened, err := os.Open(file)
 		if err != nil {
