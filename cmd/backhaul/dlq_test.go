@@ -120,7 +120,15 @@ TIME  operator          dlq-drop    ann                         letter 1 (billin
 	if got := moments.ReplaceAllString(out, "TIME"); code != exitDone || got != told {
 		t.Errorf("exit code %d, got\n%s\nwant\n%s", code, got, told)
 	}
-	if code, out, _ = once(t, s.env, "", "events", "-o", "json"); code != exitDone || !strings.Contains(out, `"type":"backhaul.operator.dlq-drop.v1"`) || !strings.Contains(out, `"billing/inv-7-replay-1/job-started"`) {
+	if code, out, _ = once(t, s.env, "", "events", "--last", "1"); code != exitDone || strings.Count(out, "\n") != 1 || !strings.Contains(out, "dlq-drop") {
+		t.Errorf("the last event: exit code %d\n%s", code, out)
+	}
+	if code, out, _ = once(t, s.env, "", "events", "-o", "json"); code == exitDone {
+		if code, shown, stderr := once(t, s.env, out, "schema", "validate", "-"); code != exitDone {
+			t.Errorf("events that do not fit their schemas: %s%s", shown, stderr)
+		}
+	}
+	if code != exitDone || !strings.Contains(out, `"type":"backhaul.operator.dlq-drop.v1"`) || !strings.Contains(out, `"billing/inv-7-replay-1/job-started"`) {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 }
@@ -306,7 +314,7 @@ func TestOperatorsCommandLines(t *testing.T) {
 		"too long a pause": {[]string{"pause", "--for", "200h"}, "168h"},
 		"no pause":         {[]string{"pause", "--for", "-1s"}, "--for"},
 		"pause alone":      {[]string{"pause"}, "--nats"},
-		"operator of":      {[]string{"events", "--kind", "operator", "--source", "a"}, "no request"},
+		"operator of":      {[]string{"events", "--kind", "operator", "--source", "a"}, "about no request"},
 		"no check":         {[]string{"check", "now"}, "now"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -41,19 +41,30 @@ exactly one true event.`,
 		newPauseCommand(),
 		newResumeCommand(),
 		newPolicyCommand(),
+		newStatusCommand(),
+		newSchemaCommand(),
 		newSimulatorCommand(),
 		newVersionCommand(),
 	)
-	for _, command := range append(root.Commands(), root) {
-		refuse := command.Args
-		command.Args = func(cmd *cobra.Command, args []string) error {
+	refuseByUsage(root)
+	completeFlags(root)
+	return root
+}
+
+// refuseByUsage makes wrong arguments of a command, and of those below it, a
+// [*usageError].
+func refuseByUsage(cmd *cobra.Command) {
+	if refuse := cmd.Args; refuse != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := refuse(cmd, args); err != nil {
 				return &usageError{err}
 			}
 			return nil
 		}
 	}
-	return root
+	for _, sub := range cmd.Commands() {
+		refuseByUsage(sub)
+	}
 }
 
 // load reads the settings of a command and makes its logger.
