@@ -35,6 +35,7 @@ exactly one true event.`,
 		newCheckCommand(),
 		newDemoCommand(),
 		newSetupCommand(),
+		newMigrateCommand(),
 		newRequestCommand(),
 		newEventsCommand(),
 		newDeadLetterCommand(),
@@ -44,6 +45,7 @@ exactly one true event.`,
 		newStatusCommand(),
 		newSchemaCommand(),
 		newSimulatorCommand(),
+		newConfigCommand(),
 		newVersionCommand(),
 	)
 	refuseByUsage(root)
@@ -84,7 +86,7 @@ func join(cmd *cobra.Command) (*nats.Conn, jetstream.JetStream, *config.Config, 
 	}
 	if cfg.NATS.URL == "" {
 		return nil, nil, nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"`%s` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222", cmd.CommandPath())}}
+			"`%s` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222, or --nats-context", cmd.CommandPath())}}
 	}
 	nc, err := natsconn.Connect(cmd.Context(), cfg.NATS, cmd.CommandPath(), log)
 	if err != nil {
