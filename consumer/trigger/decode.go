@@ -239,7 +239,7 @@ func (d *decoder) detect(doc *document) {
 
 // array reads each element as a document of its own.
 func (d *decoder) array(data []byte) {
-	dec := jsontext.NewDecoder(bytes.NewReader(data))
+	dec := jsontext.NewDecoder(bytes.NewBuffer(data)) // which does not copy
 	if _, err := dec.ReadToken(); err != nil {
 		d.syntax(err)
 		return

@@ -96,7 +96,7 @@ func Parse(file string, data []byte) (*Routes, error) {
 
 func (l *loader) file(root *yaml.Node, rs *Routes) {
 	var list *yaml.Node
-	l.mapping(root, "the file", fileKeys, func(key string, line int, value *yaml.Node) {
+	whole := l.mapping(root, "the file", fileKeys, func(key string, line int, value *yaml.Node) {
 		switch key {
 		case "source":
 			rs.Source = l.text(value, key, line)
@@ -108,7 +108,7 @@ func (l *loader) file(root *yaml.Node, rs *Routes) {
 		}
 	})
 	if list == nil {
-		if root.Kind == yaml.MappingNode {
+		if whole {
 			l.problem(root.Line, "the key routes is missing")
 		}
 		return
@@ -131,7 +131,7 @@ func (l *loader) route(n *yaml.Node) *Route {
 	r := &Route{Line: n.Line, Name: fmt.Sprintf("line %d", n.Line), Window: DefaultWindow, events: []Kind{KindCreated}}
 	request := make(map[string]any)
 	lines := make(map[string]int)
-	l.mapping(n, "a route", routeKeys, func(key string, line int, value *yaml.Node) {
+	whole := l.mapping(n, "a route", routeKeys, func(key string, line int, value *yaml.Node) {
 		lines[key] = line
 		switch key {
 		case "name":
@@ -155,7 +155,9 @@ func (l *loader) route(n *yaml.Node) *Route {
 		case "directive":
 			r.Directive = l.directive(value, line)
 		case "labels":
-			request[key] = l.labels(value, line)
+			if labels := l.labels(value, line); len(labels) > 0 {
+				request[key] = labels
+			}
 		default:
 			if s := l.text(value, key, line); s != "" {
 				request[key] = s
@@ -167,16 +169,18 @@ func (l *loader) route(n *yaml.Node) *Route {
 	}
 	switch container := r.place.container; {
 	case lines["container"] == 0:
-		l.problem(n.Line, "the route has no container; name the bucket or container, or \"*\" for any")
+		if whole {
+			l.problem(n.Line, "the route has no container; name the bucket or container, or \"*\" for any")
+		}
 	case strings.Contains(container, "/"), container != anyContainer && strings.Contains(container, "*"):
 		l.problem(lines["container"], "container is %q, must be the name of one bucket or container, or \"*\" for any", container)
 	}
-	l.pairs(r, lines, request)
+	l.pairs(r, lines, request, whole)
 	return r
 }
 
 // pairs holds keys against each other: what goes together and what does not.
-func (l *loader) pairs(r *Route, lines map[string]int, request map[string]any) {
+func (l *loader) pairs(r *Route, lines map[string]int, request map[string]any, whole bool) {
 	if r.Ignore {
 		for _, key := range append([]string{"window", "directive"}, requestKeys...) {
 			if lines[key] != 0 {
@@ -188,7 +192,7 @@ func (l *loader) pairs(r *Route, lines map[string]int, request map[string]any) {
 		}
 		return
 	}
-	r.Request = l.request(request, r.Line, lines)
+	r.Request = l.request(request, r.Line, lines, whole)
 	level := r.Request.BackupLevel
 	if r.Directive != nil && level != "" && level != schemas.LevelIncremental {
 		l.problem(lines["directive"], "directive does not go with the level %s: the vendor takes a directive file for INCREMENTAL only", level)
@@ -196,7 +200,7 @@ func (l *loader) pairs(r *Route, lines map[string]int, request map[string]any) {
 }
 
 // request reads the members of a request by the contract of requests.
-func (l *loader) request(members map[string]any, line int, lines map[string]int) schemas.BackupRequest {
+func (l *loader) request(members map[string]any, line int, lines map[string]int, whole bool) schemas.BackupRequest {
 	data, err := json.Marshal(members)
 	if err != nil {
 		l.problem(line, "%v", err)
@@ -216,9 +220,9 @@ func (l *loader) request(members map[string]any, line int, lines map[string]int)
 		at := line
 		if lines[name] != 0 {
 			at = lines[name]
-			if members[name] == nil {
-				continue // what is wrong with it was said already
-			}
+		}
+		if members[name] == nil && (lines[name] != 0 || !whole) {
+			continue // what is wrong with it was said already
 		}
 		if rest != "" {
 			name += "." + strings.NewReplacer("~1", "/", "~0", "~").Replace(rest)
@@ -271,7 +275,7 @@ func (l *loader) window(n *yaml.Node) Window {
 
 func (l *loader) directive(n *yaml.Node, at int) *Directive {
 	d, given := &Directive{}, make(map[string]bool)
-	l.mapping(n, "a directive", directiveKeys, func(key string, line int, value *yaml.Node) {
+	whole := l.mapping(n, "a directive", directiveKeys, func(key string, line int, value *yaml.Node) {
 		given[key] = true
 		s := l.text(value, key, line)
 		switch {
@@ -292,7 +296,7 @@ func (l *loader) directive(n *yaml.Node, at int) *Directive {
 		}
 	})
 	for _, key := range directiveKeys {
-		if n.Kind == yaml.MappingNode && !given[key] {
+		if whole && !given[key] {
 			l.problem(at, "the directive has no %s; give a container and a prefix of their own, such as prefix: backhaul/", key)
 		}
 	}

@@ -100,13 +100,14 @@ func (l *loader) document(data []byte) *yaml.Node {
 }
 
 // mapping visits the members of a mapping in order. keys are the known ones, nil
-// for any. What is not as it should be is a problem and not visited.
-func (l *loader) mapping(n *yaml.Node, what string, keys []string, visit func(key string, line int, value *yaml.Node)) {
+// for any. What is not as it should be is a problem and not visited; then the
+// mapping is not whole, and what it lacks may only be misspelt.
+func (l *loader) mapping(n *yaml.Node, what string, keys []string, visit func(key string, line int, value *yaml.Node)) bool {
 	if n.Kind != yaml.MappingNode {
 		l.problem(n.Line, "%s must be a mapping, here is %s", what, nodeName(n))
-		return
+		return false
 	}
-	seen := make(map[string]int)
+	whole, seen := true, make(map[string]int)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		first, again := seen[key.Value]
@@ -125,8 +126,11 @@ func (l *loader) mapping(n *yaml.Node, what string, keys []string, visit func(ke
 				value = value.Alias // an anchor's content may serve several routes
 			}
 			visit(key.Value, key.Line, value)
+			continue
 		}
+		whole = false
 	}
+	return whole
 }
 
 // sequence visits the items of a sequence in order.
