@@ -13,7 +13,7 @@ require (
 	github.com/sony/gobreaker/v2 v2.4.0 // no attempts while the vendor is out of reach; behind vendorapi/breaker.go only
 	github.com/spf13/cobra v1.10.2 // subcommands, help, completions
 	github.com/spf13/pflag v1.0.9 // the flags that cobra takes
-	go.yaml.in/yaml/v3 v3.0.5 // indirect; the trigger's routes, as nodes that know their line
+	go.yaml.in/yaml/v3 v3.0.5 // policy and routes files, as nodes that know their line
 	golang.org/x/time v0.16.0 // limits on starts per hour and second
 )
 

@@ -36,6 +36,7 @@ exactly one true event.`,
 		newSetupCommand(),
 		newRequestCommand(),
 		newEventsCommand(),
+		newPolicyCommand(),
 		newSimulatorCommand(),
 		newVersionCommand(),
 	)

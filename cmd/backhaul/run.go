@@ -33,7 +33,7 @@ replicas may run. SIGTERM and SIGINT drain: what is under way is finished.`,
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg, log, func(string) {})
+			return serve(cmd.Context(), cfg, log, func(string) { warnWithoutPolicy(cfg.Work, log) })
 		},
 	}
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupAdmin, config.GroupLog)
@@ -48,6 +48,10 @@ const shutdownTimeout = 5 * time.Second
 // server once requests are being read.
 func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready func(natsURL string)) error {
 	if err := cfg.CheckRun(); err != nil {
+		return err
+	}
+	policyFile, err := openPolicy(cfg.Work, log)
+	if err != nil {
 		return err
 	}
 	admin, err := console.Start(ctx, cfg.Admin, log)
@@ -78,14 +82,21 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	}
 
 	owner := ownerName()
-	worker, err := consumer.New(ctx, cfg.Consumer(owner), nc, vendor, log)
+	work := cfg.Consumer(owner)
+	checks := []console.Check{{Name: "vendor", Probe: vendor.trouble, Condition: true}}
+	if policyFile != nil {
+		unfollow, err := enforce(ctx, policyFile, nc, &work)
+		if err != nil {
+			return err
+		}
+		defer unfollow()
+		checks = append(checks, console.Check{Name: "policy", Probe: policyFile.Trouble, Condition: true})
+	}
+	worker, err := consumer.New(ctx, work, nc, vendor, log)
 	if err != nil {
 		return err
 	}
-	admin.Watch(
-		console.Check{Name: "requests", Probe: worker.Ready},
-		console.Check{Name: "vendor", Probe: vendor.trouble, Condition: true},
-	)
+	admin.Watch(append([]console.Check{{Name: "requests", Probe: worker.Ready}}, checks...)...)
 	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).Str("admin", admin.URL()).
 		Int("maxInFlight", cfg.Work.MaxInFlight).Msg("reading requests")
 	ready(url)
