@@ -37,6 +37,7 @@ exactly one true event.`,
 		newRequestCommand(),
 		newEventsCommand(),
 		newPolicyCommand(),
+		newTriggerCommand(),
 		newSimulatorCommand(),
 		newVersionCommand(),
 	)

@@ -149,7 +149,7 @@ func (c Change) Path() (path, why string) {
 	path = "/" + c.Container + "/" + c.Key
 	switch {
 	case c.Kind != KindCreated:
-		return "", "nothing was created"
+		return "", "only what was created can be listed"
 	case strings.Contains(c.Container, "/"):
 		return "", "its container has a slash in its name"
 	case len(path) > maxPath:

@@ -76,6 +76,23 @@ func (r *Route) Group() Group {
 	return Group{r.Request.ClientName, r.Request.InstanceName, r.Request.BackupsetName, r.Request.SubclientName, r.Request.AppName}
 }
 
+// Changes says in words which changes the route takes.
+func (r *Route) Changes() string {
+	var b strings.Builder
+	for i, kind := range r.events {
+		if i > 0 {
+			b.WriteString("/")
+		}
+		b.WriteString(string(kind))
+	}
+	b.WriteString(" in ")
+	if r.place.account != "" {
+		b.WriteString(r.place.account + ":")
+	}
+	b.WriteString(r.place.container + "/" + r.place.prefix + "*" + r.place.suffix)
+	return b.String()
+}
+
 // Path is a change as a line of the route's directive file, see [Change.Path].
 // Of a directory that is wider than the route it is the route's part.
 func (r *Route) Path(c Change) (path, why string) {

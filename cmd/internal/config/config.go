@@ -24,6 +24,14 @@ type Config struct {
 	Work   Work
 	Admin  Admin
 	Log    Log
+
+	Trigger Trigger
+}
+
+// Trigger is how changes in storage become requests.
+type Trigger struct {
+	// Routes is the file with the routes.
+	Routes string
 }
 
 // NATS is how to reach JetStream.

@@ -15,7 +15,7 @@ import (
 	"backhaul/vendorapi"
 )
 
-var allGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupAdmin, GroupLog}
+var allGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupAdmin, GroupTrigger, GroupLog}
 
 func loadWith(t *testing.T, env map[string]string, args ...string) (*Config, error) {
 	t.Helper()

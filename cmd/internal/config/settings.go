@@ -24,6 +24,7 @@ const (
 	GroupVendor   Group = "vendor"
 	GroupWork     Group = "work"
 	GroupAdmin    Group = "admin"
+	GroupTrigger  Group = "trigger"
 	GroupLog      Group = "log"
 )
 
@@ -79,6 +80,8 @@ func (c *Config) settings() []setting {
 		{group: GroupWork, flag: "policy-file", key: "work.policyFile", env: "BACKHAUL_POLICY_FILE", field: &w.PolicyFile, usage: "YAML `file` that says who may back up what; without it everybody may everything"},
 
 		{group: GroupAdmin, flag: "admin-addr", key: "admin.addr", env: "BACKHAUL_ADMIN_ADDR", field: &c.Admin.Addr, usage: "`address` of /livez and /readyz, or off", fallback: "127.0.0.1:9090"},
+
+		{group: GroupTrigger, flag: "routes", key: "trigger.routes", env: "BACKHAUL_TRIGGER_ROUTES", field: &c.Trigger.Routes, usage: "YAML `file` with the routes from changes in storage to content groups"},
 
 		{group: GroupLog, flag: "log-level", key: "log.level", env: "BACKHAUL_LOG_LEVEL", field: &l.Level, usage: "least `level` that is logged", fallback: "info", oneOf: []string{"debug", "info", "warn", "error"}},
 		{group: GroupLog, flag: "log-format", key: "log.format", env: "BACKHAUL_LOG_FORMAT", field: &l.Format, usage: "auto is console on a terminal, else json", fallback: "auto", oneOf: []string{"auto", "console", "json"}},
