@@ -105,7 +105,14 @@ func (d *decoder) unknownFormat(format string, args ...any) {
 func (d *decoder) add(c Change) {
 	if len(d.changes) < MaxChanges {
 		d.changes = append(d.changes, c)
-	} else if !d.full {
+	} else {
+		d.tooMany()
+	}
+}
+
+// tooMany ends the reading.
+func (d *decoder) tooMany() {
+	if !d.full {
 		d.full = true
 		d.fault("has more than %d changes", MaxChanges)
 	}
@@ -115,9 +122,9 @@ func (d *decoder) add(c Change) {
 // it. Names of JSON members are compared with their case.
 type document struct {
 	// S3 and what imitates it; MinIO has a second EventName and Key outside.
-	Records []record `json:"Records"`
-	Event   text     `json:"Event"`
-	Bucket  text     `json:"Bucket"`
+	Records list[record] `json:"Records"`
+	Event   text         `json:"Event"`
+	Bucket  text         `json:"Bucket"`
 
 	// CloudEvents; Event Grid and EventBridge share some of the names.
 	SpecVersion text           `json:"specversion"`
@@ -146,8 +153,8 @@ type document struct {
 	SNSMessage text `json:"Message"`
 
 	// SQS: one message, or what ReceiveMessage answers.
-	Body     text         `json:"Body"`
-	Messages []sqsMessage `json:"Messages"`
+	Body     text             `json:"Body"`
+	Messages list[sqsMessage] `json:"Messages"`
 }
 
 // message reads the payload of a NATS message.
@@ -218,8 +225,8 @@ func (d *decoder) detect(doc *document) {
 	case doc.Event == "s3:TestEvent":
 		d.add(Change{Format: FormatS3, Event: "s3:TestEvent", Kind: KindNone, Container: string(doc.Bucket), Size: -1,
 			Note: "the test that is sent when notifications are set up"})
-	case doc.Records != nil:
-		d.records(doc.Records)
+	case doc.Records.given:
+		d.records(&doc.Records)
 	case doc.SpecVersion != "":
 		d.cloudEvent(doc)
 	case strings.HasPrefix(string(doc.EventType), azurePrefix) || strings.HasPrefix(string(doc.EventType), "Microsoft.EventGrid."):
@@ -230,7 +237,7 @@ func (d *decoder) detect(doc *document) {
 		d.pubSub(doc)
 	case doc.SNSType != "" || doc.SNSMessage != "":
 		d.sns(doc)
-	case doc.Body != "" || doc.Messages != nil:
+	case doc.Body != "" || doc.Messages.given:
 		d.sqs(doc)
 	default:
 		d.unknownFormat("no member of it is known from any notification")
@@ -244,7 +251,11 @@ func (d *decoder) array(data []byte) {
 		d.syntax(err)
 		return
 	}
-	for dec.PeekKind() != ']' && !d.full {
+	for n := 0; dec.PeekKind() != ']' && !d.full; n++ {
+		if n == MaxChanges {
+			d.tooMany()
+			return
+		}
 		element, err := dec.ReadValue()
 		if err != nil {
 			d.syntax(err)

@@ -237,6 +237,7 @@ func TestWhatCannotBeDecoded(t *testing.T) {
 		"a name twice":      {`{"Event":"a","Event":"b"}`, true, "duplicate", 0},
 		"not UTF-8":         {"{\"Event\":\"\xff\"}", true, "UTF-8", 0},
 		"Records of texts":  {`{"Records":["a"]}`, true, "/Records/0", 0},
+		"Records of other":  {`{"Records":"a"}`, true, "no member", 0},
 		"no records":        {`{"Records":[]}`, true, "empty", 0},
 		"other records":     {`{"Records":[{"kinesis":{}}]}`, true, "neither an eventName", 0},
 		"version 3":         {record(`"eventVersion":"3.0","eventName":"ObjectCreated:Put"`), false, `"3.0"`, 0},
@@ -269,6 +270,14 @@ func TestLimits(t *testing.T) {
 	changes, err := Decode(nil, []byte(many))
 	if len(changes) != MaxChanges || err == nil || !strings.Contains(err.Error(), "more than 10000") || len(err.Error()) > 2000 {
 		t.Errorf("%d changes, %.300v", len(changes), err)
+	}
+	// A payload of many small things is not worked through to its end.
+	for _, form := range []string{`[%s]`, `{"Records":[%s]}`, `{"Messages":[%s]}`} {
+		data := fmt.Sprintf(form, strings.TrimSuffix(strings.Repeat("{},", 1_000_000), ","))
+		allocated := testing.AllocsPerRun(1, func() { _, err = Decode(nil, []byte(data)) })
+		if err == nil || !strings.Contains(err.Error(), "and more") && !strings.Contains(err.Error(), "more than 10000") || allocated > 20*MaxChanges {
+			t.Errorf("%.20s…: %.0f allocations, %v", data, allocated, err)
+		}
 	}
 	faults := `[` + strings.TrimSuffix(strings.Repeat(`{"x":"`+strings.Repeat("y", 500)+`"},`, 500), ",") + `]`
 	if _, err := Decode(nil, []byte(faults)); err == nil || len(err.Error()) > 2000 {

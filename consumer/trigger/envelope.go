@@ -59,11 +59,17 @@ func (d *decoder) sqs(doc *document) {
 		d.unwrap(envelopeSQS, string(doc.Body))
 		return
 	}
-	if len(doc.Messages) == 0 {
+	if len(doc.Messages.items) == 0 {
 		d.unknownFormat("Messages is empty")
 	}
-	for _, message := range doc.Messages {
+	for _, message := range doc.Messages.items {
+		if d.full {
+			return
+		}
 		d.unwrap(envelopeSQS, string(message.Body))
+	}
+	if doc.Messages.more {
+		d.tooMany()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -59,4 +60,37 @@ func timeOf(t text) time.Time {
 		return time.Time{}
 	}
 	return parsed
+}
+
+// list is an array of at most [MaxChanges] items; what is more is skipped, or a
+// small payload would take a hundred times its size in memory.
+type list[T any] struct {
+	items []T
+	given bool
+	more  bool
+}
+
+func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if dec.PeekKind() != '[' {
+		return dec.SkipValue()
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	l.given = true
+	for dec.PeekKind() != ']' {
+		if l.more = len(l.items) == MaxChanges; l.more {
+			if err := dec.SkipValue(); err != nil {
+				return err
+			}
+			continue
+		}
+		var item T
+		if err := json.UnmarshalDecode(dec, &item); err != nil {
+			return err
+		}
+		l.items = append(l.items, item)
+	}
+	_, err := dec.ReadToken()
+	return err
 }

@@ -32,12 +32,12 @@ type record struct {
 	} `json:"Sns"`
 }
 
-func (d *decoder) records(records []record) {
-	if len(records) == 0 {
+func (d *decoder) records(records *list[record]) {
+	if len(records.items) == 0 {
 		d.unknownFormat("Records is empty")
 	}
-	for i := range records {
-		switch r := &records[i]; {
+	for i := range records.items {
+		switch r := &records.items[i]; {
 		case d.full:
 			return
 		case r.SQSBody != "":
@@ -47,6 +47,9 @@ func (d *decoder) records(records []record) {
 		default:
 			d.record(i, r)
 		}
+	}
+	if records.more {
+		d.tooMany()
 	}
 }
 
