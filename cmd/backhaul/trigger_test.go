@@ -112,6 +112,10 @@ func TestTriggerExplain(t *testing.T) {
 	if code, out, _ = explain(`{"bucket":"b","name":"k","size":"1"}`, binary...); code != exitDone || !strings.Contains(out, `"route":"listed","line":3`) {
 		t.Errorf("binary mode: exit code %d, %s", code, out)
 	}
+	bytes := `{"Records":[{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"%FF"}}}]}`
+	if code, out, _ = explain(bytes, "-o", "json", "-"); code != exitDone || !strings.Contains(out, `"keyBytes":"/w=="`) {
+		t.Errorf("a key that is not UTF-8: exit code %d, %s", code, out)
+	}
 	// What cannot be understood does not hide the rest, and cannot move the cursor.
 	if code, out, _ = explain(document("b", "k")+"\n\x1b[2Jnot JSON", "-"); code != exitFailed || !strings.Contains(out, "/b/k") || !strings.Contains(out, "dead letter") || strings.Contains(out, "\x1b") {
 		t.Errorf("half of it is garbage: exit code %d, %q", code, out)

@@ -258,7 +258,8 @@ func TestWhatCannotBeLoaded(t *testing.T) {
 		t.Errorf("a directory: %v", err)
 	}
 	many := "routes:\n" + strings.Repeat("- {}\n", 100)
-	if _, err := Parse("r", []byte(many)); err == nil || len(err.(*FileError).Problems) != maxProblems+1 {
+	_, err := Parse("r", []byte(many))
+	if e, ok := errors.AsType[*FileError](err); !ok || len(e.Problems) != maxProblems+1 {
 		t.Errorf("100 faults: %v", err)
 	}
 }
