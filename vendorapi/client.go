@@ -92,9 +92,9 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.Auth.Check(); err != nil {
 		return nil, err
 	}
-	body, ok := bodies[cmp.Or(cfg.Format, FormatXML)]
-	if !ok {
-		return nil, fmt.Errorf("vendor format %q must be %s or %s", cfg.Format, FormatXML, FormatJSON)
+	body, err := bodyOf(cfg.Format)
+	if err != nil {
+		return nil, err
 	}
 	roots, err := loadRoots(cfg.CAFile)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -77,13 +78,17 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return err
 	}
 	defer disconnect()
+	permissions := natsconn.WatchPermissions(nc, log)
 	if err := prepare(ctx, nc, cfg.NATS, log); err != nil {
-		return err
+		return errors.Join(err, permissions.Trouble())
 	}
 
 	owner := ownerName()
 	work := cfg.Consumer(owner)
-	checks := []console.Check{{Name: "vendor", Probe: vendor.trouble, Condition: true}}
+	checks := []console.Check{
+		{Name: "nats", Probe: permissions.Trouble},
+		{Name: "vendor", Probe: vendor.trouble, Condition: true},
+	}
 	if policyFile != nil {
 		unfollow, err := enforce(ctx, policyFile, nc, &work)
 		if err != nil {
@@ -94,7 +99,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	}
 	worker, err := consumer.New(ctx, work, nc, vendor, log)
 	if err != nil {
-		return err
+		return errors.Join(err, permissions.Trouble())
 	}
 	admin.Watch(append([]console.Check{{Name: "requests", Probe: worker.Ready}}, checks...)...)
 	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).Str("admin", admin.URL()).
@@ -112,9 +117,9 @@ func connect(ctx context.Context, cfg config.NATS, log zerolog.Logger) (nc *nats
 		if err != nil {
 			return nil, "", nil, err
 		}
-		return nc, natsconn.Masked(cfg.URL), nc.Close, nil
+		return nc, config.Masked(cfg.URL), nc.Close, nil
 	}
-	server, err := natsconn.StartEmbedded(cfg)
+	server, err := natsconn.StartEmbedded(cfg.Embedded)
 	if err != nil {
 		return nil, "", nil, err
 	}

@@ -36,7 +36,7 @@ have any effect, and 2 if the file cannot be loaded.`,
 		Example: `  backhaul trigger check --routes routes.yaml`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return &usageError{fmt.Errorf("unexpected %q; name the file with --routes", args[0])}
+				return fmt.Errorf("unexpected %q; name the file with --routes", args[0])
 			}
 			return nil
 		},

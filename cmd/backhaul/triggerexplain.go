@@ -31,10 +31,10 @@ it is, where it leads and why. Nothing is sent. The exit code is 1 if a notifica
 cannot be understood.`,
 		Example: `  backhaul trigger explain notification.json --routes routes.yaml
   nats sub --raw --count 1 'storage.event.>' | backhaul trigger explain - --routes routes.yaml
-  backhaul trigger explain data.json --header ce-specversion:1.0 --header ce-type:Microsoft.Storage.BlobCreated --header ce-subject:/blobServices/default/containers/c/blobs/b`,
+  backhaul trigger explain data.json --routes routes.yaml --header ce-specversion:1.0 --header ce-type:Microsoft.Storage.BlobCreated --header ce-subject:/blobServices/default/containers/c/blobs/b`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return &usageError{errors.New("give at least one FILE, or - for standard input")}
+				return errors.New("give at least one FILE, or - for standard input")
 			}
 			return nil
 		},
@@ -153,7 +153,7 @@ func explain(message string, routes *trigger.Routes, header schemas.Header, data
 	changes, err := trigger.Decode(header, data)
 	for _, c := range changes {
 		found, reason := routes.Match(c)
-		e := describe(message, c)
+		e := explanationOf(message, c)
 		e.Reason = reason
 		if len(found) == 0 {
 			e.Conclusion = withoutRoute(routes, c, reason)
@@ -174,7 +174,7 @@ func explain(message string, routes *trigger.Routes, header schemas.Header, data
 	return all
 }
 
-func describe(message string, c trigger.Change) explanation {
+func explanationOf(message string, c trigger.Change) explanation {
 	e := explanation{
 		Message: message, Format: c.Format, Event: c.Event, Kind: c.Kind, Account: c.Account, Container: c.Container, Key: c.Key,
 		Tree: c.Tree, Sequencer: c.Sequencer, Version: c.Version,
