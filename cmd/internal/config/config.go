@@ -84,6 +84,8 @@ type Work struct {
 type Admin struct {
 	// Addr is where to listen; see Off.
 	Addr string
+	// Pprof serves profiles as well.
+	Pprof bool
 }
 
 // Off tells whether to listen at all. An empty flag says no as well; an empty
