@@ -26,8 +26,10 @@ var arrows = []struct {
 	{"backhaul/vendorapi/simulator/simulatortest", []string{"backhaul/vendorapi/simulator"}},
 	{"backhaul/vendorapi/simulator", nil},
 	{"backhaul/vendorapi", []string{"backhaul/schemas"}},
+	// The trigger asks as any other publisher; it does not know the vendor.
+	{"backhaul/consumer/trigger", []string{"backhaul/schemas", "backhaul/publisher"}},
 	{"backhaul/consumer", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
-	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/deploy", "backhaul/cmd"}},
+	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/trigger", "backhaul/deploy", "backhaul/cmd"}},
 }
 
 // listed is what `go list` says of a package.
@@ -92,11 +94,31 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
+// The other packages tell an observer; what becomes of that is not theirs to know.
+func TestOnlyTelemetryKnowsItsLibraries(t *testing.T) {
+	const telemetry = "backhaul/cmd/internal/telemetry"
+	seen := false
+	for _, p := range listPackages(t) {
+		for _, imported := range p.Imports {
+			if !strings.HasPrefix(imported, "github.com/prometheus/") && !strings.HasPrefix(imported, "go.opentelemetry.io/") {
+				continue
+			}
+			if seen = true; p.ImportPath != telemetry && !strings.HasPrefix(p.ImportPath, telemetry+"/") {
+				t.Errorf("%s must not import %s", p.ImportPath, imported)
+			}
+		}
+	}
+	if !seen {
+		t.Error("nobody imports them, not even telemetry")
+	}
+}
+
 func TestReversedImportsAreFound(t *testing.T) {
 	for _, arrow := range [][2]string{
 		{"schemas", "publisher"}, {"schemas", "vendorapi"}, {"publisher", "consumer"}, {"vendorapi", "consumer"},
 		{"consumer", "cmd/internal/config"}, {"publisher", "vendorapi"}, {"vendorapi", "publisher"},
 		{"vendorapi/simulator", "vendorapi"}, {"deploy", "schemas"}, {"consumer", "vendorapi/simulator"},
+		{"consumer/trigger", "vendorapi"}, {"consumer/trigger", "consumer"},
 	} {
 		p := listed{ImportPath: "backhaul/" + arrow[0], Imports: []string{"backhaul/" + arrow[1]}}
 		want := fmt.Sprintf("backhaul/%s must not import backhaul/%s", arrow[0], arrow[1])

@@ -42,6 +42,9 @@ func (c *Config) CheckRun() error {
 			e.add("BACKHAUL_ADMIN_ADDR: is %q, must be an address such as 127.0.0.1:9090, or off", c.Admin.Addr)
 		}
 	}
+	if problem := c.Admin.problem(); problem != "" {
+		e.add("BACKHAUL_ADMIN_PPROF: %s", problem)
+	}
 	if len(e.Problems) > 0 {
 		c.locate(e.Problems)
 		return &e
