@@ -11,7 +11,7 @@ SEED         ?= 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## show the whole way of a request on embedded NATS and a simulated Commvault
@@ -59,6 +59,10 @@ fuzz: ## fuzz every decoder, FUZZTIME each (30s)
 docs: ## make the references in deploy/ from the code
 	$(GO) test ./cmd/internal/config -run '^TestReferenceIsCurrent$$' -count=1 -update
 	$(GO) test ./cmd/backhaul -run '^TestCommandsReference$$' -count=1 -update
+
+.PHONY: manifests
+manifests: ## make the NACK manifests in deploy/nack from deploy/streams
+	$(GO) test ./deploy -run '^TestNACKManifests$$' -count=1 -update
 
 .PHONY: man
 man: ## write man pages to bin/man

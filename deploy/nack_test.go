@@ -94,11 +94,12 @@ func manifest(t *testing.T, stream, durable string, data []byte) string {
 				value = time.Duration(nanoseconds).String()
 			}
 		}
-		text, err := json.Marshal(value) // JSON is YAML
-		if err != nil {
+		fmt.Fprintf(&b, "  %s: ", n.nack)
+		enc := json.NewEncoder(&b) // JSON is YAML
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(value); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&b, "  %s: %s\n", n.nack, text)
 	}
 	for field := range fields {
 		t.Errorf("%s %s: NACK's name for %s is not known", stream, durable, field)

@@ -11,7 +11,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/operator"
 	"backhaul/cmd/internal/provision"
 	"backhaul/cmd/internal/queue"
 	"backhaul/cmd/internal/story"
@@ -79,28 +81,33 @@ var jobs = []job{
 		_, storyErr := found[0].Read(g.within(), js)
 		return errors.Join(queueErr, storyErr)
 	}},
-	{"operator", "pauses and resumes the queue, replays and drops a dead letter, on record", func(g *guarded) error {
+	{"operator", "backhaul pause, resume, dlq ls, show, replay, drop", func(g *guarded) error {
 		js, ctx := g.jetstream("operator"), g.within()
 		if n, err := countEvents(g, js); err != nil || n < 7 {
 			return fmt.Errorf("%d events: %v", n, err)
 		}
-		_, recordErr := js.Publish(ctx, "backup.event.operator.pause", []byte(`{}`))
-		_, pauseErr := js.PauseConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Minute))
-		_, resumeErr := js.ResumeConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
-		letters, err := js.OrderedConsumer(ctx, publisher.DeadLetterStream, jetstream.OrderedConsumerConfig{})
+		nc := g.as("operator")
+		pub, err := publisher.New(nc)
 		if err != nil {
 			return err
 		}
-		letter, err := letters.Next(jetstream.FetchContext(ctx))
+		by := operator.By{Actor: "ann@ops", Reason: "CHG-17"}
+		_, pauseErr := queue.Pause(ctx, js, pub, time.Minute, by)
+		_, resumeErr := queue.Resume(ctx, js, pub, by)
+		box, err := deadletter.New(nc)
 		if err != nil {
 			return err
 		}
-		_, replayErr := js.Publish(ctx, "backup.request.billing", letter.Data())
-		box, err := js.Stream(ctx, publisher.DeadLetterStream)
+		letters, _, err := box.List(ctx, deadletter.Filter{})
+		if err != nil || len(letters) != 1 {
+			return fmt.Errorf("dead letters %v: %v", letters, err)
+		}
+		letter, err := box.Get(ctx, letters[0].Number)
 		if err != nil {
 			return err
 		}
-		return errors.Join(recordErr, pauseErr, resumeErr, replayErr, box.DeleteMsg(ctx, 1))
+		_, replayErr := box.Replay(ctx, letter, deadletter.Order{By: by, Payload: sample("corrected").JSON()})
+		return errors.Join(pauseErr, resumeErr, replayErr, box.Drop(ctx, letter, by))
 	}},
 	{"snapshot", "takes a snapshot of a stream", func(g *guarded) error {
 		_, err := takeSnapshot(g.within(), g.as("snapshot"), publisher.EventsStream)
