@@ -83,6 +83,8 @@
 //	a stop with work in every state              calls are finished, claims released  TestDrain
 //	a message that the server forgot             found below the floor and done       TestARequestThatTheServerForgot
 //	a pause that the vendor asked for            no replica sends before it is over   TestAThrottledReplicaPausesAll
+//	the ledger was restored from a snapshot      what it may have forgotten is put    TestRecover
+//	                                             in doubt (Recover), so looked for
 //	an operator ends that pause                  who knows of it makes it longer      TestAResumeDoesNotStartEarly
 //	a dead letter is replayed                    a new id, and so a request of its    TestAReplayedRequest
 //	                                             own; its events say replayOf
