@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,8 @@ const (
 // maxReason bounds the reason's length in bytes; the event has all of it.
 const maxReason = 1024
 
-// DeadLetter is a request message that could not be done.
+// DeadLetter is a request message, or a storage notification, that could not be
+// done.
 type DeadLetter struct {
 	Subject string // the message as it arrived
 	Header  schemas.Header
@@ -44,7 +46,8 @@ type DeadLetter struct {
 
 	Key       Key
 	RequestID string
-	Sequence  uint64    // in the requests stream
+	Stream    string    // that the message was in; "" stands for [RequestsStream]
+	Sequence  uint64    // in that stream
 	Time      time.Time // when JetStream stored the message
 	Code      string
 	Reason    string
@@ -87,7 +90,7 @@ func (d DeadLetter) message(original schemas.Header) *nats.Msg {
 	set(HeaderDeadLetterRequestID, d.RequestID)
 	// The time is part of the id because sequences start again when a stream is
 	// made anew.
-	set(nats.MsgIdHdr, fmt.Sprintf("%s/%d/%d", RequestsStream, d.Sequence, d.Time.UnixNano()))
+	set(nats.MsgIdHdr, fmt.Sprintf("%s/%d/%d", cmp.Or(d.Stream, RequestsStream), d.Sequence, d.Time.UnixNano()))
 	return msg
 }
 

@@ -45,19 +45,28 @@ func New(nc *nats.Conn) (*Publisher, error) {
 // that it is not known whether the event was stored when ctx ended.
 func (p *Publisher) Append(ctx context.Context, key Key, after uint64, e schemas.Event, traceparent string) (uint64, error) {
 	event := schemas.NewCloudEvent(key.EventID(e.Kind()), e, traceparent)
+	subject := key.Subject(e.Kind())
+	return p.compareAndSet(ctx, subject, func() (uint64, error) {
+		msg := &nats.Msg{Subject: subject, Header: nats.Header(event.BinaryHeader()), Data: event.Data}
+		return p.writeAfter(ctx, msg, key.Filter(), after)
+	})
+}
+
+// compareAndSet repeats a write until the server has decided about it.
+func (p *Publisher) compareAndSet(ctx context.Context, subject string, write func() (uint64, error)) (uint64, error) {
 	var last error
 	for {
 		// What is sent for a writer that has been told to end would come in the way
 		// of what it writes to clean up.
 		if ctx.Err() != nil {
-			return 0, unconfirmed(key.Subject(e.Kind()), last, context.Cause(ctx))
+			return 0, unconfirmed(subject, last, context.Cause(ctx))
 		}
-		sequence, err := p.append(ctx, key, after, e.Kind(), event)
+		sequence, err := write()
 		switch {
 		case err == nil:
 			return sequence, nil
 		case hasCode(err, jetstream.JSErrCodeStreamWrongLastSequence):
-			return 0, fmt.Errorf("append %s: %w", key.Subject(e.Kind()), ErrConflict)
+			return 0, fmt.Errorf("append %s: %w", subject, ErrConflict)
 		case ctx.Err() == nil:
 			last = err
 		}
@@ -66,7 +75,7 @@ func (p *Publisher) Append(ctx context.Context, key Key, after uint64, e schemas
 		// just applied, or no clear answer at all. Neither says that the event is
 		// not stored, and both are answered by the very same write.
 		if err := pause(ctx); err != nil {
-			return 0, unconfirmed(key.Subject(e.Kind()), last, err)
+			return 0, unconfirmed(subject, last, err)
 		}
 	}
 }
@@ -75,11 +84,15 @@ func unconfirmed(subject string, last, end error) error {
 	return fmt.Errorf("append %s: not confirmed: %w", subject, errors.Join(last, end))
 }
 
-func (p *Publisher) append(ctx context.Context, key Key, after uint64, kind schemas.Kind, event schemas.CloudEvent) (uint64, error) {
-	header := nats.Header(event.BinaryHeader())
-	header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
-	header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{key.Filter()}
-	future, err := p.js.PublishMsgAsync(&nats.Msg{Subject: key.Subject(kind), Header: header, Data: event.Data})
+// writeAfter writes once, if the last message that the filter matches has the
+// sequence after.
+func (p *Publisher) writeAfter(ctx context.Context, msg *nats.Msg, filter string, after uint64) (uint64, error) {
+	if msg.Header == nil {
+		msg.Header = nats.Header{}
+	}
+	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
+	msg.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{filter}
+	future, err := p.js.PublishMsgAsync(msg)
 	if err != nil {
 		return 0, err
 	}

@@ -27,9 +27,10 @@ var arrows = []struct {
 	{"backhaul/vendorapi/simulator", nil},
 	{"backhaul/vendorapi", []string{"backhaul/schemas"}},
 	// The trigger asks as any other publisher; it does not know the vendor.
-	{"backhaul/consumer/trigger", []string{"backhaul/schemas", "backhaul/publisher"}},
+	{"backhaul/consumer/trigger/objectstore", nil},
+	{"backhaul/consumer/trigger", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/consumer/trigger/objectstore"}},
 	{"backhaul/consumer", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
-	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/trigger", "backhaul/deploy", "backhaul/cmd"}},
+	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/deploy", "backhaul/cmd"}},
 }
 
 // listed is what `go list` says of a package.

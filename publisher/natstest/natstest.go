@@ -3,6 +3,7 @@
 package natstest
 
 import (
+	"embed"
 	"encoding/json"
 	"io/fs"
 	"net"
@@ -119,8 +120,19 @@ func AckWait(d time.Duration) Change {
 // Provision makes the shipped streams and consumers with one replica, changed.
 func Provision(t testing.TB, nc *nats.Conn, changes ...Change) {
 	t.Helper()
+	provision(t, nc, definitions(t, deploy.Streams, "streams"), changes)
+}
+
+// ProvisionTrigger makes what only the trigger needs, in the same way.
+func ProvisionTrigger(t testing.TB, nc *nats.Conn, changes ...Change) {
+	t.Helper()
+	provision(t, nc, definitions(t, deploy.TriggerStreams, "streams/trigger"), changes)
+}
+
+func provision(t testing.TB, nc *nats.Conn, shipped map[string][]byte, changes []Change) {
+	t.Helper()
 	js := JetStream(t, nc)
-	for name, data := range definitions(t) {
+	for name, data := range shipped {
 		stream, durable, isConsumer := strings.Cut(name, ".consumer.")
 		if isConsumer {
 			continue
@@ -135,7 +147,7 @@ func Provision(t testing.TB, nc *nats.Conn, changes ...Change) {
 			t.Fatalf("natstest: create %s %s: %v", stream, durable, err)
 		}
 	}
-	for name, data := range definitions(t) {
+	for name, data := range shipped {
 		stream, _, isConsumer := strings.Cut(name, ".consumer.")
 		if !isConsumer {
 			continue
@@ -151,14 +163,14 @@ func Provision(t testing.TB, nc *nats.Conn, changes ...Change) {
 	}
 }
 
-func definitions(t testing.TB) map[string][]byte {
+func definitions(t testing.TB, files embed.FS, dir string) map[string][]byte {
 	t.Helper()
 	all := make(map[string][]byte)
-	err := fs.WalkDir(deploy.Streams, "streams", func(path string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(files, dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		data, err := deploy.Streams.ReadFile(path)
+		data, err := files.ReadFile(path)
 		all[strings.TrimSuffix(entry.Name(), ".json")] = data
 		return err
 	})

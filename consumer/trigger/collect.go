@@ -1,0 +1,305 @@
+package trigger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// message is a notification that is not acknowledged: what has to be kept of it.
+type message struct {
+	sequence uint64
+	stored   time.Time
+	reply    string // to acknowledge its last delivery
+	touched  time.Time
+	waits    int    // content groups whose windows hold it
+	reason   string // why it is set aside as well, "" if it is not
+}
+
+// collection is what was read and not asked for yet.
+type collection struct {
+	messages map[uint64]*message
+	groups   map[Group]*group
+	ended    []*group // with a window that is over
+	changes  int      // objects in all windows
+
+	delivered uint64    // the consumer's sequence of the last delivery
+	seen      uint64    // the stream's sequence of the last message that was new
+	stored    time.Time // when that was stored
+	behind    bool      // there is more to read
+	// next is no later than the end of the first window that ends.
+	next time.Time
+
+	offset     time.Duration // the server's clock is ahead by so much
+	ackWait    time.Duration
+	maxPending int
+}
+
+func newCollection() collection {
+	return collection{messages: make(map[uint64]*message), groups: make(map[Group]*group)}
+}
+
+// now is the server's time, which also is that of messages.
+func (c *collection) now() time.Time { return time.Now().Add(c.offset) }
+
+// clock is the time by which windows end: while there is more to read, that of
+// the last message. So a window is the same whether it was read as it happened or
+// later, after an outage.
+func (c *collection) clock() time.Time {
+	if c.behind {
+		return c.stored
+	}
+	return c.now()
+}
+
+// untilDue is how long no window ends.
+func (c *collection) untilDue() time.Duration {
+	if c.next.IsZero() {
+		return time.Hour
+	}
+	return c.next.Sub(c.clock())
+}
+
+// endWindows ends the windows that are due.
+func (c *collection) endWindows(now time.Time) {
+	c.next = time.Time{}
+	for _, g := range c.groups {
+		if g.open == nil {
+			continue
+		}
+		due := g.open.due(g.route.Window)
+		if !due.After(now) {
+			g.close()
+			c.ended = append(c.ended, g)
+			continue
+		}
+		c.expect(due)
+	}
+}
+
+// endAll ends every window: there is no room to collect more.
+func (c *collection) endAll() {
+	c.next = time.Time{}
+	for _, g := range c.groups {
+		if g.open != nil {
+			g.close()
+			c.ended = append(c.ended, g)
+		}
+	}
+}
+
+func (c *collection) expect(due time.Time) {
+	if c.next.IsZero() || due.Before(c.next) {
+		c.next = due
+	}
+}
+
+// take reads a notification into the windows that it concerns. Messages come in
+// the order of the stream, so a window has every one of its group from its first
+// to its last; a delivery that is missing ends the session.
+func (s *session) take(ctx context.Context, msg *nats.Msg) error {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return fmt.Errorf("message without JetStream metadata: %w", err)
+	}
+	if meta.Sequence.Consumer != s.delivered+1 {
+		return errGap
+	}
+	s.delivered = meta.Sequence.Consumer
+	sequence := meta.Sequence.Stream
+	if sequence <= s.seen {
+		if m := s.messages[sequence]; m != nil {
+			m.reply, m.touched = msg.Reply, time.Now()
+		} else {
+			s.settle(msg.Reply, "+ACK") // it was, and that was lost
+		}
+		return nil
+	}
+	s.seen, s.stored, s.behind = sequence, meta.Timestamp, meta.NumPending > 0
+	s.offset = max(s.offset, time.Until(meta.Timestamp))
+	if !s.next.IsZero() && !s.next.After(meta.Timestamp) {
+		s.endWindows(meta.Timestamp)
+	}
+	m := &message{sequence: sequence, stored: meta.Timestamp, reply: msg.Reply, touched: time.Now()}
+	changes, err := Decode(schemas.Header(msg.Header), msg.Data)
+	if err != nil {
+		if err := s.setAside(ctx, msg, m, err); err != nil {
+			return err
+		}
+	}
+	for g, c := range s.concerns(changes) {
+		if err := s.collect(ctx, m, g, c); err != nil {
+			return err
+		}
+	}
+	if m.waits == 0 {
+		s.release(m)
+		return nil
+	}
+	s.messages[sequence] = m
+	if len(s.messages) >= s.maxPending && s.maxPending > 0 {
+		s.endAll() // the server delivers no more before some are acknowledged
+	}
+	return nil
+}
+
+// concerns is what the changes say to each content group.
+func (s *session) concerns(changes []Change) map[Group]*concern {
+	if len(changes) == 0 {
+		return nil
+	}
+	all := make(map[Group]*concern, 1)
+	say := func(r *Route, c Change, counts bool) {
+		g := r.Group()
+		if all[g] == nil {
+			all[g] = &concern{route: r}
+		}
+		all[g].changes = append(all[g].changes, held{c, r, counts})
+	}
+	for _, c := range changes {
+		routes, reason := s.routes.Match(c)
+		s.observe.Change(c.Format, reason)
+		for _, r := range routes {
+			say(r, c, true)
+		}
+		for _, r := range s.routes.Holders(c) {
+			if !slices.ContainsFunc(routes, func(other *Route) bool { return other.Group() == r.Group() }) {
+				say(r, c, false)
+			}
+		}
+	}
+	return all
+}
+
+// collect adds what a message says to one content group, unless a window of an
+// earlier reader had it.
+func (s *session) collect(ctx context.Context, m *message, name Group, c *concern) error {
+	g := s.groups[name]
+	if g == nil {
+		g = &group{route: c.route, name: name.key()}
+		ask, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		var err error
+		if g.position, g.sequence, err = s.decisions.read(ask, g.name); err != nil {
+			return err
+		}
+		s.groups[name] = g
+	}
+	if m.sequence <= g.position.Last {
+		return s.confirm(ctx, g)
+	}
+	if m.sequence <= g.last() {
+		return errors.New("trigger: a message came behind a later one of its content group") // cannot be, in the order of the stream
+	}
+	before, queued := g.size(), len(g.queue)
+	if g.add(m, c) {
+		m.waits++
+	}
+	s.changes += g.size() - before
+	if len(g.queue) > queued {
+		s.ended = append(s.ended, g)
+	}
+	if g.open != nil {
+		s.expect(g.open.due(g.route.Window))
+	}
+	return nil
+}
+
+// confirm makes sure that the request of the group's last record is in its
+// stream: its writer may have died before it published it.
+func (s *session) confirm(ctx context.Context, g *group) error {
+	if g.confirmed {
+		return nil
+	}
+	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := s.request(ask, g.position); err != nil {
+		return err
+	}
+	g.confirmed = true
+	if req := g.position.Request; req != nil {
+		s.log.Info().Str("requestId", req.RequestID).Str("contentGroup", g.route.Group().String()).
+			Msg("request of an earlier reader published again")
+	}
+	return nil
+}
+
+// setAside keeps what cannot be understood. What could be read of it counts.
+func (s *session) setAside(ctx context.Context, msg *nats.Msg, m *message, why error) error {
+	decode, _ := errors.AsType[*DecodeError](why)
+	m.reason = why.Error()
+	letter := publisher.DeadLetter{
+		Subject: msg.Subject, Header: schemas.Header(msg.Header), Data: msg.Data,
+		Key:    publisher.Key{Source: s.routes.Source},
+		Stream: publisher.StorageStream, Sequence: m.sequence, Time: m.stored,
+		Code: schemas.CodeInvalidRequest, Reason: why.Error(),
+	}
+	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := s.pub.DeadLetter(ask, letter); err != nil {
+		return err
+	}
+	s.observe.Refused(decode != nil && decode.Unknown)
+	s.log.Warn().Uint64("sequence", m.sequence).Str("subject", msg.Subject).Err(why).Msg("notification set aside")
+	return nil
+}
+
+// release counts down the windows that hold a message, and lets it go.
+func (s *session) release(m *message) {
+	if m.waits--; m.waits > 0 {
+		return
+	}
+	delete(s.messages, m.sequence)
+	if m.reason != "" {
+		s.settle(m.reply, "+TERM "+oneLine(m.reason))
+		return
+	}
+	s.settle(m.reply, "+ACK")
+}
+
+// settle is not confirmed on purpose: what is lost is delivered again, and found
+// to be settled.
+func (s *session) settle(reply, verb string) { _ = s.nc.Publish(reply, []byte(verb)) }
+
+// progress tells the server that the messages are still in hand.
+func (s *session) progress() {
+	now := time.Now()
+	for _, m := range s.messages {
+		if now.Sub(m.touched) >= s.ackWait/2 {
+			m.touched = now
+			s.settle(m.reply, "+WPI")
+		}
+	}
+}
+
+func (s *session) snapshot() *State {
+	state := &State{Reading: true, Notifications: len(s.messages), Changes: s.changes}
+	for _, g := range s.groups {
+		windows := g.queue
+		if g.open != nil {
+			windows = append(windows[:len(windows):len(windows)], g.open)
+		}
+		state.Windows += len(windows)
+		if len(windows) > 0 && (state.Oldest.IsZero() || windows[0].since.Before(state.Oldest)) {
+			state.Oldest = windows[0].since
+		}
+	}
+	return state
+}
+
+func oneLine(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' {
+			return ' '
+		}
+		return c
+	}, text[:min(len(text), 512)])
+}

@@ -1,0 +1,118 @@
+package trigger
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// flight is a window on its way to being a request.
+type flight struct {
+	group    *group
+	window   *window
+	decision decision
+	sequence uint64 // of its record
+	err      error
+}
+
+// ask turns a window into a request. The order of the steps is the guarantee, and
+// a crash between any two of them is safe (see the package's table):
+//
+//   - the directive file before the record, so that no request is decided that
+//     names a file that is not there;
+//   - the record before the request: it decides which changes are part of it, by
+//     compare-and-set, so that only one replica's cut can be asked for;
+//   - the request before the acknowledgements of its notifications.
+func (s *session) ask(ctx context.Context, f *flight) {
+	g, w := f.group, f.window
+	f.decision = decision{Group: g.name, Stream: s.decisions.created, First: w.first, Last: w.last, Nonce: rand.Text()}
+	if w.paths > 0 {
+		var req schemas.BackupRequest
+		if req, f.err = s.write(ctx, g, w); f.err != nil {
+			return
+		}
+		f.decision.Request = &req
+	}
+	if f.sequence, f.err = s.decisions.write(ctx, f.decision, g.sequence); f.err != nil {
+		return
+	}
+	f.err = s.request(ctx, f.decision)
+}
+
+// write is the window's request, with its directive file written if it has one.
+func (s *session) write(ctx context.Context, g *group, w *window) (schemas.BackupRequest, error) {
+	req := w.request(g, s.decisions.created)
+	d := g.route.Directive
+	if d == nil {
+		return req, nil
+	}
+	content, paths, why := w.list(g.route)
+	if why == "" {
+		switch err := s.upload(ctx, d, d.object(req.RequestID), content); {
+		case err == nil:
+			listed(&req, d, content, paths)
+			return req, nil
+		case ctx.Err() != nil:
+			return req, context.Cause(ctx)
+		default:
+			s.log.Error().Err(err).Str("contentGroup", g.route.Group().String()).Str("requestId", req.RequestID).
+				Msg("no directive file can be written, asking for a plain incremental backup")
+			why = DirectiveUnavailable
+		}
+	}
+	req.Labels[LabelDirective] = why
+	return req, nil
+}
+
+// request publishes the request of a record. It is the same request however often
+// it is published: JetStream knows its message id for a while, and the ledger
+// knows it afterwards.
+func (s *session) request(ctx context.Context, d decision) error {
+	if d.Request == nil {
+		return nil
+	}
+	sent, err := s.pub.Send(s.routes.Source, *d.Request)
+	if err != nil {
+		return err
+	}
+	_, _, err = sent.Acked(ctx)
+	return err
+}
+
+// landed takes over what became of a window, and lets its notifications go.
+func (s *session) landed(f *flight) error {
+	g := f.group
+	g.flying = false
+	if f.err != nil {
+		if errors.Is(f.err, publisher.ErrConflict) {
+			return errTakenOver
+		}
+		return f.err
+	}
+	g.position, g.sequence, g.confirmed = f.decision, f.sequence, true
+	if g.queue = g.queue[1:]; len(g.queue) > 0 {
+		s.ended = append(s.ended, g)
+	}
+	s.changes -= len(f.window.objects)
+	for _, m := range f.window.messages {
+		s.release(m)
+	}
+	if req := f.decision.Request; req != nil {
+		waited := s.now().Sub(f.window.since)
+		directive := req.Labels[LabelDirective]
+		s.observe.Requested(f.window.paths, waited, directive)
+		line := s.log.Info().Str("requestId", req.RequestID).Str("contentGroup", g.route.Group().String()).Str("route", g.route.Name).
+			Int("changes", f.window.paths).Int("notifications", len(f.window.messages)).Dur("waited", waited.Round(time.Millisecond))
+		if directive != "" {
+			line = line.Str("directive", directive).Str("onDemandInputFile", req.OnDemandInputFile)
+		}
+		line.Msg("backup requested")
+	} else {
+		s.observe.Cancelled()
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package trigger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+)
+
+const (
+	pullBatch     = 1000
+	pullBytes     = 32 << 20
+	pullExpiry    = 10 * time.Second
+	pullHeartbeat = 2 * time.Second
+	// silence is how long the server may say nothing while a pull is open.
+	silence = 3 * pullHeartbeat
+	// maxFlights is how many requests are on their way at once.
+	maxFlights = 16
+	// maxHeld is how many changed objects are held in memory before no more
+	// notifications are pulled; a notification may have [MaxChanges] of them.
+	maxHeld  = 1_000_000
+	tickTime = 500 * time.Millisecond
+)
+
+// JetStream's API and protocol.
+const (
+	nextSubject  = "$JS.API.CONSUMER.MSG.NEXT." + publisher.StorageStream + "." + publisher.StorageConsumer
+	resetSubject = "$JS.API.CONSUMER.RESET." + publisher.StorageStream + "." + publisher.StorageConsumer
+	// ackPrefix is how the reply subject of every delivered message begins, and of
+	// nothing else that answers a pull.
+	ackPrefix = "$JS.ACK."
+)
+
+// errGap says that a delivery of the consumer went somewhere else, or was lost.
+var errGap = errors.New("a delivery went to somebody else")
+
+// session is one time of reading: from a reset of the consumer, by which every
+// message that is not acknowledged is delivered again in the order of the stream,
+// until a delivery is missing, another replica has decided a window, or something
+// fails. Nothing of it outlives it. All fields belong to the goroutine of run.
+//
+// It has a pull loop of its own for the reasons that package consumer has one:
+// nats.go's believe the headers of a message to be the server's.
+type session struct {
+	*Trigger
+	inbox    string
+	incoming chan *nats.Msg
+	asked    int // messages that the open pull may still bring
+	heardAt  time.Time
+
+	collection
+	landings chan *flight
+	slots    chan struct{}
+	flying   int
+	flights  sync.WaitGroup
+	over     chan struct{} // closed when nobody waits for landings any more
+}
+
+func newSession(t *Trigger) *session {
+	return &session{
+		Trigger: t, inbox: t.nc.NewInbox(), incoming: make(chan *nats.Msg, 2*pullBatch),
+		collection: newCollection(), landings: make(chan *flight),
+		slots: make(chan struct{}, maxFlights), over: make(chan struct{}),
+	}
+}
+
+// run reads until ctx ends or the session does.
+func (s *session) run(ctx context.Context) error {
+	sub, err := s.nc.ChanSubscribe(s.inbox+".*", s.incoming)
+	if err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := s.reset(ctx); err != nil {
+		return err
+	}
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	err = s.loop(ctx, work)
+	if ctx.Err() != nil {
+		_ = sub.Unsubscribe() // which ends the pull for whoever stands by
+		s.drain()
+	}
+	cancel(errStopping)
+	close(s.over)
+	s.flights.Wait()
+	return err
+}
+
+// reset makes the consumer begin again with the first message of the stream. The
+// acknowledged ones are not in it any more.
+func (s *session) reset(ctx context.Context) error {
+	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	resp, err := s.nc.RequestWithContext(ask, resetSubject, []byte(`{"seq":1}`))
+	if errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("reset consumer %s of %s: it is not there, has no leader, or the server is older than 2.14",
+			publisher.StorageConsumer, publisher.StorageStream)
+	}
+	if err != nil {
+		return fmt.Errorf("reset consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+		jetstream.ConsumerInfo
+	}
+	if err := json.Unmarshal(resp.Data, &answer); err != nil {
+		return fmt.Errorf("reset consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
+	}
+	if answer.Error != nil {
+		return fmt.Errorf("reset consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, answer.Error)
+	}
+	s.offset = time.Until(answer.TimeStamp)
+	s.ackWait, s.maxPending = answer.Config.AckWait, answer.Config.MaxAckPending
+	s.observe.Activated()
+	return nil
+}
+
+// loop is the one goroutine that owns the windows.
+func (s *session) loop(ctx, work context.Context) error {
+	s.heardAt = time.Now()
+	tick := time.NewTicker(tickTime)
+	defer tick.Stop()
+	touch := time.NewTicker(max(s.ackWait/4, tickTime))
+	defer touch.Stop()
+	due := time.NewTimer(0)
+	defer due.Stop()
+	for {
+		if err := s.pull(); err != nil {
+			return err
+		}
+		if wait := s.untilDue(); wait > 0 {
+			due.Reset(wait)
+		} else {
+			s.endWindows(s.clock())
+			s.launch(work)
+			due.Reset(min(tickTime, max(s.untilDue(), time.Millisecond)))
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case msg := <-s.incoming:
+			if err := s.heard(ctx, msg); err != nil {
+				return err
+			}
+			s.launch(work)
+		case f := <-s.landings:
+			s.flying--
+			if err := s.landed(f); err != nil {
+				return err
+			}
+			s.launch(work)
+		case <-due.C:
+		case <-touch.C:
+			s.progress()
+		case <-tick.C:
+			s.state.Store(s.snapshot())
+			if s.asked > 0 && time.Since(s.heardAt) > silence {
+				return errors.New("pull: no heartbeat from the server")
+			}
+		}
+	}
+}
+
+// drain waits for the requests that are on their way, not for windows.
+func (s *session) drain() {
+	timeout := time.NewTimer(s.cfg.DrainTimeout)
+	defer timeout.Stop()
+	for s.flying > 0 {
+		select {
+		case f := <-s.landings:
+			s.flying--
+			_ = s.landed(f)
+		case <-timeout.C:
+			return
+		}
+	}
+	_ = s.nc.FlushTimeout(time.Second) // the acknowledgements
+}
+
+// launch sends the windows that are over on their way, one of each group.
+func (s *session) launch(work context.Context) {
+	for _, g := range s.ended {
+		if g.flying || len(g.queue) == 0 {
+			continue
+		}
+		g.flying = true
+		s.flying++
+		f := &flight{group: g, window: g.queue[0]}
+		s.flights.Go(func() {
+			select {
+			case s.slots <- struct{}{}:
+				s.ask(work, f)
+				<-s.slots
+			case <-work.Done():
+				f.err = context.Cause(work)
+			}
+			select {
+			case s.landings <- f:
+			case <-s.over:
+			}
+		})
+	}
+	s.ended = s.ended[:0]
+}
+
+// pull asks for more when everything that was asked for has come.
+func (s *session) pull() error {
+	if s.asked > 0 || s.changes >= maxHeld {
+		return nil
+	}
+	request := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`,
+		pullBatch, pullBytes+s.nc.MaxPayload(), pullExpiry, pullHeartbeat)
+	if err := s.nc.PublishRequest(nextSubject, s.inbox+".next", request); err != nil {
+		return fmt.Errorf("pull: %w", err)
+	}
+	s.asked, s.heardAt = pullBatch, time.Now()
+	return nil
+}
+
+// heard takes a message, or the server's word about the pull.
+func (s *session) heard(ctx context.Context, msg *nats.Msg) error {
+	s.heardAt = time.Now()
+	if strings.HasPrefix(msg.Reply, ackPrefix) {
+		s.asked = max(0, s.asked-1)
+		s.well()
+		return s.take(ctx, msg)
+	}
+	status, text := msg.Header.Get("Status"), msg.Header.Get("Description")
+	if status == "100" { // a heartbeat: the server has nothing that it may deliver
+		s.behind = false
+		s.well()
+		return nil
+	}
+	if left, err := strconv.Atoi(msg.Header.Get("Nats-Pending-Messages")); err == nil {
+		s.asked = max(0, s.asked-left)
+		if status == "408" || strings.Contains(text, "MaxBytes") {
+			s.well()
+			return nil
+		}
+	}
+	if status == "503" {
+		return nats.ErrNoResponders
+	}
+	return fmt.Errorf("pull: %s %s", status, text)
+}
+
+func (s *session) well() {
+	s.ready.note(nil)
+	if s.pullLog.changed(nil) {
+		s.log.Info().Msg("reading notifications again")
+	}
+}

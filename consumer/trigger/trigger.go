@@ -1,0 +1,230 @@
+package trigger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"backhaul/publisher"
+)
+
+// Config is how a [Trigger] works. Zero values stand for the defaults.
+type Config struct {
+	// Observer is told what becomes of notifications. Defaults to nobody.
+	Observer Observer
+	// StoreGivesUp is how long a window tries to write its directive file before it
+	// asks for a plain INCREMENTAL. Defaults to 10 min.
+	StoreGivesUp time.Duration
+	// DrainTimeout is how long a request on its way may take after a stop.
+	// Defaults to 5 s.
+	DrainTimeout time.Duration
+}
+
+// Trigger reads notifications and publishes requests.
+type Trigger struct {
+	cfg     Config
+	nc      *nats.Conn
+	pub     *publisher.Publisher
+	routes  *Routes
+	store   Store
+	observe Observer
+	log     zerolog.Logger
+
+	queue     jetstream.Consumer
+	decisions *decisions
+
+	ready, storeTrouble trouble
+	pullLog, storeLog   changeLog
+	state               atomic.Pointer[State]
+}
+
+// New binds to the streams and the durable consumer, which must exist. store is
+// nil if no route has a directive.
+func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store Store, log zerolog.Logger) (*Trigger, error) {
+	if cfg.Observer == nil {
+		cfg.Observer = silent{}
+	}
+	if cfg.StoreGivesUp == 0 {
+		cfg.StoreGivesUp = storeGivesUp
+	}
+	if cfg.DrainTimeout == 0 {
+		cfg.DrainTimeout = 5 * time.Second
+	}
+	pub, err := publisher.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("trigger: %w", err)
+	}
+	events, err := js.Stream(ctx, publisher.StorageStream)
+	if err != nil {
+		return nil, fmt.Errorf("bind to stream %s: %w", publisher.StorageStream, err)
+	}
+	queue, err := js.Consumer(ctx, publisher.StorageStream, publisher.StorageConsumer)
+	if err != nil {
+		return nil, fmt.Errorf("bind to consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
+	}
+	if n := queue.CachedInfo().Config.MaxDeliver; n > 0 {
+		return nil, fmt.Errorf("consumer %s of %s gives up after %d deliveries, and the change would be lost; set max_deliver to -1",
+			publisher.StorageConsumer, publisher.StorageStream, n)
+	}
+	windows, err := js.Stream(ctx, publisher.WindowsStream)
+	if err != nil {
+		return nil, fmt.Errorf("bind to stream %s: %w", publisher.WindowsStream, err)
+	}
+	if windows.CachedInfo().Config.AllowDirect {
+		return nil, fmt.Errorf("stream %s allows direct reads: they may be stale; set allow_direct to false", publisher.WindowsStream)
+	}
+	t := &Trigger{
+		cfg: cfg, nc: nc, pub: pub, routes: routes, store: store, observe: cfg.Observer, log: log,
+		queue: queue, decisions: &decisions{windows: windows, pub: pub, created: events.CachedInfo().Created},
+	}
+	t.state.Store(&State{})
+	t.ready.note(errors.New("nothing was read yet"))
+	return t, nil
+}
+
+// State is what it is doing, as it was less than a second ago.
+func (t *Trigger) State() State { return *t.state.Load() }
+
+// Ready is nil while notifications are being read, by this replica or another.
+func (t *Trigger) Ready() error {
+	if t.nc.Status() != nats.CONNECTED {
+		return fmt.Errorf("NATS is not connected: %s", t.nc.Status())
+	}
+	return t.ready.err()
+}
+
+// StoreTrouble says why the last directive file could not be written, nil if it was.
+func (t *Trigger) StoreTrouble() error { return t.storeTrouble.err() }
+
+var (
+	errStopping  = errors.New("stopping")
+	errTakenOver = errors.New("another replica reads")
+	errPaused    = errors.New("the consumer is paused")
+)
+
+const (
+	// lookEvery is how often a replica that stands by looks whether somebody reads.
+	lookEvery = time.Second
+	// lookAgain is after how long it makes sure that nobody does: between two pulls
+	// there is none for a moment.
+	lookAgain = 150 * time.Millisecond
+	// failurePause is the wait after a session that failed.
+	failurePause = 500 * time.Millisecond
+	askTimeout   = 5 * time.Second
+)
+
+// Run reads notifications until ctx ends. Windows that are open then stay
+// unacknowledged: the next reader finds them as they are.
+func (t *Trigger) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := t.standBy(ctx)
+		if err == nil && ctx.Err() == nil {
+			err = newSession(t).run(ctx)
+		}
+		t.state.Store(&State{})
+		if ctx.Err() != nil {
+			break
+		}
+		t.ready.note(err)
+		if errors.Is(err, errTakenOver) {
+			t.ready.note(nil)
+			t.log.Info().Msg("another replica reads, standing by")
+		} else if t.pullLog.changed(err) && err != nil {
+			t.log.Warn().Err(err).Msg("cannot read notifications")
+		}
+		sleep(ctx, failurePause/2+rand.N(failurePause))
+	}
+	t.ready.note(errStopping)
+}
+
+// standBy waits until nobody reads: until the consumer has had no open pull at
+// two looks, one shortly after the other. Two readers would do no harm, each
+// window is decided once; but each would have to begin again.
+func (t *Trigger) standBy(ctx context.Context) error {
+	quiet := false
+	for {
+		look, cancel := context.WithTimeout(ctx, askTimeout)
+		info, err := t.queue.Info(look)
+		cancel()
+		wait := lookEvery
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return fmt.Errorf("look at consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
+		case info.Paused:
+			return errPaused
+		case info.NumWaiting > 0:
+			quiet = false
+			t.ready.note(nil)
+			t.pullLog.changed(nil)
+		case quiet:
+			return nil
+		default:
+			quiet, wait = true, lookAgain
+		}
+		if !sleep(ctx, wait) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// trouble is the last thing that went wrong, nil when all is well.
+type trouble struct{ why atomic.Pointer[error] }
+
+func (t *trouble) note(err error) { t.why.Store(&err) }
+
+func (t *trouble) err() error {
+	if why := t.why.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
+// changeLog tells news from repetition.
+type changeLog struct {
+	mu   sync.Mutex
+	last string
+	said time.Time
+}
+
+// repeatAfter is when a repetition is news again.
+const repeatAfter = time.Minute
+
+func (c *changeLog) changed(err error) bool {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if text == c.last && (text == "" || time.Since(c.said) < repeatAfter) {
+		return false
+	}
+	c.last, c.said = text, time.Now()
+	return true
+}
+
+// sleep waits for d and tells whether ctx is still alive.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,51 @@
+package publisher
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// What the trigger reads, and where it remembers what it has asked for.
+const (
+	StorageStream   = "STORAGE_EVENTS"
+	StorageConsumer = "trigger"
+	WindowsStream   = "STORAGE_WINDOWS"
+)
+
+const windowPrefix = "storage.window."
+
+// WindowSubject is where the last window of a content group is kept. The group
+// may have any name.
+func WindowSubject(group string) string {
+	sum := sha256.Sum256([]byte(group))
+	return windowPrefix + hex.EncodeToString(sum[:16])
+}
+
+// RecordWindow writes the record of a content group's window if the group's last
+// record has the sequence after, 0 for none, and returns the sequence of the new
+// one. It repeats the same write until the server has decided about it, as
+// [Publisher.Append] does, with the same errors.
+func (p *Publisher) RecordWindow(ctx context.Context, group string, after uint64, record []byte) (uint64, error) {
+	subject := WindowSubject(group)
+	return p.compareAndSet(ctx, subject, func() (uint64, error) {
+		return p.writeAfter(ctx, &nats.Msg{Subject: subject, Data: record}, subject, after)
+	})
+}
+
+// LastWindow is the group's last record, from the stream's leader, and its
+// sequence: nil and 0 if there is none.
+func LastWindow(ctx context.Context, windows jetstream.Stream, group string) (record []byte, sequence uint64, err error) {
+	msg, err := windows.GetLastMsgForSubject(ctx, WindowSubject(group))
+	if hasCode(err, jetstream.JSErrCodeMessageNotFound) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w", WindowSubject(group), err)
+	}
+	return msg.Data, msg.Sequence, nil
+}
