@@ -50,6 +50,7 @@ var nackNames = []struct{ api, nack string }{
 	{"ack_wait", "ackWait"},
 	{"max_deliver", "maxDeliver"},
 	{"max_ack_pending", "maxAckPending"},
+	{"max_waiting", "maxWaiting"},
 	{"replay_policy", "replayPolicy"},
 }
 
@@ -229,6 +230,7 @@ type nackConsumer struct {
 	AckWait       string `yaml:"ackWait"`
 	MaxDeliver    int    `yaml:"maxDeliver"`
 	MaxAckPending int    `yaml:"maxAckPending"`
+	MaxWaiting    int    `yaml:"maxWaiting"`
 	ReplayPolicy  string `yaml:"replayPolicy"`
 	PreventDelete bool   `yaml:"preventDelete"`
 }
@@ -239,7 +241,7 @@ func (c nackConsumer) config(t *testing.T) jetstream.ConsumerConfig {
 		Durable: c.DurableName, Description: c.Description,
 		DeliverPolicy: enum[jetstream.DeliverPolicy](t, c.DeliverPolicy), AckPolicy: enum[jetstream.AckPolicy](t, c.AckPolicy),
 		ReplayPolicy: enum[jetstream.ReplayPolicy](t, c.ReplayPolicy),
-		AckWait:      duration(t, c.AckWait), MaxDeliver: c.MaxDeliver, MaxAckPending: c.MaxAckPending,
+		AckWait:      duration(t, c.AckWait), MaxDeliver: c.MaxDeliver, MaxAckPending: c.MaxAckPending, MaxWaiting: c.MaxWaiting,
 	}
 }
 

@@ -15,7 +15,7 @@ func buildInfo() telemetry.Build {
 }
 
 // mountTelemetry adds what the admin listener shows beside the console's own.
-func mountTelemetry(admin *console.Console, cfg config.Admin, metrics *telemetry.Metrics) {
+func mountTelemetry(admin *console.Console, cfg config.Admin, metrics interface{ Handler() http.Handler }) {
 	admin.Handle("GET /metrics", metrics.Handler())
 	if !cfg.Pprof {
 		return

@@ -62,8 +62,13 @@ func (s *service) startRun(t *testing.T) {
 // terminal is the one terminal event of a request.
 func (s *service) terminal(key string) (subject string, event map[string]any) {
 	s.t.Helper()
+	return s.terminalOf("billing", key)
+}
+
+func (s *service) terminalOf(source, key string) (subject string, event map[string]any) {
+	s.t.Helper()
 	var found []string
-	for _, msg := range s.stored(publisher.EventsStream, "backup.event.*.billing."+key) {
+	for _, msg := range s.stored(publisher.EventsStream, "backup.event.*."+source+"."+key) {
 		if strings.Contains(msg.Subject(), "job-started") || strings.Contains(msg.Subject(), "job-failed") {
 			found = append(found, msg.Subject())
 			if err := json.Unmarshal(msg.Data(), &event); err != nil {

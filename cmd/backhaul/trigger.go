@@ -16,10 +16,19 @@ func newTriggerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trigger",
 		Short: "Turn changes in object storage into backup requests",
-		Long: `Routes say which changes in object storage start a backup of which content group;
-deploy/routes.example.yaml is one file of them. explain and check need no server.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: `Reads the notifications of object stores from storage.event.>, collects the changes
+of each content group in a window, and publishes one request for each window.
+Routes say which changes start a backup of which content group;
+deploy/routes.example.yaml is one file of them. Any number of replicas may run: one
+reads, the others stand by. SIGTERM and SIGINT stop it; what it has collected stays
+in the stream. explain and check need no server.`,
+		Example: `  backhaul trigger --nats nats://127.0.0.1:4222 --routes routes.yaml`,
+		Args:    cobra.NoArgs,
+		RunE:    runTrigger,
+	}
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupTrigger, config.GroupStore, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
+	for _, embeddedOnly := range []string{"nats-listen", "store-dir"} {
+		_ = cmd.Flags().MarkHidden(embeddedOnly)
 	}
 	cmd.AddCommand(newTriggerExplainCommand(), newTriggerCheckCommand())
 	return cmd

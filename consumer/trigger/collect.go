@@ -18,7 +18,8 @@ import (
 type message struct {
 	sequence uint64
 	stored   time.Time
-	reply    string // to acknowledge its last delivery
+	read     time.Time // the first time, by the server's clock
+	reply    string    // to acknowledge its last delivery
 	touched  time.Time
 	waits    int    // content groups whose windows hold it
 	reason   string // why it is set aside as well, "" if it is not
@@ -31,10 +32,9 @@ type collection struct {
 	ended    []*group // with a window that is over
 	changes  int      // objects in all windows
 
-	delivered uint64    // the consumer's sequence of the last delivery
-	seen      uint64    // the stream's sequence of the last message that was new
-	stored    time.Time // when that was stored
-	behind    bool      // there is more to read
+	delivered uint64 // the consumer's sequence of the last delivery
+	seen      uint64 // the stream's sequence of the last message that was new
+	behind    bool   // there is more to read, and it has waited
 	// next is no later than the end of the first window that ends.
 	next time.Time
 
@@ -50,22 +50,23 @@ func newCollection() collection {
 // now is the server's time, which also is that of messages.
 func (c *collection) now() time.Time { return time.Now().Add(c.offset) }
 
-// clock is the time by which windows end: while there is more to read, that of
-// the last message. So a window is the same whether it was read as it happened or
-// later, after an outage.
-func (c *collection) clock() time.Time {
-	if c.behind {
-		return c.stored
-	}
-	return c.now()
-}
-
 // untilDue is how long no window ends.
 func (c *collection) untilDue() time.Duration {
 	if c.next.IsZero() {
 		return time.Hour
 	}
-	return c.next.Sub(c.clock())
+	return c.next.Sub(c.now())
+}
+
+// lag is how old a message may be when it is read that does not wait for others.
+const lag = minQuiet / 2
+
+// caughtUp says whether there is more to read.
+func (c *collection) caughtUp(yes bool) {
+	if yes && c.behind {
+		c.next = c.now() // windows that waited for this may be due
+	}
+	c.behind = !yes
 }
 
 // endWindows ends the windows that are due.
@@ -75,7 +76,7 @@ func (c *collection) endWindows(now time.Time) {
 		if g.open == nil {
 			continue
 		}
-		due := g.open.due(g.route.Window)
+		due := g.open.due(g.route.Window, c.behind)
 		if !due.After(now) {
 			g.close()
 			c.ended = append(c.ended, g)
@@ -123,12 +124,9 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 		}
 		return nil
 	}
-	s.seen, s.stored, s.behind = sequence, meta.Timestamp, meta.NumPending > 0
+	s.seen = sequence
 	s.offset = max(s.offset, time.Until(meta.Timestamp))
-	if !s.next.IsZero() && !s.next.After(meta.Timestamp) {
-		s.endWindows(meta.Timestamp)
-	}
-	m := &message{sequence: sequence, stored: meta.Timestamp, reply: msg.Reply, touched: time.Now()}
+	m := &message{sequence: sequence, stored: meta.Timestamp, read: s.now(), reply: msg.Reply, touched: time.Now()}
 	changes, err := Decode(schemas.Header(msg.Header), msg.Data)
 	if err != nil {
 		if err := s.setAside(ctx, msg, m, err); err != nil {
@@ -140,6 +138,7 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 			return err
 		}
 	}
+	s.caughtUp(meta.NumPending == 0 || m.read.Sub(m.stored) < lag)
 	if m.waits == 0 {
 		s.release(m)
 		return nil
@@ -208,7 +207,7 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 		s.ended = append(s.ended, g)
 	}
 	if g.open != nil {
-		s.expect(g.open.due(g.route.Window))
+		s.expect(g.open.due(g.route.Window, s.behind))
 	}
 	return nil
 }

@@ -125,6 +125,9 @@ const (
 // All lists the routes in their order. It is not to be changed.
 func (rs *Routes) All() []*Route { return rs.routes }
 
+// HasDirectives tells whether any route writes directive files.
+func (rs *Routes) HasDirectives() bool { return len(rs.directives) > 0 }
+
 // Match finds the first route for a change. A renamed or deleted directory may
 // be wider than routes are: then it has every route down to the first that takes
 // all of it. For anything else there is at most one. The slice is not to be changed.

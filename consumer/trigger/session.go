@@ -140,7 +140,7 @@ func (s *session) loop(ctx, work context.Context) error {
 		if wait := s.untilDue(); wait > 0 {
 			due.Reset(wait)
 		} else {
-			s.endWindows(s.clock())
+			s.endWindows(s.now())
 			s.launch(work)
 			due.Reset(min(tickTime, max(s.untilDue(), time.Millisecond)))
 		}
@@ -236,7 +236,7 @@ func (s *session) heard(ctx context.Context, msg *nats.Msg) error {
 	}
 	status, text := msg.Header.Get("Status"), msg.Header.Get("Description")
 	if status == "100" { // a heartbeat: the server has nothing that it may deliver
-		s.behind = false
+		s.caughtUp(true)
 		s.well()
 		return nil
 	}

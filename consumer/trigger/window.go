@@ -29,12 +29,11 @@ type held struct {
 	counts bool
 }
 
-// window is what has changed in one content group and was not asked for yet. It
-// is a function of the messages in it: of their order in the stream, and of the
-// times at which JetStream stored them.
+// window is what has changed in one content group and was not asked for yet.
 type window struct {
 	first, last   uint64    // of its messages, in the stream
 	since, latest time.Time // when they were stored
+	opened        time.Time // when the first was read, by the same clock
 	messages      []*message
 	objects       map[object]held
 	// paths is how many of the objects count: what the request is about.
@@ -72,7 +71,7 @@ func (w *window) add(m *message, c *concern) bool {
 		return false
 	}
 	if len(w.messages) == 0 {
-		w.first, w.since = m.sequence, m.stored
+		w.first, w.since, w.opened = m.sequence, m.stored, m.read
 	}
 	w.last, w.latest = m.sequence, m.stored
 	w.messages = append(w.messages, m)
@@ -122,8 +121,14 @@ func (w *window) dropBelow(tree *Change) int {
 	return n
 }
 
-// due is when the window is over if nothing else is added.
-func (w *window) due(limits Window) time.Time {
+// due is when the window is over if nothing else is added. While there is more to
+// read, as after an outage, it goes on: what has waited already is better asked
+// for at once than in the pieces that it would have been. But it does not go on
+// for ever.
+func (w *window) due(limits Window, behind bool) time.Time {
+	if behind {
+		return w.opened.Add(limits.Max)
+	}
 	quiet, end := w.latest.Add(limits.Quiet), w.since.Add(limits.Max)
 	if quiet.Before(end) {
 		return quiet

@@ -49,6 +49,19 @@ type Config struct {
 type Trigger struct {
 	// Routes is the file with the routes.
 	Routes string
+	// S3 is where directive files are written.
+	S3 S3
+}
+
+// S3 is an object store.
+type S3 struct {
+	Endpoint     string
+	Region       string
+	PathStyle    bool
+	CA           string
+	InsecureHTTP bool
+	AccessKey    secret
+	SecretKey    secret
 }
 
 // Vendor is how to reach Commvault.

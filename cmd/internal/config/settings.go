@@ -19,12 +19,13 @@ const (
 	GroupWork     Group = "work"
 	GroupAdmin    Group = "admin"
 	GroupTrigger  Group = "trigger"
+	GroupStore    Group = "store" // where directive files are written
 	GroupLog      Group = "log"
 	GroupProfiles Group = "profiles" // of the process that has the admin listener
 )
 
 // AllGroups are the groups of all settings.
-var AllGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupAdmin, GroupProfiles, GroupTrigger, GroupLog}
+var AllGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupAdmin, GroupProfiles, GroupTrigger, GroupStore, GroupLog}
 
 // setting is one value, its names and how it is checked.
 type setting struct {
@@ -99,6 +100,14 @@ func (c *Config) settings() []setting {
 		{group: GroupProfiles, flag: "admin-pprof", key: "admin.pprof", env: "BACKHAUL_ADMIN_PPROF", field: &c.Admin.Pprof, usage: "serve profiles at /debug/pprof/; on a loopback address only", fallback: "false"},
 
 		{group: GroupTrigger, flag: "routes", key: "trigger.routes", env: "BACKHAUL_TRIGGER_ROUTES", field: &c.Trigger.Routes, usage: "YAML `file` with the routes from changes in storage to content groups", reads: true, doc: "See routes.example.yaml. `backhaul trigger check` tells what is wrong with one."},
+
+		{group: GroupStore, flag: "s3-endpoint", key: "trigger.s3Endpoint", env: "BACKHAUL_TRIGGER_S3_ENDPOINT", field: &c.Trigger.S3.Endpoint, usage: "`URL` of the S3 API that directive files are written with", url: true, doc: "For example https://s3.eu-central-1.amazonaws.com. Needed if a route has a directive; it must be the account that is backed up."},
+		{group: GroupStore, flag: "s3-region", key: "trigger.s3Region", env: "BACKHAUL_TRIGGER_S3_REGION", field: &c.Trigger.S3.Region, usage: "`region` of the buckets", fallback: "us-east-1"},
+		{group: GroupStore, flag: "s3-path-style", key: "trigger.s3PathStyle", env: "BACKHAUL_TRIGGER_S3_PATH_STYLE", field: &c.Trigger.S3.PathStyle, usage: "the bucket is part of the path, not of the host's name", fallback: "false", doc: "What MinIO and Ceph usually want."},
+		{group: GroupStore, flag: "s3-ca", key: "trigger.s3CA", env: "BACKHAUL_TRIGGER_S3_CA", field: &c.Trigger.S3.CA, usage: "PEM `file` with the only roots to trust for it", reads: true},
+		{group: GroupStore, flag: "s3-insecure-http", key: "trigger.s3InsecureHTTP", env: "BACKHAUL_TRIGGER_S3_INSECURE_HTTP", field: &c.Trigger.S3.InsecureHTTP, usage: "allow plain http to an object store that is not on this machine", fallback: "false", doc: "The paths can then be read on the way; the secret key is never sent."},
+		{group: GroupStore, key: "trigger.s3AccessKey", env: "BACKHAUL_TRIGGER_S3_ACCESS_KEY", field: &c.Trigger.S3.AccessKey, usage: "the access key; it must be allowed to put objects below the directives' prefixes"},
+		{group: GroupStore, key: "trigger.s3SecretKey", env: "BACKHAUL_TRIGGER_S3_SECRET_KEY", field: &c.Trigger.S3.SecretKey, usage: "the secret key of the access key"},
 
 		{group: GroupLog, flag: "log-level", key: "log.level", env: "BACKHAUL_LOG_LEVEL", field: &l.Level, usage: "least `level` that is logged", fallback: "info", oneOf: []string{"debug", "info", "warn", "error"}},
 		{group: GroupLog, flag: "log-format", key: "log.format", env: "BACKHAUL_LOG_FORMAT", field: &l.Format, usage: "auto is console on a terminal, else json", fallback: "auto", oneOf: []string{"auto", "console", "json"}},

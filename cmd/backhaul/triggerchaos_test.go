@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/consumer/trigger/objectstore/objectstoretest"
+	"backhaul/publisher"
+)
+
+var (
+	triggerNotifications = flag.Int("trigger.notifications", 3000, "notifications of TestTriggerChaos")
+	triggerRate          = flag.Int("trigger.rate", 1000, "notifications in a second")
+	triggerGroups        = flag.Int("trigger.groups", 50, "content groups that they are for")
+)
+
+// Notifications for many content groups, and both replicas killed with SIGKILL
+// every second: each change is in the list of exactly one request.
+func TestTriggerChaos(t *testing.T) {
+	t.Parallel()
+	url := natsServer(t)
+	c := connectPlainly(t, url)
+	store := objectstoretest.Start(t, "lists")
+	var routes strings.Builder
+	routes.WriteString("routes:\n")
+	for g := range *triggerGroups {
+		fmt.Fprintf(&routes, "- {container: c%d, clientName: c, subclientName: g%d, window: {quiet: 500ms, max: 5s}, directive: {container: lists, prefix: l/}}\n", g, g)
+	}
+	env := triggerEnv(t, url, store, routes.String())
+	if code, _, stderr := once(t, env[:1], "", "setup", "--trigger"); code != 0 {
+		t.Fatal(stderr)
+	}
+	var want []string
+	for n := range *triggerNotifications {
+		want = append(want, fmt.Sprintf("/c%d/%d/object-%07d.bin", n%*triggerGroups, n%7, n))
+	}
+	published := make(chan error, 1)
+	go func() { published <- publishPaced(c, want, *triggerRate) }()
+
+	began, kills, memory := time.Now(), 0, 0
+	kill := time.NewTicker(time.Second)
+	defer kill.Stop()
+	for over := false; !over; {
+		replicas := []*process{start(t, env, "backhaul", "trigger"), start(t, env, "backhaul", "trigger")}
+		<-kill.C
+		for _, p := range replicas {
+			memory = max(memory, peakMemory(t, p))
+			p.kill()
+		}
+		kills++
+		select {
+		case err := <-published:
+			if err != nil {
+				t.Fatal(err)
+			}
+			published <- nil
+			over = c.messages(publisher.StorageStream) == 0
+		default:
+		}
+		if time.Since(began) > 5*time.Minute {
+			t.Fatalf("%d notifications are left after %s", c.messages(publisher.StorageStream), time.Since(began))
+		}
+	}
+	var listed []string
+	ids := make(map[string]int)
+	requests := c.stored(publisher.RequestsStream, ">")
+	for _, msg := range requests {
+		var req struct {
+			RequestID         string `json:"requestId"`
+			OnDemandInputFile string `json:"onDemandInputFile"`
+		}
+		if err := json.Unmarshal(msg.Data(), &req); err != nil {
+			t.Fatal(err)
+		}
+		if ids[req.RequestID]++; ids[req.RequestID] > 1 {
+			t.Errorf("the request %s is there twice", req.RequestID)
+		}
+		content := store.Get("lists", strings.TrimPrefix(req.OnDemandInputFile, "/lists/"))
+		listed = append(listed, strings.Split(strings.TrimSuffix(content, "\n"), "\n")...)
+	}
+	sameLines(t, "the changes", listed, want)
+	t.Logf("%d notifications for %d content groups in %s: %d requests, %d lists written, %d times both replicas killed, at most %d MB of memory each",
+		len(want), *triggerGroups, time.Since(began).Round(time.Millisecond), len(requests), len(store.Written()), kills, memory>>10)
+}
+
+// publishPaced publishes a notification for each path.
+func publishPaced(c *plainClient, paths []string, rate int) error {
+	began := time.Now()
+	for n, path := range paths {
+		container, key, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		if _, err := c.js.PublishAsync("storage.event.minio", notification(container, key), jetstream.WithStallWait(time.Minute)); err != nil {
+			return err
+		}
+		if ahead := time.Duration(n)*time.Second/time.Duration(rate) - time.Since(began); ahead > 10*time.Millisecond {
+			time.Sleep(ahead)
+		}
+	}
+	select {
+	case <-c.js.PublishAsyncComplete():
+		return nil
+	case <-time.After(time.Minute):
+		return fmt.Errorf("%d notifications were not acknowledged", c.js.PublishAsyncPending())
+	}
+}
+
+var peak = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+
+// peakMemory is the most that a process had in memory, in kB; 0 if it has ended.
+func peakMemory(t *testing.T, p *process) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0 // no Linux
+	}
+	found := peak.FindSubmatch(status)
+	if found == nil {
+		return 0
+	}
+	kB, err := strconv.Atoi(string(found[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kB
+}

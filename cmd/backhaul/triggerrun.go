@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/console"
+	"backhaul/cmd/internal/natsconn"
+	"backhaul/cmd/internal/provision"
+	"backhaul/cmd/internal/telemetry"
+	"backhaul/consumer/trigger"
+	"backhaul/consumer/trigger/objectstore"
+)
+
+func runTrigger(cmd *cobra.Command, _ []string) error {
+	routes, err := loadRoutes(cmd)
+	if err != nil {
+		return err
+	}
+	cfg, log, err := load(cmd)
+	if err != nil {
+		return err
+	}
+	return watchStorage(cmd.Context(), cfg, routes, log)
+}
+
+// watchStorage turns notifications into requests until ctx ends. Like serve it is
+// one straight line: what it starts it stops in reverse.
+func watchStorage(ctx context.Context, cfg *config.Config, routes *trigger.Routes, log zerolog.Logger) error {
+	if err := cfg.CheckTrigger(routes.HasDirectives()); err != nil {
+		return err
+	}
+	var store trigger.Store
+	if routes.HasDirectives() {
+		s3, err := objectstore.New(cfg.Trigger.S3.Store())
+		if err != nil {
+			return &config.Error{Problems: []string{err.Error()}}
+		}
+		store = s3
+	}
+	for _, f := range routes.Check() {
+		log.Warn().Str("file", routes.File).Int("line", f.Line).Bool("fault", f.Fault).Msg(f.Text)
+	}
+	admin, err := console.Start(ctx, cfg.Admin, log)
+	if err != nil {
+		return err
+	}
+	defer admin.Stop()
+	metrics := telemetry.NewTrigger(buildInfo())
+	mountTelemetry(admin, cfg.Admin, metrics)
+
+	nc, err := natsconn.Connect(ctx, cfg.NATS, "backhaul trigger", log)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	permissions := natsconn.WatchPermissions(nc, log)
+	if err := prepareTrigger(ctx, nc, cfg.NATS, log); err != nil {
+		return errors.Join(err, permissions.Trouble())
+	}
+	worker, err := trigger.New(ctx, trigger.Config{Observer: metrics}, nc, routes, store, log)
+	if err != nil {
+		return errors.Join(err, permissions.Trouble())
+	}
+	if err := metrics.Watch(nc, worker.State, worker.Ready); err != nil {
+		return err
+	}
+	admin.Watch(
+		console.Check{Name: "notifications", Probe: worker.Ready},
+		console.Check{Name: "nats", Probe: permissions.Trouble},
+		console.Check{Name: "directives", Probe: worker.StoreTrouble, Condition: true},
+	)
+	log.Info().Str("source", routes.Source).Str("file", routes.File).Int("routes", len(routes.All())).
+		Str("nats", config.Masked(cfg.NATS.URL)).Str("admin", admin.URL()).Msg("reading notifications")
+	worker.Run(ctx)
+	log.Info().Msg("drained")
+	return nil
+}
+
+// prepareTrigger makes or checks the streams. A user that may not make any is not
+// asked to look at the service's either.
+func prepareTrigger(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zerolog.Logger) error {
+	if cfg.Provision {
+		if err := prepare(ctx, nc, cfg, log); err != nil {
+			return err
+		}
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	actions, err := provision.ApplyTrigger(ctx, js, replicas(nc, cfg), cfg.Provision)
+	for _, action := range actions {
+		if action.Created {
+			log.Info().Str("name", action.Name).Msg("created")
+		}
+	}
+	return err
+}

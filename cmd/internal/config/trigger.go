@@ -1,0 +1,76 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+
+	"backhaul/consumer/trigger/objectstore"
+	"backhaul/vendorapi"
+)
+
+// CheckTrigger refuses settings with which `backhaul trigger` cannot work. It
+// starts nothing. directives: a route has one.
+func (c *Config) CheckTrigger(directives bool) error {
+	var e Error
+	if c.NATS.URL == "" {
+		e.add("`backhaul trigger` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222, or --nats-context")
+	}
+	if !c.Admin.Off() && !isAddress(c.Admin.Addr) {
+		e.add("BACKHAUL_ADMIN_ADDR: is %q, must be an address such as 127.0.0.1:9090, or off", c.Admin.Addr)
+	}
+	if problem := c.Admin.problem(); problem != "" {
+		e.add("BACKHAUL_ADMIN_PPROF: %s", problem)
+	}
+	if directives {
+		e.checkStore(c.Trigger.S3)
+	}
+	if len(e.Problems) > 0 {
+		c.locate(e.Problems)
+		return &e
+	}
+	return nil
+}
+
+func (e *Error) checkStore(s S3) {
+	if s.Endpoint == "" {
+		e.add("a route has a directive, and nowhere to write it: set BACKHAUL_TRIGGER_S3_ENDPOINT or --s3-endpoint, for example https://s3.eu-central-1.amazonaws.com")
+		return
+	}
+	if u, err := url.Parse(s.Endpoint); err == nil && u.Scheme == "http" && !s.InsecureHTTP {
+		if err := vendorapi.CheckEndpoint(s.Endpoint, false); err != nil {
+			e.add("BACKHAUL_TRIGGER_S3_ENDPOINT: plain http to another machine: use https, or set --s3-insecure-http")
+		}
+	}
+	if !s.AccessKey.Given() || !s.SecretKey.Given() {
+		e.add("a route has a directive: set BACKHAUL_TRIGGER_S3_ACCESS_KEY and BACKHAUL_TRIGGER_S3_SECRET_KEY, or files with them in …_FILE")
+		return
+	}
+	if _, err := objectstore.New(s.Store()); err != nil {
+		e.add("%v (BACKHAUL_TRIGGER_S3_ENDPOINT, BACKHAUL_TRIGGER_S3_CA)", err)
+	}
+	for _, key := range []struct {
+		env   string
+		value secret
+	}{{"BACKHAUL_TRIGGER_S3_ACCESS_KEY", s.AccessKey}, {"BACKHAUL_TRIGGER_S3_SECRET_KEY", s.SecretKey}} {
+		if _, err := key.value.Read(); err != nil {
+			e.add("%s: %v", key.env, err)
+		}
+	}
+}
+
+// Store is the object store's configuration.
+func (s S3) Store() objectstore.Config {
+	read := func(k secret) func() (string, error) {
+		return func() (string, error) {
+			value, err := k.Read()
+			if err != nil {
+				return "", fmt.Errorf("credentials of the object store: %w", err)
+			}
+			return string(value), nil
+		}
+	}
+	return objectstore.Config{
+		Endpoint: s.Endpoint, Region: s.Region, PathStyle: s.PathStyle, CAFile: s.CA,
+		AccessKey: read(s.AccessKey), SecretKey: read(s.SecretKey),
+	}
+}
