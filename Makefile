@@ -11,7 +11,7 @@ SEED         ?= 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## show the whole way of a request on embedded NATS and a simulated Commvault
@@ -67,6 +67,10 @@ manifests: ## make the NACK manifests in deploy/nack from deploy/streams
 .PHONY: man
 man: ## write man pages to bin/man
 	$(GO) test ./cmd/backhaul -run '^TestManPages$$' -count=1 -man.dir=$(CURDIR)/bin/man
+
+.PHONY: trigger-chaos
+trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups
+	$(GO) test ./cmd/backhaul -run '^TestTriggerChaos$$' -count=1 -v -timeout 15m -trigger.notifications=100000 -trigger.rate=5000
 
 .PHONY: bench
 bench: ## run every benchmark, compare with a hand-written loop

@@ -49,7 +49,7 @@ func TestACrashAtEveryStep(t *testing.T) {
 			}
 			b.publish("broken", put("a", "1"), put("a", "2"))
 			routes := routesFor("quiet: 300ms, max: 5s", "a")
-			first := b.start(routes, proxy.Connect(t))
+			first := b.start(routes, proxy.Connect(t), func(cfg *Config) { cfg.DrainTimeout = 100 * time.Millisecond })
 			b.wait("the first reader comes to the step", here)
 			if test.action == natstest.Deafen {
 				b.eventually("what was sent has arrived", func() bool {

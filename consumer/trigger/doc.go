@@ -1,5 +1,95 @@
-// Package trigger turns the notifications of object stores into changes, and
-// finds the content groups that they concern.
+// Package trigger turns the notifications of object stores into backup requests:
+// it decodes them, finds the content groups that they concern, collects the changes
+// of each in a window, and publishes one request for each window.
+//
+// # Guarantees
+//
+// Every change that JetStream accepted and a route takes is part of the change set
+// of exactly one request: it is neither lost nor asked for twice, through killed and
+// frozen processes, several replicas, lost acknowledgements and a restarted server.
+// A request is published before its notifications are acknowledged; what is not
+// acknowledged is the buffer, and there is no other.
+//
+// Acknowledgements fence nothing, and what is delivered again comes mixed with what
+// is new, so one thing has to be remembered: for each content group, up to where it
+// was asked for. That is the group's last decision, one message on the stream
+// STORAGE_WINDOWS, written by compare-and-set. It names the first and last
+// notification of the window and has the request itself:
+//
+//	collect ──▶ directive file ──▶ decision ──▶ request ──▶ acknowledgements
+//	            (may be written     (one of       (the same,  (each message when all
+//	            again, same name)   many wins)    repeated)   of its groups are done)
+//
+// A decision covers every message of its group up to its last one. That is true
+// because messages are read in the order of the stream with none left out: a reader
+// begins by a reset of the consumer, by which all that is not acknowledged comes
+// again from the first on, and it begins anew when the consumer's own sequence shows
+// that a delivery went elsewhere.
+//
+// The request id is a hash of the content group and of the places of the window's
+// first and last notification.
+//
+// # A crash after each step
+//
+//	step              the next reader finds            why it is safe                           test
+//	reset             what was there                   nothing was done                         TestACrashAtEveryStep/reset
+//	set aside, sent   the message, or a letter         the letter is kept once per message      TestACrashAtEveryStep/dead_letter,_unseen
+//	set aside         the letter and the message       the same                                 TestACrashAtEveryStep/dead_letter
+//	collect           all messages                     it collects them again                   TestARestartInTheMiddleOfAWindow
+//	directive file    the file, no decision            nobody names the file; it stays unused   TestACrashAtEveryStep/directive
+//	decision sent     nothing, or the decision         compare-and-set: one of them counts      TestACrashAtEveryStep/record,_unacknowledged
+//	decision          the decision, no request         publishes the decision's own request     TestACrashAtEveryStep/record
+//	request sent      the decision, maybe a request    the same id and content: one request     TestACrashAtEveryStep/request,_unacknowledged
+//	request           the decision and the request     the same                                 TestACrashAtEveryStep/request
+//	some acks         messages up to the decision      they are covered: acknowledged, no more  TestACrashAtEveryStep/acks,_unseen
+//	all cancelled     a decision without a request     the creation does not come back alone    TestACrashWhileNothingIsAskedFor
+//
+// And without a crash:
+//
+//	what                                      why it is safe                                  test
+//	a frozen reader wakes up                  its decision is refused, it begins anew         TestAFrozenReader
+//	a decision's PubAck is lost               known by its nonce                              TestALostAcknowledgementOfARecord
+//	two replicas                              one reads, the other stands by; if both should  TestTwoReplicas
+//	                                          read, one of two decisions counts
+//	a group of several in one message         acknowledged when each has asked                TestANotificationForSeveralGroups
+//	messages are delivered again              they are the same messages                      TestRedeliveries
+//	the server restarts                       as a crash                                      TestTheServerRestarts
+//	the stream is made anew                   a decision is about one stream, by its time     TestDecisionsAreAboutOneStream
+//	the store takes no files                  waited for, nothing is let go; after 10 min a   TestAStoreThatIsAway
+//	                                          plain INCREMENTAL is asked for
+//
+// What is left: a request that was published but whose ledger has been forgotten (90
+// days), while its notifications are still not acknowledged, would be published again.
+//
+// # Windows
+//
+// A window ends when nothing has changed for its quiet time, when its first change
+// is too old, or when it has its number of paths. The times are those at which
+// JetStream stored the messages. While there is more to read, as after an outage,
+// only the number of paths ends a window, and the longest time as counted from the
+// reading: eight hours of changes become one request, not one for each quiet minute.
+//
+// The creation of an object and its deletion in one window are nothing to ask for,
+// also where the deletion itself starts nothing. A window in which nothing is left
+// is decided without a request.
+//
+// A directive file lists what changed, sorted, one path a line. The request is a plain
+// INCREMENTAL instead, and its label [LabelDirective] says why, when a path cannot be
+// listed, something was deleted, one notification has more paths than a window may,
+// or the store takes no file for [Config].StoreGivesUp.
+//
+// # Replicas
+//
+// The consumer is shipped with max_waiting 1: it takes one open pull, and who has it
+// reads. The others look once a second whether there is one. A reader that dies is
+// replaced at once, one that is cut off when its pull runs out, after 10 s.
+//
+// # Memory
+//
+// Of a notification its place, times and reply subject are kept, of a change what it
+// takes to tell which of two is later. The consumer's max_ack_pending (100,000) bounds
+// the first, and when it is reached all windows end; with a million changes in
+// windows no more is pulled.
 //
 // # Decoding
 //
@@ -74,6 +164,16 @@
 //
 // # Concurrency
 //
-// Everything here is a pure function of its arguments, except Load, and safe for
-// concurrent use.
+// Decoding and routes are pure functions of their arguments, except Load, and safe
+// for concurrent use. A [Trigger] has one goroutine that reads and owns the windows,
+// and one for each request on its way, of which 16 may be; its methods may be called
+// at any time, Run once.
+//
+// # What it asks of NATS
+//
+// nats-server 2.14 or later, for the reset of a consumer. Publish permission on
+// backup.request.<source>, backup.dlq.<source>, storage.window.*,
+// $JS.ACK.STORAGE_EVENTS.trigger.> and, below $JS.API, on CONSUMER.{INFO,MSG.NEXT,RESET}.STORAGE_EVENTS.trigger,
+// STREAM.INFO.{STORAGE_EVENTS,STORAGE_WINDOWS} and STREAM.MSG.GET.STORAGE_WINDOWS, and to subscribe
+// to its inbox prefix.
 package trigger

@@ -445,6 +445,25 @@ func TestAStoreThatIsAway(t *testing.T) {
 	}
 }
 
+// More than one pull brings.
+func TestManyNotifications(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.run(routesFor("quiet: 500ms, maxPaths: 100000", "a"))
+	var want []string
+	for n := range 2*pullBatch + 1 {
+		if _, err := b.js.PublishAsync("storage.event.minio", []byte(put("a", fmt.Sprint(n)))); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, fmt.Sprint("/a/", n))
+	}
+	b.settled()
+	b.exactlyOnce(want)
+	if text := b.log.String(); strings.Contains(text, "cannot read") {
+		t.Error("a pull that has brought everything is no trouble")
+	}
+}
+
 func TestDecisionsAreAboutOneStream(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -247,6 +247,11 @@ func (s *session) heard(ctx context.Context, msg *nats.Msg) error {
 			return nil
 		}
 	}
+	if status == "409" && text == "Batch Completed" { // which a pull with max_bytes is told
+		s.asked = 0
+		s.well()
+		return nil
+	}
 	if status == "503" {
 		return nats.ErrNoResponders
 	}

@@ -43,16 +43,7 @@ var jobs = []job{
 	{"billing", "publishes a request, and hears that it is stored", func(g *guarded) error {
 		return publishRequest(g, "billing", "billing")
 	}},
-	{"trigger", "takes a notification, publishes a request, acknowledges the notification", func(g *guarded) error {
-		store := g.jetstream("store")
-		if _, err := store.Publish(g.within(), "storage.event.minio", []byte(`{}`)); err != nil {
-			return fmt.Errorf("as store: %w", err)
-		}
-		if err := g.takeOne("trigger", "STORAGE_EVENTS", "trigger"); err != nil {
-			return err
-		}
-		return publishRequest(g, "trigger", "storage")
-	}},
+	{"trigger", "backhaul trigger: notifications become a request and a dead letter", runTheTrigger},
 	{"store", "publishes a notification without asking for an acknowledgement", func(g *guarded) error {
 		nc := g.as("store")
 		return errors.Join(nc.Publish("storage.event.minio", []byte(`{}`)), nc.Flush())

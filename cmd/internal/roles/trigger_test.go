@@ -1,0 +1,49 @@
+package roles_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backhaul/cmd/internal/provision"
+	"backhaul/consumer/trigger"
+	"backhaul/publisher"
+)
+
+// runTheTrigger runs the real one as its user, until it has let everything go.
+func runTheTrigger(g *guarded) error {
+	if _, err := provision.ApplyTrigger(g.within(), g.jetstream("trigger"), 1, false); err != nil {
+		return err
+	}
+	routes, err := trigger.Parse("routes.yaml", []byte("routes:\n- {container: a, clientName: c, subclientName: s, window: {quiet: 100ms}}\n"))
+	if err != nil {
+		return err
+	}
+	worker, err := trigger.New(g.within(), trigger.Config{}, g.as("trigger"), routes, nil, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(g.within())
+	done := make(chan struct{})
+	go func() { defer close(done); worker.Run(ctx) }()
+	defer func() { stop(); <-done }()
+	store, admin := g.jetstream("store"), g.jetstream("admin")
+	for _, data := range []string{`{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"a"},"object":{"key":"k"}}}]}`, `{}`} {
+		if _, err := store.Publish(g.within(), "storage.event.minio", []byte(data)); err != nil {
+			return fmt.Errorf("as store: %w", err)
+		}
+	}
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		events, err := admin.Stream(g.within(), publisher.StorageStream)
+		if err != nil {
+			return err
+		}
+		if events.CachedInfo().State.Msgs == 0 {
+			return nil
+		}
+	}
+	return errors.Join(errors.New("the notifications are still there"), worker.Ready())
+}
