@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"time"
 
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -106,7 +105,7 @@ func (s *session) landed(f *flight) error {
 		directive := req.Labels[LabelDirective]
 		s.observe.Requested(f.window.paths, waited, directive)
 		line := s.log.Info().Str("requestId", req.RequestID).Str("contentGroup", g.route.Group().String()).Str("route", g.route.Name).
-			Int("changes", f.window.paths).Int("notifications", len(f.window.messages)).Dur("waited", waited.Round(time.Millisecond))
+			Int("changes", f.window.paths).Int("notifications", len(f.window.messages)).Int64("waitedMs", waited.Milliseconds())
 		if directive != "" {
 			line = line.Str("directive", directive).Str("onDemandInputFile", req.OnDemandInputFile)
 		}

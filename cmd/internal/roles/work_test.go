@@ -43,7 +43,6 @@ var jobs = []job{
 	{"billing", "publishes a request, and hears that it is stored", func(g *guarded) error {
 		return publishRequest(g, "billing", "billing")
 	}},
-	{"trigger", "backhaul trigger: notifications become a request and a dead letter", runTheTrigger},
 	{"store", "publishes a notification without asking for an acknowledgement", func(g *guarded) error {
 		nc := g.as("store")
 		return errors.Join(nc.Publish("storage.event.minio", []byte(`{}`)), nc.Flush())
@@ -118,6 +117,7 @@ var jobs = []job{
 		_, err := g.as("system").RequestWithContext(g.within(), "$SYS.REQ.SERVER.PING", nil)
 		return err
 	}},
+	{"trigger", "backhaul trigger: notifications become a request and a dead letter", runTheTrigger},
 }
 
 // own is what only a source in the account of the streams can do.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,6 +22,7 @@ import (
 
 	"backhaul/cmd/internal/queue"
 	"backhaul/consumer"
+	"backhaul/consumer/trigger"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -109,11 +111,20 @@ var descForm = regexp.MustCompile(`fqName: "([^"]+)".*variableLabels: \{([^}]*)\
 // everyMetric is every metric of ours with its labels.
 func everyMetric(t *testing.T, m *Metrics) map[string][]string {
 	t.Helper()
+	all := everyMetricOf(t, m.registry)
+	if len(all) < 30 {
+		t.Fatalf("only %d metrics", len(all))
+	}
+	return all
+}
+
+func everyMetricOf(t *testing.T, registry *prometheus.Registry) map[string][]string {
+	t.Helper()
 	all := make(map[string][]string)
 	descs := make(chan *prometheus.Desc)
 	go func() {
 		defer close(descs)
-		m.registry.Describe(descs)
+		registry.Describe(descs)
 	}()
 	for d := range descs {
 		found := descForm.FindStringSubmatch(d.String())
@@ -124,16 +135,43 @@ func everyMetric(t *testing.T, m *Metrics) map[string][]string {
 			all[found[1]] = strings.FieldsFunc(found[2], func(r rune) bool { return r == ',' || r == ' ' })
 		}
 	}
-	if len(all) < 30 {
-		t.Fatalf("only %d metrics", len(all))
-	}
 	return all
+}
+
+// watchedTrigger is every metric that a running trigger has.
+func watchedTrigger(t *testing.T, nc *nats.Conn) *Trigger {
+	t.Helper()
+	m := NewTrigger(Build{Version: "v1.2.3", Commit: "abc"})
+	if err := m.Watch(nc, func() trigger.State { return trigger.State{} }, func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestTriggerMetricsFollowTheConventions(t *testing.T) {
+	nc := natstest.Start(t).Connect(t)
+	natstest.ProvisionTrigger(t, nc)
+	m := watchedTrigger(t, nc)
+	m.Change(trigger.FormatMinIO, trigger.ReasonNoRoute)
+	m.Requested(3, time.Second, "")
+	problems, err := testutil.GatherAndLint(m.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	has(t, w.Body.String(), "backhaul_trigger_pending 0", "backhaul_trigger_request_changes_sum 3",
+		`backhaul_trigger_requests_total{directive="none"} 1`, `backhaul_trigger_changes_total{format="minio",reason="no-route"} 1`)
 }
 
 // A row of the page is: | `name` | `label`, `label` | what it says |
 func TestEveryMetricIsDocumented(t *testing.T) {
 	nc := natstest.Start(t).Connect(t)
 	all, text := everyMetric(t, watched(t, nc)), page(t)
+	maps.Copy(all, everyMetricOf(t, watchedTrigger(t, nc).registry))
 	rows := make(map[string]string)
 	for _, row := range regexp.MustCompile("(?m)^\\| `(backhaul_[a-z_]+)` \\| ([^|]*)\\|").FindAllStringSubmatch(text, -1) {
 		rows[row[1]] = row[2]
@@ -159,7 +197,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 			t.Errorf("deploy/OBSERVABILITY.md has %s, which does not exist", name)
 		}
 	}
-	for _, values := range [][]string{results, kinds, reasons, steps, verdicts, classes, waits, states, {resultOK, resultConflict, resultError}} {
+	for _, values := range [][]string{results, kinds, reasons, steps, verdicts, classes, waits, states, triggerFormats, triggerReasons, directiveResults, refusals, {resultOK, resultConflict, resultError}} {
 		for _, value := range values {
 			if !strings.Contains(text, "`"+value+"`") {
 				t.Errorf("deploy/OBSERVABILITY.md does not explain the label value %s", value)
