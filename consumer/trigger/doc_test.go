@@ -31,6 +31,9 @@ func TestDocNamesTests(t *testing.T) {
 		t.Fatalf("the doc names %d tests", len(named))
 	}
 	for _, name := range named {
+		if name == "TestEvent" { // the event of AWS S3
+			continue
+		}
 		top, sub, hasSub := strings.Cut(name, "/")
 		if !strings.Contains(tests.String(), "func "+top+"(") {
 			t.Errorf("there is no %s", top)

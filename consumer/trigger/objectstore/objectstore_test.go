@@ -1,0 +1,138 @@
+package objectstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"backhaul/consumer/trigger/objectstore"
+	"backhaul/consumer/trigger/objectstore/objectstoretest"
+)
+
+const secretKey = "Geheim/4c1f"
+
+func store(t *testing.T, url string, change func(*objectstore.Config)) *objectstore.Store {
+	t.Helper()
+	cfg := objectstore.Config{
+		Endpoint: url, PathStyle: true,
+		AccessKey: func() (string, error) { return "AKIDEXAMPLE", nil },
+		SecretKey: func() (string, error) { return secretKey, nil },
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	s, err := objectstore.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestPut(t *testing.T) {
+	server := objectstoretest.Start(t, "lists")
+	s := store(t, server.URL, nil)
+	for _, content := range []string{"/a/1\n", "/a/1\n/a/2 ü\n"} {
+		if err := s.Put(t.Context(), "lists", "a/b+c ü.txt", []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		if got := server.Get("lists", "a/b+c ü.txt"); got != content {
+			t.Errorf("the object is %q, want %q", got, content)
+		}
+	}
+}
+
+// A large list is one request as well: nothing of it can stay behind.
+func TestPutIsOneRequest(t *testing.T) {
+	server := objectstoretest.Start(t, "lists")
+	content := strings.Repeat("/container/a/long/path/to/some/object.bin\n", 400_000) // 17 MB
+	if err := store(t, server.URL, nil).Put(t.Context(), "lists", "x", []byte(content)); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.Written(); len(got) != 1 || got["/lists/x"] != 1 {
+		t.Errorf("the requests were %v", got)
+	}
+	if server.Get("lists", "x") != content {
+		t.Error("the object is another")
+	}
+}
+
+func TestWhatIsRefused(t *testing.T) {
+	server := objectstoretest.Start(t, "lists")
+	for name, test := range map[string]struct {
+		status    int
+		bucket    string
+		permanent bool
+	}{
+		"busy":             {http.StatusServiceUnavailable, "lists", false},
+		"forbidden":        {http.StatusForbidden, "lists", false}, // somebody may allow it
+		"no such bucket":   {0, "others", false},                   // somebody may make it
+		"no bucket's name": {0, "a", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server.Fail(func(*http.Request) int { return test.status })
+			err := store(t, server.URL, nil).Put(t.Context(), test.bucket, "x", []byte("y"))
+			failed, ok := errors.AsType[*objectstore.Error](err)
+			if !ok || failed.Permanent != test.permanent {
+				t.Fatalf("the error is %v (%T), want permanent %t", err, err, test.permanent)
+			}
+			if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), secretKey) {
+				t.Error("the error shows the key")
+			}
+		})
+	}
+}
+
+func TestPutEndsWithItsContext(t *testing.T) {
+	server := objectstoretest.Start(t, "lists")
+	hanging, over := make(chan struct{}), make(chan struct{})
+	defer close(over)
+	server.Fail(func(*http.Request) int { close(hanging); <-over; return 0 })
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-hanging; cancel() }()
+	done := make(chan error, 1)
+	go func() { done <- store(t, server.URL, nil).Put(ctx, "lists", "x", []byte("y")) }()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("the error is %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it goes on")
+	}
+}
+
+func TestCredentialsThatCannotBeRead(t *testing.T) {
+	server := objectstoretest.Start(t, "lists")
+	gone := errors.New("the file is gone")
+	s := store(t, server.URL, func(cfg *objectstore.Config) { cfg.SecretKey = func() (string, error) { return "", gone } })
+	if err := s.Put(t.Context(), "lists", "x", nil); !errors.Is(err, gone) {
+		t.Errorf("the error is %v", err)
+	}
+	if n := len(server.Written()); n != 0 {
+		t.Error("it was written without")
+	}
+}
+
+func TestSettingsThatCannotBe(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, []byte("nothing"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, cfg := range []objectstore.Config{
+		{Endpoint: ""}, {Endpoint: "s3.example.com"}, {Endpoint: "ftp://s3.example.com"}, {Endpoint: "https://s3.example.com/bucket"},
+		{Endpoint: "https://user:" + secretKey + "@s3.example.com"}, {Endpoint: "https://s3.example.com", CAFile: empty}, {Endpoint: "https://s3.example.com", CAFile: empty + "x"},
+	} {
+		_, err := objectstore.New(cfg)
+		if err == nil {
+			t.Errorf("%+v is taken", cfg.Endpoint)
+		} else if strings.Contains(err.Error(), secretKey) {
+			t.Errorf("the error shows the password: %v", err)
+		}
+	}
+}

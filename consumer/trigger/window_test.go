@@ -1,0 +1,133 @@
+package trigger
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// collector gives messages to one group, at times of its own.
+type collector struct {
+	t        *testing.T
+	g        *group
+	sequence uint64
+	at       time.Time
+}
+
+func newCollector(t *testing.T, limits Window) *collector {
+	return &collector{t: t, g: &group{route: &Route{Window: limits}}, at: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}
+}
+
+// says is a message with these changes, some seconds after the last one. It tells
+// whether the window holds it.
+func (c *collector) says(after time.Duration, changes ...held) bool {
+	c.sequence++
+	c.at = c.at.Add(after)
+	return c.g.add(&message{sequence: c.sequence, stored: c.at, read: c.at}, &concern{route: c.g.route, changes: changes})
+}
+
+func created(key, sequencer string) held {
+	return held{Change{Format: FormatMinIO, Kind: KindCreated, Container: "a", Key: key, Sequencer: sequencer}, nil, true}
+}
+
+func deleted(key, sequencer string, counts bool) held {
+	return held{Change{Format: FormatMinIO, Kind: KindDeleted, Container: "a", Key: key, Sequencer: sequencer}, nil, counts}
+}
+
+func treeDeleted(key string) held {
+	return held{Change{Format: FormatEventGrid, Kind: KindDeleted, Container: "a", Key: key, Tree: true}, nil, false}
+}
+
+func TestWhenAWindowEnds(t *testing.T) {
+	limits := Window{Quiet: 30 * time.Second, Max: time.Minute, MaxPaths: 100}
+	c := newCollector(t, limits)
+	began := c.at
+	for n, want := range []time.Duration{30, 50, 60, 60} { // s after the first change
+		c.says(time.Duration(min(n, 1))*20*time.Second, created(fmt.Sprint(n), "1"))
+		if got := c.g.open.due(limits, false).Sub(began); got != want*time.Second {
+			t.Errorf("after change %d the window ends at %s, want %d s", n, got, want)
+		}
+	}
+	if got := c.g.open.due(limits, true).Sub(began); got != time.Minute {
+		t.Errorf("while there is more to read it ends at %s, want its longest time", got)
+	}
+	// A duplicate, or what came late, does not make it longer.
+	before := c.g.open.due(limits, false)
+	if c.says(time.Second, created("0", "1")) || c.says(time.Second, created("0", "0")) || !c.g.open.due(limits, false).Equal(before) {
+		t.Error("a duplicate is held, or makes the window longer")
+	}
+}
+
+func TestWhatAWindowHolds(t *testing.T) {
+	for name, test := range map[string]struct {
+		changes []held
+		holds   []bool
+		paths   int
+	}{
+		"a creation":                             {[]held{created("x", "1")}, []bool{true}, 1},
+		"the same object again":                  {[]held{created("x", "1"), created("x", "2")}, []bool{true, true}, 1},
+		"a duplicate":                            {[]held{created("x", "1"), created("x", "1")}, []bool{true, false}, 1},
+		"an older one, late":                     {[]held{created("x", "2"), created("x", "1")}, []bool{true, false}, 1},
+		"a deletion that starts nothing":         {[]held{deleted("x", "1", false)}, []bool{false}, 0},
+		"it cancels a creation":                  {[]held{created("x", "1"), deleted("x", "2", false)}, []bool{true, true}, 0},
+		"and the creation after it counts":       {[]held{created("x", "1"), deleted("x", "2", false), created("x", "3")}, []bool{true, true, true}, 1},
+		"and the one before it, late, does not":  {[]held{created("x", "1"), deleted("x", "3", false), created("x", "2")}, []bool{true, true, false}, 0},
+		"a deletion that starts a backup":        {[]held{deleted("x", "1", true)}, []bool{true}, 1},
+		"a directory takes what is below it":     {[]held{created("d/x", "1"), created("d/y", "1"), created("dx", "1"), treeDeleted("d/")}, []bool{true, true, true, true}, 1},
+		"a directory with nothing of it":         {[]held{created("x", "1"), treeDeleted("d/")}, []bool{true, false}, 1},
+		"what a directory took, deleted again":   {[]held{created("d/x", "1"), treeDeleted("d/"), deleted("d/x", "2", false)}, []bool{true, true, false}, 0},
+		"what is made below a directory, anew":   {[]held{created("d/x", "1"), treeDeleted("d/"), created("d/x", "2")}, []bool{true, true, true}, 1},
+		"a creation and the group's own removal": {[]held{created("x", "1"), deleted("x", "2", true)}, []bool{true, true}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCollector(t, Window{MaxPaths: 100})
+			for n, h := range test.changes {
+				if got := c.says(time.Second, h); got != test.holds[n] {
+					t.Errorf("change %d: held %t, want %t", n, got, test.holds[n])
+				}
+			}
+			paths := 0
+			if w := c.g.open; w != nil {
+				paths = w.paths
+				counting := 0
+				for _, h := range w.objects {
+					if h.counts {
+						counting++
+					}
+				}
+				if counting != paths {
+					t.Errorf("%d paths are counted, the window has %d", paths, counting)
+				}
+			}
+			if paths != test.paths {
+				t.Errorf("%d paths, want %d", paths, test.paths)
+			}
+		})
+	}
+}
+
+func TestAMessageThatDoesNotFitBeginsAWindow(t *testing.T) {
+	c := newCollector(t, Window{MaxPaths: 3})
+	c.says(time.Second, created("1", ""), created("2", ""))
+	c.says(time.Second, created("3", ""), created("4", ""))
+	if len(c.g.queue) != 1 || c.g.queue[0].paths != 2 || c.g.open == nil || c.g.open.first != 2 || c.g.last() != 2 || c.g.size() != 4 {
+		t.Errorf("the queue is %+v, the open window %+v", c.g.queue, c.g.open)
+	}
+	c.says(time.Second, created("5", ""))
+	if len(c.g.queue) != 2 || c.g.open != nil {
+		t.Errorf("%d windows are over, want 2 and none open", len(c.g.queue))
+	}
+}
+
+func TestRequestIDs(t *testing.T) {
+	at := time.Unix(1, 0)
+	id := requestID("g", at, 1, 2)
+	if id != requestID("g", at, 1, 2) {
+		t.Error("the same window has two ids")
+	}
+	for _, other := range []string{requestID("h", at, 1, 2), requestID("g", at, 1, 3), requestID("g", at, 2, 2), requestID("g", at.Add(1), 1, 2)} {
+		if other == id {
+			t.Error("two windows have one id")
+		}
+	}
+}
