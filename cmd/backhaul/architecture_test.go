@@ -28,7 +28,7 @@ var arrows = []struct {
 	{"backhaul/vendorapi", []string{"backhaul/schemas"}},
 	// The trigger asks as any other publisher; it does not know the vendor.
 	{"backhaul/consumer/trigger/objectstore", nil},
-	{"backhaul/consumer/trigger", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/consumer/trigger/objectstore"}},
+	{"backhaul/consumer/trigger", []string{"backhaul/schemas", "backhaul/publisher"}},
 	{"backhaul/consumer", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/deploy", "backhaul/cmd"}},
 }

@@ -2,7 +2,6 @@ package trigger
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,14 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"backhaul/consumer/trigger/objectstore"
 	"backhaul/schemas"
 )
 
 // Store is where directive files are written: the cloud account that is backed up.
 type Store interface {
-	// Put writes an object, over one of the same name. The error is an
-	// [*objectstore.Error].
+	// Put writes an object, over one of the same name.
 	Put(ctx context.Context, container, name string, data []byte) error
 }
 
@@ -116,12 +113,9 @@ const (
 )
 
 // upload writes a directive file, again and again until the store takes it. The
-// name and the content are the same each time. It ends with ctx, with an error
-// that repeating does not help, or when it has taken too long.
+// name and the content are the same each time. It ends with ctx, or when it has
+// taken too long.
 func (t *Trigger) upload(ctx context.Context, d *Directive, name string, content []byte) error {
-	if t.store == nil {
-		return &objectstore.Error{Permanent: true, Err: errors.New("no store is set up")}
-	}
 	giveUp := time.Now().Add(t.cfg.StoreGivesUp)
 	for wait := firstPause; ; wait = min(2*wait, longestPause) {
 		attempt, cancel := context.WithTimeout(ctx, putTimeout)
@@ -139,7 +133,7 @@ func (t *Trigger) upload(ctx context.Context, d *Directive, name string, content
 		if t.storeLog.changed(err) {
 			t.log.Warn().Err(err).Str("object", "/"+d.Container+"/"+name).Msg("cannot write a directive file, trying again")
 		}
-		if put, ok := errors.AsType[*objectstore.Error](err); ok && put.Permanent || time.Now().After(giveUp) {
+		if time.Now().After(giveUp) {
 			return err
 		}
 		if !sleep(ctx, wait) {

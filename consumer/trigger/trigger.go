@@ -58,6 +58,9 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store S
 	if cfg.DrainTimeout == 0 {
 		cfg.DrainTimeout = 5 * time.Second
 	}
+	if routes.HasDirectives() && store == nil {
+		return nil, errors.New("trigger: a route has a directive, and there is no store to write it to")
+	}
 	pub, err := publisher.New(nc)
 	if err != nil {
 		return nil, err

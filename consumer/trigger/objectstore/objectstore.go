@@ -9,8 +9,7 @@
 //
 // # Failure handling
 //
-// Nothing is repeated here: the caller knows how long it may wait. An [Error] says
-// whether waiting can help.
+// Nothing is repeated here: the caller knows how long it may wait.
 //
 // # Concurrency
 //
@@ -48,19 +47,6 @@ type Config struct {
 	// AccessKey and SecretKey read the credentials as they are now.
 	AccessKey, SecretKey func() (string, error)
 }
-
-// Error is an object that could not be written.
-type Error struct {
-	// Permanent: the store has refused it, and will again. What somebody may set
-	// right meanwhile, such as a permission, is not permanent.
-	Permanent bool
-	Err       error
-}
-
-func (e *Error) Error() string { return e.Err.Error() }
-
-// Unwrap is the cause.
-func (e *Error) Unwrap() error { return e.Err }
 
 // Store writes objects.
 type Store struct{ client *minio.Client }
@@ -112,20 +98,13 @@ func New(cfg Config) (*Store, error) {
 	return &Store{client: client}, nil
 }
 
-// Put writes an object, over one of the same name. The error is an [*Error].
+// Put writes an object, over one of the same name. Whatever the error is, somebody
+// may set it right meanwhile: a permission, a bucket, the network.
 func (s *Store) Put(ctx context.Context, bucket, name string, data []byte) error {
 	_, err := s.client.PutObject(ctx, bucket, name, bytes.NewReader(data), int64(len(data)), minio.PutObjectOptions{
 		ContentType: "text/plain; charset=utf-8", DisableMultipart: true, SendContentMd5: true,
 	})
-	if err == nil {
-		return nil
-	}
-	answer := minio.ToErrorResponse(err)
-	switch answer.Code {
-	case "InvalidBucketName", "KeyTooLongError", "EntityTooLarge", "MethodNotAllowed":
-		return &Error{Permanent: true, Err: err}
-	}
-	return &Error{Err: err}
+	return err
 }
 
 // keys reads the credentials.
