@@ -13,6 +13,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/console"
+	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
 	"backhaul/consumer"
@@ -86,6 +87,14 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		console.Check{Name: "requests", Probe: worker.Ready},
 		console.Check{Name: "vendor", Probe: vendor.trouble, Condition: true},
 	)
+	stopPage, err := showPage(ctx, admin, cfg.Admin, nc, owner, page.Vendor{Trouble: vendor.trouble, Hold: func() vendorapi.Hold {
+		_, hold := client.Room(1)
+		return hold
+	}}, log)
+	if err != nil {
+		return err
+	}
+	defer stopPage()
 	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).Str("admin", admin.URL()).
 		Int("maxInFlight", cfg.Work.MaxInFlight).Msg("reading requests")
 	ready(url)

@@ -75,6 +75,11 @@ type Work struct {
 type Admin struct {
 	// Addr is where to listen; see Off.
 	Addr string
+	// Token is what the console page asks for before it changes anything; without
+	// one it changes nothing.
+	Token secret
+	// CommandCenterURL leads to a job, with {jobId} in its place; "" for no links.
+	CommandCenterURL string
 }
 
 // Off tells whether to listen at all. An empty flag says no as well; an empty
@@ -192,6 +197,7 @@ func (c *Config) CheckRun() error {
 			e.Problems = append(e.Problems, fmt.Sprintf("vendor CA file: %v (BACKHAUL_VENDOR_CA)", err))
 		}
 	}
+	c.Admin.check(&e)
 	if len(e.Problems) > 0 {
 		return &e
 	}

@@ -3,8 +3,9 @@
 //
 //	/livez, /healthz  the process answers; true as long as it runs
 //	/readyz           requests are being read; ?verbose tells every check, as JSON
+//	/                 the operators' page, see package page
 //
-// The operators' page and the metrics will be here too.
+// What else there is comes by [Console.Handle], when there is something to show.
 //
 // # Ready or not
 //
@@ -17,8 +18,12 @@
 //
 // # Safety
 //
-// There is no authentication, so nothing here changes anything: only GET and HEAD
-// are answered. What is shown is what the log shows, and no secret.
+// There is no authentication here, so nothing of the above changes anything; what
+// the page may change, it asks a token for. What is shown is what the log shows,
+// and no secret.
+//
+// A listener on loopback answers only to the names of loopback. A page of somebody
+// else's, whose name has been made to point here (DNS rebinding), learns nothing.
 //
 // All methods may be called at any time. Stop waits for answers under way.
 package console
@@ -30,6 +35,7 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +48,7 @@ import (
 type Console struct {
 	listener net.Listener // nil for a console that is off
 	server   *http.Server
+	mux      *http.ServeMux
 	checks   atomic.Pointer[[]Check]
 	served   chan struct{}
 	log      zerolog.Logger
@@ -61,7 +68,7 @@ const (
 // so. A console that the settings turn off is one that nobody can reach. An
 // address that cannot be had is a [*config.Error].
 func Start(ctx context.Context, cfg config.Admin, log zerolog.Logger) (*Console, error) {
-	c := &Console{served: make(chan struct{}), log: log}
+	c := &Console{served: make(chan struct{}), mux: http.NewServeMux(), log: log}
 	c.Watch(Check{Name: "start", Probe: func() error { return errors.New("starting") }})
 	if cfg.Off() {
 		close(c.served)
@@ -111,17 +118,40 @@ func (c *Console) Stop() {
 	<-c.served
 }
 
+// Handle answers with h for what matches the pattern, as [http.ServeMux.Handle].
+func (c *Console) Handle(pattern string, h http.Handler) { c.mux.Handle(pattern, h) }
+
+// Exposed tells whether others than this machine can reach it.
+func (c *Console) Exposed() bool {
+	return c.listener != nil && !c.listener.Addr().(*net.TCPAddr).IP.IsLoopback()
+}
+
 func (c *Console) handler() http.Handler {
-	mux := http.NewServeMux() // it answers HEAD as GET, and any other method by 405
-	mux.HandleFunc("GET /livez", live)
-	mux.HandleFunc("GET /healthz", live)
-	mux.HandleFunc("GET /readyz", c.ready)
+	// The mux answers HEAD as GET, and any other method by 405.
+	c.mux.HandleFunc("GET /livez", live)
+	c.mux.HandleFunc("GET /healthz", live)
+	c.mux.HandleFunc("GET /readyz", c.ready)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
-		mux.ServeHTTP(w, r)
+		if !c.Exposed() && !loopbackName(r.Host) {
+			answer(w, http.StatusMisdirectedRequest, "this listener answers to localhost and 127.0.0.1 only; a proxy in front has to ask for one of them")
+			return
+		}
+		c.mux.ServeHTTP(w, r)
 	})
+}
+
+// loopbackName tells whether a request asks for this machine by a name that
+// nobody can make point elsewhere, or here.
+func loopbackName(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	ip := net.ParseIP(name)
+	return ip.IsLoopback() || ip == nil && strings.EqualFold(strings.TrimSuffix(name, "."), "localhost")
 }

@@ -1,0 +1,40 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"backhaul/vendorapi"
+)
+
+// minAdminToken is how short a token may be: it can be tried over the network.
+const minAdminToken = 16
+
+// AdminToken reads the token of the console page anew each time; nil without one.
+func (a Admin) AdminToken() func() (vendorapi.Secret, error) {
+	if !a.Token.given() {
+		return nil
+	}
+	return a.Token.Read
+}
+
+func (a Admin) check(e *Error) {
+	if a.Token.given() {
+		switch token, err := a.Token.Read(); {
+		case err != nil:
+			e.Problems = append(e.Problems, fmt.Sprintf("admin token: %v (BACKHAUL_ADMIN_TOKEN_FILE)", err))
+		case len(token) < minAdminToken:
+			e.Problems = append(e.Problems, fmt.Sprintf(
+				"admin token: has %d characters, must have at least %d; `openssl rand -hex 32` makes one (BACKHAUL_ADMIN_TOKEN_FILE)", len(token), minAdminToken))
+		}
+	}
+	if a.CommandCenterURL == "" {
+		return
+	}
+	u, err := url.Parse(strings.ReplaceAll(a.CommandCenterURL, "{jobId}", "1"))
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || !strings.Contains(a.CommandCenterURL, "{jobId}") {
+		e.Problems = append(e.Problems, fmt.Sprintf(
+			"Command Center URL: is %q, must be an address with {jobId} in it, such as https://cc.example.com/commandcenter/#/jobs/{jobId} (BACKHAUL_ADMIN_COMMAND_CENTER_URL)", a.CommandCenterURL))
+	}
+}
