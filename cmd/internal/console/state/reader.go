@@ -68,7 +68,9 @@ func (i interest) Want() {
 	}
 }
 
-func (i interest) idle() bool { return time.Since(time.Unix(0, i.viewed.Load())) > idleAfter }
+func (i interest) idle(after time.Duration) bool {
+	return time.Since(time.Unix(0, i.viewed.Load())) > after
+}
 
 // Run follows the stream while somebody looks, until ctx ends.
 func (s *State) Run(ctx context.Context) {
@@ -160,8 +162,8 @@ func (s *State) begin(stream jetstream.StreamState) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	near := uint64(1)
-	if stream.LastSeq > MaxEvents {
-		near = stream.LastSeq - MaxEvents + 1
+	if stream.LastSeq > s.limits.events {
+		near = stream.LastSeq - s.limits.events + 1
 	}
 	// It goes on where it stopped, unless that is too far back, or the stream is
 	// another one.
@@ -217,7 +219,7 @@ const operatorPrefix = "backup.event.operator."
 // count folds an event of a request into everything. A request has one outcome,
 // so outcomes are requests.
 func (s *State) count(e eventlog.Event) {
-	r := s.requests.apply(e)
+	r := s.book.apply(e)
 	switch r.Status {
 	case Started:
 		s.counts.Started++
@@ -244,7 +246,7 @@ func (s *State) ask(ctx context.Context, stop func()) {
 			return
 		case <-tick.C:
 		}
-		if s.idle() {
+		if s.idle(s.limits.idleAfter) {
 			stop()
 			return
 		}

@@ -51,10 +51,11 @@ const (
 type State struct {
 	nc *nats.Conn
 	js jetstream.JetStream
+	limits
 	interest
 
 	mu       sync.Mutex
-	requests book
+	book     book
 	counts   Counts
 	series   series
 	actions  []Action // the newest last
@@ -63,13 +64,24 @@ type State struct {
 	version  uint64 // goes up with every change
 }
 
+// limits are constants but for tests.
+type limits struct {
+	requests  int
+	events    uint64
+	idleAfter time.Duration
+}
+
 // New is a state on a connection. [State.Run] makes it follow the stream.
 func New(nc *nats.Conn) (*State, error) {
+	return newState(nc, limits{MaxRequests, MaxEvents, idleAfter})
+}
+
+func newState(nc *nats.Conn, l limits) (*State, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, err
 	}
-	s := &State{nc: nc, js: js, interest: newInterest()}
+	s := &State{nc: nc, js: js, limits: l, interest: newInterest()}
 	s.progress.caught = make(chan struct{})
 	s.reset()
 	return s, nil
@@ -77,7 +89,7 @@ func New(nc *nats.Conn) (*State, error) {
 
 // reset forgets what was counted. The caller holds mu, or has the only reference.
 func (s *State) reset() {
-	s.requests = newBook(MaxRequests)
+	s.book = newBook(s.limits.requests)
 	s.counts = Counts{}
 	s.series = series{}
 	s.actions = nil
@@ -155,12 +167,12 @@ func (s *State) Look(f Filter, offset, limit int) View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := View{
-		Held: s.requests.len(), Counts: s.counts, Minutes: s.series.minutes(time.Now()),
+		Held: s.book.len(), Counts: s.counts, Minutes: s.series.minutes(time.Now()),
 		Since: s.progress.since, Complete: s.progress.complete, Stale: s.stale(),
 		Queue: s.queue.State, QueueAt: s.queue.at,
 	}
-	v.Counts.Submitting, v.Counts.InDoubt, v.Counts.Waiting = s.requests.open()
-	matching := s.requests.matching(f.compile())
+	v.Counts.Submitting, v.Counts.InDoubt, v.Counts.Waiting = s.book.open()
+	matching := s.book.matching(f.compile())
 	v.Matching = len(matching)
 	for _, r := range matching[min(offset, len(matching)):min(offset+limit, len(matching))] {
 		v.Requests = append(v.Requests, *r)
@@ -176,7 +188,7 @@ func (s *State) Related(source, requestID string) []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var related []Request
-	for _, r := range s.requests.byKey {
+	for _, r := range s.book.byKey {
 		if r.Key.Source == source && r.RequestID == requestID {
 			related = append(related, *r)
 		}
@@ -201,7 +213,7 @@ func (s *State) Caught(ctx context.Context) {
 func (s *State) Last(key publisher.Key) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.requests.byKey[key]; r != nil {
+	if r := s.book.byKey[key]; r != nil {
 		return r.Last
 	}
 	return 0
