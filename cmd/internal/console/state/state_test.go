@@ -16,9 +16,7 @@ import (
 	"backhaul/schemas"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m) }
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // bench is a broker with events, and a state that follows them.
 type bench struct {
