@@ -299,7 +299,7 @@ type errorJSON struct {
 	Message    flexibleText              `json:"errorMessage"`
 	LogMessage flexibleText              `json:"errLogMessage"`
 	String     flexibleText              `json:"errorString"`
-	Rest       map[string]jsontext.Value `json:",embed"`
+	Rest       map[string]jsontext.Value `json:",embed"` //nolint:staticcheck // an option of go-json-experiment, not of encoding/json
 }
 
 // noteIn keeps the error, and those in it. depth is 0 for the answer itself.

@@ -188,7 +188,7 @@ func readJobList[Summary any](op string, resp response, mayEnd bool) (list jobLi
 		return list, nil
 	}
 	_, known := list.total()
-	if env, err := readEnvelope(text, "Response"); err != nil || env.failed() || !known && !(mayEnd && list.Jobs != nil) {
+	if env, err := readEnvelope(text, "Response"); err != nil || env.failed() || !known && (!mayEnd || list.Jobs == nil) {
 		return list, &Error{Op: op, Status: resp.status, Code: env.code, Message: cmp.Or(env.message, excerpt(resp.body))}
 	}
 	return list, nil

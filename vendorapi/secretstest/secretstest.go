@@ -59,7 +59,7 @@ func shown(values []any) []string {
 
 func wrapped(err error) []any {
 	var inner []any
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // it walks the chain itself, to see every text in it
 	case interface{ Unwrap() error }:
 		if next := e.Unwrap(); next != nil {
 			inner = append(inner, next)

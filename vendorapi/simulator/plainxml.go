@@ -69,7 +69,7 @@ func (p *plainXML) tag() bool {
 			return false
 		}
 	}
-	return len(name) > 0 && !(p.closing && p.empty) && bytes.IndexFunc(p.text, notInXML) < 0
+	return len(name) > 0 && (!p.closing || !p.empty) && bytes.IndexFunc(p.text, notInXML) < 0
 }
 
 func notInXML(c rune) bool { return c < ' ' && c != '\t' && c != '\n' || c == 0xfffe || c == 0xffff }
