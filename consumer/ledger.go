@@ -209,6 +209,7 @@ func (l *ledger) write(ctx context.Context, c *claim, after uint64, lease time.D
 	event := &schemas.JobSubmitting{
 		RequestID: c.req.RequestID,
 		Source:    c.req.key.Source,
+		ReplayOf:  c.req.replayOf,
 		Request:   c.req.BackupRequest,
 		Message:   c.req.message,
 		Claim: schemas.Claim{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -27,7 +28,7 @@ func newEventsCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolP("follow", "f", false, "go on with what comes")
 	cmd.Flags().String("since", "", "`time` (2026-11-23T10:00:00Z) or age (90m) to begin with")
-	cmd.Flags().StringSlice("kind", nil, "only these `kinds`: job-submitting, job-started, job-failed, request-rejected")
+	cmd.Flags().StringSlice("kind", nil, "only these `kinds`: job-submitting, job-started, job-failed, request-rejected, operator")
 	cmd.Flags().String("source", "", "only requests of this `source`")
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
 	addOutputFlag(cmd)
@@ -40,7 +41,7 @@ func kindNames() []string {
 	for _, kind := range schemas.Kinds {
 		names = append(names, string(kind))
 	}
-	return names
+	return append(names, kindOperator)
 }
 
 func runEvents(cmd *cobra.Command, _ []string) error {
@@ -57,6 +58,7 @@ func runEvents(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	defer nc.Close()
+	query.Operators = func(e eventlog.OperatorEvent) error { return printOperatorEvent(cmd.OutOrStdout(), output, e) }
 	return eventlog.Read(cmd.Context(), js, query, func(e eventlog.Event) error {
 		return printEvent(cmd.OutOrStdout(), output, e)
 	})
@@ -74,8 +76,15 @@ func queryOf(cmd *cobra.Command, now time.Time) (eventlog.Query, error) {
 	}
 	kinds, _ := flags.GetStringSlice("kind")
 	for _, kind := range kinds {
+		if kind == kindOperator {
+			if source != "" {
+				return q, &usageError{errors.New("--kind operator does not go with --source: it is about no request")}
+			}
+			q.Filters = append(q.Filters, publisher.AnyOperator)
+			continue
+		}
 		if !slices.Contains(schemas.Kinds, schemas.Kind(kind)) {
-			return q, &usageError{fmt.Errorf("--kind: %q is none of %v", kind, schemas.Kinds)}
+			return q, &usageError{fmt.Errorf("--kind: %q is none of %v", kind, kindNames())}
 		}
 		q.Filters = append(q.Filters, publisher.EventFilter(schemas.Kind(kind), source))
 	}

@@ -32,10 +32,14 @@ exactly one true event.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
 		newRunCommand(),
+		newCheckCommand(),
 		newDemoCommand(),
 		newSetupCommand(),
 		newRequestCommand(),
 		newEventsCommand(),
+		newDeadLetterCommand(),
+		newPauseCommand(),
+		newResumeCommand(),
 		newSimulatorCommand(),
 		newVersionCommand(),
 	)

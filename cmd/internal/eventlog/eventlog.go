@@ -19,6 +19,9 @@ type Query struct {
 	Filters []string
 	// Since skips what was stored earlier.
 	Since time.Time
+	// Operators is called for each event about what an operator did, in the same
+	// order as visit; nil skips them.
+	Operators func(OperatorEvent) error
 	// Follow goes on with what is stored later, until the context ends.
 	Follow bool
 }
@@ -76,7 +79,7 @@ func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event
 		if err != nil {
 			return fmt.Errorf("read %s: %w", publisher.EventsStream, err)
 		}
-		pending, err := deliver(msg, visit)
+		pending, err := deliver(msg, q, visit)
 		if errors.Is(err, ErrStop) {
 			return nil
 		}
@@ -104,14 +107,14 @@ func next(ctx context.Context, messages jetstream.MessagesContext, follow bool) 
 	}
 }
 
-func deliver(msg jetstream.Msg, visit func(Event) error) (pending uint64, err error) {
+func deliver(msg jetstream.Msg, q Query, visit func(Event) error) (pending uint64, err error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return 0, err
 	}
 	kind, key, err := publisher.ParseEventSubject(msg.Subject())
 	if err != nil {
-		return meta.NumPending, nil // what operators did
+		return meta.NumPending, q.deliverOperator(msg, meta)
 	}
 	data, err := schemas.DecodeEvent(kind, msg.Data())
 	if err != nil {
