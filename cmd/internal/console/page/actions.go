@@ -10,17 +10,21 @@ import (
 	"time"
 	"unicode"
 
-	"backhaul/publisher"
+	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/queue"
 )
 
-// DeadLetters sends a dead letter's message again, under a new request id, and
-// leaves an event of it. by names who wants it.
+// DeadLetters keeps what could not be done. Its methods are those of
+// [deadletter.Box].
 type DeadLetters interface {
-	Replay(ctx context.Context, by string, sequence uint64) (publisher.Key, error)
+	Get(ctx context.Context, number uint64) (deadletter.Letter, error)
+	// Replay leaves an event of who sends the letter's message again.
+	Replay(ctx context.Context, l deadletter.Letter, o deadletter.Order) (deadletter.Plan, error)
 }
 
-// actionLimit bounds how long one action may take.
-const actionLimit = 10 * time.Second
+// actionLimit bounds how long one action may take. A pause takes some seconds, see
+// [queue.Pause].
+const actionLimit = 30 * time.Second
 
 // act changes something for somebody.
 type act func(w http.ResponseWriter, r *http.Request, by *session)
@@ -72,7 +76,7 @@ func (p *Page) login(w http.ResponseWriter, r *http.Request) {
 		p.say(w, r, http.StatusForbidden, "Signing in is not possible from here.")
 		return
 	}
-	l := loginPage{chrome: p.chrome(r, "Sign in", ""), Next: local(r.PostFormValue("next")), Actor: actorOf(r.PostFormValue("actor"))}
+	l := loginPage{chrome: p.chrome(r, "Sign in", ""), Next: local(r.PostFormValue("next")), Actor: oneLine(r.PostFormValue("actor"), maxActor)}
 	l.Self = "/"
 	status := http.StatusUnprocessableEntity
 	if l.Actor == "" {
@@ -102,10 +106,10 @@ func (p *Page) login(w http.ResponseWriter, r *http.Request) {
 	p.render(w, status, "login.html", l)
 }
 
-// actorOf is a name as an event can have it.
-func actorOf(s string) string {
+// oneLine is a line of text as an event can have it.
+func oneLine(s string, most int) string {
 	s = strings.Join(strings.FieldsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) || c == ' ' }), " ")
-	return strings.ToValidUTF8(s[:min(len(s), maxActor)], "")
+	return strings.ToValidUTF8(s[:min(len(s), most)], "")
 }
 
 // local is an address of ours, the first page if it is none.
@@ -125,31 +129,33 @@ func (p *Page) logout(w http.ResponseWriter, r *http.Request, _ *session) {
 }
 
 func (p *Page) replay(w http.ResponseWriter, r *http.Request, by *session) {
-	sequence, err := strconv.ParseUint(r.PathValue("sequence"), 10, 64)
+	number, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
 	if err != nil || p.cfg.Letters == nil {
 		p.say(w, r, http.StatusNotFound, "There is no such dead letter.")
 		return
 	}
-	key, err := p.cfg.Letters.Replay(r.Context(), by.Actor, sequence)
+	letter, err := p.cfg.Letters.Get(r.Context(), number)
 	if err != nil {
 		p.failed(w, r, "replay", err)
 		return
 	}
-	p.log.Info().Str("actor", by.Actor).Uint64("deadLetter", sequence).Str("as", key.String()).Msg("dead letter replayed from the console")
-	http.Redirect(w, r, "/dead-letters/"+strconv.FormatUint(sequence, 10)+"?"+
-		url.Values{"source": {key.Source}, "replayed": {key.Name}}.Encode(), http.StatusSeeOther)
+	plan, err := p.cfg.Letters.Replay(r.Context(), letter, deadletter.Order{By: by.by(r), Again: r.PostFormValue("again") == "yes"})
+	if err != nil {
+		p.failed(w, r, "replay", err)
+		return
+	}
+	p.log.Info().Str("actor", by.Actor).Uint64("deadLetter", number).Str("as", plan.Key.String()).Msg("dead letter replayed from the console")
+	http.Redirect(w, r, "/dead-letters/"+strconv.FormatUint(number, 10)+"?"+
+		url.Values{"source": {plan.Key.Source}, "replayed": {plan.Key.Name}}.Encode(), http.StatusSeeOther)
 }
-
-// longestPause is what the form offers at most.
-const longestPause = 7 * 24 * time.Hour
 
 func (p *Page) pause(w http.ResponseWriter, r *http.Request, by *session) {
 	d, err := time.ParseDuration(r.PostFormValue("for"))
-	if err != nil || d < time.Second || d > longestPause || p.cfg.Queue == nil {
+	if err != nil || d < time.Second || d > queue.LongestPause || p.cfg.Queue == nil {
 		p.say(w, r, http.StatusUnprocessableEntity, "For how long? A duration such as 15m or 2h, at most a week.")
 		return
 	}
-	if err := p.cfg.Queue.Pause(r.Context(), by.Actor, d); err != nil {
+	if err := p.cfg.Queue.Pause(r.Context(), by.by(r), d); err != nil {
 		p.failed(w, r, "pause", err)
 		return
 	}
@@ -162,7 +168,7 @@ func (p *Page) resume(w http.ResponseWriter, r *http.Request, by *session) {
 		p.say(w, r, http.StatusNotFound, "This process cannot do that.")
 		return
 	}
-	if err := p.cfg.Queue.Resume(r.Context(), by.Actor); err != nil {
+	if err := p.cfg.Queue.Resume(r.Context(), by.by(r)); err != nil {
 		p.failed(w, r, "resume", err)
 		return
 	}
@@ -170,7 +176,21 @@ func (p *Page) resume(w http.ResponseWriter, r *http.Request, by *session) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
+// failed says why an action was not done.
 func (p *Page) failed(w http.ResponseWriter, r *http.Request, what string, err error) {
+	var (
+		refused  *deadletter.RefusedError
+		replayed *deadletter.ReplayedError
+		gone     *deadletter.NotFoundError
+	)
+	switch {
+	case errors.As(err, &gone):
+		p.say(w, r, http.StatusNotFound, "There is no dead letter %d, or no longer.", gone.Number)
+		return
+	case errors.As(err, &refused), errors.As(err, &replayed):
+		p.say(w, r, http.StatusConflict, "Nothing was done: %v.", err)
+		return
+	}
 	p.log.Error().Err(err).Str("action", what).Msg("an action of the console failed")
 	p.say(w, r, http.StatusBadGateway, "It failed: %v", err)
 }

@@ -19,6 +19,7 @@ import (
 	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/console/state"
+	"backhaul/cmd/internal/deadletter"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -80,7 +81,19 @@ func newBench(t *testing.T, changes ...func(*page.Config)) *bench {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cfg := page.Config{Version: "v1.2.3", Owner: "host/7", CommandCenter: "https://cc.example.com/#/jobs/{jobId}", Token: givenToken, State: b.state}
+	letters, err := deadletter.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	queue, err := page.NewServerQueue(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := page.Config{
+		Version: "v1.2.3", Owner: "host/7", CommandCenter: "https://cc.example.com/#/jobs/{jobId}", Token: givenToken,
+		State: b.state, Letters: letters, Queue: queue,
+		Vendor: page.Vendor{Trouble: func() error { return nil }, Hold: func() vendorapi.Hold { return vendorapi.Hold{} }},
+	}
 	for _, change := range changes {
 		change(&cfg)
 	}
@@ -228,7 +241,7 @@ func (s *story) start(job string) *story {
 func (s *story) fail(code, text string) *story {
 	s.b.t.Helper()
 	return s.append(&schemas.JobFailed{
-		Naming: s.claim.Names(), Message: s.claim.Message, ErrorCode: code, ErrorLogCode: "35:4618", ErrorMessage: text,
+		Naming: s.claim.Names(), Message: s.claim.Message, ErrorCode: code, ErrorLogCode: vendorapi.LogCode(code), ErrorMessage: text,
 		ErrorSource: schemas.ErrorSourceVendor, Attempts: 1, FailedAt: time.Now().UTC(),
 	})
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
-	"backhaul/cmd/internal/console/page"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -285,7 +284,8 @@ func replay(w *tab) {
 		w.t.Error("scripts can read the cookie")
 	}
 	w.follow(`.replay button`)
-	w.shows("Replayed as")
+	w.shows("Replayed as broken-replay-1")
+	w.shows("Ann (console) replayed it")
 	w.follow(`.signed button`)
 	w.shows("Sign in")
 }
@@ -493,5 +493,3 @@ func pictures(w *tab) {
 		w.do("keep the picture", errors.Join(os.MkdirAll(*screenshots, 0o755), os.WriteFile(filepath.Join(*screenshots, "console-"+scheme+".png"), data, 0o644)))
 	}
 }
-
-var _ page.Config

@@ -29,6 +29,7 @@ func functions(versions map[string]string) template.FuncMap {
 		"statuses": func() []state.Status { return state.Statuses },
 		"rowID":    rowID,
 		"link":     requestPath,
+		"replayed": replayedPath,
 		"job":      jobURL,
 		"stateURL": func(s state.Status) string { return "/" + form{State: string(s), Page: 1}.query() },
 		"login":    func(next string) string { return "/login?" + url.Values{"next": {next}}.Encode() },
@@ -87,6 +88,13 @@ func rowID(key publisher.Key) string {
 
 func requestPath(key publisher.Key) string {
 	return "/requests/" + url.PathEscape(key.Source) + "/" + url.PathEscape(key.Name)
+}
+
+// replayedPath leads to what an event names as <source>/<key>. A source may have
+// a slash in it, a key not.
+func replayedPath(name string) string {
+	at := strings.LastIndexByte(name, '/')
+	return requestPath(publisher.Key{Source: name[:max(at, 0)], Name: name[at+1:]})
 }
 
 // jobURL is where the Command Center shows a job.

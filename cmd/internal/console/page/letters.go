@@ -2,18 +2,21 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/nats-io/nats.go"
-
 	"backhaul/cmd/internal/console/state"
+	"backhaul/cmd/internal/deadletter"
 	"backhaul/publisher"
+	"backhaul/schemas"
 )
 
 // lettersPage lists dead letters.
@@ -62,13 +65,21 @@ func (p *Page) letters(w http.ResponseWriter, r *http.Request) {
 // letterPage is one dead letter.
 type letterPage struct {
 	chrome
-	state.FullLetter
+	deadletter.Letter
 	Headers []header
 	Text    string // the message, if it is text
 	Size    int
 	// Replayed is the request that it was just replayed as, nil if it was not.
-	Replayed  *publisher.Key
-	CanReplay bool
+	Replayed *publisher.Key
+	// Again: its last replay has its outcome.
+	Again bool
+	// As is the id that it would be replayed under, Refusal why it cannot be.
+	As, Refusal string
+}
+
+// ReplayKey is the key of the request that a replay made.
+func (l letterPage) ReplayKey(r deadletter.Replay) publisher.Key {
+	return publisher.Key{Source: l.Key.Source, Name: r.Key}
 }
 
 type header struct{ Name, Value string }
@@ -77,43 +88,51 @@ type header struct{ Name, Value string }
 const maxShown = 64 << 10
 
 func (p *Page) letter(w http.ResponseWriter, r *http.Request) {
-	sequence, err := strconv.ParseUint(r.PathValue("sequence"), 10, 64)
-	if err != nil {
+	number, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
+	if err != nil || p.cfg.Letters == nil {
 		p.say(w, r, http.StatusNotFound, "There is no such dead letter.")
 		return
 	}
-	var (
-		full  state.FullLetter
-		found bool
-	)
+	l := letterPage{chrome: p.chrome(r, "Dead letter "+strconv.FormatUint(number, 10), "dead-letters")}
 	err = p.demand(r.Context(), func(ctx context.Context) (err error) {
-		full, found, err = p.cfg.State.Letter(ctx, sequence)
+		l.Letter, err = p.cfg.Letters.Get(ctx, number)
 		return err
 	})
-	switch {
-	case err != nil:
+	if _, gone := errors.AsType[*deadletter.NotFoundError](err); gone {
+		p.say(w, r, http.StatusNotFound, "There is no dead letter %d, or no longer.", number)
+		return
+	}
+	if err != nil {
 		p.say(w, r, http.StatusServiceUnavailable, "The dead letter cannot be read: %v", err)
 		return
-	case !found:
-		p.say(w, r, http.StatusNotFound, "There is no dead letter %d, or no longer.", sequence)
-		return
 	}
-	l := letterPage{
-		chrome: p.chrome(r, "Dead letter "+strconv.FormatUint(sequence, 10), "dead-letters"), FullLetter: full,
-		Headers: headersOf(full.Header), Size: len(full.Data), CanReplay: p.cfg.Letters != nil,
-	}
-	if utf8.Valid(full.Data) && !bytes.ContainsRune(full.Data, 0) {
-		l.Text = indented(full.Data)
-		l.Text = l.Text[:min(len(l.Text), maxShown)]
+	l.Headers, l.Size, l.Text = headersOf(l.Header), len(l.Data), shownText(l.Data)
+	l.Again = len(l.Replays) > 0 && l.Replays[len(l.Replays)-1].Done()
+	if plan, err := l.Plan(deadletter.Order{Again: l.Again}); err != nil {
+		l.Refusal = err.Error()
+	} else {
+		l.As = plan.RequestID
 	}
 	if q := r.URL.Query(); q.Has("replayed") {
 		l.Replayed = &publisher.Key{Source: q.Get("source"), Name: q.Get("replayed")}
-		l.Self = "/dead-letters/" + strconv.FormatUint(sequence, 10)
+		l.Self = r.URL.Path
 	}
 	p.render(w, http.StatusOK, "letter.html", l)
 }
 
-func headersOf(h nats.Header) []header {
+// shownText is a message for people, "" if it is no text.
+func shownText(data []byte) string {
+	if !utf8.Valid(data) || bytes.ContainsRune(data, 0) {
+		return ""
+	}
+	text := indented(data)
+	if len(text) > maxShown {
+		return strings.ToValidUTF8(text[:maxShown], "") + "…"
+	}
+	return text
+}
+
+func headersOf(h schemas.Header) []header {
 	var all []header
 	for name, values := range h {
 		for _, value := range values {
@@ -121,10 +140,7 @@ func headersOf(h nats.Header) []header {
 		}
 	}
 	slices.SortFunc(all, func(a, b header) int {
-		if a.Name != b.Name {
-			return bytes.Compare([]byte(a.Name), []byte(b.Name))
-		}
-		return bytes.Compare([]byte(a.Value), []byte(b.Value))
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value))
 	})
 	return all
 }

@@ -162,6 +162,7 @@ type light struct {
 type level string
 
 const (
+	neutral level = "none"
 	well    level = "ok"
 	warning level = "warn"
 	bad     level = "bad"
@@ -180,7 +181,7 @@ func (p *Page) lights(v state.View, now time.Time) []light {
 
 func (p *Page) vendorLight() light {
 	if p.cfg.Vendor.Trouble == nil {
-		return light{"Vendor", "unknown", "", well}
+		return light{"Vendor", "not watched", "", neutral}
 	}
 	if err := p.cfg.Vendor.Trouble(); err != nil {
 		return light{"Vendor", "in trouble", err.Error(), bad}

@@ -47,6 +47,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/console/state"
+	"backhaul/cmd/internal/operator"
 	"backhaul/vendorapi"
 )
 
@@ -75,10 +76,11 @@ type Vendor struct {
 	Hold func() vendorapi.Hold
 }
 
-// Queue lets the requests wait, for all replicas. by names who wants it.
+// Queue lets the requests wait, for all replicas, and leaves an event of who
+// wants it.
 type Queue interface {
-	Pause(ctx context.Context, by string, d time.Duration) error
-	Resume(ctx context.Context, by string) error
+	Pause(ctx context.Context, by operator.By, d time.Duration) error
+	Resume(ctx context.Context, by operator.By) error
 }
 
 // Page answers for the paths of the package doc.
@@ -122,11 +124,11 @@ func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Page, error) {
 	p.mux.HandleFunc("GET /requests/{source}/{key}", p.request)
 	p.mux.HandleFunc("GET /live/requests/{source}/{key}", p.liveRequest)
 	p.mux.HandleFunc("GET /dead-letters", p.letters)
-	p.mux.HandleFunc("GET /dead-letters/{sequence}", p.letter)
+	p.mux.HandleFunc("GET /dead-letters/{number}", p.letter)
 	p.mux.HandleFunc("GET /login", p.loginForm)
 	p.mux.HandleFunc("POST /login", p.login)
 	p.mux.Handle("POST /logout", p.action(p.logout))
-	p.mux.Handle("POST /dead-letters/{sequence}/replay", p.action(p.replay))
+	p.mux.Handle("POST /dead-letters/{number}/replay", p.action(p.replay))
 	p.mux.Handle("POST /pause", p.action(p.pause))
 	p.mux.Handle("POST /resume", p.action(p.resume))
 	return p, nil

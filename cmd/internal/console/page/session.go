@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"backhaul/cmd/internal/operator"
 	"backhaul/vendorapi"
 )
 
@@ -25,6 +26,8 @@ const (
 	wrongEvery  = 10 * time.Second
 	// maxActor bounds the name that somebody signs in with.
 	maxActor = 64
+	// maxReason bounds why somebody does something.
+	maxReason = 200
 )
 
 // session is somebody who had the token.
@@ -156,6 +159,11 @@ func setCookie(w http.ResponseWriter, r *http.Request, value string, life time.D
 		// A proxy in front may speak TLS; the listener itself does not.
 		Secure: r.Header.Get("X-Forwarded-Proto") == "https",
 	})
+}
+
+// by is the session in an event.
+func (s *session) by(r *http.Request) operator.By {
+	return operator.By{Actor: s.Actor + " (console)", Reason: oneLine(r.PostFormValue("reason"), maxReason)}
 }
 
 // allowed tells whether a form came with the session's secret.

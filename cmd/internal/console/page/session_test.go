@@ -3,14 +3,19 @@ package page_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"backhaul/cmd/internal/console/page"
+	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/operator"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 	"backhaul/vendorapi"
 )
 
@@ -18,22 +23,32 @@ import (
 // this is about who may ask.
 type acts struct{ done []string }
 
-func (a *acts) Pause(_ context.Context, by string, d time.Duration) error {
-	a.done = append(a.done, by+" pauses for "+d.String())
+func (a *acts) Pause(_ context.Context, by operator.By, d time.Duration) error {
+	a.done = append(a.done, by.Actor+" pauses for "+d.String())
 	return nil
 }
 
-func (a *acts) Resume(_ context.Context, by string) error {
-	a.done = append(a.done, by+" resumes")
+func (a *acts) Resume(_ context.Context, by operator.By) error {
+	a.done = append(a.done, by.Actor+" resumes: "+by.Reason)
 	return nil
 }
 
-func (a *acts) Replay(_ context.Context, by string, sequence uint64) (publisher.Key, error) {
-	if sequence == 404 {
-		return publisher.Key{}, errors.New("there is no such letter <b>")
+func (a *acts) Get(_ context.Context, number uint64) (deadletter.Letter, error) {
+	if number == 404 {
+		return deadletter.Letter{}, &deadletter.NotFoundError{Number: number}
 	}
-	a.done = append(a.done, by+" replays")
-	return publisher.NewKey("billing", "new"), nil
+	return deadletter.Letter{Number: number}, nil
+}
+
+func (a *acts) Replay(_ context.Context, l deadletter.Letter, o deadletter.Order) (deadletter.Plan, error) {
+	switch l.Number {
+	case 409:
+		return deadletter.Plan{}, &deadletter.RefusedError{Why: "it makes no sense <b>"}
+	case 502:
+		return deadletter.Plan{}, errors.New("no answer <b>")
+	}
+	a.done = append(a.done, o.Actor+" replays")
+	return deadletter.Plan{Key: publisher.NewKey("billing", "new")}, nil
 }
 
 func (a *acts) in(c *page.Config) { c.Queue, c.Letters = a, a }
@@ -44,9 +59,9 @@ var actions = []struct {
 	form url.Values
 	done string
 }{
-	{"/pause", url.Values{"for": {"15m"}}, "Ann pauses for 15m0s"},
-	{"/resume", nil, "Ann resumes"},
-	{"/dead-letters/1/replay", nil, "Ann replays"},
+	{"/pause", url.Values{"for": {"15m"}}, "Ann (console) pauses for 15m0s"},
+	{"/resume", url.Values{"reason": {"all\nis well"}}, "Ann (console) resumes: all is well"},
+	{"/dead-letters/1/replay", nil, "Ann (console) replays"},
 }
 
 func with(form url.Values, csrf string) url.Values {
@@ -98,11 +113,16 @@ func TestOnlyASessionMayAct(t *testing.T) {
 			t.Errorf("a pause of %q: %d", wrong, resp.StatusCode)
 		}
 	}
-	resp, body := b.do(http.MethodPost, "/dead-letters/404/replay", with(nil, csrf))
-	if resp.StatusCode != http.StatusBadGateway || !strings.Contains(body, "no such letter &lt;b&gt;") {
-		t.Errorf("a replay that fails: %d", resp.StatusCode)
+	for path, want := range map[string]int{
+		"/dead-letters/404/replay": http.StatusNotFound, "/dead-letters/409/replay": http.StatusConflict,
+		"/dead-letters/502/replay": http.StatusBadGateway, "/dead-letters/x/replay": http.StatusNotFound,
+	} {
+		resp, body := b.do(http.MethodPost, path, with(nil, csrf))
+		if resp.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, resp.StatusCode, want)
+		}
+		inert(t, path, body)
 	}
-	inert(t, "a replay that fails", body)
 	if resp, _ := b.do(http.MethodPost, "/logout", with(nil, csrf)); resp.StatusCode != http.StatusSeeOther {
 		t.Errorf("logout: %d", resp.StatusCode)
 	}
@@ -208,5 +228,61 @@ func TestWithoutATokenNothingCanBeChanged(t *testing.T) {
 	}
 	if len(a.done) > 0 {
 		t.Errorf("it did %v", a.done)
+	}
+}
+
+// The real queue and box: what is asked for happens, once, and is on record.
+func TestActionsAreDoneAndRecorded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	number := b.request("billing", "broken").fail("587207178", "no eligible subclients").keep("587207178", "no eligible subclients")
+	letter := fmt.Sprintf("/dead-letters/%d", number)
+	csrf := b.signIn()
+	post := func(path string, form url.Values) string {
+		t.Helper()
+		resp, body := b.do(http.MethodPost, path, with(form, csrf))
+		if resp.StatusCode != http.StatusSeeOther {
+			t.Fatalf("%s: %d\n%s", path, resp.StatusCode, body)
+		}
+		return resp.Header.Get("Location")
+	}
+	says := func(what string, texts ...string) {
+		t.Helper()
+		eventually(t, what, func() bool {
+			body := b.get("/")
+			return !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(body, text) })
+		})
+	}
+	post("/pause", url.Values{"for": {"1h"}, "reason": {"CHG-17"}})
+	says("word of the pause", "<b>paused</b>", "Resume the queue", "<b>pause</b> until", "CHG-17, by Ann (console)")
+	post("/resume", nil)
+	says("word of the resume", "<b>running</b>", "<b>resume</b>")
+
+	if body := b.get(letter); !strings.Contains(body, fmt.Sprintf("as the request <code>broken-replay-%d</code>", number)) {
+		t.Errorf("the letter does not say what a replay does:\n%s", body)
+	}
+	replayed := post(letter+"/replay", url.Values{"reason": {"group made"}})
+	if again := post(letter+"/replay", nil); again != replayed {
+		t.Errorf("pressed twice it leads to %s and %s", replayed, again)
+	}
+	says("word of the replay", "<b>dlq-replay</b>", "group made, by Ann (console)")
+	if body := b.get(replayed); !strings.Contains(body, `id="replayed"`) || !strings.Contains(body, fmt.Sprintf(`<a href="/requests/billing/broken-replay-%d">`, number)) {
+		t.Errorf("the letter does not say that it was replayed:\n%s", body)
+	}
+	requests, err := natstest.JetStream(t, b.nats.Connect(t)).Stream(t.Context(), publisher.RequestsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := requests.CachedInfo().State.Msgs; n != 1 {
+		t.Errorf("%d requests were published, want one", n)
+	}
+
+	unknown := b.request("billing", "lost").fail("OUTCOME_UNKNOWN", "two jobs may be it").keep("OUTCOME_UNKNOWN", "two jobs may be it")
+	letter = fmt.Sprintf("/dead-letters/%d", unknown)
+	if body := b.get(letter); !strings.Contains(body, "Not from here: there may be a job of it already") || strings.Contains(body, "<button>Replay") {
+		t.Errorf("a replay that may start a second job is offered:\n%s", body)
+	}
+	if resp, _ := b.do(http.MethodPost, letter+"/replay", with(nil, csrf)); resp.StatusCode != http.StatusConflict {
+		t.Errorf("a replay that may start a second job: %d, want 409", resp.StatusCode)
 	}
 }

@@ -2,10 +2,8 @@ package state
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,15 +21,6 @@ type Letter struct {
 	Request  string // the request id
 	Code     string
 	Reason   string
-}
-
-// FullLetter is a dead letter with the message as it arrived.
-type FullLetter struct {
-	Letter
-	Subject string
-	Stored  string // when the message was, as the letter says
-	Header  nats.Header
-	Data    []byte
 }
 
 // Letters are dead letters before a sequence, 0 for the newest, the newest first,
@@ -107,24 +96,4 @@ func letterOf(subject string, h nats.Header, sequence uint64, kept time.Time) Le
 		Key:     publisher.Key{Source: subject[len(publisher.DeadLetterSubject("")):], Name: h.Get(publisher.HeaderDeadLetterKey)},
 		Request: h.Get(publisher.HeaderDeadLetterRequestID), Code: h.Get(publisher.HeaderDeadLetterCode), Reason: h.Get(publisher.HeaderDeadLetterReason),
 	}
-}
-
-// Letter is one dead letter. found is false if there is none, or no longer.
-func (s *State) Letter(ctx context.Context, sequence uint64) (l FullLetter, found bool, err error) {
-	stream, err := s.js.Stream(ctx, publisher.DeadLetterStream)
-	if err != nil {
-		return l, false, fmt.Errorf("look at stream %s: %w", publisher.DeadLetterStream, err)
-	}
-	msg, err := stream.GetMsg(ctx, sequence)
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return l, false, nil
-	case err != nil:
-		return l, false, fmt.Errorf("read dead letter %s: %w", strconv.FormatUint(sequence, 10), err)
-	}
-	return FullLetter{
-		Letter:  letterOf(msg.Subject, msg.Header, msg.Sequence, msg.Time),
-		Subject: msg.Header.Get(publisher.HeaderDeadLetterSubject), Stored: msg.Header.Get(publisher.HeaderDeadLetterTime),
-		Header: msg.Header, Data: msg.Data,
-	}, true, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -202,9 +201,11 @@ func (s *State) take(msg jetstream.Msg) error {
 		}
 		if err == nil {
 			s.count(eventlog.Event{Kind: kind, Key: key, Data: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp})
-		} else if name, ok := strings.CutPrefix(msg.Subject(), operatorPrefix); ok {
-			s.actions = append(s.actions, Action{Name: cut(name), At: meta.Timestamp, Text: cut(string(msg.Data()))})
-			s.actions = s.actions[max(0, len(s.actions)-maxActions):]
+		} else if _, ok := publisher.ParseOperatorSubject(msg.Subject()); ok {
+			if done, err := schemas.DecodeOperatorEvent(msg.Data()); err == nil {
+				s.actions = append(s.actions, actionOf(done, meta.Timestamp))
+				s.actions = s.actions[max(0, len(s.actions)-maxActions):]
+			}
 		}
 	})
 	if meta.NumPending == 0 {
@@ -212,9 +213,6 @@ func (s *State) take(msg jetstream.Msg) error {
 	}
 	return nil
 }
-
-// operatorPrefix begins the subjects of what operators did.
-const operatorPrefix = "backup.event.operator."
 
 // count folds an event of a request into everything. A request has one outcome,
 // so outcomes are requests.

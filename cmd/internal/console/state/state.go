@@ -26,6 +26,7 @@ package state
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +36,7 @@ import (
 
 	"backhaul/cmd/internal/queue"
 	"backhaul/publisher"
+	"backhaul/schemas"
 )
 
 const (
@@ -129,10 +131,31 @@ func (c Counts) Of(status Status) int {
 
 // Action is what an operator did.
 type Action struct {
-	Name string
-	At   time.Time
-	// Text is the event as it was written, as far as maxText.
+	Name  schemas.Action
+	Actor string
+	At    time.Time
+	// Text says to what, and why.
 	Text string
+}
+
+// actionOf is an action with its texts cut.
+func actionOf(e schemas.OperatorEvent, stored time.Time) Action {
+	a := Action{Name: e.Action, Actor: cut(e.Actor), At: stored}
+	letter := fmt.Sprintf("letter %d (%s of %s)", e.DeadLetter.Sequence, e.DeadLetter.RequestID, e.DeadLetter.Source)
+	switch e.Action {
+	case schemas.ActionPause:
+		a.Text = "until " + e.Pause.Until.UTC().Format(time.DateTime)
+	case schemas.ActionDeadLetterReplay:
+		a.Text = letter + " as " + e.Replay.RequestID
+	case schemas.ActionDeadLetterDrop:
+		a.Text = letter
+	case schemas.ActionResume:
+	}
+	if e.Reason != "" {
+		a.Text += ": " + e.Reason
+	}
+	a.Text = cut(a.Text)
+	return a
 }
 
 // View is the state at one moment.

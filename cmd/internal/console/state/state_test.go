@@ -165,7 +165,9 @@ func TestOutcomesAreCountedApart(t *testing.T) {
 		id := fmt.Sprint("r", i)
 		b.append(id, 0, outcome(claimOf(id)))
 	}
-	if err := natsPublish(b, "backup.event.operator.pause", `{"actor":"<b>me</b>"}`); err != nil {
+	if err := b.pub.Operator(t.Context(), schemas.OperatorEvent{
+		Action: schemas.ActionPause, OperationID: "1", Actor: "<b>me</b>", Reason: strings.Repeat("why ", 300), At: time.Now(),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if err := natsPublish(b, "backup.event.of-later.billing.r9", `{}`); err != nil {
@@ -180,7 +182,7 @@ func TestOutcomesAreCountedApart(t *testing.T) {
 	if got, want := ids(v), "r3 rejected, r2 outcome-unknown, r1 failed, r0 started"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if len(v.Actions) != 1 || v.Actions[0].Name != "pause" || v.Actions[0].Text != `{"actor":"<b>me</b>"}` {
+	if len(v.Actions) != 1 || v.Actions[0].Name != "pause" || v.Actions[0].Actor != "<b>me</b>" || len(v.Actions[0].Text) > maxText+3 {
 		t.Errorf("actions %+v", v.Actions)
 	}
 	for _, test := range []struct {
@@ -357,11 +359,5 @@ func TestDeadLetters(t *testing.T) {
 	}
 	if got, want := strings.Join(seen, " "), "d23 d21 d19 d17 d15 d13 d11 d9 d7 d5 d3 d1"; got != want {
 		t.Errorf("got %s, want %s", got, want)
-	}
-	if l, found, err := s.Letter(t.Context(), 3); err != nil || !found || l.Request != "d2" || string(l.Data) != "{}" || l.Subject != "backup.request.billing" {
-		t.Errorf("letter 3: %+v, %t, %v", l, found, err)
-	}
-	if _, found, err := s.Letter(t.Context(), 99); found || err != nil {
-		t.Errorf("letter 99: found %t, %v", found, err)
 	}
 }
