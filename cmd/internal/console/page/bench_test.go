@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/config"
@@ -30,7 +32,7 @@ const token = "geheim-token-4711-von-uns"
 
 // bench is a page on a real listener, and the broker whose events it shows.
 type bench struct {
-	t     *testing.T
+	t     testing.TB
 	nats  *natstest.Server
 	pub   *publisher.Publisher
 	state *state.State
@@ -59,7 +61,7 @@ func (l *lockedLog) String() string {
 
 func givenToken() (vendorapi.Secret, error) { return token, nil }
 
-func newBench(t *testing.T, changes ...func(*page.Config)) *bench {
+func newBench(t testing.TB, changes ...func(*page.Config)) *bench {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -172,7 +174,7 @@ func (b *bench) signIn() string {
 
 var csrfField = regexp.MustCompile(`name="csrf" value="([^"]+)"`)
 
-func csrfIn(t *testing.T, body string) string {
+func csrfIn(t testing.TB, body string) string {
 	t.Helper()
 	found := csrfField.FindStringSubmatch(body)
 	if found == nil {
@@ -181,7 +183,7 @@ func csrfIn(t *testing.T, body string) string {
 	return found[1]
 }
 
-func eventually(t *testing.T, what string, is func() bool) {
+func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for tick := time.NewTicker(10 * time.Millisecond); !is(); <-tick.C {
@@ -280,4 +282,26 @@ func (b *bench) waitForRow(id string, words ...string) {
 		}
 		return false
 	})
+}
+
+// fill writes the claims and outcomes of many requests, many at a time.
+func (b *bench) fill(requests int) {
+	b.t.Helper()
+	nc := b.nats.Connect(b.t)
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(4096))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for i := range requests {
+		s := b.request("billing", fmt.Sprintf("many-%d", i))
+		for _, e := range []schemas.Event{&s.claim, &schemas.JobStarted{
+			Naming: s.claim.Names(), Message: s.claim.Message, JobID: fmt.Sprint(i + 1), JobIDs: []string{fmt.Sprint(i + 1)}, Attempts: 1, StartedAt: time.Now().UTC(),
+		}} {
+			msg := &nats.Msg{Subject: s.key.Subject(e.Kind()), Data: schemas.EncodeEvent(e), Header: nats.Header(schemas.NewCloudEvent(s.key.EventID(e.Kind()), e, traceparent).BinaryHeader())}
+			if _, err := js.PublishMsgAsync(msg); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
+	<-js.PublishAsyncComplete()
 }

@@ -23,16 +23,19 @@ import (
 	"backhaul/schemas"
 )
 
-var screenshots = flag.String("screenshots", "", "directory to write pictures of the page to")
+var (
+	screenshots  = flag.String("screenshots", "", "directory to write pictures of the page to")
+	manyRequests = flag.Int("page.requests", 20_000, "requests in the stream for BenchmarkFirstPaint")
+)
 
 // browserTimeout bounds one test in the browser.
 const browserTimeout = 90 * time.Second
 
 // findBrowser is the program of a Chromium. Without one the test is skipped, but
 // never in CI; `make test` installs Debian's where it may.
-func findBrowser(t *testing.T) string {
+func findBrowser(t testing.TB) string {
 	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
@@ -45,19 +48,32 @@ func findBrowser(t *testing.T) string {
 	return ""
 }
 
-// TestBrowser looks at the page as people do, in one headless Chromium with a tab
-// for each test.
-func TestBrowser(t *testing.T) {
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(findBrowser(t)), chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true), chromedp.UserDataDir(profile(t)))
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	defer cancel()
+// startBrowser is a headless Chromium that ends with the test.
+func startBrowser(t testing.TB) context.Context {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "backhaul-browser-") //nolint:usetesting // the browser may still write to it when it is removed
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(findBrowser(t)), chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true), chromedp.UserDataDir(dir))...)
 	ctx, stop := chromedp.NewContext(ctx)
-	defer stop()
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx)
+		stop()
+		cancel()
+		_ = os.RemoveAll(dir)
+	})
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("start the browser: %v", err)
 	}
-	defer func() { _ = chromedp.Cancel(ctx) }()
+	return ctx
+}
+
+// TestBrowser looks at the page as people do, in one headless Chromium with a tab
+// for each test.
+func TestBrowser(t *testing.T) {
+	browser := startBrowser(t)
 	for name, test := range map[string]func(*tab){
 		"rows appear":             rowsAppear,
 		"filter":                  filter,
@@ -71,20 +87,31 @@ func TestBrowser(t *testing.T) {
 		"colours are legible":     legible,
 		"pictures for the README": pictures,
 	} {
-		t.Run(name, func(t *testing.T) { test(openTab(t, ctx)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(openTab(t, browser))
+		})
 	}
 }
 
-// profile is a directory that the browser may still be writing to when it is
-// removed.
-func profile(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "backhaul-browser-") //nolint:usetesting // see above
-	if err != nil {
-		t.Fatal(err)
+// BenchmarkFirstPaint opens the page with many requests in the stream: with a
+// state that has read nothing yet, and then again.
+func BenchmarkFirstPaint(b *testing.B) {
+	w := openTab(b, startBrowser(b))
+	w.fill(*manyRequests)
+	paint := func() float64 {
+		w.open("/")
+		w.waitFor("a painted page", `performance.getEntriesByName("first-contentful-paint").length === 1`)
+		w.shows(fmt.Sprintf("many-%d", *manyRequests-1))
+		return evaluate[float64](w, `performance.getEntriesByName("first-contentful-paint")[0].startTime`)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
+	cold := paint()
+	var warm float64
+	for b.Loop() {
+		warm += paint()
+	}
+	b.ReportMetric(cold, "ms/first-paint-cold")
+	b.ReportMetric(warm/float64(b.N), "ms/first-paint")
 }
 
 // tab is one tab of the browser with a page of its own behind it. The test fails
@@ -99,7 +126,7 @@ type tab struct {
 	excused string
 }
 
-func openTab(t *testing.T, browser context.Context) *tab {
+func openTab(t testing.TB, browser context.Context) *tab {
 	t.Helper()
 	b := newBench(t)
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())

@@ -146,7 +146,7 @@ var (
 
 // inert fails if there is an element or an attribute that we did not put there.
 // Every "<" has to begin a tag that is written as we write them.
-func inert(t *testing.T, where, body string) {
+func inert(t testing.TB, where, body string) {
 	t.Helper()
 	if rest := tag.ReplaceAllString(body, ""); strings.ContainsAny(rest, "<>") {
 		t.Errorf("%s: there is an odd tag in %q", where, rest[max(0, strings.IndexAny(rest, "<>")-100):])
@@ -239,7 +239,7 @@ func (b *bench) firstEvent(path string) (name, data string) {
 }
 
 // readEvent reads up to the end of one event that has data.
-func readEvent(t *testing.T, r *bufio.Reader) (name, data string) {
+func readEvent(t testing.TB, r *bufio.Reader) (name, data string) {
 	t.Helper()
 	var lines []string
 	for {
