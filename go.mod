@@ -13,6 +13,7 @@ require (
 	github.com/sony/gobreaker/v2 v2.4.0 // no attempts while the vendor is out of reach; behind vendorapi/breaker.go only
 	github.com/spf13/cobra v1.10.2 // subcommands, help, completions
 	github.com/spf13/pflag v1.0.9 // the flags that cobra takes
+	go.yaml.in/yaml/v3 v3.0.5 // policy files
 	golang.org/x/time v0.16.0 // limits on starts per hour and second
 )
 
@@ -86,7 +87,6 @@ require (
 	go.opentelemetry.io/otel v1.44.0 // indirect
 	go.opentelemetry.io/otel/metric v1.44.0 // indirect
 	go.opentelemetry.io/otel/trace v1.44.0 // indirect
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect

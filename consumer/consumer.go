@@ -46,6 +46,8 @@ type Config struct {
 	SweepInterval time.Duration
 	// InDoubt is one of the InDoubt constants. Defaults to InDoubtReconcile.
 	InDoubt string
+	// Policy says which requests are allowed. Defaults to nil: every one is.
+	Policy Policy
 }
 
 func (c Config) withDefaults() Config {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"backhaul/consumer"
+	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -29,7 +30,14 @@ func TestACrashAtEveryStep(t *testing.T) {
 		sound   = body("id")
 		unsound = body("id", refused)
 		invalid = body("id", `"typo":1`)
+		denied  = body("id", `"backupLevel":"FULL"`)
 	)
+	noFull := policy(func(_ publisher.Key, r *schemas.BackupRequest, _ time.Time) error {
+		if r.BackupLevel == schemas.LevelFull {
+			return errDenied
+		}
+		return nil
+	})
 	// beforeSubmit and afterSubmit stop at the vendor's door.
 	beforeSubmit := func(v consumer.Vendor, here func()) consumer.Vendor {
 		return vendorFuncs{Vendor: v, submit: func(ctx, _ context.Context, _ vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
@@ -74,6 +82,10 @@ func TestACrashAtEveryStep(t *testing.T) {
 		"invalid recorded, unseen":   {invalid, failed, natstest.Deafen, nil, schemas.KindJobFailed, false, 0},
 		"invalid recorded":           {invalid, letter, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
 		"invalid dead letter":        {invalid, ack, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
+		"denied":                     {denied, failed, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
+		"denial, unacknowledged":     {denied, failed, natstest.Deafen, nil, schemas.KindJobFailed, false, 0},
+		"denial":                     {denied, letter, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
+		"denial dead letter":         {denied, ack, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,7 +96,7 @@ func TestACrashAtEveryStep(t *testing.T) {
 			if test.op != "" {
 				here = proxy.Once(test.op, test.action)
 			}
-			first := b.start(quick, soonDead, through(proxy), func(s *setup) {
+			first := b.start(quick, noFull, soonDead, through(proxy), func(s *setup) {
 				if test.vendor != nil {
 					s.wrap = func(v consumer.Vendor) consumer.Vendor {
 						return test.vendor(v, func() { close(crash) })
@@ -106,7 +118,7 @@ func TestACrashAtEveryStep(t *testing.T) {
 			}
 			first.kill()
 
-			b.start(quick, owner("two"))
+			b.start(quick, noFull, owner("two"))
 			b.settled()
 			outcome := b.outcome(billing("id"))
 			if outcome.Kind() != test.want {

@@ -20,6 +20,13 @@
 //	adopt: a job that the vendor shows with the marker is recorded on top of
 //	whatever claim is last, its owner dead or alive.
 //
+//	deny: what the policy does not allow, as what is no request at all, is
+//	job-failed without a claim, and only where the key has no event yet.
+//
+// A policy ([Policy]) decides whether work begins. A request that was ever claimed
+// goes on, whatever the policy has become or is on this replica: there may be a job
+// of it, and a denial would say that there is none.
+//
 // A claim is a lease: its owner may call the vendor only until it ends, by a
 // clock that was read before the claim was sent. What a call left unclear is a
 // doubt, and the claim carries it on, as the sequence of the claim under which
@@ -50,6 +57,8 @@
 //	               above                         else's was first
 //	record         the outcome                   acknowledges, nothing else           TestACrashAtEveryStep/record
 //	refusal        a claim, no job               sends once more, is refused again    TestACrashAtEveryStep/refusal
+//	denial sent    nothing, or the outcome       compare-and-set on nothing           TestACrashAtEveryStep/denial,_unacknowledged
+//	denial         the outcome                   the letter is kept once per message  TestACrashAtEveryStep/denial
 //	dead letter    the outcome                   the letter is kept once per message  TestACrashAtEveryStep/dead_letter
 //	ack sent       the outcome, or no message    as above                             TestACrashAtEveryStep/ack,_unseen
 //
@@ -68,6 +77,9 @@
 //	                                             sent again
 //	the same request again                       one work, or the outcome on record   TestAHundredCopiesAtOnce
 //	other content under a used id                request-rejected, a dead letter      TestTheSameIDWithOtherContent
+//	the policy denies what was claimed before    it goes on to its outcome            TestADenialComesTooLate
+//	replicas with different policies             whoever writes first decides         TestReplicasWithDifferentPolicies
+//	the policy cannot tell                       nothing is claimed, asked again      TestAPolicyThatCannotTell
 //	a stop with work in every state              calls are finished, claims released  TestDrain
 //	a message that the server forgot             found below the floor and done       TestARequestThatTheServerForgot
 //	a pause that the vendor asked for            no replica sends before it is over   TestAThrottledReplicaPausesAll
@@ -98,7 +110,8 @@
 // and, below $JS.API, on CONSUMER.{INFO,MSG.NEXT,PAUSE}.BACKUP_REQUESTS.backhaul,
 // STREAM.{INFO,MSG.GET,MSG.DELETE}.BACKUP_REQUESTS and STREAM.{INFO,MSG.GET}.BACKUP_EVENTS.
 // Without PAUSE each replica meets the vendor's pause by itself; without MSG.DELETE
-// a request that the server forgot stays in the stream after its outcome.
+// a request that the server forgot stays in the stream after its outcome. What a
+// policy asks is its own affair.
 //
 // # Concurrency
 //

@@ -252,24 +252,7 @@ func TestSequencesThatStartAgain(t *testing.T) {
 	b.publish("billing", body("id", `"backupLevel":"FULL"`))
 	b.settled()
 	w.drain()
-	ctx := b.within(patience)
-	old, err := b.js.Stream(ctx, publisher.RequestsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	durable, err := old.Consumer(ctx, publisher.RequestsConsumer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.js.DeleteStream(ctx, publisher.RequestsStream); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.js.CreateStream(ctx, old.CachedInfo().Config); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.js.CreateConsumer(ctx, publisher.RequestsStream, durable.CachedInfo().Config); err != nil {
-		t.Fatal(err)
-	}
+	b.remakeRequests()
 	eventsBefore := len(b.events(">"))
 
 	b.start(owner("two"))
@@ -301,5 +284,28 @@ func TestSequencesThatStartAgain(t *testing.T) {
 	}
 	if got := b.sim.Account().JobsStarted; got != 3+1+2 {
 		t.Errorf("%d jobs were started, want 6", got)
+	}
+}
+
+// remakeRequests deletes the requests stream and makes it anew.
+func (b *bench) remakeRequests() {
+	b.t.Helper()
+	ctx := b.within(patience)
+	old, err := b.js.Stream(ctx, publisher.RequestsStream)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	durable, err := old.Consumer(ctx, publisher.RequestsConsumer)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := b.js.DeleteStream(ctx, publisher.RequestsStream); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := b.js.CreateStream(ctx, old.CachedInfo().Config); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := b.js.CreateConsumer(ctx, publisher.RequestsStream, durable.CachedInfo().Config); err != nil {
+		b.t.Fatal(err)
 	}
 }

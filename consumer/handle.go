@@ -49,6 +49,9 @@ func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 	if err != nil {
 		return h.refuse(ctx, d, req, err)
 	}
+	if s, denied := h.deny(ctx, d, req); denied {
+		return s
+	}
 	if err := h.noRoom(req); err != nil {
 		return postpone(d, err)
 	}
@@ -113,29 +116,40 @@ func (h *handler) announce(ctx context.Context, d *delivery, req *request, after
 // refuse records that the message is no valid request. Nothing was sent for it,
 // so there is nothing to claim.
 func (h *handler) refuse(ctx context.Context, d *delivery, req *request, invalid error) settlement {
-	outcome := h.failed(req, schemas.JobFailed{
+	s, claimed := h.announceUnclaimed(ctx, d, req, h.failed(req, schemas.JobFailed{
 		ErrorCode: schemas.CodeInvalidRequest, ErrorMessage: invalid.Error(), ErrorSource: schemas.ErrorSourceBackhaul,
-	})
-	s := h.announce(ctx, d, req, 0, outcome)
+	}))
+	if claimed {
+		return postpone(d, fmt.Errorf("claimed by a version that could read it: %w", invalid))
+	}
+	return s
+}
+
+// announceUnclaimed records an outcome of a request for which nothing was sent. It
+// is written only where no event of the request is, so it cannot contradict a job:
+// claimed tells that somebody has claimed this very request, and that nothing was
+// written.
+func (h *handler) announceUnclaimed(ctx context.Context, d *delivery, req *request, outcome schemas.Event) (s settlement, claimed bool) {
+	s = h.announce(ctx, d, req, 0, outcome)
 	if !errors.Is(s.err, errTakenOver) {
-		return s
+		return s, false
 	}
 	last, err := h.ledger.last(ctx, req.key)
 	if err != nil {
-		return postpone(d, err)
+		return postpone(d, err), false
 	}
 	switch _, isClaim := last.event.(*schemas.JobSubmitting); {
 	case !req.is(last.event.Requested()) && req.anonymous:
 		if err := h.ledger.vacant(ctx, last); err != nil {
-			return postpone(d, err)
+			return postpone(d, err), false
 		}
-		return h.announce(ctx, d, req, last.sequence, outcome)
+		return h.announce(ctx, d, req, last.sequence, outcome), false
 	case !req.is(last.event.Requested()):
-		return h.reject(ctx, d, req, last)
+		return h.reject(ctx, d, req, last), false
 	case isClaim:
-		return postpone(d, fmt.Errorf("claimed by a version that could read it: %w", invalid))
+		return settlement{}, true
 	}
-	return h.duplicate(ctx, d, req, last)
+	return h.duplicate(ctx, d, req, last), false
 }
 
 // unclaimed settles a delivery whose request could not be claimed.

@@ -223,53 +223,58 @@ func TestNotAfterInThePast(t *testing.T) {
 // events stream, one acknowledgement, and nothing is read.
 func TestTheHappyPath(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore})
-	w := b.start()
-	b.eventually("the queue is pulled from", func() bool {
-		durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
-		return err == nil && durable.CachedInfo().NumWaiting > 0
-	})
-	// The worker's own connection counts; the bench asks questions of its own.
-	observer := b.nats.Connect(t)
-	var mu sync.Mutex
-	seen := make(map[string]int)
-	count := func(msg *nats.Msg) {
-		mu.Lock()
-		defer mu.Unlock()
-		switch {
-		case strings.HasPrefix(msg.Subject, "$JS.ACK."):
-			seen["acknowledgements"]++
-		case strings.HasPrefix(msg.Subject, "$JS.API.STREAM.MSG.GET"), strings.HasPrefix(msg.Subject, "$JS.API.DIRECT"):
-			seen["reads"]++
-		case strings.HasPrefix(msg.Subject, "backup.event."):
-			seen["writes"]++
-		}
+	for name, change := range map[string]func(*setup){"without a policy": func(*setup) {}, "with a policy": policy(allowAll)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+			w := b.start(change)
+			b.eventually("the queue is pulled from", func() bool {
+				durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+				return err == nil && durable.CachedInfo().NumWaiting > 0
+			})
+			// The worker's own connection counts; the bench asks questions of its own.
+			observer := b.nats.Connect(t)
+			var mu sync.Mutex
+			seen := make(map[string]int)
+			count := func(msg *nats.Msg) {
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case strings.HasPrefix(msg.Subject, "$JS.ACK."):
+					seen["acknowledgements"]++
+				case strings.HasPrefix(msg.Subject, "$JS.API.STREAM.MSG.GET"), strings.HasPrefix(msg.Subject, "$JS.API.DIRECT"):
+					seen["reads"]++
+				case strings.HasPrefix(msg.Subject, "backup.event."):
+					seen["writes"]++
+				}
+			}
+			for _, subject := range []string{"$JS.ACK.>", "$JS.API.>", "backup.event.>"} {
+				if _, err := observer.Subscribe(subject, count); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := observer.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			const requests = 300
+			for i := range requests {
+				b.publish("billing", body(fmt.Sprint("id-", i)))
+			}
+			b.settled()
+			w.drain()
+			if err := observer.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			want := fmt.Sprint(map[string]int{"writes": 2 * requests, "acknowledgements": requests})
+			b.eventually("the server saw "+want, func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return fmt.Sprint(seen) == want || seen["reads"] > 0 || seen["writes"] > 2*requests
+			})
+			if got := fmt.Sprint(seen); got != want {
+				t.Errorf("the server saw %s, want %s", got, want)
+			}
+			b.checkPromise(requests)
+		})
 	}
-	for _, subject := range []string{"$JS.ACK.>", "$JS.API.>", "backup.event.>"} {
-		if _, err := observer.Subscribe(subject, count); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := observer.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	const requests = 300
-	for i := range requests {
-		b.publish("billing", body(fmt.Sprint("id-", i)))
-	}
-	b.settled()
-	w.drain()
-	if err := observer.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	want := fmt.Sprint(map[string]int{"writes": 2 * requests, "acknowledgements": requests})
-	b.eventually("the server saw "+want, func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return fmt.Sprint(seen) == want || seen["reads"] > 0 || seen["writes"] > 2*requests
-	})
-	if got := fmt.Sprint(seen); got != want {
-		t.Errorf("the server saw %s, want %s", got, want)
-	}
-	b.checkPromise(requests)
 }

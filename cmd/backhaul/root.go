@@ -40,6 +40,7 @@ exactly one true event.`,
 		newDeadLetterCommand(),
 		newPauseCommand(),
 		newResumeCommand(),
+		newPolicyCommand(),
 		newSimulatorCommand(),
 		newVersionCommand(),
 	)

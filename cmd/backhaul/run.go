@@ -34,7 +34,7 @@ replicas may run. SIGTERM and SIGINT drain: what is under way is finished.`,
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg, log, func(string) {})
+			return serve(cmd.Context(), cfg, log, func(string) { warnWithoutPolicy(cfg.Work, log) })
 		},
 	}
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupAdmin, config.GroupLog)
@@ -49,6 +49,10 @@ const shutdownTimeout = 5 * time.Second
 // server once requests are being read.
 func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready func(natsURL string)) error {
 	if err := cfg.CheckRun(); err != nil {
+		return err
+	}
+	policyFile, err := openPolicy(cfg.Work, log)
+	if err != nil {
 		return err
 	}
 	admin, err := console.Start(ctx, cfg.Admin, log)
@@ -79,14 +83,21 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	}
 
 	owner := ownerName()
-	worker, err := consumer.New(ctx, cfg.Consumer(owner), nc, vendor, log)
+	work := cfg.Consumer(owner)
+	checks := []console.Check{{Name: "vendor", Probe: vendor.trouble, Condition: true}}
+	if policyFile != nil {
+		unfollow, err := enforce(ctx, policyFile, nc, &work)
+		if err != nil {
+			return err
+		}
+		defer unfollow()
+		checks = append(checks, console.Check{Name: "policy", Probe: policyFile.Trouble, Condition: true})
+	}
+	worker, err := consumer.New(ctx, work, nc, vendor, log)
 	if err != nil {
 		return err
 	}
-	admin.Watch(
-		console.Check{Name: "requests", Probe: worker.Ready},
-		console.Check{Name: "vendor", Probe: vendor.trouble, Condition: true},
-	)
+	admin.Watch(append([]console.Check{{Name: "requests", Probe: worker.Ready}}, checks...)...)
 	stopPage, err := showPage(ctx, admin, cfg.Admin, nc, owner, page.Vendor{Trouble: vendor.trouble, Hold: func() vendorapi.Hold {
 		_, hold := client.Room(1)
 		return hold

@@ -69,6 +69,8 @@ type Work struct {
 	GiveUpAfter  time.Duration
 	DrainTimeout time.Duration
 	InDoubt      string
+	// PolicyFile says who may back up what; "" stands for everybody everything.
+	PolicyFile string
 }
 
 // Admin is what is shown of the process.

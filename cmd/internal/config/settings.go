@@ -76,6 +76,7 @@ func (c *Config) settings() []setting {
 		{group: GroupWork, flag: "give-up-after", key: "work.giveUpAfter", env: "BACKHAUL_GIVE_UP_AFTER", field: &w.GiveUpAfter, usage: "age at which a request that cannot reach the vendor fails", fallback: "24h", least: s},
 		{group: GroupWork, flag: "drain-timeout", key: "work.drainTimeout", env: "BACKHAUL_DRAIN_TIMEOUT", field: &w.DrainTimeout, usage: "how long work may go on after a stop", fallback: "25s", least: 1},
 		{group: GroupWork, flag: "in-doubt", key: "work.inDoubt", env: "BACKHAUL_IN_DOUBT", field: &w.InDoubt, usage: "a request whose job is not to be seen after a lost answer", fallback: consumer.InDoubtReconcile, oneOf: []string{consumer.InDoubtReconcile, consumer.InDoubtFail}},
+		{group: GroupWork, flag: "policy-file", key: "work.policyFile", env: "BACKHAUL_POLICY_FILE", field: &w.PolicyFile, usage: "YAML `file` that says who may back up what; without it everybody may everything"},
 
 		{group: GroupAdmin, flag: "admin-addr", key: "admin.addr", env: "BACKHAUL_ADMIN_ADDR", field: &c.Admin.Addr, usage: "`address` of the console page, /livez and /readyz, or off", fallback: "127.0.0.1:9090"},
 		{group: GroupAdmin, key: "admin.token", env: "BACKHAUL_ADMIN_TOKEN", field: &c.Admin.Token},

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/admission"
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/policy"
+	"backhaul/consumer"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// openPolicy reads the policy file, nil if there is none to read.
+func openPolicy(cfg config.Work, log zerolog.Logger) (*admission.File, error) {
+	if cfg.PolicyFile == "" {
+		return nil, nil
+	}
+	file, err := admission.Open(cfg.PolicyFile, log)
+	if err != nil {
+		return nil, policyError(err)
+	}
+	return file, nil
+}
+
+// policyError is a configuration's error with every problem of a policy file.
+func policyError(err error) error {
+	e, ok := errors.AsType[*policy.Error](err)
+	if !ok {
+		return err
+	}
+	var problems config.Error
+	for _, p := range e.Problems {
+		one := policy.Error{File: e.File, Problems: []policy.Problem{p}}
+		problems.Problems = append(problems.Problems, one.Error())
+	}
+	return &problems
+}
+
+func warnWithoutPolicy(cfg config.Work, log zerolog.Logger) {
+	if cfg.PolicyFile == "" {
+		log.Warn().Msg("there is no policy: whoever may publish on backup.request.> may have anything backed up; set BACKHAUL_POLICY_FILE to change that")
+	}
+}
+
+// enforce makes the consumer ask the policy, and follows the file until unfollow
+// is called. From here on SIGHUP reads the file and does not end the process.
+func enforce(ctx context.Context, file *admission.File, nc *nats.Conn, work *consumer.Config) (unfollow func(), err error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	work.Policy = admission.NewGate(file, js)
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // while the work is drained, too
+	var following sync.WaitGroup
+	following.Go(func() { file.Follow(ctx, admission.Interval, reload) })
+	return func() {
+		signal.Stop(reload)
+		stop()
+		following.Wait()
+	}, nil
+}
+
+func newPolicyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "policy",
+		Short: "Check a policy file, and explain what it says to a request",
+		Long: `A policy file says which source may ask for which backups. It is given to the
+service by --policy-file or BACKHAUL_POLICY_FILE; without one everything is allowed.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newPolicyExplainCommand(), newPolicyCheckCommand())
+	return cmd
+}
+
+func newPolicyExplainCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "explain REQUEST.json",
+		Short: "Tell whether a source may make a request, and which rule says so",
+		Long: `Reads one request, plain or as a CloudEvent, from a file or from standard input
+(-), and tells what every rule for the source says to it. The exit code is 0 if the
+request is allowed and 1 if not. Whether the source has made too many requests in
+an hour is known to the running service only.`,
+		Example: `  backhaul policy explain request.json --source billing --policy-file policy.yaml`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return &usageError{fmt.Errorf("give one REQUEST.json, or - for standard input; got %d", len(args))}
+			}
+			return nil
+		},
+		RunE: runPolicyExplain,
+	}
+	cmd.Flags().String("source", "", "who asks: last token of the `subject`")
+	addPolicyFlags(cmd)
+	return cmd
+}
+
+func newPolicyCheckCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Tell everything that is wrong with a policy file",
+		Long:  `The exit code is 0 if the file can be used and 2 if not.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return &usageError{fmt.Errorf("one FILE at most, got %d", len(args))}
+			}
+			return nil
+		},
+		RunE: runPolicyCheck,
+	}
+	addPolicyFlags(cmd)
+	return cmd
+}
+
+// addPolicyFlags adds the one setting that these commands use.
+func addPolicyFlags(cmd *cobra.Command) {
+	cmd.Flags().String("policy-file", "", "policy `file` (BACKHAUL_POLICY_FILE)")
+	config.AddFlags(cmd.Flags(), config.GroupLog)
+	addOutputFlag(cmd)
+}
+
+// loadPolicy reads the file that the settings, or the argument, name.
+func loadPolicy(cmd *cobra.Command, args []string) (*policy.Policy, error) {
+	cfg, _, err := load(cmd)
+	if err != nil {
+		return nil, err
+	}
+	file := cfg.Work.PolicyFile
+	if len(args) > 0 {
+		file = args[0]
+	}
+	if file == "" {
+		return nil, &config.Error{Problems: []string{"no policy file: set --policy-file or BACKHAUL_POLICY_FILE; without one everything is allowed"}}
+	}
+	p, err := policy.Load(file)
+	if err != nil {
+		return nil, policyError(err)
+	}
+	return p, nil
+}
+
+func runPolicyCheck(cmd *cobra.Command, args []string) error {
+	output, err := outputOf(cmd)
+	if err != nil {
+		return err
+	}
+	p, err := loadPolicy(cmd, args)
+	if err != nil {
+		return err
+	}
+	entries, rules := p.Size()
+	w := cmd.OutOrStdout()
+	if output == outputJSON {
+		return json.NewEncoder(w).Encode(struct {
+			File    string `json:"file"`
+			SHA256  string `json:"sha256"`
+			Sources int    `json:"sources"`
+			Rules   int    `json:"rules"`
+		}{p.File, p.Sum, entries, rules})
+	}
+	fmt.Fprintf(w, "%s is in order: %d sources, %d rules, SHA-256 %s\n", p.File, entries, rules, p.Sum)
+	return nil
+}
+
+func runPolicyExplain(cmd *cobra.Command, args []string) error {
+	output, err := outputOf(cmd)
+	if err != nil {
+		return err
+	}
+	source, _ := cmd.Flags().GetString("source")
+	if err := publisher.CheckSource(source); err != nil {
+		return &usageError{fmt.Errorf("--source: %w", err)}
+	}
+	p, err := loadPolicy(cmd, nil)
+	if err != nil {
+		return err
+	}
+	r, err := readOneRequest(cmd, args[0])
+	if err != nil {
+		return err
+	}
+	v := p.Explain(source, r)
+	if err := printVerdict(cmd.OutOrStdout(), output, v); err != nil {
+		return err
+	}
+	if !v.Allowed {
+		return errSaid
+	}
+	return nil
+}
+
+func readOneRequest(cmd *cobra.Command, name string) (schemas.BackupRequest, error) {
+	var data []byte
+	var err error
+	if name == "-" {
+		data, err = io.ReadAll(cmd.InOrStdin())
+	} else {
+		data, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return schemas.BackupRequest{}, &usageError{err}
+	}
+	m, err := schemas.DecodeRequest(nil, data)
+	if err != nil {
+		return schemas.BackupRequest{}, &usageError{fmt.Errorf("%s: %w", name, err)}
+	}
+	return m.Request, nil
+}
+
+func printVerdict(w io.Writer, output string, v policy.Verdict) error {
+	if output == outputJSON {
+		return json.NewEncoder(w).Encode(v)
+	}
+	word := "denied"
+	if v.Allowed {
+		word = "allowed"
+	}
+	switch {
+	case v.Line == 0:
+		fmt.Fprintf(w, "%s: %s has no entry for source %s, and none for others (\"*\")\n", word, v.File, v.Source)
+		return nil
+	case len(v.Rules) == 0:
+		fmt.Fprintf(w, "%s: the entry of %s has no rule\n  %s:%d\n", word, v.Entry, v.File, v.Line)
+		return nil
+	}
+	fmt.Fprintf(w, "%s: source %s, by the entry of %s (%s:%d)\n", word, v.Source, v.Entry, v.File, v.Line)
+	for i, rule := range v.Rules {
+		fmt.Fprintf(w, "  rule %d (%s:%d)", i+1, v.File, rule.Line)
+		if len(rule.Denied) == 0 {
+			fmt.Fprintln(w, " allows it")
+		} else {
+			fmt.Fprintln(w, " denies")
+		}
+		for _, d := range rule.Denied {
+			fmt.Fprintf(w, "    %s\n      it allows %s (%s:%d)\n", d.Why, quotedList(d.Listed), v.File, d.Line)
+		}
+	}
+	if v.RequestsPerHour > 0 {
+		fmt.Fprintf(w, "  at most %d requests in an hour, which the running service counts (%s:%d)\n", v.RequestsPerHour, v.File, v.RequestsPerHourLine)
+	}
+	return nil
+}
+
+func quotedList(values []string) string {
+	texts := make([]string, len(values))
+	for i, value := range values {
+		texts[i] = strconv.Quote(value)
+	}
+	return strings.Join(texts, ", ")
+}

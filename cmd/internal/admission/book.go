@@ -1,0 +1,106 @@
+package admission
+
+import (
+	"slices"
+	"sort"
+	"time"
+)
+
+// book has the accepted requests of one source. It is not safe for concurrent use.
+type book struct {
+	accepted []acceptance // by requested
+	known    map[string]time.Time
+	// reserved are requests that were admitted here and whose claim is not on the
+	// stream yet, and until when it is waited for.
+	reserved map[string]time.Time
+}
+
+// acceptance is a request that counts, from when it was stored.
+type acceptance struct {
+	requested time.Time
+	name      string
+}
+
+// reservation is how long a request counts without a claim: the claim is on its
+// way, or there is none because the request was a copy of an older one.
+const reservation = time.Minute
+
+func newBook() *book {
+	return &book{known: make(map[string]time.Time), reserved: make(map[string]time.Time)}
+}
+
+// admit counts a request, if in no hour there are more than limit with it. A
+// request that counts already is admitted. Otherwise room is when there is room
+// for a new one, if nothing else comes; it is zero for an admitted request.
+func (b *book) admit(name string, requested time.Time, limit int, now time.Time) (room time.Time) {
+	b.expire(now)
+	if _, ok := b.known[name]; ok {
+		return time.Time{}
+	}
+	// Some hour has more than limit if limit others, in a row, lie within an hour
+	// together with this one.
+	for i := b.after(requested.Add(-time.Hour)); i+limit <= len(b.accepted); i++ {
+		first, last := b.accepted[i].requested, b.accepted[i+limit-1].requested
+		if first.Sub(requested) >= time.Hour {
+			break
+		}
+		if later(last, requested).Sub(earlier(first, requested)) < time.Hour {
+			return b.accepted[len(b.accepted)-limit].requested.Add(time.Hour)
+		}
+	}
+	b.insert(name, requested)
+	b.reserved[name] = now.Add(reservation)
+	return time.Time{}
+}
+
+// note counts a request whose claim is on the stream.
+func (b *book) note(name string, requested time.Time) {
+	if _, ok := b.known[name]; !ok {
+		b.insert(name, requested)
+	}
+	delete(b.reserved, name)
+}
+
+// forget drops what was requested before a time.
+func (b *book) forget(before time.Time) {
+	n := sort.Search(len(b.accepted), func(i int) bool { return !b.accepted[i].requested.Before(before) })
+	for _, a := range b.accepted[:n] {
+		delete(b.known, a.name)
+		delete(b.reserved, a.name)
+	}
+	b.accepted = slices.Delete(b.accepted, 0, n)
+}
+
+func (b *book) expire(now time.Time) {
+	for name, until := range b.reserved {
+		if now.After(until) {
+			delete(b.reserved, name)
+			delete(b.known, name)
+			b.accepted = slices.DeleteFunc(b.accepted, func(a acceptance) bool { return a.name == name })
+		}
+	}
+}
+
+func (b *book) insert(name string, requested time.Time) {
+	b.accepted = slices.Insert(b.accepted, b.after(requested), acceptance{requested, name})
+	b.known[name] = requested
+}
+
+// after is the index of the first that was requested after a time.
+func (b *book) after(t time.Time) int {
+	return sort.Search(len(b.accepted), func(i int) bool { return b.accepted[i].requested.After(t) })
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,240 @@
+package admission
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+const (
+	closed = "sources:\n  billing: {allow: []}\n"
+	open   = "sources:\n  billing:\n    allow:\n      - {clientName: [\"*\"], subclientName: [\"*\"]}\n"
+	broken = "sources:\n  billing: {alow: []}\n"
+)
+
+// logBook keeps what was logged.
+type logBook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logBook) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *logBook) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// follow opens a file in a bubble and follows it until the bubble's end.
+func follow(t *testing.T, path string) (f *File, log *logBook, reload chan os.Signal) {
+	t.Helper()
+	log, reload = &logBook{}, make(chan os.Signal)
+	f, err := Open(path, zerolog.New(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	go f.Follow(ctx, Interval, reload)
+	synctest.Wait()
+	return f, log, reload
+}
+
+// pass lets readings of the file happen.
+func pass(readings int) {
+	<-time.After(time.Duration(readings)*Interval + Interval/2)
+	synctest.Wait()
+}
+
+func TestAChangeIsTakenOver(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, change := range map[string]func(t *testing.T, file string){
+		"written in place": func(t *testing.T, file string) { write(t, file, open) },
+		"renamed": func(t *testing.T, file string) {
+			write(t, file+".new", open)
+			if err := os.Rename(file+".new", file); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				file := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
+				write(t, file, closed)
+				f, log, _ := follow(t, file)
+				before := f.Policy()
+				pass(3)
+				if f.Policy() != before {
+					t.Error("the policy is another one, and the file is not")
+				}
+				change(t, file)
+				pass(2)
+				if f.Policy() == before || f.Policy().Sum == before.Sum {
+					t.Error("the change was not taken over")
+				}
+				pass(3)
+				if log.count("policy reloaded") != 1 || log.count(f.Policy().Sum[:12]) != 1 || f.Trouble() != nil {
+					t.Errorf("trouble %v, log:\n%s", f.Trouble(), &log.text)
+				}
+			})
+		})
+	}
+}
+
+// A Kubernetes volume is a symbolic link to a directory, which is replaced.
+func TestAVolumeIsReplaced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		for name, text := range map[string]string{"one": closed, "two": open} {
+			if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(dir, name, "policy.yaml"), text)
+		}
+		link := func(to, name string) {
+			if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		link("one", "..data")
+		link(filepath.Join("..data", "policy.yaml"), "policy.yaml")
+		f, _, _ := follow(t, filepath.Join(dir, "policy.yaml"))
+		before := f.Policy()
+		link("two", "..data_tmp")
+		if err := os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")); err != nil {
+			t.Fatal(err)
+		}
+		pass(2)
+		if f.Policy().Sum == before.Sum {
+			t.Error("the change was not taken over")
+		}
+	})
+}
+
+// What is half written is no policy, even if it could be one.
+func TestAFileThatIsBeingWritten(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	synctest.Test(t, func(t *testing.T) {
+		write(t, file, open)
+		f, log, _ := follow(t, file)
+		pass(0) // from here on each write has one reading before the next
+		for _, text := range []string{"sources:\n", closed, closed + "  crm: {allow: []}\n", closed + "  crm: {allow: []}\n  dev: {allow: []}\n"} {
+			write(t, file, text)
+			<-time.After(Interval)
+			synctest.Wait()
+		}
+		if log.count("policy reloaded") != 0 || f.Trouble() != nil {
+			t.Errorf("a half-written file was taken over, %v:\n%s", f.Trouble(), &log.text)
+		}
+		pass(2)
+		if sources, _ := f.Policy().Size(); sources != 3 {
+			t.Errorf("%d sources after the last write", sources)
+		}
+	})
+}
+
+func TestABrokenFileKeepsTheOldPolicy(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, spoil := range map[string]func(t *testing.T, file string){
+		"not valid": func(t *testing.T, file string) { write(t, file, broken) },
+		"empty":     func(t *testing.T, file string) { write(t, file, "") },
+		"removed": func(t *testing.T, file string) {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				file := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
+				write(t, file, open)
+				f, log, _ := follow(t, file)
+				before := f.Policy()
+				spoil(t, file)
+				pass(5)
+				if f.Policy() != before {
+					t.Error("the old policy is not in force any more")
+				}
+				if err := f.Trouble(); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), before.Sum[:12]+" stays in force") {
+					t.Errorf("the trouble is %v", err)
+				}
+				if log.count("policy file refused") != 1 {
+					t.Errorf("it was said %d times:\n%s", log.count("policy file refused"), &log.text)
+				}
+				write(t, file, open)
+				pass(2)
+				if f.Trouble() != nil || f.Policy() != before || log.count("policy unchanged") != 1 {
+					t.Errorf("after it was mended: %v\n%s", f.Trouble(), &log.text)
+				}
+				spoil(t, file)
+				pass(2)
+				if log.count("policy file refused") != 2 {
+					t.Error("the second time was not said")
+				}
+			})
+		})
+	}
+}
+
+// A signal is answered at once, and always.
+func TestReloadOnASignal(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	synctest.Test(t, func(t *testing.T) {
+		write(t, file, closed)
+		f, log, reload := follow(t, file)
+		send := func() {
+			reload <- syscall.SIGHUP
+			synctest.Wait()
+		}
+		send()
+		if log.count("policy unchanged") != 1 {
+			t.Errorf("nothing was said:\n%s", &log.text)
+		}
+		write(t, file, open)
+		send()
+		if log.count("policy reloaded") != 1 {
+			t.Errorf("the change was not taken over:\n%s", &log.text)
+		}
+		write(t, file, broken)
+		send()
+		send()
+		if f.Trouble() == nil || log.count("policy file refused") != 2 {
+			t.Errorf("trouble %v, log:\n%s", f.Trouble(), &log.text)
+		}
+	})
+}
+
+func TestOpenRefusesABrokenFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	write(t, file, broken)
+	if f, err := Open(file, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), file+":2: ") {
+		t.Errorf("got %v, %v", f, err)
+	}
+}

@@ -1,0 +1,289 @@
+package policy
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+const (
+	// maxFile is the largest policy file in bytes.
+	maxFile = 1 << 20
+	// maxProblems bounds what is said of one file.
+	maxProblems = 50
+	// maxText is the longest name or path in characters: no request has a longer one.
+	maxText = 4096
+	// maxPerHour is far above what any vendor takes, and keeps the count small.
+	maxPerHour = 1_000_000
+)
+
+var levels = []string{schemas.LevelFull, schemas.LevelIncremental, schemas.LevelDifferential, schemas.LevelSyntheticFull}
+
+// Problem is something that is wrong with a policy file.
+type Problem struct {
+	Line int // 0 for the file as a whole
+	Text string
+}
+
+// Error lists what is wrong with a policy file. Nothing of it is in force.
+type Error struct {
+	File     string
+	Problems []Problem
+}
+
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		if lines[i] = e.File; p.Line > 0 {
+			lines[i] += ":" + strconv.Itoa(p.Line)
+		}
+		lines[i] += ": " + p.Text
+	}
+	if len(lines) == 1 {
+		return "policy: " + lines[0]
+	}
+	return "policy:\n  " + strings.Join(lines, "\n  ")
+}
+
+// Load reads a file. The error is an [*Error].
+func Load(file string) (*Policy, error) {
+	data, err := Read(file)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(file, data)
+}
+
+// Read is the content of a file, if it is one and not too large. The error is an
+// [*Error].
+func Read(file string) ([]byte, error) {
+	data, err := readRegular(file)
+	if err != nil {
+		return nil, &Error{File: file, Problems: []Problem{{Text: "cannot be read: " + plain(err)}}}
+	}
+	return data, nil
+}
+
+func readRegular(file string) ([]byte, error) {
+	// Opening a pipe would wait for its writer.
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is no regular file")
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, maxFile+1)) // Parse refuses what is larger
+}
+
+// plain is a file's error without its name, which is said already.
+func plain(err error) string {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
+// Parse reads the content of a file. The error is an [*Error].
+func Parse(file string, data []byte) (*Policy, error) {
+	sum := sha256.Sum256(data)
+	d := &decoder{}
+	p := &Policy{File: file, Sum: hex.EncodeToString(sum[:]), sources: d.file(data)}
+	if len(d.problems) == 0 {
+		return p, nil
+	}
+	slices.SortStableFunc(d.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	if len(d.problems) > maxProblems {
+		d.problems = append(d.problems[:maxProblems:maxProblems], Problem{Text: "and more"})
+	}
+	return nil, &Error{File: file, Problems: d.problems}
+}
+
+// decoder walks a YAML document and collects what is wrong with it.
+type decoder struct{ problems []Problem }
+
+func (d *decoder) problem(line int, format string, args ...any) {
+	d.problems = append(d.problems, Problem{Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+// yamlLine takes the line out of the library's messages, which have no type.
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(?s:(.*))$`)
+
+func (d *decoder) syntax(err error) {
+	m := yamlLine.FindStringSubmatch(err.Error())
+	line, _ := strconv.Atoi(m[1])
+	d.problem(line, "is not valid YAML: %s", m[2])
+}
+
+func (d *decoder) file(data []byte) map[string]*entry {
+	const empty = "is empty; it must have the key sources"
+	if len(data) > maxFile {
+		d.problem(0, "has more than %d bytes", maxFile)
+		return nil
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, next yaml.Node
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		d.problem(1, empty)
+		return nil
+	} else if err != nil {
+		d.syntax(err)
+		return nil
+	}
+	if err := dec.Decode(&next); err == nil {
+		d.problem(next.Line, "has more than one document")
+		return nil
+	} else if !errors.Is(err, io.EOF) {
+		d.syntax(err)
+		return nil
+	}
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 || doc.Content[0].ShortTag() == "!!null" {
+		d.problem(1, empty)
+		return nil
+	}
+	root, sources := doc.Content[0], map[string]*entry(nil)
+	d.mapping(root, "a policy", []string{"sources"}, func(key string, value *yaml.Node) {
+		sources = d.sources(value)
+	})
+	if root.Kind == yaml.MappingNode && sources == nil && len(d.problems) == 0 {
+		d.problem(root.Line, "the key sources is missing")
+	}
+	return sources
+}
+
+func (d *decoder) sources(n *yaml.Node) map[string]*entry {
+	all := make(map[string]*entry)
+	d.mapping(n, "sources", nil, func(source string, value *yaml.Node) {
+		if err := publisher.CheckSource(source); err != nil && source != AnySource {
+			d.problem(value.Line, "%v; or it is %q, for all others", err, AnySource)
+		}
+		all[source] = d.entry(source, value)
+	})
+	return all
+}
+
+func (d *decoder) entry(source string, n *yaml.Node) *entry {
+	e := &entry{line: n.Line}
+	given := false
+	d.mapping(n, "the entry of "+strconv.Quote(source), []string{"allow", "requestsPerHour"}, func(key string, value *yaml.Node) {
+		switch key {
+		case "allow":
+			given = true
+			e.rules = d.rules(value)
+		case "requestsPerHour":
+			e.perHour, e.perHourLine = d.perHour(value), value.Line
+		}
+	})
+	if n.Kind == yaml.MappingNode && !given {
+		d.problem(n.Line, "the entry of %q has no key allow: list its rules, or allow: [] to deny everything", source)
+	}
+	return e
+}
+
+func (d *decoder) perHour(n *yaml.Node) int {
+	number, err := strconv.Atoi(n.Value)
+	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil || number < 1 || number > maxPerHour {
+		d.problem(n.Line, "requestsPerHour must be a whole number from 1 to %d; leave it out for any number, and use allow: [] for none", maxPerHour)
+	}
+	return number
+}
+
+func (d *decoder) rules(n *yaml.Node) []rule {
+	var rules []rule
+	d.sequence(n, "allow", "rules, each with its - clientName", func(item *yaml.Node) {
+		rules = append(rules, d.rule(item))
+	})
+	return rules
+}
+
+func (d *decoder) rule(n *yaml.Node) rule {
+	ru := rule{line: n.Line}
+	names := make([]string, len(members))
+	for i, m := range members {
+		names[i] = m.name
+	}
+	d.mapping(n, "a rule", names, func(key string, value *yaml.Node) {
+		i := slices.Index(names, key)
+		ru.lists[i] = list{line: value.Line, values: d.values(&members[i], value)}
+	})
+	for i, m := range members {
+		if n.Kind == yaml.MappingNode && m.fallback == nil && ru.lists[i].line == 0 {
+			d.problem(n.Line, "the rule has no %s: list names, or \"*\" for any", m.name)
+		}
+	}
+	return ru
+}
+
+func (d *decoder) values(m *member, n *yaml.Node) []string {
+	var values []string
+	items := 0
+	d.sequence(n, m.name, "values such as "+m.name+": [\"*\"]", func(item *yaml.Node) {
+		items++
+		if value, ok := d.text(m, item); ok {
+			values = append(values, value)
+		}
+	})
+	if n.Kind == yaml.SequenceNode && items == 0 {
+		d.problem(n.Line, "%s lists nothing, so the rule would allow nothing; leave it out to allow its default", m.name)
+	}
+	return values
+}
+
+// text is one listed value.
+func (d *decoder) text(m *member, n *yaml.Node) (string, bool) {
+	switch tag := n.ShortTag(); {
+	case m.kind == boolKind:
+		if n.Kind != yaml.ScalarNode || tag != "!!bool" {
+			d.problem(n.Line, "%s lists true, false or both", m.name)
+			return "", false
+		}
+		return strconv.FormatBool(strings.EqualFold(n.Value, "true")), true
+	case n.Kind != yaml.ScalarNode:
+		d.problem(n.Line, "%s must list texts, here is %s", m.name, nodeName(n))
+		return "", false
+	case tag != "!!str":
+		d.problem(n.Line, "%s must list texts; put %s into quotes", m.name, quoted(n.Value))
+		return "", false
+	}
+	if fault := valueFault(m, n.Value); fault != "" {
+		d.problem(n.Line, "%s: %s %s", m.name, quoted(n.Value), fault)
+		return "", false
+	}
+	return n.Value, true
+}
+
+func valueFault(m *member, value string) string {
+	switch {
+	case value == "" && !m.optional:
+		return "is no value that a request could have"
+	case utf8.RuneCountInString(value) > maxText:
+		return fmt.Sprintf("has more than %d characters", maxText)
+	case strings.ContainsFunc(value, func(c rune) bool { return c < 0x20 || c == 0x7f }):
+		return "has control characters, which no request may have"
+	case m.kind == pathKind:
+		return prefixFault(value)
+	case m.kind == levelKind && value != "*" && !slices.Contains(levels, value):
+		return "is none of " + strings.Join(levels, ", ") + nearest(value, levels)
+	}
+	return ""
+}

@@ -1,0 +1,385 @@
+package policy
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"backhaul/schemas"
+)
+
+func parse(t *testing.T, text string) *Policy {
+	t.Helper()
+	p, err := Parse("policy.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// request is a request with its defaults, as the consumer has it. members are JSON.
+func request(t *testing.T, members string) schemas.BackupRequest {
+	t.Helper()
+	m, err := schemas.DecodeRequest(nil, []byte("{"+members+"}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Request
+}
+
+// judge is what Allows and Explain say; they must say the same.
+func judge(t *testing.T, p *Policy, source string, r schemas.BackupRequest) Verdict {
+	t.Helper()
+	v := p.Explain(source, r)
+	if ok, perHour := p.Allows(source, &r); ok != v.Allowed || perHour != v.RequestsPerHour {
+		t.Fatalf("Allows says %t, %d; Explain says %+v", ok, perHour, v)
+	}
+	return v
+}
+
+// denied are the names of the members that the nearest rule denies.
+func denied(v Verdict) string {
+	if v.Allowed || len(v.Rules) == 0 {
+		return ""
+	}
+	nearest := slices.MinFunc(v.Rules, func(a, b RuleVerdict) int { return len(a.Denied) - len(b.Denied) })
+	var names []string
+	for _, d := range nearest.Denied {
+		names = append(names, d.Member)
+	}
+	return strings.Join(names, " ")
+}
+
+const everyDimension = `
+sources:
+  billing:
+    allow:
+      - clientName: [files]
+        instanceName: [files, second]
+        backupsetName: [nightly]
+        subclientName: [home, "load-*"]
+        storagePolicyName: [gold]
+        appName: [Cloud Apps]
+        backupLevel: [INCREMENTAL, DIFFERENTIAL]
+        adHocBackup: [true]
+        onDemandInputFile: [/sk, /lists/billing/]
+`
+
+// Each dimension is denied by itself, and says what would have to be listed.
+func TestEachDimensionIsDenied(t *testing.T) {
+	t.Parallel()
+	p := parse(t, everyDimension)
+	sound := map[string]string{
+		"clientName": `"files"`, "instanceName": `"files"`, "backupsetName": `"nightly"`, "subclientName": `"home"`, "storagePolicyName": `"gold"`,
+		"onDemandInputFile": `"/sk/x.txt"`,
+	}
+	join := func(member, value string) string {
+		all := make(map[string]string)
+		for name, v := range sound {
+			all[name] = v
+		}
+		if member != "" {
+			all[member] = value
+		}
+		var texts []string
+		for name, v := range all {
+			if v != "" {
+				texts = append(texts, `"`+name+`":`+v)
+			}
+		}
+		return strings.Join(texts, ",")
+	}
+	if v := judge(t, p, "billing", request(t, join("", ""))); !v.Allowed {
+		t.Fatalf("the sound request is denied: %s", v.Reason())
+	}
+	for name, test := range map[string]struct {
+		member, value string // the value as JSON, "" to leave it out
+		says          string
+	}{
+		"client":             {"clientName", `"other"`, `to allow it, list "other"`},
+		"client's case":      {"clientName", `"Files"`, `upper and lower case`},
+		"instance":           {"instanceName", `"third"`, `"third"`},
+		"backup set":         {"backupsetName", `"weekly"`, `"weekly"`},
+		"default backup set": {"backupsetName", "", `"defaultBackupSet"`},
+		"content group":      {"subclientName", `"homes"`, `"homes"`},
+		"pattern":            {"subclientName", `"load"`, `"load"`},
+		"plan":               {"storagePolicyName", `"silver"`, `"silver"`},
+		"no plan":            {"storagePolicyName", "", `to allow it, list ""`},
+		"agent":              {"appName", `"Exchange"`, `"Exchange"`},
+		"level":              {"backupLevel", `"FULL"`, `"FULL"`},
+		"not ad hoc":         {"adHocBackup", "false", `to allow it, list false`},
+		"path":               {"onDemandInputFile", `"/other/x.txt"`, `to allow it, list "/other/"`},
+		"path that begins":   {"onDemandInputFile", `"/sku/x.txt"`, `"/sku/"`},
+		"path above":         {"onDemandInputFile", `"/lists/x.txt"`, `"/lists/"`},
+		"path that climbs":   {"onDemandInputFile", `"/sk/../etc/x.txt"`, `the segment ".."`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := judge(t, p, "billing", request(t, join(test.member, test.value)))
+			reason := v.Reason()
+			if v.Allowed || denied(v) != test.member {
+				t.Fatalf("denied are %q, want %s: %s", denied(v), test.member, reason)
+			}
+			for _, want := range []string{`source "billing"`, test.member, test.says, "policy.yaml:"} {
+				if !strings.Contains(reason, want) {
+					t.Errorf("nothing about %s in %s", want, reason)
+				}
+			}
+			if strings.Contains(reason, "lists/billing") {
+				t.Errorf("the reason tells the policy: %s", reason)
+			}
+		})
+	}
+	both := judge(t, p, "billing", request(t, join("clientName", `"other"`)+`,"backupLevel":"FULL"`))
+	if got := denied(both); got != "clientName backupLevel" {
+		t.Errorf("denied are %q, want all that is", got)
+	}
+}
+
+// A rule that lists the least allows what a request asks for when it says the
+// least, and nothing else.
+func TestWhatIsNotListedStaysAtItsDefault(t *testing.T) {
+	t.Parallel()
+	p := parse(t, "sources:\n  billing:\n    allow:\n      - {clientName: [files], subclientName: [home]}\n")
+	const least = `"clientName":"files","subclientName":"home"`
+	for members, want := range map[string]string{
+		"":                                    "",
+		`,"instanceName":"files"`:             "",
+		`,"backupLevel":"INCREMENTAL"`:        "",
+		`,"backupsetName":"defaultBackupSet"`: "",
+		`,"appName":"Cloud Apps"`:             "",
+		`,"adHocBackup":false`:                "",
+		`,"requestId":"x","labels":{"a":"b"},"notAfter":"2030-01-01T00:00:00Z"`: "",
+		`,"instanceName":"other"`:                       "instanceName",
+		`,"backupLevel":"FULL"`:                         "backupLevel",
+		`,"backupsetName":"other"`:                      "backupsetName",
+		`,"appName":"Exchange"`:                         "appName",
+		`,"storagePolicyName":"gold"`:                   "storagePolicyName",
+		`,"onDemandInputFile":"/sk/x"`:                  "onDemandInputFile",
+		`,"adHocBackup":true`:                           "adHocBackup",
+		`,"onDemandInputFile":"/x","adHocBackup":false`: "adHocBackup onDemandInputFile",
+	} {
+		v := judge(t, p, "billing", request(t, least+members))
+		if got := denied(v); got != want || v.Allowed != (want == "") {
+			t.Errorf("%s: denied are %q, want %q", members, got, want)
+		}
+	}
+}
+
+func TestEntries(t *testing.T) {
+	t.Parallel()
+	const text = `
+sources:
+  billing:
+    requestsPerHour: 5
+    allow:
+      - {clientName: [a], subclientName: [one]}
+      - {clientName: [b], subclientName: [two, three]}
+  closed:
+    allow: []
+`
+	const others = `
+  "*":
+    allow:
+      - {clientName: ["*"], subclientName: [shared]}
+`
+	for name, test := range map[string]struct {
+		text, source, client, group string
+		allowed                     bool
+		says                        string
+	}{
+		"first rule":            {text, "billing", "a", "one", true, ""},
+		"second rule":           {text, "billing", "b", "three", true, ""},
+		"half of each":          {text, "billing", "a", "two", false, "the nearest of 2 rules"},
+		"no rule":               {text, "closed", "a", "one", false, "policy.yaml:8"},
+		"no entry":              {text, "crm", "a", "one", false, `"crm" has no entry in policy.yaml`},
+		"no entry, others":      {text + others, "crm", "x", "shared", true, ""},
+		"others are not merged": {text + others, "billing", "a", "shared", false, "subclientName"},
+		"closed, with others":   {text + others, "closed", "a", "shared", false, "may ask for nothing"},
+		"source named *":        {text, "*", "a", "one", false, "no entry"},
+	} {
+		p := parse(t, test.text)
+		v := judge(t, p, test.source, request(t, `"clientName":"`+test.client+`","subclientName":"`+test.group+`"`))
+		if v.Allowed != test.allowed || !test.allowed && !strings.Contains(v.Reason(), test.says) {
+			t.Errorf("%s: %+v %s", name, v, v.Reason())
+		}
+	}
+	if v := parse(t, text+others).Explain("crm", schemas.BackupRequest{}); v.Entry != AnySource || v.Line != 11 {
+		t.Errorf("the entry of others is %q in line %d", v.Entry, v.Line)
+	}
+}
+
+// A member that a later version of the contract has must not slip past.
+func TestEveryMemberIsJudged(t *testing.T) {
+	t.Parallel()
+	free := []string{"requestId", "notAfter", "labels"} // they decide nothing at the vendor
+	for field := range reflect.TypeFor[schemas.BackupRequest]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		judged := slices.ContainsFunc(members[:], func(m member) bool { return m.name == name })
+		if judged == slices.Contains(free, name) {
+			t.Errorf("%s: judged is %t", name, judged)
+		}
+	}
+}
+
+func TestPatterns(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		listed, name string
+		want         bool
+	}{
+		{"a", "a", true},
+		{"a", "A", false},
+		{"a", "ab", false},
+		{"a", "", false},
+		{"", "", true},
+		{"*", "", true},
+		{"*", "anything/at all", true},
+		{"load-*", "load-1", true},
+		{"load-*", "load-", true},
+		{"load-*", "load", false},
+		{"load-*", "reload-1", false},
+		{"*-prod", "eu-prod", true},
+		{"*-prod", "eu-prod2", false},
+		{"ab*b", "ab", false},
+		{"ab*b", "abb", true},
+		{"a*b*c", "abc", true},
+		{"a*b*c", "a-b-b-c", true},
+		{"a*b*c", "a-c-b", false},
+		{"a**c", "ac", true},
+		{"*a*a*", "a", false},
+		{"gr*n", "grün", true},
+		{"[a-z]", "b", false},
+		{"a?c", "abc", false},
+		{`\*`, "*", false},
+	} {
+		if got := matchName(test.listed, test.name); got != test.want {
+			t.Errorf("%q for %q: %t", test.listed, test.name, got)
+		}
+	}
+}
+
+func TestPaths(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		listed, path string
+		want         bool
+	}{
+		{"/sk", "/sk", true},
+		{"/sk", "/sk/x", true},
+		{"/sk/", "/sk/x/y.txt", true},
+		{"/sk", "/sku/x", false},
+		{"/sk/", "/sk", true},
+		{"/sk", "/SK/x", false},
+		{"/", "/sk/x", true},
+		{"/", "", false},
+		{"/sk", "", false},
+		{"", "", true},
+		{"", "/sk/x", false},
+		{"*", "", true},
+		{"*", "/a/../b", true},
+		{"/sk", "/sk/..", false},
+		{"/sk", "/sk/../x", false},
+		{"/sk", "/sk/./x", false},
+		{"/sk", "/sk//x", false},
+		{"/sk", "//sk/x", false},
+		{"/sk", "/sk/x/", false},
+		{"/sk", "/sk/.. /x", false},
+		{"/sk", "/sk/.../x", false},
+		{"/sk", `/sk/..\..\x`, false},
+		{"/sk", "/sk/x\n/y", false},
+		{"/sk", "/sk/x\x7f", false},
+		{"/", "/", false},
+		{"/", "/..", false},
+		{"/sk", "/sk/..x", true},
+		{"/sk", "/sk/x y/ü.txt", true},
+		{"/sk", "/sk/%2e%2e/x", true}, // nobody decodes it
+	} {
+		if got := matchPath(test.listed, test.path); got != test.want {
+			t.Errorf("%q for %q: %t", test.listed, test.path, got)
+		}
+	}
+}
+
+// The example that is shipped is sound and does what its comments say.
+func TestExample(t *testing.T) {
+	t.Parallel()
+	p, err := Load(filepath.Join("..", "..", "..", "deploy", "policy.example.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const group = `"clientName":"s-adhoc-object-storage","subclientName":"stestgroup"`
+	for _, test := range []struct {
+		source, members string
+		want            bool
+	}{
+		{"billing", group, true},
+		{"billing", group + `,"storagePolicyName":"default-plan","onDemandInputFile":"/sk/s-directive-file-blob.txt"`, true},
+		{"billing", group + `,"onDemandInputFile":"/other/x.txt"`, false},
+		{"billing", group + `,"backupLevel":"FULL"`, false},
+		{"billing", `"clientName":"s-adhoc-object-storage","subclientName":"load-7","backupLevel":"FULL"`, true},
+		{"billing", `"clientName":"s-adhoc-object-storage","subclientName":"load-7"`, false},
+		{"storage-team", `"clientName":"x","instanceName":"y","subclientName":"z","backupLevel":"FULL","onDemandInputFile":"/a//b","adHocBackup":false`, true},
+		{"retired-shop", `"clientName":"shared-object-storage","subclientName":"self-service"`, false},
+		{"anybody", `"clientName":"shared-object-storage","subclientName":"self-service"`, true},
+		{"anybody", group, false},
+	} {
+		if v := judge(t, p, test.source, request(t, test.members)); v.Allowed != test.want {
+			t.Errorf("%s %s: %+v", test.source, test.members, v)
+		}
+	}
+	if v := p.Explain("billing", request(t, group)); v.RequestsPerHour != 100 {
+		t.Errorf("billing has %d requests per hour", v.RequestsPerHour)
+	}
+	if entries, rules := p.Size(); entries != 4 || rules != 4 {
+		t.Errorf("%d entries with %d rules", entries, rules)
+	}
+}
+
+// The page about policies shows policies, and what it says of the first is true.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "deploy", "POLICY.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	if len(shown) == 0 {
+		t.Fatal("no policy is shown")
+	}
+	for _, text := range shown[1:] {
+		parse(t, text[1])
+	}
+	p := parse(t, shown[0][1])
+	rows := regexp.MustCompile("(?m)^\\| `(\\{.*\\})` \\| (allowed|denied)").FindAllStringSubmatch(string(page), -1)
+	if len(rows) < 5 {
+		t.Fatalf("%d requests are shown", len(rows))
+	}
+	for _, row := range rows {
+		members := `"clientName":"files","subclientName":"home",` + strings.Trim(row[1], "{}")
+		if v := judge(t, p, "billing", request(t, strings.TrimSuffix(members, ","))); v.Allowed != (row[2] == "allowed") {
+			t.Errorf("%s is not %s: %+v", row[1], row[2], v)
+		}
+	}
+	for _, m := range members {
+		if !strings.Contains(string(page), "| `"+m.name+"` |") {
+			t.Errorf("the page does not explain %s", m.name)
+		}
+	}
+}
+
+// What is allowed costs the path of a request nothing to throw away.
+func TestAllowsDoesNotAllocate(t *testing.T) {
+	p := parse(t, everyDimension)
+	r := request(t, `"clientName":"files","backupsetName":"nightly","subclientName":"load-7","storagePolicyName":"gold","onDemandInputFile":"/sk/x.txt"`)
+	if n := testing.AllocsPerRun(100, func() {
+		if ok, _ := p.Allows("billing", &r); !ok {
+			t.Fatal("denied")
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -1,0 +1,138 @@
+package policy
+
+import (
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"backhaul/schemas"
+)
+
+// Verdict is what a policy says to a request, and why. Lines are those of the
+// policy's file, 0 where it says nothing.
+type Verdict struct {
+	Allowed bool   `json:"allowed"`
+	Source  string `json:"source"`
+	File    string `json:"file"`
+	// Entry is the name of the source's entry: the source, or [AnySource].
+	Entry string `json:"entry,omitempty"`
+	Line  int    `json:"line,omitzero"`
+	// RequestsPerHour is how many requests are allowed in an hour, 0 for any
+	// number. Whether there were more is not part of the verdict.
+	RequestsPerHour     int `json:"requestsPerHour,omitzero"`
+	RequestsPerHourLine int `json:"-"`
+	// Rules are the entry's rules, up to the one that allows the request.
+	Rules []RuleVerdict `json:"rules"`
+}
+
+// RuleVerdict is what one rule says. It allows what no member is denied of.
+type RuleVerdict struct {
+	Line   int      `json:"line"`
+	Denied []Denial `json:"denied,omitempty"`
+}
+
+// Denial is a member of the request whose value a rule does not allow.
+type Denial struct {
+	// Member is the name of the member, such as subclientName.
+	Member string `json:"member"`
+	// Value is the request's, "" if it has none.
+	Value string `json:"value"`
+	// Line is where the rule lists the member, or else where the rule is.
+	Line int `json:"line"`
+	// Listed is what it allows.
+	Listed []string `json:"listed"`
+	// Why says what is wrong and what would have to be listed.
+	Why string `json:"why"`
+}
+
+// Explain tells everything about one request. [Policy.Allows] has the same
+// verdict and costs less.
+func (p *Policy) Explain(source string, r schemas.BackupRequest) Verdict {
+	v := Verdict{Source: source, File: p.File, Rules: []RuleVerdict{}}
+	e := p.entryOf(source)
+	if e == nil {
+		return v
+	}
+	v.Entry, v.Line = source, e.line
+	if p.sources[source] != e {
+		v.Entry = AnySource
+	}
+	v.RequestsPerHour, v.RequestsPerHourLine = e.perHour, e.perHourLine
+	for i := range e.rules {
+		ru := &e.rules[i]
+		verdict := RuleVerdict{Line: ru.line}
+		for m := range members {
+			if !ru.allowsMember(m, &r) {
+				verdict.Denied = append(verdict.Denied, ru.denial(m, &r))
+			}
+		}
+		v.Rules = append(v.Rules, verdict)
+		if v.Allowed = len(verdict.Denied) == 0; v.Allowed {
+			break
+		}
+	}
+	return v
+}
+
+func (ru *rule) denial(i int, r *schemas.BackupRequest) Denial {
+	m, l := &members[i], ru.lists[i]
+	d := Denial{Member: m.name, Value: m.value(r), Line: l.line, Listed: l.values}
+	what, list := m.name+" "+quoted(d.Value), quoted(d.Value)
+	if m.kind == boolKind {
+		what, list = m.name+" "+d.Value, d.Value
+	}
+	if d.Value == "" {
+		what += " (left out)"
+	}
+	if m.kind == pathKind && d.Value != "" {
+		if fault := pathFault(d.Value); fault != "" {
+			d.Why = fmt.Sprintf("%s %s: no prefix can allow it", what, fault)
+		}
+		list = quoted(directory(d.Value))
+	}
+	not := "is not listed"
+	if l.line == 0 {
+		d.Line, d.Listed = ru.line, []string{m.fallback(r)}
+		not = "is not the default, and the rule has no list of " + m.name
+	}
+	if d.Why == "" {
+		d.Why = fmt.Sprintf("%s %s; to allow it, list %s", what, not, list)
+	}
+	near := slices.IndexFunc(l.values, func(listed string) bool { return strings.EqualFold(listed, d.Value) })
+	if near >= 0 {
+		d.Why += fmt.Sprintf(" (%s is listed: upper and lower case differ)", quoted(l.values[near]))
+	}
+	return d
+}
+
+// directory is the prefix that would allow a path and little else.
+func directory(p string) string {
+	if dir := path.Dir(p); dir != "/" {
+		return dir + "/"
+	}
+	return p
+}
+
+// Reason says in one line why the request is denied: by the rule that is nearest
+// to allowing it, and by no more of the policy than that.
+func (v Verdict) Reason() string {
+	file := filepath.Base(v.File)
+	switch {
+	case v.Line == 0:
+		return fmt.Sprintf("source %q has no entry in %s; it would have to be listed below sources", v.Source, file)
+	case len(v.Rules) == 0:
+		return fmt.Sprintf("source %q may ask for nothing: its entry (%s:%d) has no rule", v.Source, file, v.Line)
+	}
+	nearest := slices.MinFunc(v.Rules, func(a, b RuleVerdict) int { return len(a.Denied) - len(b.Denied) })
+	var why []string
+	for _, d := range nearest.Denied {
+		why = append(why, fmt.Sprintf("%s (%s:%d)", d.Why, file, d.Line))
+	}
+	text := fmt.Sprintf("source %q may not ask for this: %s", v.Source, strings.Join(why, "; "))
+	if len(v.Rules) > 1 {
+		text += fmt.Sprintf(" (the nearest of %d rules)", len(v.Rules))
+	}
+	return text
+}
