@@ -19,6 +19,8 @@ require (
 
 // What only tests need.
 require (
+	github.com/chromedp/cdproto v0.159.0 // the types of the next
+	github.com/chromedp/chromedp v0.23.0 // the console page as a browser shows it
 	github.com/cloudevents/sdk-go/v2 v2.16.2 // a second opinion on our CloudEvents; package event only
 	github.com/moby/moby/api v1.56.1 // the types of the next
 	github.com/moby/moby/client v0.6.2 // faults that testcontainers-go has no call for: kill, pause, disconnect
@@ -26,11 +28,6 @@ require (
 	github.com/testcontainers/testcontainers-go v0.45.0 // a cluster of containers; package clustertest only
 	go.uber.org/goleak v1.3.0 // no goroutine is left behind
 	pgregory.net/rapid v1.3.0 // random documents and ids
-)
-
-require (
-	github.com/chromedp/cdproto v0.159.0
-	github.com/chromedp/chromedp v0.23.0
 )
 
 require (

@@ -122,8 +122,15 @@ func newBench(t testing.TB, changes ...func(*page.Config)) *bench {
 	return b
 }
 
+// reply is what was answered, read to its end.
+type reply struct {
+	StatusCode int
+	Header     http.Header
+	cookies    []*http.Cookie
+}
+
 // do asks with these headers, given in pairs.
-func (b *bench) do(method, path string, form url.Values, headers ...string) (*http.Response, string) {
+func (b *bench) do(method, path string, form url.Values, headers ...string) (reply, string) {
 	b.t.Helper()
 	req, err := http.NewRequestWithContext(b.t.Context(), method, b.url+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -150,7 +157,7 @@ func (b *bench) do(method, path string, form url.Values, headers ...string) (*ht
 	if strings.Contains(string(body), token) {
 		b.t.Errorf("%s %s shows the token", method, path)
 	}
-	return resp, string(body)
+	return reply{resp.StatusCode, resp.Header, resp.Cookies()}, string(body)
 }
 
 func (b *bench) get(path string) string {

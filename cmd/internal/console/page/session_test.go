@@ -133,7 +133,7 @@ func TestTheCookie(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	resp, _ := b.do(http.MethodPost, "/login", url.Values{"actor": {"Ann"}, "token": {token}, "next": {"/dead-letters?source=a"}})
-	cookies := resp.Cookies()
+	cookies := resp.cookies
 	if len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode || cookies[0].Path != "/" || cookies[0].Domain != "" {
 		t.Errorf("cookies %+v", cookies)
 	}

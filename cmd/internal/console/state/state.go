@@ -51,9 +51,9 @@ const (
 
 // State follows the events stream.
 type State struct {
-	nc *nats.Conn
-	js jetstream.JetStream
-	limits
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	limits limits
 	interest
 
 	mu       sync.Mutex
