@@ -105,7 +105,7 @@ func jobURL(pattern, jobID string) string {
 // indented is JSON for people, or the text as it is.
 func indented(data []byte) string {
 	value := jsontext.Value(data).Clone()
-	if value.Indent() != nil {
+	if value.Indent(jsontext.WithIndent("  ")) != nil {
 		return strings.ToValidUTF8(string(data), "\uFFFD")
 	}
 	return string(value)
