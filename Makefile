@@ -68,6 +68,15 @@ fuzz: ## fuzz every decoder, FUZZTIME each (30s)
 		done; \
 	done
 
+.PHONY: docs
+docs: ## make the references in deploy/ from the code
+	$(GO) test ./cmd/internal/config -run '^TestReferenceIsCurrent$$' -count=1 -update
+	$(GO) test ./cmd/backhaul -run '^TestCommandsReference$$' -count=1 -update
+
+.PHONY: man
+man: ## write man pages to bin/man
+	$(GO) test ./cmd/backhaul -run '^TestManPages$$' -count=1 -man.dir=$(CURDIR)/bin/man
+
 .PHONY: bench
 bench: ## run every benchmark, compare with a hand-written loop
 	$(GO) test -run '^$$' -bench . -benchmem ./...

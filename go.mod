@@ -10,10 +10,12 @@ require (
 	github.com/nats-io/nats-server/v2 v2.15.2 // the embedded JetStream server, and the tests' servers
 	github.com/nats-io/nats.go v1.55.0 // the client, with its jetstream package
 	github.com/rs/zerolog v1.35.1 // the log
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // holds events against their schemas, for `schema validate` and in tests
 	github.com/sony/gobreaker/v2 v2.4.0 // no attempts while the vendor is out of reach; behind vendorapi/breaker.go only
 	github.com/spf13/cobra v1.10.2 // subcommands, help, completions
 	github.com/spf13/pflag v1.0.9 // the flags that cobra takes
-	go.yaml.in/yaml/v3 v3.0.5 // policy files
+	go.yaml.in/yaml/v3 v3.0.5 // the configuration file and policy files, as nodes that know their line
+	golang.org/x/text v0.43.0 // the words of the validator of schemas
 	golang.org/x/time v0.16.0 // limits on starts per hour and second
 )
 
@@ -24,7 +26,8 @@ require (
 	github.com/cloudevents/sdk-go/v2 v2.16.2 // a second opinion on our CloudEvents; package event only
 	github.com/moby/moby/api v1.56.1 // the types of the next
 	github.com/moby/moby/client v0.6.2 // faults that testcontainers-go has no call for: kill, pause, disconnect
-	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // holds schemas and decoder together
+	github.com/nats-io/jwt/v2 v2.8.2 // users of NATS by JWT, and
+	github.com/nats-io/nkeys v0.4.16 // by key
 	github.com/testcontainers/testcontainers-go v0.45.0 // a cluster of containers; package clustertest only
 	go.uber.org/goleak v1.3.0 // no goroutine is left behind
 	pgregory.net/rapid v1.3.0 // random documents and ids
@@ -41,6 +44,7 @@ require (
 	github.com/containerd/log v0.1.0 // indirect
 	github.com/containerd/platforms v0.2.1 // indirect
 	github.com/cpuguy83/dockercfg v0.3.2 // indirect
+	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect
 	github.com/distribution/reference v0.6.0 // indirect
 	github.com/docker/go-connections v0.8.2 // indirect
 	github.com/docker/go-units v0.5.0 // indirect
@@ -67,12 +71,11 @@ require (
 	github.com/moby/term v0.5.2 // indirect
 	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
 	github.com/modern-go/reflect2 v1.0.2 // indirect
-	github.com/nats-io/jwt/v2 v2.8.2 // indirect
-	github.com/nats-io/nkeys v0.4.16 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/opencontainers/go-digest v1.0.0 // indirect
 	github.com/opencontainers/image-spec v1.1.1 // indirect
 	github.com/power-devops/perfstat v0.0.0-20240221224432-82ca36839d55 // indirect
+	github.com/russross/blackfriday/v2 v2.1.0 // indirect
 	github.com/shirou/gopsutil/v4 v4.26.6 // indirect
 	github.com/sirupsen/logrus v1.9.4 // indirect
 	github.com/stretchr/testify v1.12.1 // indirect
@@ -86,5 +89,4 @@ require (
 	go.opentelemetry.io/otel/trace v1.44.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
-	golang.org/x/text v0.43.0 // indirect
 )

@@ -15,5 +15,9 @@
 // can take effect once only. After ErrConflict the caller has to read the key:
 // the write that was first may be its own.
 //
+// What is no part of a request's story is written once by JetStream's message ids:
+// dead letters, what operators do ([Publisher.Operator]), and the message of a dead
+// letter that is sent again under a new id ([Publisher.Replay]).
+//
 // A [Publisher] is safe for concurrent use.
 package publisher

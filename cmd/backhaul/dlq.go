@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -51,19 +52,16 @@ func newDeadLetterListCommand() *cobra.Command {
 				return err
 			}
 			filter.Limit, _ = cmd.Flags().GetInt("limit")
-			box, leave, err := openBox(cmd)
-			if err != nil {
-				return err
-			}
-			defer leave()
-			letters, older, err := box.List(cmd.Context(), filter)
-			if err != nil {
-				return err
-			}
-			if older > 0 {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%d older ones are not shown; --limit 0 shows all\n", older)
-			}
-			return printLetters(cmd.OutOrStdout(), output, letters)
+			return withBox(cmd, func(ctx context.Context, box *deadletter.Box) error {
+				letters, older, err := box.List(ctx, filter)
+				if err != nil {
+					return err
+				}
+				if older > 0 {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%d older ones are not shown; --limit 0 shows all\n", older)
+				}
+				return printLetters(cmd.OutOrStdout(), output, letters)
+			})
 		},
 	}
 	addLetterFilterFlags(cmd)
@@ -90,16 +88,13 @@ func newDeadLetterShowCommand() *cobra.Command {
 			if len(numbers) != 1 {
 				return &usageError{errors.New("give the sequence of one dead letter")}
 			}
-			box, leave, err := openBox(cmd)
-			if err != nil {
-				return err
-			}
-			defer leave()
-			l, err := box.Get(cmd.Context(), numbers[0])
-			if err != nil {
-				return err
-			}
-			return printLetter(cmd.OutOrStdout(), output, l)
+			return withBox(cmd, func(ctx context.Context, box *deadletter.Box) error {
+				l, err := box.Get(ctx, numbers[0])
+				if err != nil {
+					return err
+				}
+				return printLetter(cmd.OutOrStdout(), output, l)
+			})
 		},
 	}
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
@@ -107,18 +102,19 @@ func newDeadLetterShowCommand() *cobra.Command {
 	return cmd
 }
 
-// openBox connects to the dead letters.
-func openBox(cmd *cobra.Command) (*deadletter.Box, func(), error) {
+// withBox connects to the dead letters for as long as use takes.
+func withBox(cmd *cobra.Command, use func(context.Context, *deadletter.Box) error) error {
 	nc, _, _, err := join(cmd)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
+	defer nc.Close()
 	box, err := deadletter.New(nc)
 	if err != nil {
-		nc.Close()
-		return nil, nil, err
+		return err
 	}
-	return box, nc.Close, nil
+	ctx, explain := ask(cmd.Context(), nc)
+	return explain(use(ctx, box))
 }
 
 func addLetterFilterFlags(cmd *cobra.Command) {
@@ -133,7 +129,7 @@ func addLetterFilterFlags(cmd *cobra.Command) {
 }
 
 // letterFilter reads those flags, and whether any is set.
-func letterFilter(cmd *cobra.Command, now time.Time) (f deadletter.Filter, any bool, err error) {
+func letterFilter(cmd *cobra.Command, now time.Time) (f deadletter.Filter, filtered bool, err error) {
 	flags := cmd.Flags()
 	var since, until string
 	for name, value := range map[string]*string{
@@ -141,34 +137,20 @@ func letterFilter(cmd *cobra.Command, now time.Time) (f deadletter.Filter, any b
 		"request-id": &f.RequestID, "since": &since, "until": &until,
 	} {
 		*value, _ = flags.GetString(name)
-		any = any || *value != ""
+		filtered = filtered || *value != ""
 	}
 	if f.Source != "" {
 		if err := publisher.CheckSource(f.Source); err != nil {
-			return f, any, &usageError{fmt.Errorf("--source: %w", err)}
+			return f, filtered, &usageError{fmt.Errorf("--source: %w", err)}
 		}
 	}
-	if f.Since, err = timeOrAge(since, now); err != nil {
-		return f, any, &usageError{fmt.Errorf("--since: %w", err)}
+	if f.Since, err = momentOf(since, now); err != nil {
+		return f, filtered, &usageError{fmt.Errorf("--since: %w", err)}
 	}
-	if f.Until, err = timeOrAge(until, now); err != nil {
-		return f, any, &usageError{fmt.Errorf("--until: %w", err)}
+	if f.Until, err = momentOf(until, now); err != nil {
+		return f, filtered, &usageError{fmt.Errorf("--until: %w", err)}
 	}
-	return f, any, nil
-}
-
-func timeOrAge(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if age, err := time.ParseDuration(text); err == nil && age >= 0 {
-		return now.Add(-age), nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return t, fmt.Errorf("%q is neither an age such as 90m nor a time such as 2026-11-23T10:00:00Z", text)
-	}
-	return t, nil
+	return f, filtered, nil
 }
 
 func sequencesOf(args []string) ([]uint64, error) {

@@ -160,7 +160,7 @@ func runDrop(cmd *cobra.Command, args []string) error {
 // readPayload reads a corrected request.
 func readPayload(cmd *cobra.Command, file string) (data []byte, err error) {
 	const most = schemas.MaxRequestSize + 1 // what is more is refused with its size
-	var in io.Reader = cmd.InOrStdin()
+	in := cmd.InOrStdin()
 	if file != "-" {
 		opened, err := os.Open(file)
 		if err != nil {
@@ -199,16 +199,18 @@ func runAct(cmd *cobra.Command, args []string, on func(*deadletter.Box) act) err
 	case len(numbers) == 0 && !filtered && !all:
 		return &usageError{errors.New("which letters? Give sequences, filters, or --all")}
 	}
-	box, leave, err := openBox(cmd)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	doing := on(box)
-	letters, left, err := selectLetters(cmd.Context(), box, numbers, filter, limit, doing.skip)
-	if err != nil {
-		return err
-	}
+	return withBox(cmd, func(ctx context.Context, box *deadletter.Box) error {
+		doing := on(box)
+		letters, left, err := selectLetters(ctx, box, numbers, filter, limit, doing.skip)
+		if err != nil {
+			return err
+		}
+		return actOnAll(ctx, cmd, output, doing, letters, left)
+	})
+}
+
+// actOnAll asks, acts on each letter, and sums up. left are those that are left over.
+func actOnAll(ctx context.Context, cmd *cobra.Command, output string, doing act, letters []deadletter.Letter, left int) error {
 	if left > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%d more are selected than --limit allows; repeat the command for them\n", left)
 	}
@@ -222,7 +224,7 @@ func runAct(cmd *cobra.Command, args []string, on func(*deadletter.Box) act) err
 	} else if err := confirm(cmd, doing.question(letters)); err != nil {
 		return err
 	}
-	good, err := actOnEach(cmd, output, letters, do)
+	good, err := actOnEach(ctx, cmd, output, letters, do)
 	if err == nil && (!good || left > 0) {
 		err = errSaid
 	}
@@ -273,15 +275,15 @@ func (a act) question(letters []deadletter.Letter) string {
 
 // actOnEach acts on one letter after the other and prints what became of it. It
 // goes on after a letter that is refused, and stops where the server fails.
-func actOnEach(cmd *cobra.Command, output string, letters []deadletter.Letter, do func(context.Context, deadletter.Letter) (result, error)) (good bool, err error) {
+func actOnEach(ctx context.Context, cmd *cobra.Command, output string, letters []deadletter.Letter, do func(context.Context, deadletter.Letter) (result, error)) (good bool, err error) {
 	counts := make(map[string]int)
 	good = true
 	for _, l := range letters {
-		if err = cmd.Context().Err(); err != nil {
+		if err = ctx.Err(); err != nil {
 			break
 		}
 		var r result
-		r, err = do(cmd.Context(), l)
+		r, err = do(ctx, l)
 		replayed, isReplayed := errors.AsType[*deadletter.ReplayedError](err)
 		refused, isRefused := errors.AsType[*deadletter.RefusedError](err)
 		_, isGone := errors.AsType[*deadletter.NotFoundError](err)

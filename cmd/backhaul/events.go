@@ -1,17 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/eventlog"
-	"backhaul/publisher"
 	"backhaul/schemas"
 )
 
@@ -20,28 +19,21 @@ func newEventsCommand() *cobra.Command {
 		Use:   "events",
 		Short: "Show what became of requests",
 		Long: `Reads the events stream in its order, from the beginning or from --since. With
---output json each line is one CloudEvent.`,
+--output json each line is one CloudEvent. Kind, source and request id are
+filtered by the server; the other filters read what is left.`,
 		Example: `  backhaul events --nats nats://127.0.0.1:4222 --since 1h --kind job-failed
+  backhaul events --nats nats://127.0.0.1:4222 --last 20 --client-name s-adhoc-object-storage --label ticket=CHG-17
   backhaul events --nats nats://127.0.0.1:4222 --follow --output json`,
 		Args: cobra.NoArgs,
 		RunE: runEvents,
 	}
 	cmd.Flags().BoolP("follow", "f", false, "go on with what comes")
-	cmd.Flags().String("since", "", "`time` (2026-11-23T10:00:00Z) or age (90m) to begin with")
-	cmd.Flags().StringSlice("kind", nil, "only these `kinds`: job-submitting, job-started, job-failed, request-rejected, operator")
-	cmd.Flags().String("source", "", "only requests of this `source`")
+	cmd.Flags().Int("limit", 0, "end after this `number` of events, 0 means no limit")
+	cmd.Flags().Int("last", 0, "begin with the last `number` of events, 0 means with the first")
+	addQueryFlags(cmd)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
 	addOutputFlag(cmd)
-	_ = cmd.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(kindNames(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
-}
-
-func kindNames() []string {
-	var names []string
-	for _, kind := range schemas.Kinds {
-		names = append(names, string(kind))
-	}
-	return append(names, kindOperator)
 }
 
 func runEvents(cmd *cobra.Command, _ []string) error {
@@ -49,62 +41,52 @@ func runEvents(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	query, err := queryOf(cmd, time.Now())
+	query, operators, err := queryOf(cmd, time.Now())
 	if err != nil {
 		return err
+	}
+	query.Follow, _ = cmd.Flags().GetBool("follow")
+	limit, _ := cmd.Flags().GetInt("limit")
+	last, _ := cmd.Flags().GetInt("last")
+	switch {
+	case limit < 0 || last < 0:
+		return &usageError{errors.New("--limit and --last must not be negative")}
+	case query.Follow && !query.Until.IsZero():
+		return &usageError{errors.New("--until does not go with --follow")}
 	}
 	nc, js, _, err := join(cmd)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	query.Operators = func(e eventlog.OperatorEvent) error { return printOperatorEvent(cmd.OutOrStdout(), output, e) }
-	return eventlog.Read(cmd.Context(), js, query, func(e eventlog.Event) error {
-		return printEvent(cmd.OutOrStdout(), output, e)
-	})
-}
-
-func queryOf(cmd *cobra.Command, now time.Time) (eventlog.Query, error) {
-	flags := cmd.Flags()
-	var q eventlog.Query
-	q.Follow, _ = flags.GetBool("follow")
-	source, _ := flags.GetString("source")
-	if source != "" {
-		if err := publisher.CheckSource(source); err != nil {
-			return q, &usageError{fmt.Errorf("--source: %w", err)}
+	ctx, explain := ask(cmd.Context(), nc)
+	out := bufio.NewWriter(cmd.OutOrStdout())
+	shown := 0
+	printed := func(err error) error {
+		if err != nil {
+			return err
+		}
+		if shown++; shown == limit {
+			return eventlog.ErrStop
+		}
+		if query.Follow {
+			return out.Flush()
+		}
+		return nil
+	}
+	if operators {
+		query.Operators = func(e eventlog.OperatorEvent) error { return printed(printOperatorEvent(out, output, e)) }
+	}
+	if last > 0 {
+		if query.From, err = eventlog.Tail(ctx, js, query, last); err != nil {
+			return explain(err)
+		}
+		if query.From == 0 && !query.Follow {
+			return nil
 		}
 	}
-	kinds, _ := flags.GetStringSlice("kind")
-	for _, kind := range kinds {
-		if kind == kindOperator {
-			if source != "" {
-				return q, &usageError{errors.New("--kind operator does not go with --source: it is about no request")}
-			}
-			q.Filters = append(q.Filters, publisher.AnyOperator)
-			continue
-		}
-		if !slices.Contains(schemas.Kinds, schemas.Kind(kind)) {
-			return q, &usageError{fmt.Errorf("--kind: %q is none of %v", kind, kindNames())}
-		}
-		q.Filters = append(q.Filters, publisher.EventFilter(schemas.Kind(kind), source))
-	}
-	if len(kinds) == 0 && source != "" {
-		q.Filters = []string{publisher.EventFilter("", source)}
-	}
-	since, _ := flags.GetString("since")
-	if since == "" {
-		return q, nil
-	}
-	if age, err := time.ParseDuration(since); err == nil && age >= 0 {
-		q.Since = now.Add(-age)
-		return q, nil
-	}
-	t, err := time.Parse(time.RFC3339, since)
-	if err != nil {
-		return q, &usageError{fmt.Errorf("--since: %q is neither an age such as 90m nor a time such as 2026-11-23T10:00:00Z", since)}
-	}
-	q.Since = t
-	return q, nil
+	err = eventlog.Read(ctx, js, query, func(e eventlog.Event) error { return printed(printEvent(out, output, e)) })
+	return explain(errors.Join(err, out.Flush()))
 }
 
 // printEvent writes one event as a line.

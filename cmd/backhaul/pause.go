@@ -67,10 +67,11 @@ func runPause(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	p, err := queue.Pause(cmd.Context(), js, pub, d, by)
+	ctx, explain := ask(cmd.Context(), nc)
+	p, err := queue.Pause(ctx, js, pub, d, by)
 	switch {
 	case err != nil:
-		return err
+		return explain(err)
 	case output == outputJSON:
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(p)
 	case p.Kept:
@@ -99,10 +100,11 @@ func runResume(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	from, err := queue.Resume(cmd.Context(), js, pub, by)
+	ctx, explain := ask(cmd.Context(), nc)
+	from, err := queue.Resume(ctx, js, pub, by)
 	switch {
 	case err != nil:
-		return err
+		return explain(err)
 	case output == outputJSON:
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
 			WasPaused bool      `json:"wasPaused"`

@@ -35,25 +35,38 @@ exactly one true event.`,
 		newCheckCommand(),
 		newDemoCommand(),
 		newSetupCommand(),
+		newMigrateCommand(),
 		newRequestCommand(),
 		newEventsCommand(),
 		newDeadLetterCommand(),
 		newPauseCommand(),
 		newResumeCommand(),
 		newPolicyCommand(),
+		newStatusCommand(),
+		newSchemaCommand(),
 		newSimulatorCommand(),
+		newConfigCommand(),
 		newVersionCommand(),
 	)
-	for _, command := range append(root.Commands(), root) {
-		refuse := command.Args
-		command.Args = func(cmd *cobra.Command, args []string) error {
+	refuseByUsage(root)
+	completeFlags(root)
+	return root
+}
+
+// refuseByUsage makes wrong arguments of a command, and of those below it, a
+// [*usageError].
+func refuseByUsage(cmd *cobra.Command) {
+	if refuse := cmd.Args; refuse != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := refuse(cmd, args); err != nil {
 				return &usageError{err}
 			}
 			return nil
 		}
 	}
-	return root
+	for _, sub := range cmd.Commands() {
+		refuseByUsage(sub)
+	}
 }
 
 // load reads the settings of a command and makes its logger.
@@ -73,7 +86,7 @@ func join(cmd *cobra.Command) (*nats.Conn, jetstream.JetStream, *config.Config, 
 	}
 	if cfg.NATS.URL == "" {
 		return nil, nil, nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"`%s` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222", cmd.CommandPath())}}
+			"`%s` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222, or --nats-context", cmd.CommandPath())}}
 	}
 	nc, err := natsconn.Connect(cmd.Context(), cfg.NATS, cmd.CommandPath(), log)
 	if err != nil {

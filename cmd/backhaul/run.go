@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -78,13 +79,17 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return err
 	}
 	defer disconnect()
+	permissions := natsconn.WatchPermissions(nc, log)
 	if err := prepare(ctx, nc, cfg.NATS, log); err != nil {
-		return err
+		return errors.Join(err, permissions.Trouble())
 	}
 
 	owner := ownerName()
 	work := cfg.Consumer(owner)
-	checks := []console.Check{{Name: "vendor", Probe: vendor.trouble, Condition: true}}
+	checks := []console.Check{
+		{Name: "nats", Probe: permissions.Trouble},
+		{Name: "vendor", Probe: vendor.trouble, Condition: true},
+	}
 	if policyFile != nil {
 		unfollow, err := enforce(ctx, policyFile, nc, &work)
 		if err != nil {
@@ -95,7 +100,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	}
 	worker, err := consumer.New(ctx, work, nc, vendor, log)
 	if err != nil {
-		return err
+		return errors.Join(err, permissions.Trouble())
 	}
 	admin.Watch(append([]console.Check{{Name: "requests", Probe: worker.Ready}}, checks...)...)
 	stopPage, err := showPage(ctx, admin, cfg.Admin, nc, owner, page.Vendor{Trouble: vendor.trouble, Hold: func() vendorapi.Hold {
@@ -121,9 +126,9 @@ func connect(ctx context.Context, cfg config.NATS, log zerolog.Logger) (nc *nats
 		if err != nil {
 			return nil, "", nil, err
 		}
-		return nc, natsconn.Masked(cfg.URL), nc.Close, nil
+		return nc, config.Masked(cfg.URL), nc.Close, nil
 	}
-	server, err := natsconn.StartEmbedded(cfg)
+	server, err := natsconn.StartEmbedded(cfg.Embedded)
 	if err != nil {
 		return nil, "", nil, err
 	}

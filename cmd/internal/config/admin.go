@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -13,20 +12,19 @@ const minAdminToken = 16
 
 // AdminToken reads the token of the console page anew each time; nil without one.
 func (a Admin) AdminToken() func() (vendorapi.Secret, error) {
-	if !a.Token.given() {
+	if !a.Token.Given() {
 		return nil
 	}
 	return a.Token.Read
 }
 
 func (a Admin) check(e *Error) {
-	if a.Token.given() {
+	if a.Token.Given() {
 		switch token, err := a.Token.Read(); {
 		case err != nil:
-			e.Problems = append(e.Problems, fmt.Sprintf("admin token: %v (BACKHAUL_ADMIN_TOKEN_FILE)", err))
+			e.add("admin token: %v (BACKHAUL_ADMIN_TOKEN_FILE)", err)
 		case len(token) < minAdminToken:
-			e.Problems = append(e.Problems, fmt.Sprintf(
-				"admin token: has %d characters, must have at least %d; `openssl rand -hex 32` makes one (BACKHAUL_ADMIN_TOKEN_FILE)", len(token), minAdminToken))
+			e.add("admin token: has %d characters, must have at least %d; `openssl rand -hex 32` makes one (BACKHAUL_ADMIN_TOKEN_FILE)", len(token), minAdminToken)
 		}
 	}
 	if a.CommandCenterURL == "" {
@@ -34,7 +32,6 @@ func (a Admin) check(e *Error) {
 	}
 	u, err := url.Parse(strings.ReplaceAll(a.CommandCenterURL, "{jobId}", "1"))
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || !strings.Contains(a.CommandCenterURL, "{jobId}") {
-		e.Problems = append(e.Problems, fmt.Sprintf(
-			"Command Center URL: is %q, must be an address with {jobId} in it, such as https://cc.example.com/commandcenter/#/jobs/{jobId} (BACKHAUL_ADMIN_COMMAND_CENTER_URL)", a.CommandCenterURL))
+		e.add("Command Center URL: is %q, must be an address with {jobId} in it, such as https://cc.example.com/commandcenter/#/jobs/{jobId} (BACKHAUL_ADMIN_COMMAND_CENTER_URL)", a.CommandCenterURL)
 	}
 }

@@ -110,7 +110,7 @@ func (b *Box) addReplays(ctx context.Context, letters []Letter) error {
 	err := eventlog.Messages(ctx, b.js, publisher.EventsStream, cfg, func(msg jetstream.Msg, _ *jetstream.MsgMetadata) error {
 		e, err := schemas.DecodeOperatorEvent(msg.Data())
 		if err != nil {
-			return nil //nolint:nilerr // not ours
+			return nil // not ours
 		}
 		if i, ok := places[letterID{e.DeadLetter.Sequence, e.DeadLetter.KeptAt.UnixNano()}]; ok {
 			letters[i].noteReplay(e)

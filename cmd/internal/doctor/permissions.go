@@ -31,6 +31,7 @@ var needs = []need{
 	{"$JS.API.CONSUMER.MSG.NEXT." + publisher.RequestsStream + "." + publisher.RequestsConsumer, ""},
 	{"$JS.API.STREAM.INFO." + publisher.RequestsStream, ""},
 	{"$JS.API.STREAM.INFO." + publisher.EventsStream, ""},
+	{"$JS.API.STREAM.INFO." + publisher.DeadLetterStream, ""},
 	{"$JS.API.STREAM.MSG.GET." + publisher.RequestsStream, ""},
 	{"$JS.API.STREAM.MSG.GET." + publisher.EventsStream, ""},
 	{"$JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer, "each replica meets the vendor's pause by itself"},

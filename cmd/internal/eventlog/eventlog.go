@@ -1,4 +1,8 @@
 // Package eventlog reads the events stream, as an audit subscriber does.
+//
+// What a subject tells (kind, source, key) is filtered by the server, the rest
+// here: see [Query] and [Match]. Nothing is kept: a stream of any length is read
+// in constant memory.
 package eventlog
 
 import (
@@ -19,8 +23,14 @@ type Query struct {
 	Filters []string
 	// Since skips what was stored earlier.
 	Since time.Time
+	// Until skips what was stored later.
+	Until time.Time
+	// From is the first sequence to read; Since is not looked at then.
+	From uint64
+	// Match skips events by what they say.
+	Match Match
 	// Operators is called for each event about what an operator did, in the same
-	// order as visit; nil skips them.
+	// order as visit; nil skips them. Match does not select them.
 	Operators func(OperatorEvent) error
 	// Follow goes on with what is stored later, until the context ends.
 	Follow bool
@@ -52,17 +62,20 @@ const idle = 10 * time.Second
 // not know are skipped.
 func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event) error) error {
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: q.Filters, DeliverPolicy: jetstream.DeliverAllPolicy}
-	if !q.Since.IsZero() {
+	switch {
+	case q.From > 0:
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, q.From
+	case !q.Since.IsZero():
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
 	}
 	consumer, err := js.OrderedConsumer(ctx, publisher.EventsStream, cfg)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", publisher.EventsStream, err)
+		return readError(err)
 	}
 	if !q.Follow {
 		info, err := consumer.Info(ctx)
 		if err != nil {
-			return fmt.Errorf("read %s: %w", publisher.EventsStream, err)
+			return readError(err)
 		}
 		if info.NumPending == 0 {
 			return nil
@@ -71,13 +84,13 @@ func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event
 	// The short heartbeat makes up for a wake-up that the client can lose.
 	messages, err := consumer.Messages(jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(5*time.Second))
 	if err != nil {
-		return fmt.Errorf("read %s: %w", publisher.EventsStream, err)
+		return readError(err)
 	}
 	defer messages.Stop()
 	for {
 		msg, err := next(ctx, messages, q.Follow)
 		if err != nil {
-			return fmt.Errorf("read %s: %w", publisher.EventsStream, err)
+			return readError(err)
 		}
 		pending, err := deliver(msg, q, visit)
 		if errors.Is(err, ErrStop) {
@@ -91,6 +104,8 @@ func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event
 		}
 	}
 }
+
+func readError(err error) error { return fmt.Errorf("read %s: %w", publisher.EventsStream, err) }
 
 func next(ctx context.Context, messages jetstream.MessagesContext, follow bool) (jetstream.Msg, error) {
 	if !follow {
@@ -112,6 +127,9 @@ func deliver(msg jetstream.Msg, q Query, visit func(Event) error) (pending uint6
 	if err != nil {
 		return 0, err
 	}
+	if !q.Until.IsZero() && meta.Timestamp.After(q.Until) {
+		return 0, ErrStop
+	}
 	kind, key, err := publisher.ParseEventSubject(msg.Subject())
 	if err != nil {
 		return meta.NumPending, q.deliverOperator(msg, meta)
@@ -119,6 +137,9 @@ func deliver(msg jetstream.Msg, q Query, visit func(Event) error) (pending uint6
 	data, err := schemas.DecodeEvent(kind, msg.Data())
 	if err != nil {
 		return meta.NumPending, nil // a kind of a later version
+	}
+	if !q.Match.matches(data) {
+		return meta.NumPending, nil
 	}
 	return meta.NumPending, visit(Event{
 		Kind: kind, Key: key, Data: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp,

@@ -24,7 +24,7 @@ func (q Query) deliverOperator(msg jetstream.Msg, meta *jetstream.MsgMetadata) e
 	}
 	data, err := schemas.DecodeOperatorEvent(msg.Data())
 	if err != nil {
-		return nil //nolint:nilerr // an action of a later version
+		return nil // an action of a later version
 	}
 	return q.Operators(OperatorEvent{OperatorEvent: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp})
 }

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/natsconn"
+)
+
+// ask is the context for questions to the server, and what makes an error of
+// theirs readable. A question that the server does not permit is not answered at
+// all, so its refusal, which comes by another way, ends the context.
+func ask(ctx context.Context, nc *nats.Conn) (_ context.Context, explain func(error) error) {
+	asking, cancel := context.WithCancelCause(ctx)
+	before := nc.ErrorHandler()
+	nc.SetErrorHandler(func(nc *nats.Conn, sub *nats.Subscription, err error) {
+		switch {
+		case !errors.Is(err, nats.ErrPermissionViolation):
+			before(nc, sub, err)
+		case strings.Contains(err.Error(), ".CONSUMER.DELETE."): // tidying up: what was read ends by itself as well
+		default:
+			cancel(err)
+		}
+	})
+	return asking, func(err error) error {
+		refused := context.Cause(asking)
+		switch {
+		case err == nil, ctx.Err() != nil:
+			return err
+		case errors.Is(refused, nats.ErrPermissionViolation):
+			return fmt.Errorf("not permitted to this NATS user: %w", refused)
+		case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrConsumerNotFound):
+			return fmt.Errorf("%w; `backhaul setup` makes what is missing", err)
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders),
+			errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+			return &natsconn.UnreachableError{What: "JetStream", Err: err}
+		}
+		return err
+	}
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"backhaul/publisher"
+	"backhaul/vendorapi/simulator"
+)
+
+var update = flag.Bool("update", false, "write the files that tests compare with")
+
+// golden compares with a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	compareWithFile(t, filepath.Join("testdata", name), got)
+}
+
+func compareWithFile(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v; make it with -update", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; look, and run with -update if it is meant\ngot:\n%s\nwant:\n%s", file, got, want)
+	}
+}
+
+// unstable are the parts of an output that no two runs have in common.
+var unstable = []struct {
+	pattern *regexp.Regexp
+	instead string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
+	{regexp.MustCompile(`by [^ ,]+/\d+`), "by HOST/PID"},
+	{regexp.MustCompile(`"owner":"[^"]+"`), `"owner":"HOST/PID"`},
+	{regexp.MustCompile(`"nonce":"[^"]+"`), `"nonce":"NONCE"`},
+	{regexp.MustCompile(`[\d.]+ (Ki)?B, TIME`), "N KiB, TIME"},
+	{regexp.MustCompile(`"bytes":[1-9]\d*`), `"bytes":N`},
+	{regexp.MustCompile(`"oldestAgeSeconds":[\d.]*[1-9]\d*`), `"oldestAgeSeconds":N`},
+	{regexp.MustCompile(`TIME, \d+s ago`), "TIME, Ns ago"},
+	{regexp.MustCompile(`go1\.\d+(\.\d+)?`), "GO"},
+	{regexp.MustCompile(`"(version|commit)":"[^"]+"`), `"$1":"..."`},
+	{regexp.MustCompile(`backhaul \S+ \([^)]+, GO\)`), "backhaul VERSION (COMMIT, GO)"},
+}
+
+func stable(text string) string {
+	for _, u := range unstable {
+		text = u.pattern.ReplaceAllString(text, u.instead)
+	}
+	return text
+}
+
+// What every command prints, as people and as programs read it.
+func TestOutputs(t *testing.T) {
+	t.Parallel()
+	show := func(t *testing.T, env []string, code int, stdin, name string, args ...string) {
+		t.Helper()
+		for _, output := range []string{outputTable, outputJSON} {
+			got, out, stderr := once(t, env, stdin, append(args, "--output", output)...)
+			if got != code {
+				t.Errorf("%v: exit code %d, want %d: %s", args, got, code, stderr)
+			}
+			golden(t, name+"."+map[string]string{outputTable: "txt", outputJSON: "json"}[output], stable(out))
+		}
+	}
+	t.Run("without a server", func(t *testing.T) {
+		t.Parallel()
+		show(t, nil, exitDone, "", "version", "version")
+		show(t, nil, exitDone, "", "schema-ls", "schema", "ls")
+		const documents = `{"clientName":"c","subclientName":"g"}
+{"clientname":"c",
+ "subclientName":7}
+{"specversion":"1.0","type":"backhaul.request.rejected.v1","data":{}}
+`
+		show(t, nil, exitFailed, documents, "schema-validate", "schema", "validate", "-")
+	})
+	t.Run("empty", func(t *testing.T) {
+		t.Parallel()
+		env := []string{"BACKHAUL_NATS_URL=" + natsServer(t), "BACKHAUL_ADMIN_ADDR=off"}
+		if code, out, _ := once(t, env, "", "setup"); code != exitDone {
+			t.Fatal(out)
+		} else {
+			golden(t, "setup-first.txt", out)
+		}
+		show(t, env, exitDone, "", "setup", "setup")
+		show(t, env, exitDone, "", "status-empty", "status")
+		show(t, append(env, "BACKHAUL_ADMIN_ADDR=127.0.0.1:1"), exitDone, "", "status-no-replica", "status")
+		show(t, env, exitDone, "", "events-empty", "events")
+		once(t, env, "", "request", "--client-name", "c", "--subclient-name", "g", "--request-id", "waits")
+		show(t, env, exitDone, "", "request-sent-before", "request", "--client-name", "c", "--subclient-name", "g", "--request-id", "waits")
+		c := connectPlainly(t, strings.TrimPrefix(env[0], "BACKHAUL_NATS_URL="))
+		if _, err := c.js.PauseConsumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		show(t, env, exitDone, "", "status-waiting", "status")
+		show(t, env, exitDone, "", "status-request-waiting", "status", "cli/waits")
+	})
+	t.Run("service", func(t *testing.T) {
+		t.Parallel()
+		s := startService(t, simulator.Config{})
+		s.publish("backup.request.billing", nil, sampleRequest("done-1"))
+		s.waitForOutcomes()
+		s.publish("backup.request.billing", nil, []byte(`{"requestId":"refused-1","clientName":"s-adhoc-object-storage","subclientName":"no-such-group"}`))
+		s.waitForOutcomes()
+		s.publish("backup.request.billing", nil, []byte(`{"requestId":"done-1","clientName":"other","subclientName":"group"}`))
+		s.waitForOutcomes()
+		env := append(s.env, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(adminURL(t, s.run), "http://"))
+		eventually(t, "a pull", func() bool { return s.pulls() == 1 })
+		show(t, env, exitDone, "", "status", "status")
+		show(t, env, exitDone, "", "status-request-done", "status", "done-1")
+		show(t, env, exitDone, "", "status-request-refused", "status", "billing/refused-1")
+		show(t, env, exitDone, "", "status-request-rejected", "status", "--source", "billing", "seq-3")
+		show(t, env, exitDone, "", "events", "events")
+		client := []string{"request", "--client-name", "s-adhoc-object-storage", "--source", "billing", "--wait"}
+		show(t, env, exitDone, "", "request-wait", append(client, "--subclient-name", "stestgroup", "--request-id", "wait-1")...)
+		show(t, env, exitFailed, "", "request-wait-refused", append(client, "--subclient-name", "no-such-group", "--request-id", "wait-2")...)
+	})
+}
+
+// pulls is how many pulls wait at the server.
+func (c *plainClient) pulls() int {
+	c.t.Helper()
+	consumer, err := c.js.Consumer(c.t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return consumer.CachedInfo().NumWaiting
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"backhaul/cmd/internal/config"
+)
+
+// replica is what the admin listener of one `backhaul run` says.
+type replica struct {
+	// Address was asked.
+	Address string `json:"address"`
+	// Answered is false when nobody did, or nobody who can be understood; Error
+	// says why.
+	Answered bool    `json:"answered"`
+	Error    string  `json:"error,omitempty"`
+	Ready    bool    `json:"ready"`
+	Checks   []check `json:"checks,omitempty"`
+}
+
+// check is one of those that /readyz?verbose tells.
+type check struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	// Condition: it does not decide whether the replica is ready.
+	Condition bool   `json:"condition"`
+	Error     string `json:"error,omitempty"`
+}
+
+const (
+	// replicaTimeout bounds the question: the listener answers from memory.
+	replicaTimeout = 2 * time.Second
+	maxAnswer      = 1 << 20
+)
+
+// askReplica asks the listener of the settings. It is nil when they turn it off.
+func askReplica(ctx context.Context, cfg config.Admin) *replica {
+	if cfg.Off() {
+		return nil
+	}
+	r := &replica{Address: cfg.Addr}
+	if err := r.ask(ctx); err != nil {
+		r.Error = err.Error()
+	}
+	return r
+}
+
+func (r *replica) ask(ctx context.Context) error {
+	host, port, err := net.SplitHostPort(r.Address)
+	switch {
+	case err != nil:
+		return err
+	case port == "0":
+		return errors.New("port 0 stands for any free port; name the one that the replica logged")
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1" // where a listener on every address is to be had from here
+	}
+	r.Address = net.JoinHostPort(host, port)
+	ctx, cancel := context.WithTimeout(ctx, replicaTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.Address+"/readyz?verbose", nil)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true}, // and no proxy
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
+			err = wrapped.Err // the address is said already
+		}
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Ready  *bool
+		Checks []check
+	}
+	if json.Unmarshal(body, &answer) != nil || answer.Ready == nil {
+		return fmt.Errorf("what answers there (HTTP %d) is no backhaul", resp.StatusCode)
+	}
+	r.Answered, r.Ready, r.Checks = true, *answer.Ready, answer.Checks
+	return nil
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/queue"
+	"backhaul/publisher"
+)
+
+func newStatusCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status [REQUEST]",
+		Short: "Show how the queue fares, or what happened to one request",
+		Long: `Without an argument: how much waits and for how long, what is in hand, whether the
+queue is paused, the events, the dead letters, and what the replica at --admin-addr
+says of itself and of the vendor.
+
+With a request id: the request's whole story, and what happens next. Give its
+source with --source or as SOURCE/ID; without one it is looked for under every
+source. Nothing is changed, and nothing is asked of the vendor.`,
+		Example: `  backhaul status --nats nats://127.0.0.1:4222
+  backhaul status --nats nats://127.0.0.1:4222 billing/inv-2026-11-23-0007
+  backhaul status --nats nats://127.0.0.1:4222 --source billing inv-2026-11-23-0007 --output json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: runStatus,
+	}
+	cmd.Flags().String("source", "", "`source` of the request")
+	cmd.Flags().BoolP("watch", "w", false, "show it again every 2 seconds")
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupAdmin, config.GroupLog)
+	cmd.Flags().Lookup("admin-addr").Usage = "`address` of the replica to ask, or off (BACKHAUL_ADMIN_ADDR)"
+	addOutputFlag(cmd)
+	return cmd
+}
+
+// watchEvery is how often --watch looks.
+const watchEvery = 2 * time.Second
+
+func runStatus(cmd *cobra.Command, args []string) error {
+	output, err := outputOf(cmd)
+	if err != nil {
+		return err
+	}
+	source, _ := cmd.Flags().GetString("source")
+	if source != "" {
+		if len(args) == 0 {
+			return &usageError{fmt.Errorf("--source needs the id of a request")}
+		}
+		if err := publisher.CheckSource(source); err != nil {
+			return &usageError{fmt.Errorf("--source: %w", err)}
+		}
+	}
+	nc, js, cfg, err := join(cmd)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	ctx, explain := ask(cmd.Context(), nc)
+	show := func() error {
+		if len(args) == 1 {
+			request, err := findRequest(ctx, js, source, args[0])
+			if err != nil {
+				return explain(err)
+			}
+			return explain(showStory(ctx, cmd.OutOrStdout(), output, js, request, cfg))
+		}
+		s, err := lookAround(ctx, js, cfg.Admin)
+		if err != nil {
+			return explain(err)
+		}
+		return printStatus(cmd.OutOrStdout(), output, s)
+	}
+	if watch, _ := cmd.Flags().GetBool("watch"); !watch {
+		return show()
+	}
+	return watch(cmd.Context(), cmd.OutOrStdout(), output, show)
+}
+
+// watch shows it until ctx ends: on a terminal always in the same place.
+func watch(ctx context.Context, w io.Writer, output string, show func() error) error {
+	const home = "\x1b[H\x1b[2J"
+	file, isFile := w.(interface{ Fd() uintptr })
+	clear := output == outputTable && isFile && isatty.IsTerminal(file.Fd())
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		if clear {
+			fmt.Fprint(w, home)
+		}
+		if err := show(); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// status is the service at one moment.
+type status struct {
+	// AsOf is the server's time.
+	AsOf        time.Time   `json:"asOf"`
+	Queue       queueStatus `json:"queue"`
+	Events      stored      `json:"events"`
+	DeadLetters stored      `json:"deadLetters"`
+	// Replica is nil when there is none to ask.
+	Replica *replica `json:"replica,omitempty"`
+}
+
+type queueStatus struct {
+	queue.State
+	OldestAgeSeconds float64    `json:"oldestAgeSeconds"`
+	Paused           bool       `json:"paused"`
+	PausedUntil      *time.Time `json:"pausedUntil,omitempty"`
+}
+
+// stored is what a stream holds.
+type stored struct {
+	Messages uint64    `json:"messages"`
+	Bytes    uint64    `json:"bytes"`
+	First    time.Time `json:"first,omitzero"`
+	Last     time.Time `json:"last,omitzero"`
+}
+
+func lookAround(ctx context.Context, js jetstream.JetStream, admin config.Admin) (s status, err error) {
+	state, err := queue.Look(ctx, js)
+	if err != nil {
+		return s, err
+	}
+	var now time.Time
+	if s.Events, now, err = storedIn(ctx, js, publisher.EventsStream); err != nil {
+		return s, err
+	}
+	if s.DeadLetters, _, err = storedIn(ctx, js, publisher.DeadLetterStream); err != nil {
+		return s, err
+	}
+	s.AsOf = now
+	s.Queue = queueStatus{State: state, OldestAgeSeconds: state.Age(now).Round(time.Millisecond).Seconds(), Paused: state.PausedFor > 0}
+	if s.Queue.Paused {
+		until := now.Add(state.PausedFor).Truncate(time.Millisecond)
+		s.Queue.PausedUntil = &until
+	}
+	s.Replica = askReplica(ctx, admin)
+	return s, nil
+}
+
+// storedIn also tells the server's time, by which ages are reckoned.
+func storedIn(ctx context.Context, js jetstream.JetStream, name string) (stored, time.Time, error) {
+	stream, err := js.Stream(ctx, name)
+	if err != nil {
+		return stored{}, time.Time{}, fmt.Errorf("look at stream %s: %w", name, err)
+	}
+	state := stream.CachedInfo().State
+	s := stored{Messages: state.Msgs, Bytes: state.Bytes}
+	if state.Msgs > 0 {
+		s.First, s.Last = state.FirstTime.UTC(), state.LastTime.UTC()
+	}
+	return s, stream.CachedInfo().TimeStamp.UTC(), nil
+}
+
+func printStatus(w io.Writer, output string, s status) error {
+	if output == outputJSON {
+		return printJSON(w, s)
+	}
+	t := newTable(w)
+	t.row("queue", s.queueText())
+	if !s.Queue.Oldest.IsZero() {
+		t.row("oldest", fmt.Sprintf("%s, %s ago", stamp(s.Queue.Oldest), ago(s.Queue.Age(s.AsOf))))
+	}
+	if s.Queue.Paused {
+		t.row("paused", "until "+stamp(*s.Queue.PausedUntil))
+	}
+	if s.Queue.Pulls == 0 {
+		t.row("pulls", "none: no replica asks for work at the moment")
+	} else {
+		t.row("pulls", fmt.Sprint(s.Queue.Pulls))
+	}
+	t.row("events", s.Events.text())
+	t.row("dead letters", s.DeadLetters.text())
+	s.Replica.print(t)
+	return t.flush()
+}
+
+func (s status) queueText() string {
+	text := fmt.Sprintf("%d waiting, %d in hand", s.Queue.Waiting, s.Queue.InHand)
+	if s.Queue.Redelivered > 0 {
+		text += fmt.Sprintf(" (%d delivered more than once)", s.Queue.Redelivered)
+	}
+	return text
+}
+
+func (s stored) text() string {
+	if s.Messages == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d, %s, %s to %s", s.Messages, size(s.Bytes), stamp(s.First), stamp(s.Last))
+}
+
+func (r *replica) print(t table) {
+	switch {
+	case r == nil:
+		t.row("replica", "not asked")
+	case !r.Answered:
+		t.row("replica", fmt.Sprintf("none answers at %s (%s); --admin-addr names another", r.Address, r.Error))
+	case r.Ready:
+		t.row("replica", r.Address+" is ready")
+	default:
+		t.row("replica", r.Address+" is not ready")
+	}
+	if r == nil {
+		return
+	}
+	for _, c := range r.Checks {
+		text := "ok"
+		if !c.OK {
+			text = c.Error
+		}
+		t.row("  "+c.Name, text)
+	}
+}

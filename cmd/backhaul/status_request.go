@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/story"
+	"backhaul/consumer"
+	"backhaul/publisher"
+)
+
+// showStory prints what happened to one request. What happens next depends on
+// settings of the replicas, which are taken to be ours.
+func showStory(ctx context.Context, w io.Writer, output string, js jetstream.JetStream, request story.Found, cfg *config.Config) error {
+	s, err := request.Read(ctx, js)
+	if err != nil {
+		return err
+	}
+	summary := s.Summary(story.Replicas{
+		VisibilityWindow: cfg.Vendor.VisibilityWindow, FailInDoubt: cfg.Work.InDoubt == consumer.InDoubtFail,
+	})
+	if output == outputJSON {
+		return printJSON(w, struct {
+			Summary string `json:"summary"`
+			story.Story
+		}{summary, s})
+	}
+	return printStory(w, s, summary)
+}
+
+// findRequest is the request that is meant.
+func findRequest(ctx context.Context, js jetstream.JetStream, source, id string) (story.Found, error) {
+	found, err := story.Find(ctx, js, source, id)
+	if before, after, both := strings.Cut(id, "/"); err == nil && len(found) == 0 && source == "" && both {
+		found, err = story.Find(ctx, js, before, after)
+	}
+	switch {
+	case err != nil:
+		return story.Found{}, err
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) == 0:
+		return story.Found{}, fmt.Errorf("no request %s: no event on record tells of it, and it does not wait", id)
+	}
+	var names []string
+	for _, request := range found {
+		names = append(names, request.String())
+	}
+	return story.Found{}, &usageError{fmt.Errorf("%s is the id of %d requests, say which one: %s", id, len(found), strings.Join(names, ", "))}
+}
+
+func printStory(w io.Writer, s story.Story, summary string) error {
+	key := publisher.Key{Source: s.Source, Name: s.Key}
+	fmt.Fprintf(w, "%s: %s\n\n", key, summary)
+	t := newTable(w)
+	if s.RequestID != "" && s.RequestID != s.Key {
+		t.row("request id", s.RequestID)
+	}
+	if last := s.Last(); last != nil {
+		names := last.Event.Names()
+		t.row("client", dash(names.ClientName))
+		t.row("content group", dash(names.SubclientName))
+		t.row("requested", stamp(last.Event.Requested().RequestedAt))
+	}
+	if s.Queued != nil {
+		t.row("queued", fmt.Sprintf("since %s, sequence %d", stamp(s.Queued.Since), s.Queued.Sequence))
+	} else {
+		t.row("queued", "no")
+	}
+	for _, letter := range s.DeadLetters {
+		t.row("dead letter", fmt.Sprintf("%d of %s, %s", letter.Sequence, stamp(letter.Stored), letter.Code))
+	}
+	if err := t.flush(); err != nil || len(s.Steps) == 0 {
+		return err
+	}
+	fmt.Fprintln(w)
+	for _, step := range s.Steps {
+		t.row(step.At.UTC().Format("2006-01-02T15:04:05.000Z"), string(step.What), step.Text())
+	}
+	return t.flush()
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"backhaul/publisher"
+	"backhaul/vendorapi/simulator"
+)
+
+// A question that cannot be answered says why, at once, and how to go on.
+func TestStatusWithoutPermissionOrStreams(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	const conf = `listen: %q
+jetstream { store_dir: %q }
+accounts {
+  A { jetstream: enabled, users: [
+    {user: all, password: a}
+    {user: few, password: a, permissions: {publish: ["$JS.API.STREAM.INFO.BACKUP_REQUESTS"], subscribe: ["_INBOX.>"]}}
+  ] }
+  B { jetstream: enabled, users: [{user: empty, password: a}] }
+  C { users: [{user: core, password: a}] }
+}`
+	if err := os.WriteFile(file, fmt.Appendf(nil, conf, address, t.TempDir()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, nil, "nats-server", "-c", file)
+	p.waitFor(t, "Server is ready")
+	as := func(user string) []string {
+		return []string{"BACKHAUL_NATS_URL=nats://" + user + ":a@" + address, "BACKHAUL_ADMIN_ADDR=off"}
+	}
+	if code, _, stderr := once(t, as("all"), "", "setup"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	for _, args := range [][]string{{"status"}, {"status", "r-1"}, {"events"}, {"events", "--last", "3"}} {
+		for _, c := range []struct {
+			user string
+			code int
+			want string
+		}{
+			{"few", exitFailed, "not permitted"},
+			{"empty", exitFailed, "backhaul setup"},
+			{"core", exitUnreachable, "JetStream is out of reach"},
+		} {
+			code, out, stderr := once(t, as(c.user), "", args...)
+			if code != c.code || !strings.Contains(stderr, c.want) || out != "" {
+				t.Errorf("%v as %s: exit code %d, want %d with %q in\n%s%s", args, c.user, code, c.code, c.want, out, stderr)
+			}
+		}
+	}
+	if code, out, stderr := once(t, as("all"), "", "status", "r-1"); code != exitFailed || !strings.Contains(stderr, "no request r-1") {
+		t.Errorf("an id of nobody: %d, %s%s", code, out, stderr)
+	}
+}
+
+func TestStatusAsksTheReplica(t *testing.T) {
+	t.Parallel()
+	stranger := http.Server{Handler: http.NotFoundHandler()}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = stranger.Serve(listener) }()
+	t.Cleanup(func() { _ = stranger.Close() })
+	s := startService(t, simulator.Config{})
+	waitForStatus(t, adminURL(t, s.run)+"/readyz", http.StatusOK)
+	port := adminURL(t, s.run)[strings.LastIndex(adminURL(t, s.run), ":"):]
+	for admin, want := range map[string]string{
+		"127.0.0.1" + port:       "127.0.0.1" + port + " is ready",
+		port:                     "127.0.0.1" + port + " is ready", // as a listener on every address is written
+		"0.0.0.0" + port:         "127.0.0.1" + port + " is ready",
+		listener.Addr().String(): "is no backhaul",
+		"127.0.0.1:0":            "port 0",
+		"nowhere":                "none answers at nowhere",
+		"off":                    "not asked",
+	} {
+		code, out, stderr := once(t, s.env, "", "status", "--admin-addr", admin)
+		if code != exitDone || !strings.Contains(out, want) || !strings.Contains(out, "dead letters") {
+			t.Errorf("%s: exit code %d, want %q in\n%s%s", admin, code, want, out, stderr)
+		}
+	}
+}
+
+func TestStatusFindsTheRequest(t *testing.T) {
+	t.Parallel()
+	s := startService(t, simulator.Config{})
+	const odd = "of two / parts"
+	for _, m := range []struct{ source, id string }{{"billing", "one"}, {"billing", "both"}, {"other", "both"}, {"other", odd}} {
+		s.publish(publisher.RequestSubject(m.source), nats.Header{}, sampleRequest(m.id))
+	}
+	s.waitForOutcomes()
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"one", exitDone, "billing/one: done: job "},
+		{"billing/one", exitDone, "billing/one: done: job "},
+		{"other/one", exitFailed, "no request other/one"},
+		{"both", exitUsage, "billing/both, other/both"},
+		{"other/both", exitDone, "other/both: done: job "},
+		{"--source|other|both", exitDone, "other/both: done: job "},
+		{"--source|other|one", exitFailed, "no request"},
+		{odd, exitDone, ": done: job "},
+		{"other/" + odd, exitDone, ": done: job "},
+		{"--source|a.b|one", exitUsage, "--source"},
+		{"--source|other", exitUsage, "--source needs"},
+		{"one|both", exitUsage, "accepts at most 1"},
+	} {
+		code, out, stderr := once(t, s.env, "", append([]string{"status"}, strings.Split(c.args, "|")...)...)
+		if code != c.code || !strings.Contains(out+stderr, c.want) {
+			t.Errorf("%s: exit code %d, want %d with %q in\n%s%s", c.args, code, c.code, c.want, out, stderr)
+		}
+	}
+	watch := start(t, s.env, "backhaul", "status", "--watch", "-o", "json")
+	eventually(t, "a second look", func() bool { return strings.Count(watch.output.String(), `"queue":{`) >= 2 })
+	if code := watch.stop(t); code != exitInterrupted {
+		t.Errorf("status --watch, interrupted: exit code %d, want %d", code, exitInterrupted)
+	}
+}
+
+func TestEventsFilters(t *testing.T) {
+	t.Parallel()
+	s := startService(t, simulator.Config{})
+	for _, id := range []string{"f-1", "f-2", "f-3"} {
+		s.publish("backup.request.billing", nil, sampleRequest(id))
+		s.waitForOutcomes()
+	}
+	s.publish("backup.request.other", nil, []byte(`{"requestId":"f-4","clientName":"s-adhoc-object-storage","subclientName":"no-such-group"}`))
+	s.publish("backup.request.billing", nil, []byte(`{"requestId":"f-1","clientName":"c","subclientName":"other"}`))
+	s.waitForOutcomes()
+	for args, want := range map[string]int{
+		"":                                    9,
+		"--kind job-started":                  3,
+		"--kind job-started,job-failed":       4,
+		"--kind job-failed --source billing":  0,
+		"--source other":                      2,
+		"--request-id f-1":                    3, // its two, and the rejection of another
+		"--request-id f-1 --source other":     0,
+		"--request-id f-1 --kind job-started": 1,
+		"--client-name c":                     1,
+		"--subclient-name stestgroup":         6,
+		"--label ticket=CHG-17":               6,
+		"--label ticket=CHG-18":               0,
+		"--error-code 35:4618":                1,
+		"--error-code EXPIRED":                0,
+		"--since 1h --until 0s":               9,
+		"--until 1h":                          0,
+		"--limit 2":                           2,
+		"--last 4":                            4,
+		"--last 1 --kind job-started":         1,
+		"--last 5 --limit 2":                  2,
+	} {
+		code, out, stderr := once(t, s.env, "", append([]string{"events"}, strings.Fields(args)...)...)
+		if got := strings.Count(out, "\n"); code != exitDone || got != want {
+			t.Errorf("%s: exit code %d, %d events, want %d\n%s%s", args, code, got, want, out, stderr)
+		}
+	}
+	for _, args := range []string{"--last -1", "--limit -1", "--follow --until 1h", "--since 1h --until 2h", "--until soon", "--label x"} {
+		if code, out, _ := once(t, s.env, "", append([]string{"events"}, strings.Fields(args)...)...); code != exitUsage {
+			t.Errorf("%s: exit code %d, %s", args, code, out)
+		}
+	}
+	follow := start(t, s.env, "backhaul", "events", "--follow", "--last", "1", "--kind", "job-started")
+	follow.waitFor(t, "f-3")
+	s.publish("backup.request.billing", nil, sampleRequest("f-5"))
+	follow.waitFor(t, "f-5")
+	if strings.Contains(follow.output.String(), "f-2") {
+		t.Errorf("more than the last: %s", follow.output)
+	}
+	follow.kill()
+}

@@ -1,0 +1,192 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// log is a stream of events, and a way to write more of them.
+type log struct {
+	*testing.T
+	js  jetstream.JetStream
+	pub *publisher.Publisher
+}
+
+func newLog(t *testing.T) *log {
+	t.Helper()
+	nc := natstest.Start(t).Connect(t)
+	pub, err := publisher.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &log{T: t, js: natstest.JetStream(t, nc), pub: pub}
+}
+
+func (l *log) append(key publisher.Key, e schemas.Event) {
+	l.Helper()
+	if _, err := l.pub.Append(l.Context(), key, 0, e, ""); err != nil {
+		l.Fatal(err)
+	}
+}
+
+func started(source, id string, change func(*schemas.Naming)) (publisher.Key, *schemas.JobStarted) {
+	n := schemas.Naming{RequestID: id, Source: source, ClientName: "c", SubclientName: "g"}
+	if change != nil {
+		change(&n)
+	}
+	return publisher.NewKey(source, id), &schemas.JobStarted{Naming: n, JobID: "1", JobIDs: []string{"1"}, StartedAt: time.Now()}
+}
+
+func (l *log) read(q Query) []string {
+	l.Helper()
+	var keys []string
+	err := Read(l.Context(), l.js, q, func(e Event) error {
+		keys = append(keys, e.Key.String())
+		return nil
+	})
+	if err != nil {
+		l.Fatal(err)
+	}
+	return keys
+}
+
+func TestMatch(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	l.append(started("billing", "plain", nil))
+	l.append(started("billing", "client", func(n *schemas.Naming) { n.ClientName = "c2" }))
+	l.append(started("other", "group", func(n *schemas.Naming) { n.SubclientName = "g2" }))
+	l.append(started("other", "labels", func(n *schemas.Naming) { n.Labels = map[string]string{"ticket": "CHG-17", "empty": ""} }))
+	l.append(publisher.NewKey("billing", "failed"), &schemas.JobFailed{
+		Naming: schemas.Naming{RequestID: "failed", Source: "billing"}, ErrorCode: "587207178", ErrorLogCode: "35:4618", FailedAt: time.Now(),
+	})
+	l.append(publisher.SequenceKey("billing", 7), &schemas.RequestRejected{
+		Naming: schemas.Naming{RequestID: "plain", Source: "billing"}, RejectedAt: time.Now(),
+	})
+	for name, c := range map[string]struct {
+		q    Query
+		want []string
+	}{
+		"all":            {Query{}, []string{"billing/plain", "billing/client", "other/group", "other/labels", "billing/failed", "billing/seq-7"}},
+		"client":         {Query{Match: Match{Client: "c2"}}, []string{"billing/client"}},
+		"group":          {Query{Match: Match{Subclient: "g2"}}, []string{"other/group"}},
+		"label":          {Query{Match: Match{Labels: map[string]string{"ticket": "CHG-17"}}}, []string{"other/labels"}},
+		"empty label":    {Query{Match: Match{Labels: map[string]string{"empty": ""}}}, []string{"other/labels"}},
+		"two labels":     {Query{Match: Match{Labels: map[string]string{"ticket": "CHG-17", "other": "x"}}}, nil},
+		"code":           {Query{Match: Match{ErrorCode: "587207178"}}, []string{"billing/failed"}},
+		"code of a log":  {Query{Match: Match{ErrorCode: "35:4618"}}, []string{"billing/failed"}},
+		"no such code":   {Query{Match: Match{ErrorCode: "1"}}, nil},
+		"request":        {Query{Filters: RequestFilters("", []string{"plain"}, schemas.Kinds), Match: Match{RequestID: "plain"}}, []string{"billing/plain", "billing/seq-7"}},
+		"request, kind":  {Query{Filters: RequestFilters("", []string{"plain"}, []schemas.Kind{schemas.KindJobStarted})}, []string{"billing/plain"}},
+		"request, other": {Query{Filters: RequestFilters("other", []string{"plain"}, schemas.Kinds), Match: Match{RequestID: "plain"}}, nil},
+		"source":         {Query{Filters: []string{publisher.EventFilter("", "other")}}, []string{"other/group", "other/labels"}},
+		"from":           {Query{From: 5}, []string{"billing/failed", "billing/seq-7"}},
+	} {
+		if got := l.read(c.q); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestUntilIsOfTheStreamsTime(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	for i := range 5 {
+		l.append(started("billing", fmt.Sprint("r-", i), nil))
+	}
+	var stored []time.Time
+	if err := Read(t.Context(), l.js, Query{}, func(e Event) error { stored = append(stored, e.Stored); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.read(Query{Since: stored[1], Until: stored[3]}); !slices.Equal(got, []string{"billing/r-1", "billing/r-2", "billing/r-3"}) {
+		t.Errorf("got %v", got)
+	}
+	if got := l.read(Query{Until: stored[0].Add(-time.Nanosecond)}); len(got) > 0 {
+		t.Errorf("got %v, which is of later", got)
+	}
+}
+
+func TestTail(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	tail := func(q Query, n int) []string {
+		t.Helper()
+		from, err := Tail(t.Context(), l.js, q, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if from == 0 {
+			return nil
+		}
+		q.From = from
+		return l.read(q)
+	}
+	if got := tail(Query{}, 3); got != nil {
+		t.Errorf("the tail of nothing is %v", got)
+	}
+	// The one of "rare" lies further back than what is read first.
+	l.append(started("rare", "r-0", nil))
+	middle := time.Time{}
+	for i := range minSpan + 100 {
+		if i == minSpan {
+			middle = time.Now()
+		}
+		l.append(started("billing", fmt.Sprint("b-", i), nil))
+	}
+	last := []string{fmt.Sprint("billing/b-", minSpan+98), fmt.Sprint("billing/b-", minSpan+99)}
+	rare := Query{Filters: []string{publisher.EventFilter("", "rare")}}
+	for name, c := range map[string]struct {
+		q    Query
+		n    int
+		want []string
+	}{
+		"two":             {Query{}, 2, last},
+		"of one source":   {rare, 2, []string{"rare/r-0"}},
+		"too old":         {Query{Filters: rare.Filters, Since: middle}, 2, nil},
+		"by what it says": {Query{Match: Match{RequestID: "r-0"}}, 1, []string{"rare/r-0"}},
+	} {
+		if got := tail(c.q, c.n); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+	if got := tail(Query{}, 5000); len(got) != minSpan+101 {
+		t.Errorf("got %d events, want all %d", len(got), minSpan+101)
+	}
+}
+
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	seen := make(chan string)
+	done := make(chan error, 1)
+	go func() {
+		done <- Read(ctx, l.js, Query{Follow: true, Match: Match{Client: "c2"}}, func(e Event) error {
+			seen <- e.Key.Name
+			return nil
+		})
+	}()
+	for i := range 4 {
+		l.append(started("billing", fmt.Sprint("r-", i), func(n *schemas.Naming) { n.ClientName = fmt.Sprint("c", i%2+1) }))
+	}
+	if first, second := <-seen, <-seen; first != "r-1" || second != "r-3" {
+		t.Errorf("got %s and %s", first, second)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

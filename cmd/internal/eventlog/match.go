@@ -1,0 +1,117 @@
+package eventlog
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// Match says which events are wanted by what they say. An empty field wants any.
+type Match struct {
+	RequestID string
+	// Client is the object storage client, Subclient the content group.
+	Client, Subclient string
+	// Labels must all be there, each with this value.
+	Labels map[string]string
+	// ErrorCode is one of ours, or the vendor's in either of its forms. Only a
+	// job-failed event has one.
+	ErrorCode string
+}
+
+func (m Match) matches(e schemas.Event) bool {
+	names := e.Names()
+	for name, value := range m.Labels {
+		if have, ok := names.Labels[name]; !ok || have != value {
+			return false
+		}
+	}
+	return is(m.RequestID, names.RequestID) && is(m.Client, names.ClientName) && is(m.Subclient, names.SubclientName) &&
+		(m.ErrorCode == "" || hasCode(e, m.ErrorCode))
+}
+
+func is(wanted, have string) bool { return wanted == "" || wanted == have }
+
+func hasCode(e schemas.Event, code string) bool {
+	failed, ok := e.(*schemas.JobFailed)
+	return ok && (failed.ErrorCode == code || failed.ErrorLogCode == code)
+}
+
+// KeyFilters are the subjects of the events of some keys. source "" stands for
+// any.
+func KeyFilters(source string, names []string, kinds []schemas.Kind) []string {
+	var filters []string
+	for _, kind := range kinds {
+		for _, name := range names {
+			filters = append(filters, publisher.Key{Source: anySource(source), Name: name}.Subject(kind))
+		}
+	}
+	return filters
+}
+
+// RequestFilters are the subjects of everything that may be about a request: the
+// events of its keys, and the rejections of other requests with its id, which
+// stand under keys of their own. Use them with a [Match] of the id.
+func RequestFilters(source string, names []string, kinds []schemas.Kind) []string {
+	own := slices.DeleteFunc(slices.Clone(kinds), func(k schemas.Kind) bool { return k == schemas.KindRequestRejected })
+	filters := KeyFilters(source, names, own)
+	if len(own) < len(kinds) {
+		filters = append(filters, publisher.EventFilter(schemas.KindRequestRejected, source))
+	}
+	return filters
+}
+
+func anySource(source string) string {
+	if source == "" {
+		return "*"
+	}
+	return source
+}
+
+// Tail is the sequence with which the last n events of a query begin, 0 if there
+// are none. It reads backwards in growing steps, so that the end of a long
+// stream is found without reading all of it. n must be at least 1.
+func Tail(ctx context.Context, js jetstream.JetStream, q Query, n int) (uint64, error) {
+	stream, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		return 0, readError(err)
+	}
+	state := stream.CachedInfo().State
+	q.Follow = false
+	for span := uint64(max(n, minSpan)); ; span *= 8 {
+		step := q
+		all := span >= state.LastSeq || state.LastSeq-span < state.FirstSeq
+		if !all {
+			step.From = state.LastSeq - span + 1
+		}
+		last, found := make([]uint64, n), 0 // a ring
+		count := func(sequence uint64, stored time.Time) error {
+			if !q.Since.IsZero() && stored.Before(q.Since) {
+				all = true // what lies further back is too old
+				return nil
+			}
+			last[found%n] = sequence
+			found++
+			return nil
+		}
+		if q.Operators != nil {
+			step.Operators = func(e OperatorEvent) error { return count(e.Sequence, e.Stored) }
+		}
+		err := Read(ctx, js, step, func(e Event) error { return count(e.Sequence, e.Stored) })
+		switch {
+		case err != nil:
+			return 0, err
+		case found >= n:
+			return last[found%n], nil
+		case all:
+			return last[0], nil
+		}
+	}
+}
+
+// minSpan is how much of the stream's end is read at least.
+const minSpan = 1000

@@ -1,0 +1,173 @@
+package story
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// ownName are the names of keys that are no request id; people copy them from
+// subjects and events.
+var ownName = regexp.MustCompile(`^(seq-[0-9]+|sha256-[0-9a-f]{64})$`)
+
+// Names are the names of keys that a request id, as people give it, may stand
+// for.
+func Names(id string) []string {
+	names := []string{publisher.NewKey("", id).Name}
+	if ownName.MatchString(id) {
+		names = append(names, id)
+	}
+	return names
+}
+
+// Found is a request that [Find] has found.
+type Found struct {
+	publisher.Key
+	queued *Queued // nil if it was found by its events
+}
+
+// Read tells its story, as [Read] does, without looking for its message again.
+func (f Found) Read(ctx context.Context, js jetstream.JetStream) (Story, error) {
+	return read(ctx, js, f)
+}
+
+// Find is every request that has an id, under one source, or under any with "":
+// by the events, and if there are none, by the queue.
+func Find(ctx context.Context, js jetstream.JetStream, source, id string) ([]Found, error) {
+	events, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
+	}
+	var all []Found
+	for _, name := range Names(id) {
+		filter := publisher.Key{Source: orAny(source), Name: name}.Filter()
+		info, err := events.Info(ctx, jetstream.WithSubjectFilter(filter))
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
+		}
+		for subject := range info.State.Subjects {
+			if _, key, err := publisher.ParseEventSubject(subject); err == nil && !hasKey(all, key) {
+				all = append(all, Found{Key: key})
+			}
+		}
+	}
+	if len(all) == 0 {
+		all, err = findWaiting(ctx, js, source, id)
+	}
+	slices.SortFunc(all, func(a, b Found) int { return strings.Compare(a.String(), b.String()) })
+	return all, err
+}
+
+func hasKey(all []Found, key publisher.Key) bool {
+	return slices.ContainsFunc(all, func(f Found) bool { return f.Key == key })
+}
+
+func orAny(source string) string {
+	if source == "" {
+		return "*"
+	}
+	return source
+}
+
+// maxScanned bounds how much of the queue is read for a request that no event
+// tells of. The server cannot look for an id.
+const maxScanned = 50_000
+
+// findWaiting looks through the queue from its old end.
+func findWaiting(ctx context.Context, js jetstream.JetStream, source, id string) ([]Found, error) {
+	var all []Found
+	names := Names(id)
+	err := scan(ctx, js, source, func(msg *jetstream.RawStreamMsg) bool {
+		if key, ok := keyOf(msg); ok && slices.Contains(names, key.Name) && !hasKey(all, key) {
+			all = append(all, Found{Key: key, queued: &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC()}})
+		}
+		return len(all) == 0 || source == "" // another source may have it as well
+	})
+	if len(all) > 0 {
+		err = nil // what was not searched may have it too, under another source
+	}
+	return all, err
+}
+
+// scan calls visit with the messages in the queue until it returns false.
+func scan(ctx context.Context, js jetstream.JetStream, source string, visit func(*jetstream.RawStreamMsg) bool) error {
+	requests, err := js.Stream(ctx, publisher.RequestsStream)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
+	}
+	next := max(requests.CachedInfo().State.FirstSeq, 1)
+	for range maxScanned {
+		msg, err := requests.GetMsg(ctx, next, jetstream.WithGetMsgSubject(publisher.RequestSubject(orAny(source))))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
+		}
+		if !visit(msg) {
+			return nil
+		}
+		next = msg.Sequence + 1
+	}
+	return fmt.Errorf("no event tells of the request, and it is not among the %d oldest in the queue; the rest was not searched", maxScanned)
+}
+
+// keyOf is the key that the service will use for a message.
+func keyOf(msg *jetstream.RawStreamMsg) (publisher.Key, bool) {
+	source, err := publisher.ParseRequestSubject(msg.Subject)
+	if err != nil {
+		return publisher.Key{}, false
+	}
+	m, _ := schemas.DecodeRequest(schemas.Header(msg.Header), msg.Data) // an invalid one has a story too
+	if m.Request.RequestID == "" {
+		return publisher.SequenceKey(source, msg.Sequence), true
+	}
+	return publisher.NewKey(source, m.Request.RequestID), true
+}
+
+// findQueued is the request's message in the queue. When an event has told when
+// it was stored, a binary search finds it, else the queue is read.
+func findQueued(ctx context.Context, js jetstream.JetStream, key publisher.Key, stored time.Time) (*Queued, error) {
+	if stored.IsZero() {
+		var found *Queued
+		err := scan(ctx, js, key.Source, func(msg *jetstream.RawStreamMsg) bool {
+			if of, ok := keyOf(msg); ok && of == key {
+				found = &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC()}
+			}
+			return found == nil
+		})
+		return found, err
+	}
+	requests, err := js.Stream(ctx, publisher.RequestsStream)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
+	}
+	state := requests.CachedInfo().State
+	subject := jetstream.WithGetMsgSubject(publisher.RequestSubject(key.Source))
+	for low, high := max(state.FirstSeq, 1), state.LastSeq; low <= high; { // an empty stream may begin with 0
+		middle := low + (high-low)/2
+		msg, err := requests.GetMsg(ctx, middle, subject) // the first of the source from there on
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			high = middle - 1
+		case err != nil:
+			return nil, fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
+		case msg.Time.Equal(stored):
+			return &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC()}, nil
+		case msg.Time.Before(stored):
+			low = msg.Sequence + 1
+		default:
+			high = middle - 1
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,400 @@
+package story
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	lease  = 40 * time.Second
+	window = time.Minute
+)
+
+// teller writes stories on a real stream, as the service does.
+type teller struct {
+	*testing.T
+	js  jetstream.JetStream
+	pub *publisher.Publisher
+}
+
+func newTeller(t *testing.T) *teller {
+	t.Helper()
+	nc := natstest.Start(t).Connect(t)
+	pub, err := publisher.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &teller{T: t, js: natstest.JetStream(t, nc), pub: pub}
+}
+
+func request(id string) schemas.BackupRequest {
+	return schemas.BackupRequest{RequestID: id, ClientName: "c", SubclientName: "g"}
+}
+
+// queue publishes a request and returns what identifies its message.
+func (t *teller) queue(source, id string) schemas.Message {
+	t.Helper()
+	req := request(id)
+	ack, err := t.pub.Request(t.Context(), source, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := t.js.Stream(t.Context(), publisher.RequestsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := stream.GetMsg(t.Context(), ack.Sequence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schemas.Message{RequestedAt: msg.Time, PayloadHash: req.Hash()}
+}
+
+// done takes a request's message out of the queue.
+func (t *teller) done(m schemas.Message) {
+	t.Helper()
+	stream, err := t.js.Stream(t.Context(), publisher.RequestsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sequence := stream.CachedInfo().State.FirstSeq; sequence <= stream.CachedInfo().State.LastSeq; sequence++ {
+		if msg, err := stream.GetMsg(t.Context(), sequence); err == nil && msg.Time.Equal(m.RequestedAt) {
+			if err := stream.DeleteMsg(t.Context(), sequence); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func (t *teller) append(key publisher.Key, after uint64, e schemas.Event) uint64 {
+	t.Helper()
+	sequence, err := t.pub.Append(t.Context(), key, after, e, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sequence
+}
+
+// claim is a job-submitting event; lease 0 releases.
+func claim(m schemas.Message, owner string, epoch int, lease time.Duration, doubt uint64) *schemas.JobSubmitting {
+	return &schemas.JobSubmitting{
+		RequestID: "r-1", Source: "billing", Request: request("r-1"), Message: m, SubmittingAt: time.Now(),
+		Claim: schemas.Claim{Owner: owner, Nonce: owner, Epoch: epoch, LeaseMillis: lease.Milliseconds(), DoubtSequence: doubt},
+	}
+}
+
+func started(m schemas.Message, adopted bool) *schemas.JobStarted {
+	e := &schemas.JobStarted{Naming: request("r-1").Naming("billing"), Message: m, JobID: "7", JobIDs: []string{"7"}, Attempts: 1, Adopted: adopted, StartedAt: time.Now()}
+	if adopted {
+		e.Attempts = 0
+	}
+	return e
+}
+
+func failed(m schemas.Message, code string, candidates ...string) *schemas.JobFailed {
+	return &schemas.JobFailed{
+		Naming: request("r-1").Naming("billing"), Message: m, ErrorCode: code, ErrorMessage: "it is so", Attempts: 2,
+		ErrorSource: schemas.ErrorSourceBackhaul, Candidates: candidates, FailedAt: time.Now(),
+	}
+}
+
+var times = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
+
+func TestStories(t *testing.T) {
+	t.Parallel()
+	key := publisher.NewKey("billing", "r-1")
+	for name, c := range map[string]struct {
+		// tell writes the events that follow the request's first one.
+		tell func(t *teller, m schemas.Message)
+		// later is when the story is read, after its last event.
+		later   time.Duration
+		whats   []What
+		state   State
+		summary string
+		gone    bool // the message is acknowledged
+		letters int
+	}{
+		"waits": {
+			state: StateWaiting, summary: "waiting since TIME: no replica has claimed it yet",
+		},
+		"claimed": {
+			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
+			whats: []What{Claimed}, state: StateClaimed, summary: "in hand: a/1 holds it until TIME, unless it renews",
+		},
+		"claimed, the message is lost": {
+			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
+			whats: []What{Claimed}, state: StateClaimed, gone: true,
+			summary: "in hand: a/1 holds it until TIME, unless it renews; its message is in the queue no more: without it nobody goes on",
+		},
+		"the owner died": {
+			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
+			later: lease + time.Second,
+			whats: []What{Claimed}, state: StateInDoubt,
+			summary: "in doubt since TIME: a/1 has let its lease end; its job is looked for until TIME, and if there is none, the request is sent again",
+		},
+		"the owner died long ago": {
+			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
+			later: lease + window + time.Second,
+			whats: []What{Claimed}, state: StateInDoubt,
+			summary: "in doubt since TIME: a/1 has let its lease end; the window for its job was over at TIME; with the next delivery it is looked for once more, and if there is none, the request is sent again",
+		},
+		"released": {
+			tell: func(t *teller, m schemas.Message) {
+				t.append(key, t.append(key, 0, claim(m, "a/1", 1, lease, 0)), claim(m, "a/1", 1, 0, 0))
+			},
+			whats: []What{Claimed, Released}, state: StateWaiting,
+			summary: "waiting since TIME: a/1 has given it back, the next delivery claims it",
+		},
+		"released in doubt": {
+			tell: func(t *teller, m schemas.Message) {
+				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
+				renewed := t.append(key, first, claim(m, "a/1", 1, lease, first))
+				t.append(key, renewed, claim(m, "a/1", 1, 0, first))
+			},
+			whats: []What{Claimed, Renewed, Released}, state: StateInDoubt,
+			summary: "in doubt since TIME: its job is looked for until TIME, and if there is none, the request is sent again",
+		},
+		"released, and the vendor said that there is no job": {
+			tell: func(t *teller, m schemas.Message) {
+				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
+				e := claim(m, "a/1", 1, 0, first)
+				e.DoubtUnlikely = true
+				t.append(key, first, e)
+			},
+			later: time.Second,
+			whats: []What{Claimed, Released}, state: StateInDoubt,
+			summary: "in doubt since TIME: its job is looked for once more, and if there is none, the request is sent again",
+		},
+		"a task without a job": {
+			tell: func(t *teller, m schemas.Message) {
+				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
+				e := claim(m, "a/1", 1, lease, first)
+				e.DoubtTaskID = "4038"
+				t.append(key, first, e)
+			},
+			whats: []What{Claimed, Renewed}, state: StateInDoubt,
+			summary: "in doubt since TIME: its job is looked for until TIME, and if task 4038 shows none, the request fails as OUTCOME_UNKNOWN",
+		},
+		"taken over and adopted": {
+			tell: func(t *teller, m schemas.Message) {
+				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
+				second := t.append(key, first, claim(m, "b/2", 2, lease, first))
+				t.append(key, second, started(m, true))
+			},
+			whats: []What{Claimed, TakenOver, Adopted}, state: StateStarted, gone: true,
+			summary: "done: job 7, found after a lost answer",
+		},
+		"claimed again after a release, done, not acknowledged": {
+			tell: func(t *teller, m schemas.Message) {
+				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
+				second := t.append(key, first, claim(m, "a/1", 1, 0, 0))
+				third := t.append(key, second, claim(m, "b/2", 2, lease, 0))
+				t.append(key, third, started(m, false))
+			},
+			whats: []What{Claimed, Released, Claimed, Started}, state: StateStarted,
+			summary: "done: job 7; its message goes with the next delivery",
+		},
+		"failed, with its letter": {
+			tell: func(t *teller, m schemas.Message) {
+				t.append(key, 0, failed(m, schemas.CodeInvalidRequest))
+				t.letter(key, 1, "INVALID_REQUEST")
+				t.letter(publisher.NewKey("billing", "another"), 2, "INVALID_REQUEST")
+			},
+			whats: []What{Failed}, state: StateFailed, gone: true, letters: 1,
+			summary: "failed: INVALID_REQUEST: it is so",
+		},
+		"nobody knows": {
+			tell: func(t *teller, m schemas.Message) {
+				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
+				t.append(key, first, failed(m, schemas.CodeOutcomeUnknown, "8", "9"))
+			},
+			whats: []What{Claimed, Failed}, state: StateFailed, gone: true,
+			summary: "failed: OUTCOME_UNKNOWN: it is so; candidates 8, 9; look at the vendor before you ask again",
+		},
+		"another request with the same id": {
+			tell: func(t *teller, m schemas.Message) {
+				t.append(key, t.append(key, 0, claim(m, "a/1", 1, lease, 0)), started(m, false))
+				other := schemas.Message{RequestedAt: time.Now(), PayloadHash: "other"}
+				for i, id := range []string{"r-1", "r-2"} {
+					t.append(publisher.SequenceKey("billing", uint64(100+i)), 0, &schemas.RequestRejected{
+						Naming: request(id).Naming("billing"), Message: other, First: m, Reason: "used before", RejectedAt: time.Now(),
+					})
+				}
+				t.letter(key, 100, "request-rejected")
+				rejected, err := Read(t.Context(), t.js, publisher.SequenceKey("billing", 100))
+				if err != nil || rejected.State != StateFailed || len(rejected.DeadLetters) != 1 {
+					t.Errorf("the rejected request: %+v, %v", rejected, err)
+				}
+			},
+			whats: []What{Claimed, Started, Rejected}, state: StateStarted, gone: true, letters: 1,
+			summary: "done: job 7",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newTeller(t)
+			w.queue("billing", "before")
+			w.queue("other", "r-1") // the same id of another source is another request
+			m := w.queue("billing", "r-1")
+			w.queue("billing", "behind")
+			if c.tell != nil {
+				c.tell(w, m)
+			}
+			if c.gone {
+				w.done(m)
+			}
+			s, err := Read(t.Context(), w.js, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if age := time.Since(s.AsOf); age < 0 || age > time.Hour {
+				t.Errorf("read as of %s", s.AsOf)
+			}
+			if last := s.Last(); last != nil {
+				s.AsOf = last.At.Add(c.later)
+				s.State = s.state()
+			}
+			var whats []What
+			for _, step := range s.Steps {
+				whats = append(whats, step.What)
+				if step.Text() == "" || step.At.IsZero() {
+					t.Errorf("step %+v tells nothing", step)
+				}
+			}
+			if !slices.Equal(whats, c.whats) || s.State != c.state {
+				t.Errorf("got %v, %s, want %v, %s", whats, s.State, c.whats, c.state)
+			}
+			if got := times.ReplaceAllString(s.Summary(Replicas{VisibilityWindow: window}), "TIME"); got != c.summary {
+				t.Errorf("got  %s\nwant %s", got, c.summary)
+			}
+			if got := s.Summary(Replicas{VisibilityWindow: window, FailInDoubt: true}); strings.Contains(got, "sent again") && !strings.Contains(got, "once more, and") {
+				t.Errorf("a doubt that fails: %s", got)
+			}
+			if (s.Queued == nil) != c.gone || s.Queued != nil && !s.Queued.Since.Equal(m.RequestedAt) {
+				t.Errorf("queued is %+v, want gone %v, or of %s", s.Queued, c.gone, m.RequestedAt)
+			}
+			if len(s.DeadLetters) != c.letters {
+				t.Errorf("dead letters %+v, want %d", s.DeadLetters, c.letters)
+			}
+		})
+	}
+}
+
+func (t *teller) letter(key publisher.Key, sequence uint64, code string) {
+	t.Helper()
+	err := t.pub.DeadLetter(t.Context(), publisher.DeadLetter{
+		Subject: "backup.request." + key.Source, Data: []byte("{}"), Key: key, Sequence: sequence, Time: time.Now(), Code: code, Reason: "it is so",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The doubt began with the call, not with the step that repeats it.
+func TestDoubtsBeginWithTheCall(t *testing.T) {
+	t.Parallel()
+	w := newTeller(t)
+	m := w.queue("billing", "r-1")
+	key := publisher.NewKey("billing", "r-1")
+	first := w.append(key, 0, claim(m, "a/1", 1, lease, 0))
+	second := w.append(key, first, claim(m, "a/1", 1, 0, first))
+	w.append(key, second, claim(m, "b/2", 2, lease, first))
+	s, err := Read(t.Context(), w.js, key)
+	if err != nil || len(s.Steps) != 3 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if !s.Steps[0].InDoubtSince.IsZero() || !s.Steps[1].InDoubtSince.Equal(s.Steps[0].At) || !s.Steps[2].InDoubtSince.Equal(s.Steps[0].At) {
+		t.Errorf("in doubt since %s, %s, %s; the call was at %s", s.Steps[0].InDoubtSince, s.Steps[1].InDoubtSince, s.Steps[2].InDoubtSince, s.Steps[0].At)
+	}
+}
+
+// However many messages wait, and of whom, the one in question is found.
+func TestEveryPlaceInTheQueueIsFound(t *testing.T) {
+	t.Parallel()
+	w := newTeller(t)
+	var messages []schemas.Message
+	for i := range 33 {
+		messages = append(messages, w.queue([]string{"billing", "other"}[i%2], fmt.Sprintf("r-%d", i)))
+	}
+	for _, i := range []int{0, 7, 8, 20} {
+		w.done(messages[i])
+	}
+	for i, m := range messages {
+		key := publisher.NewKey([]string{"billing", "other"}[i%2], fmt.Sprintf("r-%d", i))
+		got, err := findQueued(t.Context(), w.js, key, m.RequestedAt)
+		gone := slices.Contains([]int{0, 7, 8, 20}, i)
+		if err != nil || (got == nil) != gone || got != nil && got.Sequence != uint64(i+1) {
+			t.Errorf("message %d: %+v, %v", i+1, got, err)
+		}
+	}
+}
+
+// A queue in which nothing ever was begins with another sequence than one that
+// was emptied.
+func TestAnEmptyQueueIsNoTrouble(t *testing.T) {
+	t.Parallel()
+	w := newTeller(t)
+	key := publisher.NewKey("billing", "r-1")
+	for i := range 2 {
+		for _, stored := range []time.Time{{}, time.Now()} {
+			if got, err := findQueued(t.Context(), w.js, key, stored); got != nil || err != nil {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		}
+		w.done(w.queue("billing", fmt.Sprint("other-", i)))
+	}
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	w := newTeller(t)
+	odd := "an id / with spaces"
+	w.queue("billing", "waits")
+	w.queue("billing", "") // anonymous
+	for source, id := range map[string]string{"billing": "told", "other": "told", "odd": odd} {
+		m := w.queue(source, id)
+		key := publisher.NewKey(source, id)
+		w.append(key, w.append(key, 0, claim(m, "a/1", 1, lease, 0)), started(m, false))
+	}
+	for _, c := range []struct{ source, id, want string }{
+		{"", "told", "billing/told other/told"},
+		{"other", "told", "other/told"},
+		{"", "waits", "billing/waits"},
+		{"billing", "waits", "billing/waits"},
+		{"other", "waits", ""},
+		{"", odd, publisher.NewKey("odd", odd).String()},
+		{"", publisher.NewKey("odd", odd).Name, publisher.NewKey("odd", odd).String()},
+		{"", "seq-2", "billing/seq-2"},
+		{"", "nobody", ""},
+	} {
+		all, err := Find(t.Context(), w.js, c.source, c.id)
+		var got []string
+		for _, found := range all {
+			got = append(got, found.String())
+			s, err := found.Read(t.Context(), w.js)
+			if err != nil || s.Key != found.Name || s.State == StateUnknown || s.Queued == nil {
+				t.Errorf("the story of %s: %+v, %v", found, s, err)
+			}
+		}
+		if err != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("%s %q: got %v, %v, want %s", c.source, c.id, got, err, c.want)
+		}
+	}
+	s, err := Read(t.Context(), w.js, publisher.NewKey("billing", "nobody"))
+	if err != nil || s.State != StateUnknown || !strings.HasPrefix(s.Summary(Replicas{VisibilityWindow: window}), "unknown") {
+		t.Errorf("of nobody: %+v, %v", s, err)
+	}
+}
