@@ -112,3 +112,49 @@ func TestAViewerDoesNotHoldTheProcess(t *testing.T) {
 		t.Errorf("the stream ends with %v, not with a word:\n%s", err, rest)
 	}
 }
+
+// The page works with the shipped permissions. With less it says what it cannot
+// read, and the service does not care.
+func TestThePageWithLeastPrivilege(t *testing.T) {
+	t.Parallel()
+	for name, without := range map[string][]string{
+		"as shipped": nil,
+		"less": {
+			"$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.>", "$JS.API.CONSUMER.CREATE.BACKUP_DLQ.>", "$JS.API.STREAM.MSG.GET.BACKUP_DLQ",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := guarded(t, without...)
+			s.startRun(t)
+			admin := adminURL(t, s.run)
+			s.publish("backup.request.billing", nil, []byte(`{"requestId":"least-1","clientName":"c"}`))
+			s.run.waitFor(t, `"message":"job-failed"`)
+			if without == nil {
+				eventually(t, "the request on the page", func() bool {
+					_, body := probe(t, admin+"/")
+					return strings.Contains(body, ">least-1</a>") && strings.Contains(body, "<b>connected</b>")
+				})
+				for _, path := range []string{"/dead-letters", "/dead-letters/1", "/requests/billing/least-1"} {
+					if status, body := probe(t, admin+path); status != http.StatusOK || !strings.Contains(body, "least-1") {
+						t.Errorf("%s: %d\n%s", path, status, body)
+					}
+				}
+				if strings.Contains(s.run.output.String(), "does not permit") {
+					t.Error("something was not permitted")
+				}
+				return
+			}
+			probe(t, admin+"/")
+			s.run.waitFor(t, "does not permit")
+			eventually(t, "word of it on the page", func() bool {
+				_, body := probe(t, admin+"/")
+				return strings.Contains(body, "<b>stale</b> <span>")
+			})
+			if status, body := probe(t, admin+"/dead-letters"); status != http.StatusServiceUnavailable {
+				t.Errorf("the dead letters: %d\n%s", status, body)
+			}
+			waitForStatus(t, admin+"/readyz", http.StatusOK)
+		})
+	}
+}

@@ -103,7 +103,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return errors.Join(err, permissions.Trouble())
 	}
 	admin.Watch(append([]console.Check{{Name: "requests", Probe: worker.Ready}}, checks...)...)
-	stopPage, err := showPage(ctx, admin, cfg.Admin, nc, owner, page.Vendor{Trouble: vendor.trouble, Hold: func() vendorapi.Hold {
+	stopPage, err := showPage(ctx, admin, cfg, url, owner, page.Vendor{Trouble: vendor.trouble, Hold: func() vendorapi.Hold {
 		_, hold := client.Room(1)
 		return hold
 	}}, log)
