@@ -18,8 +18,9 @@
 // [View.Stale] says why that may not be the truth, and it goes on by itself where
 // it stopped. What a server knows of the queue is asked every two seconds.
 //
-// It asks NATS for STREAM.INFO, CONSUMER.{CREATE,DELETE,MSG.NEXT} and MSG.GET of
-// BACKUP_EVENTS, and STREAM.INFO and CONSUMER.INFO of BACKUP_REQUESTS.
+// It asks NATS for STREAM.{INFO,MSG.GET} and CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE}
+// of BACKUP_EVENTS and BACKUP_DLQ, and STREAM.INFO and CONSUMER.INFO of
+// BACKUP_REQUESTS.
 //
 // All methods may be called at any time. One goroutine reads, any number looks.
 package state
