@@ -19,5 +19,9 @@
 // dead letters, what operators do ([Publisher.Operator]), and the message of a dead
 // letter that is sent again under a new id ([Publisher.Replay]).
 //
+// A request that has an id is published under it ([Publisher.Send]) and may be
+// sent again until the stream has acknowledged it: JetStream drops the copies
+// within its duplicate window, and the ledger answers those that come later.
+//
 // A [Publisher] is safe for concurrent use.
 package publisher

@@ -17,6 +17,7 @@ import (
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
+	"backhaul/cmd/internal/telemetry"
 	"backhaul/consumer"
 	"backhaul/vendorapi"
 )
@@ -38,7 +39,7 @@ replicas may run. SIGTERM and SIGINT drain: what is under way is finished.`,
 			return serve(cmd.Context(), cfg, log, func(string) { warnWithoutPolicy(cfg.Work, log) })
 		},
 	}
-	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupAdmin, config.GroupLog)
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
 	return cmd
 }
 
@@ -61,7 +62,14 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return err
 	}
 	defer admin.Stop()
-	client, err := vendorapi.New(cfg.Vendor.Client(cfg.Work.MaxInFlight))
+	owner, metrics := ownerName(), telemetry.NewMetrics(buildInfo())
+	mountTelemetry(admin, cfg.Admin, metrics)
+	traces := telemetry.StartTraces(ctx, buildInfo(), owner, metrics, log)
+	defer traces.Stop()
+	observer := &telemetry.Vendor{Metrics: metrics, Traces: traces, Log: log}
+	clientConfig := cfg.Vendor.Client(cfg.Work.MaxInFlight)
+	clientConfig.Observer = observer
+	client, err := vendorapi.New(clientConfig)
 	if err != nil {
 		return &config.Error{Problems: []string{err.Error()}}
 	}
@@ -70,7 +78,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		defer cancel()
 		client.Close(logout)
 	}()
-	vendor := &watchedVendor{Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
+	vendor := &watchedVendor{observer: observer, Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
 		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout, RoomWait: consumer.RoomWait, LookAfter: cfg.Vendor.LookAfter,
 	}}}
 
@@ -84,8 +92,8 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return errors.Join(err, permissions.Trouble())
 	}
 
-	owner := ownerName()
 	work := cfg.Consumer(owner)
+	work.Observer = telemetry.Consumer{Metrics: metrics, Traces: traces}
 	checks := []console.Check{
 		{Name: "nats", Probe: permissions.Trouble},
 		{Name: "vendor", Probe: vendor.trouble, Condition: true},
@@ -102,6 +110,10 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	if err != nil {
 		return errors.Join(err, permissions.Trouble())
 	}
+	if err := metrics.WatchQueue(nc); err != nil {
+		return err
+	}
+	metrics.WatchProcess(client, worker.Ready, vendor.trouble)
 	admin.Watch(append([]console.Check{{Name: "requests", Probe: worker.Ready}}, checks...)...)
 	stopPage, err := showPage(ctx, admin, cfg, url, owner, page.Vendor{Trouble: vendor.trouble, Hold: func() vendorapi.Hold {
 		_, hold := client.Room(1)

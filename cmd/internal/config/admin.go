@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"net"
 	"net/url"
 	"strings"
 
@@ -34,4 +36,21 @@ func (a Admin) check(e *Error) {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || !strings.Contains(a.CommandCenterURL, "{jobId}") {
 		e.add("Command Center URL: is %q, must be an address with {jobId} in it, such as https://cc.example.com/commandcenter/#/jobs/{jobId} (BACKHAUL_ADMIN_COMMAND_CENTER_URL)", a.CommandCenterURL)
 	}
+}
+
+// problem is what is wrong with the settings of the admin listener, "" if nothing
+// is. Profiles show the command line and stop the world now and then, and nobody
+// has to log in for them.
+func (a Admin) problem() string {
+	if a.Pprof && !a.onLoopback() {
+		return fmt.Sprintf("profiles are served on a loopback address only, and the admin listener is %q: "+
+			"set BACKHAUL_ADMIN_ADDR or --admin-addr to one such as 127.0.0.1:9090, or turn this off", a.Addr)
+	}
+	return ""
+}
+
+func (a Admin) onLoopback() bool {
+	host, _, err := net.SplitHostPort(a.Addr)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }

@@ -43,6 +43,9 @@ func (c *Config) CheckRun() error {
 		}
 		c.Admin.check(&e)
 	}
+	if problem := c.Admin.problem(); problem != "" {
+		e.add("BACKHAUL_ADMIN_PPROF: %s", problem)
+	}
 	if len(e.Problems) > 0 {
 		c.locate(e.Problems)
 		return &e

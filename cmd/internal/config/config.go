@@ -81,6 +81,8 @@ type Admin struct {
 	Token secret
 	// CommandCenterURL leads to a job, with {jobId} in its place; "" for no links.
 	CommandCenterURL string
+	// Pprof serves profiles as well.
+	Pprof bool
 }
 
 // Off tells whether to listen at all. An empty flag says no as well; an empty

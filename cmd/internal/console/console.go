@@ -5,7 +5,7 @@
 //	/readyz           requests are being read; ?verbose tells every check, as JSON
 //	/                 the operators' page, see package page
 //
-// What else there is comes by [Console.Handle], when there is something to show.
+// What else there is, the program adds with [Console.Handle].
 //
 // # Ready or not
 //
@@ -68,7 +68,10 @@ const (
 // so. A console that the settings turn off is one that nobody can reach. An
 // address that cannot be had is a [*config.Error].
 func Start(ctx context.Context, cfg config.Admin, log zerolog.Logger) (*Console, error) {
-	c := &Console{served: make(chan struct{}), mux: http.NewServeMux(), log: log}
+	c := &Console{mux: http.NewServeMux(), served: make(chan struct{}), log: log}
+	c.Handle("GET /livez", http.HandlerFunc(live))
+	c.Handle("GET /healthz", http.HandlerFunc(live))
+	c.Handle("GET /readyz", http.HandlerFunc(c.ready))
 	c.Watch(Check{Name: "start", Probe: func() error { return errors.New("starting") }})
 	if cfg.Off() {
 		close(c.served)
@@ -103,6 +106,10 @@ func (c *Console) URL() string {
 	return "http://" + c.listener.Addr().String()
 }
 
+// Handle adds an endpoint by a pattern of [http.ServeMux], which answers HEAD as GET
+// and other methods by 405. It may be called while the console answers.
+func (c *Console) Handle(pattern string, handler http.Handler) { c.mux.Handle(pattern, handler) }
+
 // Watch makes readiness depend on these checks, and on no earlier ones.
 func (c *Console) Watch(checks ...Check) { c.checks.Store(&checks) }
 
@@ -118,19 +125,12 @@ func (c *Console) Stop() {
 	<-c.served
 }
 
-// Handle answers with h for what matches the pattern, as [http.ServeMux.Handle].
-func (c *Console) Handle(pattern string, h http.Handler) { c.mux.Handle(pattern, h) }
-
 // Exposed tells whether others than this machine can reach it.
 func (c *Console) Exposed() bool {
 	return c.listener != nil && !c.listener.Addr().(*net.TCPAddr).IP.IsLoopback()
 }
 
 func (c *Console) handler() http.Handler {
-	// The mux answers HEAD as GET, and any other method by 405.
-	c.mux.HandleFunc("GET /livez", live)
-	c.mux.HandleFunc("GET /healthz", live)
-	c.mux.HandleFunc("GET /readyz", c.ready)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
