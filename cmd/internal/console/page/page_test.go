@@ -299,7 +299,7 @@ func TestStreamsAreLimited(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	open := func() (status int, header http.Header, leave func()) {
-		resp, err := b.client.Get(b.url + "/live")
+		resp, err := b.client.Get(b.url + "/live") //nolint:bodyclose // leave closes it
 		if err != nil {
 			t.Fatal(err)
 		}
