@@ -21,7 +21,7 @@ require (
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp v1.44.0 // sends them
 	go.opentelemetry.io/otel/sdk v1.44.0 // samples and batches them
 	go.opentelemetry.io/otel/trace v1.44.0 // their API
-	go.yaml.in/yaml/v3 v3.0.5 // the configuration file and policy files, as nodes that know their line
+	go.yaml.in/yaml/v3 v3.0.5 // the configuration, policy and routes files, as nodes that know their line
 	golang.org/x/text v0.43.0 // the words of the validator of schemas
 	golang.org/x/time v0.16.0 // limits on starts per hour and second
 )

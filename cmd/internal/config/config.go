@@ -39,8 +39,16 @@ type Config struct {
 	Admin  Admin
 	Log    Log
 
+	Trigger Trigger
+
 	origins []string // of the settings, in the order of the table
 	unknown bool     // the file could not be read: what it would set is not known
+}
+
+// Trigger is how changes in storage become requests.
+type Trigger struct {
+	// Routes is the file with the routes.
+	Routes string
 }
 
 // Vendor is how to reach Commvault.

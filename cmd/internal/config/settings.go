@@ -18,12 +18,13 @@ const (
 	GroupVendor   Group = "vendor"
 	GroupWork     Group = "work"
 	GroupAdmin    Group = "admin"
+	GroupTrigger  Group = "trigger"
 	GroupLog      Group = "log"
 	GroupProfiles Group = "profiles" // of the process that has the admin listener
 )
 
 // AllGroups are the groups of all settings.
-var AllGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupAdmin, GroupProfiles, GroupLog}
+var AllGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupAdmin, GroupProfiles, GroupTrigger, GroupLog}
 
 // setting is one value, its names and how it is checked.
 type setting struct {
@@ -98,6 +99,8 @@ func (c *Config) settings() []setting {
 		{group: GroupAdmin, key: "admin.token", env: "BACKHAUL_ADMIN_TOKEN", field: &c.Admin.Token, usage: "what the console page asks for before it changes anything", doc: "At least 16 characters; `openssl rand -hex 32` makes them. Without one the page is read-only."},
 		{group: GroupAdmin, flag: "admin-command-center-url", key: "admin.commandCenterURL", env: "BACKHAUL_ADMIN_COMMAND_CENTER_URL", field: &c.Admin.CommandCenterURL, usage: "`URL` of a job in the Command Center, with {jobId} in it, for the links of the console page", doc: "For example https://cc.example.com/commandcenter/#/jobs/{jobId}."},
 		{group: GroupProfiles, flag: "admin-pprof", key: "admin.pprof", env: "BACKHAUL_ADMIN_PPROF", field: &c.Admin.Pprof, usage: "serve profiles at /debug/pprof/; on a loopback address only", fallback: "false"},
+
+		{group: GroupTrigger, flag: "routes", key: "trigger.routes", env: "BACKHAUL_TRIGGER_ROUTES", field: &c.Trigger.Routes, usage: "YAML `file` with the routes from changes in storage to content groups", reads: true, doc: "See routes.example.yaml. `backhaul trigger check` tells what is wrong with one."},
 
 		{group: GroupLog, flag: "log-level", key: "log.level", env: "BACKHAUL_LOG_LEVEL", field: &l.Level, usage: "least `level` that is logged", fallback: "info", oneOf: []string{"debug", "info", "warn", "error"}},
 		{group: GroupLog, flag: "log-format", key: "log.format", env: "BACKHAUL_LOG_FORMAT", field: &l.Format, usage: "auto is console on a terminal, else json", fallback: "auto", oneOf: []string{"auto", "console", "json"}},
