@@ -24,6 +24,7 @@ import (
 	"backhaul/consumer"
 	"backhaul/publisher"
 	"backhaul/schemas"
+	"backhaul/schemas/strictyaml"
 )
 
 // openPolicy reads the policy file, nil if there is none to read.
@@ -33,23 +34,17 @@ func openPolicy(cfg config.Work, log zerolog.Logger) (*admission.File, error) {
 	}
 	file, err := admission.Open(cfg.PolicyFile, log)
 	if err != nil {
-		return nil, policyError(err)
+		return nil, fileError(err)
 	}
 	return file, nil
 }
 
-// policyError is a configuration's error with every problem of a policy file.
-func policyError(err error) error {
-	e, ok := errors.AsType[*policy.Error](err)
-	if !ok {
-		return err
+// fileError is a configuration's error with every problem of a file that it names.
+func fileError(err error) error {
+	if e, ok := errors.AsType[*strictyaml.Error](err); ok {
+		return &config.Error{Problems: e.Each()}
 	}
-	var problems config.Error
-	for _, p := range e.Problems {
-		one := policy.Error{File: e.File, Problems: []policy.Problem{p}}
-		problems.Problems = append(problems.Problems, one.Error())
-	}
-	return &problems
+	return err
 }
 
 func warnWithoutPolicy(cfg config.Work, log zerolog.Logger) {
@@ -152,7 +147,7 @@ func loadPolicy(cmd *cobra.Command, args []string) (*policy.Policy, error) {
 	}
 	p, err := policy.Load(file)
 	if err != nil {
-		return nil, policyError(err)
+		return nil, fileError(err)
 	}
 	return p, nil
 }
