@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/cmd/internal/eventlog"
 	"backhaul/publisher"
 )
 
@@ -49,45 +50,20 @@ func (s *State) Letters(ctx context.Context, source string, before uint64, limit
 	return letters, older, err
 }
 
-func (s *State) lettersBetween(ctx context.Context, source string, from, before uint64) ([]Letter, error) {
+func (s *State) lettersBetween(ctx context.Context, source string, from, before uint64) (letters []Letter, err error) {
 	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, HeadersOnly: true}
 	if source != "" {
 		cfg.FilterSubjects = []string{publisher.DeadLetterSubject(source)}
 	}
-	consumer, err := s.js.OrderedConsumer(ctx, publisher.DeadLetterStream, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", publisher.DeadLetterStream, err)
-	}
-	info, err := consumer.Info(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", publisher.DeadLetterStream, err)
-	}
-	if info.NumPending == 0 {
-		return nil, nil
-	}
-	messages, err := consumer.Messages(jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(5*time.Second))
-	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", publisher.DeadLetterStream, err)
-	}
-	defer messages.Stop()
-	var letters []Letter
-	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return nil, fmt.Errorf("read stream %s: %w", publisher.DeadLetterStream, err)
+	err = eventlog.Messages(ctx, s.js, publisher.DeadLetterStream, cfg, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		if meta.Sequence.Stream >= before {
+			return eventlog.ErrStop
 		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return nil, err
-		}
-		if meta.Sequence.Stream < before {
-			letters = append(letters, letterOf(msg.Subject(), msg.Headers(), meta.Sequence.Stream, meta.Timestamp))
-		}
-		if meta.NumPending == 0 || meta.Sequence.Stream+1 >= before {
-			slices.Reverse(letters)
-			return letters, nil
-		}
-	}
+		letters = append(letters, letterOf(msg.Subject(), msg.Headers(), meta.Sequence.Stream, meta.Timestamp))
+		return nil
+	})
+	slices.Reverse(letters)
+	return letters, err
 }
 
 func letterOf(subject string, h nats.Header, sequence uint64, kept time.Time) Letter {
