@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,6 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/policy"
 	"backhaul/consumer"
-	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/schemas/strictyaml"
 )
@@ -164,7 +162,7 @@ func runPolicyCheck(cmd *cobra.Command, args []string) error {
 	entries, rules := p.Size()
 	w := cmd.OutOrStdout()
 	if output == outputJSON {
-		return json.NewEncoder(w).Encode(struct {
+		return printJSON(w, struct {
 			File    string `json:"file"`
 			SHA256  string `json:"sha256"`
 			Sources int    `json:"sources"`
@@ -181,8 +179,8 @@ func runPolicyExplain(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	source, _ := cmd.Flags().GetString("source")
-	if err := publisher.CheckSource(source); err != nil {
-		return &usageError{fmt.Errorf("--source: %w", err)}
+	if err := checkSource(source); err != nil {
+		return err
 	}
 	p, err := loadPolicy(cmd, nil)
 	if err != nil {
@@ -203,13 +201,7 @@ func runPolicyExplain(cmd *cobra.Command, args []string) error {
 }
 
 func readOneRequest(cmd *cobra.Command, name string) (schemas.BackupRequest, error) {
-	var data []byte
-	var err error
-	if name == "-" {
-		data, err = io.ReadAll(cmd.InOrStdin())
-	} else {
-		data, err = os.ReadFile(name)
-	}
+	data, err := readInput(cmd, name)
 	if err != nil {
 		return schemas.BackupRequest{}, &usageError{err}
 	}
@@ -222,7 +214,7 @@ func readOneRequest(cmd *cobra.Command, name string) (schemas.BackupRequest, err
 
 func printVerdict(w io.Writer, output string, v policy.Verdict) error {
 	if output == outputJSON {
-		return json.NewEncoder(w).Encode(v)
+		return printJSON(w, v)
 	}
 	word := "denied"
 	if v.Allowed {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"text/tabwriter"
 
@@ -85,13 +84,15 @@ func runTriggerCheck(cmd *cobra.Command, _ []string) error {
 			faults++
 		}
 		if output == outputJSON {
-			line, _ := json.Marshal(struct {
+			line := struct {
 				File     string `json:"file"`
 				Line     int    `json:"line"`
 				Severity string `json:"severity"`
 				Text     string `json:"text"`
-			}{routes.File, f.Line, severity, f.Text})
-			fmt.Fprintln(w, string(line))
+			}{routes.File, f.Line, severity, f.Text}
+			if err := printJSON(w, line); err != nil {
+				return err
+			}
 			continue
 		}
 		fmt.Fprintf(w, "%s:%d: %s: %s\n", routes.File, f.Line, severity, f.Text)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -25,12 +24,7 @@ func newVersionCommand() *cobra.Command {
 			}
 			v := readVersion()
 			if output == outputJSON {
-				line, err := json.Marshal(v)
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), string(line))
-				return err
+				return printJSON(cmd.OutOrStdout(), v)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "backhaul %s (%s, %s)\n", v.Version, v.Commit, v.Go)
 			return err
