@@ -57,14 +57,19 @@ type State struct {
 	limits limits
 	interest
 
-	mu       sync.Mutex
-	book     book
-	counts   Counts
-	series   series
-	actions  []Action // the newest last
+	mu sync.Mutex
+	tally
 	progress progress
 	queue    queueView
 	version  uint64 // goes up with every change
+}
+
+// tally is what was counted.
+type tally struct {
+	book    book
+	counts  Counts
+	series  series
+	actions []Action // the newest last
 }
 
 // limits are constants but for tests.
@@ -92,10 +97,7 @@ func newState(nc *nats.Conn, l limits) (*State, error) {
 
 // reset forgets what was counted. The caller holds mu, or has the only reference.
 func (s *State) reset() {
-	s.book = newBook(s.limits.requests)
-	s.counts = Counts{}
-	s.series = series{}
-	s.actions = nil
+	s.tally = tally{book: newBook(s.limits.requests)}
 	s.progress.last, s.progress.since = 0, time.Time{}
 	s.version++
 }
