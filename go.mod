@@ -28,6 +28,8 @@ require (
 
 // What only tests need.
 require (
+	github.com/chromedp/cdproto v0.159.0 // the types of the next
+	github.com/chromedp/chromedp v0.23.0 // the console page as a browser shows it
 	github.com/cloudevents/sdk-go/v2 v2.16.2 // a second opinion on our CloudEvents; package event only
 	github.com/creack/pty v1.1.24 // a terminal for the progress bar
 	github.com/moby/moby/api v1.56.1 // the types of the next
