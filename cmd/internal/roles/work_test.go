@@ -72,12 +72,12 @@ var jobs = []job{
 	{"reader", "backhaul events, backhaul status", func(g *guarded) error {
 		js := g.jetstream("reader")
 		if n, err := countEvents(g, js); err != nil || n < 7 {
-			return fmt.Errorf("%d events: %v", n, err)
+			return errors.Join(fmt.Errorf("%d events", n), err)
 		}
 		_, queueErr := queue.Look(g.within(), js)
 		found, err := story.Find(g.within(), js, "billing", "one")
 		if err != nil || len(found) != 1 {
-			return fmt.Errorf("found %v: %v", found, err)
+			return errors.Join(fmt.Errorf("found %v", found), err)
 		}
 		_, storyErr := found[0].Read(g.within(), js)
 		return errors.Join(queueErr, storyErr)
@@ -85,7 +85,7 @@ var jobs = []job{
 	{"operator", "backhaul pause, resume, dlq ls, show, replay, drop", func(g *guarded) error {
 		js, ctx := g.jetstream("operator"), g.within()
 		if n, err := countEvents(g, js); err != nil || n < 7 {
-			return fmt.Errorf("%d events: %v", n, err)
+			return errors.Join(fmt.Errorf("%d events", n), err)
 		}
 		nc := g.as("operator")
 		pub, err := publisher.New(nc)
@@ -101,7 +101,7 @@ var jobs = []job{
 		}
 		letters, _, err := box.List(ctx, deadletter.Filter{})
 		if err != nil || len(letters) != 1 {
-			return fmt.Errorf("dead letters %v: %v", letters, err)
+			return errors.Join(fmt.Errorf("dead letters %v", letters), err)
 		}
 		letter, err := box.Get(ctx, letters[0].Number)
 		if err != nil {
