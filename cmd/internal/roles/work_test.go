@@ -215,4 +215,11 @@ func TestRoles(t *testing.T) {
 	if text != string(want) && !t.Failed() {
 		t.Errorf("%s differs; run with -update if it is meant\ngot:\n%s", file, text)
 	}
+	index, err := os.ReadFile(shipped + "/../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if begin := strings.Join(strings.SplitAfter(text, "\n")[:25], ""); !strings.Contains(string(index), begin) {
+		t.Error("deploy/README.md does not show the beginning of roles.txt")
+	}
 }
