@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -65,13 +64,11 @@ func runRecover(cmd *cobra.Command, _ []string) error {
 		return explain(err)
 	}
 	if output == outputJSON {
-		line, _ := json.Marshal(found)
-		fmt.Fprintln(cmd.OutOrStdout(), string(line))
-		return nil
+		return printJSON(cmd.OutOrStdout(), found)
 	}
 	since := "they were stored: the ledger has no event"
 	if !found.Since.IsZero() {
-		since = found.Since.Format(time.RFC3339)
+		since = stamp(found.Since)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), `%d requests wait
   %d put in doubt: their jobs are looked for, since %s

@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
@@ -46,7 +47,7 @@ func TestRepliesAreNotChecked(t *testing.T) {
 					t.Fatal(err)
 				}
 				if conf == oneAccount {
-					eventually(t, "answer of "+c.subject+" on "+c.reply, func() bool { return g.messages(c.into) == before+1 })
+					waittest.Eventually(t, "answer of "+c.subject+" on "+c.reply, func() bool { return g.messages(c.into) == before+1 })
 					continue
 				}
 				// What was answered before is stored before.
@@ -87,14 +88,14 @@ func TestAnAnswerInTheLedger(t *testing.T) {
 	if err := g.as("billing").PublishRequest("backup.request.billing", "backup.event.job-started.crm.victim", []byte(`{}`)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "answer in the ledger", func() bool { return g.messages(publisher.EventsStream) == 1 })
+	waittest.Eventually(t, "answer in the ledger", func() bool { return g.messages(publisher.EventsStream) == 1 })
 	g.request("crm", "victim")
 	g.request("crm", "other")
 	ctx, cancel := context.WithCancel(t.Context())
 	vendor, run := g.service(ctx, simulator.Config{})
 	ended := make(chan error, 1)
 	go func() { ended <- run() }()
-	eventually(t, "end of the work", func() bool { return g.messages(publisher.RequestsStream) == 0 })
+	waittest.Eventually(t, "end of the work", func() bool { return g.messages(publisher.RequestsStream) == 0 })
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

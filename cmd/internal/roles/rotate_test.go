@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+
+	"backhaul/cmd/internal/waittest"
 )
 
 // A key is rotated without a restart: the new one beside the old one, reload, the
@@ -38,7 +40,7 @@ func TestRotateAndRevoke(t *testing.T) {
 			g.change(conf, line, "")
 			g.change("keys.conf", "BILLING_KEY: ", "# revoked: ")
 			g.reload()
-			eventually(t, "end of the connection with the old key", func() bool { return before.Status() != nats.CONNECTED })
+			waittest.Eventually(t, "end of the connection with the old key", func() bool { return before.Status() != nats.CONNECTED })
 			g.request("billing", "still-with-the-new-key")
 			if other.Status() != nats.CONNECTED || g.messages("BACKUP_REQUESTS") != 3 {
 				t.Error("others were affected")

@@ -235,18 +235,3 @@ func (g *guarded) messages(stream string) uint64 {
 	}
 	return s.CachedInfo().State.Msgs
 }
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("no %s within a minute", what)
-		}
-	}
-}

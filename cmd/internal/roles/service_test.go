@@ -17,6 +17,7 @@ import (
 
 	"backhaul/cmd/internal/admission"
 	"backhaul/cmd/internal/provision"
+	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -106,9 +107,9 @@ func (g *guarded) everything(stop func() bool) *simulator.Simulator {
 	go func() { ended <- run() }()
 	settled := func() {
 		g.t.Helper()
-		eventually(g.t, "end of the work", func() bool { return stop() || g.messages(publisher.RequestsStream) == 0 })
+		waittest.Eventually(g.t, "end of the work", func() bool { return stop() || g.messages(publisher.RequestsStream) == 0 })
 	}
-	eventually(g.t, "first call", func() bool { return stop() || vendor.Account().CreateTaskCalls > 0 })
+	waittest.Eventually(g.t, "first call", func() bool { return stop() || vendor.Account().CreateTaskCalls > 0 })
 	g.request("billing", "one")
 	g.request("crm", "two")
 	settled()

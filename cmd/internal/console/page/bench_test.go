@@ -22,6 +22,7 @@ import (
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -37,26 +38,9 @@ type bench struct {
 	pub   *publisher.Publisher
 	state *state.State
 	url   string
-	log   lockedLog
+	log   waittest.Log
 	// client keeps cookies and does not follow redirects.
 	client *http.Client
-}
-
-type lockedLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func givenToken() (vendorapi.Secret, error) { return token, nil }
@@ -190,16 +174,6 @@ func csrfIn(t testing.TB, body string) string {
 	return found[1]
 }
 
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for tick := time.NewTicker(10 * time.Millisecond); !is(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("no %s after 30 s", what)
-		}
-	}
-}
-
 // story is a request whose events a test writes.
 type story struct {
 	b     *bench
@@ -276,7 +250,7 @@ func (s *story) keep(code, reason string) uint64 {
 // waitForRow waits until the page has the request.
 func (b *bench) waitForRow(id string, words ...string) {
 	b.t.Helper()
-	eventually(b.t, fmt.Sprintf("row of %s with %q", id, words), func() bool {
+	waittest.Eventually(b.t, fmt.Sprintf("row of %s with %q", id, words), func() bool {
 		for row := range strings.SplitSeq(b.get("/"), "<tr ") {
 			if strings.Contains(row, ">"+id+"</a>") {
 				for _, word := range words {

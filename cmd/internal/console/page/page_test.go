@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/console/page"
+	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -195,7 +196,7 @@ func TestHostileTextIsInert(t *testing.T) {
 	if _, err := b.pub.Request(t.Context(), "billing", schemas.BackupRequest{ClientName: "c", SubclientName: "s"}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "three rows", func() bool { return strings.Count(b.get("/"), `scope="row"`) == 3 })
+	waittest.Eventually(t, "three rows", func() bool { return strings.Count(b.get("/"), `scope="row"`) == 3 })
 	b.signIn()
 	q := url.QueryEscape(hostile)
 	for _, path := range []string{
@@ -321,7 +322,7 @@ func TestStreamsAreLimited(t *testing.T) {
 	for _, bye := range leave {
 		bye()
 	}
-	eventually(t, "room again", func() bool {
+	waittest.Eventually(t, "room again", func() bool {
 		status, _, bye := open()
 		bye()
 		return status == http.StatusOK
@@ -335,7 +336,7 @@ func TestThePageWithoutABroker(t *testing.T) {
 	b.request("billing", "inv-1").start("1")
 	b.waitForRow("inv-1")
 	b.nats.Stop()
-	eventually(t, "word of it", func() bool { return strings.Contains(b.get("/"), "not connected") })
+	waittest.Eventually(t, "word of it", func() bool { return strings.Contains(b.get("/"), "not connected") })
 	if body := b.get("/"); !strings.Contains(body, "inv-1") {
 		t.Error("what was known is gone")
 	}

@@ -14,6 +14,7 @@ import (
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/operator"
+	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/vendorapi"
@@ -248,7 +249,7 @@ func TestActionsAreDoneAndRecorded(t *testing.T) {
 	}
 	says := func(what string, texts ...string) {
 		t.Helper()
-		eventually(t, what, func() bool {
+		waittest.Eventually(t, what, func() bool {
 			body := b.get("/")
 			return !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(body, text) })
 		})

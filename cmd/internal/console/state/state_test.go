@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
+	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -55,16 +56,6 @@ func (b *bench) follow(l limits) *State {
 	b.t.Cleanup(func() { cancel(); <-done })
 	s.Want()
 	return s
-}
-
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for tick := time.NewTicker(5 * time.Millisecond); !is(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("no %s after 30 s", what)
-		}
-	}
 }
 
 func claimOf(id string) *schemas.JobSubmitting {
@@ -117,7 +108,7 @@ func TestARequestGoesThroughItsStates(t *testing.T) {
 	claim := claimOf("r1")
 	shows := func(want Status) Request {
 		t.Helper()
-		eventually(t, string(want), func() bool {
+		waittest.Eventually(t, string(want), func() bool {
 			v := s.all()
 			return len(v.Requests) == 1 && v.Requests[0].Status == want
 		})
@@ -261,16 +252,16 @@ func TestTheBrokerGoesAwayAndComesBack(t *testing.T) {
 	b.start("before")
 	s := b.follow(few)
 	s.Caught(t.Context())
-	eventually(t, "fresh state", func() bool { return s.all().Stale == "" })
+	waittest.Eventually(t, "fresh state", func() bool { return s.all().Stale == "" })
 	b.nats.Stop()
-	eventually(t, "stale state", func() bool { return s.all().Stale == "NATS is not connected" })
+	waittest.Eventually(t, "stale state", func() bool { return s.all().Stale == "NATS is not connected" })
 	if got := ids(s.all()); got != "before started" {
 		t.Errorf("without a broker it shows %q", got)
 	}
 	b.nats.Restart()
 	var at uint64
 	claim := claimOf("after")
-	eventually(t, "write", func() bool {
+	waittest.Eventually(t, "write", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		var err error
@@ -278,7 +269,7 @@ func TestTheBrokerGoesAwayAndComesBack(t *testing.T) {
 		return err == nil
 	})
 	b.append("after", at, startedOf(claim, "8"))
-	eventually(t, "the new request", func() bool {
+	waittest.Eventually(t, "the new request", func() bool {
 		v := s.all()
 		return ids(v) == "after started, before started" && v.Stale == ""
 	})
@@ -294,7 +285,7 @@ func TestItRestsWhileNobodyLooks(t *testing.T) {
 	b.start("one")
 	s := b.follow(limits{requests: 100, events: 200, idleAfter: time.Nanosecond})
 	s.Caught(t.Context())
-	eventually(t, "rest", func() bool { return s.all().Stale == "the events are still being read" })
+	waittest.Eventually(t, "rest", func() bool { return s.all().Stale == "the events are still being read" })
 	b.start("two")
 	s.Want()
 	s.Caught(t.Context())
@@ -302,7 +293,7 @@ func TestItRestsWhileNobodyLooks(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	// Too much has come meanwhile: it begins anew, and says from when on.
-	eventually(t, "rest", func() bool { return s.all().Stale == "the events are still being read" })
+	waittest.Eventually(t, "rest", func() bool { return s.all().Stale == "the events are still being read" })
 	for i := range 110 {
 		b.start(fmt.Sprint("r", i))
 	}
@@ -320,7 +311,7 @@ func TestTheQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := b.follow(few)
-	eventually(t, "queue", func() bool { v := s.all(); return v.Queue.Waiting == 1 && !v.QueueAt.IsZero() })
+	waittest.Eventually(t, "queue", func() bool { v := s.all(); return v.Queue.Waiting == 1 && !v.QueueAt.IsZero() })
 }
 
 func TestDeadLetters(t *testing.T) {
