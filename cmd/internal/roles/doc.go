@@ -1,0 +1,3 @@
+// Package roles has tests only: they run Backhaul with the users of deploy/nats, and
+// try what these must not be able to do.
+package roles
