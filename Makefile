@@ -6,6 +6,11 @@ LINT_VERSION := v2.9.0
 LINT         := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 FUZZTIME     ?= 30s
 SEED         ?= 1
+VERSION      ?= $(shell git describe --tags --always --dirty)
+IMAGE        ?= backhaul:latest
+SOURCE       ?= backhaul
+# Every time in an artefact is that of the commit: the same commit, the same bytes.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
 .DEFAULT_GOAL := help
 
@@ -20,6 +25,15 @@ demo: build ## show the whole way of a request on embedded NATS and a simulated 
 .PHONY: build
 build: ## build bin/backhaul
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/backhaul ./cmd/backhaul
+
+.PHONY: image
+image: ## build the container image IMAGE (backhaul:latest), the same one for the same commit
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags='-s -w -X main.version=$(VERSION)' -o bin/image/backhaul ./cmd/backhaul
+	@$(GO) run ./deploy/image -dockerfile deploy/Dockerfile -tag $(IMAGE) \
+		-label org.opencontainers.image.version=$(VERSION) \
+		-label org.opencontainers.image.revision=$$(git rev-parse HEAD) \
+		-label org.opencontainers.image.source=$(SOURCE) \
+		program/backhaul=bin/image/backhaul state/data/
 
 .PHONY: test
 test: ## check formatting, vet, run every test with the race detector

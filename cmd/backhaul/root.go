@@ -39,6 +39,7 @@ exactly one true event.`,
 		newPolicyCommand(),
 		newStatusCommand(),
 		newSchemaCommand(),
+		newHealthcheckCommand(),
 		newSimulatorCommand(),
 		newVersionCommand(),
 	)
