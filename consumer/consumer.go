@@ -46,6 +46,8 @@ type Config struct {
 	SweepInterval time.Duration
 	// InDoubt is one of the InDoubt constants. Defaults to InDoubtReconcile.
 	InDoubt string
+	// Observer is told what becomes of requests. Defaults to none.
+	Observer Observer
 	// Policy says which requests are allowed. Defaults to nil: every one is.
 	Policy Policy
 }
@@ -163,7 +165,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	}
 	c.handler = &handler{
 		cfg:      cfg,
-		ledger:   &ledger{events: events, publisher: pub, owner: cfg.Owner, lease: cfg.lease(), visibility: cfg.VisibilityWindow},
+		ledger:   &ledger{events: events, publisher: pub, owner: cfg.Owner, lease: cfg.lease(), visibility: cfg.VisibilityWindow, observer: cfg.Observer},
 		vendor:   vendor,
 		pub:      pub,
 		inWork:   c.inWork,

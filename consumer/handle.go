@@ -43,9 +43,15 @@ func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 	req, err := decode(d)
 	defer func() { s.req = req }()
 	if !h.inWork.enter(req, d) {
-		return settlement{verb: attached}
+		s = settlement{verb: attached}
+		h.end(ctx, d, s)
+		return s
 	}
-	defer func() { h.settleAttached(req, d, s) }()
+	ctx = h.begin(ctx, d, req)
+	defer func() {
+		h.settleAttached(ctx, req, d, s)
+		h.end(ctx, d, s)
+	}()
 	if err != nil {
 		return h.refuse(ctx, d, req, err)
 	}
@@ -221,10 +227,11 @@ func (h *handler) keepDeadLetter(ctx context.Context, d *delivery, req *request,
 // of the request is done when the request is. Anything else is delivered again,
 // to find the outcome on record: other content under the same id, or the message
 // that the outcome is about, whose dead letter may be missing after a crash.
-func (h *handler) settleAttached(req *request, d *delivery, s settlement) {
+func (h *handler) settleAttached(ctx context.Context, req *request, d *delivery, s settlement) {
 	for _, other := range h.inWork.leave(req.key, d) {
 		if s.verb == ack && s.outcome.Kind().Terminal() && other.req.isCopy(s.outcome.Requested()) {
 			other.ack()
+			h.endCopy(ctx, other.delivery, s)
 		} else {
 			other.again(s.delay)
 		}

@@ -22,6 +22,7 @@ type ledger struct {
 	lease     time.Duration
 	// visibility is how long the vendor may take to show a job.
 	visibility time.Duration
+	observer   Observer // nil for none
 }
 
 // record is the last event of a key, read from the leader.
@@ -95,7 +96,7 @@ var errNotConfirmed = errors.New("the claim was not confirmed within its lease")
 // could not be written.
 func (l *ledger) claim(ctx context.Context, req *request) (*claim, error) {
 	c := &claim{req: req, epoch: 1}
-	err := l.write(ctx, c, 0, l.lease)
+	err := l.write(ctx, c, "claim", 0, l.lease)
 	if !errors.Is(err, errTakenOver) {
 		return c, err
 	}
@@ -109,7 +110,7 @@ func (l *ledger) claim(ctx context.Context, req *request) (*claim, error) {
 		if err := l.vacant(ctx, last); err != nil {
 			return nil, err
 		}
-		return c, l.write(ctx, c, last.sequence, l.lease)
+		return c, l.write(ctx, c, "claim", last.sequence, l.lease)
 	case !req.is(last.event.Requested()):
 		return nil, &reusedError{last}
 	case !isClaim:
@@ -147,7 +148,7 @@ func (l *ledger) vacant(ctx context.Context, last record) error {
 // takeOver replaces a claim that no longer holds, with the doubt that it leaves.
 func (l *ledger) takeOver(ctx context.Context, req *request, last record, d doubt) (*claim, error) {
 	c := &claim{req: req, epoch: last.event.(*schemas.JobSubmitting).Epoch + 1, doubt: d}
-	return c, l.write(ctx, c, last.sequence, l.lease)
+	return c, l.write(ctx, c, "take over", last.sequence, l.lease)
 }
 
 // doubtOf is the doubt that a former owner's claim leaves behind. Ages are
@@ -192,19 +193,20 @@ func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 
 // renew makes the claim hold for another lease from now.
 func (l *ledger) renew(ctx context.Context, c *claim) error {
-	return l.write(ctx, c, c.sequence, l.lease)
+	return l.write(ctx, c, "renew", c.sequence, l.lease)
 }
 
 // release gives the claim up, so that nobody waits for its end.
 func (l *ledger) release(ctx context.Context, c *claim) error {
-	return l.write(ctx, c, c.sequence, 0)
+	return l.write(ctx, c, "release", c.sequence, 0)
 }
 
 // write appends the claim if the last event of its key has the sequence after.
 // The error is errTakenOver if it has not. Only a write of our own, known by its
 // nonce, may have come in between: then its acknowledgement was lost.
-func (l *ledger) write(ctx context.Context, c *claim, after uint64, lease time.Duration) error {
+func (l *ledger) write(ctx context.Context, c *claim, step string, after uint64, lease time.Duration) (err error) {
 	taken := time.Now()
+	defer func() { l.wrote(ctx, schemas.KindJobSubmitting, step, taken, err) }()
 	nonce := rand.Text()
 	event := &schemas.JobSubmitting{
 		RequestID: c.req.RequestID,
@@ -241,10 +243,12 @@ func (l *ledger) write(ctx context.Context, c *claim, after uint64, lease time.D
 // record appends a request's outcome behind the claim, 0 for none. The error is
 // errTakenOver if another event came first.
 func (l *ledger) record(ctx context.Context, req *request, after uint64, outcome schemas.Event) error {
+	began := time.Now()
 	_, err := l.publisher.Append(ctx, req.key, after, outcome, req.traceparent)
 	if errors.Is(err, publisher.ErrConflict) {
-		return errTakenOver
+		err = errTakenOver
 	}
+	l.wrote(ctx, outcome.Kind(), "record", began, err)
 	return err
 }
 

@@ -49,15 +49,15 @@ func (s *settler) settle(d *delivery, result settlement) {
 	}
 	d.ack()
 	if result.ours {
-		s.logOutcome(d, result.outcome)
+		s.logOutcome(d, result)
 		return
 	}
-	s.log.Debug().Str("source", d.source).Str("requestId", result.req.RequestID).
+	result.req.traced(s.log.Debug()).Str("source", d.source).Str("requestId", result.req.RequestID).
 		Str("outcome", string(result.outcome.Kind())).Msg("duplicate")
 }
 
-func (s *settler) logOutcome(d *delivery, outcome schemas.Event) {
-	names := outcome.Names()
+func (s *settler) logOutcome(d *delivery, result settlement) {
+	outcome, names := result.outcome, result.outcome.Names()
 	var line *zerolog.Event
 	switch e := outcome.(type) {
 	case *schemas.JobStarted:
@@ -69,7 +69,7 @@ func (s *settler) logOutcome(d *delivery, outcome schemas.Event) {
 	default:
 		line = s.log.Info()
 	}
-	line.Str("source", names.Source).Str("requestId", names.RequestID).
+	result.req.traced(line).Str("source", names.Source).Str("requestId", names.RequestID).
 		Str("clientName", names.ClientName).Str("subclientName", names.SubclientName).
 		Dur("durationMs", time.Since(d.received)).Msg(string(outcome.Kind()))
 }
@@ -79,19 +79,24 @@ func (s *settler) logOutcome(d *delivery, outcome schemas.Event) {
 func (s *settler) logPostponed(d *delivery, result settlement) {
 	level := zerolog.DebugLevel
 	news := result.err
-	e, ofVendor := errors.AsType[*vendorapi.Error](result.err)
 	_, waits := errors.AsType[*waitError](result.err)
 	switch {
 	case waits:
 		news = nil // for another owner, or for the end of a pause: no trouble
-	case ofVendor && e.Verdict == vendorapi.Throttled:
+	case ofVendor(result.err) && vendorapi.VerdictOf(result.err) == vendorapi.Throttled:
 		news = errThrottled // no two of them read the same
 	}
 	if news != nil && s.postpone.changed(news) {
 		level = zerolog.WarnLevel
 	}
-	s.log.WithLevel(level).Err(result.err).Str("source", d.source).Str("requestId", result.req.RequestID).
+	result.req.traced(s.log.WithLevel(level)).Err(result.err).Str("source", d.source).Str("requestId", result.req.RequestID).
 		Uint64("delivered", d.delivered).Dur("delayMs", result.delay).Msg("request postponed")
+}
+
+// ofVendor tells whether an error is what a call of the vendor came to.
+func ofVendor(err error) bool {
+	_, is := errors.AsType[*vendorapi.Error](err)
+	return is
 }
 
 // errThrottled stands for any answer of a vendor that wants to be left alone.

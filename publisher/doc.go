@@ -15,5 +15,9 @@
 // can take effect once only. After ErrConflict the caller has to read the key:
 // the write that was first may be its own.
 //
+// A request that has an id is published under it ([Publisher.Send]) and may be
+// sent again until the stream has acknowledged it: JetStream drops the copies
+// within its duplicate window, and the ledger answers those that come later.
+//
 // A [Publisher] is safe for concurrent use.
 package publisher

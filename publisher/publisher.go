@@ -93,25 +93,6 @@ func (p *Publisher) append(ctx context.Context, key Key, after uint64, kind sche
 	}
 }
 
-// Request publishes a backup request for a source. The request id, when there
-// is one, also is JetStream's message id, together with the source because
-// JetStream compares message ids across subjects: the same request published
-// twice within the stream's duplicate window is stored once.
-func (p *Publisher) Request(ctx context.Context, source string, req schemas.BackupRequest) (*jetstream.PubAck, error) {
-	if err := CheckSource(source); err != nil {
-		return nil, err
-	}
-	msg := &nats.Msg{Subject: RequestSubject(source), Header: nats.Header{}, Data: req.JSON()}
-	if req.RequestID != "" {
-		msg.Header.Set(nats.MsgIdHdr, NewKey(source, req.RequestID).String())
-	}
-	ack, err := p.js.PublishMsg(ctx, msg)
-	if err != nil {
-		return nil, fmt.Errorf("publish request on %s: %w", msg.Subject, err)
-	}
-	return ack, nil
-}
-
 // pause waits 20 to 100 ms, apart from other writers that met the same answer.
 func pause(ctx context.Context) error {
 	timer := time.NewTimer(20*time.Millisecond + rand.N(80*time.Millisecond))

@@ -53,6 +53,8 @@ type Config struct {
 	Timeout time.Duration
 	// Pace limits CreateTask. Defaults to no limit.
 	Pace Pace
+	// Observer is told what the client does. Defaults to none.
+	Observer Observer
 }
 
 // Client calls the vendor.
@@ -73,6 +75,10 @@ type Client struct {
 	noLogin pause // the same, of logins: the session knows and answers at once
 	breaker *breaker
 	limits  *limits
+
+	observer Observer // nil for none
+	// tokenExpires is in UNIX seconds, 0 when it is not known.
+	tokenExpires atomic.Int64
 }
 
 // New is a client. It does not call the vendor yet.
@@ -92,9 +98,9 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.Auth.Check(); err != nil {
 		return nil, err
 	}
-	body, ok := bodies[cmp.Or(cfg.Format, FormatXML)]
-	if !ok {
-		return nil, fmt.Errorf("vendor format %q must be %s or %s", cfg.Format, FormatXML, FormatJSON)
+	body, err := bodyOf(cfg.Format)
+	if err != nil {
+		return nil, err
 	}
 	roots, err := loadRoots(cfg.CAFile)
 	if err != nil {
@@ -102,7 +108,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		endpoint: strings.TrimRight(cfg.Endpoint, "/"), timeout: cfg.Timeout, body: body,
-		breaker: newBreaker(), limits: newLimits(cfg.Pace),
+		breaker: newBreaker(), limits: newLimits(cfg.Pace), observer: cfg.Observer,
 	}
 	c.session = newSession(c, cfg.Auth)
 	c.http = &http.Client{Transport: &http.Transport{
@@ -239,9 +245,8 @@ func (c *Client) paused(cl call) error {
 // longAgo is a deadline that lets nothing through.
 var longAgo = time.Unix(1, 0)
 
-// do sends one request and reads its answer. The error is an [*Error] whose
-// verdict is NotSent if nothing was written, else Unknown.
-func (c *Client) do(ctx context.Context, cl call, header http.Header) (response, error) {
+// exchange is do without an observer.
+func (c *Client) exchange(ctx context.Context, cl call, header http.Header) (response, error) {
 	began := time.Now()
 	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > c.timeout {
 		var cancel context.CancelFunc

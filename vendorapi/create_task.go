@@ -1,8 +1,10 @@
 package vendorapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -33,17 +35,13 @@ func (c *Client) CreateTask(ctx context.Context, t Task) (Job, error) {
 
 // createTask is CreateTask for who has a turn.
 func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
-	data, err := c.body.write(t)
-	if err == nil && (t.ClientName == "" || t.SubclientName == "") {
-		// Left out, it would be a backup of every content group there is.
-		err = errors.New("a task needs the names of a client and a content group")
-	}
+	rendered, err := c.body.render(t)
 	if err != nil {
 		return Job{}, &Error{Verdict: NotSent, Op: opCreateTask, Err: err}
 	}
 	resp, err := c.authorised(ctx, call{
-		op: opCreateTask, method: http.MethodPost, path: "/CreateTask",
-		contentType: c.body.mediaType, accept: c.body.mediaType, body: data,
+		op: opCreateTask, method: http.MethodPost, path: rendered.Path,
+		contentType: rendered.ContentType, accept: rendered.ContentType, body: rendered.Body,
 	})
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok && e.Op == opLogin {
@@ -56,4 +54,39 @@ func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 		c.known.put(id, t.Marker)
 	}
 	return job, err
+}
+
+// Rendered is what CreateTask posts, but for what authorises it.
+type Rendered struct {
+	// Path is below the endpoint.
+	Path        string
+	ContentType string
+	Body        []byte
+}
+
+// Render is the call that a client with this format (see [Config]) would make
+// for a task. Nothing is sent.
+func Render(format string, t Task) (Rendered, error) {
+	body, err := bodyOf(format)
+	if err != nil {
+		return Rendered{}, err
+	}
+	return body.render(t)
+}
+
+func (b body) render(t Task) (Rendered, error) {
+	if t.ClientName == "" || t.SubclientName == "" {
+		// Left out, it would be a backup of every content group there is.
+		return Rendered{}, errors.New("a task needs the names of a client and a content group")
+	}
+	data, err := b.write(t)
+	return Rendered{Path: "/CreateTask", ContentType: b.mediaType, Body: data}, err
+}
+
+func bodyOf(format string) (body, error) {
+	b, ok := bodies[cmp.Or(format, FormatXML)]
+	if !ok {
+		return body{}, fmt.Errorf("vendor format %q must be %s or %s", format, FormatXML, FormatJSON)
+	}
+	return b, nil
 }

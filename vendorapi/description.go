@@ -95,16 +95,17 @@ func (c *Client) description(ctx context.Context, id string) (string, error) {
 	}
 	reading := k.reading[id]
 	if reading == nil {
-		reading = k.begin(id, c.readDescription)
+		reading = k.begin(ctx, id, c.readDescription)
 	}
 	reading.callers++
 	k.mu.Unlock()
 	return reading.wait(ctx)
 }
 
-// begin starts a call for a job's description; mu is held.
-func (k *known) begin(id string, read func(context.Context, string) (string, error)) *shared[string] {
-	ctx, cancel := context.WithCancel(context.Background())
+// begin starts a call for a job's description; mu is held. It ends with the last of
+// its callers, not with ctx.
+func (k *known) begin(ctx context.Context, id string, read func(context.Context, string) (string, error)) *shared[string] {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	reading := &shared[string]{op: opTaskDetails, owner: &k.mu, done: make(chan struct{})}
 	reading.abandon = func() {
 		cancel()

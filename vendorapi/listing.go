@@ -34,12 +34,14 @@ type listing struct {
 	run   func()
 }
 
-// join is a listing that begins after the call, with read, and reaches back to since.
-func (l *listings) join(since time.Time, read func(context.Context, time.Time) (jobIndex, error)) *listing {
+// join is a listing that begins after the call, with read, and reaches back to
+// since. It ends with the last of its callers, not with ctx, which only names the
+// one that it is counted to.
+func (l *listings) join(ctx context.Context, since time.Time, read func(context.Context, time.Time) (jobIndex, error)) *listing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.next == nil {
-		l.next = l.prepare(since, read)
+		l.next = l.prepare(ctx, since, read)
 	}
 	joined := l.next
 	joined.callers++
@@ -52,8 +54,8 @@ func (l *listings) join(since time.Time, read func(context.Context, time.Time) (
 	return joined
 }
 
-func (l *listings) prepare(since time.Time, read func(context.Context, time.Time) (jobIndex, error)) *listing {
-	ctx, cancel := context.WithCancel(context.Background())
+func (l *listings) prepare(ctx context.Context, since time.Time, read func(context.Context, time.Time) (jobIndex, error)) *listing {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	next := &listing{since: since}
 	next.op, next.owner, next.done = opJobs, &l.mu, make(chan struct{})
 	next.abandon = func() {
@@ -110,7 +112,7 @@ func (c *Client) listJobs(ctx context.Context, since time.Time) (jobIndex, error
 	if ctx.Err() != nil {
 		return jobIndex{}, &Error{Op: opJobs, Err: context.Cause(ctx)}
 	}
-	l := c.listings.join(since, c.readJobs)
+	l := c.listings.join(ctx, since, c.readJobs)
 	jobs, err := l.wait(ctx)
 	if errors.Is(err, errManyJobs) && l.since.Before(since) {
 		// The list was too long for the sake of another caller.

@@ -109,7 +109,11 @@ func (c *Client) takeTurn(ctx, waits context.Context, end time.Time) (turn, erro
 			}
 			hold.Reason = HoldOutage
 		}
-		if time.Now().Add(hold.For).After(end) || !sleep(ctx, waits, hold.For) {
+		late := time.Now().Add(hold.For).After(end)
+		if !late && c.observer != nil {
+			c.observer.Wait(ctx, Wait{For: hold.For, Reason: hold.Reason})
+		}
+		if late || !sleep(ctx, waits, hold.For) {
 			t.place.giveBack()
 			return turn{}, c.held(hold)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -28,7 +29,11 @@ func (c *Client) renewPair(ctx context.Context, pair tokenPair) (tokenPair, erro
 	if err != nil {
 		return tokenPair{}, err
 	}
-	return readRenewal(resp, pair)
+	next, err := readRenewal(resp, pair)
+	if err == nil {
+		c.tokenExpires.Store(expiry(resp.body))
+	}
+	return next, err
 }
 
 // readRenewal takes the new pair from an answer. It is as careful as with an
@@ -63,6 +68,19 @@ func readRenewal(resp response, old tokenPair) (tokenPair, error) {
 // sometimes not well-formed, others that the pair may be in an object of its own,
 // and other operations answer in XML whatever was asked for.
 var pairMember = regexp.MustCompile(`\b(accessToken|refreshToken)"?\s*[:=]\s*("(?:[^"\\]|\\.)*")`)
+
+// tokenExpiry is when the new access token ends, in UNIX seconds. Basis: read by
+// public clients. It is only shown: a token is used until it is refused.
+var tokenExpiry = regexp.MustCompile(`\btokenExpiryTimestamp"?\s*[:=]\s*"?([0-9]{1,12})\b`)
+
+func expiry(body []byte) int64 {
+	found := tokenExpiry.FindSubmatch(body)
+	if found == nil {
+		return 0
+	}
+	seconds, _ := strconv.ParseInt(string(found[1]), 10, 64)
+	return seconds
+}
 
 func findPair(body string) (pair tokenPair) {
 	for _, found := range pairMember.FindAllStringSubmatch(body, -1) {

@@ -90,9 +90,9 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 			last = permitErr
 			return backoff.Permanent(permitErr)
 		}
-		job, last = r.attempt(ctx, earlier(until, time.Now().Add(policy.AttemptTimeout)), t)
-		turn.used(last)
 		attempts++
+		job, last = r.observed(ctx, earlier(until, time.Now().Add(policy.AttemptTimeout)), t, attempts)
+		turn.used(last)
 		e, failed := errors.AsType[*Error](last)
 		if failed && e.Verdict == Throttled {
 			attempts--
@@ -111,7 +111,12 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 		backoff.WithMaxElapsedTime(policy.Budget))
 	// WithContext has to be outermost, or the wait cannot be interrupted. The
 	// library returns only the context's error then, hence last.
-	if err := backoff.Retry(attempt, backoff.WithContext(&atLeast{exponential, policy, &last}, waits)); err != nil {
+	waiting := func(err error, wait time.Duration) {
+		if r.observer != nil {
+			r.observer.Wait(ctx, Wait{For: wait, Err: err, Task: t})
+		}
+	}
+	if err := backoff.RetryNotify(attempt, backoff.WithContext(&atLeast{exponential, policy, &last}, waits), waiting); err != nil {
 		return Job{}, attempts, last
 	}
 	return job, attempts, nil
@@ -122,6 +127,17 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// observed is attempt, with whoever is told of it.
+func (r *Retrier) observed(ctx context.Context, until time.Time, t Task, number int) (Job, error) {
+	if r.observer == nil {
+		return r.attempt(ctx, until, t)
+	}
+	ctx, end := r.observer.Attempt(ctx, t, number)
+	job, err := r.attempt(ctx, until, t)
+	end(job, err)
+	return job, err
 }
 
 // attempt is one attempt that ends at a time, and earlier if its job is found.

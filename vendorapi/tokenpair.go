@@ -83,6 +83,7 @@ func (p *pairRenewal) tokenOf(pair tokenPair) *token {
 	if p.made != nil && pair.isOf(p.made) {
 		return p.made
 	}
+	p.client.tokenExpires.Store(0) // another process knows
 	return pair.token()
 }
 

@@ -92,6 +92,25 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
+// The other packages tell an observer; what becomes of that is not theirs to know.
+func TestOnlyTelemetryKnowsItsLibraries(t *testing.T) {
+	const telemetry = "backhaul/cmd/internal/telemetry"
+	seen := false
+	for _, p := range listPackages(t) {
+		for _, imported := range p.Imports {
+			if !strings.HasPrefix(imported, "github.com/prometheus/") && !strings.HasPrefix(imported, "go.opentelemetry.io/") {
+				continue
+			}
+			if seen = true; p.ImportPath != telemetry && !strings.HasPrefix(p.ImportPath, telemetry+"/") {
+				t.Errorf("%s must not import %s", p.ImportPath, imported)
+			}
+		}
+	}
+	if !seen {
+		t.Error("nobody imports them, not even telemetry")
+	}
+}
+
 func TestReversedImportsAreFound(t *testing.T) {
 	for _, arrow := range [][2]string{
 		{"schemas", "publisher"}, {"schemas", "vendorapi"}, {"publisher", "consumer"}, {"vendorapi", "consumer"},

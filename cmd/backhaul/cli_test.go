@@ -36,10 +36,15 @@ func TestExitCodes(t *testing.T) {
 		"bad number":       {append([]string{"BACKHAUL_MAX_IN_FLIGHT=many"}, vendor...), []string{"run"}, exitUsage, "BACKHAUL_MAX_IN_FLIGHT"},
 		"bad duration":     {vendor, []string{"run", "--vendor-timeout", "5"}, exitUsage, "--vendor-timeout"},
 		"bad choice":       {vendor, []string{"run", "--in-doubt", "guess"}, exitUsage, "reconcile, fail"},
-		"bad listen":       {vendor, []string{"run", "--nats-listen", "nowhere"}, exitUsage, "BACKHAUL_NATS_LISTEN"},
+		"bad listen":       {vendor, []string{"run", "--nats-listen", "nowhere"}, exitUsage, "--nats-listen: is"},
 		"NATS unreachable": {vendor, []string{"run", "--nats", "nats://127.0.0.1:1"}, exitUnreachable, "127.0.0.1:1"},
 		"NATS password":    {vendor, []string{"run", "--nats", "nats://u:" + url.PathEscape(password) + "@127.0.0.1:1"}, exitUnreachable, "xxxxx@127.0.0.1:1"},
-		"NATS no URL":      {vendor, []string{"run", "--nats", "nats://u:" + password + "@127.0.0.1:1"}, exitUsage, "BACKHAUL_NATS_URL"},
+		"NATS no URL":      {vendor, []string{"run", "--nats", "nats://u:" + password + "@127.0.0.1:1"}, exitUsage, "--nats: number 1"},
+		"config check":     {vendor, []string{"config", "check"}, exitDone, ""},
+		"config bad":       {vendor[1:], []string{"config", "check", "-o", "json"}, exitUsage, ""},
+		"config argument":  {nil, []string{"config", "show", "now"}, exitUsage, "now"},
+		"config no file":   {vendor, []string{"run", "--config", "none.yaml"}, exitUsage, "none.yaml"},
+		"config no action": {nil, []string{"config", "chek"}, exitUsage, `"chek"`},
 		"setup alone":      {nil, []string{"setup"}, exitUsage, "--nats"},
 		"events alone":     {nil, []string{"events"}, exitUsage, "--nats"},
 		"bad kind":         {nil, []string{"events", "--kind", "job-done"}, exitUsage, "job-done"},
@@ -217,7 +222,7 @@ func TestDocumentsNameRealCommands(t *testing.T) {
 	root := newRootCommand()
 	command := regexp.MustCompile("(?m)(?:^|`|/|\\s)backhaul ([a-z]+)((?: --?[a-z-]+[^\n`]*)?)")
 	flag := regexp.MustCompile(`--([a-z-]+)`)
-	for _, name := range []string{"README.md", "CONTRIBUTING.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "deploy/CONFIGURATION.md"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", name))
 		if err != nil {
 			t.Fatal(err)

@@ -1,26 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
+	"backhaul/cmd/internal/batch"
 	"backhaul/cmd/internal/config"
-	"backhaul/cmd/internal/eventlog"
 	"backhaul/publisher"
-	"backhaul/schemas"
+	"backhaul/vendorapi"
 )
 
 func newRequestCommand() *cobra.Command {
@@ -28,19 +19,40 @@ func newRequestCommand() *cobra.Command {
 		Use:   "request",
 		Short: "Publish backup requests",
 		Long: `Publishes one request given by flags, or those of a file: JSON documents one
-after another, such as NDJSON. All are checked before the first is sent. A request
-without an id gets one. With --wait the outcomes are printed, and the exit code is
-1 unless every job was started.`,
+after another, such as NDJSON. All of them are checked before the first is sent;
+the same id with other content is a fault of the file.
+
+A batch can be ended at any moment, even by kill -9, and run again with the same
+file: every request is done exactly once. What has its outcome is not sent again,
+and what is sent again is dropped by JetStream or answered from the ledger.
+
+A request without an id gets one. Given by flags, it is a random one. In a file it
+is made of the name of the batch (--batch, by default the file's name), the
+request's content and how often the same content stood before it. So the same file
+asks for the same backups however often it is run. To ask for all of them again,
+give another --batch, such as --batch "$(date +%F)".
+
+With --wait the outcomes are printed. With a file, a summary follows: on standard
+error, or with --output json as the last line, {"summary":{…}}.
+
+Exit codes: 0 all were sent, and with --wait every job was started; 1 not so, or
+some have no outcome in time; 2 the command line or the file is wrong and nothing
+was sent; 3 NATS is out of reach; 130 interrupted.`,
 		Example: `  backhaul request --nats nats://127.0.0.1:4222 --client-name s-adhoc-object-storage --subclient-name stestgroup --wait
-  backhaul request --nats nats://127.0.0.1:4222 --source billing --file requests.ndjson`,
+  backhaul request --nats nats://127.0.0.1:4222 --source billing --file requests.ndjson --wait --rate 50/s
+  backhaul request --file requests.ndjson --dry-run --output json`,
 		Args: cobra.NoArgs,
 		RunE: runRequest,
 	}
 	flags := cmd.Flags()
 	flags.String("source", "cli", "who asks: last token of the `subject`")
 	flags.String("file", "", "`file` with requests, - for standard input")
+	flags.String("batch", "", "`name` that goes into the ids of the file's requests without one, by default the file's")
+	flags.String("rate", "", "most requests to send, `N/s`, N/m or N/h")
 	flags.Bool("wait", false, "wait for the outcomes")
-	flags.Duration("timeout", 5*time.Minute, "how long to wait")
+	flags.Duration("timeout", 5*time.Minute, "how long to wait for outcomes after the last request was sent, and for a server that does not answer")
+	flags.Bool("dry-run", false, "send nothing; show the messages, and what would be sent to the vendor for each")
+	flags.BoolP("quiet", "q", false, "no progress bar, notes and summary on standard error")
 	for _, f := range requestFlags {
 		if f.name == "ad-hoc-backup" {
 			flags.Bool(f.name, false, f.usage)
@@ -49,24 +61,10 @@ without an id gets one. With --wait the outcomes are printed, and the exit code 
 		}
 	}
 	flags.StringToString("label", nil, "labels, `name=value`")
+	flags.String("vendor-format", vendorapi.FormatXML, "for --dry-run, how CreateTask is written: `xml|json` (BACKHAUL_VENDOR_FORMAT)")
 	config.AddFlags(flags, config.GroupNATS, config.GroupLog)
 	addOutputFlag(cmd)
 	return cmd
-}
-
-// requestFlags are the members of a request that can be given as flags.
-var requestFlags = []struct{ name, member, usage string }{
-	{"request-id", "requestId", "the request's own `id`; the same id is the same request"},
-	{"client-name", "clientName", "object storage `client`"},
-	{"instance-name", "instanceName", "`instance`, by default the client's name"},
-	{"backupset-name", "backupsetName", "backup `set`, by default " + schemas.DefaultBackupsetName},
-	{"subclient-name", "subclientName", "content `group`"},
-	{"storage-policy-name", "storagePolicyName", "`plan`, by default the content group's own"},
-	{"app-name", "appName", "`agent`, by default " + schemas.DefaultAppName},
-	{"backup-level", "backupLevel", "`FULL|INCREMENTAL|DIFFERENTIAL|SYNTHETIC_FULL`, by default " + schemas.DefaultBackupLevel},
-	{"ad-hoc-backup", "adHocBackup", "back up what the directive file lists, by default if there is one"},
-	{"on-demand-input-file", "onDemandInputFile", "absolute `path` of the directive file"},
-	{"not-after", "notAfter", "`time` after which no job is to be started"},
 }
 
 func runRequest(cmd *cobra.Command, _ []string) error {
@@ -74,221 +72,65 @@ func runRequest(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	source, _ := cmd.Flags().GetString("source")
-	if err := publisher.CheckSource(source); err != nil {
-		return &usageError{fmt.Errorf("--source: %w", err)}
-	}
-	requests, err := readRequests(cmd)
+	b, err := batchOf(cmd)
 	if err != nil {
 		return err
+	}
+	file, err := readRequests(cmd)
+	if err != nil {
+		return err
+	}
+	b.Requests = file.Requests
+	if dryRun, _ := cmd.Flags().GetBool("dry-run"); dryRun {
+		return showRequests(cmd, output, b)
 	}
 	nc, js, _, err := join(cmd)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	pub, err := publisher.New(nc)
-	if err != nil {
-		return err
-	}
-	wait, _ := cmd.Flags().GetBool("wait")
-	var sent []sentRequest
-	for i, req := range requests {
-		ack, err := pub.Request(cmd.Context(), source, req)
-		if err != nil {
-			return fmt.Errorf("%d of %d requests sent: %w", i, len(requests), err)
-		}
-		sent = append(sent, sentRequest{
-			key: publisher.NewKey(source, req.RequestID), rejection: publisher.SequenceKey(source, ack.Sequence),
-			hash: req.Hash(), duplicate: ack.Duplicate,
-		})
-		if !wait {
-			printSent(cmd.OutOrStdout(), output, source, req, ack)
-		}
-	}
-	if !wait {
-		return nil
-	}
-	timeout, _ := cmd.Flags().GetDuration("timeout")
-	ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
-	defer cancel()
-	return waitForJobs(ctx, cmd.OutOrStdout(), output, js, sent)
+	report := newRequestReport(cmd, output, b, file)
+	summary, err := batch.Run(cmd.Context(), nc, js, b, report)
+	report.end(summary)
+	return requestError(cmd.Context(), summary, err)
 }
 
-// sentRequest is a request whose outcome is waited for.
-type sentRequest struct {
-	key publisher.Key
-	// rejection is the key under which its rejection would stand.
-	rejection publisher.Key
-	hash      string
-	// duplicate: JetStream has stored a request with this id already, perhaps
-	// with other content.
-	duplicate bool
+// batchOf is the batch that the flags describe, still without requests.
+func batchOf(cmd *cobra.Command) (batch.Batch, error) {
+	flags := cmd.Flags()
+	var b batch.Batch
+	var err error
+	b.Source, _ = flags.GetString("source")
+	if err := publisher.CheckSource(b.Source); err != nil {
+		return b, &usageError{fmt.Errorf("--source: %w", err)}
+	}
+	limit, _ := flags.GetString("rate")
+	if b.Rate, err = parseRate(limit); err != nil {
+		return b, err
+	}
+	if b.Timeout, _ = flags.GetDuration("timeout"); b.Timeout <= 0 {
+		return b, &usageError{errors.New("--timeout must be above 0")}
+	}
+	b.Wait, _ = flags.GetBool("wait")
+	file, _ := flags.GetString("file")
+	b.Resume = file != ""
+	return b, nil
 }
 
-// settledBy tells whether an event is what this request was waited for, and
-// whether it is a job.
-func (r sentRequest) settledBy(e eventlog.Event) (settled, started bool) {
+// requestError says how a batch ended, and how to go on.
+func requestError(ctx context.Context, s batch.Summary, err error) error {
+	missing, noOutcome := errors.AsType[*batch.NoOutcomeError](err)
+	const goOn = "run the same command again to go on, nothing is done twice"
 	switch {
-	case e.Kind == schemas.KindRequestRejected && e.Key == r.rejection && !r.duplicate:
-		return true, false
-	case e.Key != r.key || !e.Kind.Terminal():
-		return false, false
-	case e.Data.Requested().PayloadHash == r.hash:
-		return true, e.Kind == schemas.KindJobStarted
-	default:
-		// The first request with this id has its outcome. This one, if it was
-		// stored, will be rejected; if it was not, nothing more will come.
-		return r.duplicate, false
-	}
-}
-
-// waitForJobs prints the outcomes and fails unless all are jobs.
-func waitForJobs(ctx context.Context, w io.Writer, output string, js jetstream.JetStream, sent []sentRequest) error {
-	q := eventlog.Query{Follow: true}
-	if len(sent) == 1 {
-		q.Filters = []string{sent[0].key.Filter(), sent[0].rejection.Filter()}
-	}
-	failed := false
-	err := eventlog.Read(ctx, js, q, func(e eventlog.Event) error {
-		before := len(sent)
-		sent = slices.DeleteFunc(sent, func(r sentRequest) bool {
-			settled, started := r.settledBy(e)
-			failed = failed || settled && !started
-			return settled
-		})
-		if len(sent) < before {
-			if err := printEvent(w, output, e); err != nil {
-				return err
-			}
-		}
-		if len(sent) == 0 {
-			return eventlog.ErrStop
-		}
+	case err == nil && s.Succeeded():
 		return nil
-	})
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%d requests have no outcome yet; they stay in the stream", len(sent))
+	case err == nil:
+		return errSaid // the outcomes and the summary say it
+	case noOutcome:
+		return fmt.Errorf("%w; they stay in the stream; %s", missing, goOn)
+	case ctx.Err() != nil:
+		return fmt.Errorf("interrupted, %d of %d requests are not confirmed; %s", s.NotSent, s.Requests, goOn)
+	default:
+		return fmt.Errorf("%d of %d requests are not confirmed: %w; %s", s.NotSent, s.Requests, err, goOn)
 	}
-	if err == nil && failed {
-		return errSaid
-	}
-	return err
-}
-
-func printSent(w io.Writer, output, source string, req schemas.BackupRequest, ack *jetstream.PubAck) {
-	if output == outputJSON {
-		line, _ := json.Marshal(map[string]any{
-			"requestId": req.RequestID, "source": source, "sequence": ack.Sequence, "duplicate": ack.Duplicate,
-		}, json.Deterministic(true))
-		fmt.Fprintln(w, string(line))
-		return
-	}
-	state := "sent"
-	if ack.Duplicate {
-		state = "sent before"
-	}
-	fmt.Fprintf(w, "%s  %s/%s  sequence %d\n", state, source, req.RequestID, ack.Sequence)
-}
-
-// readRequests takes the requests from the flags or the file.
-func readRequests(cmd *cobra.Command) ([]schemas.BackupRequest, error) {
-	file, _ := cmd.Flags().GetString("file")
-	var requests []schemas.BackupRequest
-	var err error
-	if file == "" {
-		requests, err = requestFromFlags(cmd)
-	} else {
-		if flag := firstRequestFlag(cmd); flag != "" {
-			return nil, &usageError{fmt.Errorf("--%s does not go with --file", flag)}
-		}
-		requests, err = requestsFromFile(cmd, file)
-	}
-	if err != nil {
-		return nil, err
-	}
-	for i := range requests {
-		if requests[i].RequestID == "" {
-			requests[i].RequestID = "cli-" + strings.ToLower(rand.Text())
-		}
-	}
-	return requests, nil
-}
-
-func firstRequestFlag(cmd *cobra.Command) string {
-	for _, f := range requestFlags {
-		if cmd.Flags().Changed(f.name) {
-			return f.name
-		}
-	}
-	if cmd.Flags().Changed("label") {
-		return "label"
-	}
-	return ""
-}
-
-// requestFromFlags makes the JSON that a publisher would send and reads it as
-// any other request.
-func requestFromFlags(cmd *cobra.Command) ([]schemas.BackupRequest, error) {
-	members := make(map[string]any)
-	for _, f := range requestFlags {
-		switch flag := cmd.Flags().Lookup(f.name); {
-		case !flag.Changed:
-		case flag.Value.Type() == "bool":
-			members[f.member] = flag.Value.String() == "true"
-		default:
-			members[f.member] = flag.Value.String()
-		}
-	}
-	if labels, _ := cmd.Flags().GetStringToString("label"); len(labels) > 0 {
-		members["labels"] = labels
-	}
-	data, err := json.Marshal(members)
-	if err != nil {
-		return nil, &usageError{err}
-	}
-	m, err := schemas.DecodeRequest(nil, data)
-	if err != nil {
-		return nil, &usageError{err}
-	}
-	return []schemas.BackupRequest{m.Request}, nil
-}
-
-func requestsFromFile(cmd *cobra.Command, name string) ([]schemas.BackupRequest, error) {
-	var data []byte
-	var err error
-	if name == "-" {
-		data, err = io.ReadAll(cmd.InOrStdin())
-	} else {
-		data, err = os.ReadFile(name)
-	}
-	if err != nil {
-		return nil, &usageError{err}
-	}
-	var requests []schemas.BackupRequest
-	var faults []error
-	dec := jsontext.NewDecoder(bytes.NewReader(data))
-	for {
-		value, err := dec.ReadValue()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		line := 1 + bytes.Count(data[:dec.InputOffset()-int64(len(value))], []byte("\n"))
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s:%d: %w", name, line, err))
-			break
-		}
-		m, err := schemas.DecodeRequest(nil, value)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s:%d: %w", name, line, err))
-		}
-		requests = append(requests, m.Request)
-	}
-	if len(requests) == 0 && len(faults) == 0 {
-		faults = append(faults, fmt.Errorf("%s: no request in it", name))
-	}
-	if len(faults) > 0 {
-		return nil, &usageError{errors.Join(faults...)}
-	}
-	return requests, nil
 }

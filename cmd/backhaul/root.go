@@ -34,6 +34,7 @@ exactly one true event.`,
 		newRunCommand(),
 		newDemoCommand(),
 		newSetupCommand(),
+		newMigrateCommand(),
 		newRequestCommand(),
 		newEventsCommand(),
 		newPolicyCommand(),
@@ -41,6 +42,7 @@ exactly one true event.`,
 		newSchemaCommand(),
 		newHealthcheckCommand(),
 		newSimulatorCommand(),
+		newConfigCommand(),
 		newVersionCommand(),
 	)
 	refuseByUsage(root)
@@ -81,7 +83,7 @@ func join(cmd *cobra.Command) (*nats.Conn, jetstream.JetStream, *config.Config, 
 	}
 	if cfg.NATS.URL == "" {
 		return nil, nil, nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"`%s` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222", cmd.CommandPath())}}
+			"`%s` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222, or --nats-context", cmd.CommandPath())}}
 	}
 	nc, err := natsconn.Connect(cmd.Context(), cfg.NATS, cmd.CommandPath(), log)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
+	"backhaul/cmd/internal/telemetry"
 	"backhaul/consumer"
 	"backhaul/vendorapi"
 )
@@ -36,7 +38,7 @@ replicas may run. SIGTERM and SIGINT drain: what is under way is finished.`,
 			return serve(cmd.Context(), cfg, log, func(string) { warnWithoutPolicy(cfg.Work, log) })
 		},
 	}
-	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupAdmin, config.GroupLog)
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
 	return cmd
 }
 
@@ -59,7 +61,14 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return err
 	}
 	defer admin.Stop()
-	client, err := vendorapi.New(cfg.Vendor.Client(cfg.Work.MaxInFlight))
+	owner, metrics := ownerName(), telemetry.NewMetrics(buildInfo())
+	mountTelemetry(admin, cfg.Admin, metrics)
+	traces := telemetry.StartTraces(ctx, buildInfo(), owner, metrics, log)
+	defer traces.Stop()
+	observer := &telemetry.Vendor{Metrics: metrics, Traces: traces, Log: log}
+	clientConfig := cfg.Vendor.Client(cfg.Work.MaxInFlight)
+	clientConfig.Observer = observer
+	client, err := vendorapi.New(clientConfig)
 	if err != nil {
 		return &config.Error{Problems: []string{err.Error()}}
 	}
@@ -68,7 +77,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		defer cancel()
 		client.Close(logout)
 	}()
-	vendor := &watchedVendor{Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
+	vendor := &watchedVendor{observer: observer, Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
 		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout, RoomWait: consumer.RoomWait, LookAfter: cfg.Vendor.LookAfter,
 	}}}
 
@@ -77,13 +86,17 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return err
 	}
 	defer disconnect()
+	permissions := natsconn.WatchPermissions(nc, log)
 	if err := prepare(ctx, nc, cfg.NATS, log); err != nil {
-		return err
+		return errors.Join(err, permissions.Trouble())
 	}
 
-	owner := ownerName()
 	work := cfg.Consumer(owner)
-	checks := []console.Check{{Name: "vendor", Probe: vendor.trouble, Condition: true}}
+	work.Observer = telemetry.Consumer{Metrics: metrics, Traces: traces}
+	checks := []console.Check{
+		{Name: "nats", Probe: permissions.Trouble},
+		{Name: "vendor", Probe: vendor.trouble, Condition: true},
+	}
 	if policyFile != nil {
 		unfollow, err := enforce(ctx, policyFile, nc, &work)
 		if err != nil {
@@ -94,8 +107,12 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	}
 	worker, err := consumer.New(ctx, work, nc, vendor, log)
 	if err != nil {
+		return errors.Join(err, permissions.Trouble())
+	}
+	if err := metrics.WatchQueue(nc); err != nil {
 		return err
 	}
+	metrics.WatchProcess(client, worker.Ready, vendor.trouble)
 	admin.Watch(append([]console.Check{{Name: "requests", Probe: worker.Ready}}, checks...)...)
 	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).Str("admin", admin.URL()).
 		Int("maxInFlight", cfg.Work.MaxInFlight).Msg("reading requests")
@@ -113,9 +130,9 @@ func connect(ctx context.Context, cfg config.NATS, log zerolog.Logger) (nc *nats
 		if err != nil {
 			return nil, "", nil, err
 		}
-		return nc, natsconn.Masked(cfg.URL), nc.Close, nil
+		return nc, config.Masked(cfg.URL), nc.Close, nil
 	}
-	server, err := natsconn.StartEmbedded(cfg)
+	server, err := natsconn.StartEmbedded(cfg.Embedded)
 	if err != nil {
 		return nil, "", nil, err
 	}

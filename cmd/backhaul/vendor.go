@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"backhaul/cmd/internal/telemetry"
 	"backhaul/consumer"
 	"backhaul/vendorapi"
 )
@@ -15,6 +16,7 @@ import (
 // anyway: to ask it only to know would use up its rate limits.
 type watchedVendor struct {
 	consumer.Vendor
+	observer *telemetry.Vendor
 
 	mu    sync.Mutex
 	since time.Time // of the trouble
@@ -28,7 +30,9 @@ func (v *watchedVendor) Submit(ctx, waits context.Context, t vendorapi.Task, per
 }
 
 func (v *watchedVendor) Find(ctx context.Context, t vendorapi.Task, since time.Time) (vendorapi.Found, error) {
+	ctx, end := v.observer.FindJob(ctx)
 	found, err := v.Vendor.Find(ctx, t, since)
+	end(found, err)
 	v.note(ctx, err)
 	return found, err
 }

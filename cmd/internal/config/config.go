@@ -1,14 +1,28 @@
-// Package config reads Backhaul's settings: defaults < environment < flags.
+// Package config reads Backhaul's settings: defaults < YAML file < environment <
+// flags.
 //
-// Every setting knows where its value came from, secrets are read only from the
-// environment or from a file that it names and are masked wherever a value is
-// shown, and whatever is wrong is reported at once as one [Error], before
-// anything is started.
+// # Sources
+//
+// The file is named by --config or BACKHAUL_CONFIG; there is no place where one is
+// looked for. It is read strictly: what is not known, given twice or of another
+// type is a problem with its line. An empty environment variable is one that is
+// not set. A context of the nats command fills in what no other source gives.
+//
+// # Secrets
+//
+// A secret is never a flag and never stands in the file. It comes from the
+// environment, from a file that a setting names, or from the directory that
+// systemd makes for a service's credentials. It is masked wherever a value is
+// shown, and a file is read anew each time that its secret is needed.
+//
+// # Problems
+//
+// Every value knows where it came from. Whatever is wrong is reported at once as
+// one [Error], before anything is started: by [Load] what cannot be read at all, by
+// [Config.CheckRun] what `backhaul run` cannot work with.
 package config
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -24,24 +38,9 @@ type Config struct {
 	Work   Work
 	Admin  Admin
 	Log    Log
-}
 
-// NATS is how to reach JetStream.
-type NATS struct {
-	// URL is the server to join; "" stands for an embedded server.
-	URL string
-	// Creds is a credentials file.
-	Creds string
-	// InboxPrefix replaces "_INBOX" in reply subjects.
-	InboxPrefix string
-	// Listen is where the embedded server listens.
-	Listen string
-	// StoreDir is where the embedded server keeps its streams.
-	StoreDir string
-	// Provision makes missing streams and consumers.
-	Provision bool
-	// Replicas of new streams; 0 means 3 in a cluster, else 1.
-	Replicas int
+	origins []string // of the settings, in the order of the table
+	unknown bool     // the file could not be read: what it would set is not known
 }
 
 // Vendor is how to reach Commvault.
@@ -77,6 +76,8 @@ type Work struct {
 type Admin struct {
 	// Addr is where to listen; see Off.
 	Addr string
+	// Pprof serves profiles as well.
+	Pprof bool
 }
 
 // Off tells whether to listen at all. An empty flag says no as well; an empty
@@ -87,41 +88,6 @@ func (a Admin) Off() bool { return a.Addr == "off" || a.Addr == "" }
 type Log struct {
 	Level  string
 	Format string
-}
-
-// secret is where a secret is to be had. It never holds the secret of a file,
-// which is read anew each time it is needed, so that a replaced file is found.
-type secret struct {
-	value vendorapi.Secret
-	file  string
-}
-
-// Format shows at most the file's name, whatever the verb.
-func (s secret) Format(f fmt.State, _ rune) {
-	switch {
-	case s.file != "":
-		fmt.Fprintf(f, "(in %s)", s.file)
-	case s.value != "":
-		fmt.Fprint(f, "***")
-	}
-}
-
-func (s secret) given() bool { return s.value != "" || s.file != "" }
-
-// Read is the secret as it is now.
-func (s secret) Read() (vendorapi.Secret, error) {
-	if s.file == "" {
-		return s.value, nil
-	}
-	data, err := os.ReadFile(s.file)
-	if err != nil {
-		return "", fmt.Errorf("read secret: %w", err)
-	}
-	value := strings.TrimRight(string(data), "\r\n")
-	if value == "" {
-		return "", fmt.Errorf("read secret: %s is empty", s.file)
-	}
-	return vendorapi.Secret(value), nil
 }
 
 // Error lists what is wrong with the settings. Nothing was started.
@@ -139,10 +105,10 @@ func (e *Error) Error() string {
 // Client is the vendor client's configuration.
 func (v Vendor) Client(maxInFlight int) vendorapi.Config {
 	auth := vendorapi.Auth{Mode: v.Auth, Username: v.Username, TokenPairFile: v.TokenPairFile}
-	if v.Password.given() {
+	if v.Password.Given() {
 		auth.Password = v.Password.Read
 	}
-	if v.Token.given() {
+	if v.Token.Given() {
 		auth.Token = v.Token.Read
 	}
 	return vendorapi.Config{
@@ -162,51 +128,6 @@ func (c *Config) Consumer(owner string) consumer.Config {
 		GiveUpAfter:      c.Work.GiveUpAfter,
 		DrainTimeout:     c.Work.DrainTimeout,
 		InDoubt:          c.Work.InDoubt,
-	}
-}
-
-// CheckRun refuses settings with which `backhaul run` cannot work.
-func (c *Config) CheckRun() error {
-	var e Error
-	if c.Vendor.Endpoint == "" {
-		e.Problems = append(e.Problems, "no vendor endpoint: set BACKHAUL_VENDOR_ENDPOINT or --vendor-endpoint, for example https://m6.metallic.io/webconsole/api (or try `backhaul demo`)")
-	} else if err := vendorapi.CheckEndpoint(c.Vendor.Endpoint, c.Vendor.InsecureHTTP); err != nil {
-		e.Problems = append(e.Problems, err.Error()+" (BACKHAUL_VENDOR_ENDPOINT, --vendor-insecure-http)")
-	}
-	switch c.Vendor.Auth {
-	case vendorapi.AuthLogin:
-		if c.Vendor.Username == "" {
-			e.Problems = append(e.Problems, "no vendor user: set BACKHAUL_VENDOR_USERNAME or --vendor-username")
-		}
-		e.checkSecret("password", "BACKHAUL_VENDOR_PASSWORD", c.Vendor.Password)
-	case vendorapi.AuthToken:
-		e.checkSecret("token", "BACKHAUL_VENDOR_TOKEN", c.Vendor.Token)
-	case vendorapi.AuthBearer:
-		// A pair that is not there yet is waited for, a file that is none is not.
-		if c.Vendor.TokenPairFile == "" {
-			e.Problems = append(e.Problems, "no vendor token pair: set BACKHAUL_VENDOR_TOKEN_PAIR_FILE or --vendor-token-pair-file")
-		} else if err := c.Vendor.Client(c.Work.MaxInFlight).Auth.Check(); err != nil {
-			e.Problems = append(e.Problems, err.Error()+" (BACKHAUL_VENDOR_TOKEN_PAIR_FILE)")
-		}
-	}
-	if c.Vendor.CA != "" {
-		if _, err := os.Stat(c.Vendor.CA); err != nil {
-			e.Problems = append(e.Problems, fmt.Sprintf("vendor CA file: %v (BACKHAUL_VENDOR_CA)", err))
-		}
-	}
-	if len(e.Problems) > 0 {
-		return &e
-	}
-	return nil
-}
-
-func (e *Error) checkSecret(what, env string, s secret) {
-	if !s.given() {
-		e.Problems = append(e.Problems, fmt.Sprintf("no vendor %s: set %s or, better, %s_FILE", what, env, env))
-		return
-	}
-	if _, err := s.Read(); err != nil {
-		e.Problems = append(e.Problems, fmt.Sprintf("vendor %s: %v (%s_FILE)", what, err, env))
 	}
 }
 

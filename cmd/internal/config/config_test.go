@@ -15,12 +15,10 @@ import (
 	"backhaul/vendorapi"
 )
 
-var allGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupAdmin, GroupLog}
-
 func loadWith(t *testing.T, env map[string]string, args ...string) (*Config, error) {
 	t.Helper()
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	AddFlags(flags, allGroups...)
+	AddFlags(flags, AllGroups...)
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
 	}
@@ -63,8 +61,11 @@ func TestSettingsAreWellFormed(t *testing.T) {
 		if !strings.HasPrefix(s.env, "BACKHAUL_") {
 			t.Errorf("%s lacks the prefix", s.env)
 		}
-		if !isSecret && s.usage == "" {
+		if s.usage == "" {
 			t.Errorf("%s has no usage", s.env)
+		}
+		if !slices.Contains(AllGroups, s.group) {
+			t.Errorf("%s is of the group %q, which no list has", s.env, s.group)
 		}
 		if !isSecret && s.set(s.fallback) != nil {
 			t.Errorf("%s: the default %q is refused: %v", s.env, s.fallback, s.set(s.fallback))

@@ -4,7 +4,7 @@
 //	/livez, /healthz  the process answers; true as long as it runs
 //	/readyz           requests are being read; ?verbose tells every check, as JSON
 //
-// The operators' page and the metrics will be here too.
+// What else there is, the program adds with [Console.Handle].
 //
 // # Ready or not
 //
@@ -42,6 +42,7 @@ import (
 type Console struct {
 	listener net.Listener // nil for a console that is off
 	server   *http.Server
+	mux      *http.ServeMux
 	checks   atomic.Pointer[[]Check]
 	served   chan struct{}
 	log      zerolog.Logger
@@ -61,7 +62,10 @@ const (
 // so. A console that the settings turn off is one that nobody can reach. An
 // address that cannot be had is a [*config.Error].
 func Start(ctx context.Context, cfg config.Admin, log zerolog.Logger) (*Console, error) {
-	c := &Console{served: make(chan struct{}), log: log}
+	c := &Console{mux: http.NewServeMux(), served: make(chan struct{}), log: log}
+	c.Handle("GET /livez", http.HandlerFunc(live))
+	c.Handle("GET /healthz", http.HandlerFunc(live))
+	c.Handle("GET /readyz", http.HandlerFunc(c.ready))
 	c.Watch(Check{Name: "start", Probe: func() error { return errors.New("starting") }})
 	if cfg.Off() {
 		close(c.served)
@@ -96,6 +100,10 @@ func (c *Console) URL() string {
 	return "http://" + c.listener.Addr().String()
 }
 
+// Handle adds an endpoint by a pattern of [http.ServeMux], which answers HEAD as GET
+// and other methods by 405. It may be called while the console answers.
+func (c *Console) Handle(pattern string, handler http.Handler) { c.mux.Handle(pattern, handler) }
+
 // Watch makes readiness depend on these checks, and on no earlier ones.
 func (c *Console) Watch(checks ...Check) { c.checks.Store(&checks) }
 
@@ -112,16 +120,12 @@ func (c *Console) Stop() {
 }
 
 func (c *Console) handler() http.Handler {
-	mux := http.NewServeMux() // it answers HEAD as GET, and any other method by 405
-	mux.HandleFunc("GET /livez", live)
-	mux.HandleFunc("GET /healthz", live)
-	mux.HandleFunc("GET /readyz", c.ready)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
-		mux.ServeHTTP(w, r)
+		c.mux.ServeHTTP(w, r)
 	})
 }

@@ -11,15 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
@@ -45,16 +38,18 @@ const minPayload = 1 << 20
 // Connect joins the server of the settings. name is how the server lists the
 // connection.
 func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logger) (*nats.Conn, error) {
-	if err := checkURLs(cfg.URL); err != nil {
+	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
 	options := append(options(name, cfg.InboxPrefix, log), nats.Timeout(5*time.Second))
-	if cfg.Creds != "" {
-		options = append(options, nats.UserCredentials(cfg.Creds))
-	}
-	nc, err := nats.Connect(cfg.URL, options...)
+	options = append(options, secured(cfg.TLS)...)
+	who, err := authenticated(cfg.Auth, log)
 	if err != nil {
-		return nil, &UnreachableError{What: "NATS at " + Masked(cfg.URL), Err: err}
+		return nil, err
+	}
+	nc, err := nats.Connect(cfg.URL, append(options, who...)...)
+	if err != nil {
+		return nil, &UnreachableError{What: "NATS at " + config.Masked(cfg.URL), Err: explained(err)}
 	}
 	if ctx.Err() != nil {
 		nc.Close()
@@ -63,9 +58,23 @@ func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logg
 	if nc.MaxPayload() < minPayload {
 		nc.Close()
 		return nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"NATS at %s has max_payload %d; a request and its dead letter need %d: raise max_payload", Masked(cfg.URL), nc.MaxPayload(), minPayload)}}
+			"NATS at %s has max_payload %d; a request and its dead letter need %d: raise max_payload", config.Masked(cfg.URL), nc.MaxPayload(), minPayload)}}
 	}
 	return nc, nil
+}
+
+// explained says what is to be done about an error that the client does not
+// explain.
+func explained(err error) error {
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
+		return fmt.Errorf("%w: it does not know who connects; set one of nats-creds, nats-nkey, nats-user, a token (deploy/CONFIGURATION.md)", err)
+	}
+	return err
+}
+
+func ofNetwork(err error) bool {
+	_, network := errors.AsType[*net.OpError](err)
+	return network
 }
 
 func options(name, inboxPrefix string, log zerolog.Logger) []nats.Option {
@@ -85,122 +94,13 @@ func options(name, inboxPrefix string, log zerolog.Logger) []nats.Option {
 		// A server that went silent with its connection open is noticed after two of
 		// these.
 		nats.PingInterval(10 * time.Second),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			level := zerolog.ErrorLevel
-			if _, network := errors.AsType[*net.OpError](err); network {
-				level = zerolog.DebugLevel // the disconnection is told of anyway
-			}
-			log.WithLevel(level).Err(err).Msg("NATS error")
-		}),
+		nats.ErrorHandler(newPermissions(log).handle),
+		// Who was let in once is let in again, when its file or the server's user is
+		// put right.
+		nats.IgnoreAuthErrorAbort(),
 	}
 	if inboxPrefix != "" {
 		options = append(options, nats.CustomInboxPrefix(inboxPrefix))
 	}
 	return options
-}
-
-// checkURLs refuses what is no list of URLs, without showing it: it may have a
-// password in it.
-func checkURLs(urls string) error {
-	for i, raw := range strings.Split(urls, ",") {
-		if u, err := url.Parse(strings.TrimSpace(raw)); err != nil || u.Host == "" && u.Opaque == "" && u.Path == "" {
-			return &config.Error{Problems: []string{fmt.Sprintf(
-				"BACKHAUL_NATS_URL: number %d is not a URL such as nats://127.0.0.1:4222; in a user or password, percent-encode what is not a letter or digit", i+1)}}
-		}
-	}
-	return nil
-}
-
-// Masked is a list of URLs without their passwords and tokens.
-func Masked(urls string) string {
-	list := strings.Split(urls, ",")
-	for i, raw := range list {
-		u, err := url.Parse(strings.TrimSpace(raw))
-		switch {
-		case err != nil:
-			list[i] = "(not a URL)"
-		case u.User != nil:
-			u.User = url.User("xxxxx")
-			list[i] = u.String()
-		}
-	}
-	return strings.Join(list, ",")
-}
-
-// Embedded is a JetStream server inside this process.
-type Embedded struct {
-	srv  *server.Server
-	lock *os.File
-}
-
-// StartEmbedded runs a server that syncs every write to its store directory,
-// which no other process may use.
-func StartEmbedded(cfg config.NATS) (*Embedded, error) {
-	host, port, err := net.SplitHostPort(cfg.Listen)
-	number, portErr := strconv.Atoi(port)
-	if err = errors.Join(err, portErr); err != nil {
-		return nil, &config.Error{Problems: []string{fmt.Sprintf("BACKHAUL_NATS_LISTEN: is %q, must be an address such as 127.0.0.1:4222", cfg.Listen)}}
-	}
-	if number == 0 {
-		number = server.RANDOM_PORT
-	}
-	lock, err := lockDirectory(cfg.StoreDir)
-	if err != nil {
-		return nil, err
-	}
-	e := &Embedded{lock: lock}
-	e.srv, err = server.NewServer(&server.Options{
-		ServerName: "backhaul-embedded",
-		Host:       host,
-		Port:       number,
-		JetStream:  true,
-		StoreDir:   cfg.StoreDir,
-		SyncAlways: true,
-		NoSigs:     true,
-		NoLog:      true,
-	})
-	if err != nil {
-		e.Stop()
-		return nil, fmt.Errorf("embedded NATS: %w", err)
-	}
-	e.srv.Start()
-	if !e.srv.ReadyForConnections(30 * time.Second) {
-		e.Stop()
-		return nil, fmt.Errorf("embedded NATS did not start on %s: is the address in use?", cfg.Listen)
-	}
-	return e, nil
-}
-
-// lockDirectory makes the directory this process's own.
-func lockDirectory(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("store directory: %w", err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "backhaul.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("store directory: %w", err)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = lock.Close()
-		return nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"store directory %s is in use by another backhaul; stop it, or set BACKHAUL_STORE_DIR and BACKHAUL_NATS_LISTEN for this one", dir)}}
-	}
-	return lock, nil
-}
-
-// URL is where other programs on this machine connect.
-func (e *Embedded) URL() string { return e.srv.ClientURL() }
-
-// Connect is a connection that does not leave the process.
-func (e *Embedded) Connect(name string, log zerolog.Logger) (*nats.Conn, error) {
-	return nats.Connect("", append(options(name, "", log), nats.InProcessServer(e.srv))...)
-}
-
-// Stop shuts the server down and waits for it.
-func (e *Embedded) Stop() {
-	if e.srv != nil {
-		e.srv.Shutdown()
-		e.srv.WaitForShutdown()
-	}
-	_ = e.lock.Close()
 }

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
+)
+
+func newConfigCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Show and check the settings",
+		Long: `Settings come from, the strongest last: defaults, a YAML file (--config,
+BACKHAUL_CONFIG), the environment, flags. deploy/CONFIGURATION.md has all of them.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	show := &cobra.Command{
+		Use:   "show",
+		Short: "Print every setting with its value and where that came from",
+		Long: `Prints what a command with these flags, this environment and this file would
+work with. Secrets are masked. Settings that are wrong are shown with their
+default, and said on stderr.`,
+		Args: cobra.NoArgs,
+		RunE: runConfigShow,
+	}
+	check := &cobra.Command{
+		Use:   "check",
+		Short: "Say everything that is wrong with the settings",
+		Long: `Says everything for which "backhaul run" would refuse these settings, at once:
+the file, values, files that cannot be read, certificates that are none. It
+reaches for nothing over the network. The exit code is 0 or 2.`,
+		Args: cobra.NoArgs,
+		RunE: runConfigCheck,
+	}
+	for _, sub := range []*cobra.Command{show, check} {
+		config.AddFlags(sub.Flags(), config.AllGroups...)
+		addOutputFlag(sub)
+		cmd.AddCommand(sub)
+	}
+	return cmd
+}
+
+func runConfigShow(cmd *cobra.Command, _ []string) error {
+	output, err := outputOf(cmd)
+	if err != nil {
+		return err
+	}
+	values, err := config.Show(cmd.Flags(), os.LookupEnv)
+	if output == outputJSON {
+		for _, v := range values {
+			line, _ := json.Marshal(v)
+			fmt.Fprintln(cmd.OutOrStdout(), string(line))
+		}
+		return err
+	}
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SETTING\tVALUE\tORIGIN")
+	for _, v := range values {
+		value := v.Value
+		if value == "" {
+			value = "-"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\n", v.Key, value, v.Origin)
+	}
+	return errors.Join(err, table.Flush())
+}
+
+func runConfigCheck(cmd *cobra.Command, _ []string) error {
+	output, err := outputOf(cmd)
+	if err != nil {
+		return err
+	}
+	err = config.Check(cmd.Flags(), os.LookupEnv)
+	if output == outputJSON {
+		answer := struct {
+			OK       bool     `json:"ok"`
+			Problems []string `json:"problems"`
+		}{OK: err == nil, Problems: []string{}}
+		if wrong, ok := errors.AsType[*config.Error](err); ok {
+			answer.Problems = wrong.Problems
+			err = errors.Join(errSaid, err)
+		}
+		line, _ := json.Marshal(answer)
+		fmt.Fprintln(cmd.OutOrStdout(), string(line))
+		return err
+	}
+	if err == nil {
+		fmt.Fprintln(cmd.OutOrStdout(), "the settings are good")
+	}
+	return err
+}

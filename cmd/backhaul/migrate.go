@@ -1,0 +1,85 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/migrate"
+	"backhaul/cmd/internal/natsconn"
+)
+
+func newMigrateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Move requests and ledger from an embedded server to your NATS",
+		Long: `Moves the streams of an embedded server's store directory to the server of
+--nats or --nats-context, with every message's sequence, time, headers and
+payload, and with what the consumer has done. Stop "backhaul run" first; it is
+refused while one uses the directory. The streams must not exist at the other
+end. A move that was interrupted is run again.
+
+Afterwards the directory is marked: no embedded server works on it any more, so
+that no request is done twice. Nothing is deleted.
+
+The user needs publish permission on $JS.API.STREAM.INFO.*,
+$JS.API.STREAM.RESTORE.* and $JS.SNAPSHOT.RESTORE.>.`,
+		Example: `  backhaul migrate --from-store ./backhaul-data --nats nats://nats.example.com:4222
+  backhaul run --nats nats://nats.example.com:4222`,
+		Args: cobra.NoArgs,
+		RunE: runMigrate,
+	}
+	cmd.Flags().String("from-store", "", "`directory` of the embedded server's streams")
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupLog)
+	for _, other := range []string{"nats-listen", "store-dir", "provision"} {
+		_ = cmd.Flags().MarkHidden(other)
+	}
+	addOutputFlag(cmd)
+	return cmd
+}
+
+func runMigrate(cmd *cobra.Command, _ []string) error {
+	output, err := outputOf(cmd)
+	if err != nil {
+		return err
+	}
+	dir, _ := cmd.Flags().GetString("from-store")
+	if dir == "" {
+		return &usageError{errors.New("--from-store must name the directory of the embedded server")}
+	}
+	nc, _, cfg, err := join(cmd)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	store, err := natsconn.OpenStore(dir)
+	if err != nil {
+		return err
+	}
+	defer store.Stop()
+	from, err := store.Connect(cmd.CommandPath(), newLogger(cmd.ErrOrStderr(), cfg.Log))
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	return migrate.Run(cmd.Context(), migrate.Plan{
+		From: from, To: nc, Replicas: replicas(nc, cfg.NATS),
+		Moved: func() error { return store.MarkMoved(config.Masked(cfg.NATS.URL), time.Now()) },
+		Done: func(r migrate.Result) {
+			if output == outputJSON {
+				line, _ := json.Marshal(r)
+				fmt.Fprintln(cmd.OutOrStdout(), string(line))
+				return
+			}
+			verb := "moved        "
+			if !r.Moved {
+				verb = "already there"
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s  %s: %d messages, last sequence %d\n", verb, r.Stream, r.Messages, r.LastSequence)
+		},
+	})
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"net/http"
+	"net/http/pprof"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/console"
+	"backhaul/cmd/internal/telemetry"
+)
+
+func buildInfo() telemetry.Build {
+	v := readVersion()
+	return telemetry.Build{Version: v.Version, Commit: v.Commit}
+}
+
+// mountTelemetry adds what the admin listener shows beside the console's own.
+func mountTelemetry(admin *console.Console, cfg config.Admin, metrics *telemetry.Metrics) {
+	admin.Handle("GET /metrics", metrics.Handler())
+	if !cfg.Pprof {
+		return
+	}
+	for pattern, handler := range map[string]http.HandlerFunc{
+		"GET /debug/pprof/":        pprof.Index, // and every profile by its name
+		"GET /debug/pprof/cmdline": pprof.Cmdline,
+		"GET /debug/pprof/profile": pprof.Profile,
+		"GET /debug/pprof/symbol":  pprof.Symbol,
+		"GET /debug/pprof/trace":   pprof.Trace,
+	} {
+		admin.Handle(pattern, handler)
+	}
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/go-json-experiment/json"
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/batch"
+	"backhaul/schemas"
+)
+
+// requestReport prints what becomes of a batch: outcomes to standard output,
+// everything else to standard error.
+type requestReport struct {
+	out, errs io.Writer
+	output    string
+	batch     batch.Batch
+	file      batch.File
+	quiet     bool
+	bar       *requestBar // nil without one
+}
+
+func newRequestReport(cmd *cobra.Command, output string, b batch.Batch, file batch.File) *requestReport {
+	r := &requestReport{out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr(), output: output, batch: b, file: file}
+	r.quiet, _ = cmd.Flags().GetBool("quiet")
+	if !r.quiet && r.ofFile() && isTerminal(r.errs) {
+		r.bar = newRequestBar(r.errs, isTerminal(r.out), b)
+	}
+	if file.Merged > 0 {
+		r.note("%d requests of the file repeat an earlier one with the same id; each is sent once", file.Merged)
+	}
+	return r
+}
+
+// ofFile tells whether this is a batch rather than one request.
+func (r *requestReport) ofFile() bool { return r.batch.Resume }
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(file.Fd())
+}
+
+func (r *requestReport) note(format string, args ...any) {
+	if r.quiet {
+		return
+	}
+	r.bar.clear()
+	fmt.Fprintf(r.errs, "backhaul: "+format+"\n", args...)
+}
+
+// Request prints what has become of a request. Where it is, is of interest only
+// while its outcome is not waited for.
+func (r *requestReport) Request(req schemas.BackupRequest, n batch.News) error {
+	name := r.batch.Source + "/" + req.RequestID
+	members := map[string]any{"requestId": req.RequestID, "source": r.batch.Source}
+	switch wait := r.batch.Wait; {
+	case n.Taken:
+		r.bar.clear()
+		_, err := fmt.Fprintf(r.errs, "backhaul: %s was not stored: its id is that of another request, with other content\n", name)
+		return err
+	case wait && n.Ack != nil:
+		return nil
+	case wait:
+		r.bar.makeRoom()
+		return printEvent(r.out, r.output, *n.Outcome)
+	case n.Outcome != nil:
+		members["duplicate"], members["outcome"] = true, n.Outcome.Kind
+		return r.line(fmt.Sprintf("done before  %s  %s, %s", name, n.Outcome.Kind, gist(n.Outcome.Data)), members)
+	}
+	state := "sent"
+	if n.Ack.Duplicate {
+		state = "sent before"
+	}
+	members["duplicate"], members["sequence"] = n.Ack.Duplicate, n.Ack.Sequence
+	return r.line(fmt.Sprintf("%s  %s  sequence %d", state, name, n.Ack.Sequence), members)
+}
+
+// Unreadable says that nothing can be looked up.
+func (r *requestReport) Unreadable(err error) {
+	r.note("outcomes cannot be looked up, so every request is sent; what was sent before is found out by the service: %v", err)
+}
+
+// Progress moves the bar.
+func (r *requestReport) Progress(s batch.Summary) { r.bar.show(s) }
+
+// line prints one line in either form.
+func (r *requestReport) line(text string, members map[string]any) error {
+	if r.output == outputJSON {
+		line, err := json.Marshal(members, json.Deterministic(true))
+		if err != nil {
+			return err
+		}
+		text = string(line)
+	}
+	r.bar.makeRoom()
+	_, err := fmt.Fprintln(r.out, text)
+	return err
+}
+
+// end prints the summary of a batch.
+func (r *requestReport) end(s batch.Summary) {
+	r.bar.clear()
+	if !r.ofFile() {
+		return
+	}
+	if r.output == outputJSON {
+		line, _ := json.Marshal(map[string]any{"summary": s}, json.Deterministic(true))
+		fmt.Fprintln(r.out, string(line))
+	} else if !r.quiet {
+		fmt.Fprintln(r.errs, s)
+	}
+	if s.Known > 0 && r.file.Derived > 0 {
+		r.note("requests without an id are the same in every run of a batch; to ask for them again, give another --batch")
+	}
+}

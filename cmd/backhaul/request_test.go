@@ -1,0 +1,264 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/creack/pty"
+
+	"backhaul/cmd/internal/batch"
+	"backhaul/publisher"
+	"backhaul/vendorapi/simulator"
+)
+
+// requestFile writes a file of n requests; every second has no id.
+func requestFile(t *testing.T, n int) string {
+	t.Helper()
+	var b strings.Builder
+	for i := range n {
+		id := ""
+		if i%2 == 0 {
+			id = fmt.Sprintf(`"requestId":"f-%d",`, i)
+		}
+		fmt.Fprintf(&b, `{%s"clientName":"s-adhoc-object-storage","subclientName":"load-%d"}`+"\n", id, i%7)
+	}
+	return writeFile(t, b.String())
+}
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "requests.ndjson")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// summaryOf is the last line of what was printed as JSON.
+func summaryOf(t *testing.T, stdout string) batch.Summary {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(stdout), "\n")
+	var last struct{ Summary *batch.Summary }
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.Summary == nil {
+		t.Fatalf("the last line is no summary (%v): %s", err, lines[len(lines)-1])
+	}
+	return *last.Summary
+}
+
+// A batch of 2,000 is killed by SIGKILL twice, interrupted once, and finished by
+// a fourth run: every request has one job and one outcome.
+func TestABatchIsKilledAndResumed(t *testing.T) {
+	t.Parallel()
+	s := startService(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+	const requests = 2000
+	args := []string{"request", "--source", "billing", "--file", requestFile(t, requests), "--wait", "--output", "json"}
+	stored := func() uint64 {
+		stream, err := s.js.Stream(t.Context(), publisher.RequestsStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stream.CachedInfo().State.LastSeq
+	}
+	for i, end := range []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGINT} {
+		slow := start(t, s.env, "backhaul", append(args, "--rate", "300/s")...)
+		eventually(t, "requests in the stream", func() bool { return stored() >= uint64(300*(i+1)) })
+		slow.signal(t, end)
+		code := slow.exitCode()
+		if end == syscall.SIGINT && (code != exitInterrupted || !strings.Contains(slow.output.String(), "run the same command again")) {
+			t.Errorf("interrupted: exit code %d, %s", code, slow.output)
+		}
+	}
+	if got := stored(); got >= requests {
+		t.Fatalf("%d requests were stored before the last run: they were not ended in the middle", got)
+	}
+	code, out, stderr := once(t, s.env, "", args...)
+	sum := summaryOf(t, out)
+	if code != exitDone || sum.Requests != requests || sum.Outcomes.Started != requests || sum.Sent == 0 || sum.Known == 0 {
+		t.Errorf("exit code %d, %+v, %s", code, sum, stderr)
+	}
+	if got := strings.Count(out, `"backhaul.job.started.v1"`); got != requests {
+		t.Errorf("%d outcomes were printed", got)
+	}
+	s.waitForOutcomes()
+	jobs := s.sim.Account().JobsByMarker
+	for marker, ids := range jobs {
+		if len(ids) != 1 {
+			t.Errorf("%s has jobs %v", marker, ids)
+		}
+	}
+	if n := s.sim.Account().JobsStarted; n != requests || len(jobs) != requests {
+		t.Errorf("%d jobs of %d requests, want %d", n, len(jobs), requests)
+	}
+	if n := len(s.stored(publisher.EventsStream, "backup.event.job-started.billing.*")); n != requests {
+		t.Errorf("%d job-started events, want %d", n, requests)
+	}
+	// And what a script does that runs it once more.
+	if code, out, _ := once(t, s.env, "", args...); code != exitDone || summaryOf(t, out).Known != requests {
+		t.Errorf("once more: exit code %d, %+v", code, summaryOf(t, out))
+	}
+}
+
+// A file with a fault sends nothing, and does not even need a server.
+func TestABadFileSendsNothing(t *testing.T) {
+	t.Parallel()
+	nowhere := []string{"BACKHAUL_NATS_URL=nats://127.0.0.1:1"}
+	good := `{"requestId":"a","clientName":"c","subclientName":"g"}`
+	for name, c := range map[string]struct{ data, stderr string }{
+		"a fault in the last line": {good + "\n" + `{"clientName":"c","subclientNam":"g"}`, ":2: "},
+		"two contents of one id":   {good + "\n" + strings.Replace(good, `"g"`, `"h"`, 1), `requestId "a" is that of line 1`},
+		"nothing":                  {"", "no request"},
+	} {
+		code, _, stderr := once(t, nowhere, "", "request", "--file", writeFile(t, c.data))
+		if code != exitUsage || !strings.Contains(stderr, c.stderr) {
+			t.Errorf("%s: exit code %d, %s", name, code, stderr)
+		}
+	}
+	for name, c := range map[string]struct {
+		args   []string
+		code   int
+		stderr string
+	}{
+		"no such file":         {[]string{"--file", "/no/such/file"}, exitUsage, "/no/such/file"},
+		"flags and file":       {[]string{"--file", "-", "--label", "a=b"}, exitUsage, "--label"},
+		"rate":                 {[]string{"--rate", "fast"}, exitUsage, "--rate"},
+		"rate of nothing":      {[]string{"--rate", "0/s"}, exitUsage, "--rate"},
+		"rate per week":        {[]string{"--rate", "1/w"}, exitUsage, "--rate"},
+		"timeout":              {[]string{"--timeout", "0s"}, exitUsage, "--timeout"},
+		"batch without file":   {[]string{"--batch", "b"}, exitUsage, "--batch"},
+		"NATS is out of reach": {[]string{"--file", writeFile(t, good)}, exitUnreachable, "127.0.0.1:1"},
+	} {
+		if code, _, stderr := once(t, nowhere, "", append([]string{"request"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.stderr) {
+			t.Errorf("%s: exit code %d, want %d with %q in %s", name, code, c.code, c.stderr, stderr)
+		}
+	}
+}
+
+// What goes where, without a service that works on the requests.
+func TestRequestFilePrints(t *testing.T) {
+	t.Parallel()
+	env := []string{"BACKHAUL_NATS_URL=" + natsServer(t)}
+	if code, _, stderr := once(t, env, "", "setup"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	file := `{"requestId":"a","clientName":"c","subclientName":"g"}
+{"clientName":"c","subclientName":"h"}
+{"requestId":"a","clientName":"c","subclientName":"g"}`
+	code, out, stderr := once(t, env, file, "request", "--file", "-")
+	if code != exitDone || strings.Count(out, "\n") != 2 || !strings.HasPrefix(out, "sent  cli/a  sequence 1\nsent  cli/file-") {
+		t.Errorf("exit code %d, stdout %q", code, out)
+	}
+	if !strings.Contains(stderr, "1 requests of the file repeat an earlier one") || !strings.Contains(stderr, "2 requests in ") || !strings.Contains(stderr, "2 sent, 0 already known\n") {
+		t.Errorf("stderr %q", stderr)
+	}
+	code, out, stderr = once(t, env, file, "request", "--file", "-")
+	if code != exitDone || strings.Count(out, "sent before  ") != 2 || !strings.Contains(stderr, "give another --batch") {
+		t.Errorf("again: exit code %d, %q, %q", code, out, stderr)
+	}
+	code, out, stderr = once(t, env, file, "request", "--file", "-", "--batch", "other", "--quiet", "--output", "json")
+	if sum := summaryOf(t, out); code != exitDone || sum.Sent != 1 || sum.Known != 1 || sum.Outcomes != nil || stderr != "" {
+		t.Errorf("another batch, quiet: exit code %d, %+v, %q", code, sum, stderr)
+	}
+	code, out, stderr = once(t, env, file, "request", "--file", "-", "--wait", "--timeout", "300ms", "--output", "json")
+	if sum := summaryOf(t, out); code != exitFailed || sum.Outcomes.None != 2 || !strings.Contains(stderr, "2 requests have no outcome yet: a, file-") {
+		t.Errorf("no outcome in time: exit code %d, %+v, %q", code, sum, stderr)
+	}
+}
+
+// The bar is for people: on a terminal, and not when it is told to be quiet.
+func TestTheBarIsOnATerminalOnly(t *testing.T) {
+	t.Parallel()
+	s := startService(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+	file := requestFile(t, 300)
+	bar := regexp.MustCompile(`\d+% \|`)
+	args := []string{"request", "--source", "billing", "--file", file, "--wait", "--rate", "600/s"}
+	code, out, screen := onTerminal(t, s.env, args...)
+	if code != exitDone || !bar.MatchString(screen) || !strings.Contains(screen, "300 requests in ") {
+		t.Errorf("on a terminal: exit code %d, %q", code, screen)
+	}
+	if strings.Count(out, "job-started") != 300 || strings.ContainsAny(out, "\x1b\r|") {
+		t.Errorf("standard output is %q", out)
+	}
+	if code, _, screen := onTerminal(t, s.env, append(args, "--quiet")...); code != exitDone || screen != "" {
+		t.Errorf("quiet: exit code %d, %q", code, screen)
+	}
+	if code, _, stderr := once(t, s.env, "", args...); code != exitDone || bar.MatchString(stderr) || strings.ContainsAny(stderr, "\x1b\r") {
+		t.Errorf("no terminal: exit code %d, %q", code, stderr)
+	}
+}
+
+// onTerminal runs the program with its standard error on a terminal.
+func onTerminal(t *testing.T, env []string, args ...string) (code int, stdout, screen string) {
+	t.Helper()
+	terminal, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = terminal.Close() }()
+	shown := make(chan string)
+	go func() {
+		var all []byte
+		buffer := make([]byte, 4096)
+		for {
+			n, err := terminal.Read(buffer)
+			all = append(all, buffer[:n]...)
+			if err != nil { // the last writer has gone
+				shown <- string(all)
+				return
+			}
+		}
+	}()
+	cmd := exec.CommandContext(t.Context(), binary(t, "backhaul"), args...)
+	cmd.Env = append(cleanEnv(), env...)
+	cmd.Stderr = tty
+	out, err := cmd.Output()
+	_ = tty.Close()
+	screen = <-shown
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
+		t.Fatal(err)
+	}
+	noSecrets(t, string(out), screen)
+	return cmd.ProcessState.ExitCode(), string(out), screen
+}
+
+// A dry run needs no server, and shows what the vendor really gets.
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	args := []string{"request", "--dry-run", "--source", "billing", "--client-name", "c & sons", "--subclient-name", "g", "--request-id", "r-1"}
+	code, out, stderr := once(t, nil, "", args...)
+	if code != exitDone {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	for _, want := range []string{
+		"→ backup.request.billing\n  Nats-Msg-Id: billing/r-1\n  {\"requestId\":\"r-1\",\"clientName\":\"c & sons\",", `"backupLevel":"INCREMENTAL"`,
+		"→ POST /CreateTask\n  Content-Type: application/xml\n  <?xml ", "<clientName>c &amp; sons</clientName>", "<jobDescription>backhaul:billing/r-1</jobDescription>",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	file := `{"requestId":"r-1","clientName":"c","subclientName":"g"} {"clientName":"c","subclientName":"g"}`
+	code, out, stderr = once(t, []string{"BACKHAUL_VENDOR_FORMAT=json"}, file, "request", "--dry-run", "--file", "-", "--output", "json")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != exitDone || len(lines) != 2 {
+		t.Fatalf("exit code %d, %s%s", code, out, stderr)
+	}
+	var first dryRequest
+	if err := json.Unmarshal([]byte(lines[0]), &first); err != nil {
+		t.Fatal(err)
+	}
+	if first.Subject != "backup.request.cli" || first.Vendor.ContentType != "application/json" || !json.Valid([]byte(first.Vendor.Body)) ||
+		!strings.Contains(first.Vendor.Body, `"backhaul:cli/r-1"`) || first.Header["Nats-Msg-Id"][0] != "cli/r-1" {
+		t.Errorf("got %+v", first)
+	}
+	if code, out, _ := once(t, []string{"BACKHAUL_VENDOR_FORMAT=json"}, "", append(args, "--vendor-format", "xml")...); code != exitDone || !strings.Contains(out, "<?xml ") {
+		t.Errorf("--vendor-format: exit code %d, %s", code, out)
+	}
+}

@@ -1,0 +1,75 @@
+package batch
+
+import (
+	"backhaul/cmd/internal/eventlog"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// entry is one request of a batch and how far it is.
+type entry struct {
+	req  *schemas.BackupRequest
+	key  publisher.Key
+	hash string
+	// confirmed: the stream has it, or it has its outcome.
+	confirmed bool
+	// duplicate: JetStream has stored a request with this id already, perhaps with
+	// other content.
+	duplicate bool
+	// taken: a request with this id and other content has its outcome.
+	taken   bool
+	settled bool
+}
+
+// result is what an event, or an acknowledgement, makes of a request.
+type result int
+
+const (
+	open     result = iota
+	started         // there is a job
+	failed          // there is none, or nobody knows
+	rejected        // its id is that of another request, which keeps its outcome
+)
+
+// see takes an event that names the request's id.
+func (e *entry) see(event eventlog.Event) result {
+	same := event.Data.Requested().PayloadHash == e.hash
+	switch {
+	case event.Kind == schemas.KindRequestRejected && same:
+		// About this message or a copy of it: the same is said of both.
+		return rejected
+	case !event.Kind.Terminal():
+		return open
+	case same && event.Kind == schemas.KindJobStarted:
+		return started
+	case same:
+		return failed
+	default:
+		e.taken = true
+		return e.unstored()
+	}
+}
+
+// acknowledge takes the stream's answer to the publication.
+func (e *entry) acknowledge(duplicate bool) result {
+	e.confirmed, e.duplicate = true, duplicate
+	return e.unstored()
+}
+
+// unstored is rejected when the id has its outcome, and it is other content's:
+// this request, if it was stored, will be rejected by an event of its own; if it
+// was not, nothing more will come.
+func (e *entry) unstored() result {
+	if e.taken && e.duplicate {
+		return rejected
+	}
+	return open
+}
+
+// keyOf is the key of the request that an event names.
+func keyOf(event eventlog.Event) publisher.Key {
+	if event.Kind == schemas.KindRequestRejected {
+		return publisher.NewKey(event.Key.Source, event.Data.Names().RequestID)
+	}
+	return event.Key
+}

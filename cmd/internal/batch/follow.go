@@ -1,0 +1,40 @@
+package batch
+
+import (
+	"context"
+	"time"
+
+	"backhaul/cmd/internal/eventlog"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// follow reads the source's outcomes until ctx ends. The filters are by source:
+// one for each request would be thousands.
+func (r *run) follow(ctx context.Context, after uint64, out chan<- eventlog.Event) error {
+	q := eventlog.Query{Follow: true, From: after + 1}
+	for _, kind := range []schemas.Kind{schemas.KindJobStarted, schemas.KindJobFailed, schemas.KindRequestRejected} {
+		q.Filters = append(q.Filters, publisher.EventFilter(kind, r.Source))
+	}
+	for {
+		err := eventlog.Read(ctx, r.js, q, func(e eventlog.Event) error {
+			q.From = e.Sequence + 1
+			select {
+			case out <- e:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+		if err := publisher.Denied(r.nc, "$JS.API.CONSUMER.CREATE."); err != nil {
+			return err
+		}
+		// Whatever else ended it, it goes on behind what was read last; for how long
+		// is the batch's timeout to decide.
+		select {
+		case <-time.After(retryWait):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package batch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/natsconn"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+const (
+	// lookUps is how many look-ups are under way at once.
+	lookUps = 64
+	// ahead is how many requests are looked up before any of them is published.
+	ahead = 512
+)
+
+// lookUpAll passes on the requests that have no outcome, in order, and reports
+// the events of those that were found. The next requests are looked up while the
+// last are published.
+func (r *run) lookUpAll(ctx context.Context, out chan<- *entry) error {
+	for chunk := range slices.Chunk(r.entries, ahead) {
+		found := make([]*eventlog.Event, len(chunk))
+		if r.events != nil {
+			if err := r.lookUp(ctx, chunk, found); err != nil {
+				return err
+			}
+		}
+		for i, e := range chunk {
+			if found[i] != nil {
+				if err := r.report(ctx, report{entry: e, found: found[i]}); err != nil {
+					return err
+				}
+				if found[i].Data.Requested().PayloadHash == e.hash {
+					continue
+				}
+			}
+			select {
+			case out <- e:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+	return nil
+}
+
+// lookUp fills in the outcome of each request that has one, of whatever content.
+func (r *run) lookUp(ctx context.Context, chunk []*entry, found []*eventlog.Event) error {
+	errs := make([]error, lookUps)
+	var workers sync.WaitGroup
+	for w := range lookUps {
+		workers.Go(func() {
+			for i := w; i < len(chunk) && errs[w] == nil; i += lookUps {
+				found[i], errs[w] = r.outcomeOf(ctx, chunk[i].key)
+			}
+		})
+	}
+	workers.Wait()
+	return cmp.Or(errs...) // they all say the same
+}
+
+// outcomeOf reads a request's outcome from the leader, nil if there is none.
+func (r *run) outcomeOf(ctx context.Context, key publisher.Key) (*eventlog.Event, error) {
+	last, err := r.last(ctx, key.Filter())
+	if err != nil || last == nil {
+		return nil, err
+	}
+	kind, _, err := publisher.ParseEventSubject(last.Subject)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(schemas.Kinds, kind) {
+		// A later version may tell more behind an outcome, which is final.
+		for _, kind = range []schemas.Kind{schemas.KindJobStarted, schemas.KindJobFailed} {
+			if last, err = r.last(ctx, key.Subject(kind)); err != nil || last != nil {
+				break
+			}
+		}
+	}
+	if err != nil || last == nil || !kind.Terminal() {
+		return nil, err
+	}
+	data, err := schemas.DecodeEvent(kind, last.Data)
+	if err != nil {
+		return nil, fmt.Errorf("look up %s: %w", key, err)
+	}
+	return &eventlog.Event{
+		Kind: kind, Key: key, Data: data, Sequence: last.Sequence, Stored: last.Time,
+		Traceparent: schemas.Header(last.Header).Get(schemas.HeaderTraceparent),
+	}, nil
+}
+
+// last is the last message of a filter, nil if there is none.
+func (r *run) last(ctx context.Context, filter string) (msg *jetstream.RawStreamMsg, err error) {
+	err = r.patiently(ctx, r.Timeout, func(ctx context.Context) error {
+		msg, err = r.events.GetLastMsgForSubject(ctx, filter)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			msg, err = nil, nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up %s: %w", filter, err)
+	}
+	return msg, nil
+}
+
+// retryWait is the pause before what had no answer is asked again.
+const retryWait = 100 * time.Millisecond
+
+// patiently repeats a read until it is answered, or for as long as patience
+// lasts.
+func (r *run) patiently(ctx context.Context, patience time.Duration, read func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errNoAnswer)
+	defer cancel()
+	for {
+		oneCtx, cancelOne := context.WithTimeout(ctx, 5*time.Second)
+		err := read(oneCtx)
+		cancelOne()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return unreachable(context.Cause(ctx), err)
+		case answered(err):
+			return err
+		}
+		if denied := publisher.Denied(r.nc, "$JS.API.STREAM."); denied != nil {
+			return denied
+		}
+		select {
+		case <-time.After(retryWait):
+		case <-ctx.Done():
+			return unreachable(context.Cause(ctx), err)
+		}
+	}
+}
+
+// answered tells whether an error is the server's word. 503 is that of a cluster
+// without a leader at the moment.
+func answered(err error) bool {
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
+		return false // nobody answers yet
+	}
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && e.Code != 503 || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrConnectionClosed)
+}
+
+// errNoAnswer ends what a server did not answer in time.
+var errNoAnswer = errors.New("no answer in time")
+
+// unreachable says that the server is, unless it was another cause that ended
+// the wait, or the server did answer and has said all the time why not.
+func unreachable(cause, last error) error {
+	refusal, refused := errors.AsType[*jetstream.APIError](last)
+	switch {
+	case !errors.Is(cause, errNoAnswer):
+		return cause
+	case refused && refusal.ErrorCode != jsClusterNotAvailable:
+		return last
+	default:
+		return &natsconn.UnreachableError{What: "JetStream", Err: last}
+	}
+}
+
+// jsClusterNotAvailable is the code of a cluster that has no leader.
+const jsClusterNotAvailable jetstream.ErrorCode = 10008

@@ -1,0 +1,125 @@
+package batch_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"backhaul/cmd/internal/batch"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+)
+
+// strictServer is a server whose user "requester" may publish to allowed.
+func strictServer(t *testing.T, allowed ...string) (requester, admin *nats.Conn) {
+	t.Helper()
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
+		Users: []*server.User{
+			{Username: "admin", Password: vendorPassword},
+			{Username: "requester", Password: vendorPassword, Permissions: &server.Permissions{
+				Publish: &server.SubjectPermission{Allow: allowed}, Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+			}},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	t.Cleanup(func() {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	})
+	if !srv.ReadyForConnections(patience) {
+		t.Fatal("the server does not start")
+	}
+	connect := func(user string) *nats.Conn {
+		nc, err := nats.Connect(srv.ClientURL(), nats.UserInfo(user, vendorPassword), nats.ReconnectBufSize(-1),
+			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		return nc
+	}
+	admin = connect("admin")
+	natstest.Provision(t, admin)
+	return connect("requester"), admin
+}
+
+// Who may only publish can send a batch, without the look-ups.
+func TestARequesterMayOnlyPublish(t *testing.T) {
+	t.Parallel()
+	nc, _ := strictServer(t, "backup.request.billing")
+	set := batchOf(3)
+	set.Wait, set.Resume = false, true
+	rep := &recorder{}
+	s, err := batch.Run(t.Context(), nc, natstest.JetStream(t, nc), set, rep)
+	if err != nil || s.Sent != 3 || !errors.Is(rep.unreadable, nats.ErrPermissionViolation) {
+		t.Errorf("got %v, %v, unreadable: %v", s, err, rep.unreadable)
+	}
+	set.Wait = true
+	if _, err := batch.Run(t.Context(), nc, natstest.JetStream(t, nc), set, rep); !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("waiting: %v", err)
+	}
+}
+
+// Who waits needs what the package doc lists, and nothing else.
+func TestPermissionsOfWhoWaits(t *testing.T) {
+	t.Parallel()
+	nc, admin := strictServer(t, "backup.request.billing",
+		"$JS.API.STREAM.INFO.BACKUP_EVENTS", "$JS.API.STREAM.MSG.GET.BACKUP_EVENTS", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.>",
+		"$JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.>", "$JS.API.CONSUMER.DELETE.BACKUP_EVENTS.>")
+	pub, err := publisher.New(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := batchOf(3)
+	done := false
+	rep := &recorder{progress: func(s batch.Summary) {
+		if done || s.Sent < 3 {
+			return
+		}
+		done = true
+		for _, req := range set.Requests {
+			event := &schemas.JobStarted{Naming: req.Naming("billing"), Message: schemas.Message{PayloadHash: req.Hash()}, JobID: "1"}
+			if _, err := pub.Append(t.Context(), publisher.NewKey("billing", req.RequestID), 0, event, ""); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	s, err := batch.Run(t.Context(), nc, natstest.JetStream(t, nc), set, rep)
+	if err != nil || !s.Succeeded() {
+		t.Errorf("got %v, %v", s, err)
+	}
+	if err := nc.LastError(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who may not make a consumer is told so, and waits for nothing.
+func TestReadingIsDenied(t *testing.T) {
+	t.Parallel()
+	nc, _ := strictServer(t, "backup.request.billing", "$JS.API.STREAM.>")
+	set := batchOf(3)
+	set.Timeout = time.Hour
+	if s, err := batch.Run(t.Context(), nc, natstest.JetStream(t, nc), set, &recorder{}); !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("got %v, %v", s, err)
+	}
+}
+
+// A source that one may not use is an error, not a wait for a server.
+func TestPublishingIsDenied(t *testing.T) {
+	t.Parallel()
+	nc, _ := strictServer(t, "backup.request.other", "$JS.API.>")
+	set := batchOf(3)
+	set.Timeout = time.Hour
+	s, err := batch.Run(t.Context(), nc, natstest.JetStream(t, nc), set, &recorder{})
+	if !errors.Is(err, nats.ErrPermissionViolation) || s.NotSent != 3 {
+		t.Errorf("got %v, %v", s, err)
+	}
+}

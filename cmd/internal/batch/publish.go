@@ -1,0 +1,105 @@
+package batch
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/time/rate"
+
+	"backhaul/publisher"
+)
+
+// inFlight is how many publications may have no acknowledgement yet. More does
+// not make a server faster.
+const inFlight = 512
+
+// publishAll sends what is not on record and reports the acknowledgements, both in
+// order, with many on their way at once.
+func (r *run) publishAll(ctx context.Context, in <-chan *entry) error {
+	sent := make(chan *sending, inFlight)
+	var work sync.WaitGroup
+	defer work.Wait()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work.Go(func() {
+		defer close(sent)
+		if err := r.send(ctx, in, sent); err != nil {
+			cancel(err)
+		}
+	})
+	for s := range sent {
+		<-s.acked
+		err := s.err
+		if err == nil {
+			err = r.report(ctx, s.report)
+		}
+		if err != nil {
+			cancel(err)
+			return err
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// sending is a publication under way. The rest is there when acked is closed.
+type sending struct {
+	acked  chan struct{}
+	report report
+	err    error
+}
+
+// send publishes at the batch's rate, as long as there is room in out.
+func (r *run) send(ctx context.Context, in <-chan *entry, out chan<- *sending) error {
+	limiter := rate.NewLimiter(rate.Inf, 1)
+	if r.Rate > 0 {
+		// A timer is not exact to the millisecond, so high rates come in small bursts.
+		limiter = rate.NewLimiter(r.Rate, max(1, int(r.Rate/20)))
+	}
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	for {
+		var e *entry
+		select {
+		case e = <-in:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if e == nil { // it is closed
+			return nil
+		}
+		if err := limiter.Wait(ctx); err != nil {
+			return err
+		}
+		s := &sending{acked: make(chan struct{})}
+		select {
+		case out <- s:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		request, err := r.pub.Send(r.Source, *e.req)
+		if err != nil {
+			s.err = err
+			close(s.acked)
+			return err
+		}
+		waiting.Go(func() {
+			defer close(s.acked)
+			s.report, s.err = r.confirm(ctx, e, request)
+		})
+	}
+}
+
+// confirm waits for the acknowledgement of a publication.
+func (r *run) confirm(ctx context.Context, e *entry, request *publisher.SentRequest) (report, error) {
+	patience := r.Timeout
+	if r.events == nil { // then nothing has been answered yet
+		patience = min(firstAnswer, patience)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errNoAnswer)
+	defer cancel()
+	ack, stored, err := request.Acked(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = unreachable(context.Cause(ctx), err)
+	}
+	return report{entry: e, ack: ack, stored: stored}, err
+}

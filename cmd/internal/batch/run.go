@@ -1,0 +1,279 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/time/rate"
+
+	"backhaul/cmd/internal/eventlog"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// firstAnswer is how long a server may take for the first answer.
+const firstAnswer = 15 * time.Second
+
+// Batch is what to publish, and how.
+type Batch struct {
+	Source string
+	// Requests have ids, and no two the same.
+	Requests []schemas.BackupRequest
+	// Resume looks for each request's outcome before it is published.
+	Resume bool
+	// Wait waits for the outcomes. It implies Resume.
+	Wait bool
+	// Timeout is how long to wait for the outcomes once all is published, and for
+	// a server that does not answer.
+	Timeout time.Duration
+	// Rate is how many to publish in a second; 0 means no limit.
+	Rate rate.Limit
+}
+
+// Reporter is told what happens, by one goroutine.
+type Reporter interface {
+	// Request is called when something has become of a request. An error ends the
+	// batch.
+	Request(req schemas.BackupRequest, n News) error
+	// Unreadable: the events stream cannot be read, so everything is sent.
+	Unreadable(err error)
+	// Progress is called after each step.
+	Progress(s Summary)
+}
+
+// News is what has become of a request.
+type News struct {
+	// Ack is set when the stream has the request.
+	Ack *jetstream.PubAck
+	// Outcome is set when the request has come to its end. In a batch that does not
+	// wait it was on record already, and the request is not sent.
+	Outcome *eventlog.Event
+	// Taken: the request was not stored, because another one has its id, and will
+	// have no outcome.
+	Taken bool
+}
+
+// NoOutcomeError ends a batch some of whose requests have no outcome in time.
+type NoOutcomeError struct {
+	// IDs are those of the requests, in the order of the batch.
+	IDs []string
+}
+
+func (e *NoOutcomeError) Error() string {
+	const most = 10
+	shown := e.IDs[:min(len(e.IDs), most)]
+	text := fmt.Sprintf("%d requests have no outcome yet: %s", len(e.IDs), strings.Join(shown, ", "))
+	if n := len(e.IDs) - len(shown); n > 0 {
+		text += fmt.Sprintf(" and %d more", n)
+	}
+	return text
+}
+
+// run is a batch that runs.
+type run struct {
+	Batch
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	pub    *publisher.Publisher
+	rep    Reporter
+	events jetstream.Stream // nil when nothing is to be looked up
+
+	entries []*entry
+	byKey   map[publisher.Key]*entry
+	sum     Summary
+	reports chan report
+}
+
+// report says how far a request is; one field beside entry is set.
+type report struct {
+	entry  *entry
+	found  *eventlog.Event
+	ack    *jetstream.PubAck
+	stored bool // with ack: it was not there before
+}
+
+// Run publishes the batch and, if it waits, follows it to the end. The summary
+// counts what was reached, whatever the error.
+func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, b Batch, rep Reporter) (Summary, error) {
+	began := time.Now()
+	r := &run{Batch: b, nc: nc, js: js, rep: rep, byKey: make(map[publisher.Key]*entry, len(b.Requests)), reports: make(chan report, inFlight)}
+	r.sum = Summary{Requests: len(b.Requests), NotSent: len(b.Requests)}
+	if b.Wait {
+		r.sum.Outcomes = &Outcomes{None: len(b.Requests), Failed: make(map[string]int)}
+	}
+	for i := range b.Requests {
+		req := &b.Requests[i]
+		e := &entry{req: req, key: publisher.NewKey(b.Source, req.RequestID), hash: req.Hash()}
+		r.entries = append(r.entries, e)
+		r.byKey[e.key] = e
+	}
+	err := r.run(ctx)
+	r.sum.Seconds = time.Since(began).Seconds()
+	return r.sum, err
+}
+
+func (r *run) run(parent context.Context) (err error) {
+	if r.pub, err = publisher.New(r.nc); err != nil {
+		return err
+	}
+	after, err := r.lastSequence(parent)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(parent)
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer cancel(nil)
+
+	unpublished := make(chan *entry, ahead)
+	outcomes := make(chan eventlog.Event, inFlight)
+	work.Go(func() {
+		defer close(unpublished)
+		cancelWith(cancel, r.lookUpAll(ctx, unpublished))
+	})
+	work.Go(func() { cancelWith(cancel, r.publishAll(ctx, unpublished)) })
+	if r.Wait {
+		work.Go(func() { cancelWith(cancel, r.follow(ctx, after, outcomes)) })
+	}
+	var timeout <-chan time.Time
+	for !r.done() {
+		if r.sum.NotSent == 0 && timeout == nil {
+			timeout = time.After(r.Timeout)
+		}
+		select {
+		case rep := <-r.reports:
+			err = r.take(rep)
+		case event := <-outcomes:
+			err = r.outcome(event)
+		case <-timeout:
+			err = r.noOutcome()
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		r.rep.Progress(r.sum)
+	}
+	return nil
+}
+
+// cancelWith ends the others' work with what ended one.
+func cancelWith(cancel context.CancelCauseFunc, err error) {
+	if err != nil {
+		cancel(err)
+	}
+}
+
+func (r *run) done() bool {
+	return r.sum.NotSent == 0 && (r.sum.Outcomes == nil || r.sum.Outcomes.None == 0)
+}
+
+func (r *run) noOutcome() error {
+	e := new(NoOutcomeError)
+	for _, entry := range r.entries {
+		if !entry.settled {
+			e.IDs = append(e.IDs, entry.req.RequestID)
+		}
+	}
+	return e
+}
+
+// lastSequence is where the events stream ends before anything is looked up.
+func (r *run) lastSequence(ctx context.Context) (uint64, error) {
+	if !r.Resume && !r.Wait {
+		return 0, nil
+	}
+	err := r.patiently(ctx, min(firstAnswer, r.Timeout), func(ctx context.Context) (err error) {
+		r.events, err = r.js.Stream(ctx, publisher.EventsStream)
+		return err
+	})
+	switch {
+	case err == nil:
+		return r.events.CachedInfo().State.LastSeq, nil
+	case ctx.Err() == nil && !r.Wait:
+		r.events = nil
+		r.rep.Unreadable(err)
+		return 0, nil
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return 0, fmt.Errorf("there is no stream %s; `backhaul setup` makes it: %w", publisher.EventsStream, err)
+	default:
+		return 0, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
+	}
+}
+
+func (r *run) report(ctx context.Context, rep report) error {
+	select {
+	case r.reports <- rep:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// take notes what a look-up or a publication has come to.
+func (r *run) take(rep report) error {
+	e := rep.entry
+	if rep.found != nil {
+		if rep.found.Data.Requested().PayloadHash == e.hash {
+			e.confirmed = true
+			r.sum.Known++
+			r.sum.NotSent--
+			if !r.Wait {
+				return r.rep.Request(*e.req, News{Outcome: rep.found})
+			}
+		}
+		return r.outcome(*rep.found)
+	}
+	r.sum.NotSent--
+	if rep.stored {
+		r.sum.Sent++
+	} else {
+		r.sum.Known++
+	}
+	if err := r.rep.Request(*e.req, News{Ack: rep.ack}); err != nil {
+		return err
+	}
+	if e.acknowledge(rep.ack.Duplicate) == rejected {
+		return r.settle(e, rejected, nil)
+	}
+	return nil
+}
+
+// outcome takes an event of the source, which need not be about this batch.
+func (r *run) outcome(event eventlog.Event) error {
+	e := r.byKey[keyOf(event)]
+	if e == nil || e.settled {
+		return nil
+	}
+	res := e.see(event)
+	if res == rejected && event.Kind != schemas.KindRequestRejected {
+		return r.settle(e, res, nil)
+	}
+	return r.settle(e, res, &event)
+}
+
+// settle counts the end of a request once. event is nil for one that has none of
+// its own.
+func (r *run) settle(e *entry, res result, event *eventlog.Event) error {
+	if res == open || e.settled || !r.Wait {
+		return nil
+	}
+	e.settled = true
+	r.sum.Outcomes.None--
+	switch res {
+	case started:
+		r.sum.Outcomes.Started++
+	case rejected:
+		r.sum.Outcomes.Rejected++
+	case failed:
+		r.sum.Outcomes.Failed[event.Data.(*schemas.JobFailed).ErrorCode]++
+	}
+	return r.rep.Request(*e.req, News{Outcome: event, Taken: event == nil})
+}

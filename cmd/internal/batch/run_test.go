@@ -1,0 +1,276 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/batch"
+	"backhaul/cmd/internal/natsconn"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+)
+
+// Every sort of outcome, and the same batch again: nothing is sent, and the same
+// is said.
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.work()
+	first := batchOf(1)
+	if s, _ := b.finish(first); s.Outcomes.Started != 1 || !s.Succeeded() {
+		t.Fatalf("a single request: %v", s)
+	}
+
+	set := batchOf(700) // more than are looked up at once
+	set.Requests = append(set.Requests, normalised("bad-1", "no-such-group"), normalised("bad-2", "no-such-group"))
+	s, rep := b.finish(set)
+	if s.Sent != 701 || s.Known != 1 || s.Outcomes.Started != 700 || s.Outcomes.Failed["587207178"] != 2 || s.Succeeded() {
+		t.Errorf("got %v", s)
+	}
+	if len(rep.outcomes) != 702 || len(rep.sent) != 701 {
+		t.Errorf("%d outcomes and %d sent were reported", len(rep.outcomes), len(rep.sent))
+	}
+	before := b.state(publisher.RequestsStream).LastSeq
+	again, rep := b.finish(set)
+	if again.Sent != 0 || again.Known != 702 || again.Outcomes.Started != 700 || again.Outcomes.FailedTotal() != 2 {
+		t.Errorf("again: %v", again)
+	}
+	if got := b.state(publisher.RequestsStream).LastSeq; got != before || len(rep.outcomes) != 702 {
+		t.Errorf("again: %d requests were published, %d outcomes reported", got-before, len(rep.outcomes))
+	}
+	set.Wait, set.Resume = false, true
+	if s, rep := b.finish(set); s.Known != 702 || len(rep.outcomes) != 702 || s.Outcomes != nil || !s.Succeeded() {
+		t.Errorf("without waiting: %v, %d known", s, len(rep.outcomes))
+	}
+	set.Requests = set.Requests[:700]
+	b.oneEach(set)
+}
+
+// An id that stands for other content is rejected, whether JetStream stores the
+// second request or not.
+func TestAnIDThatIsTaken(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		window   time.Duration
+		kinds    []schemas.Kind
+		taken    int
+		rejected int
+	}{
+		"within the duplicate window": {10 * time.Minute, nil, 1, 1},
+		"after it":                    {100 * time.Millisecond, []schemas.Kind{schemas.KindRequestRejected}, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, func(stream *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
+				if stream != nil && stream.Name == publisher.RequestsStream {
+					stream.Duplicates = c.window
+				}
+			})
+			b.work()
+			b.finish(batchOf(1))
+			if c.window < time.Second { // until JetStream has forgotten the message id
+				pub, err := publisher.New(b.nats.Connect(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for {
+					ack, err := pub.Request(t.Context(), "billing", batchOf(1).Requests[0])
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !ack.Duplicate {
+						break
+					}
+				}
+			}
+			set := batchOf(0)
+			set.Requests = []schemas.BackupRequest{normalised("r-0", "load-2")}
+			var rep *recorder
+			var s batch.Summary
+			for {
+				s, rep = b.finish(set)
+				if c.window > time.Second || len(rep.outcomes) > 0 {
+					break
+				}
+			}
+			if s.Outcomes.Rejected != c.rejected || len(rep.taken) != c.taken || !slices.Equal(rep.kinds(), c.kinds) {
+				t.Errorf("got %v, events %v, taken %v", s, rep.kinds(), rep.taken)
+			}
+			b.oneEach(batchOf(1))
+		})
+	}
+}
+
+// What is reported while it happens, and not for ever waited for: a queue that
+// nobody reads.
+func TestNoOutcomeInTime(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	set := batchOf(3)
+	set.Timeout = 500 * time.Millisecond
+	s, err := b.run(t.Context(), set, &recorder{})
+	missing, _ := errors.AsType[*batch.NoOutcomeError](err)
+	if missing == nil || !slices.Equal(missing.IDs, []string{"r-0", "r-1", "r-2"}) || s.Sent != 3 || s.Outcomes.None != 3 || s.Succeeded() {
+		t.Errorf("got %v, %v", s, err)
+	}
+	checkSums(t, s)
+	// The next run finds them in the queue, and waits for what comes.
+	b.work()
+	if s, _ := b.finish(batchOf(3)); s.Sent != 0 || s.Known != 3 || s.Outcomes.Started != 3 {
+		t.Errorf("the next run: %v", s)
+	}
+	b.oneEach(batchOf(3))
+}
+
+// A queue that is full is waited for, and is no server that is out of reach.
+func TestAFullQueue(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(stream *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
+		if stream != nil && stream.Name == publisher.RequestsStream {
+			stream.MaxMsgs = 2
+		}
+	})
+	set := batchOf(20)
+	set.Timeout = 5 * time.Second // enough for a refusal on a busy machine
+	s, err := b.run(t.Context(), set, &recorder{})
+	if _, unreachable := errors.AsType[*natsconn.UnreachableError](err); err == nil || unreachable || !strings.Contains(err.Error(), "maximum messages") || s.Sent != 2 {
+		t.Errorf("got %v, %v", s, err)
+	}
+	b.work()
+	if s, _ := b.finish(batchOf(20)); !s.Succeeded() {
+		t.Errorf("with a service: %v", s)
+	}
+	b.oneEach(batchOf(20))
+}
+
+// Ended in the middle and run again, several times.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.work()
+	set := batchOf(600)
+	for _, after := range []int{100, 300, 500} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		s, err := b.run(ctx, set, &recorder{progress: func(s batch.Summary) {
+			if s.Requests-s.NotSent >= after {
+				interrupt()
+			}
+		}})
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("after %d: %v, %v", after, s, err)
+		}
+		checkSums(t, s)
+	}
+	if s, _ := b.finish(set); !s.Succeeded() || s.Known == 0 {
+		t.Errorf("got %v", s)
+	}
+	b.oneEach(set)
+}
+
+// The broker goes away and comes back, with publications and outcomes under way.
+func TestBrokerRestarts(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.work()
+	set := batchOf(900)
+	set.Rate = 600
+	restart := make(chan struct{}, 2)
+	restarted := make(chan struct{})
+	go func() {
+		defer close(restarted)
+		for range restart {
+			b.nats.Stop()
+			b.nats.Restart()
+		}
+	}()
+	times := 0
+	rep := &recorder{progress: func(s batch.Summary) {
+		if times < cap(restart) && s.Outcomes.Started > 200*(times+1) {
+			times++
+			restart <- struct{}{}
+		}
+	}}
+	s, err := b.run(t.Context(), set, rep)
+	close(restart)
+	<-restarted
+	if err != nil || !s.Succeeded() || times != cap(restart) {
+		t.Errorf("got %v, %v, with %d restarts", s, err, times)
+	}
+	checkSums(t, s)
+	b.oneEach(set)
+}
+
+// Waiting does not read the past: the events that others left are not looked at.
+func TestThePastIsNotRead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	pub, err := publisher.New(b.nats.Connect(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := b.js.Stream(t.Context(), publisher.EventsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := schemas.JobFailed{Naming: schemas.Naming{RequestID: "r-1", Source: "billing"}, Message: schemas.Message{PayloadHash: "other"}}
+	if _, err := pub.Append(t.Context(), publisher.SequenceKey("billing", 1), 0, &old, ""); err != nil {
+		t.Fatal(err)
+	}
+	last := b.state(publisher.EventsStream).LastSeq
+	b.work()
+	var starts []uint64 // of the consumers while the batch runs
+	rep := &recorder{progress: func(s batch.Summary) {
+		if len(starts) > 0 || s.Outcomes.Started == 0 {
+			return
+		}
+		for info := range events.ListConsumers(t.Context()).Info() {
+			starts = append(starts, info.Config.OptStartSeq)
+		}
+	}}
+	if s, err := b.run(t.Context(), batchOf(50), rep); err != nil || !s.Succeeded() {
+		t.Errorf("got %v, %v", s, err)
+	}
+	if !slices.Equal(starts, []uint64{last + 1}) {
+		t.Errorf("events are read from %v, want %d", starts, last+1)
+	}
+}
+
+func TestMissingStreams(t *testing.T) {
+	t.Parallel()
+	s := natstest.StartBare(t)
+	b := &bench{t: t, nats: s, js: natstest.JetStream(t, s.Connect(t))}
+	if _, err := b.run(t.Context(), batchOf(1), &recorder{}); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("waiting: %v", err)
+	}
+	// Who does not wait may do without the events, but not without the queue.
+	set := batchOf(1)
+	set.Wait, set.Resume, set.Timeout = false, true, time.Second
+	rep := &recorder{}
+	_, err := b.run(t.Context(), set, rep)
+	if _, ok := errors.AsType[*natsconn.UnreachableError](err); !ok || rep.unreadable == nil {
+		t.Errorf("sending: %v, unreadable %v", err, rep.unreadable)
+	}
+}
+
+// A report that cannot be printed ends the batch.
+func TestAFailingReporter(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.work()
+	if _, err := b.run(t.Context(), batchOf(50), brokenPipe{&recorder{}}); !errors.Is(err, errBroken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+var errBroken = errors.New("broken pipe")
+
+type brokenPipe struct{ *recorder }
+
+func (brokenPipe) Request(schemas.BackupRequest, batch.News) error { return errBroken }

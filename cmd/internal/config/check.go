@@ -1,0 +1,160 @@
+package config
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"backhaul/cmd/internal/policy"
+	"backhaul/vendorapi"
+)
+
+// Check reads the settings and says everything that [Load] and [Config.CheckRun]
+// would say, at once. It reaches for nothing over the network. The error is an
+// [*Error].
+func Check(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) error {
+	c, problems := read(flags, lookupEnv)
+	if err, ok := errors.AsType[*Error](c.CheckRun()); ok && !c.unknown {
+		problems = append(problems, err.Problems...)
+	}
+	if len(problems) > 0 {
+		return &Error{Problems: problems}
+	}
+	return nil
+}
+
+// CheckRun refuses settings with which `backhaul run` cannot work. It starts
+// nothing and changes nothing.
+func (c *Config) CheckRun() error {
+	var e Error
+	e.checkVendor(c)
+	e.checkNATS(c.NATS)
+	e.checkPolicy(c.Work.PolicyFile)
+	if !c.Admin.Off() {
+		if !isAddress(c.Admin.Addr) {
+			e.add("BACKHAUL_ADMIN_ADDR: is %q, must be an address such as 127.0.0.1:9090, or off", c.Admin.Addr)
+		}
+	}
+	if problem := c.Admin.problem(); problem != "" {
+		e.add("BACKHAUL_ADMIN_PPROF: %s", problem)
+	}
+	if len(e.Problems) > 0 {
+		c.locate(e.Problems)
+		return &e
+	}
+	return nil
+}
+
+// locate names in each problem where the value came from, in the place of the
+// setting's environment variable.
+func (c *Config) locate(problems []string) {
+	for i, s := range c.settings() {
+		if i >= len(c.origins) || c.origins[i] == originDefault {
+			continue
+		}
+		names := strings.NewReplacer("("+s.env+")", "("+c.origins[i]+")", "("+s.env+"_FILE)", "("+c.origins[i]+")")
+		for j, p := range problems {
+			if rest, ok := strings.CutPrefix(p, s.env+": "); ok {
+				p = c.origins[i] + ": " + rest
+			}
+			problems[j] = names.Replace(p)
+		}
+	}
+}
+
+func (e *Error) add(format string, args ...any) {
+	e.Problems = append(e.Problems, fmt.Sprintf(format, args...))
+}
+
+func (e *Error) checkVendor(c *Config) {
+	if c.Vendor.Endpoint == "" {
+		e.add("no vendor endpoint: set BACKHAUL_VENDOR_ENDPOINT or --vendor-endpoint, for example https://m6.metallic.io/webconsole/api (or try `backhaul demo`)")
+	} else if err := vendorapi.CheckEndpoint(c.Vendor.Endpoint, c.Vendor.InsecureHTTP); err != nil {
+		e.add("%v (BACKHAUL_VENDOR_ENDPOINT, --vendor-insecure-http)", err)
+	}
+	switch c.Vendor.Auth {
+	case vendorapi.AuthLogin:
+		if c.Vendor.Username == "" {
+			e.add("no vendor user: set BACKHAUL_VENDOR_USERNAME or --vendor-username")
+		}
+		e.checkSecret("password", "BACKHAUL_VENDOR_PASSWORD", c.Vendor.Password)
+	case vendorapi.AuthToken:
+		e.checkSecret("token", "BACKHAUL_VENDOR_TOKEN", c.Vendor.Token)
+	case vendorapi.AuthBearer:
+		// A pair that is not there yet is waited for, a file that is none is not.
+		if c.Vendor.TokenPairFile == "" {
+			e.add("no vendor token pair: set BACKHAUL_VENDOR_TOKEN_PAIR_FILE or --vendor-token-pair-file")
+		} else if err := c.Vendor.Client(c.Work.MaxInFlight).Auth.Check(); err != nil {
+			e.add("%v (BACKHAUL_VENDOR_TOKEN_PAIR_FILE)", err)
+		}
+	}
+	e.checkCA("vendor CA file", "BACKHAUL_VENDOR_CA", c.Vendor.CA)
+}
+
+func (e *Error) checkSecret(what, env string, s secret) {
+	if !s.Given() {
+		e.add("no vendor %s: set %s or, better, %s_FILE", what, env, env)
+		return
+	}
+	if _, err := s.Read(); err != nil {
+		e.add("vendor %s: %v (%s_FILE)", what, err, env)
+	}
+}
+
+func (e *Error) checkPolicy(file string) {
+	if file == "" {
+		return
+	}
+	_, err := policy.Load(file)
+	wrong, ok := errors.AsType[*policy.Error](err)
+	if err != nil && !ok {
+		e.add("%v (BACKHAUL_POLICY_FILE)", err)
+	}
+	if ok {
+		for _, p := range wrong.Problems {
+			e.add("%v", &policy.Error{File: wrong.File, Problems: []policy.Problem{p}})
+		}
+	}
+}
+
+func (e *Error) checkCA(what, env, file string) {
+	if file == "" {
+		return
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		e.add("%s: %v (%s)", what, err, env)
+	} else if !x509.NewCertPool().AppendCertsFromPEM(data) {
+		e.add("%s: no PEM certificate in %s (%s)", what, file, env)
+	}
+}
+
+func (e *Error) checkNATS(n NATS) {
+	if n.URL != "" {
+		e.Problems = append(e.Problems, n.problems()...)
+		return
+	}
+	if !isAddress(n.Embedded.Listen) {
+		e.add("BACKHAUL_NATS_LISTEN: is %q, must be an address such as 127.0.0.1:4222", n.Embedded.Listen)
+	}
+	// What is not there is made.
+	if info, err := os.Stat(n.Embedded.StoreDir); err == nil && !info.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		e.add("BACKHAUL_STORE_DIR: %s is no directory that can be read", n.Embedded.StoreDir)
+	} else if where := n.Embedded.Moved(); where != "" {
+		e.add("BACKHAUL_STORE_DIR: %s", where)
+	}
+}
+
+// isAddress tells whether something can listen there, as far as the text says.
+func isAddress(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	_, portErr := strconv.ParseUint(port, 10, 16)
+	return err == nil && portErr == nil
+}

@@ -1,0 +1,43 @@
+package config
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// The configuration file is the one thing that cannot be set in itself.
+const (
+	fileFlag = "config"
+	fileEnv  = "BACKHAUL_CONFIG"
+)
+
+// AddFlags adds the flags of some groups, and the one for a configuration file.
+func AddFlags(flags *pflag.FlagSet, groups ...Group) {
+	flags.String(fileFlag, "", "YAML `file` with settings ("+fileEnv+")")
+	for _, s := range new(Config).settings() {
+		if s.flag == "" || !slices.Contains(groups, s.group) {
+			continue
+		}
+		usage := s.usage
+		if s.oneOf != nil {
+			usage += ": `" + strings.Join(s.oneOf, "|") + "`"
+		}
+		usage += " (" + s.env + ")"
+		switch s.field.(type) {
+		case *bool:
+			flags.Bool(s.flag, s.fallback == "true", usage)
+		case *int:
+			n, _ := strconv.Atoi(s.fallback)
+			flags.Int(s.flag, n, usage)
+		case *time.Duration:
+			d, _ := time.ParseDuration(s.fallback)
+			flags.Duration(s.flag, d, usage)
+		default:
+			flags.String(s.flag, s.fallback, usage)
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"backhaul/vendorapi"
+)
+
+// Load reads every setting. flags may lack any of them. The error is an
+// [*Error] with everything that is wrong.
+func Load(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) (*Config, error) {
+	c, problems := read(flags, lookupEnv)
+	if len(problems) > 0 {
+		return nil, &Error{Problems: problems}
+	}
+	return c, nil
+}
+
+// read is Load, but goes on after a problem: what is wrong has its default.
+func read(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) (*Config, []string) {
+	c := new(Config)
+	settings := c.settings()
+	from := sources{flags: flags, lookupEnv: lookupEnv}
+	from.credentials, _ = lookupEnv("CREDENTIALS_DIRECTORY")
+	if name := from.fileName(); name != "" {
+		from.file = readFile(name, settings)
+		c.unknown = from.file.broken
+	}
+	problems := from.file.problems
+	for _, s := range settings {
+		g, err := from.find(s)
+		if err == nil {
+			err = s.assign(g)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("%s: %v", g.prefix, err))
+			g = given{text: s.fallback, origin: originDefault}
+			_ = s.assign(g)
+		}
+		c.origins = append(c.origins, g.origin)
+	}
+	return c, append(problems, c.joinNATS(from, settings)...)
+}
+
+const originDefault = "default"
+
+// given is a value with where it came from.
+type given struct {
+	text string
+	// twin: the text names a file that has the secret.
+	twin   bool
+	origin string
+	// prefix is what a problem with the value begins with.
+	prefix string
+}
+
+// sources are where values come from, the strongest last: the file, the
+// environment, the flags; and, for secrets only, the weakest of all, the
+// directory that systemd makes for a service's credentials.
+type sources struct {
+	file        file
+	lookupEnv   func(string) (string, bool)
+	flags       *pflag.FlagSet
+	credentials string
+}
+
+func (from sources) fileName() string {
+	if flag := from.flags.Lookup(fileFlag); flag != nil && flag.Changed {
+		return flag.Value.String()
+	}
+	name, _ := from.lookupEnv(fileEnv)
+	return name
+}
+
+// find is the strongest source's value. With an error, the value's prefix says
+// whose it is.
+func (from sources) find(s setting) (given, error) {
+	g := given{text: s.fallback, origin: originDefault}
+	if s.secret() && from.credentials != "" {
+		if file := filepath.Join(from.credentials, s.key); isFile(file) {
+			g = given{text: file, twin: true, origin: "$CREDENTIALS_DIRECTORY/" + s.key}
+		}
+	}
+	if e, ok := from.file.entries[s.key]; ok {
+		origin := fmt.Sprintf("%s:%d", from.file.name, e.line)
+		name := s.key
+		if e.twin {
+			name = twinKey(s.key)
+		}
+		g = given{text: e.text, twin: e.twin, origin: origin, prefix: origin + ": " + name}
+	}
+	if value, ok := from.lookupEnv(s.env); ok && value != "" {
+		g = given{text: value, origin: s.env, prefix: s.env}
+	}
+	if s.secret() {
+		twin := s.env + "_FILE"
+		if value, ok := from.lookupEnv(twin); ok && value != "" {
+			if g.origin == s.env {
+				return g, fmt.Errorf("is given twice, here and in %s; keep one", twin)
+			}
+			g = given{text: value, twin: true, origin: twin, prefix: twin}
+		}
+	} else if flag := from.flags.Lookup(s.flag); s.flag != "" && flag != nil && flag.Changed {
+		g = given{text: flag.Value.String(), origin: "--" + s.flag, prefix: "--" + s.flag}
+	}
+	if (s.reads || g.twin) && g.text != "" && from.credentials != "" && !strings.ContainsRune(g.text, '/') {
+		g.text = filepath.Join(from.credentials, g.text)
+	}
+	return g, nil
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir()
+}
+
+// secret tells whether the setting is one.
+func (s setting) secret() bool {
+	_, ok := s.field.(*secret)
+	return ok
+}
+
+// assign sets the field, or says why it cannot.
+func (s setting) assign(g given) error {
+	if field, ok := s.field.(*secret); ok {
+		if g.twin {
+			*field = secret{file: g.text}
+		} else {
+			*field = secret{value: vendorapi.Secret(g.text)}
+		}
+		return nil
+	}
+	return s.set(g.text)
+}
+
+func (s setting) set(text string) error {
+	switch field := s.field.(type) {
+	case *string:
+		if s.oneOf != nil && !slices.Contains(s.oneOf, text) {
+			return fmt.Errorf("is %q, must be one of %s", text, strings.Join(s.oneOf, ", "))
+		}
+		*field = text
+	case *bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("is %q, must be true or false", text)
+		}
+		*field = b
+	case *int:
+		n, err := strconv.Atoi(text)
+		if err != nil || int64(n) < s.least {
+			return fmt.Errorf("is %q, must be a whole number of at least %d", text, s.least)
+		}
+		*field = n
+	case *time.Duration:
+		d, err := time.ParseDuration(text)
+		if err != nil || int64(d) < s.least {
+			return fmt.Errorf("is %q, must be a duration such as 30s, at least %s", text, time.Duration(s.least))
+		}
+		*field = d
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package config
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"backhaul/vendorapi"
+)
+
+// NATS is how to reach JetStream.
+type NATS struct {
+	// URL is the server to join, or several with commas; "" stands for an embedded
+	// server.
+	URL string
+	// Context is the context of the nats command that the rest was filled in from.
+	Context string
+	Auth    NATSAuth
+	TLS     NATSTLS
+	// InboxPrefix replaces "_INBOX" in reply subjects.
+	InboxPrefix string
+	// Provision makes missing streams and consumers.
+	Provision bool
+	// Replicas of new streams; 0 means 3 in a cluster, else 1.
+	Replicas int
+	Embedded Embedded
+}
+
+// NATSAuth says who connects, in one way at most.
+type NATSAuth struct {
+	Creds string // a file with JWT and seed
+	NKey  string // a file with a seed
+
+	User     string
+	Password secret
+	Token    secret
+
+	// JWT and Seed come from a context only.
+	JWT  string
+	Seed secret
+}
+
+// NATSTLS is how the connection is secured.
+type NATSTLS struct {
+	CA, Cert, Key string // files
+	// First: the handshake comes before the server's greeting.
+	First bool
+}
+
+// Embedded is the server that runs when none is joined.
+type Embedded struct {
+	Listen   string
+	StoreDir string
+}
+
+// MovedFile is in a store directory whose requests were moved to another server.
+func (e Embedded) MovedFile() string { return filepath.Join(e.StoreDir, "backhaul.moved") }
+
+// Moved says why nobody may work on the store any more, "" if anybody may.
+func (e Embedded) Moved() string {
+	where, err := os.ReadFile(e.MovedFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return fmt.Sprintf("the requests in %s were %s: to work on them here as well could start jobs twice. Set BACKHAUL_NATS_URL to that server, or BACKHAUL_STORE_DIR to a new directory (%s says so)",
+		e.StoreDir, strings.TrimSpace(string(where)), e.MovedFile())
+}
+
+// joinNATS fills in what the context of the nats command says, and refuses ways
+// to connect that contradict each other. origins tell of the settings by key.
+func (c *Config) joinNATS(from sources, settings []setting) []string {
+	origin := func(key string) *string {
+		for i, s := range settings {
+			if s.key == key {
+				return &c.origins[i]
+			}
+		}
+		return new(string)
+	}
+	n := &c.NATS
+	if n.Context != "" {
+		if n.URL != "" {
+			return []string{fmt.Sprintf("%s and %s both say which server to join; keep one", *origin("nats.url"), *origin("nats.context"))}
+		}
+		name, context, err := readContext(n.Context, from.lookupEnv)
+		if err != nil {
+			return []string{fmt.Sprintf("%s: %v", *origin("nats.context"), err)}
+		}
+		values := context.settings()
+		for i, s := range settings {
+			if value := values[s.key]; value != "" && c.origins[i] == originDefault {
+				_ = s.assign(given{text: value}) // texts and true
+				c.origins[i] = "context " + name
+			}
+		}
+		n.Auth.JWT, n.Auth.Seed.value = context.UserJWT, vendorapi.Secret(context.UserSeed)
+	}
+	var ways []string
+	for _, way := range []struct {
+		given  bool
+		origin string
+	}{
+		{hasUser(n.URL), *origin("nats.url") + " (a user or token in the URL)"},
+		{n.Auth.Creds != "", *origin("nats.creds")},
+		{n.Auth.NKey != "", *origin("nats.nkey")},
+		{n.Auth.User != "", *origin("nats.user")},
+		{n.Auth.Token.Given(), *origin("nats.token")},
+		{n.Auth.JWT != "", *origin("nats.url") + " (user_jwt)"},
+	} {
+		if way.given {
+			ways = append(ways, way.origin)
+		}
+	}
+	var e Error
+	if len(ways) > 1 {
+		e.add("%s say in %d ways who connects to NATS; keep one of creds, nkey, user, token", strings.Join(ways, ", "), len(ways))
+	}
+	if n.Auth.Password.Given() && n.Auth.User == "" {
+		e.add("%s: a password without a user; set BACKHAUL_NATS_USER", *origin("nats.password"))
+	}
+	if n.Auth.User != "" && !n.Auth.Password.Given() {
+		e.add("%s: a user without a password; set BACKHAUL_NATS_PASSWORD_FILE", *origin("nats.user"))
+	}
+	if (n.TLS.Cert == "") != (n.TLS.Key == "") {
+		e.add("BACKHAUL_NATS_CERT and BACKHAUL_NATS_KEY belong together; one of them is missing")
+	}
+	if n.URL == "" && (len(ways) > 0 || n.Auth.Password.Given() || n.TLS != (NATSTLS{})) {
+		e.add("there are settings for a connection to NATS but no server: set BACKHAUL_NATS_URL or BACKHAUL_NATS_CONTEXT; an embedded server asks for none of them")
+	}
+	return e.Problems
+}
+
+// Check refuses what no server can be joined with.
+func (n NATS) Check() error {
+	if problems := n.problems(); len(problems) > 0 {
+		return &Error{Problems: problems}
+	}
+	return nil
+}
+
+// problems are what is wrong with how to join a server.
+func (n NATS) problems() []string {
+	var e Error
+	for i, raw := range strings.Split(n.URL, ",") {
+		if !isURL(strings.TrimSpace(raw)) {
+			// It is not shown: it may have a password in it.
+			e.add("BACKHAUL_NATS_URL: number %d is not a URL such as nats://127.0.0.1:4222; in a user or password, percent-encode what is not a letter or digit", i+1)
+		}
+	}
+	if n.Auth.Creds != "" {
+		if err := checkCreds(n.Auth.Creds); err != nil {
+			e.add("NATS credentials: %v (BACKHAUL_NATS_CREDS)", err)
+		}
+	}
+	if n.Auth.NKey != "" {
+		if _, err := nats.NkeyOptionFromSeed(n.Auth.NKey); err != nil {
+			e.add("NATS nkey: %v (BACKHAUL_NATS_NKEY)", err)
+		}
+	}
+	for _, s := range []struct {
+		name string
+		secret
+	}{{"PASSWORD", n.Auth.Password}, {"TOKEN", n.Auth.Token}} {
+		if _, err := s.Read(); err != nil {
+			e.add("NATS %s: %v (BACKHAUL_NATS_%s_FILE)", strings.ToLower(s.name), err, s.name)
+		}
+	}
+	if n.TLS.Cert != "" && n.TLS.Key != "" {
+		if _, err := tls.LoadX509KeyPair(n.TLS.Cert, n.TLS.Key); err != nil {
+			e.add("NATS certificate: %v (BACKHAUL_NATS_CERT, BACKHAUL_NATS_KEY)", err)
+		}
+	}
+	e.checkCA("NATS CA file", "BACKHAUL_NATS_CA", n.TLS.CA)
+	if err := nats.CustomInboxPrefix(n.InboxPrefix)(new(nats.Options)); err != nil {
+		e.add("BACKHAUL_NATS_INBOX_PREFIX: is %q, must be the beginning of a subject, without a dot at its end", n.InboxPrefix)
+	}
+	return e.Problems
+}
+
+// checkCreds looks for the two parts of a credentials file.
+func checkCreds(file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(data), "BEGIN NATS USER JWT") {
+		return fmt.Errorf("no user JWT in %s", file)
+	}
+	if _, err := nats.NkeyOptionFromSeed(file); err != nil {
+		return fmt.Errorf("no user seed in %s", file)
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// SelectedContext names the context that `nats context select` has chosen.
+const SelectedContext = "@selected"
+
+// natsContext is a context file of the nats command: the fields that say how to
+// connect. The others are of no matter here.
+type natsContext struct {
+	URL         string `json:"url"`
+	Token       string `json:"token"`
+	User        string `json:"user"`
+	Password    string `json:"password"`
+	Creds       string `json:"creds"`
+	NKey        string `json:"nkey"`
+	Cert        string `json:"cert"`
+	Key         string `json:"key"`
+	CA          string `json:"ca"`
+	TLSFirst    bool   `json:"tls_first"`
+	InboxPrefix string `json:"inbox_prefix"`
+	UserJWT     string `json:"user_jwt"`
+	UserSeed    string `json:"user_seed"`
+
+	// What cannot be followed.
+	NSC               string `json:"nsc"`
+	SocksProxy        string `json:"socks_proxy"`
+	JetStreamDomain   string `json:"jetstream_domain"`
+	JetStreamPrefix   string `json:"jetstream_api_prefix"`
+	WindowsCertStore  string `json:"windows_cert_store"`
+	WindowsCertMatch  string `json:"windows_cert_match"`
+	WindowsCertMatchB string `json:"windows_cert_match_by"`
+}
+
+// settings are the context's values by the keys of our settings.
+func (n natsContext) settings() map[string]string {
+	values := map[string]string{
+		"nats.url": n.URL, "nats.user": n.User, "nats.password": n.Password, "nats.token": n.Token,
+		"nats.creds": n.Creds, "nats.nkey": n.NKey, "nats.cert": n.Cert, "nats.key": n.Key, "nats.ca": n.CA,
+		"nats.inboxPrefix": n.InboxPrefix,
+	}
+	if n.URL == "" {
+		values["nats.url"] = "nats://127.0.0.1:4222" // as the nats command does
+	}
+	if n.TLSFirst {
+		values["nats.tlsFirst"] = "true"
+	}
+	return values
+}
+
+// paths are the fields that name files.
+func (n *natsContext) paths() []*string { return []*string{&n.Creds, &n.NKey, &n.Cert, &n.Key, &n.CA} }
+
+// contextDir is where the nats command keeps its contexts.
+func contextDir(lookupEnv func(string) (string, bool)) (string, error) {
+	if dir, _ := lookupEnv("XDG_CONFIG_HOME"); dir != "" {
+		return filepath.Join(dir, "nats"), nil
+	}
+	home, _ := lookupEnv("HOME")
+	if home == "" {
+		return "", errors.New("neither XDG_CONFIG_HOME nor HOME is set, so it is not known where the contexts of the nats command are")
+	}
+	return filepath.Join(home, ".config", "nats"), nil
+}
+
+// readContext reads a context of the nats command. name is what it is called,
+// also if it was asked for as the selected one. The error shows nothing of what
+// the file says.
+func readContext(asked string, lookupEnv func(string) (string, bool)) (name string, n natsContext, err error) {
+	dir, err := contextDir(lookupEnv)
+	if err != nil {
+		return asked, n, err
+	}
+	name = asked
+	if asked == SelectedContext {
+		data, err := os.ReadFile(filepath.Join(dir, "context.txt"))
+		if name = strings.TrimSpace(string(data)); err != nil || name == "" {
+			return asked, n, errors.New("no context is selected; name one, or run `nats context select`")
+		}
+	}
+	if strings.ContainsAny(name, `/\`) || strings.Contains(name, "..") {
+		return name, n, fmt.Errorf("%q cannot be the name of a context", name)
+	}
+	file := filepath.Join(dir, "context", name+".json")
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return name, n, fmt.Errorf("there is no context %s%s (%s)", name, known(dir), file)
+	}
+	if err != nil {
+		return name, n, err
+	}
+	if err := json.Unmarshal(data, &n); err != nil {
+		return name, n, fmt.Errorf("%s is no context of the nats command: %s", file, jsonProblem(err))
+	}
+	home, _ := lookupEnv("HOME")
+	for _, path := range n.paths() {
+		if rest, ok := strings.CutPrefix(*path, "~/"); ok {
+			*path = filepath.Join(home, rest)
+		}
+	}
+	if err := n.refuse(); err != nil {
+		return name, n, fmt.Errorf("context %s (%s): %w", name, file, err)
+	}
+	return name, n, nil
+}
+
+// known lists the contexts that there are.
+func known(dir string) string {
+	files, _ := filepath.Glob(filepath.Join(dir, "context", "*.json"))
+	for i, file := range files {
+		files[i] = strings.TrimSuffix(filepath.Base(file), ".json")
+	}
+	if len(files) == 0 {
+		return ""
+	}
+	return ", only " + strings.Join(files, ", ")
+}
+
+// jsonProblem is an error of the decoder without what it may quote.
+func jsonProblem(err error) string {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Sprintf("%s is of the wrong type", wrong.Field)
+	}
+	return "it is not valid JSON"
+}
+
+// refuse says what of a context cannot be followed. To leave it out would be to
+// connect in another way than the nats command does.
+func (n natsContext) refuse() error {
+	var problems []string
+	for _, f := range []struct{ field, value, instead string }{
+		{"nsc", n.NSC, "write a credentials file with `nsc generate creds`"},
+		{"socks_proxy", n.SocksProxy, "there must be a direct way to the server"},
+		{"jetstream_domain", n.JetStreamDomain, "connect to a server of that domain"},
+		{"jetstream_api_prefix", n.JetStreamPrefix, "use an account that has the streams itself"},
+		{"windows_cert_store", n.WindowsCertStore, "use certificate files"},
+		{"windows_cert_match", n.WindowsCertMatch, "use certificate files"},
+		{"windows_cert_match_by", n.WindowsCertMatchB, "use certificate files"},
+	} {
+		if f.value != "" {
+			problems = append(problems, f.field+" is not supported: "+f.instead)
+		}
+	}
+	values := append(slices.Collect(maps.Values(n.settings())), n.UserJWT, n.UserSeed)
+	if slices.ContainsFunc(values, func(v string) bool { return strings.HasPrefix(v, "op://") }) {
+		problems = append(problems, "op:// is not supported: put what it stands for into a file")
+	}
+	if (n.UserJWT == "") != (n.UserSeed == "") {
+		problems = append(problems, "user_jwt and user_seed belong together")
+	}
+	if len(problems) > 0 {
+		return errors.New(strings.Join(problems, "; "))
+	}
+	return nil
+}

@@ -1,0 +1,274 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/natsconn"
+	"backhaul/cmd/internal/provision"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+)
+
+// embedded runs a server on a directory, with the streams.
+func embedded(t *testing.T, dir string) (*natsconn.Embedded, jetstream.JetStream) {
+	t.Helper()
+	server, err := natsconn.StartEmbedded(config.Embedded{Listen: "127.0.0.1:0", StoreDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	js := natstest.JetStream(t, inProcess(t, server))
+	if _, err := provision.Apply(t.Context(), js, 1, true); err != nil {
+		t.Fatal(err)
+	}
+	return server, js
+}
+
+func inProcess(t *testing.T, server *natsconn.Embedded) *nats.Conn {
+	t.Helper()
+	nc, err := server.Connect("test", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// content is everything that a stream holds.
+func content(t *testing.T, js jetstream.JetStream, name string) []jetstream.RawStreamMsg {
+	t.Helper()
+	stream, err := js.Stream(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := stream.CachedInfo().State
+	all := []jetstream.RawStreamMsg{{Sequence: state.LastSeq}} // it counts even if nothing is left
+	for seq := state.FirstSeq; seq <= state.LastSeq; seq++ {
+		msg, err := stream.GetMsg(t.Context(), seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, *msg)
+	}
+	return all
+}
+
+func plan(from, to *nats.Conn, results *[]Result) Plan {
+	return Plan{From: from, To: to, Replicas: 1, Moved: func() error { return nil }, Done: func(r Result) { *results = append(*results, r) }}
+}
+
+func TestEverythingIsMovedAsItWas(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, js := embedded(t, dir)
+	publish := func(subject string, size int) {
+		t.Helper()
+		msg := &nats.Msg{Subject: subject, Header: nats.Header{"X-Team": {subject}, "Nats-Msg-Id": {fmt.Sprint(subject, size)}}, Data: make([]byte, size)}
+		if _, err := js.PublishMsg(t.Context(), msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// More than a chunk, and more than the window.
+	for i := range 300 {
+		publish(fmt.Sprintf("backup.event.job-started.billing.r-%d", i), 20_000+i)
+	}
+	for i := range 10 {
+		publish(fmt.Sprintf("backup.request.source-%d", i), i)
+	}
+	publish("backup.dlq.billing", 5)
+	queue, err := js.Consumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 1, 2 and 4 are done, 3 and 5 are under way, the others wait.
+	batch, err := queue.Fetch(5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for msg := range batch.Messages() {
+		meta, err := msg.Metadata()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := meta.Sequence.Stream; n == 1 || n == 2 || n == 4 {
+			if err := msg.DoubleAck(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want := make(map[string][]jetstream.RawStreamMsg)
+	for _, name := range []string{publisher.EventsStream, publisher.RequestsStream, publisher.DeadLetterStream} {
+		want[name] = content(t, js, name)
+	}
+	server.Stop()
+
+	store, err := natsconn.OpenStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Stop()
+	from := inProcess(t, store)
+	target := natstest.StartBare(t)
+	to := target.Connect(t)
+	var results []Result
+	if err := Run(t.Context(), plan(from, to, &results)); err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != 3 || results[0].Stream != publisher.EventsStream || results[2] != (Result{publisher.RequestsStream, 7, 3, 10, true}) {
+		t.Errorf("results %+v, want the ledger first and the requests last", results)
+	}
+	// Not only until the next start.
+	target.Stop()
+	target.Restart()
+	there := natstest.JetStream(t, target.Connect(t))
+	for name, messages := range want {
+		if got := content(t, there, name); !reflect.DeepEqual(got, messages) {
+			t.Errorf("%s: %d messages are not the %d that it had", name, len(got), len(messages))
+		}
+	}
+	if _, err := provision.Apply(t.Context(), there, 1, false); err != nil {
+		t.Errorf("after the move: %v", err)
+	}
+	// What was under way comes again, what was done does not.
+	queue, err = there.Consumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sequences []uint64
+	for len(sequences) < 7 {
+		batch, err := queue.Fetch(7 - len(sequences))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for msg := range batch.Messages() {
+			meta, err := msg.Metadata()
+			if err != nil {
+				t.Fatal(err)
+			}
+			sequences = append(sequences, meta.Sequence.Stream)
+			if err := msg.DoubleAck(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if batch.Error() != nil {
+			t.Fatal(batch.Error())
+		}
+	}
+	slices.Sort(sequences)
+	if want := []uint64{3, 5, 6, 7, 8, 9, 10}; !slices.Equal(sequences, want) {
+		t.Errorf("delivered %v, want %v", sequences, want)
+	}
+}
+
+func TestAMoveThatIsRepeated(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, js := embedded(t, dir)
+	for _, subject := range []string{"backup.event.job-started.billing.r-1", "backup.request.billing"} {
+		if _, err := js.Publish(t.Context(), subject, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server.Stop()
+	store, err := natsconn.OpenStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Stop()
+	from, to := inProcess(t, store), natstest.StartBare(t).Connect(t)
+
+	var results []Result
+	interrupted := plan(from, to, &results)
+	interrupted.Moved = func() error { return errors.New("the disk is full") }
+	if err := Run(t.Context(), interrupted); err == nil || err.Error() != "the disk is full" {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := natstest.JetStream(t, to).Stream(t.Context(), publisher.RequestsStream); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("the requests are there before the store is marked: %v", err)
+	}
+	for range 2 {
+		results = nil
+		if err := Run(t.Context(), plan(from, to, &results)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range results {
+		if r.Moved {
+			t.Errorf("%s was moved twice", r.Stream)
+		}
+	}
+	// Once requests are worked on at the other end, it is another queue.
+	if _, err := natstest.JetStream(t, to).Publish(t.Context(), "backup.request.billing", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	err = Run(t.Context(), plan(from, to, &results))
+	if occupied, ok := errors.AsType[*OccupiedError](err); !ok || occupied.Empty || occupied.Stream != publisher.RequestsStream {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAStreamIsNeverMerged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, js := embedded(t, dir)
+	if _, err := js.Publish(t.Context(), "backup.event.job-started.billing.r-1", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop()
+	store, err := natsconn.OpenStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Stop()
+	var results []Result
+	err = Run(t.Context(), plan(inProcess(t, store), natstest.Start(t).Connect(t), &results))
+	if occupied, ok := errors.AsType[*OccupiedError](err); !ok || !occupied.Empty || len(results) != 0 {
+		t.Errorf("streams that setup made: %v", err)
+	}
+}
+
+func TestAStoreOfTwo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, _ := embedded(t, dir)
+	if _, err := natsconn.OpenStore(dir); err == nil {
+		t.Error("a store is opened while a server uses it")
+	}
+	server.Stop()
+	for _, dir := range []string{t.TempDir(), dir + "/none"} {
+		if _, err := natsconn.OpenStore(dir); err == nil {
+			t.Errorf("%s is taken for a store", dir)
+		}
+	}
+}
+
+func TestClocksThatDiffer(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for _, c := range []struct {
+		server time.Duration
+		took   time.Duration
+		ok     bool
+	}{
+		{0, 0, true}, {maxSkew, 0, true}, {-maxSkew, 0, true}, {time.Minute, time.Minute, true},
+		{maxSkew + 1, 0, false}, {-maxSkew - 1, 0, false}, {time.Hour, time.Minute, false},
+	} {
+		err := checkSkew(now, now.Add(c.server), now.Add(c.took))
+		if _, skewed := errors.AsType[*SkewError](err); skewed == c.ok {
+			t.Errorf("%s apart after %s: %v", c.server, c.took, err)
+		}
+	}
+}

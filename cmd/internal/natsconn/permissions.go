@@ -1,0 +1,153 @@
+package natsconn
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"backhaul/publisher"
+)
+
+const (
+	// violationLasts is for how long a violation counts after it was last seen.
+	// Whatever is not permitted is tried again sooner: a pull after 2 s, a write
+	// after 5 s, a request that was given back after 30 s at the latest.
+	violationLasts = time.Minute
+	// violationRepeat is how often a violation that goes on is logged again.
+	violationRepeat = 15 * time.Minute
+)
+
+// Permissions knows what the server did not permit. The server says so beside
+// the answers, of which there are then none: without this a missing permission
+// looks like a server that is slow.
+//
+// Its methods may be called at any time.
+type Permissions struct {
+	log zerolog.Logger
+	now func() time.Time
+
+	mu         sync.Mutex
+	violations map[string]*violation // by what has to be granted
+}
+
+type violation struct {
+	seen   time.Time // last
+	logged time.Time
+}
+
+// WatchPermissions listens to what the server says of this connection. It
+// replaces the connection's error handler.
+func WatchPermissions(nc *nats.Conn, log zerolog.Logger) *Permissions {
+	p := newPermissions(log)
+	nc.SetErrorHandler(p.handle)
+	return p
+}
+
+func newPermissions(log zerolog.Logger) *Permissions {
+	return &Permissions{log: log, now: time.Now, violations: make(map[string]*violation)}
+}
+
+// Trouble is what is not permitted and is needed, nil if there was nothing of the
+// kind within the last minute.
+func (p *Permissions) Trouble() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var missing []string
+	for grant, v := range p.violations {
+		if !optional[grant] && p.now().Sub(v.seen) < violationLasts {
+			missing = append(missing, grant)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	slices.Sort(missing)
+	return fmt.Errorf("not permitted by NATS; grant %s", strings.Join(missing, ", "))
+}
+
+// handle takes what the client reports beside the answers.
+func (p *Permissions) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		logOther(p.log, err)
+		return
+	}
+	grant := grantFor(err.Error())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v := p.violations[grant]
+	if v == nil {
+		v = &violation{}
+		p.violations[grant] = v
+	}
+	now := p.now()
+	fresh := now.Sub(v.seen) >= violationLasts || now.Sub(v.logged) >= violationRepeat
+	v.seen = now
+	if !fresh {
+		return
+	}
+	v.logged = now
+	level := zerolog.ErrorLevel
+	if optional[grant] {
+		level = zerolog.WarnLevel
+	}
+	p.log.WithLevel(level).Err(err).Str("grant", grant).Msg("NATS does not permit this user what it needs")
+}
+
+// optional is what consumer/doc.go says it can do without.
+var optional = map[string]bool{
+	"publish on $JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer: true,
+	"publish on $JS.API.STREAM.MSG.DELETE." + publisher.RequestsStream:                                 true,
+}
+
+var violated = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]*)"`)
+
+// grantFor is what would have to be granted: the subject, with a wildcard in the
+// place of what is another one for each request.
+func grantFor(text string) string {
+	m := violated.FindStringSubmatch(text)
+	if m == nil {
+		return "what the error names"
+	}
+	subject := m[2]
+	if strings.EqualFold(m[1], "subscription") {
+		prefix, _, _ := strings.Cut(subject, ".")
+		return fmt.Sprintf("subscribe to %s.>, or set an inbox prefix that is permitted (BACKHAUL_NATS_INBOX_PREFIX)", prefix)
+	}
+	tokens := strings.Split(subject, ".")
+	for _, prefix := range []string{"$JS.ACK", "backup.event", "backup.dlq"} {
+		if strings.HasPrefix(subject, prefix+".") {
+			tokens = append(tokens[:min(ackTokens(subject), len(tokens)-1)], ">")
+			break
+		}
+	}
+	return "publish on " + strings.Join(tokens, ".")
+}
+
+// ackTokens is how many tokens of such a subject are always the same. That of an
+// acknowledgement names stream and consumer, in a later form behind domain and
+// account, and ends with 5 tokens about the message, or 6.
+func ackTokens(subject string) int {
+	switch n := strings.Count(subject, ".") + 1; {
+	case !strings.HasPrefix(subject, "$JS."):
+		return 2
+	case n >= 11:
+		return 6
+	default:
+		return 4
+	}
+}
+
+func logOther(log zerolog.Logger, err error) {
+	level := zerolog.ErrorLevel
+	if ofNetwork(err) {
+		level = zerolog.DebugLevel // the disconnection is told of anyway
+	}
+	log.WithLevel(level).Err(err).Msg("NATS error")
+}

@@ -1,0 +1,75 @@
+package natsconn
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+)
+
+func TestWhatToGrant(t *testing.T) {
+	for text, want := range map[string]string{
+		`Publish to "backup.event.job-started.billing.r-1"`:                              "publish on backup.event.>",
+		`Publish to "backup.dlq.billing"`:                                                "publish on backup.dlq.>",
+		`Publish to "backup.request.billing"`:                                            "publish on backup.request.billing",
+		`Publish to "$JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul"`:                "publish on $JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul",
+		`Publish to "$JS.ACK.BACKUP_REQUESTS.backhaul.1.1.1.1795558907014316111.0"`:      "publish on $JS.ACK.BACKUP_REQUESTS.backhaul.>",
+		`Publish to "$JS.ACK._.hash.BACKUP_REQUESTS.backhaul.1.1.1.179555890701.0"`:      "publish on $JS.ACK._.hash.BACKUP_REQUESTS.backhaul.>",
+		`Publish to "$JS.ACK._.hash.BACKUP_REQUESTS.backhaul.1.1.1.179555890701.0.rand"`: "publish on $JS.ACK._.hash.BACKUP_REQUESTS.backhaul.>",
+		`Publish to "backup.event"`:                                                      "publish on backup.event",
+		`Publish to "$JS.ACK"`:                                                           "publish on $JS.ACK",
+		`Publish to "$JS.ACK.x"`:                                                         "publish on $JS.ACK.>",
+		`Subscription to "_INBOX.abc.*"`:                                                 "subscribe to _INBOX.>, or set an inbox prefix that is permitted (BACKHAUL_NATS_INBOX_PREFIX)",
+		`Publish with Reply of "x"`:                                                      "what the error names",
+	} {
+		if got := grantFor("nats: permissions violation: Permissions Violation for " + text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// A violation counts as long as it goes on and is logged when it begins.
+func TestAViolationThatGoesOnAndEnds(t *testing.T) {
+	var log bytes.Buffer
+	now := time.Now()
+	p := newPermissions(zerolog.New(&log))
+	p.now = func() time.Time { return now }
+	violate := func(subject string) {
+		p.handle(nil, nil, fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, subject))
+	}
+	lines := func() int { return strings.Count(log.String(), "\n") }
+	if err := p.Trouble(); err != nil {
+		t.Errorf("at first: %v", err)
+	}
+	for i := range 10 { // another request each time, and half a minute later
+		violate(fmt.Sprintf("backup.event.job-started.billing.r-%d", i))
+		now = now.Add(violationLasts / 2)
+	}
+	if err := p.Trouble(); err == nil || !strings.Contains(err.Error(), "backup.event.>") || lines() != 1 {
+		t.Errorf("while it goes on: %v, %d lines", err, lines())
+	}
+	now = now.Add(violationLasts / 2)
+	if err := p.Trouble(); err != nil {
+		t.Errorf("a minute later: %v", err)
+	}
+	violate("backup.event.job-started.billing.again")
+	if err := p.Trouble(); err == nil || lines() != 2 {
+		t.Errorf("when it begins anew: %v, %d lines", err, lines())
+	}
+	for range 40 {
+		violate("backup.event.job-started.billing.long")
+		now = now.Add(violationLasts / 2)
+	}
+	if lines() != 3 {
+		t.Errorf("%d lines after twenty minutes, want a second one about it", lines())
+	}
+	now = now.Add(violationLasts)
+	violate("$JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul")
+	if err := p.Trouble(); err != nil || !strings.Contains(log.String(), `"level":"warn"`) {
+		t.Errorf("an optional permission: %v", err)
+	}
+}

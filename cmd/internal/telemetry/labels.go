@@ -1,0 +1,99 @@
+package telemetry
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"backhaul/schemas"
+	"backhaul/vendorapi"
+)
+
+// The values that labels may have. Each list is all of them.
+var (
+	results = []string{
+		"started", "vendor_refused", "invalid_request", "not_allowed", "expired", "vendor_unavailable",
+		"auth_failed", "outcome_unknown", "id_reused", "other",
+	}
+	kinds    = kindNames()
+	reasons  = []string{"claimed", "no_room", "stopping", "taken_over", "vendor", "ledger"}
+	steps    = []string{"claim", "take_over", "renew", "release", "record"}
+	verdicts = []string{"started", "adopted", "unknown", "refused", "throttled", "auth_refused", "not_sent"}
+	classes  = []string{"unreachable", "login_refused", "throttled", "not_sent"}
+	waits    = []string{"retry", "throttled", "outage", "rate"}
+)
+
+const (
+	resultOK       = "ok"
+	resultConflict = "conflict"
+	resultError    = "error"
+)
+
+func kindNames() (names []string) {
+	for _, kind := range schemas.Kinds {
+		names = append(names, string(kind))
+	}
+	return names
+}
+
+// label makes words the value of a label.
+func label(words string) string { return strings.ReplaceAll(words, " ", "_") }
+
+// resultOf is what a request came to.
+func resultOf(outcome schemas.Event) string {
+	switch e := outcome.(type) {
+	case *schemas.JobStarted:
+		return "started"
+	case *schemas.RequestRejected:
+		return "id_reused"
+	case *schemas.JobFailed:
+		if own := strings.ToLower(e.ErrorCode); slices.Contains(results, own) {
+			return own
+		}
+		if e.ErrorSource == schemas.ErrorSourceVendor {
+			return "vendor_refused"
+		}
+	}
+	return "other"
+}
+
+// verdictOf is what an attempt came to.
+func verdictOf(job vendorapi.Job, err error) string {
+	switch {
+	case err != nil:
+		return label(vendorapi.VerdictOf(err).String())
+	case job.Found:
+		return "adopted"
+	default:
+		return "started"
+	}
+}
+
+// classOf is why an attempt is repeated.
+func classOf(err error) string {
+	e, ok := errors.AsType[*vendorapi.Error](err)
+	_, refused := errors.AsType[*vendorapi.LoginError](err)
+	switch {
+	case refused:
+		return "login_refused"
+	case ok && e.Verdict == vendorapi.Throttled:
+		return "throttled"
+	case ok && e.Status == 0:
+		return "unreachable"
+	default:
+		return "not_sent"
+	}
+}
+
+// codeOf is the class of a status: there are more statuses than anybody plots.
+func codeOf(status int) string {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return "429" // it is the one that asks for less
+	case status < 100 || status > 599:
+		return "none"
+	default:
+		return string(rune('0'+status/100)) + "xx"
+	}
+}

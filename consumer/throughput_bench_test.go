@@ -1,0 +1,22 @@
+package consumer_test
+
+import (
+	"fmt"
+	"testing"
+
+	"backhaul/vendorapi/simulator"
+)
+
+// BenchmarkRequests is one request from the queue to its outcome, with everything
+// in this process: the server, which syncs nothing, and a vendor that answers at once.
+func BenchmarkRequests(b *testing.B) {
+	bench := newBench(b, simulator.Config{})
+	for n := range b.N {
+		bench.publish("billing", body(fmt.Sprintf("bench-%d", n)))
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	bench.start()
+	bench.settled()
+	b.StopTimer()
+}

@@ -1,0 +1,118 @@
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/schemas"
+)
+
+// RequestMsg is the message of a backup request. The request id, when there is
+// one, also is JetStream's message id, together with the source because
+// JetStream compares message ids across subjects: the same request published
+// twice within the stream's duplicate window is stored once.
+func RequestMsg(source string, req schemas.BackupRequest) (*nats.Msg, error) {
+	if err := CheckSource(source); err != nil {
+		return nil, err
+	}
+	msg := &nats.Msg{Subject: RequestSubject(source), Header: nats.Header{}, Data: req.JSON()}
+	if req.RequestID != "" {
+		msg.Header.Set(nats.MsgIdHdr, NewKey(source, req.RequestID).String())
+	}
+	return msg, nil
+}
+
+// Request publishes a backup request for a source, in one attempt.
+func (p *Publisher) Request(ctx context.Context, source string, req schemas.BackupRequest) (*jetstream.PubAck, error) {
+	msg, err := RequestMsg(source, req)
+	if err != nil {
+		return nil, err
+	}
+	ack, err := p.js.PublishMsg(ctx, msg)
+	if err != nil {
+		return nil, fmt.Errorf("publish request on %s: %w", msg.Subject, err)
+	}
+	return ack, nil
+}
+
+// SentRequest is a request on its way to the stream.
+type SentRequest struct {
+	p      *Publisher
+	msg    *nats.Msg
+	future jetstream.PubAckFuture // nil when err says that nothing was sent
+	err    error
+}
+
+// Send publishes a request, which must have an id, without waiting for the
+// acknowledgement: [SentRequest.Acked] does. Many may be on their way at once.
+func (p *Publisher) Send(source string, req schemas.BackupRequest) (*SentRequest, error) {
+	msg, err := RequestMsg(source, req)
+	if err != nil {
+		return nil, err
+	}
+	if req.RequestID == "" {
+		return nil, errors.New("a request without an id cannot be repeated")
+	}
+	s := &SentRequest{p: p, msg: msg}
+	s.future, s.err = p.js.PublishMsgAsync(msg)
+	return s, nil
+}
+
+// Acked waits until the stream has the request. What has no clear answer is sent
+// again under the same message id, until ctx ends; the error says that it is not
+// known whether the request was stored. stored tells whether it was this call
+// that stored it, as far as can be known: a copy that JetStream drops after an
+// acknowledgement was lost is likely to be our own.
+func (s *SentRequest) Acked(ctx context.Context) (ack *jetstream.PubAck, stored bool, err error) {
+	var last error
+	for repeated := false; ; repeated = true {
+		if s.err == nil {
+			select {
+			case ack := <-s.future.Ok():
+				return ack, !ack.Duplicate || repeated, nil
+			case s.err = <-s.future.Err():
+			case <-ctx.Done():
+			}
+		}
+		if s.err != nil {
+			last = s.err
+		}
+		if permanent(s.err) {
+			return nil, false, fmt.Errorf("publish request on %s: %w", s.msg.Subject, s.err)
+		}
+		if errors.Is(s.err, jetstream.ErrAsyncPublishTimeout) {
+			if err := Denied(s.p.js.Conn(), s.msg.Subject); err != nil {
+				return nil, false, fmt.Errorf("publish request on %s: %w", s.msg.Subject, err)
+			}
+		}
+		if err := pause(ctx); err != nil {
+			return nil, false, fmt.Errorf("publish request on %s: not confirmed: %w", s.msg.Subject, errors.Join(last, err))
+		}
+		s.future, s.err = s.p.js.PublishMsgAsync(s.msg)
+	}
+}
+
+// permanent tells whether repeating a publication is of no use.
+func permanent(err error) bool {
+	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrConnectionClosed) ||
+		hasCode(err, jsStreamMessageExceedsMaximum)
+}
+
+// jsStreamMessageExceedsMaximum is the server's code for a message larger than
+// the stream's max_msg_size.
+const jsStreamMessageExceedsMaximum jetstream.ErrorCode = 10054
+
+// Denied is the connection's last error if it says that publishing to a subject
+// with this prefix is not permitted. What is denied is answered by silence.
+func Denied(nc *nats.Conn, prefix string) error {
+	err := nc.LastError()
+	if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+prefix) {
+		return err
+	}
+	return nil
+}
