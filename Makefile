@@ -4,6 +4,8 @@ GO           ?= go
 TOOLS        := $(CURDIR)/.tools
 LINT_VERSION := v2.9.0
 LINT         := $(TOOLS)/golangci-lint-$(LINT_VERSION)
+GORELEASER_VERSION := v2.13.0
+GORELEASER   := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)
 FUZZTIME     ?= 30s
 SEED         ?= 1
 VERSION      ?= $(shell git describe --tags --always --dirty)
@@ -16,7 +18,7 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## show the whole way of a request on embedded NATS and a simulated Commvault
@@ -34,6 +36,15 @@ image: ## build the container image IMAGE (backhaul:latest), the same one for th
 		-label org.opencontainers.image.revision=$$(git rev-parse HEAD) \
 		-label org.opencontainers.image.source=$(SOURCE) \
 		program/backhaul=bin/image/backhaul state/data/
+
+.PHONY: nats-image
+nats-image: ## build the image backhaul-nats:latest from the nats-server of go.mod, for deploy/compose
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o bin/image/nats-server github.com/nats-io/nats-server/v2
+	@$(GO) run ./deploy/image -dockerfile deploy/compose/nats.Dockerfile -tag backhaul-nats:latest program/nats-server=bin/image/nats-server
+
+.PHONY: compose-demo
+compose-demo: build image nats-image ## show deploy/compose at work: three NATS servers, two replicas, one of each killed
+	@deploy/compose/demo.sh
 
 .PHONY: test
 test: ## check formatting, vet, run every test with the race detector
@@ -77,6 +88,24 @@ docs: ## make the references in deploy/ from the code
 .PHONY: man
 man: ## write man pages to bin/man
 	$(GO) test ./cmd/backhaul -run '^TestManPages$$' -count=1 -man.dir=$(CURDIR)/bin/man
+	@rm -f bin/man/*.1.gz && gzip -k9n bin/man/*.1
+
+.PHONY: completions
+completions: build ## write shell completions to bin/completions
+	@mkdir -p bin/completions
+	@bin/backhaul completion bash > bin/completions/backhaul.bash
+	@bin/backhaul completion fish > bin/completions/backhaul.fish
+	@bin/backhaul completion zsh > bin/completions/_backhaul
+
+.PHONY: release-check
+release-check: $(GORELEASER) ## check .goreleaser.yaml, make what a release would have for this machine in bin/release
+	$(GORELEASER) check
+	$(GORELEASER) release --snapshot --clean --single-target $(if $(shell command -v syft),,--skip=sbom)
+
+$(GORELEASER):
+	@echo "building goreleaser $(GORELEASER_VERSION), some minutes"
+	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+	@mv $(TOOLS)/tmp/goreleaser $(GORELEASER) && rmdir $(TOOLS)/tmp
 
 .PHONY: bench
 bench: ## run every benchmark, compare with a hand-written loop
