@@ -8,6 +8,7 @@ GORELEASER_VERSION := v2.13.0
 GORELEASER   := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)
 FUZZTIME     ?= 30s
 SEED         ?= 1
+FROM         ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
 VERSION      ?= $(shell git describe --tags --always --dirty)
 IMAGE        ?= backhaul:latest
 SOURCE       ?= backhaul
@@ -98,9 +99,9 @@ completions: build ## write shell completions to bin/completions
 	@bin/backhaul completion zsh > bin/completions/_backhaul
 
 .PHONY: release-check
-release-check: $(GORELEASER) ## check .goreleaser.yaml, make what a release would have for this machine in bin/release
+release-check: $(GORELEASER) ## check .goreleaser.yaml, make what a release would have in bin/release
 	$(GORELEASER) check
-	$(GORELEASER) release --snapshot --clean --single-target $(if $(shell command -v syft),,--skip=sbom)
+	$(GORELEASER) release --snapshot --clean $(if $(shell command -v syft),,--skip=sbom)
 
 $(GORELEASER):
 	@echo "building goreleaser $(GORELEASER_VERSION), some minutes"
@@ -111,6 +112,11 @@ $(GORELEASER):
 bench: ## run every benchmark, compare with a hand-written loop
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	$(GO) test ./cmd/backhaul -run '^TestThroughput$$' -count=1 -v -timeout 30m -throughput.requests=20000
+
+.PHONY: upgrade
+upgrade: ## replace replicas of an older version under load, and take a step back: FROM=revision
+	@test -n "$(FROM)" || { echo "say what to upgrade from: make upgrade FROM=revision"; exit 2; }
+	$(GO) test ./cmd/backhaul -run '^TestUpgrade$$' -count=1 -v -timeout 15m -upgrade.from=$(FROM)
 
 .PHONY: chaos
 chaos: ## kill replicas, kill the broker, break the vendor, judge every request (SEED=1, CHAOS=flags)
