@@ -19,7 +19,7 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## show the whole way of a request on embedded NATS and a simulated Commvault
@@ -47,8 +47,21 @@ nats-image: ## build the image backhaul-nats:latest from the nats-server of go.m
 compose-demo: build image nats-image ## show deploy/compose at work: three NATS servers, two replicas, one of each killed
 	@deploy/compose/demo.sh
 
+.PHONY: browser
+browser: ## install Debian's Chromium, which the tests of the console page need, if it is missing and we are root
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing chromium for the tests of the console page"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null && exit 0; \
+	fi; \
+	echo "there is no Chromium: the console page will not be tested in a browser; apt-get install --no-install-recommends chromium"
+
+.PHONY: screenshots
+screenshots: browser ## take the README's pictures of the console page
+	$(GO) test ./cmd/internal/console/page -run '^TestBrowser$$/^pictures' -count=1 -screenshots $(CURDIR)/deploy/screenshots
+
 .PHONY: test
-test: ## check formatting, vet, run every test with the race detector
+test: browser ## check formatting, vet, run every test with the race detector
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...

@@ -174,6 +174,9 @@ func through(p *natstest.Proxy) func(*setup) { return func(s *setup) { s.connect
 // hasty is for tests in which the vendor does not answer.
 func hasty(s *setup) { s.cfg.AttemptTimeout = time.Second }
 
+// unhurried has leases so long that none is renewed, however busy the machine is.
+func unhurried(s *setup) { s.cfg.AttemptTimeout = time.Minute }
+
 // quick is for tests in which a lease has to run out: it does so after 4 s.
 func quick(s *setup) {
 	s.cfg.AttemptTimeout, s.cfg.VisibilityWindow = 2*time.Second, 500*time.Millisecond

@@ -76,6 +76,7 @@ type request struct {
 	key         publisher.Key
 	message     schemas.Message
 	traceparent string
+	replayOf    string // see schemas.Naming
 	// anonymous: the request has no id but its place in the stream.
 	anonymous bool
 }
@@ -84,7 +85,7 @@ type request struct {
 // the request has what could be read, and always a key.
 func decode(d *delivery) (*request, error) {
 	m, err := schemas.DecodeRequest(schemas.Header(d.msg.Header), d.msg.Data)
-	req := &request{BackupRequest: m.Request, traceparent: m.Traceparent}
+	req := &request{BackupRequest: m.Request, traceparent: m.Traceparent, replayOf: m.ReplayOf}
 	if d.badSource != nil {
 		err = &schemas.InvalidError{Problems: []schemas.Problem{{Field: "subject", Text: d.badSource.Error()}}}
 	}
@@ -101,6 +102,13 @@ func decode(d *delivery) (*request, error) {
 		req.message.PayloadHash = req.Hash()
 	}
 	return req, err
+}
+
+// Naming is the part of the request that its events repeat.
+func (r *request) Naming(source string) schemas.Naming {
+	naming := r.BackupRequest.Naming(source)
+	naming.ReplayOf = r.replayOf
+	return naming
 }
 
 // expired tells whether the request makes no sense any more.

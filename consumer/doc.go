@@ -83,6 +83,9 @@
 //	a stop with work in every state              calls are finished, claims released  TestDrain
 //	a message that the server forgot             found below the floor and done       TestARequestThatTheServerForgot
 //	a pause that the vendor asked for            no replica sends before it is over   TestAThrottledReplicaPausesAll
+//	an operator ends that pause                  who knows of it makes it longer      TestAResumeDoesNotStartEarly
+//	a dead letter is replayed                    a new id, and so a request of its    TestAReplayedRequest
+//	                                             own; its events say replayOf
 //
 // # What cannot be closed
 //
@@ -115,6 +118,21 @@
 // Without PAUSE each replica meets the vendor's pause by itself; without MSG.DELETE
 // a request that the server forgot stays in the stream after its outcome. What a
 // policy asks is its own affair.
+// `backhaul run` also compares the streams at its start: STREAM.INFO.BACKUP_DLQ.
+//
+// Operators have a user of their own. Its reply subjects beside, `backhaul dlq`,
+// `pause` and `resume` publish on
+//
+//	to look     $JS.API.STREAM.{INFO,MSG.GET}.{BACKUP_DLQ,BACKUP_EVENTS}
+//	            $JS.API.CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE}.{BACKUP_DLQ,BACKUP_EVENTS}.>
+//	            $JS.API.CONSUMER.INFO.BACKUP_REQUESTS.backhaul
+//	to act      backup.event.operator.>, the record of it
+//	to pause    $JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul
+//	to replay   backup.request.<source>
+//	to drop     $JS.API.STREAM.MSG.DELETE.BACKUP_DLQ
+//
+// and `backhaul check`, which runs with the service's settings, asks for
+// $SYS.REQ.USER.INFO and $JS.API.INFO as well; what it may not ask it says.
 //
 // # Concurrency
 //

@@ -84,8 +84,8 @@ func TestTenThousandCopiesFromTwoPublishers(t *testing.T) {
 	const copies = 10_000
 	b := newBench(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 500 * time.Millisecond})
-	b.start()
-	b.start(owner("two"))
+	b.start(unhurried)
+	b.start(owner("two"), unhurried)
 	var publishers sync.WaitGroup
 	for range 2 {
 		js, err := jetstream.New(b.nats.Connect(t), jetstream.WithPublishAsyncMaxPending(500))

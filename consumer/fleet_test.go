@@ -212,8 +212,8 @@ func TestDrain(t *testing.T) {
 			func(s *setup) { s.cfg.AttemptTimeout, s.cfg.DrainTimeout, s.cfg.MaxInFlight = patience, patience, 8 },
 			func(b *bench) bool { return b.sim.Account().CreateTaskCalls >= 8 },
 			func(t *testing.T, b *bench, open []event) {
-				if b.queued() != requests-8 {
-					t.Errorf("%d requests wait: the calls under way were not finished", b.queued())
+				if calls := uint64(b.sim.Account().CreateTaskCalls); b.queued() != requests-calls {
+					t.Errorf("%d requests wait after %d calls: those under way were not finished", b.queued(), calls)
 				}
 				for _, e := range open { // those that were claimed ahead
 					if e.data.(*schemas.JobSubmitting).DoubtSequence != 0 {

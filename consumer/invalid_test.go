@@ -204,3 +204,38 @@ func (b *bench) raw(op string) {
 	}
 	b.eventually("the strange message is stored", func() bool { return b.queued() > before })
 }
+
+// The message of a dead letter, sent again under a new id: a request of its own,
+// whose events say whose replay it is.
+func TestAReplayedRequest(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.start()
+	replay := []string{"Backhaul-Request-Id", "id-replay-1", "Backhaul-Replay-Of", "billing/id"}
+	b.publish("billing", body("id", refused))
+	b.publish("billing", body("id", refused), replay...)
+	b.publish("billing", body("id", refused), replay...) // sent twice
+	b.publish("billing", `{"requestId":"bad"}`, "Backhaul-Request-Id", "bad-replay-2", "Backhaul-Replay-Of", "billing/bad")
+	b.publish("billing", body("ok"), "Backhaul-Request-Id", "ok-replay-3", "Backhaul-Replay-Of", "billing/ok")
+	b.settled()
+	b.checkPromise(1)
+	if e := b.failed(billing("id")); e.ReplayOf != "" {
+		t.Errorf("the first is a replay of %q", e.ReplayOf)
+	}
+	if e := b.failed(billing("id-replay-1")); e.ReplayOf != "billing/id" || e.RequestID != "id-replay-1" || e.ErrorSource != schemas.ErrorSourceVendor {
+		t.Errorf("job-failed is %+v", e)
+	}
+	if e := b.failed(billing("bad-replay-2")); e.ReplayOf != "billing/bad" || e.ErrorCode != schemas.CodeInvalidRequest {
+		t.Errorf("job-failed is %+v", e)
+	}
+	if e := b.started(billing("ok-replay-3")); e.ReplayOf != "billing/ok" {
+		t.Errorf("job-started is %+v", e)
+	}
+	claim := b.story(billing("ok-replay-3"))[0].data.(*schemas.JobSubmitting)
+	if claim.ReplayOf != "billing/ok" || claim.Request.RequestID != "ok-replay-3" {
+		t.Errorf("the claim is %+v", claim)
+	}
+	if got := len(b.letters()); got != 3 {
+		t.Errorf("%d dead letters, want 3", got)
+	}
+}

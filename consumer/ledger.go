@@ -211,6 +211,7 @@ func (l *ledger) write(ctx context.Context, c *claim, step string, after uint64,
 	event := &schemas.JobSubmitting{
 		RequestID: c.req.RequestID,
 		Source:    c.req.key.Source,
+		ReplayOf:  c.req.replayOf,
 		Request:   c.req.BackupRequest,
 		Message:   c.req.message,
 		Claim: schemas.Claim{

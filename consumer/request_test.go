@@ -227,7 +227,7 @@ func TestTheHappyPath(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore})
-			w := b.start(change)
+			w := b.start(change, unhurried)
 			b.eventually("the queue is pulled from", func() bool {
 				durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
 				return err == nil && durable.CachedInfo().NumWaiting > 0

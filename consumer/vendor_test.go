@@ -265,6 +265,35 @@ func TestAThrottledReplicaPausesAll(t *testing.T) {
 	}
 }
 
+// An operator ends the pause while the vendor still wants to be left alone: the
+// replica that knows of it keeps those from starting that do not.
+func TestAResumeDoesNotStartEarly(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: 10 * time.Minute})
+	b.start(func(s *setup) { s.cfg.MaxInFlight = 2 })
+	b.publish("billing", body("first"))
+	remaining := func() time.Duration {
+		durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return durable.CachedInfo().PauseRemaining
+	}
+	b.eventually("the queue is paused", func() bool { return remaining() > 5*time.Minute })
+	b.start(owner("two"))
+	for i := range 20 {
+		b.publish("billing", body(fmt.Sprint("more-", i)))
+	}
+	if _, err := b.js.PauseConsumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("the queue is paused again", func() bool { return remaining() > 5*time.Minute })
+	if account := b.sim.Account(); account.CreateTaskCalls != 1 {
+		t.Errorf("%d calls of CreateTask, want the one that met the pause", account.CreateTaskCalls)
+	}
+}
+
 // A pause that somebody else asked for, and that lasts longer, is left alone.
 func TestALongerPauseIsKept(t *testing.T) {
 	t.Parallel()

@@ -98,6 +98,8 @@ var (
 	// headerName are the names that nats.go writes: tokens of RFC 7230.
 	headerName = regexp.MustCompile("^[0-9A-Za-z!#$%&'*+.^_`|~-]+$")
 	notTheirs  = regexp.MustCompile(`^(?i:Nats-.*|Backhaul-(Dlq|Original)-.*|Status|Description)$`)
+	// instruction are the headers by which a publisher instructs JetStream.
+	instruction = regexp.MustCompile(`^(?i:Nats-.*)$`)
 )
 
 // oneLine makes text fit for a header.

@@ -15,6 +15,10 @@
 // can take effect once only. After ErrConflict the caller has to read the key:
 // the write that was first may be its own.
 //
+// What is no part of a request's story is written once by JetStream's message ids:
+// dead letters, what operators do ([Publisher.Operator]), and the message of a dead
+// letter that is sent again under a new id ([Publisher.Replay]).
+//
 // A request that has an id is published under it ([Publisher.Send]) and may be
 // sent again until the stream has acknowledged it: JetStream drops the copies
 // within its duplicate window, and the ledger answers those that come later.

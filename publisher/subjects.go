@@ -24,6 +24,7 @@ const (
 const (
 	requestPrefix    = "backup.request."
 	eventPrefix      = "backup.event."
+	operatorPrefix   = eventPrefix + "operator."
 	deadLetterPrefix = "backup.dlq."
 )
 
@@ -87,6 +88,19 @@ func ParseEventSubject(subject string) (schemas.Kind, Key, error) {
 	return schemas.Kind(tokens[0]), Key{Source: tokens[1], Name: tokens[2]}, nil
 }
 
+// AnyOperator matches the events about what operators did. No filter of a key
+// matches one of them: they have a token less.
+const AnyOperator = operatorPrefix + "*"
+
+// OperatorSubject is where an event about what an operator did is published.
+func OperatorSubject(action schemas.Action) string { return operatorPrefix + string(action) }
+
+// ParseOperatorSubject is the action of an event about what an operator did.
+func ParseOperatorSubject(subject string) (action schemas.Action, ok bool) {
+	rest, ok := strings.CutPrefix(subject, operatorPrefix)
+	return schemas.Action(rest), ok && rest != "" && !strings.Contains(rest, ".")
+}
+
 // EventFilter matches events by kind and source; "" stands for any.
 func EventFilter(kind schemas.Kind, source string) string {
 	return eventPrefix + anyToken(string(kind)) + "." + anyToken(source) + ".>"
@@ -139,3 +153,6 @@ func unfit(c rune) bool { return c == utf8.RuneError || !unicode.IsPrint(c) }
 
 // DeadLetterSubject is where what could not be done for a source is kept.
 func DeadLetterSubject(source string) string { return deadLetterPrefix + source }
+
+// AnyDeadLetter matches the dead letters of every source.
+const AnyDeadLetter = deadLetterPrefix + "*"

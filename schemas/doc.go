@@ -15,12 +15,17 @@
 // CloudEvents SDK both work. Events are read leniently: members that this
 // version does not know are ignored, because changes inside ".v1" are additive.
 //
+// [Kinds] are the events about requests. What operators do is an [OperatorEvent],
+// which is about none.
+//
 // # Forms of a request
 //
 // [DecodeRequest] takes plain JSON, a structured CloudEvent (recognised by its
 // content type or by a top-level "specversion") and a binary CloudEvent
 // (recognised by the header ce-specversion). Header names are compared without
-// regard to case.
+// regard to case. The headers Backhaul-Request-Id and Backhaul-Replay-Of, by which
+// a dead letter is sent again, are read in every form and held to what every id
+// and key is; whoever else sets them names their own request, nothing more.
 //
 // Everything here is a pure function of its arguments and safe for concurrent
 // use. Nothing here does I/O.

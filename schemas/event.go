@@ -95,6 +95,9 @@ type Naming struct {
 	BackupLevel       string            `json:"backupLevel,omitempty"`
 	OnDemandInputFile string            `json:"onDemandInputFile,omitempty"`
 	Labels            map[string]string `json:"labels,omitempty"`
+	// ReplayOf is the request, as <source>/<key>, whose dead letter an operator
+	// replayed as this one.
+	ReplayOf string `json:"replayOf,omitempty"`
 }
 
 // Names makes the embedding events report their naming part.
@@ -141,6 +144,8 @@ type Claim struct {
 type JobSubmitting struct {
 	RequestID string `json:"requestId"`
 	Source    string `json:"source"`
+	// ReplayOf is that of [Naming].
+	ReplayOf string `json:"replayOf,omitempty"`
 	// Request is the whole normalised request.
 	Request BackupRequest `json:"request"`
 	Message
@@ -208,7 +213,7 @@ func (*RequestRejected) Kind() Kind { return KindRequestRejected }
 // Names is the naming part of the request that is being submitted.
 func (e *JobSubmitting) Names() Naming {
 	n := e.Request.Naming(e.Source)
-	n.RequestID = e.RequestID
+	n.RequestID, n.ReplayOf = e.RequestID, e.ReplayOf
 	return n
 }
 

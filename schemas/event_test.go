@@ -23,6 +23,8 @@ func events() map[string]schemas.Event {
 	req, bare := full(), least()
 	bare.RequestID = "seq-17"
 	naming := req.Naming("billing")
+	replayed := naming
+	replayed.ReplayOf = "billing/inv-1"
 	message := schemas.Message{RequestedAt: at(0), PayloadHash: req.Hash()}
 	unreadable := schemas.Message{RequestedAt: at(0), PayloadHash: schemas.HashBytes([]byte("?"))}
 	return map[string]schemas.Event{
@@ -33,6 +35,13 @@ func events() map[string]schemas.Event {
 		"job-submitting.in-doubt": &schemas.JobSubmitting{
 			RequestID: "seq-17", Source: "billing", Request: least(), Message: message, SubmittingAt: at(9),
 			Claim: schemas.Claim{Owner: "backhaul-7c9d-2", Nonce: "Xb3kq9ZtS1x", Epoch: 2, DoubtSequence: 4711, DoubtTaskID: "4038", DoubtUnlikely: true},
+		},
+		"job-submitting.replay": &schemas.JobSubmitting{
+			RequestID: req.RequestID, Source: "billing", ReplayOf: "billing/inv-1", Request: req, Message: message, SubmittingAt: at(1),
+			Claim: schemas.Claim{Owner: "backhaul-7c9d-1", Nonce: "Xb3kq9ZtS1w", Epoch: 1, LeaseMillis: 40_000},
+		},
+		"job-started.replay": &schemas.JobStarted{
+			Naming: replayed, Message: message, JobID: "5976", JobIDs: []string{"5976"}, Attempts: 1, StartedAt: at(2),
 		},
 		"job-started": &schemas.JobStarted{
 			Naming: naming, Message: message, JobID: "5976", JobIDs: []string{"5976", "5977"}, TaskID: "4038", Attempts: 2, StartedAt: at(2),

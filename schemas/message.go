@@ -13,6 +13,18 @@ import (
 // HeaderMsgID is JetStream's header for the publisher's own message id.
 const HeaderMsgID = "Nats-Msg-Id"
 
+// Headers of a request that is sent again for an operator. A publisher may set
+// them as well; they mean nothing more than what they say.
+const (
+	// HeaderRequestID is the request id, before any that the payload, its
+	// CloudEvent or Nats-Msg-Id give: a dead letter is sent again byte for byte,
+	// and the id that is in it has its outcome.
+	HeaderRequestID = "Backhaul-Request-Id"
+	// HeaderReplayOf names the request whose dead letter this is, as <source>/<key>.
+	// Its events repeat it.
+	HeaderReplayOf = "Backhaul-Replay-Of"
+)
+
 // HeaderTraceparent is the W3C trace context of a message.
 const HeaderTraceparent = "traceparent"
 
@@ -21,13 +33,15 @@ var traceparentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}
 // RequestMessage is a request as it arrived.
 type RequestMessage struct {
 	Request BackupRequest
+	// ReplayOf is the header of that name, "" without a valid one.
+	ReplayOf string
 	// Traceparent is the trace context that came with it, "" without a valid one.
 	Traceparent string
 }
 
 // DecodeRequest reads a request in any of its three forms. The request id is
-// the member requestId, else the CloudEvents id, else the header Nats-Msg-Id,
-// else "". Any error is an [*InvalidError]; what could be read is returned
+// the header Backhaul-Request-Id, else the member requestId, else the CloudEvents
+// id, else the header Nats-Msg-Id, else "". Any error is an [*InvalidError]; what could be read is returned
 // beside it, without defaults.
 func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
 	var (
@@ -71,6 +85,7 @@ func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
 			ps.add(idField, "%s", fault)
 		}
 	}
+	m.readReplay(h, &ps)
 	for _, t := range []string{h.Get(HeaderTraceparent), event[HeaderTraceparent]} {
 		if m.Traceparent == "" && traceparentForm.MatchString(t) {
 			m.Traceparent = t
@@ -81,6 +96,28 @@ func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
 	}
 	m.Request.normalise(given)
 	return m, nil
+}
+
+// requestKey is a source and a key. A source may have a slash in it, a key not.
+var requestKey = regexp.MustCompile(`^[^\s.*>]{1,128}/[A-Za-z0-9][A-Za-z0-9_:-]{0,127}$`)
+
+// readReplay takes what the headers of a replayed request say, also of one that
+// is otherwise not valid: its outcome belongs to the new id.
+func (m *RequestMessage) readReplay(h Header, ps *problems) {
+	if id := h.Get(HeaderRequestID); id != "" {
+		if fault := textFault(id, maxName); fault == "" {
+			m.Request.RequestID = id
+		} else {
+			ps.add("header "+HeaderRequestID, "%s", fault)
+		}
+	}
+	switch of := h.Get(HeaderReplayOf); {
+	case of == "":
+	case requestKey.MatchString(of) && textFault(of, maxName+1) == "":
+		m.ReplayOf = of
+	default:
+		ps.add("header "+HeaderReplayOf, "is %.100q, must be a source and a key such as billing/inv-7", of)
+	}
 }
 
 // A mode is how a message carries its request.

@@ -61,7 +61,7 @@ func marshal(t testing.TB, v any) []byte {
 }
 
 func TestSchemaNames(t *testing.T) {
-	want := []string{"backup-request.v1", "job-failed.v1", "job-started.v1", "job-submitting.v1", "request-rejected.v1"}
+	want := []string{"backup-request.v1", "job-failed.v1", "job-started.v1", "job-submitting.v1", "operator.v1", "request-rejected.v1"}
 	if got := schemas.SchemaNames(); !slices.Equal(got, want) {
 		t.Errorf("SchemaNames() = %q, want %q", got, want)
 	}
@@ -131,10 +131,13 @@ func TestSchemasDocumentEveryMember(t *testing.T) {
 		}
 		for _, example := range examples {
 			var err error
-			if kind, isEvent := strings.CutSuffix(name, ".v1"); isEvent && name != "backup-request.v1" {
-				_, err = schemas.DecodeEvent(schemas.Kind(kind), marshal(t, example))
-			} else {
+			switch kind := strings.TrimSuffix(name, ".v1"); kind {
+			case "backup-request":
 				_, err = schemas.DecodeRequest(nil, marshal(t, example))
+			case "operator":
+				_, err = schemas.DecodeOperatorEvent(marshal(t, example))
+			default:
+				_, err = schemas.DecodeEvent(schemas.Kind(kind), marshal(t, example))
 			}
 			if err != nil {
 				t.Errorf("example of %s: %v", name, err)
@@ -148,6 +151,8 @@ func TestSchemasDocumentEveryMember(t *testing.T) {
 func TestSchemasDescribeTypes(t *testing.T) {
 	describe(t, "backup-request.v1", schemaDocument(t, "backup-request.v1"), reflect.TypeFor[schemas.BackupRequest](),
 		[]string{"clientName", "subclientName"})
+	operator := reflect.TypeFor[schemas.OperatorEvent]()
+	describe(t, "operator", schemaDocument(t, "operator.v1"), operator, alwaysWritten(operator))
 	for _, kind := range schemas.Kinds {
 		event, err := schemas.DecodeEvent(kind, []byte(`{}`))
 		if err != nil {

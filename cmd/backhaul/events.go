@@ -41,7 +41,7 @@ func runEvents(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	query, err := queryOf(cmd, time.Now())
+	query, operators, err := queryOf(cmd, time.Now())
 	if err != nil {
 		return err
 	}
@@ -60,18 +60,10 @@ func runEvents(cmd *cobra.Command, _ []string) error {
 	}
 	defer nc.Close()
 	ctx, explain := ask(cmd.Context(), nc)
-	if last > 0 {
-		if query.From, err = eventlog.Tail(ctx, js, query, last); err != nil {
-			return explain(err)
-		}
-		if query.From == 0 && !query.Follow {
-			return nil
-		}
-	}
 	out := bufio.NewWriter(cmd.OutOrStdout())
 	shown := 0
-	err = eventlog.Read(ctx, js, query, func(e eventlog.Event) error {
-		if err := printEvent(out, output, e); err != nil {
+	printed := func(err error) error {
+		if err != nil {
 			return err
 		}
 		if shown++; shown == limit {
@@ -81,7 +73,19 @@ func runEvents(cmd *cobra.Command, _ []string) error {
 			return out.Flush()
 		}
 		return nil
-	})
+	}
+	if operators {
+		query.Operators = func(e eventlog.OperatorEvent) error { return printed(printOperatorEvent(out, output, e)) }
+	}
+	if last > 0 {
+		if query.From, err = eventlog.Tail(ctx, js, query, last); err != nil {
+			return explain(err)
+		}
+		if query.From == 0 && !query.Follow {
+			return nil
+		}
+	}
+	err = eventlog.Read(ctx, js, query, func(e eventlog.Event) error { return printed(printEvent(out, output, e)) })
 	return explain(errors.Join(err, out.Flush()))
 }
 

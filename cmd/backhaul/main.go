@@ -63,7 +63,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case ctx.Err() != nil:
 		return exitInterrupted
-	case errors.As(err, &unreachable):
+	case errors.As(err, &unreachable), errors.Is(err, errSaidUnreachable):
 		return exitUnreachable
 	default:
 		return exitFailed

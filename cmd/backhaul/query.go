@@ -17,7 +17,7 @@ import (
 // addQueryFlags adds what selects events. The names are those of `request`.
 func addQueryFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringSlice("kind", nil, "only these `kinds`: job-submitting, job-started, job-failed, request-rejected")
+	flags.StringSlice("kind", nil, "only these `kinds`: job-submitting, job-started, job-failed, request-rejected, operator")
 	flags.String("source", "", "only requests of this `source`")
 	flags.String("request-id", "", "only requests with this `id`, and the rejections of others with it")
 	flags.String("client-name", "", "only requests for this object storage `client`")
@@ -28,8 +28,9 @@ func addQueryFlags(cmd *cobra.Command) {
 	flags.String("until", "", "`time` or age to end with")
 }
 
-// queryOf reads those flags. The error is a [*usageError].
-func queryOf(cmd *cobra.Command, now time.Time) (q eventlog.Query, err error) {
+// queryOf reads those flags, and whether what operators did is asked for: it is,
+// unless something is that only requests have. The error is a [*usageError].
+func queryOf(cmd *cobra.Command, now time.Time) (q eventlog.Query, operators bool, err error) {
 	flags := cmd.Flags()
 	text := func(name string) string {
 		value, _ := flags.GetString(name)
@@ -38,43 +39,55 @@ func queryOf(cmd *cobra.Command, now time.Time) (q eventlog.Query, err error) {
 	source := text("source")
 	if source != "" {
 		if err := publisher.CheckSource(source); err != nil {
-			return q, &usageError{fmt.Errorf("--source: %w", err)}
+			return q, false, &usageError{fmt.Errorf("--source: %w", err)}
 		}
 	}
 	q.Match = eventlog.Match{
 		RequestID: text("request-id"), Client: text("client-name"), Subclient: text("subclient-name"), ErrorCode: text("error-code"),
 	}
 	q.Match.Labels, _ = flags.GetStringToString("label")
-	kinds, err := kindsOf(cmd)
+	kinds, operators, err := kindsOf(cmd)
 	if err != nil {
-		return q, err
+		return q, false, err
 	}
-	q.Filters = filtersOf(kinds, source, &q.Match)
+	ofRequests := source != "" || q.Match.RequestID+q.Match.Client+q.Match.Subclient+q.Match.ErrorCode != "" || len(q.Match.Labels) > 0
+	switch {
+	case operators && ofRequests:
+		return q, false, &usageError{errors.New("--kind operator does not go with what only requests have: it is about no request")}
+	case operators:
+		q.Filters = append(filtersOf(kinds, source, &q.Match), publisher.AnyOperator)
+	default:
+		q.Filters = filtersOf(kinds, source, &q.Match)
+		operators = len(kinds) == 0 && !ofRequests
+	}
 	if q.Since, err = momentOf(text("since"), now); err != nil {
-		return q, &usageError{fmt.Errorf("--since: %w", err)}
+		return q, false, &usageError{fmt.Errorf("--since: %w", err)}
 	}
 	if q.Until, err = momentOf(text("until"), now); err != nil {
-		return q, &usageError{fmt.Errorf("--until: %w", err)}
+		return q, false, &usageError{fmt.Errorf("--until: %w", err)}
 	}
 	if !q.Until.IsZero() && q.Until.Before(q.Since) {
-		return q, &usageError{errors.New("--until is before --since")}
+		return q, false, &usageError{errors.New("--until is before --since")}
 	}
-	return q, nil
+	return q, operators, nil
 }
 
-func kindsOf(cmd *cobra.Command) ([]schemas.Kind, error) {
+func kindsOf(cmd *cobra.Command) (kinds []schemas.Kind, operators bool, err error) {
 	names, _ := cmd.Flags().GetStringSlice("kind")
-	var kinds []schemas.Kind
 	for _, name := range names {
+		if name == kindOperator {
+			operators = true
+			continue
+		}
 		kind := schemas.Kind(name)
 		if !slices.Contains(schemas.Kinds, kind) {
-			return nil, &usageError{fmt.Errorf("--kind: %q is none of %v", name, schemas.Kinds)}
+			return nil, false, &usageError{fmt.Errorf("--kind: %q is none of %v", name, kindNames())}
 		}
 		if !slices.Contains(kinds, kind) {
 			kinds = append(kinds, kind)
 		}
 	}
-	return kinds, nil
+	return kinds, operators, nil
 }
 
 func kindNames() []string {
@@ -82,7 +95,7 @@ func kindNames() []string {
 	for _, kind := range schemas.Kinds {
 		names = append(names, string(kind))
 	}
-	return names
+	return append(names, kindOperator)
 }
 
 // filtersOf has the server filter whatever a subject tells. Only what is left is

@@ -29,6 +29,9 @@ type Query struct {
 	From uint64
 	// Match skips events by what they say.
 	Match Match
+	// Operators is called for each event about what an operator did, in the same
+	// order as visit; nil skips them. Match does not select them.
+	Operators func(OperatorEvent) error
 	// Follow goes on with what is stored later, until the context ends.
 	Follow bool
 }
@@ -129,7 +132,7 @@ func deliver(msg jetstream.Msg, q Query, visit func(Event) error) (pending uint6
 	}
 	kind, key, err := publisher.ParseEventSubject(msg.Subject())
 	if err != nil {
-		return meta.NumPending, nil // what operators did
+		return meta.NumPending, q.deliverOperator(msg, meta)
 	}
 	data, err := schemas.DecodeEvent(kind, msg.Data())
 	if err != nil {

@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -88,15 +89,19 @@ func Tail(ctx context.Context, js jetstream.JetStream, q Query, n int) (uint64, 
 			step.From = state.LastSeq - span + 1
 		}
 		last, found := make([]uint64, n), 0 // a ring
-		err := Read(ctx, js, step, func(e Event) error {
-			if !q.Since.IsZero() && e.Stored.Before(q.Since) {
+		count := func(sequence uint64, stored time.Time) error {
+			if !q.Since.IsZero() && stored.Before(q.Since) {
 				all = true // what lies further back is too old
 				return nil
 			}
-			last[found%n] = e.Sequence
+			last[found%n] = sequence
 			found++
 			return nil
-		})
+		}
+		if q.Operators != nil {
+			step.Operators = func(e OperatorEvent) error { return count(e.Sequence, e.Stored) }
+		}
+		err := Read(ctx, js, step, func(e Event) error { return count(e.Sequence, e.Stored) })
 		switch {
 		case err != nil:
 			return 0, err

@@ -50,14 +50,10 @@ func (e *MissingError) Error() string {
 // Apply makes what is missing, with this number of replicas, and checks the
 // rest. With create false, what is missing is a [*MissingError].
 func Apply(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
-	names, err := fs.Glob(deploy.Streams, "streams/*.json")
+	names, err := definitions()
 	if err != nil {
 		return nil, err
 	}
-	// A stream before its consumers: "X.json" would sort behind "X.consumer.y.json".
-	slices.SortStableFunc(names, func(a, b string) int {
-		return strings.Count(a, ".") - strings.Count(b, ".")
-	})
 	var actions []Action
 	var drift DriftError
 	for _, name := range names {
@@ -83,6 +79,16 @@ func Apply(ctx context.Context, js jetstream.JetStream, replicas int, create boo
 	return actions, nil
 }
 
+// definitions are the shipped files, a stream before its consumers: "X.json" would
+// sort behind "X.consumer.y.json".
+func definitions() ([]string, error) {
+	names, err := fs.Glob(deploy.Streams, "streams/*.json")
+	slices.SortStableFunc(names, func(a, b string) int {
+		return strings.Count(a, ".") - strings.Count(b, ".")
+	})
+	return names, err
+}
+
 func applyStream(ctx context.Context, js jetstream.JetStream, data []byte, replicas int, create bool, drift *DriftError) (Action, error) {
 	var want jetstream.StreamConfig
 	if err := json.Unmarshal(data, &want); err != nil {
@@ -102,24 +108,7 @@ func applyStream(ctx context.Context, js jetstream.JetStream, data []byte, repli
 	if err != nil {
 		return action, fmt.Errorf("stream %s: %w", want.Name, err)
 	}
-	have := stream.CachedInfo().Config
-	drift.compare("stream "+want.Name,
-		difference{"subjects", want.Subjects, have.Subjects},
-		difference{"retention", want.Retention, have.Retention},
-		difference{"storage", want.Storage, have.Storage},
-		difference{"discard", want.Discard, have.Discard},
-		difference{"max_msgs_per_subject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject},
-		difference{"max_msg_size", want.MaxMsgSize, have.MaxMsgSize},
-	)
-	if want.MaxAge == 0 { // requests: never dropped by age
-		drift.compare("stream "+want.Name, difference{"max_age", want.MaxAge, have.MaxAge})
-	}
-	if want.DenyPurge { // the ledger: never rewritten, never read from a replica
-		drift.compare("stream "+want.Name,
-			difference{"deny_delete", want.DenyDelete, have.DenyDelete},
-			difference{"deny_purge", want.DenyPurge, have.DenyPurge},
-			difference{"allow_direct", want.AllowDirect, have.AllowDirect})
-	}
+	drift.add(streamDifferences(want, stream.CachedInfo().Config))
 	return action, nil
 }
 
@@ -140,26 +129,6 @@ func applyConsumer(ctx context.Context, js jetstream.JetStream, stream, durable 
 	if err != nil {
 		return action, fmt.Errorf("consumer %s: %w", action.Name, err)
 	}
-	have := consumer.CachedInfo().Config
-	drift.compare("consumer "+action.Name,
-		difference{"ack_policy", want.AckPolicy, have.AckPolicy},
-		difference{"deliver_policy", want.DeliverPolicy, have.DeliverPolicy},
-		difference{"max_deliver", want.MaxDeliver, have.MaxDeliver},
-		difference{"backoff", len(want.BackOff), len(have.BackOff)},
-		difference{"filter_subject", want.FilterSubject, have.FilterSubject},
-	)
+	drift.add(consumerDifferences(action.Name, want, consumer.CachedInfo().Config))
 	return action, nil
-}
-
-type difference struct {
-	field      string
-	want, have any
-}
-
-func (e *DriftError) compare(name string, fields ...difference) {
-	for _, d := range fields {
-		if want, have := fmt.Sprint(d.want), fmt.Sprint(d.have); want != have {
-			e.Differences = append(e.Differences, fmt.Sprintf("%s: %s is %s, must be %s", name, d.field, have, want))
-		}
-	}
 }

@@ -141,6 +141,9 @@ func ofOurs(value jsontext.Value) (kind schemas.Kind, data jsontext.Value, ok bo
 	if json.Unmarshal(value, &event, sameNames) != nil || event.SpecVersion == "" {
 		return "", nil, false
 	}
+	if slices.ContainsFunc(schemas.Actions, func(a schemas.Action) bool { return a.Type() == event.Type }) {
+		return "operator", event.Data, true // not a kind, but a schema
+	}
 	i := slices.IndexFunc(schemas.Kinds, func(k schemas.Kind) bool { return k.Type() == event.Type })
 	if i < 0 {
 		return "", nil, false

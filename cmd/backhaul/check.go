@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/doctor"
+	"backhaul/cmd/internal/natsconn"
+	"backhaul/vendorapi"
+)
+
+func newCheckCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check NATS, the streams and the vendor, and say how to mend what is wrong",
+		Long: `Looks at all that ` + "`backhaul run`" + ` depends on, with the same settings. It makes and
+changes nothing and starts no job; at the vendor it logs in and out again and reads
+a page of jobs. Exit codes: 0 no error, 1 an error, 2 configuration, 3 NATS or the
+vendor out of reach. Notes and warnings are no errors.`,
+		Args: cobra.NoArgs,
+		RunE: runCheck,
+	}
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupVendor, config.GroupLog)
+	addOutputFlag(cmd)
+	return cmd
+}
+
+func runCheck(cmd *cobra.Command, _ []string) error {
+	output, err := outputOf(cmd)
+	if err != nil {
+		return err
+	}
+	cfg, log, err := load(cmd)
+	if err != nil {
+		return err
+	}
+	if err := cfg.CheckRun(); err != nil {
+		return err
+	}
+	client, err := vendorapi.New(cfg.Vendor.Client(1))
+	if err != nil {
+		return &config.Error{Problems: []string{err.Error()}}
+	}
+	defer func() {
+		logout, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), shutdownTimeout)
+		defer cancel()
+		client.Close(logout)
+	}()
+	findings, past, err := checkNATS(cmd.Context(), cfg.NATS, log)
+	if err != nil {
+		return err
+	}
+	findings = append(findings, doctor.Vendor(cmd.Context(), client, past)...)
+	if err := printFindings(cmd.OutOrStdout(), output, findings); err != nil {
+		return err
+	}
+	switch {
+	case cmd.Context().Err() != nil:
+		return context.Cause(cmd.Context())
+	case doctor.OutOfReach(findings):
+		return errSaidUnreachable
+	case doctor.Failed(findings):
+		return errSaid
+	}
+	return nil
+}
+
+// errSaidUnreachable ends a command that has printed already what is out of reach.
+var errSaidUnreachable = fmt.Errorf("%w: out of reach", errSaid)
+
+// checkNATS also says which job was started last: what the vendor shows of it is
+// a check of its own.
+func checkNATS(ctx context.Context, cfg config.NATS, log zerolog.Logger) ([]doctor.Finding, *doctor.Past, error) {
+	const check = "nats"
+	if cfg.URL == "" {
+		return []doctor.Finding{{Check: check, Level: doctor.Note,
+			What: "no server is set: `backhaul run` starts one of its own, which is not checked",
+			Fix:  "give --nats nats://127.0.0.1:4222 to check the embedded server of a running `backhaul run`"}}, nil, nil
+	}
+	nc, err := natsconn.Connect(ctx, cfg, "backhaul check", log)
+	if unreachable, ok := errors.AsType[*natsconn.UnreachableError](err); ok {
+		return []doctor.Finding{doctor.Unreachable(check, unreachable, "see whether the server runs, the URL, the credentials and the firewall")}, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, nil, err
+	}
+	return doctor.NATS(ctx, nc, js), doctor.LastJob(ctx, js), nil
+}
+
+func printFindings(w io.Writer, output string, findings []doctor.Finding) error {
+	if output == outputJSON {
+		for _, f := range findings {
+			if err := json.NewEncoder(w).Encode(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	counts := make(map[doctor.Level]int)
+	for _, f := range findings {
+		counts[f.Level]++
+		fmt.Fprintf(table, "%s\t%s\t%s\n", f.Level, f.Check, visible(f.What))
+		if f.Fix != "" && f.Level != doctor.OK {
+			fmt.Fprintf(table, "\t\t→ %s\n", f.Fix)
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d ok, %d notes, %d warnings, %d errors\n", counts[doctor.OK], counts[doctor.Note], counts[doctor.Warning], counts[doctor.Error])
+	return err
+}

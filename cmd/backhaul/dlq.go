@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/deadletter"
+	"backhaul/publisher"
+)
+
+func newDeadLetterCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "dlq",
+		Short: "Look at requests that could not be done, send them again, drop them",
+		Long: `Each request that ended as job-failed or request-rejected is kept in the stream
+BACKUP_DLQ, as it came, with the reason. A letter is named by its sequence there.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())}
+			}
+			return cmd.Help()
+		},
+	}
+	cmd.AddCommand(newDeadLetterListCommand(), newDeadLetterShowCommand(), newDeadLetterReplayCommand(), newDeadLetterDropCommand())
+	return cmd
+}
+
+func newDeadLetterListCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List dead letters, the newest last",
+		Example: `  backhaul dlq ls --nats nats://127.0.0.1:4222 --source billing --since 24h
+  backhaul dlq ls --nats nats://127.0.0.1:4222 --error-code 35:4618 --output json`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{errors.New("`dlq ls` takes filters; `dlq show` takes a sequence")}
+			}
+			output, err := outputOf(cmd)
+			if err != nil {
+				return err
+			}
+			filter, _, err := letterFilter(cmd, time.Now())
+			if err != nil {
+				return err
+			}
+			filter.Limit, _ = cmd.Flags().GetInt("limit")
+			return withBox(cmd, func(ctx context.Context, box *deadletter.Box) error {
+				letters, older, err := box.List(ctx, filter)
+				if err != nil {
+					return err
+				}
+				if older > 0 {
+					fmt.Fprintf(cmd.ErrOrStderr(), "%d older ones are not shown; --limit 0 shows all\n", older)
+				}
+				return printLetters(cmd.OutOrStdout(), output, letters)
+			})
+		},
+	}
+	addLetterFilterFlags(cmd)
+	cmd.Flags().Int("limit", 100, "show the newest `number`, 0 means all")
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
+	addOutputFlag(cmd)
+	return cmd
+}
+
+func newDeadLetterShowCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show SEQUENCE",
+		Short: "Show one dead letter: the message, why it could not be done, its replays",
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			output, err := outputOf(cmd)
+			if err != nil {
+				return err
+			}
+			numbers, err := sequencesOf(args)
+			if err != nil {
+				return err
+			}
+			if len(numbers) != 1 {
+				return &usageError{errors.New("give the sequence of one dead letter")}
+			}
+			return withBox(cmd, func(ctx context.Context, box *deadletter.Box) error {
+				l, err := box.Get(ctx, numbers[0])
+				if err != nil {
+					return err
+				}
+				return printLetter(cmd.OutOrStdout(), output, l)
+			})
+		},
+	}
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
+	addOutputFlag(cmd)
+	return cmd
+}
+
+// withBox connects to the dead letters for as long as use takes.
+func withBox(cmd *cobra.Command, use func(context.Context, *deadletter.Box) error) error {
+	nc, _, _, err := join(cmd)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	box, err := deadletter.New(nc)
+	if err != nil {
+		return err
+	}
+	ctx, explain := ask(cmd.Context(), nc)
+	return explain(use(ctx, box))
+}
+
+func addLetterFilterFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.String("source", "", "only requests of this `source`")
+	flags.String("client-name", "", "only requests for this object storage `client`")
+	flags.String("subclient-name", "", "only requests for this content `group`")
+	flags.String("error-code", "", "only failures with this `code`, ours or the vendor's in either form")
+	flags.String("request-id", "", "only requests with this `id`")
+	flags.String("since", "", "`time` (2026-11-23T10:00:00Z) or age (90m) of the oldest letter")
+	flags.String("until", "", "`time` or age of the newest letter")
+}
+
+// letterFilter reads those flags, and whether any is set.
+func letterFilter(cmd *cobra.Command, now time.Time) (f deadletter.Filter, filtered bool, err error) {
+	flags := cmd.Flags()
+	var since, until string
+	for name, value := range map[string]*string{
+		"source": &f.Source, "client-name": &f.Client, "subclient-name": &f.Subclient, "error-code": &f.Code,
+		"request-id": &f.RequestID, "since": &since, "until": &until,
+	} {
+		*value, _ = flags.GetString(name)
+		filtered = filtered || *value != ""
+	}
+	if f.Source != "" {
+		if err := publisher.CheckSource(f.Source); err != nil {
+			return f, filtered, &usageError{fmt.Errorf("--source: %w", err)}
+		}
+	}
+	if f.Since, err = momentOf(since, now); err != nil {
+		return f, filtered, &usageError{fmt.Errorf("--since: %w", err)}
+	}
+	if f.Until, err = momentOf(until, now); err != nil {
+		return f, filtered, &usageError{fmt.Errorf("--until: %w", err)}
+	}
+	return f, filtered, nil
+}
+
+func sequencesOf(args []string) ([]uint64, error) {
+	var numbers []uint64
+	for _, arg := range args {
+		number, err := strconv.ParseUint(arg, 10, 64)
+		if err != nil || number == 0 {
+			return nil, &usageError{fmt.Errorf("%q is not the sequence of a dead letter", arg)}
+		}
+		numbers = append(numbers, number)
+	}
+	return numbers, nil
+}

@@ -1,0 +1,337 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/deadletter"
+	"backhaul/schemas"
+)
+
+func newDeadLetterReplayCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "replay [SEQUENCE...]",
+		Short: "Send dead letters again, each under a new request id",
+		Long: `Publishes the message of a dead letter again as it came, under a new request id;
+the events of the new request name the old one in replayOf. The letter stays. A
+replay that is repeated is the same request, unless --again asks for another one.
+What cannot succeed unchanged, such as an invalid request, is refused: --file sends
+a corrected one in its place, --force sends it all the same.
+
+Letters are named by sequences or selected by filters; --all selects all. Without
+--again, letters whose replay has its outcome are left alone. Exit code 1 if
+any letter was refused, or is left over because of --limit.`,
+		Example: `  backhaul dlq replay --nats nats://127.0.0.1:4222 12 --reason "content group made, CHG-17"
+  backhaul dlq replay --nats nats://127.0.0.1:4222 13 --file corrected.json
+  backhaul dlq replay --nats nats://127.0.0.1:4222 --source billing --error-code 35:4618 --dry-run`,
+		Args: cobra.ArbitraryArgs,
+		RunE: runReplay,
+	}
+	cmd.Flags().String("file", "", "`file` with a corrected request, - for standard input; for one letter")
+	cmd.Flags().Bool("again", false, "make another request although the last replay has its outcome")
+	cmd.Flags().Bool("force", false, "send also what is not expected to succeed, and what may start a second job (OUTCOME_UNKNOWN)")
+	addActFlags(cmd)
+	return cmd
+}
+
+func newDeadLetterDropCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "drop [SEQUENCE...]",
+		Short: "Delete dead letters for good",
+		Long: `Deletes dead letters. What was asked for, by whom and why stays in the events
+stream, and so do the requests' own events; the message does not. Letters are
+named by sequences or selected by filters; --all selects all.`,
+		Example: `  backhaul dlq drop --nats nats://127.0.0.1:4222 12 13 --reason "test data"
+  backhaul dlq drop --nats nats://127.0.0.1:4222 --source load-test --until 720h --dry-run`,
+		Args: cobra.ArbitraryArgs,
+		RunE: runDrop,
+	}
+	addActFlags(cmd)
+	return cmd
+}
+
+func addActFlags(cmd *cobra.Command) {
+	addLetterFilterFlags(cmd)
+	cmd.Flags().Bool("all", false, "select all letters")
+	cmd.Flags().Int("limit", 1000, "act on this `number` at most, the oldest first")
+	cmd.Flags().Bool("dry-run", false, "say what would be done")
+	addYesFlag(cmd)
+	addOperatorFlags(cmd)
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
+	addOutputFlag(cmd)
+}
+
+// act is what to do with each of some letters.
+type act struct {
+	verb string // for the question
+	// does one letter; its error is shown and counted if it is about that letter.
+	does func(context.Context, deadletter.Letter) (result, error)
+	// would says what does would do.
+	would func(context.Context, deadletter.Letter) (result, error)
+	// skip leaves letters of a selection alone.
+	skip func(deadletter.Letter) bool
+}
+
+// result is what became of one letter.
+type result struct {
+	Sequence     uint64 `json:"sequence"`
+	Source       string `json:"source"`
+	RequestID    string `json:"requestId"`
+	Result       string `json:"result"`
+	NewRequestID string `json:"newRequestId,omitempty"`
+	Why          string `json:"why,omitempty"`
+}
+
+func runReplay(cmd *cobra.Command, args []string) error {
+	order := deadletter.Order{}
+	order.Again, _ = cmd.Flags().GetBool("again")
+	order.Force, _ = cmd.Flags().GetBool("force")
+	file, _ := cmd.Flags().GetString("file")
+	if file != "" {
+		if len(args) != 1 {
+			return &usageError{errors.New("--file corrects one letter: give its sequence")}
+		}
+		var err error
+		if order.Payload, err = readPayload(cmd, file); err != nil {
+			return err
+		}
+	}
+	var err error
+	if order.By, err = byOf(cmd); err != nil {
+		return err
+	}
+	return runAct(cmd, args, func(box *deadletter.Box) act {
+		state := func(p deadletter.Plan, first, repeated string) result {
+			if p.Repeated {
+				first = repeated
+			}
+			return result{Result: first, NewRequestID: p.RequestID}
+		}
+		return act{
+			verb: "Replay",
+			does: func(ctx context.Context, l deadletter.Letter) (result, error) {
+				plan, err := box.Replay(ctx, l, order)
+				return state(plan, "replayed", "sent again"), err
+			},
+			would: func(ctx context.Context, l deadletter.Letter) (result, error) {
+				whole, err := box.Get(ctx, l.Number)
+				if err != nil {
+					return result{}, err
+				}
+				plan, err := whole.Plan(order)
+				return state(plan, "would replay", "would send again"), err
+			},
+			skip: func(l deadletter.Letter) bool {
+				n := len(l.Replays)
+				return !order.Again && n > 0 && l.Replays[n-1].Done()
+			},
+		}
+	})
+}
+
+func runDrop(cmd *cobra.Command, args []string) error {
+	by, err := byOf(cmd)
+	if err != nil {
+		return err
+	}
+	return runAct(cmd, args, func(box *deadletter.Box) act {
+		return act{
+			verb: "Drop for good",
+			does: func(ctx context.Context, l deadletter.Letter) (result, error) {
+				return result{Result: "dropped"}, box.Drop(ctx, l, by)
+			},
+			would: func(context.Context, deadletter.Letter) (result, error) { return result{Result: "would drop"}, nil },
+			skip:  func(deadletter.Letter) bool { return false },
+		}
+	})
+}
+
+// readPayload reads a corrected request.
+func readPayload(cmd *cobra.Command, file string) (data []byte, err error) {
+	const most = schemas.MaxRequestSize + 1 // what is more is refused with its size
+	in := cmd.InOrStdin()
+	if file != "-" {
+		opened, err := os.Open(file)
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("--file: %w", err)}
+		}
+		defer func() { _ = opened.Close() }()
+		in = opened
+	}
+	if data, err = io.ReadAll(io.LimitReader(in, most)); err != nil {
+		return nil, &usageError{fmt.Errorf("--file: %w", err)}
+	}
+	return data, nil
+}
+
+// runAct selects letters, asks, acts on each, and sums up.
+func runAct(cmd *cobra.Command, args []string, on func(*deadletter.Box) act) error {
+	output, err := outputOf(cmd)
+	if err != nil {
+		return err
+	}
+	numbers, err := sequencesOf(args)
+	if err != nil {
+		return err
+	}
+	filter, filtered, err := letterFilter(cmd, time.Now())
+	if err != nil {
+		return err
+	}
+	all, _ := cmd.Flags().GetBool("all")
+	limit, _ := cmd.Flags().GetInt("limit")
+	switch {
+	case limit < 1:
+		return &usageError{errors.New("--limit must be at least 1")}
+	case len(numbers) > 0 && (filtered || all):
+		return &usageError{errors.New("sequences do not go with filters or --all")}
+	case len(numbers) == 0 && !filtered && !all:
+		return &usageError{errors.New("which letters? Give sequences, filters, or --all")}
+	}
+	return withBox(cmd, func(ctx context.Context, box *deadletter.Box) error {
+		doing := on(box)
+		letters, left, err := selectLetters(ctx, box, numbers, filter, limit, doing.skip)
+		if err != nil {
+			return err
+		}
+		return actOnAll(ctx, cmd, output, doing, letters, left)
+	})
+}
+
+// actOnAll asks, acts on each letter, and sums up. left are those that are left over.
+func actOnAll(ctx context.Context, cmd *cobra.Command, output string, doing act, letters []deadletter.Letter, left int) error {
+	if left > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d more are selected than --limit allows; repeat the command for them\n", left)
+	}
+	if len(letters) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "no dead letter is selected")
+		return nil
+	}
+	do := doing.does
+	if dry, _ := cmd.Flags().GetBool("dry-run"); dry {
+		do = doing.would
+	} else if err := confirm(cmd, doing.question(letters)); err != nil {
+		return err
+	}
+	good, err := actOnEach(ctx, cmd, output, letters, do)
+	if err == nil && (!good || left > 0) {
+		err = errSaid
+	}
+	return err
+}
+
+// selectLetters is the letters to act on, the oldest first, and how many are left
+// over.
+func selectLetters(ctx context.Context, box *deadletter.Box, numbers []uint64, f deadletter.Filter, limit int, skip func(deadletter.Letter) bool) (letters []deadletter.Letter, left int, err error) {
+	slices.Sort(numbers)
+	for _, number := range slices.Compact(numbers) {
+		l, err := box.Get(ctx, number)
+		if err != nil {
+			return nil, 0, err
+		}
+		l.Header, l.Data = nil, nil // read again when it is its turn
+		letters = append(letters, l)
+	}
+	if len(numbers) == 0 {
+		if letters, _, err = box.List(ctx, f); err != nil {
+			return nil, 0, err
+		}
+		letters = slices.DeleteFunc(letters, skip)
+	}
+	if len(letters) > limit {
+		left = len(letters) - limit
+		letters = letters[:limit]
+	}
+	return letters, left, nil
+}
+
+// question names what is selected by source, so that a filter that is too wide is seen.
+func (a act) question(letters []deadletter.Letter) string {
+	counts := make(map[string]int)
+	for _, l := range letters {
+		counts[l.Key.Source]++
+	}
+	var parts []string
+	for _, source := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d of %s", counts[source], source))
+	}
+	noun := "dead letters"
+	if len(letters) == 1 {
+		noun = "dead letter"
+	}
+	return fmt.Sprintf("%s %d %s (%s)?", a.verb, len(letters), noun, strings.Join(parts, ", "))
+}
+
+// actOnEach acts on one letter after the other and prints what became of it. It
+// goes on after a letter that is refused, and stops where the server fails.
+func actOnEach(ctx context.Context, cmd *cobra.Command, output string, letters []deadletter.Letter, do func(context.Context, deadletter.Letter) (result, error)) (good bool, err error) {
+	counts := make(map[string]int)
+	good = true
+	for _, l := range letters {
+		if err = ctx.Err(); err != nil {
+			break
+		}
+		var r result
+		r, err = do(ctx, l)
+		replayed, isReplayed := errors.AsType[*deadletter.ReplayedError](err)
+		refused, isRefused := errors.AsType[*deadletter.RefusedError](err)
+		_, isGone := errors.AsType[*deadletter.NotFoundError](err)
+		switch {
+		case isReplayed:
+			r = result{Result: "left alone", Why: replayed.Error() + "; --again makes another request"}
+		case isRefused:
+			good = false
+			r = result{Result: "refused", Why: refused.Error()}
+			if refused.Forcible {
+				r.Why += "; --force sends it all the same"
+			}
+		case isGone:
+			r = result{Result: "gone", Why: err.Error()}
+		}
+		if err != nil && !isReplayed && !isRefused && !isGone {
+			break
+		}
+		err = nil
+		counts[r.Result]++
+		r.Sequence, r.Source, r.RequestID = l.Number, l.Key.Source, l.RequestID
+		printResult(cmd.OutOrStdout(), output, r)
+	}
+	var parts []string
+	done := 0
+	for _, state := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[state], state))
+		done += counts[state]
+	}
+	if rest := len(letters) - done; rest > 0 {
+		parts = append(parts, fmt.Sprintf("%d not reached", rest))
+	}
+	fmt.Fprintln(cmd.ErrOrStderr(), strings.Join(parts, ", "))
+	return good, err
+}
+
+func printResult(w io.Writer, output string, r result) {
+	if output == outputJSON {
+		line, _ := json.Marshal(r)
+		fmt.Fprintln(w, string(line))
+		return
+	}
+	text := fmt.Sprintf("%d  %s/%s  %s", r.Sequence, r.Source, r.RequestID, r.Result)
+	if r.NewRequestID != "" {
+		text += " as " + r.NewRequestID
+	}
+	if r.Why != "" {
+		text += ": " + r.Why
+	}
+	fmt.Fprintln(w, visible(text))
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"backhaul/cmd/internal/deadletter"
+	"backhaul/schemas"
+)
+
+// letterView is a dead letter in JSON.
+type letterView struct {
+	Sequence        uint64       `json:"sequence"`
+	KeptAt          time.Time    `json:"keptAt"`
+	Source          string       `json:"source"`
+	Key             string       `json:"key"`
+	RequestID       string       `json:"requestId"`
+	ErrorCode       string       `json:"errorCode"`
+	Reason          string       `json:"reason"`
+	ClientName      string       `json:"clientName,omitempty"`
+	SubclientName   string       `json:"subclientName,omitempty"`
+	RequestedAt     time.Time    `json:"requestedAt,omitzero"`
+	RequestSequence uint64       `json:"requestSequence"`
+	Replays         []replayView `json:"replays,omitempty"`
+	*messageView
+}
+
+// messageView is the message as it arrived; only of a letter that is shown alone.
+type messageView struct {
+	Subject string              `json:"subject"`
+	Headers map[string][]string `json:"headers"`
+	// Payload is text; PayloadBase64 stands in its place if it is none.
+	Payload       string `json:"payload,omitempty"`
+	PayloadBase64 []byte `json:"payloadBase64,omitempty"`
+}
+
+type replayView struct {
+	schemas.DeadLetterReplay
+	Actor  string       `json:"actor"`
+	Reason string       `json:"reason,omitempty"`
+	At     time.Time    `json:"at"`
+	State  schemas.Kind `json:"state,omitempty"`
+	Detail string       `json:"detail,omitempty"`
+}
+
+func viewOf(l deadletter.Letter) letterView {
+	v := letterView{
+		Sequence: l.Number, KeptAt: l.Kept, Source: l.Key.Source, Key: l.Key.Name, RequestID: l.RequestID, ErrorCode: l.Code, Reason: l.Reason,
+		ClientName: l.Request.ClientName, SubclientName: l.Request.SubclientName, RequestedAt: l.Time, RequestSequence: l.Sequence,
+	}
+	for _, r := range l.Replays {
+		view := replayView{DeadLetterReplay: r.DeadLetterReplay, Actor: r.Actor, Reason: r.Reason, At: r.At}
+		if r.Last != nil {
+			view.State, view.Detail = r.Last.Kind(), gist(r.Last)
+		}
+		v.Replays = append(v.Replays, view)
+	}
+	return v
+}
+
+func printLetters(w io.Writer, output string, letters []deadletter.Letter) error {
+	if output == outputJSON {
+		for _, l := range letters {
+			if err := json.NewEncoder(w).Encode(viewOf(l)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(letters) == 0 {
+		return nil
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SEQUENCE\tKEPT\tSOURCE\tREQUEST\tCLIENT/GROUP\tCODE\tREPLAYED\tREASON")
+	for _, l := range letters {
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s/%s\t%s\t%s\t%s\n", l.Number, l.Kept.Format(time.RFC3339), l.Key.Source, visible(l.RequestID),
+			dash(visible(l.Request.ClientName)), dash(visible(l.Request.SubclientName)), visible(l.Code), replayed(l), visible(shortText(l.Reason, 80)))
+	}
+	return table.Flush()
+}
+
+// replayed says in a word or two what became of the last replay.
+func replayed(l deadletter.Letter) string {
+	n := len(l.Replays)
+	if n == 0 {
+		return "-"
+	}
+	switch e := l.Replays[n-1].Last.(type) {
+	case nil:
+		return "no outcome yet"
+	case *schemas.JobStarted:
+		return "job " + e.JobID
+	default:
+		return string(e.Kind())
+	}
+}
+
+func printLetter(w io.Writer, output string, l deadletter.Letter) error {
+	if output == outputJSON {
+		v := viewOf(l)
+		v.messageView = &messageView{Subject: l.Subject, Headers: l.Header}
+		if utf8.Valid(l.Data) {
+			v.Payload = string(l.Data)
+		} else {
+			v.PayloadBase64 = l.Data
+		}
+		return json.NewEncoder(w).Encode(v)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(table, "%s\t%s\n", name, visible(fmt.Sprintf(format, args...)))
+	}
+	row("sequence", "%d", l.Number)
+	row("kept", "%s", l.Kept.Format(time.RFC3339))
+	row("request", "%s/%s", l.Key.Source, l.RequestID)
+	row("requested", "%s, message %d", l.Time.Format(time.RFC3339), l.Sequence)
+	row("client/group", "%s/%s", dash(l.Request.ClientName), dash(l.Request.SubclientName))
+	row("code", "%s", l.Code)
+	row("reason", "%s", l.Reason)
+	for _, r := range l.Replays {
+		state := "no outcome yet"
+		if r.Last != nil {
+			state = fmt.Sprintf("%s, %s", r.Last.Kind(), gist(r.Last))
+		}
+		row("replayed", "%s by %s as %s: %s", r.At.Format(time.RFC3339), r.Actor, r.RequestID, state)
+	}
+	row("subject", "%s", l.Subject)
+	for _, name := range slices.Sorted(maps.Keys(l.Header)) {
+		row("header", "%s: %s", name, strings.Join(l.Header[name], ", "))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	body := string(l.Data)
+	if !utf8.ValidString(body) {
+		body = fmt.Sprintf("%q", body)
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", visibleLines(body))
+	return err
+}
+
+func shortText(s string, limit int) string {
+	if utf8.RuneCountInString(s) <= limit {
+		return s
+	}
+	return string([]rune(s)[:limit-1]) + "…"
+}
+
+// visible takes what a terminal would obey out of other people's text.
+func visible(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c >= 0x7f && c < 0xa0 {
+			return '\uFFFD'
+		}
+		return c
+	}, s)
+}
+
+func visibleLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = visible(strings.ReplaceAll(strings.TrimSuffix(line, "\r"), "\t", "    "))
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,327 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/vendorapi/simulator"
+)
+
+// startServiceOf runs the service against a vendor that can be exchanged for
+// another one at the same address.
+func startServiceOf(t *testing.T, vendor *atomic.Pointer[simulator.Simulator]) *service {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { vendor.Load().ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	url := natsServer(t)
+	s := &service{plainClient: connectPlainly(t, url), sim: vendor.Load(), env: serviceEnv(url, server.URL+"/webconsole/api")}
+	s.startRun(t)
+	return s
+}
+
+func worldWith(contentGroups ...string) *simulator.World {
+	return &simulator.World{
+		Clients: []simulator.Client{{Name: "files", AppName: "Cloud Apps", Instances: []simulator.Instance{{
+			Name: "files", BackupSets: []simulator.BackupSet{{Name: "defaultBackupSet", ContentGroups: contentGroups}},
+		}}}},
+		Users: []simulator.User{{Name: "backhaul", Password: base64.StdEncoding.EncodeToString([]byte(password))}},
+	}
+}
+
+// lines decodes what a command printed with --output json.
+func lines(t *testing.T, out string) (all []map[string]any) {
+	t.Helper()
+	for line := range strings.Lines(out) {
+		var v map[string]any
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+var moments = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
+
+// A request is refused because the content group is missing, somebody makes the
+// group, and the letter is replayed.
+func TestARefusedRequestIsReplayedAfterAFix(t *testing.T) {
+	t.Parallel()
+	var vendor atomic.Pointer[simulator.Simulator]
+	vendor.Store(simulator.New(simulator.Config{World: worldWith("other")}))
+	s := startServiceOf(t, &vendor)
+	const request = `{"requestId":"inv-7", "clientName":"files","subclientName":"home"}` // not as we would write it
+	s.publish("backup.request.billing", map[string][]string{"X-Team": {"billing"}}, []byte(request))
+	s.waitForOutcomes()
+
+	code, out, stderr := once(t, s.env, "", "dlq", "ls")
+	const listed = `SEQUENCE  KEPT  SOURCE   REQUEST  CLIENT/GROUP  CODE       REPLAYED  REASON
+1         TIME  billing  inv-7    files/home    587207178  -         Failed to start backups as no eligible subclients were found.
+`
+	short := strings.ReplaceAll(moments.ReplaceAllString(out, "TIME"), "KEPT                ", "KEPT")
+	if code != exitDone || strings.Join(strings.Fields(short), " ") != strings.Join(strings.Fields(listed), " ") {
+		t.Errorf("exit code %d, %s\n%s", code, stderr, short)
+	}
+	code, out, _ = once(t, s.env, "", "dlq", "show", "1")
+	if code != exitDone || !strings.Contains(out, "X-Team: billing") || !strings.HasSuffix(out, "\n\n"+request+"\n") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+
+	vendor.Store(simulator.New(simulator.Config{World: worldWith("home")}))
+	if code, out, stderr = once(t, s.env, "", "dlq", "replay", "1"); code != exitUsage || !strings.Contains(stderr, "Replay 1 dead letter (1 of billing)?") || !strings.Contains(stderr, "--yes") {
+		t.Errorf("nobody to ask: exit code %d, %s%s", code, out, stderr)
+	}
+	if code, out, _ = once(t, s.env, "", "dlq", "replay", "--source", "billing", "--dry-run"); code != exitDone || out != "1  billing/inv-7  would replay as inv-7-replay-1\n" {
+		t.Errorf("dry run: exit code %d, %s", code, out)
+	}
+	if n := len(s.stored(publisher.EventsStream, publisher.AnyOperator)); n != 0 {
+		t.Errorf("%d operator events for nothing done", n)
+	}
+	for range 2 { // a double click
+		code, out, stderr = once(t, s.env, "", "dlq", "replay", "1", "--yes", "--as", "ann", "--reason", "group made, CHG-17")
+		if code != exitDone {
+			t.Errorf("exit code %d, %s%s", code, out, stderr)
+		}
+	}
+	s.waitForOutcomes()
+	subject, event := s.terminal("inv-7-replay-1")
+	if subject != "backup.event.job-started.billing.inv-7-replay-1" || event["replayOf"] != "billing/inv-7" {
+		t.Errorf("%s: %v", subject, event)
+	}
+	if a := vendor.Load().Account(); a.JobsStarted != 1 || len(a.JobsByMarker["backhaul:billing/inv-7-replay-1"]) != 1 {
+		t.Errorf("jobs at the vendor: %v", a.JobsByMarker)
+	}
+	code, out, _ = once(t, s.env, "", "dlq", "ls", "-o", "json")
+	if letters := lines(t, out); code != exitDone || len(letters) != 1 || letters[0]["replays"].([]any)[0].(map[string]any)["state"] != "job-started" {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if code, _, stderr = once(t, s.env, "", "dlq", "replay", "--all", "--yes"); code != exitDone || !strings.Contains(stderr, "no dead letter is selected") {
+		t.Errorf("once more: exit code %d, %s", code, stderr)
+	}
+
+	if code, out, _ = once(t, s.env, "", "dlq", "drop", "1", "--yes", "--as", "ann"); code != exitDone || !strings.Contains(out, "dropped") || s.messages(publisher.DeadLetterStream) != 0 {
+		t.Errorf("drop: exit code %d, %s", code, out)
+	}
+	code, out, _ = once(t, s.env, "", "events", "--kind", "operator")
+	const told = `TIME  operator          dlq-replay  ann                         letter 1 (billing/inv-7, 587207178) as inv-7-replay-1: group made, CHG-17
+TIME  operator          dlq-drop    ann                         letter 1 (billing/inv-7, 587207178)
+`
+	if got := moments.ReplaceAllString(out, "TIME"); code != exitDone || got != told {
+		t.Errorf("exit code %d, got\n%s\nwant\n%s", code, got, told)
+	}
+	if code, out, _ = once(t, s.env, "", "events", "--last", "1"); code != exitDone || strings.Count(out, "\n") != 1 || !strings.Contains(out, "dlq-drop") {
+		t.Errorf("the last event: exit code %d\n%s", code, out)
+	}
+	if code, out, _ = once(t, s.env, "", "events", "-o", "json"); code == exitDone {
+		if code, shown, stderr := once(t, s.env, out, "schema", "validate", "-"); code != exitDone {
+			t.Errorf("events that do not fit their schemas: %s%s", shown, stderr)
+		}
+	}
+	if code != exitDone || !strings.Contains(out, `"type":"backhaul.operator.dlq-drop.v1"`) || !strings.Contains(out, `"billing/inv-7-replay-1/job-started"`) {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
+func TestACorrectedReplay(t *testing.T) {
+	t.Parallel()
+	s := startService(t, simulator.Config{})
+	s.publish("backup.request.billing", map[string][]string{"Nats-Msg-Id": {"bad-1"}}, []byte(`{"clientName":"s-adhoc-object-storage"}`))
+	s.waitForOutcomes()
+	if code, out, _ := once(t, s.env, "", "dlq", "replay", "1", "--yes"); code != exitFailed || !strings.Contains(out, "refused: ") || !strings.Contains(out, "--file") {
+		t.Errorf("unchanged: exit code %d, %s", code, out)
+	}
+	const corrected = `{"clientName":"s-adhoc-object-storage","subclientName":"stestgroup"}`
+	code, out, stderr := once(t, s.env, corrected, "dlq", "replay", "1", "--file", "-", "--yes", "-o", "json")
+	if results := lines(t, out); code != exitDone || len(results) != 1 || results[0]["newRequestId"] != "bad-1-replay-1" {
+		t.Fatalf("exit code %d, %s%s", code, out, stderr)
+	}
+	s.waitForOutcomes()
+	if event := s.oneJob("bad-1-replay-1"); event["replayOf"] != "billing/bad-1" {
+		t.Errorf("%v", event)
+	}
+	told := s.stored(publisher.EventsStream, publisher.AnyOperator)
+	if len(told) != 1 || !strings.Contains(string(told[0].Data()), `"corrected":true`) {
+		t.Errorf("on record: %d events, the first %s", len(told), told[0].Data())
+	}
+}
+
+// operators is a server whose users may do what the documentation says, or less.
+const operators = `jetstream { store_dir: "STORE" }
+accounts { B { jetstream: enabled, users: [
+  { user: admin, password: p }
+  { user: ops, password: p, permissions: { publish: { allow: [ LOOK, "backup.event.operator.>", "backup.request.billing",
+    "$JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul", "$JS.API.STREAM.MSG.DELETE.BACKUP_DLQ" ] }, subscribe: "_INBOX_ops.>" } }
+  { user: half, password: p, permissions: { publish: { allow: [ LOOK, "backup.event.operator.>" ] }, subscribe: "_INBOX_half.>" } }
+] } }`
+
+const look = `"$JS.API.STREAM.INFO.BACKUP_DLQ", "$JS.API.STREAM.INFO.BACKUP_EVENTS", "$JS.API.STREAM.MSG.GET.BACKUP_DLQ", "$JS.API.STREAM.MSG.GET.BACKUP_EVENTS",
+    "$JS.API.CONSUMER.CREATE.BACKUP_DLQ.>", "$JS.API.CONSUMER.INFO.BACKUP_DLQ.>", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_DLQ.>", "$JS.API.CONSUMER.DELETE.BACKUP_DLQ.>",
+    "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.>", "$JS.API.CONSUMER.INFO.BACKUP_EVENTS.>", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.>", "$JS.API.CONSUMER.DELETE.BACKUP_EVENTS.>",
+    "$JS.API.CONSUMER.INFO.BACKUP_REQUESTS.backhaul"`
+
+// The permissions that the package documentation of consumer lists for operators
+// are enough. Without those for the request a replay ends between its two writes,
+// as in a crash: the record stands, and the next one completes it.
+func TestOperatorsPermissions(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "nats.conf")
+	text := strings.NewReplacer("STORE", filepath.Join(dir, "js"), "LOOK", look).Replace(operators)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, nil, "nats-server", "-a", "127.0.0.1", "-p", "-1", "-c", conf)
+	p.waitFor(t, "Server is ready")
+	address := regexp.MustCompile(`Listening for client connections on (\S+)`).FindStringSubmatch(p.output.String())[1]
+	admin := connectPlainly(t, "nats://admin:p@"+address)
+	natstest.Provision(t, admin.nc)
+	pub, err := publisher.New(admin.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		id := fmt.Sprint("inv-", i)
+		err := pub.DeadLetter(t.Context(), publisher.DeadLetter{
+			Subject: "backup.request.billing", Data: sampleRequest(id), Key: publisher.NewKey("billing", id), RequestID: id,
+			Sequence: uint64(i + 1), Code: "2", Reason: "busy",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	as := func(user string) []string {
+		return []string{"BACKHAUL_NATS_URL=nats://" + user + ":p@" + address, "BACKHAUL_NATS_INBOX_PREFIX=_INBOX_" + user}
+	}
+	if code, out, _ := once(t, as("half"), "", "dlq", "replay", "1", "--yes"); code == exitDone || admin.messages(publisher.RequestsStream) != 0 {
+		t.Errorf("without permission to publish requests: exit code %d, %s", code, out)
+	}
+	if code, out, stderr := once(t, as("ops"), "", "dlq", "ls"); code != exitDone || !strings.Contains(out, "no outcome yet") {
+		t.Errorf("after half a replay: exit code %d, %s%s", code, out, stderr)
+	}
+	for _, step := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"dlq", "show", "1"}, "no outcome yet"},
+		{[]string{"dlq", "replay", "1", "--yes"}, "sent again as inv-0-replay-1"},
+		{[]string{"dlq", "replay", "2", "--yes"}, "replayed as inv-1-replay-2"},
+		{[]string{"dlq", "drop", "2", "--yes"}, "dropped"},
+		{[]string{"pause", "--for", "2s"}, "paused until"},
+		{[]string{"resume"}, ""},
+		{[]string{"events", "--kind", "operator"}, "dlq-drop"},
+	} {
+		if code, out, stderr := once(t, as("ops"), "", step.args...); code != exitDone || !strings.Contains(out, step.want) {
+			t.Errorf("%v: exit code %d, %s%s", step.args, code, out, stderr)
+		}
+	}
+	if requests, told := admin.messages(publisher.RequestsStream), len(admin.stored(publisher.EventsStream, publisher.OperatorSubject("dlq-replay"))); requests != 2 || told != 2 {
+		t.Errorf("%d requests and %d replays on record, want two of each", requests, told)
+	}
+}
+
+func TestPauseAndResumeCommands(t *testing.T) {
+	t.Parallel()
+	s := startService(t, simulator.Config{})
+	if code, out, stderr := once(t, s.env, "", "pause", "--for", "30m", "--reason", "maintenance", "--as", "ann"); code != exitDone || !strings.HasPrefix(out, "paused until 2") {
+		t.Fatalf("exit code %d, %s%s", code, out, stderr)
+	}
+	if code, out, _ := once(t, s.env, "", "pause", "--for", "1m"); code != exitDone || !strings.Contains(out, "which is longer") {
+		t.Errorf("a shorter one: exit code %d, %s", code, out)
+	}
+	s.publish("backup.request.billing", nil, sampleRequest("p-1"))
+	code, out, _ := once(t, s.env, "", "resume", "-o", "json", "--as", "ann")
+	if code != exitDone || lines(t, out)[0]["wasPaused"] != true {
+		t.Errorf("exit code %d, %s", code, out)
+	}
+	s.waitForOutcomes()
+	s.oneJob("p-1")
+	if code, out, _ := once(t, s.env, "", "resume"); code != exitDone || out != "not paused\n" {
+		t.Errorf("exit code %d, %s", code, out)
+	}
+	if _, out, _ := once(t, s.env, "", "events", "--kind", "operator"); strings.Count(out, "  pause ") != 2 || strings.Count(out, "  resume ") != 1 || !strings.Contains(out, "maintenance") {
+		t.Errorf("on record:\n%s", out)
+	}
+}
+
+func TestCheckCommand(t *testing.T) {
+	t.Parallel()
+	s := startService(t, simulator.Config{})
+	s.publish("backup.request.billing", nil, sampleRequest("c-1"))
+	s.waitForOutcomes()
+	s.oneJob("c-1")
+	code, out, stderr := once(t, s.env, "", "check")
+	if code != exitDone || !strings.Contains(out, "job 5976 shows the one that it was started with") || !strings.HasSuffix(out, "0 warnings, 0 errors\n") {
+		t.Errorf("exit code %d, %s%s", code, out, stderr)
+	}
+	code, out, _ = once(t, s.env, "", "check", "-o", "json")
+	for _, f := range lines(t, out) {
+		if f["level"] != "ok" && f["level"] != "note" || f["check"] == "" || f["what"] == "" {
+			t.Errorf("exit code %d: %v", code, f)
+		}
+	}
+	bare := natsServer(t)
+	for name, test := range map[string]struct {
+		env  []string
+		code int
+		want string
+	}{
+		"no streams":     {[]string{"BACKHAUL_NATS_URL=" + bare}, exitFailed, "backhaul setup"},
+		"no NATS":        {[]string{"BACKHAUL_NATS_URL=nats://127.0.0.1:1"}, exitUnreachable, "127.0.0.1:1"},
+		"no vendor":      {[]string{"BACKHAUL_VENDOR_ENDPOINT=http://127.0.0.1:1/api"}, exitUnreachable, "vendor TCP"},
+		"embedded":       {[]string{"BACKHAUL_NATS_URL="}, exitDone, "--nats nats://127.0.0.1:4222"},
+		"wrong password": {[]string{"BACKHAUL_VENDOR_PASSWORD=not-" + password}, exitFailed, "login refused"},
+		"no user":        {[]string{"BACKHAUL_VENDOR_USERNAME="}, exitUsage, "BACKHAUL_VENDOR_USERNAME"},
+	} {
+		code, out, stderr := once(t, append(s.env, test.env...), "", "check")
+		if code != test.code || !strings.Contains(out+stderr, test.want) {
+			t.Errorf("%s: exit code %d, want %d\n%s%s", name, code, test.code, out, stderr)
+		}
+	}
+	if a := s.sim.Account(); a.JobsStarted != 1 || a.Calls["Logout"] < 3 {
+		t.Errorf("%d jobs and %d logouts after the checks", a.JobsStarted, a.Calls["Logout"])
+	}
+}
+
+func TestOperatorsCommandLines(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args   []string
+		stderr string
+	}{
+		"unknown":          {[]string{"dlq", "peek"}, `"peek"`},
+		"ls of one":        {[]string{"dlq", "ls", "1"}, "dlq show"},
+		"show nothing":     {[]string{"dlq", "show"}, "sequence"},
+		"no sequence":      {[]string{"dlq", "show", "inv-7"}, `"inv-7"`},
+		"which letters":    {[]string{"dlq", "drop", "--yes"}, "--all"},
+		"both":             {[]string{"dlq", "drop", "1", "--source", "a"}, "do not go with"},
+		"a file for many":  {[]string{"dlq", "replay", "--all", "--file", "x"}, "one letter"},
+		"no such file":     {[]string{"dlq", "replay", "1", "--file", "/does/not/exist"}, "--file"},
+		"bad source":       {[]string{"dlq", "ls", "--source", "a.b"}, "--source"},
+		"bad time":         {[]string{"dlq", "ls", "--until", "tomorrow"}, "--until"},
+		"no limit":         {[]string{"dlq", "replay", "--all", "--limit", "0"}, "--limit"},
+		"a reason on two":  {[]string{"dlq", "replay", "1", "--reason", "a\nb"}, "--reason"},
+		"too long a pause": {[]string{"pause", "--for", "200h"}, "168h"},
+		"no pause":         {[]string{"pause", "--for", "-1s"}, "--for"},
+		"pause alone":      {[]string{"pause"}, "--nats"},
+		"operator of":      {[]string{"events", "--kind", "operator", "--source", "a"}, "about no request"},
+		"no check":         {[]string{"check", "now"}, "now"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if code, _, stderr := once(t, nil, "", c.args...); code != exitUsage || !strings.Contains(stderr, c.stderr) {
+				t.Errorf("exit code %d, want %d with %q in\n%s", code, exitUsage, c.stderr, stderr)
+			}
+		})
+	}
+}

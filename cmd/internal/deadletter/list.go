@@ -1,0 +1,162 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/eventlog"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// List is the letters that the filter selects, oldest first, and how many older
+// ones the limit left out. They have no headers and no data: there may be many.
+func (b *Box) List(ctx context.Context, f Filter) (letters []Letter, older int, err error) {
+	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{publisher.AnyDeadLetter}}
+	if f.Source != "" {
+		cfg.FilterSubjects = []string{publisher.DeadLetterSubject(f.Source)}
+	}
+	if !f.Since.IsZero() {
+		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
+	}
+	found := 0
+	err = eventlog.Messages(ctx, b.js, publisher.DeadLetterStream, cfg, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		if !f.Until.IsZero() && meta.Timestamp.After(f.Until) {
+			return eventlog.ErrStop
+		}
+		l := letterOf(msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp)
+		if !f.matches(&l) {
+			return nil
+		}
+		found++
+		l.Header, l.Data = nil, nil
+		letters = append(letters, l)
+		if f.Limit > 0 && len(letters) >= 2*f.Limit {
+			letters = append(letters[:0], letters[len(letters)-f.Limit:]...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	if f.Limit > 0 && len(letters) > f.Limit {
+		letters = letters[len(letters)-f.Limit:]
+	}
+	return letters, found - len(letters), b.addReplays(ctx, letters)
+}
+
+// NotFoundError says that there is no such letter, or no more.
+type NotFoundError struct{ Number uint64 }
+
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("there is no dead letter %d; `backhaul dlq ls` lists those there are", e.Number)
+}
+
+// Get is one letter, whole. The error is a [*NotFoundError] if there is none.
+func (b *Box) Get(ctx context.Context, number uint64) (Letter, error) {
+	l, err := b.read(ctx, number)
+	if err != nil {
+		return Letter{}, err
+	}
+	letters := []Letter{l}
+	err = b.addReplays(ctx, letters)
+	return letters[0], err
+}
+
+func (b *Box) read(ctx context.Context, number uint64) (Letter, error) {
+	stream, err := b.js.Stream(ctx, publisher.DeadLetterStream)
+	if err != nil {
+		return Letter{}, fmt.Errorf("read %s: %w", publisher.DeadLetterStream, err)
+	}
+	msg, err := stream.GetMsg(ctx, number)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Letter{}, &NotFoundError{number}
+	}
+	if err != nil {
+		return Letter{}, fmt.Errorf("read dead letter %d: %w", number, err)
+	}
+	return letterOf(msg.Subject, msg.Header, msg.Data, msg.Sequence, msg.Time), nil
+}
+
+// clockMargin covers that the two streams may be kept by servers whose clocks differ.
+const clockMargin = time.Hour
+
+// letterID tells one letter from another, also of a stream that was made anew.
+type letterID struct {
+	number uint64
+	kept   int64
+}
+
+// addReplays reads what operators did with the letters. All replays since the
+// oldest letter are read: they are one subject of the events stream, and as few
+// as operators made.
+func (b *Box) addReplays(ctx context.Context, letters []Letter) error {
+	if len(letters) == 0 {
+		return nil
+	}
+	places := make(map[letterID]int)
+	for i, l := range letters {
+		places[letterID{l.Number, l.Kept.UnixNano()}] = i
+	}
+	since := letters[0].Kept.Add(-clockMargin)
+	cfg := jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{publisher.OperatorSubject(schemas.ActionDeadLetterReplay)},
+		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
+	}
+	err := eventlog.Messages(ctx, b.js, publisher.EventsStream, cfg, func(msg jetstream.Msg, _ *jetstream.MsgMetadata) error {
+		e, err := schemas.DecodeOperatorEvent(msg.Data())
+		if err != nil {
+			return nil // not ours
+		}
+		if i, ok := places[letterID{e.DeadLetter.Sequence, e.DeadLetter.KeptAt.UnixNano()}]; ok {
+			letters[i].noteReplay(e)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return b.addOutcomes(ctx, letters)
+}
+
+// noteReplay takes a replay in, once: one that was recorded again after a crash
+// has the same id.
+func (l *Letter) noteReplay(e schemas.OperatorEvent) {
+	for _, known := range l.Replays {
+		if known.Key == e.Replay.Key {
+			return
+		}
+	}
+	l.Replays = append(l.Replays, Replay{DeadLetterReplay: e.Replay, Actor: e.Actor, Reason: e.Reason, At: e.At})
+}
+
+// addOutcomes reads what became of the replays.
+func (b *Box) addOutcomes(ctx context.Context, letters []Letter) error {
+	var events jetstream.Stream
+	for i := range letters {
+		for j := range letters[i].Replays {
+			if events == nil {
+				var err error
+				if events, err = b.js.Stream(ctx, publisher.EventsStream); err != nil {
+					return fmt.Errorf("read %s: %w", publisher.EventsStream, err)
+				}
+			}
+			replay := &letters[i].Replays[j]
+			msg, err := events.GetLastMsgForSubject(ctx, publisher.Key{Source: letters[i].Key.Source, Name: replay.Key}.Filter())
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("read the events of %s: %w", replay.Key, err)
+			}
+			if kind, _, err := publisher.ParseEventSubject(msg.Subject); err == nil {
+				replay.Last, _ = schemas.DecodeEvent(kind, msg.Data) // one of a later version is as good as none
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/operator"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// Order is how a letter is to be replayed.
+type Order struct {
+	operator.By
+	// Payload is sent in the place of the letter's, if it is not nil: a corrected
+	// request. The headers that say how to read the letter's are left out then.
+	Payload []byte
+	// Again makes another request if the last replay has its outcome.
+	Again bool
+	// Force sends what is not expected to succeed, or what may start a second job.
+	Force bool
+}
+
+// Plan is what a replay does.
+type Plan struct {
+	// RequestID and Key are those of the new request.
+	RequestID string
+	Key       publisher.Key
+	// Repeated is true when the replay is on record already and its request has no
+	// outcome yet: it is only published again, which starts nothing twice.
+	Repeated bool
+
+	message publisher.DeadLetter
+	event   schemas.OperatorEvent
+}
+
+// ReplayedError says that the letter's last replay has its outcome.
+type ReplayedError struct{ Replay Replay }
+
+func (e *ReplayedError) Error() string {
+	return fmt.Sprintf("replayed before, as %s: %s", e.Replay.RequestID, e.Replay.Last.Kind())
+}
+
+// RefusedError says why a replay makes no sense.
+type RefusedError struct {
+	Why string
+	// Forcible is false when [Order.Force] does not help.
+	Forcible bool
+}
+
+func (e *RefusedError) Error() string { return e.Why }
+
+// Plan says what a replay of a letter from [Box.Get] would do. The error is a
+// [*ReplayedError] or a [*RefusedError].
+func (l *Letter) Plan(o Order) (Plan, error) {
+	p := Plan{message: l.DeadLetter}
+	if o.Payload != nil {
+		p.message.Data, p.message.Header = o.Payload, withoutForm(l.Header)
+	}
+	hash := schemas.HashBytes(p.message.Data)
+	number := 1
+	if n := len(l.Replays); n > 0 {
+		switch last := l.Replays[n-1]; {
+		case !last.Done() && last.MessageHash == hash:
+			number, p.Repeated = last.Number, true
+		case !o.Again && last.Done():
+			return Plan{}, &ReplayedError{last}
+		case !o.Again:
+			return Plan{}, &RefusedError{fmt.Sprintf("replayed with another payload as %s, which has no outcome yet", last.RequestID), false}
+		default:
+			number = last.Number + 1
+		}
+	}
+	refusal := l.refusal(p.message, o.Payload != nil)
+	if refusal != nil && (!refusal.Forcible || !o.Force) {
+		return Plan{}, refusal
+	}
+	p.RequestID = replayID(l.root, l.Number, number)
+	p.Key = publisher.NewKey(l.Key.Source, p.RequestID)
+	p.event = schemas.OperatorEvent{
+		Action: schemas.ActionDeadLetterReplay, OperationID: p.Key.String(), Actor: o.Actor, Reason: o.Reason, DeadLetter: l.ref(),
+		Replay: schemas.DeadLetterReplay{
+			RequestID: p.RequestID, Key: p.Key.Name, Number: number, Corrected: o.Payload != nil, Forced: refusal != nil, MessageHash: hash,
+		},
+	}
+	return p, nil
+}
+
+// refusal is why the message should not be sent, nil if it should.
+func (l *Letter) refusal(message publisher.DeadLetter, corrected bool) *RefusedError {
+	if source, err := publisher.ParseRequestSubject(message.Subject); err != nil || source != l.Key.Source {
+		return &RefusedError{fmt.Sprintf("it came on %q, where no request belongs; send a new one with `backhaul request`", message.Subject), false}
+	}
+	if l.Key.Name == "" {
+		return &RefusedError{"it does not say which request it was; send a new one with `backhaul request`", false}
+	}
+	m, err := schemas.DecodeRequest(message.Header, message.Data)
+	switch {
+	case err != nil && corrected:
+		return &RefusedError{"the corrected payload is no request either: " + err.Error(), true}
+	case err != nil:
+		return &RefusedError{err.Error() + "; correct it with --file", true}
+	case !m.Request.NotAfter.IsZero() && time.Now().After(m.Request.NotAfter):
+		return &RefusedError{fmt.Sprintf("its notAfter was %s, it would expire again; correct it with --file", m.Request.NotAfter.Format(time.RFC3339)), true}
+	case l.Code == schemas.CodeOutcomeUnknown:
+		return &RefusedError{"there may be a job of it already, and a replay would start another; look at the vendor's jobs first: " + l.Reason, true}
+	}
+	return nil
+}
+
+// Replay sends a letter's message again. The letter may come from [Box.List]. It
+// stays where it is. The error is a [*ReplayedError], a [*RefusedError], a
+// [*NotFoundError], or says what could not be written; then it may be called again.
+func (b *Box) Replay(ctx context.Context, l Letter, o Order) (Plan, error) {
+	if err := o.Check(); err != nil {
+		return Plan{}, err
+	}
+	whole, err := b.same(ctx, l)
+	if err != nil {
+		return Plan{}, err
+	}
+	p, err := whole.Plan(o)
+	if err != nil {
+		return Plan{}, err
+	}
+	if !p.Repeated {
+		p.event.At = time.Now().UTC()
+		if err := b.pub.Operator(ctx, p.event); err != nil {
+			return p, err
+		}
+	}
+	if _, err := b.pub.Replay(ctx, p.message, p.RequestID); err != nil {
+		return p, fmt.Errorf("recorded, but not sent; replay it once more: %w", err)
+	}
+	return p, nil
+}
+
+// Drop deletes a letter for good. The letter may come from [Box.List]. The error
+// is a [*NotFoundError], or says what could not be written.
+func (b *Box) Drop(ctx context.Context, l Letter, by operator.By) error {
+	if err := by.Check(); err != nil {
+		return err
+	}
+	if _, err := b.same(ctx, l); err != nil {
+		return err
+	}
+	err := b.pub.Operator(ctx, schemas.OperatorEvent{
+		Action: schemas.ActionDeadLetterDrop, OperationID: fmt.Sprintf("%d/%d", l.Number, l.Kept.UnixNano()),
+		Actor: by.Actor, Reason: by.Reason, At: time.Now().UTC(), DeadLetter: l.ref(),
+	})
+	if err != nil {
+		return err
+	}
+	stream, err := b.js.Stream(ctx, publisher.DeadLetterStream)
+	if err == nil {
+		err = stream.DeleteMsg(ctx, l.Number)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) { // somebody else was first
+		return fmt.Errorf("recorded, but not dropped; drop it once more: %w", err)
+	}
+	return nil
+}
+
+// same is the letter as it is in the stream now, with the replays that are known
+// of it. A stream that was made anew may have another letter in its place.
+func (b *Box) same(ctx context.Context, l Letter) (Letter, error) {
+	now, err := b.read(ctx, l.Number)
+	if err == nil && !now.Kept.Equal(l.Kept) {
+		err = &NotFoundError{l.Number}
+	}
+	now.Replays = l.Replays
+	return now, err
+}
+
+// withoutForm is the headers without those that say how a payload is to be read.
+func withoutForm(h schemas.Header) schemas.Header {
+	kept := make(schemas.Header)
+	for name, values := range h {
+		if lower := strings.ToLower(name); lower != "content-type" && !strings.HasPrefix(lower, "ce-") {
+			kept[name] = values
+		}
+	}
+	return kept
+}
+
+// maxRequestID is the longest request id in characters.
+const maxRequestID = 256
+
+var replaySuffix = regexp.MustCompile(`-replay-[0-9]+(-[0-9]+)?$`)
+
+// rootID is the id that ids of replays are made of. A replay that fails becomes a
+// letter too, and ids would grow with each round.
+func rootID(d publisher.DeadLetter) string {
+	root := strings.TrimSpace(d.RequestID) // a header value has no space at its ends
+	if d.Header.Get(schemas.HeaderReplayOf) != "" {
+		root = replaySuffix.ReplaceAllString(root, "")
+	}
+	if root == "" || root == publisher.SequenceKey(d.Key.Source, d.Sequence).Name {
+		// It had no id. Its place in the stream may come again in a new stream.
+		return fmt.Sprintf("message-%d-%d", d.Sequence, d.Time.Unix())
+	}
+	return root
+}
+
+// replayID is the same for the same letter and number, and unlike any other.
+func replayID(root string, letter uint64, number int) string {
+	suffix := fmt.Sprintf("-replay-%d", letter)
+	if number > 1 {
+		suffix += fmt.Sprintf("-%d", number)
+	}
+	for utf8.RuneCountInString(root)+len(suffix) > maxRequestID {
+		_, size := utf8.DecodeLastRuneInString(root)
+		root = root[:len(root)-size]
+	}
+	return root + suffix
+}

@@ -1,0 +1,373 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+	"backhaul/vendorapi"
+	"backhaul/vendorapi/secretstest"
+	"backhaul/vendorapi/simulator"
+	"backhaul/vendorapi/simulator/simulatortest"
+)
+
+const password = "geheim-Ü-7f3a"
+
+var changing = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`127\.0\.0\.1(:\d+)?`), "HOST"},
+	{regexp.MustCompile(`\d+ bytes`), "N bytes"},
+	{regexp.MustCompile(`nats-server [0-9.]+`), "nats-server N"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\S+Z`), "TIME"},
+}
+
+// text is the findings as lines, without what differs from run to run.
+func text(findings []Finding) string {
+	var b strings.Builder
+	for _, f := range findings {
+		fmt.Fprintf(&b, "%s | %s | %s\n", f.Level, f.Check, f.What)
+		if f.Level != OK && f.Level != Note && f.Fix == "" {
+			fmt.Fprintf(&b, "  it does not say how to fix it\n")
+		}
+	}
+	lines := b.String()
+	for _, c := range changing {
+		lines = c.pattern.ReplaceAllString(lines, c.with)
+	}
+	return lines
+}
+
+func want(t *testing.T, findings []Finding, lines ...string) {
+	t.Helper()
+	if got, want := strings.TrimSpace(text(findings)), strings.Join(lines, "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// only is the findings of some checks.
+func only(findings []Finding, checks ...string) (some []Finding) {
+	for _, f := range findings {
+		for _, check := range checks {
+			if strings.HasPrefix(f.Check, check) {
+				some = append(some, f)
+				break
+			}
+		}
+	}
+	return some
+}
+
+func TestNATSAsShipped(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t).Connect(t)
+	findings := NATS(t.Context(), nc, natstest.JetStream(t, nc))
+	want(t, findings,
+		"ok | nats server | nats://HOST, nats-server N, max_payload 1048576",
+		"note | nats sync_interval | cannot be seen by a client",
+		"ok | jetstream | enabled, 3 streams, N bytes stored",
+		"ok | stream BACKUP_DLQ | as shipped",
+		"ok | stream BACKUP_EVENTS | as shipped",
+		"ok | stream BACKUP_REQUESTS | as shipped",
+		"ok | consumer BACKUP_REQUESTS/backhaul | as shipped",
+		"ok | nats clock | within 2s",
+		"ok | nats permissions | this user may publish everything in its account; a user with fewer permissions is safer",
+	)
+	if Failed(findings) || OutOfReach(findings) {
+		t.Error("what is in order failed")
+	}
+}
+
+func TestNATSDrift(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, func(s *jetstream.StreamConfig, c *jetstream.ConsumerConfig) {
+		if s != nil && s.Name == publisher.EventsStream {
+			s.MaxAge, s.AllowDirect = time.Hour, true
+		}
+		if c != nil {
+			c.AckWait = time.Minute
+		}
+	}).Connect(t)
+	js := natstest.JetStream(t, nc)
+	if _, err := js.PauseConsumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	findings := NATS(t.Context(), nc, js)
+	want(t, only(findings, "stream BACKUP_EVENTS", "consumer"),
+		"note | stream BACKUP_EVENTS | max_age is 1h0m0s, is shipped as 2160h0m0s",
+		"error | stream BACKUP_EVENTS | allow_direct is true, must be false",
+		"note | consumer BACKUP_REQUESTS/backhaul | ack_wait is 1m0s, is shipped as 5s",
+	)
+	if paused := only(findings, "queue"); len(paused) != 1 || paused[0].Level != Note || !strings.Contains(paused[0].What, "paused for") {
+		t.Errorf("a paused queue: %+v", paused)
+	}
+	if !Failed(findings) {
+		t.Error("drift that breaks a guarantee is no error")
+	}
+}
+
+func TestNATSWithoutStreams(t *testing.T) {
+	t.Parallel()
+	nc := natstest.StartBare(t).Connect(t)
+	js := natstest.JetStream(t, nc)
+	findings := NATS(t.Context(), nc, js)
+	want(t, only(findings, "stream", "consumer"),
+		"error | stream BACKUP_DLQ | does not exist",
+		"error | stream BACKUP_EVENTS | does not exist",
+		"error | stream BACKUP_REQUESTS | does not exist",
+		"error | consumer BACKUP_REQUESTS/backhaul | does not exist",
+	)
+	for name := range js.StreamNames(t.Context()).Name() {
+		t.Errorf("the check has made %s", name)
+	}
+	if past := LastJob(t.Context(), js); past != nil {
+		t.Errorf("a job of nobody: %+v", past)
+	}
+}
+
+// configured runs a server with a configuration file's text.
+func configured(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, fmt.Appendf(nil, "host: 127.0.0.1\nport: -1\n%s", strings.ReplaceAll(text, "STORE", t.TempDir())), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.NoSigs, options.NoLog = true, true
+	srv, err := server.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+	if !srv.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the server is not ready")
+	}
+	return srv.ClientURL()
+}
+
+func connect(t *testing.T, url, user string) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
+	nc, err := nats.Connect(url, nats.UserInfo(user, "p"), nats.CustomInboxPrefix("_INBOX_"+user), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc, natstest.JetStream(t, nc)
+}
+
+// run is what the package documentation of consumer lists.
+const run = `"backup.event.>", "backup.dlq.*", "$JS.ACK.BACKUP_REQUESTS.backhaul.>",
+	"$JS.API.CONSUMER.INFO.BACKUP_REQUESTS.backhaul", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul",
+	"$JS.API.STREAM.INFO.BACKUP_REQUESTS", "$JS.API.STREAM.INFO.BACKUP_EVENTS", "$JS.API.STREAM.INFO.BACKUP_DLQ",
+	"$JS.API.STREAM.MSG.GET.BACKUP_REQUESTS", "$JS.API.STREAM.MSG.GET.BACKUP_EVENTS"`
+
+func TestNATSPermissions(t *testing.T) {
+	t.Parallel()
+	url := configured(t, `jetstream { store_dir: "STORE" }
+accounts { B { jetstream: enabled, users: [
+  { user: admin, password: p }
+  { user: told, password: p, permissions: { publish: { allow: [ `+run+`, "$SYS.REQ.USER.INFO" ] }, subscribe: "_INBOX_told.>" } }
+  { user: mute, password: p, permissions: { publish: { allow: [ `+run+` ] }, subscribe: "_INBOX_mute.>" } }
+  { user: poor, password: p, permissions: { publish: { allow: [ "$SYS.REQ.USER.INFO", "$JS.API.>" ], deny: "$JS.API.CONSUMER.>" }, subscribe: "_INBOX_poor.>" } }
+] } }`)
+	admin, _ := connect(t, url, "admin")
+	natstest.Provision(t, admin)
+
+	nc, js := connect(t, url, "told")
+	want(t, only(NATS(t.Context(), nc, js), "jetstream", "stream", "consumer", "nats permissions"),
+		"note | jetstream | the limits of the account cannot be known: this user may not ask for $JS.API.INFO",
+		"ok | stream BACKUP_DLQ | as shipped",
+		"ok | stream BACKUP_EVENTS | as shipped",
+		"ok | stream BACKUP_REQUESTS | as shipped",
+		"ok | consumer BACKUP_REQUESTS/backhaul | as shipped",
+		"warning | nats permissions | this user may not publish on $JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul: each replica meets the vendor's pause by itself",
+		"warning | nats permissions | this user may not publish on $JS.API.STREAM.MSG.DELETE.BACKUP_REQUESTS: a request that the server forgot stays in the stream after its outcome",
+	)
+	nc, js = connect(t, url, "mute")
+	want(t, only(NATS(t.Context(), nc, js), "nats permissions"),
+		"note | nats permissions | cannot be known: this user may not ask for $SYS.REQ.USER.INFO")
+	nc, js = connect(t, url, "poor")
+	findings := NATS(t.Context(), nc, js)
+	if errs := only(findings, "nats permissions"); len(errs) != 6 || errs[0].Level != Error || !strings.Contains(errs[0].What, "backup.event.>") {
+		t.Errorf("a user who may do little: %s", text(errs))
+	}
+	if streams := only(findings, "streams"); len(streams) != 1 || streams[0].Level != Error || !strings.Contains(streams[0].What, "not permitted") {
+		t.Errorf("a consumer that may not be looked at: %s", text(findings))
+	}
+	// Nothing was published to find this out.
+	if info, err := natstest.JetStream(t, admin).Stream(t.Context(), publisher.EventsStream); err != nil || info.CachedInfo().State.Msgs != 0 {
+		t.Errorf("%v, or an event was published", err)
+	}
+}
+
+func TestWithoutJetStream(t *testing.T) {
+	t.Parallel()
+	nc, js := connect(t, configured(t, `authorization { user: u, password: p }`), "u")
+	findings := only(NATS(t.Context(), nc, js), "jetstream")
+	if len(findings) != 1 || findings[0].Level != Error {
+		t.Errorf("without JetStream: %s", text(findings))
+	}
+}
+
+func TestSubjects(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		pattern, subject string
+		covers, overlaps bool
+	}{
+		{"a.>", "a.b.>", true, true}, {"a.>", "a", false, false}, {">", "a.*", true, true}, {"a.*", "a.b", true, true},
+		{"a.*", "a.>", false, true}, {"a.b", "a.*", false, true}, {"a.b", "a.b", true, true}, {"a.b", "a.c", false, false},
+		{"a.b.c", "a.b", false, false}, {"a.*.c", "a.b.*", false, true}, {"a", "a.b", false, false}, {"a.b.>", "a.>", false, true},
+	} {
+		if got := covers(test.pattern, test.subject); got != test.covers {
+			t.Errorf("%s covers %s: %v", test.pattern, test.subject, got)
+		}
+		if got := overlaps(test.pattern, test.subject); got != test.overlaps || got != overlaps(test.subject, test.pattern) {
+			t.Errorf("%s overlaps %s: %v", test.pattern, test.subject, got)
+		}
+	}
+}
+
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string][2]int{"2.15.2": {2, 15}, "2.9.0-beta.1": {2, 9}, "3.0": {3, 0}, "": {0, 0}, "dev": {0, 0}} {
+		if major, minor := versionOf(version); [2]int{major, minor} != want {
+			t.Errorf("%q is %d.%d", version, major, minor)
+		}
+	}
+}
+
+func client(t *testing.T, endpoint, secret string) *vendorapi.Client {
+	t.Helper()
+	c, err := vendorapi.New(vendorapi.Config{Endpoint: endpoint, Timeout: 5 * time.Second, Auth: vendorapi.Auth{
+		Mode: vendorapi.AuthLogin, Username: "backhaul", Password: func() (vendorapi.Secret, error) { return vendorapi.Secret(secret), nil },
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(t.Context()) })
+	return c
+}
+
+func TestVendorInOrder(t *testing.T) {
+	t.Parallel()
+	sim, endpoint := simulatortest.Start(t, simulator.Config{})
+	c := client(t, endpoint, "simulator")
+	way := []string{
+		"ok | vendor DNS | HOST is HOST", "ok | vendor TCP | connected to HOST", "ok | vendor HTTP | GET http://HOST/webconsole/api: 200",
+		"ok | vendor clock | within 2s", "ok | vendor login | accepted",
+		"ok | vendor job list | can be read: a job whose answer was lost can be found",
+	}
+	want(t, Vendor(t.Context(), c, nil), append(way,
+		"note | vendor job description | cannot be known before a job was started",
+		"note | vendor permission to start jobs | cannot be known without starting a job")...)
+	if a := sim.Account(); a.CreateTaskCalls != 0 || a.Logins != 1 {
+		t.Errorf("%d calls of CreateTask and %d logins", a.CreateTaskCalls, a.Logins)
+	}
+
+	key := publisher.NewKey("billing", "inv-7")
+	job, err := c.CreateTask(t.Context(), vendorapi.Task{Marker: key.Marker(), BackupRequest: schemas.BackupRequest{
+		ClientName: "s-adhoc-object-storage", InstanceName: "s-adhoc-object-storage", BackupsetName: "defaultBackupSet", SubclientName: "stestgroup",
+		AppName: schemas.DefaultAppName, BackupLevel: schemas.LevelIncremental,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	past := &Past{Key: key, Event: &schemas.JobStarted{JobID: job.ID, StartedAt: time.Now()}}
+	want(t, Vendor(t.Context(), c, past), append(way,
+		"ok | vendor job description | job 5976 shows the one that it was started with",
+		"ok | vendor permission to start jobs | job 5976 was started at TIME")...)
+	past.Key.Name = "inv-8"
+	if f := pastJob(t.Context(), c, past); f.Level != Warning || !strings.Contains(f.What, "another") {
+		t.Errorf("another description: %+v", f)
+	}
+}
+
+func TestVendorInTrouble(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "http://" + listener.Addr().String()
+	_ = listener.Close()
+	forbidden := simulator.Fault{Kind: simulator.Status, Status: 401, Body: `{"errorMessage":"Access denied","errorCode":5}`}
+	past := &Past{Key: publisher.NewKey("a", "b"), Event: &schemas.JobStarted{JobID: "77", StartedAt: time.Now()}}
+	for name, test := range map[string]struct {
+		endpoint string
+		password string
+		script   map[string][]simulator.Fault
+		check    string // of the worst finding
+		level    Level
+		what     string
+		away     bool
+	}{
+		"no such name":   {"https://vendor.invalid/api", "simulator", nil, "vendor DNS", Error, "vendor.invalid", true},
+		"nobody there":   {nobody, "simulator", nil, "vendor TCP", Error, "refused", true},
+		"wrong password": {"", password, nil, "vendor login", Error, "login refused", false},
+		"login crashes":  {"", "simulator", map[string][]simulator.Fault{"Login": {{Kind: simulator.Crash}}}, "vendor login", Error, "Login", true},
+		"login limited":  {"", "simulator", map[string][]simulator.Fault{"Login": {{Kind: simulator.TooManyRequests}}}, "vendor login", Warning, "throttled", false},
+		"no job list":    {"", "simulator", map[string][]simulator.Fault{"Jobs": {forbidden, forbidden, forbidden}}, "vendor job list", Error, "401", false},
+		"list crashes":   {"", "simulator", map[string][]simulator.Fault{"Jobs": {{Kind: simulator.Crash}}}, "vendor job list", Warning, "500", false},
+		"no details":     {"", "simulator", map[string][]simulator.Fault{"TaskDetails": {{Kind: simulator.Status, Status: 404}}}, "vendor job description", Warning, "not shown", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sim, endpoint := simulatortest.Start(t, simulator.Config{})
+			for where, faults := range test.script {
+				sim.ScriptFor(where, faults...)
+			}
+			if test.endpoint != "" {
+				endpoint = test.endpoint
+			}
+			findings := Vendor(t.Context(), client(t, endpoint, test.password), past)
+			var found *Finding
+			for i, f := range findings {
+				if f.Level == test.level {
+					found = &findings[i]
+					break
+				}
+			}
+			if found == nil || found.Check != test.check || !strings.Contains(found.What, test.what) || found.Fix == "" || found.Unreachable != test.away {
+				t.Errorf("got\n%s", text(findings))
+			}
+			if Failed(findings) != (test.level == Error) || OutOfReach(findings) != test.away {
+				t.Errorf("failed: %v, out of reach: %v", Failed(findings), OutOfReach(findings))
+			}
+			secretstest.NotShown(t, append(sim.Secrets(), password), findings)
+		})
+	}
+}
+
+func TestSkew(t *testing.T) {
+	t.Parallel()
+	for d, level := range map[time.Duration]Level{0: OK, time.Second: OK, -time.Second: OK, 5 * time.Second: Note, -5 * time.Second: Note, time.Hour: Warning, -time.Hour: Warning} {
+		if f := skewFinding("clock", d); f.Level != level {
+			t.Errorf("%s: %+v", d, f)
+		}
+	}
+	if f := skewFinding("clock", -time.Hour); !strings.Contains(f.What, "1h0m0s behind") {
+		t.Errorf("%+v", f)
+	}
+	if f := Unreachable("x", errors.New("gone"), "look"); !f.Unreachable || f.Level != Error {
+		t.Errorf("%+v", f)
+	}
+}

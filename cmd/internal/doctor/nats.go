@@ -1,0 +1,239 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/provision"
+	"backhaul/publisher"
+)
+
+// NATS checks the server behind a connection, and the streams.
+func NATS(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) []Finding {
+	d := &natsDoctor{nc: nc, js: js}
+	restore := d.listen()
+	defer restore()
+	var all []Finding
+	for _, check := range []func(context.Context) []Finding{
+		d.server, d.jetStream, d.streams, d.pause, d.clock, d.permissions,
+	} {
+		all = append(all, check(ctx)...)
+	}
+	return all
+}
+
+// natsDoctor asks the server, one question at a time.
+type natsDoctor struct {
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	refused chan error
+}
+
+// patience is how long one question may take.
+const patience = 5 * time.Second
+
+// listen takes note of what the server does not permit: it does not answer a
+// question that is refused, and says so by another way.
+func (d *natsDoctor) listen() (restore func()) {
+	d.refused = make(chan error, 1)
+	before := d.nc.ErrorHandler()
+	d.nc.SetErrorHandler(func(nc *nats.Conn, sub *nats.Subscription, err error) {
+		if !errors.Is(err, nats.ErrPermissionViolation) {
+			if before != nil {
+				before(nc, sub, err)
+			}
+			return
+		}
+		select {
+		case d.refused <- err:
+		default:
+		}
+	})
+	return func() { d.nc.SetErrorHandler(before) }
+}
+
+// ask puts one question. A refusal ends it at once and is its error.
+func (d *natsDoctor) ask(ctx context.Context, question func(context.Context) error) error {
+	select {
+	case <-d.refused: // an answer to an earlier question
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	answered := make(chan error, 1)
+	go func() { answered <- question(ctx) }()
+	select {
+	case err := <-answered:
+		return err
+	case err := <-d.refused:
+		cancel()
+		<-answered
+		return err
+	}
+}
+
+// server checks what the server said when it was connected to.
+func (d *natsDoctor) server(context.Context) []Finding {
+	version := d.nc.ConnectedServerVersion()
+	where := fmt.Sprintf("%s, nats-server %s", d.nc.ConnectedUrlRedacted(), version)
+	if cluster := d.nc.ConnectedClusterName(); cluster != "" {
+		where += ", cluster " + cluster
+	}
+	const check = "nats server"
+	all := []Finding{ok(check, "%s, max_payload %d", where, d.nc.MaxPayload())}
+	switch major, minor := versionOf(version); {
+	case major < 2 || major == 2 && minor < 10:
+		all[0] = finding(Error, check, where+": too old, it does not tell its time", "use nats-server 2.11 or later")
+	case major == 2 && minor < 11:
+		all[0] = finding(Warning, check, where+": it cannot pause a consumer", "use nats-server 2.11 or later; until then each replica meets a vendor's pause by itself, and `backhaul pause` fails")
+	}
+	return append(all, finding(Note, "nats sync_interval", "cannot be seen by a client",
+		"a server that is not in a cluster of three should run with `jetstream { sync_interval: always }`, or a power failure can take accepted requests with it; the embedded server does"))
+}
+
+func versionOf(version string) (major, minor int) {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return 0, 0
+	}
+	major, _ = strconv.Atoi(parts[0])
+	minor, _ = strconv.Atoi(parts[1])
+	return major, minor
+}
+
+// jetStream checks that there is JetStream, and room in it.
+func (d *natsDoctor) jetStream(ctx context.Context) []Finding {
+	const check = "jetstream"
+	var info *jetstream.AccountInfo
+	err := d.ask(ctx, func(ctx context.Context) (err error) {
+		info, err = d.js.AccountInfo(ctx)
+		return err
+	})
+	switch {
+	case errors.Is(err, nats.ErrPermissionViolation):
+		return []Finding{finding(Note, check, "the limits of the account cannot be known: this user may not ask for $JS.API.INFO", "")}
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return []Finding{finding(Error, check, err.Error(), "enable JetStream: `jetstream {}` in the server's configuration, and for the account")}
+	case err != nil:
+		return []Finding{Unreachable(check, err, "see whether the cluster has a leader: `nats server report jetstream`")}
+	}
+	for name, usage := range map[string]struct {
+		used  uint64
+		limit int64
+	}{
+		"store":   {info.Store, info.Limits.MaxStore},
+		"streams": {uint64(max(info.Streams, 0)), int64(info.Limits.MaxStreams)},
+	} {
+		if usage.limit > 0 && usage.used >= uint64(usage.limit)/10*9 {
+			return []Finding{finding(Warning, check, fmt.Sprintf("the account has used %d of %d (%s)", usage.used, usage.limit, name),
+				"raise the account's limit: when it is reached, requests are refused and outcomes cannot be recorded")}
+		}
+	}
+	return []Finding{ok(check, "enabled, %d streams, %d bytes stored", info.Streams, info.Store)}
+}
+
+// streams compares streams and consumer with the shipped definitions.
+func (d *natsDoctor) streams(ctx context.Context) []Finding {
+	var existing []provision.Existing
+	err := d.ask(ctx, func(ctx context.Context) (err error) {
+		existing, err = provision.Compare(ctx, d.js)
+		return err
+	})
+	var all []Finding
+	for _, one := range existing {
+		all = append(all, d.existing(one)...)
+	}
+	switch {
+	case errors.Is(err, nats.ErrPermissionViolation):
+		all = append(all, finding(Error, "streams", "not permitted: "+err.Error(), "grant what the package documentation of consumer lists under \"What it asks of NATS\""))
+	case err != nil:
+		all = append(all, Unreachable("streams", err, "see whether the stream has a leader: `nats stream report`"))
+	}
+	return all
+}
+
+func (d *natsDoctor) existing(one provision.Existing) []Finding {
+	if one.Missing {
+		return []Finding{finding(Error, one.Name, "does not exist", "`backhaul setup` makes it, and `backhaul run` does unless --provision=false")}
+	}
+	var all []Finding
+	for _, difference := range one.Differences {
+		text := strings.TrimPrefix(difference.String(), one.Name+": ")
+		if difference.Breaks {
+			all = append(all, finding(Error, one.Name, text, "`nats stream edit` or `nats consumer edit`; what cannot be edited needs a new stream: drain it first"))
+		} else {
+			all = append(all, finding(Note, one.Name, text, ""))
+		}
+	}
+	if one.Replicas == 1 && d.nc.ConnectedClusterName() != "" {
+		all = append(all, finding(Warning, one.Name, "one replica in a cluster: it is gone with its server",
+			fmt.Sprintf("`nats stream edit %s --replicas 3`", strings.TrimPrefix(one.Name, "stream "))))
+	}
+	if len(all) == 0 {
+		all = append(all, ok(one.Name, "as shipped"))
+	}
+	return all
+}
+
+// pause tells of a pause: nothing is started while it lasts.
+func (d *natsDoctor) pause(ctx context.Context) []Finding {
+	var info *jetstream.ConsumerInfo
+	err := d.ask(ctx, func(ctx context.Context) error {
+		durable, err := d.js.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
+		if err == nil {
+			info = durable.CachedInfo()
+		}
+		return err
+	})
+	if err != nil || !info.Paused {
+		return nil // said by streams
+	}
+	return []Finding{finding(Note, "queue", fmt.Sprintf("paused for %s yet, by an operator or because the vendor asked for it", info.PauseRemaining.Round(time.Second)), "`backhaul resume` ends it")}
+}
+
+const (
+	// skewNoted is a difference of clocks that only matters to who compares times.
+	skewNoted = 2 * time.Second
+	// skewWarned makes a notAfter be met at the wrong time.
+	skewWarned = time.Minute
+)
+
+// clock compares our clock with the server's. Leases are measured by the server's
+// alone; notAfter and the times in events are by ours.
+func (d *natsDoctor) clock(ctx context.Context) []Finding {
+	var theirs time.Time
+	var before, after time.Time
+	err := d.ask(ctx, func(ctx context.Context) error {
+		before = time.Now()
+		stream, err := d.js.Stream(ctx, publisher.RequestsStream)
+		if after = time.Now(); err == nil {
+			theirs = stream.CachedInfo().TimeStamp
+		}
+		return err
+	})
+	if err != nil || theirs.IsZero() {
+		return nil // said by streams and server
+	}
+	return []Finding{skewFinding("nats clock", theirs.Sub(before.Add(after.Sub(before)/2)))}
+}
+
+func skewFinding(check string, skew time.Duration) Finding {
+	text := fmt.Sprintf("%s ahead of this host", skew.Abs().Round(time.Millisecond))
+	if skew < 0 {
+		text = fmt.Sprintf("%s behind this host", skew.Abs().Round(time.Millisecond))
+	}
+	switch {
+	case skew.Abs() > skewWarned:
+		return finding(Warning, check, text+": requests expire at the wrong time", "synchronise the clocks (NTP)")
+	case skew.Abs() > skewNoted:
+		return finding(Note, check, text, "synchronise the clocks (NTP)")
+	}
+	return ok(check, "within %s", skewNoted)
+}

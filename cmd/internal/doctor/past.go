@@ -1,0 +1,34 @@
+package doctor
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// LastJob is the job that the events stream says was started last, nil if there is
+// none, or it cannot be read.
+func LastJob(ctx context.Context, js jetstream.JetStream) *Past {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	stream, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		return nil
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, publisher.EventFilter(schemas.KindJobStarted, ""))
+	if err != nil {
+		return nil
+	}
+	kind, key, err := publisher.ParseEventSubject(msg.Subject)
+	if err != nil {
+		return nil
+	}
+	event, err := schemas.DecodeEvent(kind, msg.Data)
+	if err != nil {
+		return nil
+	}
+	return &Past{Key: key, Event: event.(*schemas.JobStarted)}
+}

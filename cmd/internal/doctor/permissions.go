@@ -1,0 +1,131 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"backhaul/publisher"
+)
+
+// userInfo is JetStream-free: any server from 2.10 on answers it, if it is
+// permitted, with what the user may publish and subscribe to.
+const userInfo = "$SYS.REQ.USER.INFO"
+
+// need is a subject that `backhaul run` publishes on.
+type need struct {
+	subject string
+	// without says what is lost without it; "" means that nothing works.
+	without string
+}
+
+// needs is the list of the package documentation of consumer.
+var needs = []need{
+	{"backup.event.>", ""},
+	{"backup.dlq.*", ""},
+	{"$JS.ACK." + publisher.RequestsStream + "." + publisher.RequestsConsumer + ".>", ""},
+	{"$JS.API.CONSUMER.INFO." + publisher.RequestsStream + "." + publisher.RequestsConsumer, ""},
+	{"$JS.API.CONSUMER.MSG.NEXT." + publisher.RequestsStream + "." + publisher.RequestsConsumer, ""},
+	{"$JS.API.STREAM.INFO." + publisher.RequestsStream, ""},
+	{"$JS.API.STREAM.INFO." + publisher.EventsStream, ""},
+	{"$JS.API.STREAM.INFO." + publisher.DeadLetterStream, ""},
+	{"$JS.API.STREAM.MSG.GET." + publisher.RequestsStream, ""},
+	{"$JS.API.STREAM.MSG.GET." + publisher.EventsStream, ""},
+	{"$JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer, "each replica meets the vendor's pause by itself"},
+	{"$JS.API.STREAM.MSG.DELETE." + publisher.RequestsStream, "a request that the server forgot stays in the stream after its outcome"},
+}
+
+type subjects struct {
+	Allow []string `json:"allow"`
+	Deny  []string `json:"deny"`
+}
+
+// permissions asks the server what this user may publish. To try it would be to
+// do it.
+func (d *natsDoctor) permissions(ctx context.Context) []Finding {
+	const check = "nats permissions"
+	var answer struct {
+		Data struct {
+			User        string `json:"user"`
+			Account     string `json:"account"`
+			Permissions *struct {
+				Publish *subjects `json:"publish"`
+			} `json:"permissions"`
+		} `json:"data"`
+	}
+	err := d.ask(ctx, func(ctx context.Context) error {
+		msg, err := d.nc.RequestWithContext(ctx, userInfo, nil)
+		if err == nil {
+			err = json.Unmarshal(msg.Data, &answer)
+		}
+		return err
+	})
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return []Finding{finding(Note, check, "cannot be known: this user may not ask for "+userInfo, "allow it to publish there, or see the log of `backhaul run`: a refusal is an error there")}
+	}
+	if err != nil {
+		return []Finding{finding(Note, check, "cannot be known: "+err.Error(), "")}
+	}
+	if answer.Data.Permissions == nil || answer.Data.Permissions.Publish == nil {
+		return []Finding{ok(check, "this user may publish everything in its account; a user with fewer permissions is safer")}
+	}
+	var all []Finding
+	for _, n := range needs {
+		switch {
+		case answer.Data.Permissions.Publish.allows(n.subject):
+		case n.without == "":
+			all = append(all, finding(Error, check, "this user may not publish on "+n.subject, "allow it: the service does not work without"))
+		default:
+			all = append(all, finding(Warning, check, "this user may not publish on "+n.subject+": "+n.without, "allow it"))
+		}
+	}
+	if len(all) == 0 {
+		all = append(all, ok(check, "this user may publish all that `backhaul run` needs"))
+	}
+	return all
+}
+
+// allows tells whether everything that matches the subject may be published.
+func (s *subjects) allows(subject string) bool {
+	allowed := len(s.Allow) == 0
+	for _, pattern := range s.Allow {
+		allowed = allowed || covers(pattern, subject)
+	}
+	for _, pattern := range s.Deny {
+		if overlaps(pattern, subject) {
+			return false
+		}
+	}
+	return allowed
+}
+
+// covers tells whether a pattern matches all that another does.
+func covers(pattern, other string) bool {
+	have, want := strings.Split(pattern, "."), strings.Split(other, ".")
+	for i, token := range have {
+		switch {
+		case token == ">":
+			return len(want) > i
+		case i >= len(want), want[i] == ">", token != "*" && token != want[i]:
+			return false
+		}
+	}
+	return len(have) == len(want)
+}
+
+// overlaps tells whether some subject matches both patterns.
+func overlaps(a, b string) bool {
+	x, y := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range min(len(x), len(y)) {
+		switch {
+		case x[i] == ">", y[i] == ">":
+			return true
+		case x[i] != "*" && y[i] != "*" && x[i] != y[i]:
+			return false
+		}
+	}
+	return len(x) == len(y)
+}

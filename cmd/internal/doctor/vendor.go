@@ -1,0 +1,170 @@
+package doctor
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+	"backhaul/vendorapi"
+)
+
+// Vendor checks the way to the vendor, the login and what it lets us see. past is
+// the last job that was started, nil if none is known.
+func Vendor(ctx context.Context, client *vendorapi.Client, past *Past) []Finding {
+	all, reached := reach(ctx, client)
+	if !reached {
+		return all
+	}
+	login, loggedIn := logIn(ctx, client)
+	all = append(all, login)
+	if !loggedIn {
+		return all
+	}
+	return append(all, listJobs(ctx, client), pastJob(ctx, client, past), mayStart(past))
+}
+
+// certificateWarned is how long before its end a certificate is worth a word.
+const certificateWarned = 14 * 24 * time.Hour
+
+// reach goes to the vendor, step by step.
+func reach(ctx context.Context, client *vendorapi.Client) (all []Finding, reached bool) {
+	r := client.Reach(ctx)
+	for _, step := range r.Steps {
+		check := "vendor " + step.Name
+		if step.Err != nil {
+			return append(all, Unreachable(check, step.Err, reachFix(step))), false
+		}
+		all = append(all, ok(check, "%s", step.Detail))
+	}
+	if left := time.Until(r.CertificateEnds); !r.CertificateEnds.IsZero() && left < certificateWarned {
+		all = append(all, finding(Warning, "vendor TLS", fmt.Sprintf("the certificate ends in %s", left.Round(time.Hour)), "have the vendor's certificate renewed"))
+	}
+	if r.SkewKnown {
+		all = append(all, skewFinding("vendor clock", r.Skew))
+	} else {
+		all = append(all, finding(Note, "vendor clock", "cannot be known: the answer has no Date header", ""))
+	}
+	return all, true
+}
+
+func reachFix(step vendorapi.Step) string {
+	_, unknown := errors.AsType[x509.UnknownAuthorityError](step.Err)
+	_, hostname := errors.AsType[x509.HostnameError](step.Err)
+	switch {
+	case unknown:
+		return "give the certificate authority's PEM file by BACKHAUL_VENDOR_CA; certificates are never left unchecked"
+	case hostname:
+		return "use the name that the certificate is for in BACKHAUL_VENDOR_ENDPOINT"
+	}
+	switch step.Name {
+	case "DNS":
+		return "see whether BACKHAUL_VENDOR_ENDPOINT is spelled right, and the host's resolver"
+	case "TCP":
+		return "open the firewall to that address, or set HTTPS_PROXY"
+	case "TLS":
+		return "see whether the port speaks TLS and which certificate it shows: `openssl s_client -connect`"
+	case "proxy":
+		return "mend HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+	}
+	return "see whether the web service runs; the endpoint must be the base of the API, such as https://m6.metallic.io/webconsole/api"
+}
+
+// logIn gets a token with the configured credentials.
+func logIn(ctx context.Context, client *vendorapi.Client) (Finding, bool) {
+	const check = "vendor login"
+	err := client.LogIn(ctx)
+	if err == nil {
+		return ok(check, "accepted"), true
+	}
+	if refusal, isRefusal := errors.AsType[*vendorapi.LoginError](err); isRefusal {
+		fix := "see BACKHAUL_VENDOR_USERNAME and the file of BACKHAUL_VENDOR_PASSWORD_FILE, or the token; the vendor locks accounts after wrong passwords"
+		if refusal.Locked > 0 {
+			fix = "have the account unlocked, or wait; then see the password"
+		}
+		return finding(Error, check, refusal.Error(), fix), false
+	}
+	e, ofVendor := errors.AsType[*vendorapi.Error](err)
+	switch {
+	case ofVendor && e.Verdict == vendorapi.Throttled:
+		return finding(Warning, check, err.Error(), "the vendor wants to be left alone; try again later"), false
+	case ofVendor && (e.Status >= 500 || e.Status == 0 && ofNetwork(e.Err)):
+		return Unreachable(check, err, "the web service does not answer logins; see whether its services run"), false
+	}
+	return finding(Error, check, err.Error(), "see the credentials, and that the endpoint is the base of the API"), false
+}
+
+// ofNetwork tells an answer that did not come from what went wrong on this host,
+// such as a secret's file that is not there.
+func ofNetwork(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// listJobs checks that a job whose answer was lost could be found.
+func listJobs(ctx context.Context, client *vendorapi.Client) Finding {
+	const check = "vendor job list"
+	err := client.CanListJobs(ctx)
+	e, _ := errors.AsType[*vendorapi.Error](err)
+	switch {
+	case err == nil:
+		return ok(check, "can be read: a job whose answer was lost can be found")
+	case e != nil && (e.Verdict == vendorapi.Throttled || e.Status >= 500):
+		return finding(Warning, check, err.Error(), "try again later; while jobs cannot be listed, a lost answer stays in doubt")
+	case e != nil && e.Status == 0:
+		return Unreachable(check, err, "the vendor did not answer in time")
+	case e != nil && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
+		return finding(Error, check, err.Error(), "let the vendor's user view jobs, or add /Jobs and /Job to the access token's scope: without it a lost answer ends as OUTCOME_UNKNOWN")
+	}
+	return finding(Error, check, err.Error(), "a lost answer ends as OUTCOME_UNKNOWN as long as jobs cannot be listed")
+}
+
+// Past is a job that was started.
+type Past struct {
+	Key   publisher.Key
+	Event *schemas.JobStarted
+}
+
+// hidden is how old a job may be whose description must be there: the vendor
+// forgets old jobs.
+const hidden = 7 * 24 * time.Hour
+
+// pastJob checks that the description of a job of ours comes back: it is the proof
+// by which a lost answer is found again.
+func pastJob(ctx context.Context, client *vendorapi.Client, past *Past) Finding {
+	const check = "vendor job description"
+	if past == nil {
+		return finding(Note, check, "cannot be known before a job was started", "run this check again after the first job")
+	}
+	id := past.Event.JobID
+	text, err := client.Description(ctx, id)
+	switch {
+	case err != nil:
+		return finding(Warning, check, fmt.Sprintf("of job %s cannot be read: %v", id, err), "let the vendor's user view task details")
+	case text == past.Key.Marker():
+		return ok(check, "job %s shows the one that it was started with", id)
+	case text == "" && time.Since(past.Event.StartedAt) > hidden:
+		return finding(Note, check, fmt.Sprintf("of job %s is not shown; it may be too old", id), "run this check again after another job")
+	case text == "":
+		return finding(Warning, check, fmt.Sprintf("of job %s is not shown: a lost answer ends as OUTCOME_UNKNOWN instead of being found", id),
+			"let the vendor's user view task details (/Job/{id}/TaskDetails)")
+	}
+	return finding(Warning, check, fmt.Sprintf("of job %s is another than it was started with: a lost answer ends as OUTCOME_UNKNOWN, or the events are of another vendor", id),
+		"see that BACKHAUL_VENDOR_ENDPOINT is the system that the jobs were started on")
+}
+
+// mayStart says whether the user may start jobs. Nothing in the vendor's API tells
+// it: the number that a login answers as "capability" is not documented.
+func mayStart(past *Past) Finding {
+	const check = "vendor permission to start jobs"
+	if past == nil {
+		return finding(Note, check, "cannot be known without starting a job", "send one request for a small content group: `backhaul request --wait`")
+	}
+	return ok(check, "job %s was started at %s", past.Event.JobID, past.Event.StartedAt.UTC().Format(time.RFC3339))
+}

@@ -1,0 +1,30 @@
+package eventlog
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// OperatorEvent is one event about what an operator did.
+type OperatorEvent struct {
+	schemas.OperatorEvent
+	Sequence uint64
+	Stored   time.Time
+}
+
+// deliverOperator hands such an event to q.Operators. What is none, or one of a
+// later version, is skipped.
+func (q Query) deliverOperator(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+	if _, ok := publisher.ParseOperatorSubject(msg.Subject()); !ok || q.Operators == nil {
+		return nil
+	}
+	data, err := schemas.DecodeOperatorEvent(msg.Data())
+	if err != nil {
+		return nil // an action of a later version
+	}
+	return q.Operators(OperatorEvent{OperatorEvent: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp})
+}

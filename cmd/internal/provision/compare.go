@@ -1,0 +1,166 @@
+package provision
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/deploy"
+)
+
+// Difference is one setting of a stream or consumer that is not as shipped.
+type Difference struct {
+	// Name is "stream S" or "consumer S/C".
+	Name  string
+	Field string
+	Want  string
+	Have  string
+	// Breaks tells whether a guarantee of Backhaul's depends on it; else it is the
+	// operator's choice.
+	Breaks bool
+}
+
+func (d Difference) String() string {
+	must := "must be"
+	if !d.Breaks {
+		must = "is shipped as"
+	}
+	return fmt.Sprintf("%s: %s is %s, %s %s", d.Name, d.Field, d.Have, must, d.Want)
+}
+
+// Existing is a stream or consumer, compared with its shipped definition.
+type Existing struct {
+	// Name is "stream S" or "consumer S/C".
+	Name        string
+	Missing     bool
+	Differences []Difference
+	// Replicas is a stream's number of replicas.
+	Replicas int
+}
+
+// Compare compares all streams and consumers with their definitions. It changes
+// nothing.
+func Compare(ctx context.Context, js jetstream.JetStream) ([]Existing, error) {
+	names, err := definitions()
+	if err != nil {
+		return nil, err
+	}
+	var all []Existing
+	for _, name := range names {
+		data, err := deploy.Streams.ReadFile(name)
+		if err != nil {
+			return all, err
+		}
+		base := strings.TrimSuffix(strings.TrimPrefix(name, "streams/"), ".json")
+		var one Existing
+		if stream, durable, ok := strings.Cut(base, ".consumer."); ok {
+			one, err = compareConsumer(ctx, js, stream, durable, data)
+		} else {
+			one, err = compareStream(ctx, js, data)
+		}
+		if err != nil {
+			return all, fmt.Errorf("%s: %w", one.Name, err)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+func compareStream(ctx context.Context, js jetstream.JetStream, data []byte) (Existing, error) {
+	var want jetstream.StreamConfig
+	if err := json.Unmarshal(data, &want); err != nil {
+		return Existing{}, err
+	}
+	one := Existing{Name: "stream " + want.Name}
+	stream, err := js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		one.Missing = true
+		return one, nil
+	}
+	if err != nil {
+		return one, err
+	}
+	have := stream.CachedInfo().Config
+	one.Replicas = have.Replicas
+	one.Differences = streamDifferences(want, have)
+	return one, nil
+}
+
+func compareConsumer(ctx context.Context, js jetstream.JetStream, stream, durable string, data []byte) (Existing, error) {
+	var want jetstream.ConsumerConfig
+	if err := json.Unmarshal(data, &want); err != nil {
+		return Existing{}, err
+	}
+	name := stream + "/" + durable
+	one := Existing{Name: "consumer " + name}
+	consumer, err := js.Consumer(ctx, stream, durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		one.Missing = true
+		return one, nil
+	}
+	if err != nil {
+		return one, err
+	}
+	one.Differences = consumerDifferences(name, want, consumer.CachedInfo().Config)
+	return one, nil
+}
+
+// comparison collects differences of one thing.
+type comparison struct {
+	name  string
+	found []Difference
+}
+
+func (c *comparison) field(name string, want, have any, breaks bool) {
+	if want, have := fmt.Sprint(want), fmt.Sprint(have); want != have {
+		c.found = append(c.found, Difference{Name: c.name, Field: name, Want: want, Have: have, Breaks: breaks})
+	}
+}
+
+const breaks, choice = true, false
+
+func streamDifferences(want, have jetstream.StreamConfig) []Difference {
+	c := comparison{name: "stream " + want.Name}
+	c.field("subjects", want.Subjects, have.Subjects, breaks)
+	c.field("retention", want.Retention, have.Retention, breaks)
+	c.field("storage", want.Storage, have.Storage, breaks)
+	c.field("discard", want.Discard, have.Discard, breaks)
+	c.field("max_msgs_per_subject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject, breaks)
+	c.field("max_msg_size", want.MaxMsgSize, have.MaxMsgSize, breaks)
+	// Requests are never dropped by age.
+	c.field("max_age", want.MaxAge, have.MaxAge, want.MaxAge == 0)
+	// The ledger is never rewritten, never read from a replica.
+	c.field("deny_delete", want.DenyDelete, have.DenyDelete, want.DenyPurge)
+	c.field("deny_purge", want.DenyPurge, have.DenyPurge, want.DenyPurge)
+	if want.DenyPurge {
+		c.field("allow_direct", want.AllowDirect, have.AllowDirect, breaks)
+	}
+	c.field("duplicate_window", want.Duplicates, have.Duplicates, choice)
+	c.field("max_msgs", want.MaxMsgs, have.MaxMsgs, choice)
+	c.field("max_bytes", want.MaxBytes, have.MaxBytes, choice)
+	return c.found
+}
+
+func consumerDifferences(name string, want, have jetstream.ConsumerConfig) []Difference {
+	c := comparison{name: "consumer " + name}
+	c.field("ack_policy", want.AckPolicy, have.AckPolicy, breaks)
+	c.field("deliver_policy", want.DeliverPolicy, have.DeliverPolicy, breaks)
+	c.field("max_deliver", want.MaxDeliver, have.MaxDeliver, breaks)
+	c.field("backoff", len(want.BackOff), len(have.BackOff), breaks)
+	c.field("filter_subject", want.FilterSubject, have.FilterSubject, breaks)
+	c.field("ack_wait", want.AckWait, have.AckWait, choice)
+	c.field("max_ack_pending", want.MaxAckPending, have.MaxAckPending, choice)
+	return c.found
+}
+
+// add takes over what breaks a guarantee.
+func (e *DriftError) add(found []Difference) {
+	for _, d := range slices.DeleteFunc(found, func(d Difference) bool { return !d.Breaks }) {
+		e.Differences = append(e.Differences, d.String())
+	}
+}

@@ -1,0 +1,147 @@
+package queue
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/operator"
+	"backhaul/consumer"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+)
+
+var ann = operator.By{Actor: "ann@ops", Reason: "maintenance"}
+
+type bench struct {
+	t   *testing.T
+	js  jetstream.JetStream
+	pub *publisher.Publisher
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	nc := natstest.Start(t).Connect(t)
+	pub, err := publisher.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench{t: t, js: natstest.JetStream(t, nc), pub: pub}
+}
+
+func (b *bench) remaining() time.Duration {
+	b.t.Helper()
+	info, err := consumerInfo(b.t.Context(), b.js)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return info.PauseRemaining
+}
+
+// events is the actions on record.
+func (b *bench) events() (all []schemas.OperatorEvent) {
+	b.t.Helper()
+	s, err := b.js.Stream(b.t.Context(), publisher.EventsStream)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for next := uint64(1); ; {
+		msg, err := s.GetMsg(b.t.Context(), next, jetstream.WithGetMsgSubject(publisher.AnyOperator))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return all
+		}
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		e, err := schemas.DecodeOperatorEvent(msg.Data)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		all, next = append(all, e), msg.Sequence+1
+	}
+}
+
+func TestPauseAndResume(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if from, err := Resume(t.Context(), b.js, b.pub, ann); err != nil || !from.IsZero() || len(b.events()) != 0 {
+		t.Errorf("nothing to resume: %s, %v, %d events", from, err, len(b.events()))
+	}
+	p, err := Pause(t.Context(), b.js, b.pub, time.Hour, ann)
+	if err != nil || p.Kept {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if got := b.remaining(); got < 50*time.Minute || got > time.Hour {
+		t.Errorf("%s of an hour are left", got)
+	}
+	shorter, err := Pause(t.Context(), b.js, b.pub, time.Minute, operator.By{Actor: "bob"})
+	if err != nil || !shorter.Kept || shorter.Until.Sub(p.Until).Abs() > time.Second || b.remaining() < 50*time.Minute {
+		t.Errorf("a shorter pause: %+v, %v, was %+v", shorter, err, p)
+	}
+	from, err := Resume(t.Context(), b.js, b.pub, ann)
+	if err != nil || from.IsZero() || b.remaining() > consumer.ResumeGrace {
+		t.Errorf("resumed at %s, %v; %s are left", from, err, b.remaining())
+	}
+	events := b.events()
+	if len(events) != 3 {
+		t.Fatalf("on record: %+v", events)
+	}
+	for i, want := range []struct {
+		action schemas.Action
+		actor  string
+	}{{schemas.ActionPause, "ann@ops"}, {schemas.ActionPause, "bob"}, {schemas.ActionResume, "ann@ops"}} {
+		e := events[i]
+		if e.Action != want.action || e.Actor != want.actor || e.Pause.Until.Sub(p.Until).Abs() > time.Second || e.Pause.Consumer != "backhaul" {
+			t.Errorf("on record: %+v, want %+v", e, want)
+		}
+	}
+}
+
+// A replica read the state before an operator's pause and writes its own, shorter
+// one after it.
+func TestAPauseThatWasMadeShorter(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	until := time.Now().Add(time.Hour)
+	for _, shortened := range []time.Time{time.Now().Add(time.Minute), {}} { // and ended
+		if err := pauseUntil(t.Context(), b.js, shortened); err != nil {
+			t.Fatal(err)
+		}
+		if err := insist(t.Context(), b.js, until); err != nil || b.remaining() < 50*time.Minute {
+			t.Errorf("%s are left, %v", b.remaining(), err)
+		}
+	}
+	longer := time.Now().Add(2 * time.Hour)
+	if err := pauseUntil(t.Context(), b.js, longer); err != nil {
+		t.Fatal(err)
+	}
+	if err := insist(t.Context(), b.js, until); err != nil || b.remaining() < 90*time.Minute {
+		t.Errorf("a longer one became %s, %v", b.remaining(), err)
+	}
+}
+
+func TestPausesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, d := range []time.Duration{0, -time.Hour, LongestPause + 1} {
+		if p, err := Pause(t.Context(), b.js, b.pub, d, ann); err == nil {
+			t.Errorf("%s: %+v", d, p)
+		}
+	}
+	if _, err := Pause(t.Context(), b.js, b.pub, time.Hour, operator.By{}); err == nil {
+		t.Error("nobody pauses")
+	}
+	if _, err := Resume(t.Context(), b.js, b.pub, operator.By{}); err == nil {
+		t.Error("nobody resumes")
+	}
+	// What cannot be recorded is not done.
+	if err := b.js.DeleteStream(t.Context(), publisher.EventsStream); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Pause(t.Context(), b.js, b.pub, time.Hour, ann); err == nil || b.remaining() > 0 {
+		t.Errorf("without a record: %v, %s are left", err, b.remaining())
+	}
+}

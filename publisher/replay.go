@@ -1,0 +1,74 @@
+package publisher
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/schemas"
+)
+
+// ReadDeadLetter reads what [Publisher.DeadLetter] wrote. The headers are those
+// of the message as it arrived, but for those that were left out. What is missing
+// or no number is empty: a letter is shown whatever became of it.
+func ReadDeadLetter(subject string, header nats.Header, data []byte) DeadLetter {
+	source := strings.TrimPrefix(subject, deadLetterPrefix)
+	d := DeadLetter{
+		Subject: header.Get(HeaderDeadLetterSubject), Header: make(schemas.Header), Data: data,
+		Key:       Key{Source: source, Name: header.Get(HeaderDeadLetterKey)},
+		RequestID: header.Get(HeaderDeadLetterRequestID),
+		Code:      header.Get(HeaderDeadLetterCode), Reason: header.Get(HeaderDeadLetterReason),
+	}
+	d.Sequence, _ = strconv.ParseUint(header.Get(HeaderDeadLetterSequence), 10, 64)
+	d.Time, _ = time.Parse(time.RFC3339Nano, header.Get(HeaderDeadLetterTime))
+	for name, values := range header {
+		if original, ok := strings.CutPrefix(name, HeaderOriginalPrefix); ok {
+			d.Header[original] = values
+		} else if !notTheirs.MatchString(name) {
+			d.Header[name] = values
+		}
+	}
+	return d
+}
+
+// ReplayMessage is the letter's message as it is sent again under a new request
+// id: its payload byte for byte, its subject and its headers, without those that
+// were instructions to JetStream when it was first published.
+func (d DeadLetter) ReplayMessage(requestID string) *nats.Msg {
+	msg := &nats.Msg{Subject: d.Subject, Header: make(nats.Header), Data: d.Data}
+	for name, values := range d.Header {
+		switch {
+		case !headerName.MatchString(name), instruction.MatchString(name):
+		case strings.EqualFold(name, schemas.HeaderRequestID), strings.EqualFold(name, schemas.HeaderReplayOf):
+		default:
+			msg.Header[name] = values
+		}
+	}
+	msg.Header.Set(schemas.HeaderRequestID, requestID)
+	msg.Header.Set(schemas.HeaderReplayOf, d.Key.String())
+	msg.Header.Set(nats.MsgIdHdr, NewKey(d.Key.Source, requestID).String())
+	return msg
+}
+
+// Replay publishes the letter's message again under a new request id. The same
+// id is the same request, however often this is called: within the stream's
+// duplicate window it is stored once, and later the ledger knows it.
+func (p *Publisher) Replay(ctx context.Context, d DeadLetter, requestID string) (*jetstream.PubAck, error) {
+	source, err := ParseRequestSubject(d.Subject)
+	if err == nil && source != d.Key.Source {
+		err = fmt.Errorf("it is kept for the source %q", d.Key.Source)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("replay on %q: %w", d.Subject, err)
+	}
+	ack, err := p.js.PublishMsg(ctx, d.ReplayMessage(requestID))
+	if err != nil {
+		return nil, fmt.Errorf("replay on %s: %w", d.Subject, err)
+	}
+	return ack, nil
+}

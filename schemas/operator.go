@@ -1,0 +1,110 @@
+package schemas
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Action is what an operator did: the last token of "backup.event.operator.<action>".
+type Action string
+
+// What operators do and leave an event of.
+const (
+	// ActionPause keeps every replica from getting requests for a while.
+	ActionPause Action = "pause"
+	// ActionResume ends a pause before its time.
+	ActionResume Action = "resume"
+	// ActionDeadLetterReplay publishes a dead letter's message again, under a new
+	// request id.
+	ActionDeadLetterReplay Action = "dlq-replay"
+	// ActionDeadLetterDrop deletes a dead letter.
+	ActionDeadLetterDrop Action = "dlq-drop"
+)
+
+// Actions lists every action.
+var Actions = []Action{ActionPause, ActionResume, ActionDeadLetterReplay, ActionDeadLetterDrop}
+
+// Type is the action's CloudEvents type, such as "backhaul.operator.dlq-replay.v1".
+func (a Action) Type() string { return "backhaul.operator." + string(a) + ".v1" }
+
+// OperatorEvent is the data of an event about what an operator did. It is no
+// event about a request, so it is not one of [Kinds].
+//
+// It is written before the act: nothing is done without a record of it. An event
+// whose act failed, or whose process died between the two, says that it was asked
+// for. What came of it is to be seen where it shows: a replay in the events of the
+// new request, a pause at the consumer, a dropped letter in its stream.
+type OperatorEvent struct {
+	Action Action `json:"action"`
+	// OperationID tells one action from another. The same action repeated, after
+	// a crash for example, has the same.
+	OperationID string `json:"operationId"`
+	// Actor is who did it, by their own account.
+	Actor  string    `json:"actor"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
+	// Pause is set for a pause and a resume.
+	Pause QueuePause `json:"pause,omitzero"`
+	// DeadLetter is set for a replay and a drop, Replay for a replay only.
+	DeadLetter DeadLetterRef    `json:"deadLetter,omitzero"`
+	Replay     DeadLetterReplay `json:"replay,omitzero"`
+}
+
+// QueuePause is a pause of a consumer.
+type QueuePause struct {
+	Stream   string `json:"stream"`
+	Consumer string `json:"consumer"`
+	// Until is when the pause ends by itself, or would have without the resume.
+	Until time.Time `json:"until"`
+}
+
+// DeadLetterRef names a dead letter and the request that it was.
+type DeadLetterRef struct {
+	// Sequence is the letter's place in its stream, and KeptAt when it was put
+	// there: a stream that is made anew begins its sequences again.
+	Sequence  uint64    `json:"sequence"`
+	KeptAt    time.Time `json:"keptAt"`
+	Source    string    `json:"source"`
+	Key       string    `json:"key"`
+	RequestID string    `json:"requestId"`
+	ErrorCode string    `json:"errorCode"`
+}
+
+// DeadLetterReplay is the request that a replay makes.
+type DeadLetterReplay struct {
+	RequestID string `json:"requestId"`
+	// Key is the last token of its events' subjects.
+	Key string `json:"key"`
+	// Number counts the replays of the letter, from 1.
+	Number int `json:"number"`
+	// Corrected is true when another payload than the letter's was sent, Forced
+	// when it was sent although it was not expected to succeed.
+	Corrected bool `json:"corrected"`
+	Forced    bool `json:"forced"`
+	// MessageHash is the SHA-256 of the payload in hex, as it was sent.
+	MessageHash string `json:"messageHash"`
+}
+
+// EventID is the event's CloudEvents id.
+func (e OperatorEvent) EventID() string { return "operator/" + string(e.Action) + "/" + e.OperationID }
+
+// CloudEvent wraps the event's data with its attributes.
+func (e OperatorEvent) CloudEvent() CloudEvent {
+	return CloudEvent{ID: e.EventID(), Source: EventSource, Type: e.Action.Type(), Time: e.At, Data: mustMarshal(e)}
+}
+
+// DecodeOperatorEvent reads the data of an operator event. Unknown members are
+// ignored. An unknown action is an error.
+func DecodeOperatorEvent(data []byte) (OperatorEvent, error) {
+	var e OperatorEvent
+	if err := json.Unmarshal(data, &e, allowInvalidUTF8); err != nil {
+		return OperatorEvent{}, fmt.Errorf("decode operator event: %w", err)
+	}
+	if !slices.Contains(Actions, e.Action) {
+		return OperatorEvent{}, fmt.Errorf("operator event of unknown action %q", e.Action)
+	}
+	return e, nil
+}

@@ -1,0 +1,125 @@
+package schemas_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"backhaul/schemas"
+)
+
+// operatorEvents has every action.
+func operatorEvents() map[string]schemas.OperatorEvent {
+	pause := schemas.QueuePause{Stream: "BACKUP_REQUESTS", Consumer: "backhaul", Until: at(30)}
+	letter := schemas.DeadLetterRef{
+		Sequence: 12, KeptAt: at(3), Source: "billing", Key: "inv-7", RequestID: "inv-7", ErrorCode: "587207178",
+	}
+	return map[string]schemas.OperatorEvent{
+		"pause":  {Action: schemas.ActionPause, OperationID: "P1", Actor: "ann@ops-1", Reason: "maintenance", At: at(5), Pause: pause},
+		"resume": {Action: schemas.ActionResume, OperationID: "R1", Actor: "ann@ops-1", At: at(6), Pause: pause},
+		"dlq-replay": {
+			Action: schemas.ActionDeadLetterReplay, OperationID: "billing/inv-7-replay-12", Actor: "ann@ops-1", Reason: "group made", At: at(7), DeadLetter: letter,
+			Replay: schemas.DeadLetterReplay{RequestID: "inv-7-replay-12", Key: "inv-7-replay-12", Number: 1, MessageHash: schemas.HashBytes(nil)},
+		},
+		"dlq-drop": {Action: schemas.ActionDeadLetterDrop, OperationID: "12/1", Actor: "ann@ops-1", At: at(8), DeadLetter: letter},
+	}
+}
+
+func TestOperatorEvents(t *testing.T) {
+	all := operatorEvents()
+	for _, action := range schemas.Actions {
+		t.Run(string(action), func(t *testing.T) {
+			e, ok := all[string(action)]
+			if !ok || e.Action != action {
+				t.Fatal("this test has no such event")
+			}
+			ce := e.CloudEvent()
+			var pretty bytes.Buffer
+			if err := json.Indent(&pretty, append(bytes.Clone(ce.Data), '\n'), "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join("testdata", "operator."+string(action)+".golden.json")
+			if *update {
+				if err := os.WriteFile(file, pretty.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatalf("%v (make it with -update)", err)
+			}
+			if !bytes.Equal(pretty.Bytes(), want) {
+				t.Errorf("got\n%s, want\n%s", pretty.Bytes(), want)
+			}
+			if err := compile(t, "operator.v1", "").Validate(parse(t, ce.Data)); err != nil {
+				t.Error(err)
+			}
+			if got, err := schemas.DecodeOperatorEvent(want); err != nil || !reflect.DeepEqual(got, e) {
+				t.Errorf("read again it is\n%+v (%v), want\n%+v", got, err, e)
+			}
+			var sdk event.Event
+			if err := json.Unmarshal(ce.Structured(), &sdk); err != nil {
+				t.Fatal(err)
+			}
+			compareWithSDK(t, ce, sdk)
+			if got, want := ce.Type, "backhaul.operator."+string(action)+".v1"; got != want {
+				t.Errorf("type %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func TestDecodeOperatorEventIsLenient(t *testing.T) {
+	if e, err := schemas.DecodeOperatorEvent([]byte(`{"action":"pause","actor":"a","later":{"x":1}}`)); err != nil || e.Actor != "a" {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	for _, data := range []string{`{"action":"explode"}`, `{}`, `{"action":1}`, `?`} {
+		if e, err := schemas.DecodeOperatorEvent([]byte(data)); err == nil {
+			t.Errorf("%s is read as %+v", data, e)
+		}
+	}
+}
+
+func TestDecodeRequestReadsAReplay(t *testing.T) {
+	const payload = `{"requestId":"inv-7","clientName":"c","subclientName":"s"}`
+	long := strings.Repeat("x", 257)
+	for name, test := range map[string]struct {
+		header   schemas.Header
+		payload  string
+		id, of   string
+		problems string // the header at fault
+	}{
+		"both":                    {schemas.Header{"Backhaul-Request-Id": {"inv-7-replay-12"}, "Backhaul-Replay-Of": {"billing/inv-7"}}, payload, "inv-7-replay-12", "billing/inv-7", ""},
+		"before every other id":   {schemas.Header{"backhaul-request-id": {"r"}, "ce-specversion": {"1.0"}, "ce-id": {"e"}, "ce-source": {"s"}, "ce-type": {"t"}, "Nats-Msg-Id": {"m"}}, payload, "r", "", ""},
+		"in a structured event":   {schemas.Header{"Backhaul-Request-Id": {"r"}}, envelope(`"data":` + payload), "r", "", ""},
+		"of an invalid request":   {schemas.Header{"Backhaul-Request-Id": {"r"}, "Backhaul-Replay-Of": {"a/b"}}, `{"requestId":"inv-7"}`, "r", "a/b", "/clientName"},
+		"a source with a slash":   {schemas.Header{"Backhaul-Replay-Of": {"a/b/sha256-0f"}}, payload, "inv-7", "a/b/sha256-0f", ""},
+		"an id that is too long":  {schemas.Header{"Backhaul-Request-Id": {long}}, payload, "inv-7", "", "header Backhaul-Request-Id"},
+		"an id that XML has not":  {schemas.Header{"Backhaul-Request-Id": {"a\x01"}}, payload, "inv-7", "", "header Backhaul-Request-Id"},
+		"a key that is none":      {schemas.Header{"Backhaul-Replay-Of": {"billing"}}, payload, "inv-7", "", "header Backhaul-Replay-Of"},
+		"a key with dots":         {schemas.Header{"Backhaul-Replay-Of": {"billing/a.b"}}, payload, "inv-7", "", "header Backhaul-Replay-Of"},
+		"a source of many tokens": {schemas.Header{"Backhaul-Replay-Of": {"bill.ing/a"}}, payload, "inv-7", "", "header Backhaul-Replay-Of"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := schemas.DecodeRequest(test.header, []byte(test.payload))
+			if m.Request.RequestID != test.id || m.ReplayOf != test.of {
+				t.Errorf("id %q, replay of %q; want %q and %q", m.Request.RequestID, m.ReplayOf, test.id, test.of)
+			}
+			if test.problems == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if problems := problemsOf(t, err); problems[0][0] != test.problems {
+				t.Errorf("got %v, want one about %s", err, test.problems)
+			}
+		})
+	}
+}

@@ -1,0 +1,137 @@
+package vendorapi
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Step is one step of the way to the vendor.
+type Step struct {
+	// Name is "proxy", "DNS", "TCP", "TLS" or "HTTP".
+	Name string
+	// Detail is what was seen, for people.
+	Detail string
+	// Err is why the way ends here, nil if it does not.
+	Err error
+}
+
+// Reached is how far the vendor can be reached.
+type Reached struct {
+	Steps []Step
+	// CertificateEnds is when the vendor's certificate does, zero if none was seen.
+	CertificateEnds time.Time
+	// Skew is the vendor's clock minus ours, good to a second; SkewKnown tells
+	// whether the answer had a date.
+	Skew      time.Duration
+	SkewKnown bool
+}
+
+// Reach goes the way to the vendor step by step and stops at the first that
+// fails. It sends one GET of the endpoint, without a token, and starts nothing.
+func (c *Client) Reach(ctx context.Context) Reached {
+	var r Reached
+	u, err := url.Parse(c.endpoint)
+	if err != nil { // New has read it
+		return Reached{Steps: []Step{{Name: "DNS", Err: err}}}
+	}
+	transport, _ := c.http.Transport.(*http.Transport)
+	if proxy, err := proxyFor(transport, u); err != nil || proxy != nil {
+		// Names are resolved and certificates seen behind it.
+		r.add("proxy", redacted(proxy), err)
+		if err != nil {
+			return r
+		}
+	} else if !r.dial(ctx, transport, u) {
+		return r
+	}
+	before := time.Now()
+	resp, err := c.do(ctx, call{op: "Probe", method: http.MethodGet, accept: "*/*"}, http.Header{})
+	after := time.Now()
+	if err != nil {
+		r.add("HTTP", "", err)
+		return r
+	}
+	r.add("HTTP", fmt.Sprintf("GET %s: %d", redacted(u), resp.status), nil)
+	if date, err := http.ParseTime(resp.header.Get("Date")); err == nil {
+		ours := before.Add(after.Sub(before) / 2)
+		r.Skew, r.SkewKnown = date.Add(time.Second/2).Sub(ours), true // it has whole seconds
+	}
+	return r
+}
+
+func proxyFor(transport *http.Transport, u *url.URL) (*url.URL, error) {
+	if transport.Proxy == nil {
+		return nil, nil
+	}
+	return transport.Proxy(&http.Request{URL: u})
+}
+
+func (r *Reached) add(name, detail string, err error) {
+	r.Steps = append(r.Steps, Step{name, detail, err})
+}
+
+// dial resolves the name, connects and shakes hands; it is false if one of them fails.
+func (r *Reached) dial(ctx context.Context, transport *http.Transport, u *url.URL) bool {
+	host, port := u.Hostname(), u.Port()
+	if port == "" {
+		port = u.Scheme // a service name will do
+	}
+	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
+	r.add("DNS", host+" is "+strings.Join(addresses, ", "), err)
+	if err != nil {
+		return false
+	}
+	conn, err := transport.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		r.add("TCP", "", err)
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	r.add("TCP", "connected to "+conn.RemoteAddr().String(), nil)
+	if u.Scheme != "https" {
+		return true
+	}
+	cfg := transport.TLSClientConfig.Clone()
+	cfg.ServerName = host
+	shaking, cancel := context.WithTimeout(ctx, transport.TLSHandshakeTimeout)
+	defer cancel()
+	secured := tls.Client(conn, cfg)
+	if err := secured.HandshakeContext(shaking); err != nil {
+		r.add("TLS", "", err)
+		return false
+	}
+	state := secured.ConnectionState()
+	r.CertificateEnds = state.PeerCertificates[0].NotAfter
+	r.add("TLS", fmt.Sprintf("%s, certificate valid until %s", tls.VersionName(state.Version), r.CertificateEnds.UTC().Format(time.DateOnly)), nil)
+	return true
+}
+
+// LogIn gets a token, if there is none yet. The error is an [*Error], which wraps
+// a [*LoginError] if the credentials were refused.
+func (c *Client) LogIn(ctx context.Context) error {
+	_, err := c.session.token(ctx)
+	return err
+}
+
+// CanListJobs is nil if the vendor lists jobs to us: without that nothing can be
+// found that a lost answer left behind.
+func (c *Client) CanListJobs(ctx context.Context) error {
+	_, err := c.jobs(ctx, 0, lookupMargin)
+	return err
+}
+
+// Description is the text that a job was started with, "" when the vendor does
+// not show it.
+func (c *Client) Description(ctx context.Context, jobID string) (string, error) {
+	id := positive(jobID)
+	if id == "" {
+		return "", &Error{Op: opTaskDetails, Verdict: NotSent, Message: fmt.Sprintf("%.40q is no job id", jobID)}
+	}
+	return c.description(ctx, id)
+}
