@@ -9,7 +9,8 @@ GORELEASER   := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)
 FUZZTIME     ?= 30s
 SEED         ?= 1
 FROM         ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
-VERSION      ?= $(shell git describe --tags --always --dirty)
+VERSION      ?= $(shell git describe --tags --always --dirty --abbrev=12)
+COMMIT       ?= $(shell git rev-parse HEAD)
 IMAGE        ?= backhaul:latest
 SOURCE       ?= backhaul
 # Every time in an artefact is that of the commit: the same commit, the same bytes.
@@ -31,10 +32,10 @@ build: ## build bin/backhaul
 
 .PHONY: image
 image: ## build the container image IMAGE (backhaul:latest), the same one for the same commit
-	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags='-s -w -X main.version=$(VERSION)' -o bin/image/backhaul ./cmd/backhaul
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/image/backhaul ./cmd/backhaul
 	@$(GO) run ./deploy/image -dockerfile deploy/Dockerfile -tag $(IMAGE) \
 		-label org.opencontainers.image.version=$(VERSION) \
-		-label org.opencontainers.image.revision=$$(git rev-parse HEAD) \
+		-label org.opencontainers.image.revision=$(COMMIT) \
 		-label org.opencontainers.image.source=$(SOURCE) \
 		program/backhaul=bin/image/backhaul state/data/
 
