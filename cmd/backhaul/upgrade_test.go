@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"os"
@@ -57,30 +58,36 @@ func TestUpgrade(t *testing.T) {
 		want := int(share * float64(requests))
 		eventually(t, "flow of requests", func() bool { return r.upstream.accepted() >= want })
 	}
-	var gone []*immortal
+	joins := func(name, program string) *immortal {
+		t.Helper()
+		p := r.startReplica(name, program, url)
+		eventually(t, name+" that reads requests", func() bool {
+			log, err := os.ReadFile(filepath.Join(r.dir, name+".log"))
+			return err == nil && bytes.Contains(log, []byte("reading requests"))
+		})
+		return p
+	}
 	next(0.15)
-	new0 := r.startReplica("new-0", current, url)
+	new0 := joins("new-0", current)
 	next(0.3)
 	old0.end(syscall.SIGTERM)
 	if err := old0.waitEnd(time.Minute); err != nil {
 		t.Error(err)
 	}
-	new1 := r.startReplica("new-1", current, url)
+	new1 := joins("new-1", current)
 	next(0.5)
 	old1.end(syscall.SIGKILL) // its claims are taken over by the new version
 	<-old1.gone
 	next(0.65)
-	back := r.startReplica("old-2", old, url)
+	back := joins("old-2", old)
 	next(0.8)
 	new0.end(syscall.SIGKILL) // and these perhaps by the old one
 	<-new0.gone
-	gone = append(gone, old0, old1, new0)
-
 	flow.Wait()
 	r.replicas = []*immortal{new1, back}
 	r.drain(ctx, 2*time.Minute)
 	r.stopReplicas()
-	r.replicas = append(r.replicas, gone...)
+	r.replicas = append(r.replicas, old0, old1, new0)
 	evidence := r.collect(ctx)
 	r.report(t, evidence, newChaosResult(evidence, judgeChaos(evidence)))
 }
