@@ -100,6 +100,10 @@ docs: ## make the references in deploy/ from the code
 	$(GO) test ./cmd/internal/config -run '^TestReferenceIsCurrent$$' -count=1 -update
 	$(GO) test ./cmd/backhaul -run '^TestCommandsReference$$' -count=1 -update
 
+.PHONY: manifests
+manifests: ## make the NACK manifests in deploy/nack from deploy/streams
+	$(GO) test ./deploy -run '^TestNACKManifests$$' -count=1 -update
+
 .PHONY: man
 man: ## write man pages to bin/man
 	$(GO) test ./cmd/backhaul -run '^TestManPages$$' -count=1 -man.dir=$(CURDIR)/bin/man

@@ -20,13 +20,15 @@ func newSetupCommand() *cobra.Command {
 		Short: "Make the streams and consumers that are missing, check the others",
 		Long: `Makes what deploy/streams defines and what is missing on the server, and says
 where an existing stream differs in a way that breaks a guarantee. It never
-changes or deletes anything.
+changes or deletes anything. With --trigger also the stream and consumer of
+object-store notifications, which "backhaul trigger" reads.
 
 With --wait it tries again while NATS is out of reach or its cluster is not
 complete, as in a job that starts together with the servers.`,
 		Args: cobra.NoArgs,
 		RunE: runSetup,
 	}
+	cmd.Flags().Bool("trigger", false, "also what backhaul trigger needs")
 	cmd.Flags().Duration("wait", 0, "how long to try again")
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupLog)
 	for _, embeddedOnly := range []string{"nats-listen", "store-dir", "provision"} {
@@ -78,7 +80,12 @@ func setUp(cmd *cobra.Command) ([]provision.Action, error) {
 		return nil, err
 	}
 	defer nc.Close()
-	return provision.Apply(cmd.Context(), js, replicas(nc, cfg.NATS), true)
+	actions, err := provision.Apply(cmd.Context(), js, replicas(nc, cfg.NATS), true)
+	if trigger, _ := cmd.Flags().GetBool("trigger"); trigger {
+		more, moreErr := provision.ApplyTrigger(cmd.Context(), js, replicas(nc, cfg.NATS), true)
+		actions, err = append(actions, more...), errors.Join(err, moreErr)
+	}
+	return actions, err
 }
 
 // mayPass tells whether there is any use in another try: settings and streams that
