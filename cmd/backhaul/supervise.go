@@ -37,7 +37,11 @@ func supervise(ctx context.Context, admin *console.Console, reloads bool, log ze
 		}
 	}
 	tell(sdnotify.Ready, sdnotify.Status("reading requests"))
-	stop := context.AfterFunc(ctx, func() { tell(sdnotify.Stopping, sdnotify.Status("finishing what is under way")) })
+	told := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(told)
+		tell(sdnotify.Stopping, sdnotify.Status("finishing what is under way"))
+	})
 	watched, cancel := context.WithCancel(context.WithoutCancel(ctx)) // while work is drained, too
 	var watching sync.WaitGroup
 	watching.Go(func() {
@@ -46,7 +50,9 @@ func supervise(ctx context.Context, admin *console.Console, reloads bool, log ze
 		})
 	})
 	return func() {
-		stop()
+		if !stop() {
+			<-told // nothing may have been under way
+		}
 		cancel()
 		watching.Wait()
 		systemd.Close()
