@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -58,8 +57,7 @@ func runSetup(cmd *cobra.Command, _ []string) error {
 	}
 	for _, action := range actions {
 		if output == outputJSON {
-			line, _ := json.Marshal(action)
-			fmt.Fprintln(cmd.OutOrStdout(), string(line))
+			err = errors.Join(err, printJSON(cmd.OutOrStdout(), action))
 			continue
 		}
 		state := "exists "
