@@ -1,3 +1,3 @@
-// Package roles has tests only: they run Backhaul with the users of deploy/nats, and
-// try what these must not be able to do.
+// Package roles has nothing but tests: they run Backhaul with the users of
+// deploy/nats on a real server, and try what those users must not be able to do.
 package roles
