@@ -57,7 +57,7 @@ fuzz: ## fuzz every decoder, FUZZTIME each (30s)
 
 .PHONY: docs
 docs: ## make the references in deploy/ from the code
-	$(GO) test ./cmd/internal/config -run '^TestReferenceIsCurrent$$' -count=1 -update
+	$(GO) test ./cmd/internal/config -run '^(TestReferenceIsCurrent|TestChartSchemaIsCurrent)$$' -count=1 -update
 	$(GO) test ./cmd/backhaul -run '^TestCommandsReference$$' -count=1 -update
 
 .PHONY: man
