@@ -6,12 +6,13 @@ LINT_VERSION := v2.9.0
 LINT         := $(TOOLS)/golangci-lint-$(LINT_VERSION)
 FUZZTIME     ?= 30s
 SEED         ?= 1
+PROMTOOL     := $(TOOLS)/promtool-v0.316.0
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## show the whole way of a request on embedded NATS and a simulated Commvault
@@ -59,6 +60,26 @@ fuzz: ## fuzz every decoder, FUZZTIME each (30s)
 docs: ## make the references in deploy/ from the code
 	$(GO) test ./cmd/internal/config -run '^(TestReferenceIsCurrent|TestChartSchemaIsCurrent)$$' -count=1 -update
 	$(GO) test ./cmd/backhaul -run '^TestCommandsReference$$' -count=1 -update
+	$(GO) test ./cmd/internal/telemetry -run '^(TestDashboard|TestChartHasTheSameFiles)$$' -count=1 -update
+
+.PHONY: helm
+helm: ## render the chart: its golden output, and the plain manifests in deploy/kubernetes
+	$(GO) test -C deploy/helm/test -run '^TestOutputIsCurrent$$' -count=1 -update .
+
+.PHONY: helm-test
+helm-test: ## lint and render the chart with Helm's packages, decode it strictly (some minutes to build)
+	cd deploy/helm/test && $(GO) vet . && $(GO) test -count=1 .
+
+.PHONY: alerts-test
+alerts-test: $(PROMTOOL) ## check the alert rules and run their unit tests with promtool (built on first use)
+	$(PROMTOOL) check rules deploy/prometheus/alerts.yaml
+	$(PROMTOOL) test rules deploy/prometheus/alerts.test.yaml
+
+# remove_all_sd leaves out what finds targets in clouds: many modules, of no use here.
+$(PROMTOOL):
+	@echo "building promtool, some minutes"
+	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@$(patsubst promtool-%,%,$(notdir $@))
+	@mv $(TOOLS)/tmp/promtool $@ && rmdir $(TOOLS)/tmp
 
 .PHONY: man
 man: ## write man pages to bin/man
