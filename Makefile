@@ -22,8 +22,21 @@ demo: build ## show the whole way of a request on embedded NATS and a simulated 
 build: ## build bin/backhaul
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/backhaul ./cmd/backhaul
 
+.PHONY: browser
+browser: ## install Debian's Chromium, which the tests of the console page need, if it is missing and we are root
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing chromium for the tests of the console page"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null && exit 0; \
+	fi; \
+	echo "there is no Chromium: the console page will not be tested in a browser; apt-get install --no-install-recommends chromium"
+
+.PHONY: screenshots
+screenshots: browser ## take the README's pictures of the console page
+	$(GO) test ./cmd/internal/console/page -run '^TestBrowser$$/^pictures' -count=1 -screenshots $(CURDIR)/deploy/screenshots
+
 .PHONY: test
-test: ## check formatting, vet, run every test with the race detector
+test: browser ## check formatting, vet, run every test with the race detector
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
@@ -80,6 +93,10 @@ $(PROMTOOL):
 	@echo "building promtool, some minutes"
 	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@$(patsubst promtool-%,%,$(notdir $@))
 	@mv $(TOOLS)/tmp/promtool $@ && rmdir $(TOOLS)/tmp
+
+.PHONY: manifests
+manifests: ## make the NACK manifests in deploy/nack from deploy/streams
+	$(GO) test ./deploy -run '^TestNACKManifests$$' -count=1 -update
 
 .PHONY: man
 man: ## write man pages to bin/man

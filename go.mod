@@ -21,13 +21,15 @@ require (
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp v1.44.0 // sends them
 	go.opentelemetry.io/otel/sdk v1.44.0 // samples and batches them
 	go.opentelemetry.io/otel/trace v1.44.0 // their API
-	go.yaml.in/yaml/v3 v3.0.5 // the configuration file and policy files, as nodes that know their line
+	go.yaml.in/yaml/v3 v3.0.5 // the configuration, policy and routes files, as nodes that know their line
 	golang.org/x/text v0.43.0 // the words of the validator of schemas
 	golang.org/x/time v0.16.0 // limits on starts per hour and second
 )
 
 // What only tests need.
 require (
+	github.com/chromedp/cdproto v0.159.0 // the types of the next
+	github.com/chromedp/chromedp v0.23.0 // the console page as a browser shows it
 	github.com/cloudevents/sdk-go/v2 v2.16.2 // a second opinion on our CloudEvents; package event only
 	github.com/creack/pty v1.1.24 // a terminal for the progress bar
 	github.com/moby/moby/api v1.56.1 // the types of the next

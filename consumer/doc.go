@@ -83,6 +83,8 @@
 //	a stop with work in every state              calls are finished, claims released  TestDrain
 //	a message that the server forgot             found below the floor and done       TestARequestThatTheServerForgot
 //	a pause that the vendor asked for            no replica sends before it is over   TestAThrottledReplicaPausesAll
+//	the ledger was restored from a snapshot      what it may have forgotten is put    TestRecover
+//	                                             in doubt (Recover), so looked for
 //	an operator ends that pause                  who knows of it makes it longer      TestAResumeDoesNotStartEarly
 //	a dead letter is replayed                    a new id, and so a request of its    TestAReplayedRequest
 //	                                             own; its events say replayOf
@@ -114,7 +116,7 @@
 // STREAM.{INFO,MSG.GET,MSG.DELETE}.BACKUP_REQUESTS and STREAM.{INFO,MSG.GET}.BACKUP_EVENTS,
 // and to subscribe to its inbox prefix. On servers with js_ack_fc_v2 acknowledgements
 // go to $JS.ACK.*.*.BACKUP_REQUESTS.backhaul.>; `backhaul run` also asks for
-// STREAM.INFO.BACKUP_DLQ at its start. deploy/nats/permissions.conf has all of it.
+// STREAM.INFO.BACKUP_DLQ at its start. deploy/nats/roles.conf has all of it.
 // Without PAUSE each replica meets the vendor's pause by itself; without MSG.DELETE
 // a request that the server forgot stays in the stream after its outcome. What a
 // policy asks is its own affair.

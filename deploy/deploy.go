@@ -10,3 +10,8 @@ import "embed"
 //
 //go:embed streams/*.json
 var Streams embed.FS
+
+// TriggerStreams has the same for `backhaul trigger`, which not everybody runs.
+//
+//go:embed streams/trigger/*.json
+var TriggerStreams embed.FS

@@ -38,6 +38,10 @@ func (h Header) Get(name string) string {
 	return h[first][0]
 }
 
+// Attribute is an attribute of a CloudEvent in binary content mode, from its
+// header ce-name, decoded; "" if there is none.
+func (h Header) Attribute(name string) (string, error) { return percentDecode(h.Get("ce-" + name)) }
+
 // CloudEvent is the context attributes of one CloudEvents 1.0 event and its
 // data. See the NATS protocol binding of the CloudEvents specification.
 type CloudEvent struct {
@@ -131,7 +135,7 @@ var requestAttributes = []string{"specversion", "id", "source", "type", "time", 
 func binaryAttributes(h Header, ps *problems) attributes {
 	a := make(attributes)
 	for _, name := range requestAttributes {
-		value, err := percentDecode(h.Get("ce-" + name))
+		value, err := h.Attribute(name)
 		if err != nil {
 			ps.add("header ce-"+name, "%v", err)
 		}

@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -199,21 +200,27 @@ func (r *requestReader) labels() error {
 
 // suggest names the member that was probably meant.
 func suggest(name string) string {
+	if best := Nearest(name, slices.Sorted(maps.Keys(members))); best != "" {
+		return "; did you mean " + best + "?"
+	}
+	return ""
+}
+
+// Nearest is the one of the known names that was probably meant by a name, ""
+// if none is near.
+func Nearest(name string, known []string) string {
 	const near = 2
 	name = strings.ToLower(name)
 	best, distance := "", near+1
-	for member := range members {
-		if longer := len(name) - len(member); longer > near || longer < -near {
+	for _, candidate := range known {
+		if longer := len(name) - len(candidate); longer > near || longer < -near {
 			continue // that many edits at least; names can be very long
 		}
-		if d := editDistance(name, strings.ToLower(member)); d < distance || d == distance && member < best {
-			best, distance = member, d
+		if d := editDistance(name, strings.ToLower(candidate)); d < distance {
+			best, distance = candidate, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
+	return best
 }
 
 // editDistance is the Levenshtein distance of two strings.

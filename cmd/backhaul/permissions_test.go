@@ -4,14 +4,15 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
 
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
@@ -19,58 +20,86 @@ import (
 
 const permissionsFile = "../../deploy/nats/permissions.conf"
 
-// guardedServer runs a separate nats-server with the shipped users, whose
-// permissions lack some lines.
-func guardedServer(t *testing.T, without ...string) (p *process, address string) {
+// guard is a separate nats-server with the shipped users, and their seeds.
+type guard struct {
+	address string
+	seeds   string // a directory with <user>.nk
+}
+
+// guardedServer runs one whose role of the service lacks some lines.
+func guardedServer(t *testing.T, without ...string) guard {
 	t.Helper()
+	dir := t.TempDir()
+	var keys strings.Builder
 	conf, err := os.ReadFile(permissionsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(conf)
-	for _, subject := range without {
-		less := strings.ReplaceAll(text, `"`+subject+`"`, `"nothing"`)
-		if less == text {
-			t.Fatalf("%s has no %s", permissionsFile, subject)
+	for _, name := range regexp.MustCompile(`\$[A-Z]+_KEY`).FindAllString(string(conf), -1) {
+		pair, err := nkeys.CreateUser()
+		if err != nil {
+			t.Fatal(err)
 		}
-		text = less
+		seed, _ := pair.Seed()
+		public, _ := pair.PublicKey()
+		fmt.Fprintf(&keys, "%s: %s\n", name[1:], public)
+		putFile(t, filepath.Join(dir, strings.ToLower(strings.TrimSuffix(name[1:], "_KEY"))+".nk"), string(seed))
 	}
-	file := filepath.Join(t.TempDir(), "nats.conf")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	roles, err := os.ReadFile(filepath.Join(filepath.Dir(permissionsFile), "roles.conf"))
+	if err != nil {
 		t.Fatal(err)
 	}
+	text := string(roles)
+	role := regexp.MustCompile(`(?s)\nBACKHAUL_ROLE \{.*?\n\}`).FindString(text)
+	less := role
+	for _, subject := range without {
+		if !strings.Contains(role, `"`+subject+`"`) {
+			t.Fatalf("the role has no %s", subject)
+		}
+		less = strings.Replace(less, `"`+subject+`"`, `"nothing"`, 1)
+	}
+	putFile(t, filepath.Join(dir, "roles.conf"), strings.Replace(text, role, less, 1))
+	putFile(t, filepath.Join(dir, "keys.conf"), keys.String())
+	putFile(t, filepath.Join(dir, "permissions.conf"), string(conf))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
 	_ = listener.Close()
-	env := []string{fmt.Sprintf("NATS_STORE_DIR=%q", t.TempDir())}
-	for _, user := range []string{"PROVISIONER", "BACKHAUL", "BILLING"} {
-		env = append(env, fmt.Sprintf("NATS_%s_PASSWORD=%q", user, password))
-	}
-	p = start(t, env, "nats-server", "-c", file, "-a", "127.0.0.1", "-p", fmt.Sprint(port))
+	p := start(t, []string{fmt.Sprintf("NATS_STORE_DIR=%q", t.TempDir())},
+		"nats-server", "-c", filepath.Join(dir, "permissions.conf"), "-a", "127.0.0.1", "-p", fmt.Sprint(port))
 	p.waitFor(t, "Server is ready")
-	return p, fmt.Sprintf("127.0.0.1:%d", port)
+	return guard{address: fmt.Sprintf("127.0.0.1:%d", port), seeds: dir}
 }
 
-// as is the environment of a user of the shipped permissions.
-func as(user, address string) []string {
-	return []string{
-		"BACKHAUL_NATS_URL=nats://" + address, "BACKHAUL_NATS_USER=" + user, "BACKHAUL_NATS_PASSWORD=" + password,
-		"BACKHAUL_NATS_INBOX_PREFIX=_INBOX_" + user,
+func putFile(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
+}
+
+func (g guard) seed(user string) string { return filepath.Join(g.seeds, user+".nk") }
+
+// as is the environment of a user of the shipped permissions.
+func (g guard) as(user string) []string {
+	return []string{"BACKHAUL_NATS_URL=nats://" + g.address, "BACKHAUL_NATS_NKEY=" + g.seed(user), "BACKHAUL_NATS_INBOX_PREFIX=_INBOX_" + user}
 }
 
 // guarded is a service with the shipped users, and billing's connection.
 func guarded(t *testing.T, without ...string) *service {
 	t.Helper()
-	_, address := guardedServer(t, without...)
-	if code, out, stderr := once(t, as("provisioner", address), "", "setup"); code != exitDone || strings.Count(out, "created") != 4 {
+	g := guardedServer(t, without...)
+	if code, out, stderr := once(t, g.as("provisioner"), "", "setup"); code != exitDone || strings.Count(out, "created") != 4 {
 		t.Fatalf("setup: exit code %d, %s%s", code, out, stderr)
 	}
 	sim, endpoint := simulatortest.Start(t, simulator.Config{World: world()})
-	nc, err := nats.Connect("nats://billing:"+url.PathEscape(password)+"@"+address, nats.CustomInboxPrefix("_INBOX_billing"))
+	who, err := nats.NkeyOptionFromSeed(g.seed("billing"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect("nats://"+g.address, who, nats.CustomInboxPrefix("_INBOX_billing"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +110,7 @@ func guarded(t *testing.T, without ...string) *service {
 	}
 	return &service{
 		plainClient: &plainClient{t: t, nc: nc, js: js}, sim: sim,
-		env: append(serviceEnv("", endpoint), append(as("backhaul", address), "BACKHAUL_NATS_PROVISION=false")...),
+		env: append(serviceEnv("", endpoint), append(g.as("backhaul"), "BACKHAUL_NATS_PROVISION=false")...),
 	}
 }
 
@@ -175,9 +204,9 @@ func TestNotPermittedToLookAtTheStreams(t *testing.T) {
 // With --provision=false nothing is made, and what is missing is named.
 func TestWithoutProvisioning(t *testing.T) {
 	t.Parallel()
-	_, address := guardedServer(t)
+	g := guardedServer(t)
 	_, endpoint := simulatortest.Start(t, simulator.Config{World: world()})
-	env := append(serviceEnv("", endpoint), as("backhaul", address)...)
+	env := append(serviceEnv("", endpoint), g.as("backhaul")...)
 	code, _, stderr := once(t, env, "", "run", "--provision=false")
 	if code != exitFailed || !strings.Contains(stderr, "does not exist; run `backhaul setup`") {
 		t.Errorf("exit code %d, %s", code, stderr)

@@ -17,7 +17,7 @@ const durationForm = `^(0|([0-9]+(\.[0-9]+)?(h|m|s|ms|us|µs|ns))+)$`
 // chartSets are the settings that follow from how the chart makes its pods; there
 // is nothing to choose.
 var chartSets = []string{
-	"nats.context", "nats.listen", "nats.storeDir", "work.policyFile", "vendor.tokenPairFile", "admin.addr", "admin.pprof",
+	"nats.context", "nats.listen", "nats.storeDir", "work.policyFile", "vendor.tokenPairFile", "admin.addr", "admin.pprof", "trigger.routes",
 }
 
 type object = map[string]any

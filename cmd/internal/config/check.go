@@ -41,6 +41,7 @@ func (c *Config) CheckRun() error {
 		if !isAddress(c.Admin.Addr) {
 			e.add("BACKHAUL_ADMIN_ADDR: is %q, must be an address such as 127.0.0.1:9090, or off", c.Admin.Addr)
 		}
+		c.Admin.check(&e)
 	}
 	if problem := c.Admin.problem(); problem != "" {
 		e.add("BACKHAUL_ADMIN_PPROF: %s", problem)

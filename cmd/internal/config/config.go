@@ -39,8 +39,16 @@ type Config struct {
 	Admin  Admin
 	Log    Log
 
+	Trigger Trigger
+
 	origins []string // of the settings, in the order of the table
 	unknown bool     // the file could not be read: what it would set is not known
+}
+
+// Trigger is how changes in storage become requests.
+type Trigger struct {
+	// Routes is the file with the routes.
+	Routes string
 }
 
 // Vendor is how to reach Commvault.
@@ -76,6 +84,11 @@ type Work struct {
 type Admin struct {
 	// Addr is where to listen; see Off.
 	Addr string
+	// Token is what the console page asks for before it changes anything; without
+	// one it changes nothing.
+	Token secret
+	// CommandCenterURL leads to a job, with {jobId} in its place; "" for no links.
+	CommandCenterURL string
 	// Pprof serves profiles as well.
 	Pprof bool
 }

@@ -18,12 +18,13 @@ const (
 	GroupVendor   Group = "vendor"
 	GroupWork     Group = "work"
 	GroupAdmin    Group = "admin"
+	GroupTrigger  Group = "trigger"
 	GroupLog      Group = "log"
 	GroupProfiles Group = "profiles" // of the process that has the admin listener
 )
 
 // AllGroups are the groups of all settings.
-var AllGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupAdmin, GroupProfiles, GroupLog}
+var AllGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupAdmin, GroupProfiles, GroupTrigger, GroupLog}
 
 // setting is one value, its names and how it is checked.
 type setting struct {
@@ -94,8 +95,12 @@ func (c *Config) settings() []setting {
 		{group: GroupWork, flag: "in-doubt", key: "work.inDoubt", env: "BACKHAUL_IN_DOUBT", field: &w.InDoubt, usage: "a request whose job is not to be seen after a lost answer", fallback: consumer.InDoubtReconcile, oneOf: []string{consumer.InDoubtReconcile, consumer.InDoubtFail}, doc: "reconcile: it is sent again once the visibility window is over. fail: it ends as OUTCOME_UNKNOWN."},
 		{group: GroupWork, flag: "policy-file", key: "work.policyFile", env: "BACKHAUL_POLICY_FILE", field: &w.PolicyFile, usage: "YAML `file` that says who may back up what; without it everybody may everything", reads: true, doc: "See POLICY.md. It is read again when it changes."},
 
-		{group: GroupAdmin, flag: "admin-addr", key: "admin.addr", env: "BACKHAUL_ADMIN_ADDR", field: &c.Admin.Addr, usage: "`address` of /livez, /readyz and /metrics, or off", fallback: "127.0.0.1:9090", doc: "A second replica on the same machine needs another one, such as 127.0.0.1:0 for any free port."},
+		{group: GroupAdmin, flag: "admin-addr", key: "admin.addr", env: "BACKHAUL_ADMIN_ADDR", field: &c.Admin.Addr, usage: "`address` of the console page, /livez, /readyz and /metrics, or off", fallback: "127.0.0.1:9090", doc: "A second replica on the same machine needs another one, such as 127.0.0.1:0 for any free port. On loopback it answers to the names of loopback only; elsewhere everybody who reaches it can read the page."},
+		{group: GroupAdmin, key: "admin.token", env: "BACKHAUL_ADMIN_TOKEN", field: &c.Admin.Token, usage: "what the console page asks for before it changes anything", doc: "At least 16 characters; `openssl rand -hex 32` makes them. Without one the page is read-only."},
+		{group: GroupAdmin, flag: "admin-command-center-url", key: "admin.commandCenterURL", env: "BACKHAUL_ADMIN_COMMAND_CENTER_URL", field: &c.Admin.CommandCenterURL, usage: "`URL` of a job in the Command Center, with {jobId} in it, for the links of the console page", doc: "For example https://cc.example.com/commandcenter/#/jobs/{jobId}."},
 		{group: GroupProfiles, flag: "admin-pprof", key: "admin.pprof", env: "BACKHAUL_ADMIN_PPROF", field: &c.Admin.Pprof, usage: "serve profiles at /debug/pprof/; on a loopback address only", fallback: "false"},
+
+		{group: GroupTrigger, flag: "routes", key: "trigger.routes", env: "BACKHAUL_TRIGGER_ROUTES", field: &c.Trigger.Routes, usage: "YAML `file` with the routes from changes in storage to content groups", reads: true, doc: "See routes.example.yaml. `backhaul trigger check` tells what is wrong with one."},
 
 		{group: GroupLog, flag: "log-level", key: "log.level", env: "BACKHAUL_LOG_LEVEL", field: &l.Level, usage: "least `level` that is logged", fallback: "info", oneOf: []string{"debug", "info", "warn", "error"}},
 		{group: GroupLog, flag: "log-format", key: "log.format", env: "BACKHAUL_LOG_FORMAT", field: &l.Format, usage: "auto is console on a terminal, else json", fallback: "auto", oneOf: []string{"auto", "console", "json"}},

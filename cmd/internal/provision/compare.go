@@ -46,7 +46,7 @@ type Existing struct {
 // Compare compares all streams and consumers with their definitions. It changes
 // nothing.
 func Compare(ctx context.Context, js jetstream.JetStream) ([]Existing, error) {
-	names, err := definitions()
+	names, err := definitions(deploy.Streams, "streams/")
 	if err != nil {
 		return nil, err
 	}

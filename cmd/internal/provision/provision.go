@@ -50,19 +50,28 @@ func (e *MissingError) Error() string {
 // Apply makes what is missing, with this number of replicas, and checks the
 // rest. With create false, what is missing is a [*MissingError].
 func Apply(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
-	names, err := definitions()
+	return apply(ctx, js, deploy.Streams, "streams/", replicas, create)
+}
+
+// ApplyTrigger does the same for what only `backhaul trigger` needs.
+func ApplyTrigger(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
+	return apply(ctx, js, deploy.TriggerStreams, "streams/trigger/", replicas, create)
+}
+
+func apply(ctx context.Context, js jetstream.JetStream, files fs.ReadFileFS, dir string, replicas int, create bool) ([]Action, error) {
+	names, err := definitions(files, dir)
 	if err != nil {
 		return nil, err
 	}
 	var actions []Action
 	var drift DriftError
 	for _, name := range names {
-		data, err := deploy.Streams.ReadFile(name)
+		data, err := files.ReadFile(name)
 		if err != nil {
 			return actions, err
 		}
 		var action Action
-		base := strings.TrimSuffix(strings.TrimPrefix(name, "streams/"), ".json")
+		base := strings.TrimSuffix(strings.TrimPrefix(name, dir), ".json")
 		if stream, durable, ok := strings.Cut(base, ".consumer."); ok {
 			action, err = applyConsumer(ctx, js, stream, durable, data, create, &drift)
 		} else {
@@ -81,8 +90,8 @@ func Apply(ctx context.Context, js jetstream.JetStream, replicas int, create boo
 
 // definitions are the shipped files, a stream before its consumers: "X.json" would
 // sort behind "X.consumer.y.json".
-func definitions() ([]string, error) {
-	names, err := fs.Glob(deploy.Streams, "streams/*.json")
+func definitions(files fs.FS, dir string) ([]string, error) {
+	names, err := fs.Glob(files, dir+"*.json")
 	slices.SortStableFunc(names, func(a, b string) int {
 		return strings.Count(a, ".") - strings.Count(b, ".")
 	})

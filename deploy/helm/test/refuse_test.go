@@ -29,7 +29,7 @@ func TestRefused(t *testing.T) {
 		"a duration without a unit":       {good2("work: {drainTimeout: '25'}"), "/config/work/drainTimeout"},
 		"a number as text":                {good2("work: {maxInFlight: '64'}"), "/config/work/maxInFlight"},
 		"no such choice":                  {good2("vendor: {auth: basic}"), "/config/vendor/auth"},
-		"a setting that the chart makes":  {good2("admin: {addr: ':1'}"), "additional properties 'admin' not allowed"},
+		"a setting that the chart makes":  {good2("admin: {addr: ':1'}"), "additional properties 'addr' not allowed"},
 		"a secret as text":                {good2("vendor: {password: hunter2}"), "additional properties 'password' not allowed"},
 		"a secret as text in files":       {"files: {vendor.passwordFile: hunter2}", "/files/vendor.passwordFile"},
 		"a secret in a ConfigMap":         {"files: {vendor.passwordFile: {configMap: m, key: k}}", "'/files/vendor.passwordFile'"},

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/consumer/trigger"
+)
+
+func newTriggerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "trigger",
+		Short: "Turn changes in object storage into backup requests",
+		Long: `Routes say which changes in object storage start a backup of which content group;
+deploy/routes.example.yaml is one file of them. explain and check need no server.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newTriggerExplainCommand(), newTriggerCheckCommand())
+	return cmd
+}
+
+func newTriggerCheckCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Tell what is wrong with a routes file",
+		Long: `Tells everything that is wrong with the routes: what cannot be loaded, routes that
+no change can reach, directives that hide data or that the vendor could not read.
+The exit code is 0 if there are at most warnings, 1 if a part of the file cannot
+have any effect, and 2 if the file cannot be loaded.`,
+		Example: `  backhaul trigger check --routes routes.yaml`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unexpected %q; name the file with --routes", args[0])
+			}
+			return nil
+		},
+		RunE: runTriggerCheck,
+	}
+	addTriggerFlags(cmd)
+	return cmd
+}
+
+func addTriggerFlags(cmd *cobra.Command) {
+	config.AddFlags(cmd.Flags(), config.GroupTrigger, config.GroupLog)
+	addOutputFlag(cmd)
+}
+
+// loadRoutes reads the file that the settings name. What is wrong with it is an
+// error of the configuration.
+func loadRoutes(cmd *cobra.Command) (*trigger.Routes, error) {
+	cfg, _, err := load(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Trigger.Routes == "" {
+		return nil, &config.Error{Problems: []string{"no routes: set --routes or BACKHAUL_TRIGGER_ROUTES; deploy/routes.example.yaml shows how they look"}}
+	}
+	routes, err := trigger.Load(cfg.Trigger.Routes)
+	if e, ok := errors.AsType[*trigger.FileError](err); ok {
+		var problems config.Error
+		for _, p := range e.Problems {
+			one := trigger.FileError{File: e.File, Problems: []trigger.Problem{p}}
+			problems.Problems = append(problems.Problems, one.Error())
+		}
+		return nil, &problems
+	}
+	return routes, err
+}
+
+func runTriggerCheck(cmd *cobra.Command, _ []string) error {
+	output, err := outputOf(cmd)
+	if err != nil {
+		return err
+	}
+	routes, err := loadRoutes(cmd)
+	if err != nil {
+		return err
+	}
+	w, faults := cmd.OutOrStdout(), 0
+	findings := routes.Check()
+	for _, f := range findings {
+		severity := "warning"
+		if f.Fault {
+			severity = "fault"
+			faults++
+		}
+		if output == outputJSON {
+			line, _ := json.Marshal(struct {
+				File     string `json:"file"`
+				Line     int    `json:"line"`
+				Severity string `json:"severity"`
+				Text     string `json:"text"`
+			}{routes.File, f.Line, severity, f.Text})
+			fmt.Fprintln(w, string(line))
+			continue
+		}
+		fmt.Fprintf(w, "%s:%d: %s: %s\n", routes.File, f.Line, severity, f.Text)
+	}
+	if faults > 0 {
+		return errSaid
+	}
+	if output == outputTable {
+		return printRoutes(cmd, routes)
+	}
+	return nil
+}
+
+// printRoutes shows the routes as they were understood, defaults filled in.
+func printRoutes(cmd *cobra.Command, routes *trigger.Routes) error {
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "LINE\tROUTE\tCHANGES\tCONTENT GROUP\tLEVEL\tWINDOW\tDIRECTIVE")
+	for _, r := range routes.All() {
+		if r.Ignore {
+			fmt.Fprintf(table, "%d\t%s\t%s\tignored\t-\t-\t-\n", r.Line, r.Name, r.Changes())
+			continue
+		}
+		directive := "-"
+		if r.Directive != nil {
+			directive = "/" + r.Directive.Container + "/" + r.Directive.Prefix
+		}
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s, at most %s, %d paths\t%s\n", r.Line, r.Name, r.Changes(), r.Group(),
+			r.Request.BackupLevel, short(r.Window.Quiet), short(r.Window.Max), r.Window.MaxPaths, directive)
+	}
+	return table.Flush()
+}

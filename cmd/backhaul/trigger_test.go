@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// someRoutes is the path of a routes file with this content.
+func someRoutes(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "routes.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// inRepository is the absolute path of a file of ours: the program runs elsewhere.
+func inRepository(t *testing.T, parts ...string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join(append([]string{"..", ".."}, parts...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTriggerCheck(t *testing.T) {
+	t.Parallel()
+	const route = "- {container: a, clientName: c, subclientName: g}\n"
+	for name, c := range map[string]struct {
+		args           []string
+		routes         string
+		code           int
+		stdout, stderr string
+	}{
+		"example":     {[]string{"--routes", inRepository(t, "deploy", "routes.example.yaml")}, "", exitDone, "created in invoices/2026/*.pdf", ""},
+		"no routes":   {nil, "", exitUsage, "", "BACKHAUL_TRIGGER_ROUTES"},
+		"no file":     {[]string{"--routes", "none.yaml"}, "", exitUsage, "", "none.yaml: cannot be read: no such file"},
+		"an argument": {[]string{"routes.yaml"}, "", exitUsage, "", "--routes"},
+		"broken":      {nil, "routes:\n- {contaner: a}\n", exitUsage, "", `routes.yaml:2: a route has no key "contaner"; did you mean container?`},
+		"unreachable": {nil, "routes:\n" + route + strings.Replace(route, "g}", "h}", 1), exitFailed, "routes.yaml:3: fault: route of line 3: cannot be reached", ""},
+		"as JSON":     {[]string{"-o", "json"}, "routes:\n" + route + route, exitFailed, `"line":3,"severity":"fault"`, ""},
+		"a warning":   {nil, "routes:\n- {container: a, backupLevel: FULL, clientName: c, subclientName: g}\n", exitDone, "warning: route of line 2: asks for FULL", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var env []string
+			if c.routes != "" {
+				env = append(env, "BACKHAUL_TRIGGER_ROUTES="+someRoutes(t, c.routes))
+			}
+			code, stdout, stderr := once(t, env, "", append([]string{"trigger", "check"}, c.args...)...)
+			if code != c.code || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) {
+				t.Errorf("exit code %d, want %d with %q and %q in\n%s\n%s", code, c.code, c.stdout, c.stderr, stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestTriggerExplain(t *testing.T) {
+	t.Parallel()
+	routes := someRoutes(t, `routes:
+- {container: logs, ignore: true}
+- {name: listed, container: b, clientName: c, subclientName: g, directive: {container: b, prefix: lists/}, window: {quiet: 90s, max: 1h}}
+`)
+	explain := func(stdin string, args ...string) (int, string, string) {
+		return once(t, nil, stdin, append([]string{"trigger", "explain", "--routes", routes}, args...)...)
+	}
+	const created = `{"detail-type":"Object Created","source":"aws.s3","detail":{"bucket":{"name":"BUCKET"},"object":{"key":"KEY","size":3}}}`
+	document := func(bucket, key string) string {
+		return strings.NewReplacer("BUCKET", bucket, "KEY", key).Replace(created)
+	}
+	lines := strings.Join([]string{
+		document("b", "a/b.txt"), document("b", "a//b.txt"), document("b", "lists/1.txt"), document("logs", "x"), document("other", "x"),
+		strings.Replace(document("b", "x"), "Created", "Deleted", 1), `{"Event":"s3:TestEvent"}`,
+	}, "\n")
+	code, out, stderr := explain(lines, "-")
+	if code != exitDone {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	for i, want := range []string{
+		"MESSAGE",
+		`INCREMENTAL backup of c/g, 1m30s after its last change, at most 1h after the first or at 1000 paths; lists "/b/a/b.txt"`,
+		"without a list of paths, because its key has an empty part",
+		"a directive file of the trigger's own",
+		"a route says to ignore it",
+		"no route matches",
+		"if c/g waits for one, this is taken out",
+		"the test that is sent",
+	} {
+		if got := strings.Split(out, "\n"); i >= len(got) || !strings.Contains(got[i], want) {
+			t.Errorf("line %d has no %q:\n%s", i, want, out)
+		}
+	}
+
+	code, out, _ = explain("", "-o", "json", inRepository(t, "consumer", "trigger", "testdata", "minio-put.json"), inRepository(t, "consumer", "trigger", "testdata", "aws-s3-2.6.json"))
+	var first struct {
+		Message, Format, Kind, Container, Key, Reason, Conclusion string
+		Size                                                      int64
+	}
+	if err := json.Unmarshal([]byte(strings.SplitN(out, "\n", 2)[0]), &first); err != nil || code != exitDone || strings.Count(out, "\n") != 2 {
+		t.Fatalf("exit code %d, %v: %s", code, err, out)
+	}
+	if first.Format != "minio" || first.Key != "raw/ä b+c.mov" || first.Reason != "no-route" || first.Size != 2048 || !strings.HasSuffix(first.Message, "minio-put.json#1") {
+		t.Errorf("got %+v", first)
+	}
+
+	binary := []string{"-H", "ce-specversion: 1.0", "-H", "ce-type:google.cloud.storage.object.v1.finalized", "-o", "json", "-"}
+	if code, out, _ = explain(`{"bucket":"b","name":"k","size":"1"}`, binary...); code != exitDone || !strings.Contains(out, `"route":"listed","line":3`) {
+		t.Errorf("binary mode: exit code %d, %s", code, out)
+	}
+	bytes := `{"Records":[{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"%FF"}}}]}`
+	if code, out, _ = explain(bytes, "-o", "json", "-"); code != exitDone || !strings.Contains(out, `"keyBytes":"/w=="`) {
+		t.Errorf("a key that is not UTF-8: exit code %d, %s", code, out)
+	}
+	// What cannot be understood does not hide the rest, and cannot move the cursor.
+	if code, out, _ = explain(document("b", "k")+"\n\x1b[2Jnot JSON", "-"); code != exitFailed || !strings.Contains(out, "/b/k") || !strings.Contains(out, "dead letter") || strings.Contains(out, "\x1b") {
+		t.Errorf("half of it is garbage: exit code %d, %q", code, out)
+	}
+	for name, args := range map[string][]string{
+		"no file": nil, "a missing file": {"none.json"}, "a bad header": {"-", "-H", "novalue"}, "a bad output": {"-", "-o", "xml"},
+	} {
+		if code, _, stderr := explain("", args...); code != exitUsage || stderr == "" {
+			t.Errorf("%s: exit code %d, %s", name, code, stderr)
+		}
+	}
+}

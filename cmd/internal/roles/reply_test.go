@@ -1,0 +1,116 @@
+package roles_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"backhaul/cmd/internal/eventlog"
+	"backhaul/publisher"
+	"backhaul/schemas"
+	"backhaul/vendorapi/simulator"
+)
+
+// A server does not check whether a client may publish on the reply subject that
+// it names. In one account whoever may ask JetStream anything, if only to store a
+// request, can so have the answer stored as an event. Between accounts the answer
+// goes back to where the question came from. deploy/nats/README.md says what
+// follows; this is what it rests on.
+func TestRepliesAreNotChecked(t *testing.T) {
+	t.Parallel()
+	for _, conf := range []string{oneAccount, separate} {
+		t.Run(conf, func(t *testing.T) {
+			t.Parallel()
+			g := startGuarded(t, conf)
+			g.setUp()
+			g.ask("backhaul", "backup.event.operator.first", "")
+			api := "$JS.API."
+			if conf == separate {
+				api = "BACKUPJS.API."
+			}
+			for _, c := range []struct {
+				user, subject, data, reply string
+				into                       string
+			}{
+				{"billing", "backup.request.billing", `{}`, "backup.event.job-started.crm.victim", publisher.EventsStream},
+				{"billing", "backup.request.billing", `{}`, "backup.dlq.crm", publisher.DeadLetterStream},
+				{"store", "storage.event.minio", `{}`, "backup.event.job-started.crm.victim", publisher.EventsStream},
+				{"store", "storage.event.minio", `{}`, "backup.request.crm", publisher.RequestsStream},
+				{"auditor", api + "STREAM.MSG.GET.BACKUP_EVENTS", `{"seq":1}`, "backup.event.job-started.crm.victim", publisher.EventsStream},
+				{"auditor", api + "CONSUMER.MSG.NEXT.BACKUP_EVENTS.audit", `1`, "backup.request.crm", publisher.RequestsStream},
+			} {
+				before := g.messages(c.into)
+				nc := g.as(c.user)
+				if err := nc.PublishRequest(c.subject, c.reply, []byte(c.data)); err != nil {
+					t.Fatal(err)
+				}
+				if conf == oneAccount {
+					eventually(t, "answer of "+c.subject+" on "+c.reply, func() bool { return g.messages(c.into) == before+1 })
+					continue
+				}
+				// What was answered before is stored before.
+				g.ask(c.user, c.subject, c.data)
+				switch c.into {
+				case publisher.EventsStream:
+					g.ask("backhaul", "backup.event.operator.barrier", "")
+				case publisher.DeadLetterStream:
+					g.ask("backhaul", "backup.dlq.barrier", "")
+				case publisher.RequestsStream:
+					g.ask("billing", "backup.request.billing", "")
+				}
+				before++
+				if now := g.messages(c.into); now != before {
+					t.Errorf("%s had the answer of %s stored on %s", c.user, c.subject, c.reply)
+				}
+			}
+		})
+	}
+}
+
+// ask asks as a user and waits for the answer.
+func (g *guarded) ask(user, subject, data string) *nats.Msg {
+	g.t.Helper()
+	msg, err := g.as(user).RequestWithContext(g.within(), subject, []byte(data))
+	if err != nil {
+		g.t.Fatalf("%s asks %s: %v", user, subject, err)
+	}
+	return msg
+}
+
+// What such an answer does in the ledger: no backup is started for it and none is
+// taken for done, but the request whose id it stands for is rejected.
+func TestAnAnswerInTheLedger(t *testing.T) {
+	t.Parallel()
+	g := startGuarded(t, oneAccount)
+	g.setUp()
+	if err := g.as("billing").PublishRequest("backup.request.billing", "backup.event.job-started.crm.victim", []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "answer in the ledger", func() bool { return g.messages(publisher.EventsStream) == 1 })
+	g.request("crm", "victim")
+	g.request("crm", "other")
+	ctx, cancel := context.WithCancel(t.Context())
+	vendor, run := g.service(ctx, simulator.Config{})
+	ended := make(chan error, 1)
+	go func() { ended <- run() }()
+	eventually(t, "end of the work", func() bool { return g.messages(publisher.RequestsStream) == 0 })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	jobs := vendor.Account().JobsByMarker
+	if len(jobs["backhaul:crm/victim"]) != 0 || len(jobs["backhaul:crm/other"]) != 1 {
+		t.Errorf("jobs %v", jobs)
+	}
+	rejected := 0
+	err := eventlog.Read(g.within(), g.jetstream("reader"), eventlog.Query{}, func(e eventlog.Event) error {
+		if e.Kind == schemas.KindRequestRejected && e.Data.Names().RequestID == "victim" {
+			rejected++
+		}
+		return nil
+	})
+	if err != nil || rejected != 1 {
+		t.Errorf("%d request-rejected events, %v; want one", rejected, err)
+	}
+}

@@ -1,0 +1,225 @@
+package roles_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/operator"
+	"backhaul/cmd/internal/provision"
+	"backhaul/cmd/internal/queue"
+	"backhaul/cmd/internal/story"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+)
+
+var update = flag.Bool("update", false, "write deploy/nats/roles.txt")
+
+// job is something that a user has to be able to do.
+type job struct {
+	user, what string
+	do         func(g *guarded) error
+}
+
+// jobs are done in this order, after the service's own (see everything).
+var jobs = []job{
+	{"provisioner", "backhaul setup --trigger: finds or makes every stream and consumer", func(g *guarded) error {
+		js := g.jetstream("provisioner")
+		_, err := provision.Apply(g.within(), js, 1, true)
+		_, triggerErr := provision.ApplyTrigger(g.within(), js, 1, true)
+		return errors.Join(err, triggerErr)
+	}},
+	{"backhaul", "works on requests: starts jobs, pauses, counts, keeps dead letters, sweeps", func(*guarded) error {
+		return nil // everything
+	}},
+	{"billing", "publishes a request, and hears that it is stored", func(g *guarded) error {
+		return publishRequest(g, "billing", "billing")
+	}},
+	{"trigger", "takes a notification, publishes a request, acknowledges the notification", func(g *guarded) error {
+		store := g.jetstream("store")
+		if _, err := store.Publish(g.within(), "storage.event.minio", []byte(`{}`)); err != nil {
+			return fmt.Errorf("as store: %w", err)
+		}
+		if err := g.takeOne("trigger", "STORAGE_EVENTS", "trigger"); err != nil {
+			return err
+		}
+		return publishRequest(g, "trigger", "storage")
+	}},
+	{"store", "publishes a notification without asking for an acknowledgement", func(g *guarded) error {
+		nc := g.as("store")
+		return errors.Join(nc.Publish("storage.event.minio", []byte(`{}`)), nc.Flush())
+	}},
+	{"auditor", "reads events through its durable consumer, and one by its sequence", func(g *guarded) error {
+		if err := g.takeOne("auditor", publisher.EventsStream, "audit"); err != nil {
+			return err
+		}
+		events, err := g.jetstream("auditor").Stream(g.within(), publisher.EventsStream)
+		if err != nil {
+			return err
+		}
+		_, err = events.GetMsg(g.within(), 1)
+		_, lastErr := events.GetLastMsgForSubject(g.within(), "backup.event.*.billing.one")
+		return errors.Join(err, lastErr)
+	}},
+	{"reader", "backhaul events, backhaul status", func(g *guarded) error {
+		js := g.jetstream("reader")
+		if n, err := countEvents(g, js); err != nil || n < 7 {
+			return errors.Join(fmt.Errorf("%d events", n), err)
+		}
+		_, queueErr := queue.Look(g.within(), js)
+		found, err := story.Find(g.within(), js, "billing", "one")
+		if err != nil || len(found) != 1 {
+			return errors.Join(fmt.Errorf("found %v", found), err)
+		}
+		_, storyErr := found[0].Read(g.within(), js)
+		return errors.Join(queueErr, storyErr)
+	}},
+	{"operator", "backhaul pause, resume, dlq ls, show, replay, drop", func(g *guarded) error {
+		js, ctx := g.jetstream("operator"), g.within()
+		if n, err := countEvents(g, js); err != nil || n < 7 {
+			return errors.Join(fmt.Errorf("%d events", n), err)
+		}
+		nc := g.as("operator")
+		pub, err := publisher.New(nc)
+		if err != nil {
+			return err
+		}
+		by := operator.By{Actor: "ann@ops", Reason: "CHG-17"}
+		_, pauseErr := queue.Pause(ctx, js, pub, time.Minute, by)
+		_, resumeErr := queue.Resume(ctx, js, pub, by)
+		box, err := deadletter.New(nc)
+		if err != nil {
+			return err
+		}
+		letters, _, err := box.List(ctx, deadletter.Filter{})
+		if err != nil || len(letters) != 1 {
+			return errors.Join(fmt.Errorf("dead letters %v", letters), err)
+		}
+		letter, err := box.Get(ctx, letters[0].Number)
+		if err != nil {
+			return err
+		}
+		_, replayErr := box.Replay(ctx, letter, deadletter.Order{By: by, Payload: sample("corrected").JSON()})
+		return errors.Join(pauseErr, resumeErr, replayErr, box.Drop(ctx, letter, by))
+	}},
+	{"snapshot", "takes a snapshot of a stream", func(g *guarded) error {
+		natstest.TakeSnapshot(g.t, g.as("snapshot"), publisher.EventsStream)
+		return nil
+	}},
+	{"admin", "deletes a stream and restores it from a snapshot", func(g *guarded) error {
+		nc, js := g.as("admin"), g.jetstream("admin")
+		kept := natstest.TakeSnapshot(g.t, nc, publisher.DeadLetterStream)
+		if err := js.DeleteStream(g.within(), publisher.DeadLetterStream); err != nil {
+			return err
+		}
+		kept.Restore(g.t, nc)
+		return nil
+	}},
+	{"system", "asks the servers how they are", func(g *guarded) error {
+		_, err := g.as("system").RequestWithContext(g.within(), "$SYS.REQ.SERVER.PING", nil)
+		return err
+	}},
+}
+
+// own is what only a source in the account of the streams can do.
+var own = job{"crm", "follows its own outcomes, and nobody else's", func(g *guarded) error {
+	js := g.jetstream("crm")
+	var keys []string
+	err := eventlog.Read(g.within(), js, eventlog.Query{Filters: []string{publisher.EventFilter("", "crm")}}, func(e eventlog.Event) error {
+		keys = append(keys, string(e.Kind)+" "+e.Key.String())
+		return nil
+	})
+	if got := strings.Join(keys, ", "); err == nil && got != "job-submitting crm/two, job-started crm/two" {
+		return fmt.Errorf("read %s", got)
+	}
+	return err
+}}
+
+func publishRequest(g *guarded, user, source string) error {
+	pub, err := publisher.New(g.as(user))
+	if err != nil {
+		return err
+	}
+	_, err = pub.Request(g.within(), source, sample(user+"-works"))
+	return err
+}
+
+func countEvents(g *guarded, js jetstream.JetStream) (n int, err error) {
+	err = eventlog.Read(g.within(), js, eventlog.Query{}, func(eventlog.Event) error { n++; return nil })
+	return n, err
+}
+
+// takeOne reads a message from a durable consumer and has its acknowledgement
+// confirmed.
+func (g *guarded) takeOne(user, stream, durable string) error {
+	c, err := g.jetstream(user).Consumer(g.within(), stream, durable)
+	if err != nil {
+		return err
+	}
+	msg, err := c.Next(jetstream.FetchContext(g.within()))
+	if err != nil {
+		return err
+	}
+	return msg.DoubleAck(g.within())
+}
+
+// Each role can do its work with the shipped files, and none wants more. What must
+// not be possible is not. What this says is kept in deploy/nats/roles.txt.
+func TestRoles(t *testing.T) {
+	t.Parallel()
+	said := make(map[string]string)
+	t.Run("files", func(t *testing.T) {
+		for _, conf := range []string{oneAccount, separate} {
+			var lines strings.Builder
+			t.Cleanup(func() { said[conf] = lines.String() })
+			t.Run(conf, func(t *testing.T) {
+				g := startGuarded(t, conf)
+				g.everything(never)
+				fmt.Fprintf(&lines, "%s\n\n", conf)
+				work := jobs
+				if conf == oneAccount {
+					work = append(jobs[:len(jobs):len(jobs)], own)
+				}
+				for _, j := range work {
+					if err := j.do(g); err != nil {
+						t.Errorf("%s: %s: %v", j.user, j.what, err)
+					}
+					fmt.Fprintf(&lines, "  %-11s  may      %s\n", j.user, j.what)
+				}
+				g.nothingDenied()
+				lines.WriteString("\n")
+				g.tryForbidden(t, &lines)
+				lines.WriteString("\n")
+			})
+		}
+	})
+	const file = shipped + "/roles.txt"
+	text := said[oneAccount] + strings.TrimSuffix(said[separate], "\n")
+	if *update {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v; make it with -update", err)
+	}
+	if text != string(want) && !t.Failed() {
+		t.Errorf("%s differs; run with -update if it is meant\ngot:\n%s", file, text)
+	}
+	index, err := os.ReadFile(shipped + "/../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if begin := strings.Join(strings.SplitAfter(text, "\n")[:25], ""); !strings.Contains(string(index), begin) {
+		t.Error("deploy/README.md does not show the beginning of roles.txt")
+	}
+}

@@ -1,0 +1,200 @@
+package consumer_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"backhaul/consumer"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+	"backhaul/vendorapi/simulator"
+)
+
+// disaster is a course of events around two snapshots, of which the one of the
+// ledger is too old to know what was done last. It ends with the streams restored,
+// and with what publishers sent again because it may have been lost.
+func (b *bench) disaster(eventsFirst bool) {
+	b.t.Helper()
+	nc := b.js.Conn()
+	work := func() {
+		b.t.Helper()
+		w := b.start()
+		b.settled()
+		w.drain()
+	}
+	b.publish("billing", body("before"))
+	work()
+	b.publish("billing", body("done-1"))
+	b.publish("billing", body("released"))
+	snapshots := []*natstest.Snapshot{nil, nil}
+	take := func(i int) {
+		stream := publisher.RequestsStream
+		if i == 0 == eventsFirst {
+			stream = publisher.EventsStream
+		}
+		snapshots[i] = natstest.TakeSnapshot(b.t, nc, stream)
+	}
+	b.release("released")
+	take(0)
+	work() // done-1 is done between the snapshots
+	b.publish("billing", body("done-2"))
+	b.publish("billing", body("")) // has no id: nobody can send it again
+	take(1)
+	work()
+	b.publish("billing", body("done-3"))
+	work()
+	for _, stream := range []string{publisher.RequestsStream, publisher.EventsStream} {
+		if err := b.js.DeleteStream(b.within(patience), stream); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	for _, s := range snapshots {
+		s.Restore(b.t, nc)
+	}
+	for _, id := range []string{"before", "done-1", "done-2", "done-3", "new"} {
+		b.publish("billing", body(id))
+	}
+}
+
+// release leaves a claim of a request that was given back unsent, as a drain does.
+func (b *bench) release(id string) {
+	b.t.Helper()
+	m, err := schemas.DecodeRequest(nil, []byte(body(id)))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	pub, err := publisher.New(b.js.Conn())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	key := billing(id)
+	_, err = pub.Append(b.within(patience), key, 0, &schemas.JobSubmitting{
+		RequestID: id, Source: key.Source, Request: m.Request,
+		Message: schemas.Message{RequestedAt: time.Now().UTC(), PayloadHash: m.Request.Hash()},
+		Claim:   schemas.Claim{Owner: "drained", Nonce: "n", Epoch: 1},
+	}, "")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// To work on behind an older ledger starts jobs again; after Recover it does not,
+// in whatever order the snapshots were taken, and also when it was interrupted.
+func TestRecover(t *testing.T) {
+	t.Parallel()
+	for name, eventsFirst := range map[string]bool{"events first": true, "requests first": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{})
+			b.disaster(eventsFirst)
+			before := b.sim.Account().JobsStarted
+			if before != 6 {
+				t.Fatalf("%d jobs before the disaster, want 6", before)
+			}
+			found, err := consumer.Recover(b.within(patience), b.js.Conn(), nil)
+			if err != nil || found.Doubted == 0 || found.Known == 0 || found.Waiting != found.Doubted+found.Known || found.Since.IsZero() {
+				t.Fatalf("%+v, %v", found, err)
+			}
+			again, err := consumer.Recover(b.within(patience), b.js.Conn(), nil)
+			if err != nil || again.Doubted != 0 || again.Known != found.Waiting || !again.Since.Equal(found.Since) {
+				t.Errorf("again: %+v, %v", again, err)
+			}
+			b.start()
+			b.settled()
+			for _, id := range []string{"before", "done-1", "done-2", "done-3", "released", "new"} {
+				if jobs := b.sim.Account().JobsByMarker[billing(id).Marker()]; len(jobs) != 1 {
+					t.Errorf("%s: jobs %v, want one", id, jobs)
+				}
+			}
+			if e := b.started(billing("done-3")); !e.Adopted {
+				t.Error("the job of a request that was sent again was not adopted")
+			}
+			if got := b.sim.Account().JobsStarted; got != before+1 {
+				t.Errorf("%d jobs, want one more than %d", got, before)
+			}
+		})
+	}
+	t.Run("without", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, simulator.Config{})
+		b.disaster(true)
+		b.start()
+		b.settled()
+		if jobs := b.sim.Account().JobsByMarker[billing("done-3").Marker()]; len(jobs) != 2 {
+			t.Errorf("jobs %v: the danger that Recover is for is not there", jobs)
+		}
+	})
+}
+
+// Requests that are older than the ledger need nothing: their outcomes are on record.
+func TestOldRequestsBehindANewLedger(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	for _, id := range []string{"one", "two", ""} {
+		b.publish("billing", body(id))
+	}
+	old := natstest.TakeSnapshot(t, b.js.Conn(), publisher.RequestsStream)
+	w := b.start()
+	b.settled()
+	w.drain()
+	if err := b.js.DeleteStream(b.within(patience), publisher.RequestsStream); err != nil {
+		t.Fatal(err)
+	}
+	old.Restore(t, b.js.Conn())
+	if b.queued() != 3 {
+		t.Fatalf("%d requests were restored, want 3", b.queued())
+	}
+	b.start()
+	b.settled()
+	b.checkPromise(3)
+}
+
+// A ledger without any event, and a policy.
+func TestRecoverWithoutALedger(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.publish("billing", body("done"))
+	b.publish("billing", body("invalid", `"typo":1`))
+	b.publish("crm", body("denied"))
+	nc := b.js.Conn()
+	requests := natstest.TakeSnapshot(t, nc, publisher.RequestsStream)
+	events := natstest.TakeSnapshot(t, nc, publisher.EventsStream)
+	policy := onlyBilling{}
+	withPolicy := func(s *setup) { s.cfg.Policy = policy }
+	w := b.start(withPolicy)
+	b.settled()
+	w.drain()
+	for _, stream := range []string{publisher.RequestsStream, publisher.EventsStream} {
+		if err := b.js.DeleteStream(b.within(patience), stream); err != nil {
+			t.Fatal(err)
+		}
+	}
+	events.Restore(t, nc)
+	requests.Restore(t, nc)
+	for range 2 {
+		found, err := consumer.Recover(b.within(patience), nc, policy)
+		if err != nil || found.Waiting != 3 || found.Doubted+found.Known != 1 || found.Refused != 2 || !found.Since.IsZero() {
+			t.Fatalf("%+v, %v", found, err)
+		}
+	}
+	b.start(withPolicy)
+	b.settled()
+	if e := b.started(billing("done")); !e.Adopted {
+		t.Error("the job was not adopted")
+	}
+	if e := b.failed(publisher.NewKey("crm", "denied")); e.ErrorCode != schemas.CodeNotAllowed {
+		t.Errorf("job-failed is %+v", e)
+	}
+	b.checkPromise(1)
+}
+
+type onlyBilling struct{}
+
+func (onlyBilling) Allows(_ context.Context, key publisher.Key, _ *schemas.BackupRequest, _ time.Time) error {
+	if key.Source != "billing" {
+		return &consumer.DeniedError{Reason: "not billing"}
+	}
+	return nil
+}

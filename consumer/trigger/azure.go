@@ -1,0 +1,106 @@
+package trigger
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const azurePrefix = "Microsoft.Storage."
+
+// azureData is the data of an event of Azure storage, the same in both schemas.
+type azureData struct {
+	API           text   `json:"api"`
+	ContentLength number `json:"contentLength"`
+	SourceURL     text   `json:"sourceUrl"`
+	Sequencer     text   `json:"sequencer"`
+}
+
+// azure reads an event of Azure storage out of Event Grid's schema or a
+// CloudEvent. origin is the path of the account, in the topic or the source.
+func (d *decoder) azure(format Format, eventType, origin, subject, at text, data jsontext.Value) {
+	var e azureData
+	if err := json.Unmarshal(orNull(data), &e); err != nil {
+		d.fault("data is not as Azure storage writes it: %v", err)
+		return
+	}
+	_, account, _ := strings.Cut(string(origin), "/storageAccounts/")
+	container, key := azureSubject(string(subject))
+	c := Change{
+		Format: format, Event: strings.TrimPrefix(string(eventType), azurePrefix), Account: account, Container: container, Key: key,
+		Size: e.ContentLength.or(-1), Time: timeOf(at), Sequencer: string(e.Sequencer),
+	}
+	if e.API != "" {
+		c.Event += " " + string(e.API)
+	}
+	switch string(eventType) {
+	case azurePrefix + "BlobCreated":
+		c.Kind = KindCreated
+		if e.API == "CreateFile" || e.API == "SftpCreate" {
+			c.Kind, c.Note = KindNone, "the file is still empty; FlushWithClose or SftpCommit tells that it is written"
+		}
+	case azurePrefix + "BlobDeleted":
+		c.Kind = KindDeleted
+	case azurePrefix + "DirectoryDeleted":
+		c.Kind = KindDeleted
+		d.tree(c)
+		return
+	case azurePrefix + "BlobRenamed":
+		c.Kind = KindCreated
+		d.object(c, "subject", "subject")
+		d.renamedFrom(c, e.SourceURL, d.object)
+		return
+	case azurePrefix + "DirectoryRenamed":
+		c.Kind = KindCreated
+		d.tree(c)
+		d.renamedFrom(c, e.SourceURL, func(c Change, _, _ string, _ ...any) { d.tree(c) })
+		return
+	case azurePrefix + "DirectoryCreated":
+		c.Kind, c.Note = KindNone, "a directory, with nothing in it yet"
+	case "Microsoft.EventGrid.SubscriptionValidationEvent":
+		c.Kind, c.Note = KindNone, "Event Grid asks to validate the subscription; whatever brings its events to NATS must answer"
+	default:
+		c.Kind, c.Note = KindNone, "not an event that changes content"
+	}
+	d.object(c, "subject has no container:", "subject has no blob:")
+}
+
+// tree adds a change of everything below a directory.
+func (d *decoder) tree(c Change) {
+	if c.Key != "" && !strings.HasSuffix(c.Key, "/") {
+		c.Key += "/"
+	}
+	c.Tree, c.Size = true, -1
+	d.object(c, "subject", "subject")
+}
+
+// renamedFrom adds that the old name is gone. A source that cannot be read costs
+// only that: the backup of the new name must not fail on it.
+func (d *decoder) renamedFrom(c Change, source text, add func(c Change, container, key string, args ...any)) {
+	_, rest, ok := strings.Cut(string(source), "://")
+	if !ok {
+		return
+	}
+	_, path, _ := strings.Cut(rest, "/")
+	path, _, _ = strings.Cut(path, "?")
+	path, err := url.PathUnescape(path)
+	if err != nil {
+		return
+	}
+	container, key, _ := strings.Cut(path, "/")
+	if container == "" || key == "" {
+		return
+	}
+	c.Kind, c.Container, c.Key, c.Size = KindDeleted, container, key, -1
+	add(c, "", "")
+}
+
+// azureSubject takes "/blobServices/default/containers/C/blobs/PATH" apart. The
+// path is not encoded.
+func azureSubject(subject string) (container, key string) {
+	_, rest, _ := strings.Cut(subject, "/containers/")
+	container, key, _ = strings.Cut(rest, "/blobs/")
+	return container, key
+}

@@ -1,0 +1,177 @@
+package trigger
+
+import (
+	"cmp"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Format is the kind of document that a change was read from.
+type Format string
+
+// The formats that are read. Envelopes around them (SNS, SQS, a push
+// subscription, a CloudEvent of another type) do not show.
+const (
+	FormatS3               Format = "aws-s3"
+	FormatEventBridge      Format = "aws-eventbridge"
+	FormatMinIO            Format = "minio"
+	FormatCeph             Format = "ceph"
+	FormatS3Compatible     Format = "s3-compatible"
+	FormatEventGrid        Format = "azure-event-grid"
+	FormatAzureCloudEvents Format = "azure-cloudevents"
+	FormatPubSub           Format = "gcs-pubsub"
+	FormatEventarc         Format = "gcs-eventarc"
+	FormatSNS              Format = "aws-sns"
+)
+
+// Kind is what happened to an object.
+type Kind string
+
+const (
+	// KindCreated: the object has new content, be it the first or another.
+	KindCreated Kind = "created"
+	// KindDeleted: the object, or one version of it, is gone.
+	KindDeleted Kind = "deleted"
+	// KindNone: no content changed. Note says what it was.
+	KindNone Kind = "none"
+)
+
+// Change is one thing that a notification says. A rename is two: the new name
+// is created, the old one deleted.
+type Change struct {
+	Format Format
+	// Event is the vendor's own name for it.
+	Event string
+	Kind  Kind
+	// Note says why it is no change of content; "" unless Kind is [KindNone].
+	Note string
+
+	// Account is the Azure storage account; "" elsewhere. Containers of two
+	// accounts may have the same name.
+	Account string
+	// Container is the bucket or container.
+	Container string
+	// Key is the object's name, byte for byte, decoded once if its format
+	// encodes it. With Tree it ends in a slash.
+	Key string
+	// Tree: everything below Key, a renamed or deleted directory.
+	Tree bool
+
+	// Size in bytes, -1 if it is not said.
+	Size int64
+	// Time is the vendor's; zero if it is not said.
+	Time time.Time
+	// Sequencer orders the changes of one object, see [Change.Replaces].
+	Sequencer string
+	// Version is the version that was created, or the only one that was
+	// deleted; "" if the object has none, or all of it was deleted.
+	Version string
+}
+
+// SameObject tells whether both are about the same name in the same place.
+func (c Change) SameObject(other Change) bool {
+	return c.Key == other.Key && c.Container == other.Container && c.Account == other.Account && c.Tree == other.Tree
+}
+
+// Replaces tells whether c says more about the state of an object than earlier
+// does, which came before it. It is false for a duplicate, for an older change
+// that was late, and for a deletion of some other version. Notifications come
+// at least once and in any order; without something to order them by, the order
+// in which they came counts.
+//
+// A deleted tree replaces the creation of any object below it.
+func (c Change) Replaces(earlier Change) bool {
+	same := c.SameObject(earlier)
+	below := !same && c.Tree && c.Kind == KindDeleted && strings.HasPrefix(earlier.Key, c.Key) &&
+		c.Container == earlier.Container && c.Account == earlier.Account
+	switch {
+	case c.Kind == KindNone || !same && !below:
+		return false
+	case c.Kind == KindDeleted && c.Version != "" && c.Version != earlier.Version && earlier.Kind == KindCreated:
+		return false
+	case below:
+		return true // the sequencers of two names do not compare
+	}
+	switch order, known := c.compare(earlier); {
+	case !known:
+		return true
+	case order == 0:
+		// A generation of GCS is created and deleted under the same number.
+		return c.Kind == KindDeleted && earlier.Kind == KindCreated
+	default:
+		return order > 0
+	}
+}
+
+// compare is negative if c happened before other, positive if after, and 0 if
+// both are the same. It is not known without sequencers of one format.
+func (c Change) compare(other Change) (order int, known bool) {
+	a, b := c.Sequencer, other.Sequencer
+	switch {
+	case c.Format != other.Format || a == "" || b == "":
+		return 0, false
+	case a == b:
+		return 0, true
+	case c.Format == FormatCeph:
+		// Its sequencer is the hex dump of a time in the byte order of the
+		// machine (populate_record_from_request in its rgw_notify.cc).
+		order = c.Time.Compare(other.Time)
+		return order, order != 0
+	case c.Format == FormatEventGrid || c.Format == FormatAzureCloudEvents:
+		return strings.Compare(a, b), true // a plain string comparison, says Microsoft
+	case c.Format == FormatPubSub || c.Format == FormatEventarc:
+		a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)), true // a number
+	default:
+		return compareHex(a, b), true
+	}
+}
+
+// compareHex follows AWS: pad the shorter one on its right with zeros, then
+// compare as text.
+func compareHex(a, b string) int {
+	a, b = strings.ToUpper(a), strings.ToUpper(b)
+	longer := max(len(a), len(b))
+	return strings.Compare(a+strings.Repeat("0", longer-len(a)), b+strings.Repeat("0", longer-len(b)))
+}
+
+// maxPath is the longest line of a directive file. The vendor says nothing; it
+// is what file systems take.
+const maxPath = 4096
+
+// Path is the change as a line of a directive file, "/container/key". why says
+// why there can be none, "" if there can: a directive file has one path per line,
+// is read as UNIX paths, a path that ends in a slash is a whole directory, and
+// nothing in it can be escaped. Then only a backup that looks for the changes
+// itself has the object.
+func (c Change) Path() (path, why string) {
+	path = "/" + c.Container + "/" + c.Key
+	switch {
+	case c.Kind != KindCreated:
+		return "", "only what was created can be listed"
+	case strings.Contains(c.Container, "/"):
+		return "", "its container has a slash in its name"
+	case len(path) > maxPath:
+		return "", "its path is longer than 4096 bytes"
+	case !utf8.ValidString(path):
+		return "", "its key is not UTF-8"
+	case strings.ContainsFunc(path, func(c rune) bool { return c < 0x20 || c == 0x7f }):
+		return "", "its key has control characters"
+	case strings.TrimSpace(c.Key) != c.Key:
+		return "", "its key begins or ends with a space"
+	}
+	key := c.Key
+	if c.Tree {
+		key = strings.TrimSuffix(key, "/")
+	}
+	for segment := range strings.SplitSeq(key, "/") {
+		switch segment {
+		case "":
+			return "", "its key has an empty part between slashes"
+		case ".", "..":
+			return "", "its key has a part that is . or .. in a path"
+		}
+	}
+	return path, ""
+}

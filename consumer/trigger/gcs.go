@@ -1,0 +1,145 @@
+package trigger
+
+import (
+	"encoding/base64"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"backhaul/schemas"
+)
+
+// pubSubAttributes is what Cloud Storage says in the attributes of a Pub/Sub
+// message. The data may be the object's resource, or nothing.
+type pubSubAttributes struct {
+	BucketID      text `json:"bucketId"`
+	ObjectID      text `json:"objectId"`
+	Generation    text `json:"objectGeneration"`
+	EventType     text `json:"eventType"`
+	EventTime     text `json:"eventTime"`
+	OverwrittenBy text `json:"overwrittenByGeneration"`
+}
+
+// pubSubMessage is a message as it is pulled, and as a push request has it.
+type pubSubMessage struct {
+	Data       text             `json:"data"`
+	Attributes pubSubAttributes `json:"attributes"`
+}
+
+// pubSubHeader reads a notification whose attributes became headers of the NATS
+// message. It tells whether there are any.
+func (d *decoder) pubSubHeader(h schemas.Header, data []byte) bool {
+	a := pubSubAttributes{EventType: text(h.Get("eventType"))}
+	if _, ok := gcsKinds[a.EventType]; !ok {
+		return false
+	}
+	for name, field := range map[string]*text{
+		"bucketId": &a.BucketID, "objectId": &a.ObjectID, "objectGeneration": &a.Generation,
+		"eventTime": &a.EventTime, "overwrittenByGeneration": &a.OverwrittenBy,
+	} {
+		*field = text(h.Get(name))
+	}
+	d.gcs(FormatPubSub, a, data, "header ")
+	return true
+}
+
+func (d *decoder) pubSub(doc *document) {
+	m := pubSubMessage{Data: ""}
+	envelope, at := doc.Message, "message.attributes."
+	var err error
+	if envelope.Kind() == '{' {
+		err = json.Unmarshal(envelope, &m)
+	} else {
+		at = "attributes."
+		err = json.Unmarshal(doc.Attributes, &m.Attributes)
+		_ = json.Unmarshal(orNull(doc.Data), &m.Data) // text takes anything
+	}
+	if err != nil {
+		d.unknownFormat("%sis not as in a Pub/Sub message: %v", at, err)
+		return
+	}
+	data, err := base64.StdEncoding.DecodeString(string(m.Data))
+	if m.Attributes.EventType != "" || m.Attributes.BucketID != "" {
+		d.gcs(FormatPubSub, m.Attributes, data, at)
+		return
+	}
+	if err != nil || len(data) == 0 {
+		d.unknownFormat("is a Pub/Sub message without the attributes of Cloud Storage")
+		return
+	}
+	d.unwrapBytes(envelopePush, data)
+}
+
+var gcsKinds = map[text]Kind{
+	"OBJECT_FINALIZE": KindCreated, "OBJECT_DELETE": KindDeleted, "OBJECT_ARCHIVE": KindDeleted, "OBJECT_METADATA_UPDATE": KindNone,
+}
+
+// gcs reads a notification of Cloud Storage. at leads to its attributes.
+func (d *decoder) gcs(format Format, a pubSubAttributes, resource []byte, at string) {
+	var object struct {
+		Size number `json:"size"`
+	}
+	_ = json.Unmarshal(orNull(resource), &object) // only the size would be missed
+	c := Change{
+		Format: format, Event: string(a.EventType), Container: string(a.BucketID), Key: string(a.ObjectID),
+		Size: object.Size.or(-1), Time: timeOf(a.EventTime), Sequencer: string(a.Generation),
+	}
+	switch kind, known := gcsKinds[a.EventType]; {
+	case !known:
+		c.Kind, c.Note = KindNone, "not an event that changes content"
+	case kind == KindDeleted && a.OverwrittenBy != "":
+		c.Kind, c.Note = KindNone, "the old content of an object that was overwritten; another notification has the new one"
+	case kind == KindNone:
+		c.Kind, c.Note = KindNone, "metadata only, the content is the same"
+	default:
+		c.Kind = kind
+	}
+	d.object(c, at+"bucketId", at+"objectId")
+}
+
+const eventarcPrefix = "google.cloud.storage.object.v1."
+
+// eventarc reads a CloudEvent of Cloud Storage; its data is the object's
+// resource.
+func (d *decoder) eventarc(doc *document) {
+	var object struct {
+		Bucket     text   `json:"bucket"`
+		Name       text   `json:"name"`
+		Generation text   `json:"generation"`
+		Size       number `json:"size"`
+	}
+	if err := json.Unmarshal(orNull(doc.Data), &object); err != nil {
+		d.fault("data is not an object of Cloud Storage: %v", err)
+		return
+	}
+	c := Change{
+		Format: FormatEventarc, Event: strings.TrimPrefix(string(doc.Type), eventarcPrefix), Container: string(object.Bucket), Key: string(object.Name),
+		Size: object.Size.or(-1), Time: timeOf(doc.Time), Sequencer: string(object.Generation),
+	}
+	if c.Container == "" {
+		_, c.Container, _ = strings.Cut(string(doc.Source), "/buckets/")
+	}
+	if c.Key == "" {
+		c.Key, _ = strings.CutPrefix(string(doc.Subject), "objects/")
+	}
+	switch c.Event {
+	case "finalized":
+		c.Kind = KindCreated
+	case "deleted", "archived":
+		c.Kind = KindDeleted
+	case "metadataUpdated":
+		c.Kind, c.Note = KindNone, "metadata only, the content is the same"
+	default:
+		c.Kind, c.Note = KindNone, "not an event that changes content"
+	}
+	d.object(c, "data.bucket", "data.name")
+}
+
+// orNull is a value that can be read, if there was none.
+func orNull[T ~[]byte](value T) jsontext.Value {
+	if len(value) == 0 {
+		return jsontext.Value("null")
+	}
+	return jsontext.Value(value)
+}

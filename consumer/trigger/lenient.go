@@ -1,0 +1,96 @@
+package trigger
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Members are read leniently: one of another type than documented is as good as
+// absent. What cannot be missed is checked afterwards, in words.
+
+// text is a string, "" if it is something else.
+type text string
+
+func (t *text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if dec.PeekKind() != '"' {
+		return dec.SkipValue()
+	}
+	token, err := dec.ReadToken()
+	if err == nil {
+		*t = text(token.String())
+	}
+	return err
+}
+
+// number is a whole number, written as one or as a string.
+type number struct {
+	value int64
+	given bool
+}
+
+func (n *number) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if kind := dec.PeekKind(); kind != '"' && kind != '0' {
+		return dec.SkipValue()
+	}
+	token, err := dec.ReadToken()
+	if err != nil {
+		return err
+	}
+	if value, err := strconv.ParseInt(token.String(), 10, 64); err == nil && value >= 0 {
+		n.value, n.given = value, true
+	}
+	return nil
+}
+
+// or is the number, or a fallback if none was given.
+func (n number) or(fallback int64) int64 {
+	if n.given {
+		return n.value
+	}
+	return fallback
+}
+
+// timeOf is the time that a text has, zero if none.
+func timeOf(t text) time.Time {
+	parsed, err := time.Parse(time.RFC3339Nano, string(t))
+	if err != nil {
+		return time.Time{}
+	}
+	return parsed
+}
+
+// list is an array of at most [MaxChanges] items; what is more is skipped, or a
+// small payload would take a hundred times its size in memory.
+type list[T any] struct {
+	items []T
+	given bool
+	more  bool
+}
+
+func (l *list[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if dec.PeekKind() != '[' {
+		return dec.SkipValue()
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	l.given = true
+	for dec.PeekKind() != ']' {
+		if l.more = len(l.items) == MaxChanges; l.more {
+			if err := dec.SkipValue(); err != nil {
+				return err
+			}
+			continue
+		}
+		var item T
+		if err := json.UnmarshalDecode(dec, &item); err != nil {
+			return err
+		}
+		l.items = append(l.items, item)
+	}
+	_, err := dec.ReadToken()
+	return err
+}

@@ -1,0 +1,271 @@
+package trigger
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"backhaul/schemas"
+)
+
+// Routes say which changes start a backup of what. They are read only once they
+// are loaded, and safe for concurrent use.
+type Routes struct {
+	// Source is who asks: requests go to backup.request.<source>.
+	Source string
+	// File is where they are from.
+	File   string
+	routes []*Route
+	// containers has the routes by their container, "*" among them.
+	containers map[string]*byPrefix
+	// directives are the places where we write ourselves.
+	directives []place
+}
+
+// Route leads from some changes to a content group.
+type Route struct {
+	// Name is the operator's, or the line that the route begins in.
+	Name string
+	Line int
+	// Ignore: the changes start nothing. All of the rest is empty then.
+	Ignore bool
+	// Request is what is asked for, with its defaults, without id and file.
+	Request schemas.BackupRequest
+	Window  Window
+	// Directive is where lists of changed paths are written; nil: none are.
+	Directive *Directive
+
+	place  place
+	events []Kind
+	named  bool
+}
+
+// Window says how long changes are collected before they become a request.
+type Window struct {
+	// Quiet is how long nothing may change before. Defaults to 30 s.
+	Quiet time.Duration
+	// Max is the longest that a change waits. Defaults to 5 min.
+	Max time.Duration
+	// MaxPaths is how many paths end a window at once. Defaults to 1000.
+	MaxPaths int
+}
+
+// Directive is a place for directive files: objects whose names begin with
+// Prefix, which ends in a slash. Changes there never start a backup.
+type Directive struct {
+	Container string
+	Prefix    string
+}
+
+// Group is a content group. All routes of one have the same request, window and
+// directive: one window makes one request.
+type Group struct {
+	Client, Instance, Backupset, Subclient, App string
+}
+
+func (g Group) String() string {
+	if g.Instance != g.Client {
+		return g.Client + "/" + g.Instance + "/" + g.Subclient
+	}
+	return g.Client + "/" + g.Subclient
+}
+
+// Group is the content group that the route leads to.
+func (r *Route) Group() Group {
+	return Group{r.Request.ClientName, r.Request.InstanceName, r.Request.BackupsetName, r.Request.SubclientName, r.Request.AppName}
+}
+
+// Changes says in words which changes the route takes.
+func (r *Route) Changes() string {
+	var b strings.Builder
+	for i, kind := range r.events {
+		if i > 0 {
+			b.WriteString("/")
+		}
+		b.WriteString(string(kind))
+	}
+	b.WriteString(" in ")
+	if r.place.account != "" {
+		b.WriteString(r.place.account + ":")
+	}
+	b.WriteString(r.place.container + "/" + r.place.prefix + "*" + r.place.suffix)
+	return b.String()
+}
+
+// Path is a change as a line of the route's directive file, see [Change.Path].
+// Of a directory that is wider than the route it is the route's part.
+func (r *Route) Path(c Change) (path, why string) {
+	if c.Tree && strings.HasPrefix(r.place.prefix, c.Key) {
+		if !strings.HasSuffix(r.place.prefix, "/") {
+			return "", "only a part of the directory belongs to the route"
+		}
+		c.Key = r.place.prefix
+	}
+	return c.Path()
+}
+
+// Reason says why a change starts a backup or none. It is one of few, fit for a
+// metric's label.
+type Reason string
+
+const (
+	// ReasonRouted: the change starts a backup of each route.
+	ReasonRouted Reason = "routed"
+	// ReasonNoChange: no content changed, see [Change].Note.
+	ReasonNoChange Reason = "no-change"
+	// ReasonDirective: it is a directive file, ours.
+	ReasonDirective Reason = "directive"
+	// ReasonIgnored: the first route that matches says to ignore it.
+	ReasonIgnored Reason = "ignored"
+	// ReasonNoRoute: no route matches.
+	ReasonNoRoute Reason = "no-route"
+)
+
+// All lists the routes in their order. It is not to be changed.
+func (rs *Routes) All() []*Route { return rs.routes }
+
+// Match finds the first route for a change. A renamed or deleted directory may
+// be wider than routes are: then it has every route down to the first that takes
+// all of it. For anything else there is at most one. The slice is not to be changed.
+func (rs *Routes) Match(c Change) ([]*Route, Reason) {
+	if c.Kind == KindNone {
+		return nil, ReasonNoChange
+	}
+	for i := range rs.directives {
+		if rs.directives[i].contains(&c) {
+			return nil, ReasonDirective
+		}
+	}
+	if c.Tree {
+		return rs.matchTree(&c)
+	}
+	first := min(rs.containers[c.Container].first(rs.routes, &c), rs.containers[anyContainer].first(rs.routes, &c))
+	switch {
+	case first == none:
+		return nil, ReasonNoRoute
+	case rs.routes[first].Ignore:
+		return nil, ReasonIgnored
+	default:
+		return rs.routes[first : first+1 : first+1], ReasonRouted
+	}
+}
+
+func (rs *Routes) matchTree(c *Change) ([]*Route, Reason) {
+	var found []*Route
+	reason := ReasonNoRoute
+	for _, r := range rs.routes {
+		if !slices.Contains(r.events, c.Kind) || !r.place.overlaps(c) {
+			continue
+		}
+		if r.Ignore {
+			reason = ReasonIgnored
+		} else {
+			found = append(found, r)
+		}
+		if r.place.suffix == "" && strings.HasPrefix(c.Key, r.place.prefix) {
+			break // the rest of it, all
+		}
+	}
+	if len(found) > 0 {
+		reason = ReasonRouted
+	}
+	return found, reason
+}
+
+// Holders are the routes whose windows may hold the creation of what c deletes:
+// a deletion takes it out, whether it starts a backup itself or not. There are
+// none unless c is a deletion.
+func (rs *Routes) Holders(c Change) []*Route {
+	if c.Kind != KindDeleted {
+		return nil
+	}
+	c.Kind = KindCreated
+	routes, _ := rs.Match(c)
+	return routes
+}
+
+// anyContainer stands for every container in a route.
+const anyContainer = "*"
+
+// place is a set of objects.
+type place struct {
+	account   string // "" for any
+	container string // or anyContainer
+	prefix    string
+	suffix    string
+}
+
+// where tells whether the place is in the container of a change.
+func (p *place) where(c *Change) bool {
+	return (p.container == c.Container || p.container == anyContainer) && (p.account == "" || p.account == c.Account)
+}
+
+func (p *place) contains(c *Change) bool {
+	return p.where(c) && strings.HasPrefix(c.Key, p.prefix) && strings.HasSuffix(c.Key, p.suffix)
+}
+
+// overlaps tells whether an object below the tree may be in the place.
+func (p *place) overlaps(tree *Change) bool {
+	return p.where(tree) && (strings.HasPrefix(tree.Key, p.prefix) || strings.HasPrefix(p.prefix, tree.Key))
+}
+
+// none is no route's index.
+const none = math.MaxInt
+
+// byPrefix finds routes by the prefix of a key: one look-up for each length
+// that a prefix has, however many routes there are.
+type byPrefix struct {
+	lengths []int // ascending
+	routes  map[string][]int
+}
+
+func (b *byPrefix) add(prefix string, route int) {
+	if i, ok := slices.BinarySearch(b.lengths, len(prefix)); !ok {
+		b.lengths = slices.Insert(b.lengths, i, len(prefix))
+	}
+	b.routes[prefix] = append(b.routes[prefix], route)
+}
+
+// first is the index of the first route that takes the change.
+func (b *byPrefix) first(routes []*Route, c *Change) int {
+	if b == nil {
+		return none
+	}
+	best := none
+	for _, length := range b.lengths {
+		if length > len(c.Key) {
+			break
+		}
+		for _, i := range b.routes[c.Key[:length]] {
+			if i >= best {
+				break
+			}
+			if r := routes[i]; r.place.contains(c) && slices.Contains(r.events, c.Kind) {
+				best = i
+				break
+			}
+		}
+	}
+	return best
+}
+
+// index prepares the routes for Match.
+func (rs *Routes) index() {
+	rs.containers = make(map[string]*byPrefix)
+	for i, r := range rs.routes {
+		b := rs.containers[r.place.container]
+		if b == nil {
+			b = &byPrefix{routes: make(map[string][]int)}
+			rs.containers[r.place.container] = b
+		}
+		b.add(r.place.prefix, i)
+		if r.Directive == nil {
+			continue
+		}
+		written := place{account: r.place.account, container: r.Directive.Container, prefix: r.Directive.Prefix}
+		if !slices.Contains(rs.directives, written) {
+			rs.directives = append(rs.directives, written)
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package trigger
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+)
+
+// record is one element of Records: of S3 and what imitates it, or of the
+// events that AWS Lambda gets from SQS and SNS.
+type record struct {
+	EventVersion text `json:"eventVersion"`
+	EventSource  text `json:"eventSource"`
+	EventName    text `json:"eventName"`
+	EventTime    text `json:"eventTime"`
+	S3           struct {
+		Bucket struct {
+			Name text `json:"name"`
+		} `json:"bucket"`
+		Object struct {
+			Key       text   `json:"key"`
+			Size      number `json:"size"`
+			VersionID text   `json:"versionId"`
+			Sequencer text   `json:"sequencer"`
+		} `json:"object"`
+	} `json:"s3"`
+
+	SQSBody text `json:"body"`
+	SNS     struct {
+		Message text `json:"Message"`
+	} `json:"Sns"`
+}
+
+func (d *decoder) records(records *list[record]) {
+	if len(records.items) == 0 {
+		d.unknownFormat("Records is empty")
+	}
+	for i := range records.items {
+		switch r := &records.items[i]; {
+		case d.full:
+			return
+		case r.SQSBody != "":
+			d.unwrap(envelopeSQS, string(r.SQSBody))
+		case r.SNS.Message != "":
+			d.unwrap(envelopeSNS, string(r.SNS.Message))
+		default:
+			d.record(i, r)
+		}
+	}
+	if records.more {
+		d.tooMany()
+	}
+}
+
+// record reads one S3 record. Its structure is on AWS's page "Event message
+// structure"; a receiver should take any version with the same major number.
+func (d *decoder) record(i int, r *record) {
+	object := &r.S3.Object
+	c := Change{
+		Format: s3Format(r.EventSource), Event: string(r.EventName), Container: string(r.S3.Bucket.Name), Key: string(object.Key),
+		Time: timeOf(r.EventTime), Sequencer: string(object.Sequencer), Version: string(object.VersionID), Size: object.Size.or(-1),
+	}
+	if major, _, _ := strings.Cut(string(r.EventVersion), "."); major != "2" && major != "" {
+		d.fault("Records[%d]: eventVersion is %q, only 2.x is known", i, r.EventVersion)
+		return
+	}
+	if c.Event == "" && c.Container == "" {
+		d.unknownFormat("Records[%d] has neither an eventName nor a bucket", i)
+		return
+	}
+	c.Kind, c.Note = s3Kind(&c)
+	if c.Format != FormatCeph {
+		// Form encoded, and decoded exactly once. Ceph writes the key as it is;
+		// see record.object_key in its rgw_notify.cc.
+		key, err := url.QueryUnescape(c.Key)
+		if err != nil {
+			d.fault("Records[%d]: s3.object.key is %.100q, which is not form encoded", i, c.Key)
+			return
+		}
+		c.Key = key
+	}
+	if c.Format == FormatMinIO && c.Kind == KindCreated {
+		c.Size = object.Size.or(0) // left out when it is 0
+	}
+	d.object(c, "Records[%d]: s3.bucket.name", "Records[%d]: s3.object.key", i)
+}
+
+// object adds a change if it says of which object. The formats name the members
+// that it would be in.
+func (d *decoder) object(c Change, container, key string, args ...any) {
+	switch {
+	case c.Kind == KindNone:
+	case c.Container == "":
+		d.fault(container+" is missing or not a text", args...)
+		return
+	case c.Key == "":
+		d.fault(key+" is missing or not a text", args...)
+		return
+	case c.Kind == KindCreated && !c.Tree && c.Size == 0 && strings.HasSuffix(c.Key, "/"):
+		// It stands for an empty directory. In a directive file it would stand
+		// for all of it.
+		c.Kind, c.Note = KindNone, "a folder marker, an empty object whose name ends in a slash"
+	}
+	d.add(c)
+}
+
+func s3Format(eventSource text) Format {
+	switch eventSource {
+	case "aws:s3":
+		return FormatS3
+	case "minio:s3":
+		return FormatMinIO
+	case "ceph:s3":
+		return FormatCeph
+	default:
+		return FormatS3Compatible
+	}
+}
+
+// s3Kind is what the event of a record does to an object. A deletion of the name
+// takes the version off the change: a delete marker's version is not the object's.
+func s3Kind(c *Change) (kind Kind, note string) {
+	name := strings.TrimPrefix(c.Event, "s3:")
+	family, action, _ := strings.Cut(name, ":")
+	switch family {
+	case "ObjectCreated":
+		switch action {
+		case "PutTagging", "DeleteTagging", "PutRetention", "PutLegalHold": // MinIO's names
+			return KindNone, "metadata only, the content is the same"
+		}
+		return KindCreated, ""
+	case "ObjectRemoved", "LifecycleExpiration":
+		switch action {
+		case "NoOP":
+			return KindNone, "nothing was there to delete"
+		case "DeleteMarkerCreated", "DeleteAllVersions":
+			c.Version = ""
+		}
+		return KindDeleted, ""
+	case "ObjectSynced": // Ceph: it came from another zone
+		switch action {
+		case "Delete", "DeletionMarkerCreated":
+			c.Version = ""
+			return KindDeleted, ""
+		}
+		return KindCreated, ""
+	case "ObjectLifecycle": // Ceph
+		if action == "Expiration:Current" {
+			c.Version = ""
+			return KindDeleted, ""
+		}
+		return KindNone, "the object's current content stays"
+	case "ObjectTagging", "ObjectAcl", "ObjectAnnotation":
+		return KindNone, "metadata only, the content is the same"
+	case "ObjectAccessed":
+		return KindNone, "the object was only read"
+	case "":
+		return KindNone, "it has no eventName"
+	default:
+		return KindNone, "not an event that changes content"
+	}
+}
+
+// eventBridgeObject is the detail of an S3 event on EventBridge.
+type eventBridgeObject struct {
+	Bucket struct {
+		Name text `json:"name"`
+	} `json:"bucket"`
+	Object struct {
+		Key       text   `json:"key"`
+		Size      number `json:"size"`
+		VersionID text   `json:"version-id"`
+		Sequencer text   `json:"sequencer"`
+	} `json:"object"`
+	DeletionType text `json:"deletion-type"`
+}
+
+// eventBridge reads an S3 event as EventBridge has it. Keys are not encoded here.
+func (d *decoder) eventBridge(doc *document) {
+	if doc.Source != "aws.s3" {
+		d.unknownFormat("is an EventBridge event of %.100q, not of aws.s3", doc.Source)
+		return
+	}
+	var detail eventBridgeObject
+	if err := json.Unmarshal(orNull(doc.Detail), &detail); err != nil {
+		d.fault("detail is not as S3 writes it: %v", err)
+		return
+	}
+	c := Change{
+		Format: FormatEventBridge, Event: string(doc.DetailType), Container: string(detail.Bucket.Name), Key: string(detail.Object.Key),
+		Size: detail.Object.Size.or(-1), Time: timeOf(doc.Time), Sequencer: string(detail.Object.Sequencer), Version: string(detail.Object.VersionID),
+	}
+	switch c.Event {
+	case "Object Created":
+		c.Kind = KindCreated
+	case "Object Deleted":
+		c.Kind = KindDeleted
+		if detail.DeletionType == "Delete Marker Created" {
+			c.Version = ""
+		}
+	default:
+		c.Kind, c.Note = KindNone, "not an event that changes content"
+	}
+	d.object(c, "detail.bucket.name", "detail.object.key")
+}
