@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -81,7 +82,7 @@ func rendered(t *testing.T) map[string][]manifest {
 		}
 		for decoder := yaml.NewDecoder(strings.NewReader(string(data))); ; {
 			var m manifest
-			if err := decoder.Decode(&m); err == io.EOF {
+			if err := decoder.Decode(&m); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				t.Fatalf("%s: %v", file, err)
