@@ -4,15 +4,24 @@ GO           ?= go
 TOOLS        := $(CURDIR)/.tools
 LINT_VERSION := v2.9.0
 LINT         := $(TOOLS)/golangci-lint-$(LINT_VERSION)
+GORELEASER_VERSION := v2.13.0
+GORELEASER   := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)
 FUZZTIME     ?= 30s
 SEED         ?= 1
 PROMTOOL     := $(TOOLS)/promtool-v0.316.0
+FROM         ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
+VERSION      ?= $(shell git describe --tags --always --dirty --abbrev=12)
+COMMIT       ?= $(shell git rev-parse HEAD)
+IMAGE        ?= backhaul:latest
+SOURCE       ?= backhaul
+# Every time in an artefact is that of the commit: the same commit, the same bytes.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## show the whole way of a request on embedded NATS and a simulated Commvault
@@ -21,6 +30,24 @@ demo: build ## show the whole way of a request on embedded NATS and a simulated 
 .PHONY: build
 build: ## build bin/backhaul
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/backhaul ./cmd/backhaul
+
+.PHONY: image
+image: ## build the container image IMAGE (backhaul:latest), the same one for the same commit
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/image/backhaul ./cmd/backhaul
+	@$(GO) run ./deploy/image -dockerfile deploy/Dockerfile -tag $(IMAGE) \
+		-label org.opencontainers.image.version=$(VERSION) \
+		-label org.opencontainers.image.revision=$(COMMIT) \
+		-label org.opencontainers.image.source=$(SOURCE) \
+		program/backhaul=bin/image/backhaul state/data/
+
+.PHONY: nats-image
+nats-image: ## build the image backhaul-nats:latest from the nats-server of go.mod, for deploy/compose
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o bin/image/nats-server github.com/nats-io/nats-server/v2
+	@$(GO) run ./deploy/image -dockerfile deploy/compose/nats.Dockerfile -tag backhaul-nats:latest program/nats-server=bin/image/nats-server
+
+.PHONY: compose-demo
+compose-demo: build image nats-image ## show deploy/compose at work: three NATS servers, two replicas, one of each killed
+	@deploy/compose/demo.sh
 
 .PHONY: browser
 browser: ## install Debian's Chromium, which the tests of the console page need, if it is missing and we are root
@@ -101,11 +128,34 @@ manifests: ## make the NACK manifests in deploy/nack from deploy/streams
 .PHONY: man
 man: ## write man pages to bin/man
 	$(GO) test ./cmd/backhaul -run '^TestManPages$$' -count=1 -man.dir=$(CURDIR)/bin/man
+	@rm -f bin/man/*.1.gz && gzip -k9n bin/man/*.1
+
+.PHONY: completions
+completions: build ## write shell completions to bin/completions
+	@mkdir -p bin/completions
+	@bin/backhaul completion bash > bin/completions/backhaul.bash
+	@bin/backhaul completion fish > bin/completions/backhaul.fish
+	@bin/backhaul completion zsh > bin/completions/_backhaul
+
+.PHONY: release-check
+release-check: $(GORELEASER) ## check .goreleaser.yaml, make what a release would have in bin/release
+	$(GORELEASER) check
+	$(GORELEASER) release --snapshot --clean $(if $(shell command -v syft),,--skip=sbom)
+
+$(GORELEASER):
+	@echo "building goreleaser $(GORELEASER_VERSION), some minutes"
+	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+	@mv $(TOOLS)/tmp/goreleaser $(GORELEASER) && rmdir $(TOOLS)/tmp
 
 .PHONY: bench
 bench: ## run every benchmark, compare with a hand-written loop
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	$(GO) test ./cmd/backhaul -run '^TestThroughput$$' -count=1 -v -timeout 30m -throughput.requests=20000
+
+.PHONY: upgrade
+upgrade: ## replace replicas of an older version under load, and take a step back: FROM=revision
+	@test -n "$(FROM)" || { echo "say what to upgrade from: make upgrade FROM=revision"; exit 2; }
+	$(GO) test ./cmd/backhaul -run '^TestUpgrade$$' -count=1 -v -timeout 15m -upgrade.from=$(FROM)
 
 .PHONY: chaos
 chaos: ## kill replicas, kill the broker, break the vendor, judge every request (SEED=1, CHAOS=flags)

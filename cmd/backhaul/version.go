@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"runtime"
@@ -9,9 +10,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker for a release; otherwise the build's own
+// version and commit are set by the linker for releases and images, which are to be
+// the same bytes from a clone, a worktree or an archive; otherwise the build's own
 // information says which one it is.
-var version = ""
+var version, commit string
 
 func newVersionCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -47,7 +49,7 @@ type versionInfo struct {
 }
 
 func readVersion() versionInfo {
-	v := versionInfo{Version: version, Commit: "unknown commit", Go: runtime.Version()}
+	v := versionInfo{Version: version, Commit: cmp.Or(commit, "unknown commit"), Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
@@ -56,7 +58,7 @@ func readVersion() versionInfo {
 		v.Version = info.Main.Version
 	}
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
+		if s.Key == "vcs.revision" && commit == "" {
 			v.Commit = s.Value
 		}
 	}

@@ -1,5 +1,3 @@
-// Package roles_test runs Backhaul with the users of deploy/nats, and tries what
-// they must not be able to do.
 package roles_test
 
 import (
