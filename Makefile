@@ -8,6 +8,7 @@ GORELEASER_VERSION := v2.13.0
 GORELEASER   := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)
 FUZZTIME     ?= 30s
 SEED         ?= 1
+PROMTOOL     := $(TOOLS)/promtool-v0.316.0
 FROM         ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
 VERSION      ?= $(shell git describe --tags --always --dirty --abbrev=12)
 COMMIT       ?= $(shell git rev-parse HEAD)
@@ -97,8 +98,28 @@ fuzz: ## fuzz every decoder, FUZZTIME each (30s)
 
 .PHONY: docs
 docs: ## make the references in deploy/ from the code
-	$(GO) test ./cmd/internal/config -run '^TestReferenceIsCurrent$$' -count=1 -update
+	$(GO) test ./cmd/internal/config -run '^(TestReferenceIsCurrent|TestChartSchemaIsCurrent)$$' -count=1 -update
 	$(GO) test ./cmd/backhaul -run '^TestCommandsReference$$' -count=1 -update
+	$(GO) test ./cmd/internal/telemetry -run '^(TestDashboard|TestChartHasTheSameFiles)$$' -count=1 -update
+
+.PHONY: helm
+helm: ## render the chart to its golden output and deploy/kubernetes, then as helm-test
+	$(GO) test -C deploy/helm/test -count=1 -update .
+
+.PHONY: helm-test
+helm-test: ## lint and render the chart with Helm's packages, decode it strictly (some minutes to build)
+	cd deploy/helm/test && $(GO) vet . && $(GO) test -count=1 .
+
+.PHONY: alerts-test
+alerts-test: $(PROMTOOL) ## check the alert rules and run their unit tests with promtool (built on first use)
+	$(PROMTOOL) check rules deploy/prometheus/alerts.yaml
+	$(PROMTOOL) test rules deploy/prometheus/alerts.test.yaml
+
+# remove_all_sd leaves out what finds targets in clouds: many modules, of no use here.
+$(PROMTOOL):
+	@echo "building promtool, some minutes"
+	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@$(patsubst promtool-%,%,$(notdir $@))
+	@mv $(TOOLS)/tmp/promtool $@ && rmdir $(TOOLS)/tmp
 
 .PHONY: manifests
 manifests: ## make the NACK manifests in deploy/nack from deploy/streams
