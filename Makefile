@@ -4,8 +4,18 @@ GO           ?= go
 TOOLS        := $(CURDIR)/.tools
 LINT_VERSION := v2.9.0
 LINT         := $(TOOLS)/golangci-lint-$(LINT_VERSION)
+GORELEASER_VERSION := v2.13.0
+GORELEASER   := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)
 FUZZTIME     ?= 30s
 SEED         ?= 1
+PROMTOOL     := $(TOOLS)/promtool-v0.316.0
+FROM         ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
+VERSION      ?= $(shell git describe --tags --always --dirty --abbrev=12)
+COMMIT       ?= $(shell git rev-parse HEAD)
+IMAGE        ?= backhaul:latest
+SOURCE       ?= backhaul
+# Every time in an artefact is that of the commit: the same commit, the same bytes.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
 .DEFAULT_GOAL := help
 
@@ -21,8 +31,39 @@ demo: build ## show the whole way of a request on embedded NATS and a simulated 
 build: ## build bin/backhaul
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/backhaul ./cmd/backhaul
 
+.PHONY: image
+image: ## build the container image IMAGE (backhaul:latest), the same one for the same commit
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/image/backhaul ./cmd/backhaul
+	@$(GO) run ./deploy/image -dockerfile deploy/Dockerfile -tag $(IMAGE) \
+		-label org.opencontainers.image.version=$(VERSION) \
+		-label org.opencontainers.image.revision=$(COMMIT) \
+		-label org.opencontainers.image.source=$(SOURCE) \
+		program/backhaul=bin/image/backhaul state/data/
+
+.PHONY: nats-image
+nats-image: ## build the image backhaul-nats:latest from the nats-server of go.mod, for deploy/compose
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o bin/image/nats-server github.com/nats-io/nats-server/v2
+	@$(GO) run ./deploy/image -dockerfile deploy/compose/nats.Dockerfile -tag backhaul-nats:latest program/nats-server=bin/image/nats-server
+
+.PHONY: compose-demo
+compose-demo: build image nats-image ## show deploy/compose at work: three NATS servers, two replicas, one of each killed
+	@deploy/compose/demo.sh
+
+.PHONY: browser
+browser: ## install Debian's Chromium, which the tests of the console page need, if it is missing and we are root
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing chromium for the tests of the console page"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null && exit 0; \
+	fi; \
+	echo "there is no Chromium: the console page will not be tested in a browser; apt-get install --no-install-recommends chromium"
+
+.PHONY: screenshots
+screenshots: browser ## take the README's pictures of the console page
+	$(GO) test ./cmd/internal/console/page -run '^TestBrowser$$/^pictures' -count=1 -screenshots $(CURDIR)/deploy/screenshots
+
 .PHONY: test
-test: ## check formatting, vet, run every test with the race detector
+test: browser ## check formatting, vet, run every test with the race detector
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
@@ -57,8 +98,28 @@ fuzz: ## fuzz every decoder, FUZZTIME each (30s)
 
 .PHONY: docs
 docs: ## make the references in deploy/ from the code
-	$(GO) test ./cmd/internal/config -run '^TestReferenceIsCurrent$$' -count=1 -update
+	$(GO) test ./cmd/internal/config -run '^(TestReferenceIsCurrent|TestChartSchemaIsCurrent)$$' -count=1 -update
 	$(GO) test ./cmd/backhaul -run '^TestCommandsReference$$' -count=1 -update
+	$(GO) test ./cmd/internal/telemetry -run '^(TestDashboard|TestChartHasTheSameFiles)$$' -count=1 -update
+
+.PHONY: helm
+helm: ## render the chart to its golden output and deploy/kubernetes, then as helm-test
+	$(GO) test -C deploy/helm/test -count=1 -update .
+
+.PHONY: helm-test
+helm-test: ## lint and render the chart with Helm's packages, decode it strictly (some minutes to build)
+	cd deploy/helm/test && $(GO) vet . && $(GO) test -count=1 .
+
+.PHONY: alerts-test
+alerts-test: $(PROMTOOL) ## check the alert rules and run their unit tests with promtool (built on first use)
+	$(PROMTOOL) check rules deploy/prometheus/alerts.yaml
+	$(PROMTOOL) test rules deploy/prometheus/alerts.test.yaml
+
+# remove_all_sd leaves out what finds targets in clouds: many modules, of no use here.
+$(PROMTOOL):
+	@echo "building promtool, some minutes"
+	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@$(patsubst promtool-%,%,$(notdir $@))
+	@mv $(TOOLS)/tmp/promtool $@ && rmdir $(TOOLS)/tmp
 
 .PHONY: manifests
 manifests: ## make the NACK manifests in deploy/nack from deploy/streams
@@ -67,6 +128,24 @@ manifests: ## make the NACK manifests in deploy/nack from deploy/streams
 .PHONY: man
 man: ## write man pages to bin/man
 	$(GO) test ./cmd/backhaul -run '^TestManPages$$' -count=1 -man.dir=$(CURDIR)/bin/man
+	@rm -f bin/man/*.1.gz && gzip -k9n bin/man/*.1
+
+.PHONY: completions
+completions: build ## write shell completions to bin/completions
+	@mkdir -p bin/completions
+	@bin/backhaul completion bash > bin/completions/backhaul.bash
+	@bin/backhaul completion fish > bin/completions/backhaul.fish
+	@bin/backhaul completion zsh > bin/completions/_backhaul
+
+.PHONY: release-check
+release-check: $(GORELEASER) ## check .goreleaser.yaml, make what a release would have in bin/release
+	$(GORELEASER) check
+	$(GORELEASER) release --snapshot --clean $(if $(shell command -v syft),,--skip=sbom)
+
+$(GORELEASER):
+	@echo "building goreleaser $(GORELEASER_VERSION), some minutes"
+	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+	@mv $(TOOLS)/tmp/goreleaser $(GORELEASER) && rmdir $(TOOLS)/tmp
 
 .PHONY: trigger-chaos
 trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups
@@ -76,6 +155,11 @@ trigger-chaos: ## kill the trigger every second under 100,000 notifications for 
 bench: ## run every benchmark, compare with a hand-written loop
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	$(GO) test ./cmd/backhaul -run '^TestThroughput$$' -count=1 -v -timeout 30m -throughput.requests=20000
+
+.PHONY: upgrade
+upgrade: ## replace replicas of an older version under load, and take a step back: FROM=revision
+	@test -n "$(FROM)" || { echo "say what to upgrade from: make upgrade FROM=revision"; exit 2; }
+	$(GO) test ./cmd/backhaul -run '^TestUpgrade$$' -count=1 -v -timeout 15m -upgrade.from=$(FROM)
 
 .PHONY: chaos
 chaos: ## kill replicas, kill the broker, break the vendor, judge every request (SEED=1, CHAOS=flags)

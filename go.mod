@@ -23,12 +23,15 @@ require (
 	go.opentelemetry.io/otel/sdk v1.44.0 // samples and batches them
 	go.opentelemetry.io/otel/trace v1.44.0 // their API
 	go.yaml.in/yaml/v3 v3.0.5 // the configuration, policy and routes files, as nodes that know their line
+	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d // roots to trust where the system has none, as in the image
 	golang.org/x/text v0.43.0 // the words of the validator of schemas
 	golang.org/x/time v0.16.0 // limits on starts per hour and second
 )
 
 // What only tests need.
 require (
+	github.com/chromedp/cdproto v0.159.0 // the types of the next
+	github.com/chromedp/chromedp v0.23.0 // the console page as a browser shows it
 	github.com/cloudevents/sdk-go/v2 v2.16.2 // a second opinion on our CloudEvents; package event only
 	github.com/creack/pty v1.1.24 // a terminal for the progress bar
 	github.com/johannesboyne/gofakes3 v1.2.0 // an S3 server in the test process; package objectstoretest only

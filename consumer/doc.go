@@ -116,7 +116,7 @@
 // STREAM.{INFO,MSG.GET,MSG.DELETE}.BACKUP_REQUESTS and STREAM.{INFO,MSG.GET}.BACKUP_EVENTS,
 // and to subscribe to its inbox prefix. On servers with js_ack_fc_v2 acknowledgements
 // go to $JS.ACK.*.*.BACKUP_REQUESTS.backhaul.>; `backhaul run` also asks for
-// STREAM.INFO.BACKUP_DLQ at its start. deploy/nats/permissions.conf has all of it.
+// STREAM.INFO.BACKUP_DLQ at its start. deploy/nats/roles.conf has all of it.
 // Without PAUSE each replica meets the vendor's pause by itself; without MSG.DELETE
 // a request that the server forgot stays in the stream after its outcome. What a
 // policy asks is its own affair.

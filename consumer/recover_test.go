@@ -128,6 +128,29 @@ func TestRecover(t *testing.T) {
 	})
 }
 
+// Requests that are older than the ledger need nothing: their outcomes are on record.
+func TestOldRequestsBehindANewLedger(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	for _, id := range []string{"one", "two", ""} {
+		b.publish("billing", body(id))
+	}
+	old := natstest.TakeSnapshot(t, b.js.Conn(), publisher.RequestsStream)
+	w := b.start()
+	b.settled()
+	w.drain()
+	if err := b.js.DeleteStream(b.within(patience), publisher.RequestsStream); err != nil {
+		t.Fatal(err)
+	}
+	old.Restore(t, b.js.Conn())
+	if b.queued() != 3 {
+		t.Fatalf("%d requests were restored, want 3", b.queued())
+	}
+	b.start()
+	b.settled()
+	b.checkPromise(3)
+}
+
 // A ledger without any event, and a policy.
 func TestRecoverWithoutALedger(t *testing.T) {
 	t.Parallel()

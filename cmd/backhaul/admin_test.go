@@ -102,12 +102,7 @@ func TestReadinessFollowsTheService(t *testing.T) {
 // A vendor that is away makes no replica unready: all would be, and none less so.
 func TestAVendorThatIsAwayIsACondition(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := freeAddress(t)
 	url := natsServer(t)
 	s := &service{plainClient: connectPlainly(t, url), env: append(serviceEnv(url, "http://"+address+"/webconsole/api"), "BACKHAUL_VENDOR_RETRY_BUDGET=1s")}
 	s.startRun(t)

@@ -17,6 +17,7 @@ var arrows = []struct {
 	part    string
 	imports []string
 }{
+	{"backhaul/schemas/strictyaml", []string{"backhaul/schemas"}},
 	{"backhaul/schemas", nil},
 	{"backhaul/deploy", nil},
 	{"backhaul/publisher/natstest/clustertest", []string{"backhaul/publisher/natstest"}},
@@ -28,9 +29,9 @@ var arrows = []struct {
 	{"backhaul/vendorapi", []string{"backhaul/schemas"}},
 	// The trigger asks as any other publisher; it does not know the vendor.
 	{"backhaul/consumer/trigger/objectstore", nil},
-	{"backhaul/consumer/trigger", []string{"backhaul/schemas", "backhaul/publisher"}},
+	{"backhaul/consumer/trigger", []string{"backhaul/schemas", "backhaul/schemas/strictyaml", "backhaul/publisher"}},
 	{"backhaul/consumer", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
-	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/deploy", "backhaul/cmd"}},
+	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/strictyaml", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/deploy", "backhaul/cmd"}},
 }
 
 // listed is what `go list` says of a package.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -28,6 +29,7 @@ type chaosRun struct {
 	vendor   *chaosVendor
 	broker   *immortal
 	replicas []*immortal
+	program  string // of the replicas, the one that was built if empty
 	js       jetstream.JetStream
 	upstream *upstream
 
@@ -98,10 +100,7 @@ func (r *chaosRun) connect(url string) {
 
 func (r *chaosRun) startReplicas(url string) {
 	r.t.Helper()
-	env := append(serviceEnv(url, r.vendor.endpoint),
-		"BACKHAUL_VENDOR_TIMEOUT=2s", "BACKHAUL_VENDOR_LOOK_AFTER=600ms", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=3s",
-		"BACKHAUL_LOG_LEVEL="+*chaosFlags.logLevel, "BACKHAUL_LOG_FORMAT=json")
-	env = append(env, r.plan.Env...)
+	env := r.replicaEnv(url)
 	// A cluster's meta leader may still take a node for gone that is back.
 	eventually(r.t, "streams made by backhaul setup", func() bool {
 		code, _, stderr := once(r.t, env, "", "setup")
@@ -113,20 +112,30 @@ func (r *chaosRun) startReplicas(url string) {
 	if r.plan.AckWait > 0 {
 		setAckWait(r.t, r.js, r.plan.AckWait)
 	}
-	program := *chaosFlags.replicaBinary
-	if program == "" {
-		program = binary(r.t, "backhaul")
-	}
+	program := cmp.Or(r.program, *chaosFlags.replicaBinary, binary(r.t, "backhaul"))
 	for i := range r.plan.Replicas {
-		r.replicas = append(r.replicas, startImmortal(r.t, r.dir, fmt.Sprintf("replica-%d", i), func() *exec.Cmd {
-			cmd := exec.Command(program, "run")
-			cmd.Env = append(cleanEnv(), env...)
-			return cmd
-		}))
+		r.replicas = append(r.replicas, r.startReplica(fmt.Sprintf("replica-%d", i), program, url))
 	}
 	eventually(r.t, "replicas that wait for requests", func() bool {
 		queue, err := r.js.Consumer(r.t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
 		return err == nil && queue.CachedInfo().NumWaiting >= r.plan.Replicas
+	})
+}
+
+func (r *chaosRun) replicaEnv(url string) []string {
+	env := append(serviceEnv(url, r.vendor.endpoint),
+		"BACKHAUL_VENDOR_TIMEOUT=2s", "BACKHAUL_VENDOR_LOOK_AFTER=600ms", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=3s",
+		"BACKHAUL_LOG_LEVEL="+*chaosFlags.logLevel, "BACKHAUL_LOG_FORMAT=json")
+	return append(env, r.plan.Env...)
+}
+
+func (r *chaosRun) startReplica(name, program, url string) *immortal {
+	r.t.Helper()
+	env := append(cleanEnv(), r.replicaEnv(url)...)
+	return startImmortal(r.t, r.dir, name, func() *exec.Cmd {
+		cmd := exec.Command(program, "run")
+		cmd.Env = env
+		return cmd
 	})
 }
 

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -104,22 +102,22 @@ func checkNATS(ctx context.Context, cfg config.NATS, log zerolog.Logger) ([]doct
 func printFindings(w io.Writer, output string, findings []doctor.Finding) error {
 	if output == outputJSON {
 		for _, f := range findings {
-			if err := json.NewEncoder(w).Encode(f); err != nil {
+			if err := printJSON(w, f); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := newTable(w)
 	counts := make(map[doctor.Level]int)
 	for _, f := range findings {
 		counts[f.Level]++
-		fmt.Fprintf(table, "%s\t%s\t%s\n", f.Level, f.Check, visible(f.What))
+		t.row(string(f.Level), f.Check, visible(f.What))
 		if f.Fix != "" && f.Level != doctor.OK {
-			fmt.Fprintf(table, "\t\t→ %s\n", f.Fix)
+			t.row("", "", "→ "+f.Fix)
 		}
 	}
-	if err := table.Flush(); err != nil {
+	if err := t.flush(); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%d ok, %d notes, %d warnings, %d errors\n", counts[doctor.OK], counts[doctor.Note], counts[doctor.Warning], counts[doctor.Error])

@@ -52,6 +52,8 @@ func TestExitCodes(t *testing.T) {
 		"bad output":       {nil, []string{"version", "--output", "xml"}, exitUsage, "--output"},
 		"bad source":       {nil, []string{"request", "--source", "a.b"}, exitUsage, "--source"},
 		"bad request":      {nil, []string{"request", "--client-name", "c"}, exitUsage, "/subclientName"},
+		"health of off":    {vendor, []string{"healthcheck"}, exitUsage, "admin listener is off"},
+		"health of any":    {nil, []string{"healthcheck", "--admin-addr", "127.0.0.1:0"}, exitUsage, "port 0"},
 		"bad script":       {nil, []string{"simulator", "--script", "earthquake"}, exitUsage, "earthquake"},
 		"bad fault":        {nil, []string{"simulator", "--fault", "earthquake=1"}, exitUsage, "earthquake"},
 	} {

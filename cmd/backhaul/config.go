@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -55,21 +53,16 @@ func runConfigShow(cmd *cobra.Command, _ []string) error {
 	values, err := config.Show(cmd.Flags(), os.LookupEnv)
 	if output == outputJSON {
 		for _, v := range values {
-			line, _ := json.Marshal(v)
-			fmt.Fprintln(cmd.OutOrStdout(), string(line))
+			err = errors.Join(err, printJSON(cmd.OutOrStdout(), v))
 		}
 		return err
 	}
-	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SETTING\tVALUE\tORIGIN")
+	t := newTable(cmd.OutOrStdout())
+	t.row("SETTING", "VALUE", "ORIGIN")
 	for _, v := range values {
-		value := v.Value
-		if value == "" {
-			value = "-"
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", v.Key, value, v.Origin)
+		t.row(v.Key, dash(v.Value), v.Origin)
 	}
-	return errors.Join(err, table.Flush())
+	return errors.Join(err, t.flush())
 }
 
 func runConfigCheck(cmd *cobra.Command, _ []string) error {
@@ -87,9 +80,7 @@ func runConfigCheck(cmd *cobra.Command, _ []string) error {
 			answer.Problems = wrong.Problems
 			err = errors.Join(errSaid, err)
 		}
-		line, _ := json.Marshal(answer)
-		fmt.Fprintln(cmd.OutOrStdout(), string(line))
-		return err
+		return errors.Join(err, printJSON(cmd.OutOrStdout(), answer))
 	}
 	if err == nil {
 		fmt.Fprintln(cmd.OutOrStdout(), "the settings are good")

@@ -11,7 +11,6 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/deadletter"
-	"backhaul/publisher"
 )
 
 func newDeadLetterCommand() *cobra.Command {
@@ -131,26 +130,19 @@ func addLetterFilterFlags(cmd *cobra.Command) {
 // letterFilter reads those flags, and whether any is set.
 func letterFilter(cmd *cobra.Command, now time.Time) (f deadletter.Filter, filtered bool, err error) {
 	flags := cmd.Flags()
-	var since, until string
-	for name, value := range map[string]*string{
-		"source": &f.Source, "client-name": &f.Client, "subclient-name": &f.Subclient, "error-code": &f.Code,
-		"request-id": &f.RequestID, "since": &since, "until": &until,
-	} {
-		*value, _ = flags.GetString(name)
-		filtered = filtered || *value != ""
+	for _, name := range []string{"source", "client-name", "subclient-name", "error-code", "request-id", "since", "until"} {
+		value, _ := flags.GetString(name)
+		filtered = filtered || value != ""
 	}
-	if f.Source != "" {
-		if err := publisher.CheckSource(f.Source); err != nil {
-			return f, filtered, &usageError{fmt.Errorf("--source: %w", err)}
-		}
+	f.Client, _ = flags.GetString("client-name")
+	f.Subclient, _ = flags.GetString("subclient-name")
+	f.Code, _ = flags.GetString("error-code")
+	f.RequestID, _ = flags.GetString("request-id")
+	if f.Source, err = sourceOf(cmd); err != nil {
+		return f, filtered, err
 	}
-	if f.Since, err = momentOf(since, now); err != nil {
-		return f, filtered, &usageError{fmt.Errorf("--since: %w", err)}
-	}
-	if f.Until, err = momentOf(until, now); err != nil {
-		return f, filtered, &usageError{fmt.Errorf("--until: %w", err)}
-	}
-	return f, filtered, nil
+	f.Since, f.Until, err = periodOf(cmd, now)
+	return f, filtered, err
 }
 
 func sequencesOf(args []string) ([]uint64, error) {

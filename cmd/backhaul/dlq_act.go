@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +14,6 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/deadletter"
-	"backhaul/schemas"
 )
 
 func newDeadLetterReplayCommand() *cobra.Command {
@@ -103,8 +100,8 @@ func runReplay(cmd *cobra.Command, args []string) error {
 			return &usageError{errors.New("--file corrects one letter: give its sequence")}
 		}
 		var err error
-		if order.Payload, err = readPayload(cmd, file); err != nil {
-			return err
+		if order.Payload, err = readInput(cmd, file); err != nil {
+			return &usageError{fmt.Errorf("--file: %w", err)}
 		}
 	}
 	var err error
@@ -155,24 +152,6 @@ func runDrop(cmd *cobra.Command, args []string) error {
 			skip:  func(deadletter.Letter) bool { return false },
 		}
 	})
-}
-
-// readPayload reads a corrected request.
-func readPayload(cmd *cobra.Command, file string) (data []byte, err error) {
-	const most = schemas.MaxRequestSize + 1 // what is more is refused with its size
-	in := cmd.InOrStdin()
-	if file != "-" {
-		opened, err := os.Open(file)
-		if err != nil {
-			return nil, &usageError{fmt.Errorf("--file: %w", err)}
-		}
-		defer func() { _ = opened.Close() }()
-		in = opened
-	}
-	if data, err = io.ReadAll(io.LimitReader(in, most)); err != nil {
-		return nil, &usageError{fmt.Errorf("--file: %w", err)}
-	}
-	return data, nil
 }
 
 // runAct selects letters, asks, acts on each, and sums up.
@@ -322,8 +301,7 @@ func actOnEach(ctx context.Context, cmd *cobra.Command, output string, letters [
 
 func printResult(w io.Writer, output string, r result) {
 	if output == outputJSON {
-		line, _ := json.Marshal(r)
-		fmt.Fprintln(w, string(line))
+		_ = printJSON(w, r) // a broken pipe ends the program anyway
 		return
 	}
 	text := fmt.Sprintf("%d  %s/%s  %s", r.Sequence, r.Source, r.RequestID, r.Result)

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -68,7 +66,7 @@ func viewOf(l deadletter.Letter) letterView {
 func printLetters(w io.Writer, output string, letters []deadletter.Letter) error {
 	if output == outputJSON {
 		for _, l := range letters {
-			if err := json.NewEncoder(w).Encode(viewOf(l)); err != nil {
+			if err := printJSON(w, viewOf(l)); err != nil {
 				return err
 			}
 		}
@@ -77,13 +75,13 @@ func printLetters(w io.Writer, output string, letters []deadletter.Letter) error
 	if len(letters) == 0 {
 		return nil
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "SEQUENCE\tKEPT\tSOURCE\tREQUEST\tCLIENT/GROUP\tCODE\tREPLAYED\tREASON")
+	t := newTable(w)
+	t.row("SEQUENCE", "KEPT", "SOURCE", "REQUEST", "CLIENT/GROUP", "CODE", "REPLAYED", "REASON")
 	for _, l := range letters {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s/%s\t%s\t%s\t%s\n", l.Number, l.Kept.Format(time.RFC3339), l.Key.Source, visible(l.RequestID),
-			dash(visible(l.Request.ClientName)), dash(visible(l.Request.SubclientName)), visible(l.Code), replayed(l), visible(shortText(l.Reason, 80)))
+		t.row(fmt.Sprint(l.Number), stamp(l.Kept), l.Key.Source, visible(l.RequestID),
+			dash(visible(l.Request.ClientName))+"/"+dash(visible(l.Request.SubclientName)), visible(l.Code), replayed(l), visible(shortText(l.Reason, 80)))
 	}
-	return table.Flush()
+	return t.flush()
 }
 
 // replayed says in a word or two what became of the last replay.
@@ -111,16 +109,14 @@ func printLetter(w io.Writer, output string, l deadletter.Letter) error {
 		} else {
 			v.PayloadBase64 = l.Data
 		}
-		return json.NewEncoder(w).Encode(v)
+		return printJSON(w, v)
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(table, "%s\t%s\n", name, visible(fmt.Sprintf(format, args...)))
-	}
+	t := newTable(w)
+	row := func(name, format string, args ...any) { t.row(name, visible(fmt.Sprintf(format, args...))) }
 	row("sequence", "%d", l.Number)
-	row("kept", "%s", l.Kept.Format(time.RFC3339))
+	row("kept", "%s", stamp(l.Kept))
 	row("request", "%s/%s", l.Key.Source, l.RequestID)
-	row("requested", "%s, message %d", l.Time.Format(time.RFC3339), l.Sequence)
+	row("requested", "%s, message %d", stamp(l.Time), l.Sequence)
 	row("client/group", "%s/%s", dash(l.Request.ClientName), dash(l.Request.SubclientName))
 	row("code", "%s", l.Code)
 	row("reason", "%s", l.Reason)
@@ -129,13 +125,13 @@ func printLetter(w io.Writer, output string, l deadletter.Letter) error {
 		if r.Last != nil {
 			state = fmt.Sprintf("%s, %s", r.Last.Kind(), gist(r.Last))
 		}
-		row("replayed", "%s by %s as %s: %s", r.At.Format(time.RFC3339), r.Actor, r.RequestID, state)
+		row("replayed", "%s by %s as %s: %s", stamp(r.At), r.Actor, r.RequestID, state)
 	}
 	row("subject", "%s", l.Subject)
 	for _, name := range slices.Sorted(maps.Keys(l.Header)) {
 		row("header", "%s: %s", name, strings.Join(l.Header[name], ", "))
 	}
-	if err := table.Flush(); err != nil {
+	if err := t.flush(); err != nil {
 		return err
 	}
 	body := string(l.Data)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -71,8 +70,7 @@ func runMigrate(cmd *cobra.Command, _ []string) error {
 		Moved: func() error { return store.MarkMoved(config.Masked(cfg.NATS.URL), time.Now()) },
 		Done: func(r migrate.Result) {
 			if output == outputJSON {
-				line, _ := json.Marshal(r)
-				fmt.Fprintln(cmd.OutOrStdout(), string(line))
+				_ = printJSON(cmd.OutOrStdout(), r) // a broken pipe ends the program anyway
 				return
 			}
 			verb := "moved        "

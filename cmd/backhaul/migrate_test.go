@@ -28,7 +28,9 @@ func TestMigrateFromEmbedded(t *testing.T) {
 	client.waitForOutcomes()
 	// One job whose answer never comes, one call that starts none, and more that wait.
 	sim.Script(simulator.Fault{Kind: simulator.HangAfterStart}, simulator.Fault{Kind: simulator.Delay, For: 1 << 40})
-	publish(client, "under-way-1", "under-way-2", "waits-1", "waits-2", "waits-3")
+	publish(client, "under-way-1")
+	eventually(t, "call of the first under way", func() bool { return sim.Account().CreateTaskCalls == 3 })
+	publish(client, "under-way-2", "waits-1", "waits-2", "waits-3")
 	eventually(t, "two calls under way", func() bool { return sim.Account().CreateTaskCalls == 4 })
 
 	url := natsServer(t)

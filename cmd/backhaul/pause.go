@@ -1,13 +1,15 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/operator"
 	"backhaul/cmd/internal/queue"
 	"backhaul/publisher"
 )
@@ -24,9 +26,7 @@ finished. A pause that lasts longer already is not made shorter.`,
 		RunE:    runPause,
 	}
 	cmd.Flags().Duration("for", time.Hour, fmt.Sprintf("how long, at most %s; pause again to make it longer", queue.LongestPause))
-	addOperatorFlags(cmd)
-	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
-	addOutputFlag(cmd)
+	addQueueFlags(cmd)
 	return cmd
 }
 
@@ -39,50 +39,47 @@ one of them to be left alone, they get none before that is over.`,
 		Args: cobra.NoArgs,
 		RunE: runResume,
 	}
-	addOperatorFlags(cmd)
-	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
-	addOutputFlag(cmd)
+	addQueueFlags(cmd)
 	return cmd
 }
 
+func addQueueFlags(cmd *cobra.Command) {
+	addOperatorFlags(cmd)
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
+	addOutputFlag(cmd)
+}
+
 func runPause(cmd *cobra.Command, _ []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
-	by, err := byOf(cmd)
-	if err != nil {
-		return err
-	}
 	d, _ := cmd.Flags().GetDuration("for")
 	if d < time.Second || d > queue.LongestPause {
 		return &usageError{fmt.Errorf("--for is %s, must be 1s to %s", d, queue.LongestPause)}
 	}
-	nc, js, _, err := join(cmd)
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	pub, err := publisher.New(nc)
-	if err != nil {
-		return err
-	}
-	ctx, explain := ask(cmd.Context(), nc)
-	p, err := queue.Pause(ctx, js, pub, d, by)
-	switch {
-	case err != nil:
-		return explain(err)
-	case output == outputJSON:
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(p)
-	case p.Kept:
-		fmt.Fprintf(cmd.OutOrStdout(), "paused already until %s, which is longer: left as it is\n", p.Until.Format(time.RFC3339))
-	default:
-		fmt.Fprintf(cmd.OutOrStdout(), "paused until %s\n", p.Until.Format(time.RFC3339))
-	}
-	return nil
+	return onQueue(cmd, func(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, by operator.By) (any, string, error) {
+		p, err := queue.Pause(ctx, js, pub, d, by)
+		if p.Kept {
+			return p, fmt.Sprintf("paused already until %s, which is longer: left as it is", stamp(p.Until)), err
+		}
+		return p, "paused until " + stamp(p.Until), err
+	})
 }
 
 func runResume(cmd *cobra.Command, _ []string) error {
+	return onQueue(cmd, func(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, by operator.By) (any, string, error) {
+		from, err := queue.Resume(ctx, js, pub, by)
+		answer := struct {
+			WasPaused bool      `json:"wasPaused"`
+			From      time.Time `json:"from,omitzero"`
+		}{!from.IsZero(), from}
+		if from.IsZero() {
+			return answer, "not paused", err
+		}
+		return answer, fmt.Sprintf("requests are delivered from %s on, or later if the vendor asked to be left alone", stamp(from)), err
+	})
+}
+
+// onQueue lets an operator do something with the queue, and prints the answer in
+// either form.
+func onQueue(cmd *cobra.Command, do func(context.Context, jetstream.JetStream, *publisher.Publisher, operator.By) (answer any, text string, err error)) error {
 	output, err := outputOf(cmd)
 	if err != nil {
 		return err
@@ -101,19 +98,13 @@ func runResume(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	ctx, explain := ask(cmd.Context(), nc)
-	from, err := queue.Resume(ctx, js, pub, by)
-	switch {
-	case err != nil:
+	answer, text, err := do(ctx, js, pub, by)
+	if err != nil {
 		return explain(err)
-	case output == outputJSON:
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
-			WasPaused bool      `json:"wasPaused"`
-			From      time.Time `json:"from,omitzero"`
-		}{!from.IsZero(), from})
-	case from.IsZero():
-		fmt.Fprintln(cmd.OutOrStdout(), "not paused")
-	default:
-		fmt.Fprintf(cmd.OutOrStdout(), "requests are delivered from %s on, or later if the vendor asked to be left alone\n", from.Format(time.RFC3339))
 	}
-	return nil
+	if output == outputJSON {
+		return printJSON(cmd.OutOrStdout(), answer)
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
+	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -61,16 +60,12 @@ func guardedServer(t *testing.T, without ...string) guard {
 	putFile(t, filepath.Join(dir, "roles.conf"), strings.Replace(text, role, less, 1))
 	putFile(t, filepath.Join(dir, "keys.conf"), keys.String())
 	putFile(t, filepath.Join(dir, "permissions.conf"), string(conf))
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	_ = listener.Close()
+	address := freeAddress(t)
+	_, port, _ := strings.Cut(address, ":")
 	p := start(t, []string{fmt.Sprintf("NATS_STORE_DIR=%q", t.TempDir())},
-		"nats-server", "-c", filepath.Join(dir, "permissions.conf"), "-a", "127.0.0.1", "-p", fmt.Sprint(port))
+		"nats-server", "-c", filepath.Join(dir, "permissions.conf"), "-a", "127.0.0.1", "-p", port)
 	p.waitFor(t, "Server is ready")
-	return guard{address: fmt.Sprintf("127.0.0.1:%d", port), seeds: dir}
+	return guard{address: address, seeds: dir}
 }
 
 func putFile(t *testing.T, name, text string) {

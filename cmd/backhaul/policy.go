@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +21,8 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/policy"
 	"backhaul/consumer"
-	"backhaul/publisher"
 	"backhaul/schemas"
+	"backhaul/schemas/strictyaml"
 )
 
 // openPolicy reads the policy file, nil if there is none to read.
@@ -33,23 +32,17 @@ func openPolicy(cfg config.Work, log zerolog.Logger) (*admission.File, error) {
 	}
 	file, err := admission.Open(cfg.PolicyFile, log)
 	if err != nil {
-		return nil, policyError(err)
+		return nil, fileError(err)
 	}
 	return file, nil
 }
 
-// policyError is a configuration's error with every problem of a policy file.
-func policyError(err error) error {
-	e, ok := errors.AsType[*policy.Error](err)
-	if !ok {
-		return err
+// fileError is a configuration's error with every problem of a file that it names.
+func fileError(err error) error {
+	if e, ok := errors.AsType[*strictyaml.Error](err); ok {
+		return &config.Error{Problems: e.Each()}
 	}
-	var problems config.Error
-	for _, p := range e.Problems {
-		one := policy.Error{File: e.File, Problems: []policy.Problem{p}}
-		problems.Problems = append(problems.Problems, one.Error())
-	}
-	return &problems
+	return err
 }
 
 func warnWithoutPolicy(cfg config.Work, log zerolog.Logger) {
@@ -152,7 +145,7 @@ func loadPolicy(cmd *cobra.Command, args []string) (*policy.Policy, error) {
 	}
 	p, err := policy.Load(file)
 	if err != nil {
-		return nil, policyError(err)
+		return nil, fileError(err)
 	}
 	return p, nil
 }
@@ -169,7 +162,7 @@ func runPolicyCheck(cmd *cobra.Command, args []string) error {
 	entries, rules := p.Size()
 	w := cmd.OutOrStdout()
 	if output == outputJSON {
-		return json.NewEncoder(w).Encode(struct {
+		return printJSON(w, struct {
 			File    string `json:"file"`
 			SHA256  string `json:"sha256"`
 			Sources int    `json:"sources"`
@@ -186,8 +179,8 @@ func runPolicyExplain(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	source, _ := cmd.Flags().GetString("source")
-	if err := publisher.CheckSource(source); err != nil {
-		return &usageError{fmt.Errorf("--source: %w", err)}
+	if err := checkSource(source); err != nil {
+		return err
 	}
 	p, err := loadPolicy(cmd, nil)
 	if err != nil {
@@ -208,13 +201,7 @@ func runPolicyExplain(cmd *cobra.Command, args []string) error {
 }
 
 func readOneRequest(cmd *cobra.Command, name string) (schemas.BackupRequest, error) {
-	var data []byte
-	var err error
-	if name == "-" {
-		data, err = io.ReadAll(cmd.InOrStdin())
-	} else {
-		data, err = os.ReadFile(name)
-	}
+	data, err := readInput(cmd, name)
 	if err != nil {
 		return schemas.BackupRequest{}, &usageError{err}
 	}
@@ -227,7 +214,7 @@ func readOneRequest(cmd *cobra.Command, name string) (schemas.BackupRequest, err
 
 func printVerdict(w io.Writer, output string, v policy.Verdict) error {
 	if output == outputJSON {
-		return json.NewEncoder(w).Encode(v)
+		return printJSON(w, v)
 	}
 	word := "denied"
 	if v.Allowed {

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/vendorapi/secretstest"
 )
@@ -76,22 +77,12 @@ func noSecrets(t testing.TB, printed ...any) {
 	secretstest.NotShown(t, []string{password, "QSDK "}, printed...)
 }
 
-// output collects what a process prints, safely while it does.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
+// output collects what a process prints.
+type output = waittest.Log
 
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	waittest.Eventually(t, what, condition)
 }
 
 func start(t *testing.T, env []string, name string, args ...string) *process {
@@ -176,21 +167,6 @@ func (p *process) waitFor(t *testing.T, text string) {
 	})
 }
 
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("no %s within a minute", what)
-		}
-	}
-}
-
 // once runs the program to its end.
 func once(t *testing.T, env []string, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
@@ -219,15 +195,22 @@ func natsServer(t *testing.T) string {
 
 func natsServerProcess(t *testing.T) (*process, string) {
 	t.Helper()
+	address := freeAddress(t)
+	_, port, _ := strings.Cut(address, ":")
+	p := start(t, nil, "nats-server", "-a", "127.0.0.1", "-p", port, "-js", "-sd", t.TempDir())
+	p.waitFor(t, "Server is ready")
+	return p, "nats://" + address
+}
+
+// freeAddress is an address on which nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	_ = listener.Close()
-	p := start(t, nil, "nats-server", "-a", "127.0.0.1", "-p", fmt.Sprint(port), "-js", "-sd", t.TempDir())
-	p.waitFor(t, "Server is ready")
-	return p, fmt.Sprintf("nats://127.0.0.1:%d", port)
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
 }
 
 // serviceEnv is the environment of `backhaul run` against a server and a vendor.

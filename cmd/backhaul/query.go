@@ -36,11 +36,9 @@ func queryOf(cmd *cobra.Command, now time.Time) (q eventlog.Query, operators boo
 		value, _ := flags.GetString(name)
 		return value
 	}
-	source := text("source")
-	if source != "" {
-		if err := publisher.CheckSource(source); err != nil {
-			return q, false, &usageError{fmt.Errorf("--source: %w", err)}
-		}
+	source, err := sourceOf(cmd)
+	if err != nil {
+		return q, false, err
 	}
 	q.Match = eventlog.Match{
 		RequestID: text("request-id"), Client: text("client-name"), Subclient: text("subclient-name"), ErrorCode: text("error-code"),
@@ -60,16 +58,8 @@ func queryOf(cmd *cobra.Command, now time.Time) (q eventlog.Query, operators boo
 		q.Filters = filtersOf(kinds, source, &q.Match)
 		operators = len(kinds) == 0 && !ofRequests
 	}
-	if q.Since, err = momentOf(text("since"), now); err != nil {
-		return q, false, &usageError{fmt.Errorf("--since: %w", err)}
-	}
-	if q.Until, err = momentOf(text("until"), now); err != nil {
-		return q, false, &usageError{fmt.Errorf("--until: %w", err)}
-	}
-	if !q.Until.IsZero() && q.Until.Before(q.Since) {
-		return q, false, &usageError{errors.New("--until is before --since")}
-	}
-	return q, operators, nil
+	q.Since, q.Until, err = periodOf(cmd, now)
+	return q, operators, err
 }
 
 func kindsOf(cmd *cobra.Command) (kinds []schemas.Kind, operators bool, err error) {
@@ -123,19 +113,4 @@ func filtersOf(kinds []schemas.Kind, source string, m *eventlog.Match) []string 
 		filters = []string{publisher.EventFilter("", source)}
 	}
 	return filters
-}
-
-// momentOf reads a time or an age.
-func momentOf(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if age, err := time.ParseDuration(text); err == nil && age >= 0 {
-		return now.Add(-age), nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return t, fmt.Errorf("%q is neither an age such as 90m nor a time such as 2026-11-23T10:00:00Z", text)
-	}
-	return t, nil
 }

@@ -53,23 +53,48 @@ func askReplica(ctx context.Context, cfg config.Admin) *replica {
 	return r
 }
 
-func (r *replica) ask(ctx context.Context) error {
-	host, port, err := net.SplitHostPort(r.Address)
-	switch {
-	case err != nil:
+func (r *replica) ask(ctx context.Context) (err error) {
+	if r.Address, err = adminAddress(r.Address); err != nil {
 		return err
-	case port == "0":
-		return errors.New("port 0 stands for any free port; name the one that the replica logged")
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // where a listener on every address is to be had from here
-	}
-	r.Address = net.JoinHostPort(host, port)
-	ctx, cancel := context.WithTimeout(ctx, replicaTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.Address+"/readyz?verbose", nil)
+	status, body, err := askAdmin(ctx, r.Address, "/readyz?verbose")
 	if err != nil {
 		return err
+	}
+	var answer struct {
+		Ready  *bool
+		Checks []check
+	}
+	if json.Unmarshal(body, &answer) != nil || answer.Ready == nil {
+		return fmt.Errorf("what answers there (HTTP %d) is no backhaul", status)
+	}
+	r.Answered, r.Ready, r.Checks = true, *answer.Ready, answer.Checks
+	return nil
+}
+
+// adminAddress is where a listener is to be had from this machine.
+func adminAddress(listen string) (string, error) {
+	host, port, err := net.SplitHostPort(listen)
+	switch {
+	case err != nil:
+		return listen, err
+	case port == "0":
+		return listen, errors.New("port 0 stands for any free port; name the one that the replica logged")
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1" // it listens on every address
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// askAdmin asks the listener for one of its pages. An error means that there was
+// no answer.
+func askAdmin(ctx context.Context, address, page string) (status int, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, replicaTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+page, nil)
+	if err != nil {
+		return 0, nil, err
 	}
 	client := &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true}, // and no proxy
@@ -80,20 +105,9 @@ func (r *replica) ask(ctx context.Context) error {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // the address is said already
 		}
-		return err
+		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return err
-	}
-	var answer struct {
-		Ready  *bool
-		Checks []check
-	}
-	if json.Unmarshal(body, &answer) != nil || answer.Ready == nil {
-		return fmt.Errorf("what answers there (HTTP %d) is no backhaul", resp.StatusCode)
-	}
-	r.Answered, r.Ready, r.Checks = true, *answer.Ready, answer.Checks
-	return nil
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	return resp.StatusCode, body, err
 }

@@ -10,7 +10,6 @@ import (
 
 	"backhaul/cmd/internal/batch"
 	"backhaul/cmd/internal/config"
-	"backhaul/publisher"
 	"backhaul/vendorapi"
 )
 
@@ -101,8 +100,8 @@ func batchOf(cmd *cobra.Command) (batch.Batch, error) {
 	var b batch.Batch
 	var err error
 	b.Source, _ = flags.GetString("source")
-	if err := publisher.CheckSource(b.Source); err != nil {
-		return b, &usageError{fmt.Errorf("--source: %w", err)}
+	if err := checkSource(b.Source); err != nil {
+		return b, err
 	}
 	limit, _ := flags.GetString("rate")
 	if b.Rate, err = parseRate(limit); err != nil {

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"crypto/rand"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -49,13 +47,7 @@ func readRequests(cmd *cobra.Command) (batch.File, error) {
 	if flag := firstRequestFlag(cmd); flag != "" {
 		return batch.File{}, &usageError{fmt.Errorf("--%s does not go with --file", flag)}
 	}
-	var data []byte
-	var err error
-	if name == "-" {
-		data, err = io.ReadAll(cmd.InOrStdin())
-	} else {
-		data, err = os.ReadFile(name)
-	}
+	data, err := readInput(cmd, name)
 	if err != nil {
 		return batch.File{}, &usageError{err}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/console"
+	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
 	"backhaul/cmd/internal/telemetry"
@@ -114,8 +115,17 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	}
 	metrics.WatchProcess(client, worker.Ready, vendor.trouble)
 	admin.Watch(append([]console.Check{{Name: "requests", Probe: worker.Ready}}, checks...)...)
+	stopPage, err := showPage(ctx, admin, cfg, url, owner, page.Vendor{Trouble: vendor.trouble, Hold: func() vendorapi.Hold {
+		_, hold := client.Room(1)
+		return hold
+	}}, log)
+	if err != nil {
+		return err
+	}
+	defer stopPage()
 	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).Str("admin", admin.URL()).
 		Int("maxInFlight", cfg.Work.MaxInFlight).Msg("reading requests")
+	defer supervise(ctx, admin, policyFile != nil, log)()
 	ready(url)
 	worker.Run(ctx)
 	log.Info().Msg("drained")

@@ -215,12 +215,7 @@ func TestInvalidRequestsBecomeEventsAndDeadLetters(t *testing.T) {
 
 func TestVendorDownAtStart(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := freeAddress(t)
 	url := natsServer(t)
 	sim := simulator.New(simulator.Config{World: world()})
 	s := &service{plainClient: connectPlainly(t, url), sim: sim, env: append(serviceEnv(url, "http://"+address+"/webconsole/api"),
@@ -232,9 +227,11 @@ func TestVendorDownAtStart(t *testing.T) {
 	s.run.waitFor(t, "request postponed")
 
 	vendor := httptest.NewUnstartedServer(sim)
-	if vendor.Listener, err = net.Listen("tcp", address); err != nil {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
 		t.Fatal(err)
 	}
+	vendor.Listener = listener
 	vendor.Start()
 	t.Cleanup(vendor.Close)
 	s.waitForOutcomes()

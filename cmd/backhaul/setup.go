@@ -1,10 +1,12 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
@@ -18,11 +20,15 @@ func newSetupCommand() *cobra.Command {
 		Long: `Makes what deploy/streams defines and what is missing on the server, and says
 where an existing stream differs in a way that breaks a guarantee. It never
 changes or deletes anything. With --trigger also the stream and consumer of
-object-store notifications, which "backhaul trigger" reads.`,
+object-store notifications, which "backhaul trigger" reads.
+
+With --wait it tries again while NATS is out of reach or its cluster is not
+complete, as in a job that starts together with the servers.`,
 		Args: cobra.NoArgs,
 		RunE: runSetup,
 	}
 	cmd.Flags().Bool("trigger", false, "also what backhaul trigger needs")
+	cmd.Flags().Duration("wait", 0, "how long to try again")
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupLog)
 	for _, embeddedOnly := range []string{"nats-listen", "store-dir", "provision"} {
 		_ = cmd.Flags().MarkHidden(embeddedOnly)
@@ -36,20 +42,22 @@ func runSetup(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	nc, js, cfg, err := join(cmd)
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	actions, err := provision.Apply(cmd.Context(), js, replicas(nc, cfg.NATS), true)
-	if trigger, _ := cmd.Flags().GetBool("trigger"); trigger {
-		more, moreErr := provision.ApplyTrigger(cmd.Context(), js, replicas(nc, cfg.NATS), true)
-		actions, err = append(actions, more...), errors.Join(err, moreErr)
+	patience, _ := cmd.Flags().GetDuration("wait")
+	deadline := time.Now().Add(patience)
+	var actions []provision.Action
+	for {
+		if actions, err = setUp(cmd); err == nil || !mayPass(cmd.Context(), err) || time.Until(deadline) < setupPause {
+			break
+		}
+		select {
+		case <-time.After(setupPause):
+		case <-cmd.Context().Done():
+			return err
+		}
 	}
 	for _, action := range actions {
 		if output == outputJSON {
-			line, _ := json.Marshal(action)
-			fmt.Fprintln(cmd.OutOrStdout(), string(line))
+			err = errors.Join(err, printJSON(cmd.OutOrStdout(), action))
 			continue
 		}
 		state := "exists "
@@ -59,4 +67,29 @@ func runSetup(cmd *cobra.Command, _ []string) error {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", state, action.Name)
 	}
 	return err
+}
+
+// setupPause is between two tries of --wait.
+const setupPause = 500 * time.Millisecond
+
+func setUp(cmd *cobra.Command) ([]provision.Action, error) {
+	nc, js, cfg, err := join(cmd)
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close()
+	actions, err := provision.Apply(cmd.Context(), js, replicas(nc, cfg.NATS), true)
+	if trigger, _ := cmd.Flags().GetBool("trigger"); trigger {
+		more, moreErr := provision.ApplyTrigger(cmd.Context(), js, replicas(nc, cfg.NATS), true)
+		actions, err = append(actions, more...), errors.Join(err, moreErr)
+	}
+	return actions, err
+}
+
+// mayPass tells whether there is any use in another try: settings and streams that
+// are wrong stay so, and a permission is not given by waiting.
+func mayPass(ctx context.Context, err error) bool {
+	_, settings := errors.AsType[*config.Error](err)
+	_, drift := errors.AsType[*provision.DriftError](err)
+	return ctx.Err() == nil && !settings && !drift && !errors.Is(err, nats.ErrAuthorization) && !errors.Is(err, nats.ErrPermissionViolation)
 }

@@ -48,14 +48,12 @@ func runStatus(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	source, _ := cmd.Flags().GetString("source")
-	if source != "" {
-		if len(args) == 0 {
-			return &usageError{fmt.Errorf("--source needs the id of a request")}
-		}
-		if err := publisher.CheckSource(source); err != nil {
-			return &usageError{fmt.Errorf("--source: %w", err)}
-		}
+	source, err := sourceOf(cmd)
+	if err != nil {
+		return err
+	}
+	if source != "" && len(args) == 0 {
+		return &usageError{fmt.Errorf("--source needs the id of a request")}
 	}
 	nc, js, cfg, err := join(cmd)
 	if err != nil {

@@ -18,12 +18,7 @@ import (
 // A question that cannot be answered says why, at once, and how to go on.
 func TestStatusWithoutPermissionOrStreams(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := freeAddress(t)
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	const conf = `listen: %q
 jetstream { store_dir: %q }

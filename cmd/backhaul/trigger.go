@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"text/tabwriter"
 
@@ -71,15 +69,10 @@ func loadRoutes(cmd *cobra.Command) (*trigger.Routes, error) {
 		return nil, &config.Error{Problems: []string{"no routes: set --routes or BACKHAUL_TRIGGER_ROUTES; deploy/routes.example.yaml shows how they look"}}
 	}
 	routes, err := trigger.Load(cfg.Trigger.Routes)
-	if e, ok := errors.AsType[*trigger.FileError](err); ok {
-		var problems config.Error
-		for _, p := range e.Problems {
-			one := trigger.FileError{File: e.File, Problems: []trigger.Problem{p}}
-			problems.Problems = append(problems.Problems, one.Error())
-		}
-		return nil, &problems
+	if err != nil {
+		return nil, fileError(err)
 	}
-	return routes, err
+	return routes, nil
 }
 
 func runTriggerCheck(cmd *cobra.Command, _ []string) error {
@@ -100,13 +93,15 @@ func runTriggerCheck(cmd *cobra.Command, _ []string) error {
 			faults++
 		}
 		if output == outputJSON {
-			line, _ := json.Marshal(struct {
+			line := struct {
 				File     string `json:"file"`
 				Line     int    `json:"line"`
 				Severity string `json:"severity"`
 				Text     string `json:"text"`
-			}{routes.File, f.Line, severity, f.Text})
-			fmt.Fprintln(w, string(line))
+			}{routes.File, f.Line, severity, f.Text}
+			if err := printJSON(w, line); err != nil {
+				return err
+			}
 			continue
 		}
 		fmt.Fprintf(w, "%s:%d: %s: %s\n", routes.File, f.Line, severity, f.Text)

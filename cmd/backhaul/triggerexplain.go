@@ -2,11 +2,9 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -92,13 +90,6 @@ func headerOf(cmd *cobra.Command) (schemas.Header, error) {
 		header[name] = append(header[name], strings.TrimSpace(value))
 	}
 	return header, nil
-}
-
-func readInput(cmd *cobra.Command, file string) ([]byte, error) {
-	if file == "-" {
-		return io.ReadAll(cmd.InOrStdin())
-	}
-	return os.ReadFile(file)
 }
 
 // messages takes a file apart into its JSON documents. What is none is one
@@ -225,11 +216,9 @@ func withRoute(c trigger.Change, r *trigger.Route) string {
 func printExplanations(w io.Writer, output string, all []explanation) error {
 	if output == outputJSON {
 		for _, e := range all {
-			line, err := json.Marshal(e)
-			if err != nil {
+			if err := printJSON(w, e); err != nil {
 				return err
 			}
-			fmt.Fprintln(w, string(line))
 		}
 		return nil
 	}

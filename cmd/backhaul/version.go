@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -9,9 +9,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker for a release; otherwise the build's own
+// version and commit are set by the linker for releases and images, which are to be
+// the same bytes from a clone, a worktree or an archive; otherwise the build's own
 // information says which one it is.
-var version = ""
+var version, commit string
 
 func newVersionCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -25,12 +26,7 @@ func newVersionCommand() *cobra.Command {
 			}
 			v := readVersion()
 			if output == outputJSON {
-				line, err := json.Marshal(v)
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), string(line))
-				return err
+				return printJSON(cmd.OutOrStdout(), v)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "backhaul %s (%s, %s)\n", v.Version, v.Commit, v.Go)
 			return err
@@ -47,7 +43,7 @@ type versionInfo struct {
 }
 
 func readVersion() versionInfo {
-	v := versionInfo{Version: version, Commit: "unknown commit", Go: runtime.Version()}
+	v := versionInfo{Version: version, Commit: cmp.Or(commit, "unknown commit"), Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
@@ -56,7 +52,7 @@ func readVersion() versionInfo {
 		v.Version = info.Main.Version
 	}
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
+		if s.Key == "vcs.revision" && commit == "" {
 			v.Commit = s.Value
 		}
 	}

@@ -14,9 +14,12 @@ import (
 
 	"backhaul/publisher"
 	"backhaul/schemas"
+	"backhaul/schemas/strictyaml"
 )
 
 const (
+	// fileKind is what a file is called in its errors.
+	fileKind = "routes"
 	// maxFile is the largest routes file in bytes.
 	maxFile = 8 << 20
 	// maxRouteLabels leaves room for the labels that the trigger adds.
@@ -55,11 +58,11 @@ var words = map[string]string{
 	"agent": "appName", "level": "backupLevel", "quiettime": "quiet", "maxwait": "max", "paths": "maxPaths", "route": "routes", "event": "events",
 }
 
-// Load reads a routes file. Any error is a [*FileError].
+// Load reads a routes file. Any error is a [*strictyaml.Error].
 func Load(file string) (*Routes, error) {
 	data, err := readFile(file)
 	if err != nil {
-		return nil, &FileError{File: file, Problems: []Problem{{Text: "cannot be read: " + err.Error()}}}
+		return nil, &strictyaml.Error{What: fileKind, File: file, Problems: []strictyaml.Problem{{Text: "cannot be read: " + err.Error()}}}
 	}
 	return Parse(file, data)
 }
@@ -79,15 +82,15 @@ func readFile(name string) ([]byte, error) {
 	return nil, err
 }
 
-// Parse reads the content of a routes file. Any error is a [*FileError].
+// Parse reads the content of a routes file. Any error is a [*strictyaml.Error].
 func Parse(file string, data []byte) (*Routes, error) {
-	l := &loader{}
+	l := &loader{strictyaml.Reader{Words: words, Aliases: true}}
 	rs := &Routes{File: file, Source: DefaultSource}
-	if root := l.document(data); root != nil {
+	if root := l.Document(data, maxFile, "routes"); root != nil {
 		l.file(root, rs)
 	}
 	l.agree(rs.routes)
-	if err := l.err(file); err != nil {
+	if err := l.Err(fileKind, file); err != nil {
 		return nil, err
 	}
 	rs.index()
@@ -96,12 +99,12 @@ func Parse(file string, data []byte) (*Routes, error) {
 
 func (l *loader) file(root *yaml.Node, rs *Routes) {
 	var list *yaml.Node
-	whole := l.mapping(root, "the file", fileKeys, func(key string, line int, value *yaml.Node) {
+	whole := l.Mapping(root, "the file", fileKeys, func(key string, value *yaml.Node) {
 		switch key {
 		case "source":
-			rs.Source = l.text(value, key, line)
+			rs.Source = l.text(value, key)
 			if err := publisher.CheckSource(rs.Source); err != nil && rs.Source != "" {
-				l.problem(line, "%v", err)
+				l.Problem(value.Line, "%v", err)
 			}
 		case "routes":
 			list = value
@@ -109,21 +112,21 @@ func (l *loader) file(root *yaml.Node, rs *Routes) {
 	})
 	if list == nil {
 		if whole {
-			l.problem(root.Line, "the key routes is missing")
+			l.Problem(root.Line, "the key routes is missing")
 		}
 		return
 	}
 	names := make(map[string]int)
-	l.sequence(list, "routes", "routes, each with its - container", func(item *yaml.Node) {
+	l.Sequence(list, "routes", "routes, each with its - container", func(item *yaml.Node) {
 		r := l.route(item)
 		if first, ok := names[r.Name]; ok {
-			l.problem(r.Line, "the name %q is given twice, first in line %d", r.Name, first)
+			l.Problem(r.Line, "the name %q is given twice, first in line %d", r.Name, first)
 		}
 		names[r.Name] = r.Line
 		rs.routes = append(rs.routes, r)
 	})
 	if list.Kind == yaml.SequenceNode && len(list.Content) == 0 {
-		l.problem(list.Line, "routes is empty; list at least one route")
+		l.Problem(list.Line, "routes is empty; list at least one route")
 	}
 }
 
@@ -131,35 +134,35 @@ func (l *loader) route(n *yaml.Node) *Route {
 	r := &Route{Line: n.Line, Name: fmt.Sprintf("line %d", n.Line), Window: DefaultWindow, events: []Kind{KindCreated}}
 	request := make(map[string]any)
 	lines := make(map[string]int)
-	whole := l.mapping(n, "a route", routeKeys, func(key string, line int, value *yaml.Node) {
-		lines[key] = line
+	whole := l.Mapping(n, "a route", routeKeys, func(key string, value *yaml.Node) {
+		lines[key] = value.Line
 		switch key {
 		case "name":
-			if name := l.text(value, key, line); name != "" {
+			if name := l.text(value, key); name != "" {
 				r.Name, r.named = name, true
 			}
 		case "account":
-			r.place.account = l.text(value, key, line)
+			r.place.account = l.text(value, key)
 		case "container":
-			r.place.container = l.text(value, key, line)
+			r.place.container = l.text(value, key)
 		case "prefix":
-			r.place.prefix = l.text(value, key, line)
+			r.place.prefix = l.text(value, key)
 		case "suffix":
-			r.place.suffix = l.text(value, key, line)
+			r.place.suffix = l.text(value, key)
 		case "events":
-			r.events = l.events(value, line)
+			r.events = l.events(value)
 		case "ignore":
-			r.Ignore = l.boolean(value, key, line)
+			r.Ignore = l.boolean(value, key)
 		case "window":
 			r.Window = l.window(value)
 		case "directive":
-			r.Directive = l.directive(value, line)
+			r.Directive = l.directive(value)
 		case "labels":
-			if labels := l.labels(value, line); len(labels) > 0 {
+			if labels := l.labels(value); len(labels) > 0 {
 				request[key] = labels
 			}
 		default:
-			if s := l.text(value, key, line); s != "" {
+			if s := l.text(value, key); s != "" {
 				request[key] = s
 			}
 		}
@@ -170,10 +173,10 @@ func (l *loader) route(n *yaml.Node) *Route {
 	switch container := r.place.container; {
 	case lines["container"] == 0:
 		if whole {
-			l.problem(n.Line, "the route has no container; name the bucket or container, or \"*\" for any")
+			l.Problem(n.Line, "the route has no container; name the bucket or container, or \"*\" for any")
 		}
 	case strings.Contains(container, "/"), container != anyContainer && strings.Contains(container, "*"):
-		l.problem(lines["container"], "container is %q, must be the name of one bucket or container, or \"*\" for any", container)
+		l.Problem(lines["container"], "container is %q, must be the name of one bucket or container, or \"*\" for any", container)
 	}
 	l.pairs(r, lines, request, whole)
 	return r
@@ -184,7 +187,7 @@ func (l *loader) pairs(r *Route, lines map[string]int, request map[string]any, w
 	if r.Ignore {
 		for _, key := range append([]string{"window", "directive"}, requestKeys...) {
 			if lines[key] != 0 {
-				l.problem(lines[key], "%s does not go with ignore: such a route asks for nothing", key)
+				l.Problem(lines[key], "%s does not go with ignore: such a route asks for nothing", key)
 			}
 		}
 		if lines["events"] == 0 {
@@ -195,7 +198,7 @@ func (l *loader) pairs(r *Route, lines map[string]int, request map[string]any, w
 	r.Request = l.request(request, r.Line, lines, whole)
 	level := r.Request.BackupLevel
 	if r.Directive != nil && level != "" && level != schemas.LevelIncremental {
-		l.problem(lines["directive"], "directive does not go with the level %s: the vendor takes a directive file for INCREMENTAL only", level)
+		l.Problem(lines["directive"], "directive does not go with the level %s: the vendor takes a directive file for INCREMENTAL only", level)
 	}
 }
 
@@ -203,7 +206,7 @@ func (l *loader) pairs(r *Route, lines map[string]int, request map[string]any, w
 func (l *loader) request(members map[string]any, line int, lines map[string]int, whole bool) schemas.BackupRequest {
 	data, err := json.Marshal(members)
 	if err != nil {
-		l.problem(line, "%v", err)
+		l.Problem(line, "%v", err)
 		return schemas.BackupRequest{}
 	}
 	message, err := schemas.DecodeRequest(nil, data)
@@ -212,7 +215,7 @@ func (l *loader) request(members map[string]any, line int, lines map[string]int,
 	}
 	invalid, ok := errors.AsType[*schemas.InvalidError](err)
 	if !ok {
-		l.problem(line, "%v", err)
+		l.Problem(line, "%v", err)
 		return schemas.BackupRequest{}
 	}
 	for _, p := range invalid.Problems {
@@ -227,25 +230,25 @@ func (l *loader) request(members map[string]any, line int, lines map[string]int,
 		if rest != "" {
 			name += "." + strings.NewReplacer("~1", "/", "~0", "~").Replace(rest)
 		}
-		l.problem(at, "%s %s", name, p.Text)
+		l.Problem(at, "%s %s", name, p.Text)
 	}
 	return schemas.BackupRequest{}
 }
 
-func (l *loader) events(n *yaml.Node, line int) []Kind {
+func (l *loader) events(n *yaml.Node) []Kind {
 	known := []string{string(KindCreated), string(KindDeleted)}
 	var events []Kind
-	l.sequence(n, "events", "created, deleted or both", func(item *yaml.Node) {
-		switch kind := l.text(item, "events", item.Line); {
+	l.Sequence(n, "events", "created, deleted or both", func(item *yaml.Node) {
+		switch kind := l.text(item, "events"); {
 		case kind == "":
 		case !slices.Contains(known, kind):
-			l.problem(item.Line, "events has %s, must be created or deleted%s", quoted(kind), nearest(kind, known))
+			l.Problem(item.Line, "events has %s, must be created or deleted%s", strictyaml.Quoted(kind), l.Nearest(kind, known))
 		default:
 			events = append(events, Kind(kind))
 		}
 	})
 	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
-		l.problem(line, "events is empty, so nothing would match; leave it out for created")
+		l.Problem(n.Line, "events is empty, so nothing would match; leave it out for created")
 	}
 	return events
 }
@@ -253,14 +256,14 @@ func (l *loader) events(n *yaml.Node, line int) []Kind {
 func (l *loader) window(n *yaml.Node) Window {
 	w, at := DefaultWindow, n.Line
 	maxGiven := false
-	l.mapping(n, "a window", windowKeys, func(key string, line int, value *yaml.Node) {
+	l.Mapping(n, "a window", windowKeys, func(key string, value *yaml.Node) {
 		switch key {
 		case "quiet":
-			w.Quiet = l.duration(value, key, line, minQuiet, maxWindow)
+			w.Quiet = l.duration(value, key, minQuiet, maxWindow)
 		case "max":
-			w.Max, maxGiven, at = l.duration(value, key, line, minQuiet, maxWindow), true, line
+			w.Max, maxGiven, at = l.duration(value, key, minQuiet, maxWindow), true, value.Line
 		case "maxPaths":
-			w.MaxPaths = l.number(value, key, line, 1, maxPaths)
+			w.MaxPaths = l.number(value, key, 1, maxPaths)
 		}
 	})
 	if w.Quiet > w.Max && w.Max > 0 {
@@ -268,53 +271,53 @@ func (l *loader) window(n *yaml.Node) Window {
 		if !maxGiven {
 			hint = ", its default; give both"
 		}
-		l.problem(at, "quiet is %s, longer than max, %s%s", w.Quiet, w.Max, hint)
+		l.Problem(at, "quiet is %s, longer than max, %s%s", w.Quiet, w.Max, hint)
 	}
 	return w
 }
 
-func (l *loader) directive(n *yaml.Node, at int) *Directive {
+func (l *loader) directive(n *yaml.Node) *Directive {
 	d, given := &Directive{}, make(map[string]bool)
-	whole := l.mapping(n, "a directive", directiveKeys, func(key string, line int, value *yaml.Node) {
+	whole := l.Mapping(n, "a directive", directiveKeys, func(key string, value *yaml.Node) {
 		given[key] = true
-		s := l.text(value, key, line)
+		s := l.text(value, key)
 		switch {
 		case s == "":
 		case key == "container":
 			if d.Container = s; strings.ContainsAny(s, "/*") {
-				l.problem(line, "the directive's container is %q, must be the name of one bucket or container", s)
+				l.Problem(value.Line, "the directive's container is %q, must be the name of one bucket or container", s)
 			}
 		case !strings.HasSuffix(s, "/"):
-			l.problem(line, "the directive's prefix is %q, must end in a slash: all that begins with it is taken for a directive file", s)
+			l.Problem(value.Line, "the directive's prefix is %q, must end in a slash: all that begins with it is taken for a directive file", s)
 		default:
 			d.Prefix = s
 			// The vendor gets the path of the file, and must find it by that.
 			file := Change{Kind: KindCreated, Container: "c", Key: s + "x"}
 			if _, why := file.Path(); why != "" {
-				l.problem(line, "the directive's prefix is %q, which is no path: %s", s, strings.Replace(why, "its key", "it", 1))
+				l.Problem(value.Line, "the directive's prefix is %q, which is no path: %s", s, strings.Replace(why, "its key", "it", 1))
 			}
 		}
 	})
 	for _, key := range directiveKeys {
 		if whole && !given[key] {
-			l.problem(at, "the directive has no %s; give a container and a prefix of their own, such as prefix: backhaul/", key)
+			l.Problem(n.Line, "the directive has no %s; give a container and a prefix of their own, such as prefix: backhaul/", key)
 		}
 	}
 	return d
 }
 
-func (l *loader) labels(n *yaml.Node, at int) map[string]string {
+func (l *loader) labels(n *yaml.Node) map[string]string {
 	labels := make(map[string]string)
-	l.mapping(n, "labels", nil, func(key string, line int, value *yaml.Node) {
+	l.Mapping(n, "labels", nil, func(key string, value *yaml.Node) {
 		if strings.HasPrefix(key, LabelPrefix) {
-			l.problem(line, "the label %s is taken: names that begin with %s are the trigger's own", quoted(key), LabelPrefix)
+			l.Problem(value.Line, "the label %s is taken: names that begin with %s are the trigger's own", strictyaml.Quoted(key), LabelPrefix)
 		}
-		if s := l.text(value, "the label "+quoted(key), line); s != "" {
+		if s := l.text(value, "the label "+strictyaml.Quoted(key)); s != "" {
 			labels[key] = s
 		}
 	})
 	if len(labels) > maxRouteLabels {
-		l.problem(at, "labels has %d labels, a route may have %d; the trigger adds its own", len(labels), maxRouteLabels)
+		l.Problem(n.Line, "labels has %d labels, a route may have %d; the trigger adds its own", len(labels), maxRouteLabels)
 		return nil
 	}
 	return labels
@@ -344,7 +347,7 @@ func (l *loader) agree(routes []*Route) {
 		default:
 			continue
 		}
-		l.problem(r.Line, "the content group %s has another %s in the route of line %d; its changes are collected into one request, so its routes must agree",
+		l.Problem(r.Line, "the content group %s has another %s in the route of line %d; its changes are collected into one request, so its routes must agree",
 			r.Group(), differ, f.Line)
 	}
 }

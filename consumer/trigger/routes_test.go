@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"backhaul/schemas"
+	"backhaul/schemas/strictyaml"
 )
 
 // parse reads routes that must be in order.
@@ -236,7 +237,7 @@ func TestWhatCannotBeLoaded(t *testing.T) {
 		"two directives":   {"routes:\n- {container: a" + to("g") + "- {container: b, directive: {container: b, prefix: x/}" + to("g"), []string{"another directive"}},
 	} {
 		_, err := Parse("routes.yaml", []byte(c.text))
-		e, ok := errors.AsType[*FileError](err)
+		e, ok := errors.AsType[*strictyaml.Error](err)
 		if !ok {
 			t.Errorf("%s: got %v", name, err)
 			continue
@@ -259,7 +260,7 @@ func TestWhatCannotBeLoaded(t *testing.T) {
 	}
 	many := "routes:\n" + strings.Repeat("- {}\n", 100)
 	_, err := Parse("r", []byte(many))
-	if e, ok := errors.AsType[*FileError](err); !ok || len(e.Problems) != maxProblems+1 {
+	if e, ok := errors.AsType[*strictyaml.Error](err); !ok || len(e.Problems) != strictyaml.MaxProblems+1 {
 		t.Errorf("100 faults: %v", err)
 	}
 }
@@ -320,7 +321,7 @@ func FuzzParseRoutes(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		rs, err := Parse("r", data)
 		if err != nil {
-			if e, ok := errors.AsType[*FileError](err); !ok || len(e.Problems) == 0 {
+			if e, ok := errors.AsType[*strictyaml.Error](err); !ok || len(e.Problems) == 0 {
 				t.Errorf("a %T: %v", err, err)
 			}
 			return

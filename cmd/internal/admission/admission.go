@@ -124,5 +124,5 @@ func (g *Gate) forgetOne() {
 			oldest = c
 		}
 	}
-	delete(g.counters, oldest.source)
+	delete(g.counters, oldest.claims.source)
 }

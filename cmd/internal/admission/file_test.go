@@ -1,18 +1,18 @@
 package admission
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"backhaul/cmd/internal/waittest"
 )
 
 const (
@@ -22,22 +22,9 @@ const (
 )
 
 // logBook keeps what was logged.
-type logBook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
+type logBook struct{ waittest.Log }
 
-func (l *logBook) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-func (l *logBook) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
-}
+func (l *logBook) count(text string) int { return strings.Count(l.String(), text) }
 
 func write(t *testing.T, file, text string) {
 	t.Helper()
@@ -96,7 +83,7 @@ func TestAChangeIsTakenOver(t *testing.T) {
 				}
 				pass(3)
 				if log.count("policy reloaded") != 1 || log.count(f.Policy().Sum[:12]) != 1 || f.Trouble() != nil {
-					t.Errorf("trouble %v, log:\n%s", f.Trouble(), &log.text)
+					t.Errorf("trouble %v, log:\n%s", f.Trouble(), log)
 				}
 			})
 		})
@@ -148,7 +135,7 @@ func TestAFileThatIsBeingWritten(t *testing.T) {
 			synctest.Wait()
 		}
 		if log.count("policy reloaded") != 0 || f.Trouble() != nil {
-			t.Errorf("a half-written file was taken over, %v:\n%s", f.Trouble(), &log.text)
+			t.Errorf("a half-written file was taken over, %v:\n%s", f.Trouble(), log)
 		}
 		pass(2)
 		if sources, _ := f.Policy().Size(); sources != 3 {
@@ -184,12 +171,12 @@ func TestABrokenFileKeepsTheOldPolicy(t *testing.T) {
 					t.Errorf("the trouble is %v", err)
 				}
 				if log.count("policy file refused") != 1 {
-					t.Errorf("it was said %d times:\n%s", log.count("policy file refused"), &log.text)
+					t.Errorf("it was said %d times:\n%s", log.count("policy file refused"), log)
 				}
 				write(t, file, open)
 				pass(2)
 				if f.Trouble() != nil || f.Policy() != before || log.count("policy unchanged") != 1 {
-					t.Errorf("after it was mended: %v\n%s", f.Trouble(), &log.text)
+					t.Errorf("after it was mended: %v\n%s", f.Trouble(), log)
 				}
 				spoil(t, file)
 				pass(2)
@@ -214,18 +201,18 @@ func TestReloadOnASignal(t *testing.T) {
 		}
 		send()
 		if log.count("policy unchanged") != 1 {
-			t.Errorf("nothing was said:\n%s", &log.text)
+			t.Errorf("nothing was said:\n%s", log)
 		}
 		write(t, file, open)
 		send()
 		if log.count("policy reloaded") != 1 {
-			t.Errorf("the change was not taken over:\n%s", &log.text)
+			t.Errorf("the change was not taken over:\n%s", log)
 		}
 		write(t, file, broken)
 		send()
 		send()
 		if f.Trouble() == nil || log.count("policy file refused") != 2 {
-			t.Errorf("trouble %v, log:\n%s", f.Trouble(), &log.text)
+			t.Errorf("trouble %v, log:\n%s", f.Trouble(), log)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"backhaul/cmd/internal/policy"
+	"backhaul/schemas/strictyaml"
 	"backhaul/vendorapi"
 )
 
@@ -41,6 +42,7 @@ func (c *Config) CheckRun() error {
 		if !isAddress(c.Admin.Addr) {
 			e.add("BACKHAUL_ADMIN_ADDR: is %q, must be an address such as 127.0.0.1:9090, or off", c.Admin.Addr)
 		}
+		c.Admin.check(&e)
 	}
 	if problem := c.Admin.problem(); problem != "" {
 		e.add("BACKHAUL_ADMIN_PPROF: %s", problem)
@@ -113,14 +115,10 @@ func (e *Error) checkPolicy(file string) {
 		return
 	}
 	_, err := policy.Load(file)
-	wrong, ok := errors.AsType[*policy.Error](err)
-	if err != nil && !ok {
+	if wrong, ok := errors.AsType[*strictyaml.Error](err); ok {
+		e.Problems = append(e.Problems, wrong.Each()...)
+	} else if err != nil {
 		e.add("%v (BACKHAUL_POLICY_FILE)", err)
-	}
-	if ok {
-		for _, p := range wrong.Problems {
-			e.add("%v", &policy.Error{File: wrong.File, Problems: []policy.Problem{p}})
-		}
 	}
 }
 

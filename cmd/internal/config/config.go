@@ -97,6 +97,11 @@ type Work struct {
 type Admin struct {
 	// Addr is where to listen; see Off.
 	Addr string
+	// Token is what the console page asks for before it changes anything; without
+	// one it changes nothing.
+	Token secret
+	// CommandCenterURL leads to a job, with {jobId} in its place; "" for no links.
+	CommandCenterURL string
 	// Pprof serves profiles as well.
 	Pprof bool
 }

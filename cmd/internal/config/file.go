@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"backhaul/schemas"
 )
 
 // maxFile is far above what all settings can need.
@@ -139,7 +141,7 @@ func (f *file) sections(root *yaml.Node, known keys) {
 			group, name, _ := strings.Cut(section, ".")
 			f.problem(key.Line, "%s: write it as %s in the section %s", section, name, group)
 		case !slices.Contains(known.sections, section):
-			f.unknown(key.Line, "section ", section, nearest(section, known.sections))
+			f.unknown(key.Line, "section ", section, schemas.Nearest(section, known.sections))
 		case isNull(value): // all of it is commented out
 		case value.Kind != yaml.MappingNode:
 			f.problem(value.Line, "%s: must be a section with settings", section)
@@ -176,7 +178,7 @@ func (k keys) near(section, name string) string {
 			elsewhere = append(elsewhere, key)
 		}
 	}
-	if other := nearest(name, here); other != "" {
+	if other := schemas.Nearest(name, here); other != "" {
 		key := section + "." + other
 		if s := k.settings[key]; s.secret() {
 			return twinKey(s.key)
@@ -184,6 +186,11 @@ func (k keys) near(section, name string) string {
 		return key
 	}
 	return strings.Join(elsewhere, " or ")
+}
+
+// plain is a name without what people write differently.
+func plain(name string) string {
+	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
 }
 
 func (f *file) unknown(line int, what, name, near string) {

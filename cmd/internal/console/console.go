@@ -3,6 +3,7 @@
 //
 //	/livez, /healthz  the process answers; true as long as it runs
 //	/readyz           requests are being read; ?verbose tells every check, as JSON
+//	/                 the operators' page, see package page
 //
 // What else there is, the program adds with [Console.Handle].
 //
@@ -17,8 +18,12 @@
 //
 // # Safety
 //
-// There is no authentication, so nothing here changes anything: only GET and HEAD
-// are answered. What is shown is what the log shows, and no secret.
+// There is no authentication here, so nothing of the above changes anything; what
+// the page may change, it asks a token for. What is shown is what the log shows,
+// and no secret.
+//
+// A listener on loopback answers only to the names of loopback. A page of somebody
+// else's, whose name has been made to point here (DNS rebinding), learns nothing.
 //
 // All methods may be called at any time. Stop waits for answers under way.
 package console
@@ -30,6 +35,7 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -119,6 +125,11 @@ func (c *Console) Stop() {
 	<-c.served
 }
 
+// Exposed tells whether others than this machine can reach it.
+func (c *Console) Exposed() bool {
+	return c.listener != nil && !c.listener.Addr().(*net.TCPAddr).IP.IsLoopback()
+}
+
 func (c *Console) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -126,6 +137,21 @@ func (c *Console) handler() http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
+		if !c.Exposed() && !loopbackName(r.Host) {
+			answer(w, http.StatusMisdirectedRequest, "this listener answers to localhost and 127.0.0.1 only; a proxy in front has to ask for one of them")
+			return
+		}
 		c.mux.ServeHTTP(w, r)
 	})
+}
+
+// loopbackName tells whether a request asks for this machine by a name that
+// nobody can make point elsewhere, or here.
+func loopbackName(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = strings.Trim(host, "[]")
+	}
+	ip := net.ParseIP(name)
+	return ip.IsLoopback() || ip == nil && strings.EqualFold(strings.TrimSuffix(name, "."), "localhost")
 }

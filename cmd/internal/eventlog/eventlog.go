@@ -54,9 +54,6 @@ func (e Event) CloudEvent() schemas.CloudEvent {
 // ErrStop ends a [Read] without being an error of it.
 var ErrStop = errors.New("stop")
 
-// idle is how long a read without Follow waits for a server that owes it events.
-const idle = 10 * time.Second
-
 // Read calls visit for each event in the order of the stream until there are no
 // more, or, with Follow, until ctx ends. Events of a kind that this version does
 // not know are skipped.
@@ -68,80 +65,29 @@ func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event
 	case !q.Since.IsZero():
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
 	}
-	consumer, err := js.OrderedConsumer(ctx, publisher.EventsStream, cfg)
-	if err != nil {
-		return readError(err)
-	}
-	if !q.Follow {
-		info, err := consumer.Info(ctx)
-		if err != nil {
-			return readError(err)
-		}
-		if info.NumPending == 0 {
-			return nil
-		}
-	}
-	// The short heartbeat makes up for a wake-up that the client can lose.
-	messages, err := consumer.Messages(jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(5*time.Second))
-	if err != nil {
-		return readError(err)
-	}
-	defer messages.Stop()
-	for {
-		msg, err := next(ctx, messages, q.Follow)
-		if err != nil {
-			return readError(err)
-		}
-		pending, err := deliver(msg, q, visit)
-		if errors.Is(err, ErrStop) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if !q.Follow && pending == 0 {
-			return nil
-		}
-	}
+	return each(ctx, js, publisher.EventsStream, cfg, q.Follow, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		return deliver(msg, meta, q, visit)
+	})
 }
 
 func readError(err error) error { return fmt.Errorf("read %s: %w", publisher.EventsStream, err) }
 
-func next(ctx context.Context, messages jetstream.MessagesContext, follow bool) (jetstream.Msg, error) {
-	if !follow {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, idle)
-		defer cancel()
-	}
-	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if ctx.Err() == nil && errors.Is(err, jetstream.ErrNoHeartbeat) {
-			continue // the ordered consumer is being made anew
-		}
-		return msg, err
-	}
-}
-
-func deliver(msg jetstream.Msg, q Query, visit func(Event) error) (pending uint64, err error) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return 0, err
-	}
+func deliver(msg jetstream.Msg, meta *jetstream.MsgMetadata, q Query, visit func(Event) error) error {
 	if !q.Until.IsZero() && meta.Timestamp.After(q.Until) {
-		return 0, ErrStop
+		return ErrStop
 	}
 	kind, key, err := publisher.ParseEventSubject(msg.Subject())
 	if err != nil {
-		return meta.NumPending, q.deliverOperator(msg, meta)
+		return q.deliverOperator(msg, meta)
 	}
 	data, err := schemas.DecodeEvent(kind, msg.Data())
 	if err != nil {
-		return meta.NumPending, nil // a kind of a later version
+		return nil // a kind of a later version
 	}
 	if !q.Match.matches(data) {
-		return meta.NumPending, nil
+		return nil
 	}
-	return meta.NumPending, visit(Event{
+	return visit(Event{
 		Kind: kind, Key: key, Data: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp,
 		Traceparent: schemas.Header(msg.Headers()).Get(schemas.HeaderTraceparent),
 	})

@@ -89,19 +89,18 @@ func Tail(ctx context.Context, js jetstream.JetStream, q Query, n int) (uint64, 
 			step.From = state.LastSeq - span + 1
 		}
 		last, found := make([]uint64, n), 0 // a ring
-		count := func(sequence uint64, stored time.Time) error {
+		count := func(sequence uint64, stored time.Time) {
 			if !q.Since.IsZero() && stored.Before(q.Since) {
 				all = true // what lies further back is too old
-				return nil
+				return
 			}
 			last[found%n] = sequence
 			found++
-			return nil
 		}
 		if q.Operators != nil {
-			step.Operators = func(e OperatorEvent) error { return count(e.Sequence, e.Stored) }
+			step.Operators = func(e OperatorEvent) error { count(e.Sequence, e.Stored); return nil }
 		}
-		err := Read(ctx, js, step, func(e Event) error { return count(e.Sequence, e.Stored) })
+		err := Read(ctx, js, step, func(e Event) error { count(e.Sequence, e.Stored); return nil })
 		switch {
 		case err != nil:
 			return 0, err

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/waittest"
 	"backhaul/vendorapi/secretstest"
 )
 
@@ -209,19 +210,5 @@ func TestAReplacedPassword(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("second-"+password), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "reconnection", nc.IsConnected)
-}
-
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("no %s within a minute", what)
-		}
-	}
+	waittest.Eventually(t, "reconnection", nc.IsConnected)
 }

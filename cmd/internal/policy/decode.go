@@ -1,15 +1,12 @@
 package policy
 
 import (
-	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,13 +16,14 @@ import (
 
 	"backhaul/publisher"
 	"backhaul/schemas"
+	"backhaul/schemas/strictyaml"
 )
 
 const (
+	// fileKind is what a file is called in its errors.
+	fileKind = "policy"
 	// maxFile is the largest policy file in bytes.
 	maxFile = 1 << 20
-	// maxProblems bounds what is said of one file.
-	maxProblems = 50
 	// maxText is the longest name or path in characters: no request has a longer one.
 	maxText = 4096
 	// maxPerHour is far above what any vendor takes, and keeps the count small.
@@ -34,33 +32,16 @@ const (
 
 var levels = []string{schemas.LevelFull, schemas.LevelIncremental, schemas.LevelDifferential, schemas.LevelSyntheticFull}
 
-// Problem is something that is wrong with a policy file.
-type Problem struct {
-	Line int // 0 for the file as a whole
-	Text string
+// words are what people call the members of a request.
+var words = map[string]string{
+	"client": "clientName", "instance": "instanceName", "backupset": "backupsetName",
+	"contentgroup": "subclientName", "subclient": "subclientName",
+	"plan": "storagePolicyName", "storagepolicy": "storagePolicyName",
+	"agent": "appName", "level": "backupLevel", "path": "onDemandInputFile", "prefix": "onDemandInputFile",
+	"directivefile": "onDemandInputFile", "rule": "allow", "rateperhour": "requestsPerHour", "source": "sources",
 }
 
-// Error lists what is wrong with a policy file. Nothing of it is in force.
-type Error struct {
-	File     string
-	Problems []Problem
-}
-
-func (e *Error) Error() string {
-	lines := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		if lines[i] = e.File; p.Line > 0 {
-			lines[i] += ":" + strconv.Itoa(p.Line)
-		}
-		lines[i] += ": " + p.Text
-	}
-	if len(lines) == 1 {
-		return "policy: " + lines[0]
-	}
-	return "policy:\n  " + strings.Join(lines, "\n  ")
-}
-
-// Load reads a file. The error is an [*Error].
+// Load reads a file. The error is an [*strictyaml.Error].
 func Load(file string) (*Policy, error) {
 	data, err := Read(file)
 	if err != nil {
@@ -70,11 +51,11 @@ func Load(file string) (*Policy, error) {
 }
 
 // Read is the content of a file, if it is one and not too large. The error is an
-// [*Error].
+// [*strictyaml.Error].
 func Read(file string) ([]byte, error) {
 	data, err := readRegular(file)
 	if err != nil {
-		return nil, &Error{File: file, Problems: []Problem{{Text: "cannot be read: " + plain(err)}}}
+		return nil, &strictyaml.Error{What: fileKind, File: file, Problems: []strictyaml.Problem{{Text: "cannot be read: " + plain(err)}}}
 	}
 	return data, nil
 }
@@ -104,78 +85,39 @@ func plain(err error) string {
 	return err.Error()
 }
 
-// Parse reads the content of a file. The error is an [*Error].
+// Parse reads the content of a file. The error is an [*strictyaml.Error].
 func Parse(file string, data []byte) (*Policy, error) {
 	sum := sha256.Sum256(data)
-	d := &decoder{}
-	p := &Policy{File: file, Sum: hex.EncodeToString(sum[:]), sources: d.file(data)}
-	if len(d.problems) == 0 {
-		return p, nil
+	d := &decoder{strictyaml.Reader{Words: words}}
+	sources := d.file(data)
+	if err := d.Err(fileKind, file); err != nil {
+		return nil, err
 	}
-	slices.SortStableFunc(d.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
-	if len(d.problems) > maxProblems {
-		d.problems = append(d.problems[:maxProblems:maxProblems], Problem{Text: "and more"})
-	}
-	return nil, &Error{File: file, Problems: d.problems}
+	return &Policy{File: file, Sum: hex.EncodeToString(sum[:]), sources: sources}, nil
 }
 
 // decoder walks a YAML document and collects what is wrong with it.
-type decoder struct{ problems []Problem }
+type decoder struct{ strictyaml.Reader }
 
-func (d *decoder) problem(line int, format string, args ...any) {
-	d.problems = append(d.problems, Problem{Line: line, Text: fmt.Sprintf(format, args...)})
-}
-
-// yamlLine takes the line out of the library's messages, which have no type.
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(?s:(.*))$`)
-
-func (d *decoder) syntax(err error) {
-	m := yamlLine.FindStringSubmatch(err.Error())
-	line, _ := strconv.Atoi(m[1])
-	d.problem(line, "is not valid YAML: %s", m[2])
-}
-
-func (d *decoder) file(data []byte) map[string]*entry {
-	const empty = "is empty; it must have the key sources"
-	if len(data) > maxFile {
-		d.problem(0, "has more than %d bytes", maxFile)
+func (d *decoder) file(data []byte) (sources map[string]*entry) {
+	root := d.Document(data, maxFile, "sources")
+	if root == nil {
 		return nil
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	var doc, next yaml.Node
-	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
-		d.problem(1, empty)
-		return nil
-	} else if err != nil {
-		d.syntax(err)
-		return nil
-	}
-	if err := dec.Decode(&next); err == nil {
-		d.problem(next.Line, "has more than one document")
-		return nil
-	} else if !errors.Is(err, io.EOF) {
-		d.syntax(err)
-		return nil
-	}
-	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 || doc.Content[0].ShortTag() == "!!null" {
-		d.problem(1, empty)
-		return nil
-	}
-	root, sources := doc.Content[0], map[string]*entry(nil)
-	d.mapping(root, "a policy", []string{"sources"}, func(key string, value *yaml.Node) {
+	whole := d.Mapping(root, "a policy", []string{"sources"}, func(_ string, value *yaml.Node) {
 		sources = d.sources(value)
 	})
-	if root.Kind == yaml.MappingNode && sources == nil && len(d.problems) == 0 {
-		d.problem(root.Line, "the key sources is missing")
+	if whole && sources == nil {
+		d.Problem(root.Line, "the key sources is missing")
 	}
 	return sources
 }
 
 func (d *decoder) sources(n *yaml.Node) map[string]*entry {
 	all := make(map[string]*entry)
-	d.mapping(n, "sources", nil, func(source string, value *yaml.Node) {
+	d.Mapping(n, "sources", nil, func(source string, value *yaml.Node) {
 		if err := publisher.CheckSource(source); err != nil && source != AnySource {
-			d.problem(value.Line, "%v; or it is %q, for all others", err, AnySource)
+			d.Problem(value.Line, "%v; or it is %q, for all others", err, AnySource)
 		}
 		all[source] = d.entry(source, value)
 	})
@@ -185,7 +127,7 @@ func (d *decoder) sources(n *yaml.Node) map[string]*entry {
 func (d *decoder) entry(source string, n *yaml.Node) *entry {
 	e := &entry{line: n.Line}
 	given := false
-	d.mapping(n, "the entry of "+strconv.Quote(source), []string{"allow", "requestsPerHour"}, func(key string, value *yaml.Node) {
+	d.Mapping(n, "the entry of "+strconv.Quote(source), []string{"allow", "requestsPerHour"}, func(key string, value *yaml.Node) {
 		switch key {
 		case "allow":
 			given = true
@@ -195,7 +137,7 @@ func (d *decoder) entry(source string, n *yaml.Node) *entry {
 		}
 	})
 	if n.Kind == yaml.MappingNode && !given {
-		d.problem(n.Line, "the entry of %q has no key allow: list its rules, or allow: [] to deny everything", source)
+		d.Problem(n.Line, "the entry of %q has no key allow: list its rules, or allow: [] to deny everything", source)
 	}
 	return e
 }
@@ -203,14 +145,14 @@ func (d *decoder) entry(source string, n *yaml.Node) *entry {
 func (d *decoder) perHour(n *yaml.Node) int {
 	number, err := strconv.Atoi(n.Value)
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil || number < 1 || number > maxPerHour {
-		d.problem(n.Line, "requestsPerHour must be a whole number from 1 to %d; leave it out for any number, and use allow: [] for none", maxPerHour)
+		d.Problem(n.Line, "requestsPerHour must be a whole number from 1 to %d; leave it out for any number, and use allow: [] for none", maxPerHour)
 	}
 	return number
 }
 
 func (d *decoder) rules(n *yaml.Node) []rule {
 	var rules []rule
-	d.sequence(n, "allow", "rules, each with its - clientName", func(item *yaml.Node) {
+	d.Sequence(n, "allow", "rules, each with its - clientName", func(item *yaml.Node) {
 		rules = append(rules, d.rule(item))
 	})
 	return rules
@@ -222,13 +164,13 @@ func (d *decoder) rule(n *yaml.Node) rule {
 	for i, m := range members {
 		names[i] = m.name
 	}
-	d.mapping(n, "a rule", names, func(key string, value *yaml.Node) {
+	d.Mapping(n, "a rule", names, func(key string, value *yaml.Node) {
 		i := slices.Index(names, key)
 		ru.lists[i] = list{line: value.Line, values: d.values(&members[i], value)}
 	})
 	for i, m := range members {
 		if n.Kind == yaml.MappingNode && m.fallback == nil && ru.lists[i].line == 0 {
-			d.problem(n.Line, "the rule has no %s: list names, or \"*\" for any", m.name)
+			d.Problem(n.Line, "the rule has no %s: list names, or \"*\" for any", m.name)
 		}
 	}
 	return ru
@@ -237,14 +179,14 @@ func (d *decoder) rule(n *yaml.Node) rule {
 func (d *decoder) values(m *member, n *yaml.Node) []string {
 	var values []string
 	items := 0
-	d.sequence(n, m.name, "values such as "+m.name+": [\"*\"]", func(item *yaml.Node) {
+	d.Sequence(n, m.name, "values such as "+m.name+": [\"*\"]", func(item *yaml.Node) {
 		items++
 		if value, ok := d.text(m, item); ok {
 			values = append(values, value)
 		}
 	})
 	if n.Kind == yaml.SequenceNode && items == 0 {
-		d.problem(n.Line, "%s lists nothing, so the rule would allow nothing; leave it out to allow its default", m.name)
+		d.Problem(n.Line, "%s lists nothing, so the rule would allow nothing; leave it out to allow its default", m.name)
 	}
 	return values
 }
@@ -254,25 +196,25 @@ func (d *decoder) text(m *member, n *yaml.Node) (string, bool) {
 	switch tag := n.ShortTag(); {
 	case m.kind == boolKind:
 		if n.Kind != yaml.ScalarNode || tag != "!!bool" {
-			d.problem(n.Line, "%s lists true, false or both", m.name)
+			d.Problem(n.Line, "%s lists true, false or both", m.name)
 			return "", false
 		}
 		return strconv.FormatBool(strings.EqualFold(n.Value, "true")), true
 	case n.Kind != yaml.ScalarNode:
-		d.problem(n.Line, "%s must list texts, here is %s", m.name, nodeName(n))
+		d.Problem(n.Line, "%s must list texts, here is %s", m.name, strictyaml.Describe(n))
 		return "", false
 	case tag != "!!str":
-		d.problem(n.Line, "%s must list texts; put %s into quotes", m.name, quoted(n.Value))
+		d.Problem(n.Line, "%s must list texts; put %s into quotes", m.name, strictyaml.Quoted(n.Value))
 		return "", false
 	}
-	if fault := valueFault(m, n.Value); fault != "" {
-		d.problem(n.Line, "%s: %s %s", m.name, quoted(n.Value), fault)
+	if fault := d.valueFault(m, n.Value); fault != "" {
+		d.Problem(n.Line, "%s: %s %s", m.name, strictyaml.Quoted(n.Value), fault)
 		return "", false
 	}
 	return n.Value, true
 }
 
-func valueFault(m *member, value string) string {
+func (d *decoder) valueFault(m *member, value string) string {
 	switch {
 	case value == "" && !m.optional:
 		return "is no value that a request could have"
@@ -283,7 +225,7 @@ func valueFault(m *member, value string) string {
 	case m.kind == pathKind:
 		return prefixFault(value)
 	case m.kind == levelKind && value != "*" && !slices.Contains(levels, value):
-		return "is none of " + strings.Join(levels, ", ") + nearest(value, levels)
+		return "is none of " + strings.Join(levels, ", ") + d.Nearest(value, levels)
 	}
 	return ""
 }

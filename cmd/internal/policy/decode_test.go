@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"backhaul/schemas"
+	"backhaul/schemas/strictyaml"
 )
 
 // in is an entry for billing with one rule, and lines of its own.
@@ -58,7 +59,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		"nothing in a list":       {in("        appName:\n          - x\n          -\n"), ":8: appName must list texts"},
 		"list in a list":          {in("        appName: [[x]]\n"), ":6: appName must list texts, here is a list"},
 		"alias":                   {in("        instanceName: &x [i]\n        appName: *x\n"), ":7: appName must be a list of values such as appName: [\"*\"]; here is an alias"},
-		"merge":                   {"x: &x {allow: []}\nsources:\n  a:\n    <<: *x\n", `:4: the entry of "a": the key "<<" is not a text`},
+		"merge":                   {"x: &x {allow: []}\nsources:\n  a:\n    <<: *x\n", `:4: the entry of "a": merge keys are not read`},
 		"empty name":              {in("        appName: [\"\"]\n"), `:6: appName: "" is no value`},
 		"control character":       {in("        appName: [\"a\\nb\"]\n"), "has control characters"},
 		"level":                   {in("        backupLevel: [full]\n"), `:6: backupLevel: "full" is none of FULL, INCREMENTAL, DIFFERENTIAL, SYNTHETIC_FULL; did you mean FULL?`},
@@ -95,7 +96,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 func TestEveryProblemIsNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := Parse("p.yaml", []byte(in("        plan: [x]\n        backupLevel: [full]\n  crm:\n    requestsPerHour: no\n    allow: []\n")))
-	e, ok := errors.AsType[*Error](err)
+	e, ok := errors.AsType[*strictyaml.Error](err)
 	if !ok {
 		t.Fatalf("got %v", err)
 	}
@@ -108,7 +109,7 @@ func TestEveryProblemIsNamedAtOnce(t *testing.T) {
 	}
 
 	_, err = Parse("p.yaml", []byte("sources:\n"+strings.Repeat("  \"a b\": {}\n", 500)))
-	if e, ok := errors.AsType[*Error](err); !ok || len(e.Problems) != maxProblems+1 {
+	if e, ok := errors.AsType[*strictyaml.Error](err); !ok || len(e.Problems) != strictyaml.MaxProblems+1 {
 		t.Errorf("500 wrong lines: %.300v", err)
 	}
 }
@@ -131,7 +132,7 @@ func TestLoad(t *testing.T) {
 	for _, file := range []string{filepath.Join(dir, "none.yaml"), dir, fifo} {
 		if _, err := Load(file); err == nil || strings.Count(err.Error(), file) != 1 {
 			t.Errorf("%s: %v", file, err)
-		} else if _, ok := errors.AsType[*Error](err); !ok {
+		} else if _, ok := errors.AsType[*strictyaml.Error](err); !ok {
 			t.Errorf("%s: the error is a %T", file, err)
 		}
 	}
@@ -154,7 +155,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("got %v and %v", p, err)
 		}
 		if err != nil {
-			if e, ok := errors.AsType[*Error](err); !ok || len(e.Problems) == 0 || e.Error() == "" {
+			if e, ok := errors.AsType[*strictyaml.Error](err); !ok || len(e.Problems) == 0 || e.Error() == "" {
 				t.Fatalf("the error is %#v", err)
 			}
 			return

@@ -34,7 +34,7 @@
 // # Reading a file
 //
 // Reading is strict: an unknown or repeated key, a value of another type, a rule
-// that could never match or an alias is a [*Error], which lists all problems with
+// that could never match or an alias is a [*strictyaml.Error], which lists all problems with
 // their lines. A policy never changes; any number of goroutines may use one.
 //
 // How many requests in an hour are too many is only stated here, not counted.

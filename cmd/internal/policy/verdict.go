@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"backhaul/schemas"
+	"backhaul/schemas/strictyaml"
 )
 
 // Verdict is what a policy says to a request, and why. Lines are those of the
@@ -79,7 +80,7 @@ func (p *Policy) Explain(source string, r schemas.BackupRequest) Verdict {
 func (ru *rule) denial(i int, r *schemas.BackupRequest) Denial {
 	m, l := &members[i], ru.lists[i]
 	d := Denial{Member: m.name, Value: m.value(r), Line: l.line, Listed: l.values}
-	what, list := m.name+" "+quoted(d.Value), quoted(d.Value)
+	what, list := m.name+" "+strictyaml.Quoted(d.Value), strictyaml.Quoted(d.Value)
 	if m.kind == boolKind {
 		what, list = m.name+" "+d.Value, d.Value
 	}
@@ -90,7 +91,7 @@ func (ru *rule) denial(i int, r *schemas.BackupRequest) Denial {
 		if fault := pathFault(d.Value); fault != "" {
 			d.Why = fmt.Sprintf("%s %s: no prefix can allow it", what, fault)
 		}
-		list = quoted(directory(d.Value))
+		list = strictyaml.Quoted(directory(d.Value))
 	}
 	not := "is not listed"
 	if l.line == 0 {
@@ -102,7 +103,7 @@ func (ru *rule) denial(i int, r *schemas.BackupRequest) Denial {
 	}
 	near := slices.IndexFunc(l.values, func(listed string) bool { return strings.EqualFold(listed, d.Value) })
 	if near >= 0 {
-		d.Why += fmt.Sprintf(" (%s is listed: upper and lower case differ)", quoted(l.values[near]))
+		d.Why += fmt.Sprintf(" (%s is listed: upper and lower case differ)", strictyaml.Quoted(l.values[near]))
 	}
 	return d
 }

@@ -125,7 +125,7 @@ func (g *guarded) denies(f forbidden) error {
 	}
 	err := nc.LastError()
 	if !errors.Is(err, nats.ErrPermissionViolation) || !strings.Contains(strings.ToLower(err.Error()), fmt.Sprintf("permissions violation for %s to %q", kind, strings.ToLower(f.subject))) {
-		return fmt.Errorf("the server permits it (%v)", err)
+		return errors.Join(errors.New("the server permits it"), err)
 	}
 	return nil
 }

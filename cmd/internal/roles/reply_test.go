@@ -1,11 +1,16 @@
 package roles_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/nats-io/nats.go"
 
+	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/schemas"
+	"backhaul/vendorapi/simulator"
 )
 
 // A server does not check whether a client may publish on the reply subject that
@@ -42,7 +47,7 @@ func TestRepliesAreNotChecked(t *testing.T) {
 					t.Fatal(err)
 				}
 				if conf == oneAccount {
-					eventually(t, "answer of "+c.subject+" on "+c.reply, func() bool { return g.messages(c.into) == before+1 })
+					waittest.Eventually(t, "answer of "+c.subject+" on "+c.reply, func() bool { return g.messages(c.into) == before+1 })
 					continue
 				}
 				// What was answered before is stored before.
@@ -72,4 +77,41 @@ func (g *guarded) ask(user, subject, data string) *nats.Msg {
 		g.t.Fatalf("%s asks %s: %v", user, subject, err)
 	}
 	return msg
+}
+
+// What such an answer does in the ledger: no backup is started for it and none is
+// taken for done, but the request whose id it stands for is rejected.
+func TestAnAnswerInTheLedger(t *testing.T) {
+	t.Parallel()
+	g := startGuarded(t, oneAccount)
+	g.setUp()
+	if err := g.as("billing").PublishRequest("backup.request.billing", "backup.event.job-started.crm.victim", []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	waittest.Eventually(t, "answer in the ledger", func() bool { return g.messages(publisher.EventsStream) == 1 })
+	g.request("crm", "victim")
+	g.request("crm", "other")
+	ctx, cancel := context.WithCancel(t.Context())
+	vendor, run := g.service(ctx, simulator.Config{})
+	ended := make(chan error, 1)
+	go func() { ended <- run() }()
+	waittest.Eventually(t, "end of the work", func() bool { return g.messages(publisher.RequestsStream) == 0 })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	jobs := vendor.Account().JobsByMarker
+	if len(jobs["backhaul:crm/victim"]) != 0 || len(jobs["backhaul:crm/other"]) != 1 {
+		t.Errorf("jobs %v", jobs)
+	}
+	rejected := 0
+	err := eventlog.Read(g.within(), g.jetstream("reader"), eventlog.Query{}, func(e eventlog.Event) error {
+		if e.Kind == schemas.KindRequestRejected && e.Data.Names().RequestID == "victim" {
+			rejected++
+		}
+		return nil
+	})
+	if err != nil || rejected != 1 {
+		t.Errorf("%d request-rejected events, %v; want one", rejected, err)
+	}
 }

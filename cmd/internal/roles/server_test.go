@@ -1,5 +1,3 @@
-// Package roles_test runs Backhaul with the users of deploy/nats, and tries what
-// they must not be able to do.
 package roles_test
 
 import (
@@ -42,6 +40,7 @@ var users = []string{
 type guarded struct {
 	t     *testing.T
 	conf  string
+	dir   string // of the files in use
 	url   string
 	srv   *server.Server
 	seeds map[string][]byte
@@ -60,17 +59,8 @@ func startGuarded(t *testing.T, conf string, edits ...edit) *guarded {
 	dir := t.TempDir()
 	var keys strings.Builder
 	for _, user := range users {
-		pair, err := nkeys.CreateUser()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if g.seeds[user], err = pair.Seed(); err != nil {
-			t.Fatal(err)
-		}
-		public, err := pair.PublicKey()
-		if err != nil {
-			t.Fatal(err)
-		}
+		var public string
+		g.seeds[user], public = newKey(t)
 		fmt.Fprintf(&keys, "%s_KEY: %s\n", strings.ToUpper(user), public)
 	}
 	write(t, dir, "keys.conf", keys.String())
@@ -83,13 +73,17 @@ func startGuarded(t *testing.T, conf string, edits ...edit) *guarded {
 		for _, change := range edits {
 			text = change(name, text)
 		}
+		if name == conf {
+			text += "\nlisten: \"127.0.0.1:-1\"\n"
+		}
 		write(t, dir, name, text)
 	}
+	g.dir = dir
 	options, err := server.ProcessConfigFile(filepath.Join(dir, conf))
 	if err != nil {
 		t.Fatalf("%s: %v", conf, err)
 	}
-	options.Host, options.Port, options.NoSigs, options.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
+	options.NoSigs, options.NoLog = true, true
 	if g.srv, err = server.NewServer(options); err != nil {
 		t.Fatalf("%s: %v", conf, err)
 	}
@@ -102,6 +96,21 @@ func startGuarded(t *testing.T, conf string, edits ...edit) *guarded {
 	return g
 }
 
+func newKey(t *testing.T) (seed []byte, public string) {
+	t.Helper()
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seed, err = pair.Seed(); err != nil {
+		t.Fatal(err)
+	}
+	if public, err = pair.PublicKey(); err != nil {
+		t.Fatal(err)
+	}
+	return seed, public
+}
+
 func write(t *testing.T, dir, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -112,6 +121,16 @@ func write(t *testing.T, dir, name, text string) {
 // as is a connection of a user. What the server denies it is an error of the test
 // only where somebody looks for it.
 func (g *guarded) as(user string) *nats.Conn {
+	g.t.Helper()
+	nc, err := g.connect(user)
+	if err != nil {
+		g.t.Fatalf("connect as %s: %v", user, err)
+	}
+	g.t.Cleanup(nc.Close)
+	return nc
+}
+
+func (g *guarded) connect(user string) (*nats.Conn, error) {
 	g.t.Helper()
 	pair, err := nkeys.FromSeed(g.seeds[user])
 	if err != nil {
@@ -134,12 +153,7 @@ func (g *guarded) as(user string) *nats.Conn {
 	if user != "store" { // as MinIO, which cannot set it
 		options = append(options, nats.CustomInboxPrefix("_INBOX_"+user))
 	}
-	nc, err := nats.Connect(g.url, options...)
-	if err != nil {
-		g.t.Fatalf("connect as %s: %v", user, err)
-	}
-	g.t.Cleanup(nc.Close)
-	return nc
+	return nats.Connect(g.url, options...)
 }
 
 // wasDenied is what the server has denied a user so far.
@@ -218,19 +232,4 @@ func (g *guarded) messages(stream string) uint64 {
 		g.t.Fatal(err)
 	}
 	return s.CachedInfo().State.Msgs
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("no %s within a minute", what)
-		}
-	}
 }

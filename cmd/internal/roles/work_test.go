@@ -62,12 +62,12 @@ var jobs = []job{
 	{"reader", "backhaul events, backhaul status", func(g *guarded) error {
 		js := g.jetstream("reader")
 		if n, err := countEvents(g, js); err != nil || n < 7 {
-			return fmt.Errorf("%d events: %v", n, err)
+			return errors.Join(fmt.Errorf("%d events", n), err)
 		}
 		_, queueErr := queue.Look(g.within(), js)
 		found, err := story.Find(g.within(), js, "billing", "one")
 		if err != nil || len(found) != 1 {
-			return fmt.Errorf("found %v: %v", found, err)
+			return errors.Join(fmt.Errorf("found %v", found), err)
 		}
 		_, storyErr := found[0].Read(g.within(), js)
 		return errors.Join(queueErr, storyErr)
@@ -75,7 +75,7 @@ var jobs = []job{
 	{"operator", "backhaul pause, resume, dlq ls, show, replay, drop", func(g *guarded) error {
 		js, ctx := g.jetstream("operator"), g.within()
 		if n, err := countEvents(g, js); err != nil || n < 7 {
-			return fmt.Errorf("%d events: %v", n, err)
+			return errors.Join(fmt.Errorf("%d events", n), err)
 		}
 		nc := g.as("operator")
 		pub, err := publisher.New(nc)
@@ -91,7 +91,7 @@ var jobs = []job{
 		}
 		letters, _, err := box.List(ctx, deadletter.Filter{})
 		if err != nil || len(letters) != 1 {
-			return fmt.Errorf("dead letters %v: %v", letters, err)
+			return errors.Join(fmt.Errorf("dead letters %v", letters), err)
 		}
 		letter, err := box.Get(ctx, letters[0].Number)
 		if err != nil {
@@ -205,5 +205,12 @@ func TestRoles(t *testing.T) {
 	}
 	if text != string(want) && !t.Failed() {
 		t.Errorf("%s differs; run with -update if it is meant\ngot:\n%s", file, text)
+	}
+	index, err := os.ReadFile(shipped + "/../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if begin := strings.Join(strings.SplitAfter(text, "\n")[:25], ""); !strings.Contains(string(index), begin) {
+		t.Error("deploy/README.md does not show the beginning of roles.txt")
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"backhaul/cmd/internal/queue"
+	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer"
 	"backhaul/consumer/trigger"
 	"backhaul/publisher"
@@ -282,20 +283,6 @@ func TestVerdictsAndClassesAreListed(t *testing.T) {
 	}
 }
 
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	limit, again := time.After(time.Minute), time.NewTicker(10*time.Millisecond)
-	defer again.Stop()
-	for !condition() {
-		select {
-		case <-again.C:
-		case <-limit:
-			t.Fatalf("no %s within a minute", what)
-		}
-	}
-}
-
 func TestTheQueueIsSeen(t *testing.T) {
 	s := natstest.Start(t)
 	nc := s.Connect(t)
@@ -310,7 +297,7 @@ func TestTheQueueIsSeen(t *testing.T) {
 	}
 	m := watched(t, nc)
 	js := natstest.JetStream(t, nc)
-	eventually(t, "three requests", func() bool {
+	waittest.Eventually(t, "three requests", func() bool {
 		state, err := queue.Look(t.Context(), js)
 		return err == nil && state.Waiting == 3
 	})
@@ -327,7 +314,7 @@ func TestTheQueueIsSeen(t *testing.T) {
 
 	// Without a server there is everything else, and nothing stale.
 	s.Stop()
-	eventually(t, "a connection that is down", func() bool { return !nc.IsConnected() })
+	waittest.Eventually(t, "a connection that is down", func() bool { return !nc.IsConnected() })
 	text = scrape(t, m, "")
 	has(t, text, "backhaul_queue_up 0", "backhaul_nats_connected 0", "backhaul_requests_in_flight 0")
 	if strings.Contains(text, "backhaul_queue_pending ") {

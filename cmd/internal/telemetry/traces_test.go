@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"bytes"
 	"errors"
 	"go/ast"
 	"go/parser"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/telemetry/otlptest"
+	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -29,26 +28,8 @@ import (
 
 const producer = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-// lines collects a log, safely while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // startTraces starts with these variables only.
-func startTraces(t *testing.T, env map[string]string) (*Traces, *Metrics, *lines) {
+func startTraces(t *testing.T, env map[string]string) (*Traces, *Metrics, *waittest.Log) {
 	t.Helper()
 	for _, variable := range os.Environ() {
 		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "OTEL_") {
@@ -58,7 +39,7 @@ func startTraces(t *testing.T, env map[string]string) (*Traces, *Metrics, *lines
 	for name, value := range env {
 		t.Setenv(name, value)
 	}
-	log, m := new(lines), NewMetrics(Build{})
+	log, m := new(waittest.Log), NewMetrics(Build{})
 	traces := StartTraces(t.Context(), Build{Version: "v1.2.3"}, "host/1", m, zerolog.New(log))
 	t.Cleanup(traces.Stop)
 	return traces, m, log
@@ -207,7 +188,7 @@ func TestAReceiverThatIsNoUse(t *testing.T) {
 
 func TestComplaintsAreRepeatedByTheMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := new(lines)
+		log := new(waittest.Log)
 		c := &complaints{log: zerolog.New(log)}
 		for range 10 {
 			c.about(errors.New("no receiver"))
@@ -222,7 +203,7 @@ func TestComplaintsAreRepeatedByTheMinute(t *testing.T) {
 
 // A retry is loud when it is for another reason.
 func TestRetriesAreLoggedWhenTheyChange(t *testing.T) {
-	log := new(lines)
+	log := new(waittest.Log)
 	v := &Vendor{Metrics: NewMetrics(Build{}), Log: zerolog.New(log)}
 	for n, err := range []error{
 		&vendorapi.Error{Op: "CreateTask", Verdict: vendorapi.NotSent, Err: errors.New("dial from port 1")},

@@ -1,16 +1,17 @@
-package config
+package schemas
 
 import "strings"
 
-// nearest is the name that is most like another, "" if none is near enough to be
-// meant.
-func nearest(name string, known []string) string {
-	name = plain(name)
+// Nearest is the one of the known names that was probably meant by a name, ""
+// if none is near. Upper and lower case, hyphens and underscores are no
+// difference. However long the name is, the search is short.
+func Nearest(name string, known []string) string {
+	name = plainName(name)
 	best, distance := "", len(name)/5+2 // one slip in a short name, more in a long one
 	for _, candidate := range known {
-		other := plain(candidate)
+		other := plainName(candidate)
 		if len(other)-len(name) >= distance || len(name)-len(other) >= distance {
-			continue
+			continue // that many edits at least
 		}
 		if d := edits(name, other); d < distance {
 			best, distance = candidate, d
@@ -19,13 +20,12 @@ func nearest(name string, known []string) string {
 	return best
 }
 
-// plain is a name without what people write differently.
-func plain(name string) string {
+// plainName is a name without what people write differently.
+func plainName(name string) string {
 	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
 }
 
-// edits is how many letters have to be added, removed or replaced to make one
-// text of the other.
+// edits is the Levenshtein distance of two texts in bytes.
 func edits(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

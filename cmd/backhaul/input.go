@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backhaul/publisher"
+)
+
+// readInput reads a file, or standard input if it is named -.
+func readInput(cmd *cobra.Command, name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(cmd.InOrStdin())
+	}
+	return os.ReadFile(name)
+}
+
+// sourceOf reads --source, "" if it is not given. The error is a [*usageError].
+func sourceOf(cmd *cobra.Command) (string, error) {
+	source, _ := cmd.Flags().GetString("source")
+	if source == "" {
+		return "", nil
+	}
+	return source, checkSource(source)
+}
+
+func checkSource(source string) error {
+	if err := publisher.CheckSource(source); err != nil {
+		return &usageError{fmt.Errorf("--source: %w", err)}
+	}
+	return nil
+}
+
+// periodOf reads --since and --until, zero if they are not given. The error is a
+// [*usageError].
+func periodOf(cmd *cobra.Command, now time.Time) (since, until time.Time, err error) {
+	if since, err = momentOf(cmd, "since", now); err != nil {
+		return since, until, err
+	}
+	if until, err = momentOf(cmd, "until", now); err != nil {
+		return since, until, err
+	}
+	if !until.IsZero() && until.Before(since) {
+		err = &usageError{errors.New("--until is before --since")}
+	}
+	return since, until, err
+}
+
+// momentOf reads a flag that is a time or an age.
+func momentOf(cmd *cobra.Command, flag string, now time.Time) (time.Time, error) {
+	text, _ := cmd.Flags().GetString(flag)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if age, err := time.ParseDuration(text); err == nil && age >= 0 {
+		return now.Add(-age), nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, &usageError{fmt.Errorf("--%s: %q is neither an age such as 90m nor a time such as 2026-11-23T10:00:00Z", flag, text)}
+	}
+	return t, nil
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/console"
+	"backhaul/cmd/internal/console/page"
+	"backhaul/cmd/internal/console/state"
+	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/natsconn"
+)
+
+// showPage puts the operators' page on the admin listener. It is there for as
+// long as the process drains, until stop. natsURL is that of the embedded server,
+// if there is one.
+//
+// The page has a connection of its own: what it may not read, or reads a lot of,
+// must not make the service unready or slow.
+func showPage(ctx context.Context, admin *console.Console, cfg *config.Config, natsURL, owner string, vendor page.Vendor, log zerolog.Logger) (stop func(), err error) {
+	if cfg.Admin.Off() {
+		return func() {}, nil
+	}
+	join := cfg.NATS
+	if join.URL == "" {
+		join.URL = natsURL
+	}
+	nc, err := natsconn.Connect(ctx, join, "backhaul console", log)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var reading sync.WaitGroup
+	stop = func() {
+		cancel()
+		reading.Wait()
+		nc.Close()
+	}
+	shown, known, err := newPage(ctx, nc, cfg.Admin, page.Config{
+		Version: readVersion().Version, Owner: owner, Exposed: admin.Exposed(), Vendor: vendor,
+	}, log)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	reading.Go(func() { known.Run(ctx) })
+	admin.Handle("/", shown)
+	if admin.Exposed() {
+		log.Warn().Str("addr", cfg.Admin.Addr).Msg("the console page can be read by everybody who reaches this address")
+	}
+	return stop, nil
+}
+
+// newPage is the page with what it shows and does.
+func newPage(ctx context.Context, nc *nats.Conn, admin config.Admin, cfg page.Config, log zerolog.Logger) (*page.Page, *state.State, error) {
+	known, err := state.New(nc)
+	if err != nil {
+		return nil, nil, err
+	}
+	letters, err := deadletter.New(nc)
+	if err != nil {
+		return nil, nil, err
+	}
+	queue, err := page.NewServerQueue(nc)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg.State, cfg.Letters, cfg.Queue = known, letters, queue
+	cfg.CommandCenter, cfg.Token = admin.CommandCenterURL, admin.AdminToken()
+	shown, err := page.New(ctx, cfg, log)
+	return shown, known, err
+}

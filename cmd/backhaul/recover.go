@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/admission"
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/queue"
+	"backhaul/consumer"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+func newRecoverCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "recover",
+		Short: "Make restored streams safe to work on",
+		Long: `Streams that were restored from a snapshot have forgotten what was done after it,
+and working on them would start the same jobs again. This puts every waiting
+request that the ledger does not know to be claimed in doubt: its job is looked
+for at the vendor, since the ledger's last event, before anything is sent.
+
+Stop every "backhaul run", restore BACKUP_EVENTS and BACKUP_REQUESTS, have
+publishers send again what they sent since the snapshot, run this, then start the
+replicas. It may be run again. A request that the vendor does not show waits for
+the visibility window before it is sent. The policy of BACKHAUL_POLICY_FILE is asked,
+its limits per hour are not.`,
+		Example: `  backhaul recover --nats nats://nats.example.com:4222`,
+		Args:    cobra.NoArgs,
+		RunE:    runRecover,
+	}
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
+	addOutputFlag(cmd)
+	return cmd
+}
+
+func runRecover(cmd *cobra.Command, _ []string) error {
+	output, err := outputOf(cmd)
+	if err != nil {
+		return err
+	}
+	nc, js, cfg, err := join(cmd)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	policy, err := rulesOf(cfg.Work)
+	if err != nil {
+		return err
+	}
+	ctx, explain := ask(cmd.Context(), nc)
+	if err := nobodyWorks(ctx, js); err != nil {
+		return explain(err)
+	}
+	found, err := consumer.Recover(ctx, nc, policy)
+	if err != nil {
+		return explain(err)
+	}
+	if output == outputJSON {
+		return printJSON(cmd.OutOrStdout(), found)
+	}
+	since := "they were stored: the ledger has no event"
+	if !found.Since.IsZero() {
+		since = stamp(found.Since)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), `%d requests wait
+  %d put in doubt: their jobs are looked for, since %s
+  %d are known: they go on or have their outcome
+  %d are invalid or denied by the policy
+`, found.Waiting, found.Doubted, since, found.Known, found.Refused)
+	return nil
+}
+
+// nobodyWorks refuses a queue that a replica is asking for work: what it does is
+// newer than what was restored.
+func nobodyWorks(ctx context.Context, js jetstream.JetStream) error {
+	state, err := queue.Look(ctx, js)
+	if err != nil {
+		return err
+	}
+	if state.Pulls > 0 {
+		return errors.New("a replica is reading requests; stop every `backhaul run` first, and restore the streams again if it has worked on them")
+	}
+	return nil
+}
+
+// rulesOf is the policy without its limits per hour, nil if there is none.
+func rulesOf(cfg config.Work) (consumer.Policy, error) {
+	file, err := openPolicy(cfg, zerolog.Nop())
+	if err != nil || file == nil {
+		return nil, err
+	}
+	return rules{file}, nil
+}
+
+type rules struct{ file *admission.File }
+
+// Allows implements [consumer.Policy].
+func (r rules) Allows(_ context.Context, key publisher.Key, request *schemas.BackupRequest, _ time.Time) error {
+	if allowed, _ := r.file.Policy().Allows(key.Source, request); !allowed {
+		return &consumer.DeniedError{Reason: "the policy denies it"}
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/rs/zerolog"
+
+	"backhaul/cmd/internal/console"
+	"backhaul/cmd/internal/sdnotify"
+)
+
+// supervise tells systemd, if it started this process, that the service is ready;
+// when ctx ends, that it is stopping; and for its watchdog all the time, until done
+// is called, that the process answers. NATS and the vendor have no part in that: a
+// restart would bring neither of them back.
+func supervise(ctx context.Context, admin *console.Console, reloads bool, log zerolog.Logger) (done func()) {
+	systemd, err := sdnotify.Open(os.LookupEnv)
+	if err != nil || systemd == nil {
+		if err != nil {
+			log.Warn().Err(err).Msg("systemd cannot be told anything")
+		}
+		return func() {}
+	}
+	if !reloads {
+		signal.Ignore(syscall.SIGHUP) // or `systemctl reload` would end what has nothing to reload
+	}
+	tell := func(states ...string) {
+		if err := systemd.Send(states...); err != nil {
+			log.Warn().Err(err).Msg("systemd was not told")
+		}
+	}
+	tell(sdnotify.Ready, sdnotify.Status("reading requests"))
+	told := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(told)
+		tell(sdnotify.Stopping, sdnotify.Status("finishing what is under way"))
+	})
+	watched, cancel := context.WithCancel(context.WithoutCancel(ctx)) // while work is drained, too
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		systemd.Watch(watched, func(ctx context.Context) error { return answers(ctx, admin) }, func(err error) {
+			log.Error().Err(err).Msg("not alive: the watchdog hears nothing")
+		})
+	})
+	return func() {
+		if !stop() {
+			<-told // nothing may have been under way
+		}
+		cancel()
+		watching.Wait()
+		systemd.Close()
+	}
+}
+
+// answers asks this process what a supervisor would ask from outside. Where the
+// listener is off, that this runs is all there is to know.
+func answers(ctx context.Context, admin *console.Console) error {
+	address, ok := strings.CutPrefix(admin.URL(), "http://")
+	if !ok {
+		return nil
+	}
+	address, err := adminAddress(address)
+	if err != nil {
+		return err
+	}
+	status, _, err := askAdmin(ctx, address, "/livez")
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("/livez answers %d", status)
+	}
+	return err
+}

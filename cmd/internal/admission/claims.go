@@ -1,0 +1,111 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+const (
+	// inactive is when the server removes a consumer that nobody asks.
+	inactive = 5 * time.Minute
+	// batch is how many claims are read at once.
+	batch = 256
+)
+
+// claims reads the claims of a source, and on where it stopped.
+type claims struct {
+	js     jetstream.JetStream
+	source string
+	// from: every claim that was stored since was noted, up to the last that the
+	// consumer delivered.
+	from time.Time
+	// consumer reads on where the last reading stopped; nil if it has to be made.
+	consumer  jetstream.Consumer
+	delivered uint64 // by consumer
+	last      uint64 // sequence in the stream
+}
+
+// noteFunc is told of the claim of a key and when the request was made.
+type noteFunc func(name string, requested time.Time)
+
+// catchUp reads the claims that were stored since a time and up to now. What was
+// delivered and did not arrive, and a consumer that is gone, is read again.
+func (c *claims) catchUp(ctx context.Context, from time.Time, note noteFunc) error {
+	if c.from.IsZero() || from.Before(c.from) {
+		c.consumer, c.last, c.from = nil, 0, from
+	}
+	for {
+		if c.consumer == nil {
+			if err := c.bind(ctx); err != nil {
+				return err
+			}
+		}
+		info, err := c.consumer.Info(ctx)
+		switch {
+		case errors.Is(err, jetstream.ErrConsumerNotFound):
+			c.consumer = nil
+			continue
+		case err != nil:
+			return err
+		case info.Delivered.Consumer != c.delivered:
+			c.consumer = nil
+			continue
+		case info.NumPending == 0:
+			return nil
+		}
+		if err := c.read(ctx, int(min(info.NumPending, batch)), note); err != nil {
+			c.consumer = nil
+			return err
+		}
+	}
+}
+
+// bind makes a consumer that goes on behind the last claim that was read.
+func (c *claims) bind(ctx context.Context) error {
+	cfg := jetstream.ConsumerConfig{
+		Description:   "counts the requests of a source",
+		FilterSubject: publisher.EventFilter(schemas.KindJobSubmitting, c.source),
+		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &c.from,
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive,
+	}
+	if c.last > 0 {
+		cfg.DeliverPolicy, cfg.OptStartTime, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, nil, c.last+1
+	}
+	consumer, err := c.js.CreateConsumer(ctx, publisher.EventsStream, cfg)
+	if err != nil {
+		return err
+	}
+	c.consumer, c.delivered = consumer, 0
+	return nil
+}
+
+func (c *claims) read(ctx context.Context, n int, note noteFunc) error {
+	messages, err := c.consumer.Fetch(n, jetstream.FetchContext(ctx))
+	if err != nil {
+		return err
+	}
+	for msg := range messages.Messages() {
+		meta, err := msg.Metadata()
+		if err != nil {
+			return err
+		}
+		if meta.Sequence.Consumer != c.delivered+1 {
+			return errors.New("claims were lost on their way")
+		}
+		c.delivered, c.last = meta.Sequence.Consumer, meta.Sequence.Stream
+		kind, key, err := publisher.ParseEventSubject(msg.Subject())
+		if err != nil {
+			continue
+		}
+		if e, err := schemas.DecodeEvent(kind, msg.Data()); err == nil {
+			note(key.Name, e.Requested().RequestedAt)
+		}
+	}
+	return messages.Error()
+}

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"backhaul/vendorapi/secretstest"
+)
+
+func TestAdminSettingsAreCheckedBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	file := func(content string) string {
+		path := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const short = "kurz-7f3a"
+	for name, test := range map[string]struct {
+		env  map[string]string
+		want string // "" for settings that are in order
+	}{
+		"nothing":        {nil, ""},
+		"a token":        {map[string]string{"BACKHAUL_ADMIN_TOKEN_FILE": file("0123456789abcdef\n")}, ""},
+		"a short token":  {map[string]string{"BACKHAUL_ADMIN_TOKEN_FILE": file(short)}, "at least 16"},
+		"no such file":   {map[string]string{"BACKHAUL_ADMIN_TOKEN_FILE": "/no/such/file"}, "BACKHAUL_ADMIN_TOKEN_FILE"},
+		"an empty file":  {map[string]string{"BACKHAUL_ADMIN_TOKEN_FILE": file("\n")}, "is empty"},
+		"a job's URL":    {map[string]string{"BACKHAUL_ADMIN_COMMAND_CENTER_URL": "https://cc.example.com/commandcenter/#/jobs/{jobId}"}, ""},
+		"no place":       {map[string]string{"BACKHAUL_ADMIN_COMMAND_CENTER_URL": "https://cc.example.com/"}, "{jobId}"},
+		"a script":       {map[string]string{"BACKHAUL_ADMIN_COMMAND_CENTER_URL": "javascript:alert({jobId})"}, "must be an address"},
+		"the job's host": {map[string]string{"BACKHAUL_ADMIN_COMMAND_CENTER_URL": "//cc/{jobId}"}, "must be an address"},
+	} {
+		cfg, err := loadWith(t, test.env)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var e Error
+		cfg.Admin.check(&e)
+		said := strings.Join(e.Problems, "\n")
+		if (test.want == "") != (said == "") || !strings.Contains(said, test.want) {
+			t.Errorf("%s: %q, want %q", name, said, test.want)
+		}
+		secretstest.NotShown(t, []string{short}, said)
+	}
+}

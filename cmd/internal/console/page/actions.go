@@ -1,0 +1,196 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/queue"
+)
+
+// DeadLetters keeps what could not be done. Its methods are those of
+// [deadletter.Box].
+type DeadLetters interface {
+	Get(ctx context.Context, number uint64) (deadletter.Letter, error)
+	// Replay leaves an event of who sends the letter's message again.
+	Replay(ctx context.Context, l deadletter.Letter, o deadletter.Order) (deadletter.Plan, error)
+}
+
+// actionLimit bounds how long one action may take. A pause takes some seconds, see
+// [queue.Pause].
+const actionLimit = 30 * time.Second
+
+// act changes something for somebody.
+type act func(w http.ResponseWriter, r *http.Request, by *session)
+
+// action lets only those act who came from our own pages with a session and its
+// secret.
+func (p *Page) action(do act) http.Handler {
+	var origin http.CrossOriginProtection
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := origin.Check(r); err != nil {
+			p.say(w, r, http.StatusForbidden, "This came from another site. Nothing was done.")
+			return
+		}
+		if p.cfg.Token == nil {
+			p.say(w, r, http.StatusForbidden, "Nothing can be changed here: no admin token is set (BACKHAUL_ADMIN_TOKEN_FILE).")
+			return
+		}
+		by := p.sessions.of(r)
+		if by == nil {
+			p.say(w, r, http.StatusUnauthorized, "Sign in to do this. Nothing was done.")
+			return
+		}
+		if !by.allowed(r.PostFormValue("csrf")) {
+			p.say(w, r, http.StatusForbidden, "The form is out of date: go back, reload, and try again. Nothing was done.")
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), actionLimit)
+		defer cancel()
+		do(w, r.WithContext(ctx), by)
+	})
+}
+
+// loginPage asks for the token.
+type loginPage struct {
+	chrome
+	Next, Actor, Problem string
+}
+
+func (p *Page) loginForm(w http.ResponseWriter, r *http.Request) {
+	if p.cfg.Token == nil {
+		p.say(w, r, http.StatusNotFound, "There is nothing to sign in to: no admin token is set (BACKHAUL_ADMIN_TOKEN_FILE).")
+		return
+	}
+	p.render(w, http.StatusOK, "login.html", loginPage{chrome: p.chrome(r, "Sign in", ""), Next: local(r.URL.Query().Get("next"))})
+}
+
+func (p *Page) login(w http.ResponseWriter, r *http.Request) {
+	if new(http.CrossOriginProtection).Check(r) != nil || p.cfg.Token == nil {
+		p.say(w, r, http.StatusForbidden, "Signing in is not possible from here.")
+		return
+	}
+	l := loginPage{chrome: p.chrome(r, "Sign in", ""), Next: local(r.PostFormValue("next")), Actor: oneLine(r.PostFormValue("actor"), maxActor)}
+	l.Self = "/"
+	status := http.StatusUnprocessableEntity
+	if l.Actor == "" {
+		l.Problem = "Say who you are: the events of what you do will name you."
+		p.render(w, status, "login.html", l)
+		return
+	}
+	cookie, err := p.sessions.begin(l.Actor, strings.TrimSpace(r.PostFormValue("token")))
+	switch {
+	case err == nil:
+		p.log.Info().Str("actor", l.Actor).Str("from", r.RemoteAddr).Msg("signed in to the console")
+		setCookie(w, r, cookie, sessionLife)
+		http.Redirect(w, r, l.Next, http.StatusSeeOther)
+		return
+	case errors.Is(err, errTooMany):
+		status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", strconv.Itoa(int(wrongEvery.Seconds())))
+	case errors.Is(err, errWrongToken):
+		status = http.StatusForbidden
+		p.log.Warn().Str("actor", l.Actor).Str("from", r.RemoteAddr).Msg("a wrong token was given to the console")
+	default:
+		p.log.Error().Err(err).Msg("the admin token cannot be read")
+		err = errors.New("the token on this side cannot be read; the log says why")
+		status = http.StatusInternalServerError
+	}
+	l.Problem = err.Error()
+	p.render(w, status, "login.html", l)
+}
+
+// oneLine is a line of text as an event can have it.
+func oneLine(s string, most int) string {
+	s = strings.Join(strings.FieldsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) || c == ' ' }), " ")
+	return strings.ToValidUTF8(s[:min(len(s), most)], "")
+}
+
+// local is an address of ours, the first page if it is none.
+func local(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, "/") ||
+		strings.HasPrefix(u.Path, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+		return "/"
+	}
+	return u.RequestURI()
+}
+
+func (p *Page) logout(w http.ResponseWriter, r *http.Request, _ *session) {
+	p.sessions.end(r)
+	setCookie(w, r, "", -time.Second)
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (p *Page) replay(w http.ResponseWriter, r *http.Request, by *session) {
+	number, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
+	if err != nil || p.cfg.Letters == nil {
+		p.say(w, r, http.StatusNotFound, "There is no such dead letter.")
+		return
+	}
+	letter, err := p.cfg.Letters.Get(r.Context(), number)
+	if err != nil {
+		p.failed(w, r, "replay", err)
+		return
+	}
+	plan, err := p.cfg.Letters.Replay(r.Context(), letter, deadletter.Order{By: by.by(r), Again: r.PostFormValue("again") == "yes"})
+	if err != nil {
+		p.failed(w, r, "replay", err)
+		return
+	}
+	p.log.Info().Str("actor", by.Actor).Uint64("deadLetter", number).Str("as", plan.Key.String()).Msg("dead letter replayed from the console")
+	http.Redirect(w, r, "/dead-letters/"+strconv.FormatUint(number, 10)+"?"+
+		url.Values{"source": {plan.Key.Source}, "replayed": {plan.Key.Name}}.Encode(), http.StatusSeeOther)
+}
+
+func (p *Page) pause(w http.ResponseWriter, r *http.Request, by *session) {
+	d, err := time.ParseDuration(r.PostFormValue("for"))
+	if err != nil || d < time.Second || d > queue.LongestPause || p.cfg.Queue == nil {
+		p.say(w, r, http.StatusUnprocessableEntity, "For how long? A duration such as 15m or 2h, at most a week.")
+		return
+	}
+	if err := p.cfg.Queue.Pause(r.Context(), by.by(r), d); err != nil {
+		p.failed(w, r, "pause", err)
+		return
+	}
+	p.log.Info().Str("actor", by.Actor).Str("for", d.String()).Msg("queue paused from the console")
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (p *Page) resume(w http.ResponseWriter, r *http.Request, by *session) {
+	if p.cfg.Queue == nil {
+		p.say(w, r, http.StatusNotFound, "This process cannot do that.")
+		return
+	}
+	if err := p.cfg.Queue.Resume(r.Context(), by.by(r)); err != nil {
+		p.failed(w, r, "resume", err)
+		return
+	}
+	p.log.Info().Str("actor", by.Actor).Msg("queue resumed from the console")
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// failed says why an action was not done.
+func (p *Page) failed(w http.ResponseWriter, r *http.Request, what string, err error) {
+	var (
+		refused  *deadletter.RefusedError
+		replayed *deadletter.ReplayedError
+		gone     *deadletter.NotFoundError
+	)
+	switch {
+	case errors.As(err, &gone):
+		p.say(w, r, http.StatusNotFound, "There is no dead letter %d, or no longer.", gone.Number)
+		return
+	case errors.As(err, &refused), errors.As(err, &replayed):
+		p.say(w, r, http.StatusConflict, "Nothing was done: %v.", err)
+		return
+	}
+	p.log.Error().Err(err).Str("action", what).Msg("an action of the console failed")
+	p.say(w, r, http.StatusBadGateway, "It failed: %v", err)
+}

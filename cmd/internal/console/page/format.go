@@ -1,0 +1,112 @@
+package page
+
+import (
+	"fmt"
+	"hash/fnv"
+	"html/template"
+	"math"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"backhaul/cmd/internal/console/state"
+	"backhaul/publisher"
+)
+
+// functions are what templates may call.
+func functions(versions map[string]string) template.FuncMap {
+	return template.FuncMap{
+		"asset":    func(name string) string { return "/assets/" + name + "?v=" + versions[name] },
+		"clock":    clock,
+		"stamp":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000 UTC") },
+		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+		"duration": duration,
+		"count":    count,
+		"word":     func(s state.Status) string { return s.Word() },
+		"statuses": func() []state.Status { return state.Statuses },
+		"rowID":    rowID,
+		"link":     requestPath,
+		"replayed": replayedPath,
+		"job":      jobURL,
+		"stateURL": func(s state.Status) string { return "/" + form{State: string(s), Page: 1}.query() },
+		"login":    func(next string) string { return "/login?" + url.Values{"next": {next}}.Encode() },
+		"json":     indented,
+		"orDash": func(s string) string {
+			if s == "" {
+				return "–"
+			}
+			return s
+		},
+	}
+}
+
+// clock is a time of the day, with the day if it is not today.
+func clock(t, now time.Time) string {
+	t, now = t.UTC(), now.UTC()
+	if t.Year() == now.Year() && t.YearDay() == now.YearDay() {
+		return t.Format("15:04:05")
+	}
+	return t.Format("01-02 15:04:05")
+}
+
+// duration is short and no more exact than somebody wants to read.
+func duration(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < 10*time.Second:
+		return strconv.FormatFloat(math.Round(d.Seconds()*10)/10, 'f', -1, 64) + " s"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%d d", int(d.Hours()/24))
+	}
+}
+
+// count groups the digits: 12 345.
+func count(n any) string {
+	digits := fmt.Sprint(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "\u202f" + digits[i:]
+	}
+	return digits
+}
+
+// rowID is the same for the same request, whatever its key is made of.
+func rowID(key publisher.Key) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(key.String()))
+	return "r" + strconv.FormatUint(h.Sum64(), 36)
+}
+
+func requestPath(key publisher.Key) string {
+	return "/requests/" + url.PathEscape(key.Source) + "/" + url.PathEscape(key.Name)
+}
+
+// replayedPath leads to what an event names as <source>/<key>. A source may have
+// a slash in it, a key not.
+func replayedPath(name string) string {
+	at := strings.LastIndexByte(name, '/')
+	return requestPath(publisher.Key{Source: name[:max(at, 0)], Name: name[at+1:]})
+}
+
+// jobURL is where the Command Center shows a job.
+func jobURL(pattern, jobID string) string {
+	return strings.ReplaceAll(pattern, "{jobId}", url.PathEscape(jobID))
+}
+
+// indented is JSON for people, or the text as it is.
+func indented(data []byte) string {
+	value := jsontext.Value(data).Clone()
+	if value.Indent(jsontext.WithIndent("  ")) != nil {
+		return strings.ToValidUTF8(string(data), "\uFFFD")
+	}
+	return string(value)
+}

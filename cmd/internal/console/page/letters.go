@@ -1,0 +1,146 @@
+package page
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"backhaul/cmd/internal/console/state"
+	"backhaul/cmd/internal/deadletter"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// lettersPage lists dead letters.
+type lettersPage struct {
+	chrome
+	Now     time.Time
+	Source  string
+	Letters []state.Letter
+	// Older and Newest are the addresses of other pages, "" if there is none.
+	Older, Newest string
+	Trouble       string
+}
+
+func (p *Page) letters(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	l := lettersPage{chrome: p.chrome(r, "Dead letters", "dead-letters"), Now: time.Now(), Source: formOf(q).Source}
+	before, _ := strconv.ParseUint(q.Get("before"), 10, 64)
+	at := func(before uint64) string {
+		v := url.Values{}
+		if l.Source != "" {
+			v.Set("source", l.Source)
+		}
+		if before > 0 {
+			v.Set("before", strconv.FormatUint(before, 10))
+		}
+		return "/dead-letters?" + v.Encode()
+	}
+	status := http.StatusOK
+	err := p.demand(r.Context(), func(ctx context.Context) (err error) {
+		var older uint64
+		l.Letters, older, err = p.cfg.State.Letters(ctx, l.Source, before, pageSize)
+		if older > 0 {
+			l.Older = at(older)
+		}
+		return err
+	})
+	if err != nil {
+		l.Trouble, status = err.Error(), http.StatusServiceUnavailable
+	}
+	if before > 0 {
+		l.Newest = at(0)
+	}
+	p.render(w, status, "letters.html", l)
+}
+
+// letterPage is one dead letter.
+type letterPage struct {
+	chrome
+	deadletter.Letter
+	Headers []header
+	Text    string // the message, if it is text
+	Size    int
+	// Replayed is the request that it was just replayed as, nil if it was not.
+	Replayed *publisher.Key
+	// Again: its last replay has its outcome.
+	Again bool
+	// As is the id that it would be replayed under, Refusal why it cannot be.
+	As, Refusal string
+}
+
+// ReplayKey is the key of the request that a replay made.
+func (l letterPage) ReplayKey(r deadletter.Replay) publisher.Key {
+	return publisher.Key{Source: l.Key.Source, Name: r.Key}
+}
+
+type header struct{ Name, Value string }
+
+// maxShown bounds how much of a message is shown.
+const maxShown = 64 << 10
+
+func (p *Page) letter(w http.ResponseWriter, r *http.Request) {
+	number, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
+	if err != nil || p.cfg.Letters == nil {
+		p.say(w, r, http.StatusNotFound, "There is no such dead letter.")
+		return
+	}
+	l := letterPage{chrome: p.chrome(r, "Dead letter "+strconv.FormatUint(number, 10), "dead-letters")}
+	err = p.demand(r.Context(), func(ctx context.Context) (err error) {
+		l.Letter, err = p.cfg.Letters.Get(ctx, number)
+		return err
+	})
+	if _, gone := errors.AsType[*deadletter.NotFoundError](err); gone {
+		p.say(w, r, http.StatusNotFound, "There is no dead letter %d, or no longer.", number)
+		return
+	}
+	if err != nil {
+		p.say(w, r, http.StatusServiceUnavailable, "The dead letter cannot be read: %v", err)
+		return
+	}
+	l.Headers, l.Size, l.Text = headersOf(l.Header), len(l.Data), shownText(l.Data)
+	l.Again = len(l.Replays) > 0 && l.Replays[len(l.Replays)-1].Done()
+	if plan, err := l.Plan(deadletter.Order{Again: l.Again}); err != nil {
+		l.Refusal = err.Error()
+	} else {
+		l.As = plan.RequestID
+	}
+	if q := r.URL.Query(); q.Has("replayed") {
+		l.Replayed = &publisher.Key{Source: q.Get("source"), Name: q.Get("replayed")}
+		l.Self = r.URL.Path
+	}
+	p.render(w, http.StatusOK, "letter.html", l)
+}
+
+// shownText is a message for people, "" if it is no text.
+func shownText(data []byte) string {
+	if !utf8.Valid(data) || bytes.ContainsRune(data, 0) {
+		return ""
+	}
+	text := indented(data)
+	if len(text) > maxShown {
+		return strings.ToValidUTF8(text[:maxShown], "") + "…"
+	}
+	return text
+}
+
+func headersOf(h schemas.Header) []header {
+	var all []header
+	for name, values := range h {
+		for _, value := range values {
+			all = append(all, header{name, value})
+		}
+	}
+	slices.SortFunc(all, func(a, b header) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Value, b.Value))
+	})
+	return all
+}

@@ -1,0 +1,224 @@
+package page
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"backhaul/cmd/internal/console/state"
+	"backhaul/vendorapi"
+)
+
+const (
+	pageSize = 50
+	// catchUp is how long the first view waits for what is in the stream.
+	catchUp = 700 * time.Millisecond
+	// maxField bounds what is looked for.
+	maxField = 256
+)
+
+// listPage is the page of requests.
+type listPage struct {
+	chrome
+	state.View
+	Now    time.Time
+	Lights []light
+	Filter form
+	Pager  pager
+	Plot   plot
+	// Old is the request that the stream has under the text that is looked for,
+	// nil if there is none or it is among the others.
+	Old           *state.Request
+	OldTrouble    string
+	CommandCenter string
+}
+
+// form is what the page was asked for.
+type form struct {
+	State, Source, Client, Group, Text string
+	Page                               int
+}
+
+func formOf(q url.Values) form {
+	field := func(name string) string {
+		text := strings.TrimSpace(strings.ToValidUTF8(q.Get(name), ""))
+		return text[:min(len(text), maxField)]
+	}
+	f := form{State: field("state"), Source: field("source"), Client: field("client"), Group: field("group"), Text: field("q")}
+	if !slices.Contains(state.Statuses, state.Status(f.State)) {
+		f.State = ""
+	}
+	f.Page = 1
+	if n, err := strconv.Atoi(q.Get("page")); err == nil && n > 1 && n <= state.MaxRequests/pageSize+1 {
+		f.Page = n
+	}
+	return f
+}
+
+func (f form) filter() state.Filter {
+	return state.Filter{Status: state.Status(f.State), Source: f.Source, Client: f.Client, ContentGroup: f.Group, Text: f.Text}
+}
+
+// Active tells whether anything is left out.
+func (f form) Active() bool { return f.filter() != state.Filter{} }
+
+// query is the form as it is in an address.
+func (f form) query() string {
+	q := url.Values{}
+	for name, value := range map[string]string{"state": f.State, "source": f.Source, "client": f.Client, "group": f.Group, "q": f.Text} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if f.Page > 1 {
+		q.Set("page", strconv.Itoa(f.Page))
+	}
+	if len(q) == 0 {
+		return ""
+	}
+	return "?" + q.Encode()
+}
+
+// pager leads to the other pages.
+type pager struct {
+	From, To     int // the rows on this page, from 1
+	Total        int
+	Newer, Older string // addresses, "" if there are none
+	NewestFirst  string // address of the first page, "" on it
+}
+
+func pagerOf(f form, shown, total int) pager {
+	p := pager{From: (f.Page-1)*pageSize + 1, To: (f.Page-1)*pageSize + shown, Total: total}
+	at := func(page int) string {
+		g := f
+		g.Page = page
+		return "/" + g.query()
+	}
+	if f.Page > 1 {
+		p.Newer, p.NewestFirst = at(f.Page-1), at(1)
+	}
+	if p.To < total {
+		p.Older = at(f.Page + 1)
+	}
+	return p
+}
+
+func (p *Page) list(w http.ResponseWriter, r *http.Request) {
+	f := formOf(r.URL.Query())
+	p.cfg.State.Want()
+	ctx, cancel := context.WithTimeout(r.Context(), catchUp)
+	p.cfg.State.Caught(ctx)
+	cancel()
+	l := p.look(r, f)
+	p.lookBack(r, f, &l)
+	l.Title = "Requests"
+	if f.Page == 1 { // rows that move under a reader's eyes help nobody
+		l.Live, l.Refresh = "/live"+f.query(), 15
+	}
+	p.render(w, http.StatusOK, "list.html", l)
+}
+
+func (p *Page) look(r *http.Request, f form) listPage {
+	now := time.Now()
+	l := listPage{
+		chrome: p.chrome(r, "", "requests"), Now: now, Filter: f, CommandCenter: p.cfg.CommandCenter,
+		View: p.cfg.State.Look(f.filter(), (f.Page-1)*pageSize, pageSize),
+	}
+	l.Pager = pagerOf(f, len(l.Requests), l.Matching)
+	l.Plot = plotOf(l.Minutes)
+	l.Lights = p.lights(l.View, now)
+	return l
+}
+
+// lookBack asks the stream for a request that is no longer held.
+func (p *Page) lookBack(r *http.Request, f form, l *listPage) {
+	if f.Text == "" || l.Matching > 0 {
+		return
+	}
+	err := p.demand(r.Context(), func(ctx context.Context) error {
+		old, found, err := p.cfg.State.Find(ctx, f.Source, f.Text)
+		if found {
+			l.Old = &old
+		}
+		return err
+	})
+	if err != nil {
+		l.OldTrouble = err.Error()
+	}
+}
+
+// light is one thing that is well or not, in a word.
+type light struct {
+	Name, Word, Detail string
+	Level              level
+}
+
+// level is how bad it is; it never stands alone, the word says it too.
+type level string
+
+const (
+	neutral level = "none"
+	well    level = "ok"
+	warning level = "warn"
+	bad     level = "bad"
+)
+
+func (p *Page) lights(v state.View, now time.Time) []light {
+	nats := light{"NATS", "connected", "", well}
+	if v.Stale != "" {
+		nats = light{"Events", "stale", v.Stale, warning}
+		if strings.HasPrefix(v.Stale, "NATS ") {
+			nats = light{"NATS", "not connected", "what is shown may be out of date", bad}
+		}
+	}
+	return []light{nats, p.vendorLight(), p.breakerLight(), queueLight(v, now)}
+}
+
+func (p *Page) vendorLight() light {
+	if p.cfg.Vendor.Trouble == nil {
+		return light{"Vendor", "not watched", "", neutral}
+	}
+	if err := p.cfg.Vendor.Trouble(); err != nil {
+		return light{"Vendor", "in trouble", err.Error(), bad}
+	}
+	return light{"Vendor", "answers", "", well}
+}
+
+func (p *Page) breakerLight() light {
+	closed := light{"Breaker", "closed", "", well}
+	if p.cfg.Vendor.Hold == nil {
+		return closed
+	}
+	hold := p.cfg.Vendor.Hold()
+	wait := "no job is started for " + duration(hold.For)
+	switch hold.Reason {
+	case vendorapi.HoldOutage:
+		return light{"Breaker", "open", wait, bad}
+	case vendorapi.HoldThrottled:
+		return light{"Breaker", "closed", "the vendor asked for a pause: " + wait, warning}
+	case vendorapi.HoldRate:
+		return light{"Breaker", "closed", "our own limit of starts is used up: " + wait, warning}
+	default:
+		return closed
+	}
+}
+
+func queueLight(v state.View, now time.Time) light {
+	switch {
+	case v.QueueAt.IsZero():
+		return light{"Queue", "unknown", "", warning}
+	case v.Queue.PausedFor > 0:
+		until := v.QueueAt.Add(v.Queue.PausedFor)
+		if until.After(now) {
+			return light{"Queue", "paused", fmt.Sprintf("until %s", until.UTC().Format("2006-01-02 15:04:05 UTC")), warning}
+		}
+	case v.Queue.Pulls == 0 && v.Queue.Waiting > 0 && v.Queue.InHand == 0:
+		return light{"Queue", "not read", "no replica asks for work", bad}
+	}
+	return light{"Queue", "running", "", well}
+}

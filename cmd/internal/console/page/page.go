@@ -1,0 +1,253 @@
+// Package page is what an operator sees in a browser:
+//
+//	GET  /                                requests of late, counts, the last hour; ?state=&source=&client=&group=&q=&page=
+//	GET  /requests/{source}/{key}         one request: every event, the request itself
+//	GET  /dead-letters, /dead-letters/{n} what could not be done, and why
+//	GET  /live, /live/requests/…          the changes of a page, as server-sent events
+//	GET  /assets/…                        style, script, icon
+//	GET  /login, POST /login, /logout     a session, for those who have the token
+//	POST /dead-letters/{n}/replay         the request once more, under a new id
+//	POST /pause, /resume                  the queue, for all replicas
+//
+// # Without and with JavaScript
+//
+// Every page is whole without it, and reloads itself now and then. With it, one
+// script replaces what the server has rendered anew. A viewer is given what is
+// true at the moment it can take it, at most twice a second: nothing is queued, a
+// viewer that is too slow is cut off, and there are at most [maxStreams].
+//
+// # Safety
+//
+// What is shown comes from strangers; html/template escapes it, and the content
+// security policy allows no script or style but our own files, so that what were
+// to slip through would be inert.
+//
+// Reading needs no password: the listener is on loopback, where console refuses
+// the names of others, or it was put elsewhere on purpose. Whatever changes
+// something needs the token: a session (a cookie that scripts and other sites do
+// not get), a POST from our own pages, and the session's own secret in the form.
+// Sessions are in memory, few, end after eight hours and with a new token. After
+// some wrong tokens nobody may try for a while. Each action leaves an event.
+// Without a token nothing can be changed, and the page says so.
+package page
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backhaul/cmd/internal/console/state"
+	"backhaul/cmd/internal/operator"
+	"backhaul/vendorapi"
+)
+
+// Config is what a page shows and may do.
+type Config struct {
+	// Version and Owner name the process.
+	Version, Owner string
+	// CommandCenter is the URL of a job with {jobId} in it, "" for no links.
+	CommandCenter string
+	// Token is asked for before anything is changed. Nil: nothing can be.
+	Token func() (vendorapi.Secret, error)
+	// Exposed: the listener is not on loopback.
+	Exposed bool
+
+	State   *state.State
+	Vendor  Vendor
+	Letters DeadLetters
+	Queue   Queue
+}
+
+// Vendor tells how Commvault fares.
+type Vendor struct {
+	// Trouble is nil if its last answer was one.
+	Trouble func() error
+	// Hold is why and how long no job may be started.
+	Hold func() vendorapi.Hold
+}
+
+// Queue lets the requests wait, for all replicas, and leaves an event of who
+// wants it.
+type Queue interface {
+	Pause(ctx context.Context, by operator.By, d time.Duration) error
+	Resume(ctx context.Context, by operator.By) error
+}
+
+// Page answers for the paths of the package doc.
+type Page struct {
+	cfg       Config
+	log       zerolog.Logger
+	mux       *http.ServeMux
+	sessions  *sessions
+	templates *template.Template
+	streams   streams
+	onDemand  chan struct{} // bounds reads of the stream
+	stopped   <-chan struct{}
+}
+
+//go:embed templates assets
+var files embed.FS
+
+// csp lets a page use our own files and nothing else.
+const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// maxOnDemand is how many reads of old requests go on at once.
+const maxOnDemand = 4
+
+// New is a page. Its streams end with ctx.
+func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Page, error) {
+	p := &Page{
+		cfg: cfg, log: log, mux: http.NewServeMux(), sessions: newSessions(cfg.Token),
+		onDemand: make(chan struct{}, maxOnDemand), stopped: ctx.Done(),
+	}
+	versions, err := p.serveAssets()
+	if err != nil {
+		return nil, err
+	}
+	p.templates, err = template.New("").Funcs(functions(versions)).ParseFS(files, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	p.mux.HandleFunc("GET /{$}", p.list)
+	p.mux.HandleFunc("GET /live", p.liveList)
+	p.mux.HandleFunc("GET /requests/{source}/{key}", p.request)
+	p.mux.HandleFunc("GET /live/requests/{source}/{key}", p.liveRequest)
+	p.mux.HandleFunc("GET /dead-letters", p.letters)
+	p.mux.HandleFunc("GET /dead-letters/{number}", p.letter)
+	p.mux.HandleFunc("GET /login", p.loginForm)
+	p.mux.HandleFunc("POST /login", p.login)
+	p.mux.Handle("POST /logout", p.action(p.logout))
+	p.mux.Handle("POST /dead-letters/{number}/replay", p.action(p.replay))
+	p.mux.Handle("POST /pause", p.action(p.pause))
+	p.mux.Handle("POST /resume", p.action(p.resume))
+	return p, nil
+}
+
+// maxForm bounds what is read of a form.
+const maxForm = 16 << 10
+
+func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", csp)
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	p.mux.ServeHTTP(w, r)
+}
+
+// serveAssets answers for the embedded files, which are fresh as long as their
+// address has the hash of their content.
+func (p *Page) serveAssets() (versions map[string]string, err error) {
+	versions = map[string]string{}
+	entries, err := fs.ReadDir(files, "assets")
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		data, err := fs.ReadFile(files, path.Join("assets", entry.Name()))
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(data)
+		versions[entry.Name()] = hex.EncodeToString(sum[:6])
+		p.mux.HandleFunc("GET /assets/"+entry.Name(), func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Get("v") == versions[entry.Name()] {
+				w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+			}
+			http.ServeContent(w, r, entry.Name(), time.Time{}, bytes.NewReader(data))
+		})
+	}
+	return versions, nil
+}
+
+// chrome is what surrounds every page.
+type chrome struct {
+	Title   string
+	Section string // which entry of the navigation is current
+	Version string
+	Owner   string
+	// Live is where the changes of this page come from, "" for a page that stays.
+	Live string
+	// Refresh is after how many seconds a browser without scripts reloads, 0: never.
+	Refresh int
+	Session *session // nil for somebody who may only read
+	Access  access
+	Self    string // the address of this page
+}
+
+// access says who may change something.
+type access struct {
+	// CanSignIn: there is a token.
+	CanSignIn bool
+	// Exposed: anybody on the network can read this.
+	Exposed bool
+}
+
+func (p *Page) chrome(r *http.Request, title, section string) chrome {
+	return chrome{
+		Title: title, Section: section, Version: p.cfg.Version, Owner: p.cfg.Owner, Session: p.sessions.of(r),
+		Access: access{CanSignIn: p.cfg.Token != nil, Exposed: p.cfg.Exposed}, Self: r.URL.RequestURI(),
+	}
+}
+
+// render answers with a template.
+func (p *Page) render(w http.ResponseWriter, status int, name string, data any) {
+	var out bytes.Buffer
+	if err := p.templates.ExecuteTemplate(&out, name, data); err != nil {
+		p.log.Error().Err(err).Str("template", name).Msg("the page cannot be rendered")
+		http.Error(w, "the page cannot be rendered", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = out.WriteTo(w) // a reader that has gone does not want to know
+}
+
+// notice is a page with one sentence.
+type notice struct {
+	chrome
+	Text string
+	// SignIn offers the login.
+	SignIn bool
+}
+
+func (p *Page) say(w http.ResponseWriter, r *http.Request, status int, format string, args ...any) {
+	n := notice{chrome: p.chrome(r, http.StatusText(status), ""), Text: fmt.Sprintf(format, args...)}
+	n.SignIn = status == http.StatusUnauthorized
+	if r.Method != http.MethodGet {
+		n.Self = "/"
+	}
+	p.render(w, status, "notice.html", n)
+}
+
+// errBusy says that enough is read at the moment.
+type errBusy struct{}
+
+func (errBusy) Error() string { return "too many old requests are being read at the moment; try again" }
+
+// readLimit bounds what is read of the stream for one view.
+const readLimit = 5 * time.Second
+
+// demand reads what is not held in memory, few at a time.
+func (p *Page) demand(ctx context.Context, read func(context.Context) error) error {
+	select {
+	case p.onDemand <- struct{}{}:
+		defer func() { <-p.onDemand }()
+	default:
+		return errBusy{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	return read(ctx)
+}

@@ -1,0 +1,172 @@
+package page
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"backhaul/cmd/internal/operator"
+	"backhaul/vendorapi"
+)
+
+const (
+	// sessionLife is how long one lasts, used or not.
+	sessionLife = 8 * time.Hour
+	// maxSessions is how many there are; the oldest makes room.
+	maxSessions = 32
+	// wrongTokens may be given at once, and one more after each wrongEvery.
+	wrongTokens = 5
+	wrongEvery  = 10 * time.Second
+	// maxActor bounds the name that somebody signs in with.
+	maxActor = 64
+	// maxReason bounds why somebody does something.
+	maxReason = 200
+)
+
+// session is somebody who had the token.
+type session struct {
+	// Actor is who it is, by their own account.
+	Actor string
+	// CSRF has to be in every form that changes something.
+	CSRF string
+
+	token [sha256.Size]byte // the hash of the token that it was opened with
+	ends  time.Time
+}
+
+// sessions are held by the hashes of their cookies' values.
+type sessions struct {
+	token func() (vendorapi.Secret, error)
+	wrong *rate.Limiter
+
+	mu   sync.Mutex
+	open map[[sha256.Size]byte]*session
+}
+
+func newSessions(token func() (vendorapi.Secret, error)) *sessions {
+	return &sessions{
+		token: token, wrong: rate.NewLimiter(rate.Every(wrongEvery), wrongTokens), open: map[[sha256.Size]byte]*session{},
+	}
+}
+
+var (
+	errWrongToken = errors.New("this is not the token")
+	errTooMany    = errors.New("there were too many wrong tokens; wait some seconds")
+)
+
+// begin opens a session for somebody with the token and returns the value of its
+// cookie.
+func (s *sessions) begin(actor, given string) (cookie string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wrong.Tokens() < 1 {
+		return "", errTooMany
+	}
+	token, err := s.hashOfToken()
+	if err != nil {
+		return "", err
+	}
+	hash := sha256.Sum256([]byte(given))
+	if subtle.ConstantTimeCompare(hash[:], token[:]) != 1 {
+		s.wrong.Allow()
+		return "", errWrongToken
+	}
+	s.makeRoom(time.Now())
+	cookie = rand.Text() + rand.Text()
+	s.open[sha256.Sum256([]byte(cookie))] = &session{Actor: actor, CSRF: rand.Text(), token: token, ends: time.Now().Add(sessionLife)}
+	return cookie, nil
+}
+
+func (s *sessions) hashOfToken() (hash [sha256.Size]byte, err error) {
+	token, err := s.token()
+	if err != nil {
+		return hash, err
+	}
+	if token == "" {
+		return hash, errors.New("the admin token is empty")
+	}
+	return sha256.Sum256([]byte(token)), nil
+}
+
+// makeRoom ends what is over, and the oldest if there are too many.
+func (s *sessions) makeRoom(now time.Time) {
+	var (
+		oldest [sha256.Size]byte
+		first  time.Time
+	)
+	for id, one := range s.open {
+		if now.After(one.ends) {
+			delete(s.open, id)
+		} else if first.IsZero() || one.ends.Before(first) {
+			oldest, first = id, one.ends
+		}
+	}
+	if len(s.open) >= maxSessions {
+		delete(s.open, oldest)
+	}
+}
+
+// of is the session of a request, nil without one. A session ends with the token
+// that it was opened with.
+func (s *sessions) of(r *http.Request) *session {
+	cookie, err := r.Cookie(cookieName(r))
+	if err != nil || s.token == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := sha256.Sum256([]byte(cookie.Value))
+	one := s.open[id]
+	if one == nil {
+		return nil
+	}
+	token, err := s.hashOfToken()
+	if err != nil || token != one.token || time.Now().After(one.ends) {
+		delete(s.open, id)
+		return nil
+	}
+	return one
+}
+
+func (s *sessions) end(r *http.Request) {
+	if cookie, err := r.Cookie(cookieName(r)); err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.open, sha256.Sum256([]byte(cookie.Value)))
+	}
+}
+
+// cookieName has the port in it: a browser sends a cookie to every port of a
+// host, and replicas on one host have sessions of their own.
+func cookieName(r *http.Request) string {
+	_, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		port = "default"
+	}
+	return "backhaul-session-" + port
+}
+
+func setCookie(w http.ResponseWriter, r *http.Request, value string, life time.Duration) {
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName(r), Value: value, Path: "/", MaxAge: int(life.Seconds()), HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		// A proxy in front may speak TLS; the listener itself does not.
+		Secure: r.Header.Get("X-Forwarded-Proto") == "https",
+	})
+}
+
+// by is the session in an event.
+func (s *session) by(r *http.Request) operator.By {
+	return operator.By{Actor: s.Actor + " (console)", Reason: oneLine(r.PostFormValue("reason"), maxReason)}
+}
+
+// allowed tells whether a form came with the session's secret.
+func (s *session) allowed(csrf string) bool {
+	return subtle.ConstantTimeCompare([]byte(csrf), []byte(s.CSRF)) == 1
+}

@@ -1,0 +1,289 @@
+package page_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"backhaul/cmd/internal/console/page"
+	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/operator"
+	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/vendorapi"
+)
+
+// acts notes what was asked for, in place of a queue and a box of dead letters:
+// this is about who may ask.
+type acts struct{ done []string }
+
+func (a *acts) Pause(_ context.Context, by operator.By, d time.Duration) error {
+	a.done = append(a.done, by.Actor+" pauses for "+d.String())
+	return nil
+}
+
+func (a *acts) Resume(_ context.Context, by operator.By) error {
+	a.done = append(a.done, by.Actor+" resumes: "+by.Reason)
+	return nil
+}
+
+func (a *acts) Get(_ context.Context, number uint64) (deadletter.Letter, error) {
+	if number == 404 {
+		return deadletter.Letter{}, &deadletter.NotFoundError{Number: number}
+	}
+	return deadletter.Letter{Number: number}, nil
+}
+
+func (a *acts) Replay(_ context.Context, l deadletter.Letter, o deadletter.Order) (deadletter.Plan, error) {
+	switch l.Number {
+	case 409:
+		return deadletter.Plan{}, &deadletter.RefusedError{Why: "it makes no sense <b>"}
+	case 502:
+		return deadletter.Plan{}, errors.New("no answer <b>")
+	}
+	a.done = append(a.done, o.Actor+" replays")
+	return deadletter.Plan{Key: publisher.NewKey("billing", "new")}, nil
+}
+
+func (a *acts) in(c *page.Config) { c.Queue, c.Letters = a, a }
+
+// actions are all that change something, with a form that is in order.
+var actions = []struct {
+	path string
+	form url.Values
+	done string
+}{
+	{"/pause", url.Values{"for": {"15m"}}, "Ann (console) pauses for 15m0s"},
+	{"/resume", url.Values{"reason": {"all\nis well"}}, "Ann (console) resumes: all is well"},
+	{"/dead-letters/1/replay", nil, "Ann (console) replays"},
+}
+
+func with(form url.Values, csrf string) url.Values {
+	all := url.Values{"csrf": {csrf}}
+	for name, values := range form {
+		all[name] = values
+	}
+	return all
+}
+
+func TestOnlyASessionMayAct(t *testing.T) {
+	t.Parallel()
+	var a acts
+	b := newBench(t, a.in)
+	try := func(what string, want int, csrf string, headers ...string) {
+		t.Helper()
+		for _, action := range actions {
+			if resp, _ := b.do(http.MethodPost, action.path, with(action.form, csrf), headers...); resp.StatusCode != want {
+				t.Errorf("%s, %s: %d, want %d", action.path, what, resp.StatusCode, want)
+			}
+			if resp, _ := b.do(http.MethodGet, action.path, nil); resp.StatusCode != http.StatusMethodNotAllowed {
+				t.Errorf("GET %s: %d, want 405", action.path, resp.StatusCode)
+			}
+		}
+	}
+	port := b.url[strings.LastIndexByte(b.url, ':')+1:]
+	try("without a session", http.StatusUnauthorized, "")
+	try("with an invented session", http.StatusUnauthorized, "x", "Cookie", "backhaul-session-"+port+"=invented")
+	csrf := b.signIn()
+	try("without its secret", http.StatusForbidden, "")
+	try("with another secret", http.StatusForbidden, csrf+"x")
+	try("from another site", http.StatusForbidden, csrf, "Sec-Fetch-Site", "cross-site")
+	try("from another site of the same domain", http.StatusForbidden, csrf, "Sec-Fetch-Site", "same-site")
+	try("from another origin", http.StatusForbidden, csrf, "Origin", "http://evil.example")
+	try("under another name", http.StatusMisdirectedRequest, csrf, "Host", "evil.example")
+	if len(a.done) > 0 {
+		t.Fatalf("it did %v", a.done)
+	}
+	for _, action := range actions {
+		if resp, body := b.do(http.MethodPost, action.path, with(action.form, csrf), "Sec-Fetch-Site", "same-origin"); resp.StatusCode != http.StatusSeeOther {
+			t.Errorf("%s: %d\n%s", action.path, resp.StatusCode, body)
+		}
+		if got := a.done[len(a.done)-1]; got != action.done {
+			t.Errorf("%s: %s, want %s", action.path, got, action.done)
+		}
+	}
+	for _, wrong := range []string{"", "x", "-1h", "0s", "9999h"} {
+		if resp, _ := b.do(http.MethodPost, "/pause", with(url.Values{"for": {wrong}}, csrf)); resp.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("a pause of %q: %d", wrong, resp.StatusCode)
+		}
+	}
+	for path, want := range map[string]int{
+		"/dead-letters/404/replay": http.StatusNotFound, "/dead-letters/409/replay": http.StatusConflict,
+		"/dead-letters/502/replay": http.StatusBadGateway, "/dead-letters/x/replay": http.StatusNotFound,
+	} {
+		resp, body := b.do(http.MethodPost, path, with(nil, csrf))
+		if resp.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, resp.StatusCode, want)
+		}
+		inert(t, path, body)
+	}
+	if resp, _ := b.do(http.MethodPost, "/logout", with(nil, csrf)); resp.StatusCode != http.StatusSeeOther {
+		t.Errorf("logout: %d", resp.StatusCode)
+	}
+	try("after the end of the session", http.StatusUnauthorized, csrf)
+}
+
+func TestTheCookie(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	resp, _ := b.do(http.MethodPost, "/login", url.Values{"actor": {"Ann"}, "token": {token}, "next": {"/dead-letters?source=a"}})
+	cookies := resp.cookies
+	if len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode || cookies[0].Path != "/" || cookies[0].Domain != "" {
+		t.Errorf("cookies %+v", cookies)
+	}
+	if got := resp.Header.Get("Location"); got != "/dead-letters?source=a" {
+		t.Errorf("after the login it leads to %q", got)
+	}
+	for _, next := range []string{"//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "", "evil", "/%09/evil.example\t"} {
+		resp, _ := b.do(http.MethodPost, "/login", url.Values{"actor": {"Ann"}, "token": {token}, "next": {next}})
+		if got := resp.Header.Get("Location"); !strings.HasPrefix(got, "/") || strings.HasPrefix(got, "//") || strings.Contains(got, "\\") {
+			t.Errorf("%q leads to %q", next, got)
+		}
+	}
+}
+
+func TestWrongTokensAreLimited(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	login := func(given string) int {
+		resp, _ := b.do(http.MethodPost, "/login", url.Values{"actor": {"Mallory"}, "token": {given}})
+		return resp.StatusCode
+	}
+	if got := login(token); got != http.StatusSeeOther {
+		t.Fatalf("the right token: %d", got)
+	}
+	for i := range 5 {
+		if got := login("wrong-" + token[:i]); got != http.StatusForbidden {
+			t.Errorf("wrong token %d: %d", i, got)
+		}
+	}
+	// Now even the right one has to wait: who guesses learns nothing.
+	for _, given := range []string{"wrong", token} {
+		if got := login(given); got != http.StatusTooManyRequests {
+			t.Errorf("after five wrong tokens: %d", got)
+		}
+	}
+	if resp, _ := b.do(http.MethodPost, "/login", url.Values{"actor": {" \n "}, "token": {token}}); resp.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("without a name: %d", resp.StatusCode)
+	}
+	if resp, _ := b.do(http.MethodPost, "/login", url.Values{"actor": {"Ann"}, "token": {token}}, "Sec-Fetch-Site", "cross-site"); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a login from another site: %d", resp.StatusCode)
+	}
+}
+
+// A token that is replaced ends the sessions that the old one opened.
+func TestANewTokenEndsSessions(t *testing.T) {
+	t.Parallel()
+	var a acts
+	current := make(chan vendorapi.Secret, 1)
+	current <- token
+	b := newBench(t, a.in, func(c *page.Config) {
+		c.Token = func() (vendorapi.Secret, error) {
+			now := <-current
+			current <- now
+			if now == "" {
+				return "", errors.New("read secret: no such file")
+			}
+			return now, nil
+		}
+	})
+	csrf := b.signIn()
+	<-current
+	current <- "another-token-of-some-length"
+	if resp, _ := b.do(http.MethodPost, "/resume", with(nil, csrf)); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("with the old token's session: %d, want 401", resp.StatusCode)
+	}
+	<-current
+	current <- ""
+	resp, body := b.do(http.MethodPost, "/login", url.Values{"actor": {"Ann"}, "token": {token}})
+	if resp.StatusCode != http.StatusInternalServerError || strings.Contains(body, "no such file") {
+		t.Errorf("with a token that cannot be read: %d", resp.StatusCode)
+	}
+	if len(a.done) > 0 {
+		t.Errorf("it did %v", a.done)
+	}
+}
+
+func TestWithoutATokenNothingCanBeChanged(t *testing.T) {
+	t.Parallel()
+	var a acts
+	b := newBench(t, a.in, func(c *page.Config) { c.Token, c.Exposed = nil, true })
+	body := b.get("/")
+	if !strings.Contains(body, "nothing can be changed: no admin token is set") || strings.Contains(body, "Sign in") || !strings.Contains(body, "read-only") {
+		t.Error("the page does not say that it is read-only and exposed")
+	}
+	for _, action := range actions {
+		if resp, _ := b.do(http.MethodPost, action.path, with(action.form, "x")); resp.StatusCode != http.StatusForbidden {
+			t.Errorf("%s: %d, want 403", action.path, resp.StatusCode)
+		}
+	}
+	if resp, _ := b.do(http.MethodPost, "/login", url.Values{"actor": {"Ann"}, "token": {""}}); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("login: %d, want 403", resp.StatusCode)
+	}
+	if len(a.done) > 0 {
+		t.Errorf("it did %v", a.done)
+	}
+}
+
+// The real queue and box: what is asked for happens, once, and is on record.
+func TestActionsAreDoneAndRecorded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	number := b.request("billing", "broken").fail("587207178", "no eligible subclients").keep("587207178", "no eligible subclients")
+	letter := fmt.Sprintf("/dead-letters/%d", number)
+	csrf := b.signIn()
+	post := func(path string, form url.Values) string {
+		t.Helper()
+		resp, body := b.do(http.MethodPost, path, with(form, csrf))
+		if resp.StatusCode != http.StatusSeeOther {
+			t.Fatalf("%s: %d\n%s", path, resp.StatusCode, body)
+		}
+		return resp.Header.Get("Location")
+	}
+	says := func(what string, texts ...string) {
+		t.Helper()
+		waittest.Eventually(t, what, func() bool {
+			body := b.get("/")
+			return !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(body, text) })
+		})
+	}
+	post("/pause", url.Values{"for": {"1h"}, "reason": {"CHG-17"}})
+	says("word of the pause", "<b>paused</b>", "Resume the queue", "<b>pause</b> until", "CHG-17, by Ann (console)")
+	post("/resume", nil)
+	says("word of the resume", "<b>running</b>", "<b>resume</b>")
+
+	if body := b.get(letter); !strings.Contains(body, fmt.Sprintf("as the request <code>broken-replay-%d</code>", number)) {
+		t.Errorf("the letter does not say what a replay does:\n%s", body)
+	}
+	replayed := post(letter+"/replay", url.Values{"reason": {"group made"}})
+	if again := post(letter+"/replay", nil); again != replayed {
+		t.Errorf("pressed twice it leads to %s and %s", replayed, again)
+	}
+	says("word of the replay", "<b>dlq-replay</b>", "group made, by Ann (console)")
+	if body := b.get(replayed); !strings.Contains(body, `id="replayed"`) || !strings.Contains(body, fmt.Sprintf(`<a href="/requests/billing/broken-replay-%d">`, number)) {
+		t.Errorf("the letter does not say that it was replayed:\n%s", body)
+	}
+	requests, err := natstest.JetStream(t, b.nats.Connect(t)).Stream(t.Context(), publisher.RequestsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := requests.CachedInfo().State.Msgs; n != 1 {
+		t.Errorf("%d requests were published, want one", n)
+	}
+
+	unknown := b.request("billing", "lost").fail("OUTCOME_UNKNOWN", "two jobs may be it").keep("OUTCOME_UNKNOWN", "two jobs may be it")
+	letter = fmt.Sprintf("/dead-letters/%d", unknown)
+	if body := b.get(letter); !strings.Contains(body, "Not from here: there may be a job of it already") || strings.Contains(body, "<button>Replay") {
+		t.Errorf("a replay that may start a second job is offered:\n%s", body)
+	}
+	if resp, _ := b.do(http.MethodPost, letter+"/replay", with(nil, csrf)); resp.StatusCode != http.StatusConflict {
+		t.Errorf("a replay that may start a second job: %d, want 409", resp.StatusCode)
+	}
+}

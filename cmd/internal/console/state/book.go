@@ -1,0 +1,94 @@
+package state
+
+import (
+	"cmp"
+	"container/list"
+	"slices"
+
+	"backhaul/cmd/internal/eventlog"
+	"backhaul/publisher"
+)
+
+// book holds requests up to a limit. What has to go first are the requests that
+// were settled first; only if none is settled, those that were seen first.
+type book struct {
+	limit int
+	byKey map[publisher.Key]*Request
+	// running and settled have the keys in the order in which they came there.
+	running, settled *list.List
+	place            map[publisher.Key]*list.Element
+}
+
+func newBook(limit int) book {
+	return book{
+		limit: limit, byKey: map[publisher.Key]*Request{}, place: map[publisher.Key]*list.Element{},
+		running: list.New(), settled: list.New(),
+	}
+}
+
+func (b *book) len() int { return len(b.byKey) }
+
+// apply folds an event into its request.
+func (b *book) apply(e eventlog.Event) *Request {
+	r := b.byKey[e.Key]
+	if r == nil {
+		key := publisher.Key{Source: cut(e.Key.Source), Name: cut(e.Key.Name)}
+		if key != e.Key { // longer than anything of ours writes; it would not be found again
+			key = e.Key
+		}
+		r = &Request{Key: key, First: e.Sequence}
+		b.byKey[key] = r
+	} else {
+		b.listOf(r).Remove(b.place[r.Key])
+	}
+	r.apply(e)
+	b.place[r.Key] = b.listOf(r).PushBack(r.Key)
+	for len(b.byKey) > b.limit {
+		b.dropOldest()
+	}
+	return r
+}
+
+func (b *book) listOf(r *Request) *list.List {
+	if r.Status.Open() {
+		return b.running
+	}
+	return b.settled
+}
+
+func (b *book) dropOldest() {
+	from := b.settled
+	if from.Len() == 0 {
+		from = b.running
+	}
+	key := from.Remove(from.Front()).(publisher.Key)
+	delete(b.byKey, key)
+	delete(b.place, key)
+}
+
+// matching are the requests that match, the newest first.
+func (b *book) matching(f Filter) []*Request {
+	matching := make([]*Request, 0, len(b.byKey))
+	for _, r := range b.byKey {
+		if f.matches(r) {
+			matching = append(matching, r)
+		}
+	}
+	slices.SortFunc(matching, func(a, b *Request) int { return cmp.Compare(b.First, a.First) })
+	return matching
+}
+
+// open counts the requests without an outcome.
+func (b *book) open() (submitting, inDoubt, waiting int) {
+	for at := b.running.Front(); at != nil; at = at.Next() {
+		switch b.byKey[at.Value.(publisher.Key)].Status {
+		case Submitting:
+			submitting++
+		case InDoubt:
+			inDoubt++
+		default:
+			waiting++
+		}
+	}
+	return submitting, inDoubt, waiting
+}

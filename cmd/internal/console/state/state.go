@@ -1,0 +1,246 @@
+// Package state is what a process knows of the requests of late, from the events
+// stream alone: the newest requests, how many there were of each sort, and how
+// fast they went.
+//
+// # Bounds
+//
+// It holds at most [MaxRequests] requests, open ones longer than settled ones,
+// each text cut to [maxText] bytes, and an hour of figures. It begins [MaxEvents]
+// events before the end of the stream, so a start takes as long with a million
+// events as with twenty thousand; [View.Since] says from when on it counts. What
+// is older is read from the stream when it is asked for ([State.Story],
+// [State.Find]).
+//
+// # Failures
+//
+// While nobody looks nothing is read: the first [State.Want] begins, and a quarter
+// of an hour without one ends it. Without a broker it keeps what it has,
+// [View.Stale] says why that may not be the truth, and it goes on by itself where
+// it stopped. What a server knows of the queue is asked every two seconds.
+//
+// It asks NATS for STREAM.{INFO,MSG.GET} and CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE}
+// of BACKUP_EVENTS and BACKUP_DLQ, and STREAM.INFO and CONSUMER.INFO of
+// BACKUP_REQUESTS.
+//
+// All methods may be called at any time. One goroutine reads, any number looks.
+package state
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/queue"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+const (
+	// MaxRequests is how many requests are held.
+	MaxRequests = 5_000
+	// MaxEvents is how far before the end of the stream it begins. Most requests
+	// have two events.
+	MaxEvents = 20_000
+	// maxActions is how many actions of operators are held.
+	maxActions = 20
+)
+
+// State follows the events stream.
+type State struct {
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	limits limits
+	interest
+
+	mu sync.Mutex
+	tally
+	progress progress
+	queue    queueView
+	version  uint64 // goes up with every change
+}
+
+// tally is what was counted.
+type tally struct {
+	book    book
+	counts  Counts
+	series  series
+	actions []Action // the newest last
+}
+
+// limits are constants but for tests.
+type limits struct {
+	requests  int
+	events    uint64
+	idleAfter time.Duration
+}
+
+// New is a state on a connection. [State.Run] makes it follow the stream.
+func New(nc *nats.Conn) (*State, error) {
+	return newState(nc, limits{MaxRequests, MaxEvents, idleAfter})
+}
+
+func newState(nc *nats.Conn, l limits) (*State, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	s := &State{nc: nc, js: js, limits: l, interest: newInterest()}
+	s.progress.caught = make(chan struct{})
+	s.reset()
+	return s, nil
+}
+
+// reset forgets what was counted. The caller holds mu, or has the only reference.
+func (s *State) reset() {
+	s.tally = tally{book: newBook(s.limits.requests)}
+	s.progress.last, s.progress.since = 0, time.Time{}
+	s.version++
+}
+
+// Counts is how many requests there are, or were since [View.Since].
+type Counts struct {
+	// Now, among the requests that are held.
+	Submitting, InDoubt, Waiting int
+	// Since it counts.
+	Started, Failed, Unknown, Rejected int
+}
+
+// Of is the count of a status.
+func (c Counts) Of(status Status) int {
+	switch status {
+	case Submitting:
+		return c.Submitting
+	case InDoubt:
+		return c.InDoubt
+	case Waiting:
+		return c.Waiting
+	case Started:
+		return c.Started
+	case Failed:
+		return c.Failed
+	case Unknown:
+		return c.Unknown
+	case Rejected:
+		return c.Rejected
+	default:
+		return 0
+	}
+}
+
+// Action is what an operator did.
+type Action struct {
+	Name  schemas.Action
+	Actor string
+	At    time.Time
+	// Text says to what, and why.
+	Text string
+}
+
+// actionOf is an action with its texts cut.
+func actionOf(e schemas.OperatorEvent, stored time.Time) Action {
+	a := Action{Name: e.Action, Actor: cut(e.Actor), At: stored}
+	letter := fmt.Sprintf("letter %d (%s of %s)", e.DeadLetter.Sequence, e.DeadLetter.RequestID, e.DeadLetter.Source)
+	switch e.Action {
+	case schemas.ActionPause:
+		a.Text = "until " + e.Pause.Until.UTC().Format(time.DateTime)
+	case schemas.ActionDeadLetterReplay:
+		a.Text = letter + " as " + e.Replay.RequestID
+	case schemas.ActionDeadLetterDrop:
+		a.Text = letter
+	case schemas.ActionResume:
+	}
+	if e.Reason != "" {
+		a.Text += ": " + e.Reason
+	}
+	a.Text = cut(a.Text)
+	return a
+}
+
+// View is the state at one moment.
+type View struct {
+	// Requests match the filter, the newest first: one page of them.
+	Requests []Request
+	// Matching is how many match, Held how many are held.
+	Matching, Held int
+	Counts         Counts
+	Minutes        []Minute
+	Actions        []Action // the newest first
+	// Since is when the first event was stored that counts, zero if there is none.
+	Since time.Time
+	// Complete is true if it counts from the beginning of the stream.
+	Complete bool
+	// Stale says why this may not be the truth, "" if it is.
+	Stale string
+	Queue queue.State
+	// QueueAt is when the queue was looked at, zero if it never answered.
+	QueueAt time.Time
+}
+
+// Version changes with everything that [State.Look] shows.
+func (s *State) Version() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.version
+}
+
+// Look is the state with those requests that match, limit of them from offset on.
+func (s *State) Look(f Filter, offset, limit int) View {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := View{
+		Held: s.book.len(), Counts: s.counts, Minutes: s.series.minutes(time.Now()),
+		Since: s.progress.since, Complete: s.progress.complete, Stale: s.stale(),
+		Queue: s.queue.State, QueueAt: s.queue.at,
+	}
+	v.Counts.Submitting, v.Counts.InDoubt, v.Counts.Waiting = s.book.open()
+	matching := s.book.matching(f.compile())
+	v.Matching = len(matching)
+	for _, r := range matching[min(offset, len(matching)):min(offset+limit, len(matching))] {
+		v.Requests = append(v.Requests, *r)
+	}
+	v.Actions = slices.Clone(s.actions)
+	slices.Reverse(v.Actions)
+	return v
+}
+
+// Related are the held requests of a source under a request id, rejected ones
+// too, which the stream keeps under keys of their own.
+func (s *State) Related(source, requestID string) []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var related []Request
+	for _, r := range s.book.byKey {
+		if r.Key.Source == source && r.RequestID == requestID {
+			related = append(related, *r)
+		}
+	}
+	slices.SortFunc(related, func(a, b Request) int { return a.Requested.Compare(b.Requested) })
+	return related
+}
+
+// Caught waits until what was in the stream has been read, at most until ctx ends.
+func (s *State) Caught(ctx context.Context) {
+	s.mu.Lock()
+	caught := s.progress.caught
+	s.mu.Unlock()
+	select {
+	case <-caught:
+	case <-ctx.Done():
+	}
+}
+
+// Last is the sequence of the last event that was seen of a key, 0 if it is not
+// held.
+func (s *State) Last(key publisher.Key) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.book.byKey[key]; r != nil {
+		return r.Last
+	}
+	return 0
+}

@@ -1,0 +1,354 @@
+package state
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bench is a broker with events, and a state that follows them.
+type bench struct {
+	t    *testing.T
+	nats *natstest.Server
+	pub  *publisher.Publisher
+	js   jetstream.JetStream
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	s := natstest.Start(t)
+	nc := s.Connect(t)
+	pub, err := publisher.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bench{t: t, nats: s, pub: pub, js: natstest.JetStream(t, nc)}
+}
+
+var few = limits{requests: 100, events: 200, idleAfter: time.Hour}
+
+// follow is a state that runs until the test ends, and that somebody looks at.
+func (b *bench) follow(l limits) *State {
+	b.t.Helper()
+	s, err := newState(b.nats.Connect(b.t), l)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Run(ctx)
+	}()
+	b.t.Cleanup(func() { cancel(); <-done })
+	s.Want()
+	return s
+}
+
+func claimOf(id string) *schemas.JobSubmitting {
+	return &schemas.JobSubmitting{
+		RequestID: id, Source: "billing",
+		Request: schemas.BackupRequest{RequestID: id, ClientName: "client-" + id, SubclientName: "group", BackupLevel: schemas.LevelFull},
+		Message: schemas.Message{RequestedAt: time.Now().Add(-time.Second).UTC(), PayloadHash: "h"},
+		Claim:   schemas.Claim{Owner: "host/1", Nonce: "n", Epoch: 1, LeaseMillis: 35_000}, SubmittingAt: time.Now().UTC(),
+	}
+}
+
+func startedOf(c *schemas.JobSubmitting, job string) *schemas.JobStarted {
+	return &schemas.JobStarted{Naming: c.Names(), Message: c.Message, JobID: job, JobIDs: []string{job}, Attempts: 2, StartedAt: time.Now().UTC()}
+}
+
+func failedOf(c *schemas.JobSubmitting, code, text string) *schemas.JobFailed {
+	return &schemas.JobFailed{Naming: c.Names(), Message: c.Message, ErrorCode: code, ErrorMessage: text, ErrorSource: "vendor", Attempts: 1, FailedAt: time.Now().UTC()}
+}
+
+func (b *bench) append(id string, after uint64, e schemas.Event) uint64 {
+	b.t.Helper()
+	sequence, err := b.pub.Append(b.t.Context(), publisher.NewKey("billing", id), after, e, "")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return sequence
+}
+
+// start appends a claim and the job that it led to.
+func (b *bench) start(id string) {
+	b.t.Helper()
+	c := claimOf(id)
+	b.append(id, b.append(id, 0, c), startedOf(c, "7"))
+}
+
+func (s *State) all() View { return s.Look(Filter{}, 0, 1000) }
+
+func ids(v View) string {
+	var all []string
+	for _, r := range v.Requests {
+		all = append(all, r.RequestID+" "+string(r.Status))
+	}
+	return strings.Join(all, ", ")
+}
+
+func TestARequestGoesThroughItsStates(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := b.follow(few)
+	claim := claimOf("r1")
+	shows := func(want Status) Request {
+		t.Helper()
+		waittest.Eventually(t, string(want), func() bool {
+			v := s.all()
+			return len(v.Requests) == 1 && v.Requests[0].Status == want
+		})
+		return s.all().Requests[0]
+	}
+	at := b.append("r1", 0, claim)
+	if r := shows(Submitting); r.Client != "client-r1" || r.ContentGroup != "group" || r.Level != "FULL" || r.Owner != "host/1" || r.First != at {
+		t.Errorf("claimed: %+v", r)
+	}
+	released := *claim
+	released.LeaseMillis = 0
+	at = b.append("r1", at, &released)
+	shows(Waiting)
+	doubtful := *claim
+	doubtful.Epoch, doubtful.DoubtSequence = 2, at
+	at = b.append("r1", at, &doubtful)
+	shows(InDoubt)
+	if c := s.all().Counts; c != (Counts{InDoubt: 1}) {
+		t.Errorf("counts %+v, want one in doubt", c)
+	}
+	b.append("r1", at, startedOf(claim, "5976"))
+	if r := shows(Started); r.JobID != "5976" || r.Attempts != 2 || r.Took(time.Now()) < time.Second || r.Took(time.Now()) != r.Took(time.Now().Add(time.Hour)) {
+		t.Errorf("started: %+v", r)
+	}
+	v := s.all()
+	if v.Counts != (Counts{Started: 1}) || v.Since.IsZero() || !v.Complete {
+		t.Errorf("counts %+v since %s, complete %t", v.Counts, v.Since, v.Complete)
+	}
+	if m := v.Minutes; len(m) != 60 || m[58].Started+m[59].Started != 1 {
+		t.Errorf("the last minutes are %+v", m[58:])
+	}
+}
+
+func TestOutcomesAreCountedApart(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for i, outcome := range []func(c *schemas.JobSubmitting) schemas.Event{
+		func(c *schemas.JobSubmitting) schemas.Event { return startedOf(c, "1") },
+		func(c *schemas.JobSubmitting) schemas.Event { return failedOf(c, "35", "no such group") },
+		func(c *schemas.JobSubmitting) schemas.Event { return failedOf(c, schemas.CodeOutcomeUnknown, "?") },
+		func(c *schemas.JobSubmitting) schemas.Event {
+			return &schemas.RequestRejected{Naming: c.Names(), Message: c.Message, First: c.Message, Reason: "used before", RejectedAt: time.Now()}
+		},
+	} {
+		id := fmt.Sprint("r", i)
+		b.append(id, 0, outcome(claimOf(id)))
+	}
+	if err := b.pub.Operator(t.Context(), schemas.OperatorEvent{
+		Action: schemas.ActionPause, OperationID: "1", Actor: "<b>me</b>", Reason: strings.Repeat("why ", 300), At: time.Now(),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := natsPublish(b, "backup.event.of-later.billing.r9", `{}`); err != nil {
+		t.Fatal(err)
+	}
+	s := b.follow(few)
+	s.Caught(t.Context())
+	v := s.all()
+	if want := (Counts{Started: 1, Failed: 1, Unknown: 1, Rejected: 1}); v.Counts != want {
+		t.Errorf("counts %+v, want %+v", v.Counts, want)
+	}
+	if got, want := ids(v), "r3 rejected, r2 outcome-unknown, r1 failed, r0 started"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if len(v.Actions) != 1 || v.Actions[0].Name != "pause" || v.Actions[0].Actor != "<b>me</b>" || len(v.Actions[0].Text) > maxText+3 {
+		t.Errorf("actions %+v", v.Actions)
+	}
+	for _, test := range []struct {
+		f    Filter
+		want string
+	}{
+		{Filter{Status: Failed}, "r1 failed"},
+		{Filter{Client: "CLIENT-r2"}, "r2 outcome-unknown"},
+		{Filter{Text: "SUCH group"}, "r1 failed"},
+		{Filter{Text: "r0"}, "r0 started"},
+		{Filter{Source: "other"}, ""},
+		{Filter{ContentGroup: "grou", Status: Rejected}, "r3 rejected"},
+	} {
+		if got := ids(s.Look(test.f, 0, 10)); got != test.want {
+			t.Errorf("%+v: got %s, want %s", test.f, got, test.want)
+		}
+	}
+	if v := s.Look(Filter{}, 1, 2); ids(v) != "r2 outcome-unknown, r1 failed" || v.Matching != 4 {
+		t.Errorf("the second page is %s of %d", ids(v), v.Matching)
+	}
+	if v := s.Look(Filter{}, 90, 2); len(v.Requests) != 0 || v.Matching != 4 {
+		t.Errorf("a page that is not there is %s", ids(v))
+	}
+}
+
+func natsPublish(b *bench, subject, data string) error {
+	_, err := b.js.PublishMsg(b.t.Context(), &nats.Msg{Subject: subject, Data: []byte(data)})
+	return err
+}
+
+// It begins near the end, holds a bounded number, and reads what is older from
+// the stream.
+func TestItIsBounded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for i := range 60 {
+		b.start(fmt.Sprint("r", i))
+	}
+	b.append("open", 0, claimOf("open"))
+	for i := range 20 {
+		b.start(fmt.Sprint("s", i))
+	}
+	s := b.follow(limits{requests: 30, events: 81, idleAfter: time.Hour})
+	s.Caught(t.Context())
+	v := s.all()
+	if v.Held != 30 || v.Complete || v.Counts.Started != 40 || v.Counts.Submitting != 1 {
+		t.Errorf("holds %d, complete %t, counts %+v; want 30, not, 40 started and one open", v.Held, v.Complete, v.Counts)
+	}
+	if got := ids(v); !strings.Contains(got, "open submitting") || strings.Contains(got, "r30 ") {
+		t.Errorf("holds %s", got)
+	}
+	r, found, err := s.Find(t.Context(), "", "r1")
+	if err != nil || !found || r.Status != Started || r.Key != publisher.NewKey("billing", "r1") {
+		t.Errorf("r1: %+v, found %t, %v", r, found, err)
+	}
+	if _, found, err := s.Find(t.Context(), "photos", "r1"); found || err != nil {
+		t.Errorf("r1 of another source: found %t, %v", found, err)
+	}
+	for _, odd := range []string{"", "*", "a.b", ">", strings.Repeat("x", 9000), "no such"} {
+		if _, found, err := s.Find(t.Context(), "", odd); found || err != nil {
+			t.Errorf("%.20q: found %t, %v", odd, found, err)
+		}
+		if events, _, err := s.Story(t.Context(), publisher.Key{Source: "billing", Name: odd}); len(events) > 0 || err != nil {
+			t.Errorf("%.20q: %d events, %v", odd, len(events), err)
+		}
+	}
+	events, more, err := s.Story(t.Context(), publisher.NewKey("billing", "r1"))
+	if err != nil || more || len(events) != 2 || events[1].Kind != schemas.KindJobStarted {
+		t.Errorf("the story of r1 is %+v, more %t, %v", events, more, err)
+	}
+}
+
+func TestTheBrokerGoesAwayAndComesBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.start("before")
+	s := b.follow(few)
+	s.Caught(t.Context())
+	waittest.Eventually(t, "fresh state", func() bool { return s.all().Stale == "" })
+	b.nats.Stop()
+	waittest.Eventually(t, "stale state", func() bool { return s.all().Stale == "NATS is not connected" })
+	if got := ids(s.all()); got != "before started" {
+		t.Errorf("without a broker it shows %q", got)
+	}
+	b.nats.Restart()
+	var at uint64
+	claim := claimOf("after")
+	waittest.Eventually(t, "write", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		var err error
+		at, err = b.pub.Append(ctx, publisher.NewKey("billing", "after"), 0, claim, "")
+		return err == nil
+	})
+	b.append("after", at, startedOf(claim, "8"))
+	waittest.Eventually(t, "the new request", func() bool {
+		v := s.all()
+		return ids(v) == "after started, before started" && v.Stale == ""
+	})
+	if c := s.all().Counts; c != (Counts{Started: 2}) {
+		t.Errorf("counts %+v: something was counted twice, or not", c)
+	}
+}
+
+// Nobody looks, so it reads nothing; somebody comes, and it goes on.
+func TestItRestsWhileNobodyLooks(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.start("one")
+	s := b.follow(limits{requests: 100, events: 200, idleAfter: time.Nanosecond})
+	s.Caught(t.Context())
+	waittest.Eventually(t, "rest", func() bool { return s.all().Stale == "the events are still being read" })
+	b.start("two")
+	s.Want()
+	s.Caught(t.Context())
+	if got := ids(s.all()); got != "two started, one started" {
+		t.Errorf("got %s", got)
+	}
+	// Too much has come meanwhile: it begins anew, and says from when on.
+	waittest.Eventually(t, "rest", func() bool { return s.all().Stale == "the events are still being read" })
+	for i := range 110 {
+		b.start(fmt.Sprint("r", i))
+	}
+	s.Want()
+	s.Caught(t.Context())
+	if v := s.all(); v.Counts.Started != 100 || v.Complete {
+		t.Errorf("counts %+v, complete %t; want the last 100", v.Counts, v.Complete)
+	}
+}
+
+func TestTheQueue(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if _, err := b.pub.Request(t.Context(), "test", schemas.BackupRequest{ClientName: "c", SubclientName: "s"}); err != nil {
+		t.Fatal(err)
+	}
+	s := b.follow(few)
+	waittest.Eventually(t, "queue", func() bool { v := s.all(); return v.Queue.Waiting == 1 && !v.QueueAt.IsZero() })
+}
+
+func TestDeadLetters(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := b.follow(few)
+	if letters, older, err := s.Letters(t.Context(), "", 0, 10); err != nil || len(letters) != 0 || older != 0 {
+		t.Errorf("none: %v, %d, %v", letters, older, err)
+	}
+	for i := range 25 {
+		source := []string{"billing", "photos"}[i%2]
+		id := fmt.Sprint("d", i)
+		if err := b.pub.DeadLetter(t.Context(), publisher.DeadLetter{
+			Subject: "backup.request." + source, Data: []byte("{}"), Key: publisher.NewKey(source, id), RequestID: id,
+			Sequence: uint64(i + 1), Time: time.Now(), Code: "INVALID_REQUEST", Reason: "because",
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var seen []string
+	for before := uint64(0); ; {
+		letters, older, err := s.Letters(t.Context(), "photos", before, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range letters {
+			seen = append(seen, l.Request)
+			if l.Key.Source != "photos" || l.Code != "INVALID_REQUEST" || l.Reason != "because" {
+				t.Errorf("%+v", l)
+			}
+		}
+		if older == 0 {
+			break
+		}
+		before = older
+	}
+	if got, want := strings.Join(seen, " "), "d23 d21 d19 d17 d15 d13 d11 d9 d7 d5 d3 d1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

@@ -1,0 +1,83 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/eventlog"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// maxStory is how many events of one request are read. A vendor outage of a day
+// leaves some hundred claims.
+const maxStory = 500
+
+// Story is every event of a request in the order of the stream, the first
+// maxStory of them, and whether there are more.
+func (s *State) Story(ctx context.Context, key publisher.Key) (events []eventlog.Event, more bool, err error) {
+	if publisher.CheckSource(key.Source) != nil || !subjectSafe.MatchString(key.Name) {
+		return nil, false, nil // nothing is stored under such a subject
+	}
+	err = eventlog.Read(ctx, s.js, eventlog.Query{Filters: []string{key.Filter()}}, func(e eventlog.Event) error {
+		if len(events) == maxStory {
+			more = true
+			return eventlog.ErrStop
+		}
+		events = append(events, e)
+		return nil
+	})
+	return events, more, err
+}
+
+var subjectSafe = regexp.MustCompile(`^[A-Za-z0-9_:-]{1,160}$`)
+
+// Find is the request with this id or key as the stream has it, of one source or
+// of any. found is false if there is none.
+func (s *State) Find(ctx context.Context, source, id string) (r Request, found bool, err error) {
+	if source != "" && publisher.CheckSource(source) != nil {
+		return r, false, nil
+	}
+	if source == "" {
+		source = "*"
+	}
+	names := []string{publisher.NewKey(source, id).Name}
+	if subjectSafe.MatchString(id) && id != names[0] {
+		names = append(names, id)
+	}
+	for _, name := range names {
+		r, found, err = s.lastOf(ctx, publisher.Key{Source: source, Name: name})
+		if found || err != nil {
+			break
+		}
+	}
+	return r, found, err
+}
+
+func (s *State) lastOf(ctx context.Context, key publisher.Key) (r Request, found bool, err error) {
+	stream, err := s.js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		return r, false, fmt.Errorf("look at stream %s: %w", publisher.EventsStream, err)
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, key.Filter())
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return r, false, nil
+	case err != nil:
+		return r, false, fmt.Errorf("read stream %s: %w", publisher.EventsStream, err)
+	}
+	kind, key, err := publisher.ParseEventSubject(msg.Subject)
+	if err != nil || !slices.Contains(schemas.Kinds, kind) {
+		return r, false, nil
+	}
+	data, err := schemas.DecodeEvent(kind, msg.Data)
+	if err != nil {
+		return r, false, err
+	}
+	return Whole(eventlog.Event{Kind: kind, Key: key, Data: data, Sequence: msg.Sequence, Stored: msg.Time}), true, nil
+}

@@ -1,0 +1,132 @@
+package test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/yaml"
+)
+
+// pods are the templates in a set of objects.
+func pods(objects []metav1.Object) map[string]corev1.PodTemplateSpec {
+	found := make(map[string]corev1.PodTemplateSpec)
+	for _, object := range objects {
+		switch o := object.(type) {
+		case *appsv1.Deployment:
+			found["Deployment "+o.Name] = o.Spec.Template
+		case *batchv1.Job:
+			found["Job "+o.Name] = o.Spec.Template
+		}
+	}
+	return found
+}
+
+// Every pod is one that the profile "restricted" of the pod security standards
+// admits, and has no token of the cluster.
+func TestPodsAreRestricted(t *testing.T) {
+	for file, objects := range everything(t) {
+		if len(pods(objects)) == 0 {
+			t.Errorf("%s has no pods", file)
+		}
+		for name, template := range pods(objects) {
+			pod := template.Spec
+			if token := pod.AutomountServiceAccountToken; token == nil || *token {
+				t.Errorf("%s: %s has a service account's token", file, name)
+			}
+			s := pod.SecurityContext
+			if s == nil || !is(s.RunAsNonRoot, true) || s.RunAsUser == nil || *s.RunAsUser != 65532 ||
+				s.SeccompProfile == nil || s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+				t.Errorf("%s: %s has the pod security context %+v", file, name, s)
+			}
+			if pod.HostNetwork || pod.HostPID || pod.HostIPC {
+				t.Errorf("%s: %s uses the host", file, name)
+			}
+			for _, c := range pod.Containers {
+				cs := c.SecurityContext
+				if cs == nil || !is(cs.AllowPrivilegeEscalation, false) || !is(cs.ReadOnlyRootFilesystem, true) ||
+					cs.Capabilities == nil || fmt.Sprint(cs.Capabilities.Drop) != "[ALL]" || len(cs.Capabilities.Add) > 0 {
+					t.Errorf("%s: %s has the security context %+v", file, name, cs)
+				}
+				if c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Cpu().IsZero() {
+					t.Errorf("%s: %s has no bounds", file, name)
+				}
+				mounts(t, file+": "+name, pod, c)
+			}
+		}
+	}
+}
+
+func is(b *bool, want bool) bool { return b != nil && *b == want }
+
+// mounts: each volume is mounted and each mount has its volume; what can be written
+// is a claim.
+func mounts(t *testing.T, name string, pod corev1.PodSpec, c corev1.Container) {
+	t.Helper()
+	volumes := make(map[string]corev1.Volume)
+	for _, v := range pod.Volumes {
+		volumes[v.Name] = v
+	}
+	for _, m := range c.VolumeMounts {
+		v, ok := volumes[m.Name]
+		if !ok {
+			t.Errorf("%s mounts %s, which does not exist", name, m.Name)
+		}
+		if !m.ReadOnly && v.PersistentVolumeClaim == nil {
+			t.Errorf("%s may write to %s", name, m.Name)
+		}
+		delete(volumes, m.Name)
+	}
+	if len(volumes) > 0 {
+		t.Errorf("%s does not mount %v", name, volumes)
+	}
+}
+
+// A pod is killed only after its drain, the logout and the last spans.
+func TestPodsOutliveTheirDrain(t *testing.T) {
+	for file, objects := range everything(t) {
+		drain := 25 * time.Second
+		for _, object := range objects {
+			if m, ok := object.(*corev1.ConfigMap); ok && m.Data["backhaul.yaml"] != "" {
+				var config struct{ Work struct{ DrainTimeout string } }
+				if err := yaml.Unmarshal([]byte(m.Data["backhaul.yaml"]), &config); err != nil {
+					t.Fatal(err)
+				}
+				if config.Work.DrainTimeout != "" {
+					drain, _ = time.ParseDuration(config.Work.DrainTimeout)
+				}
+			}
+		}
+		for _, object := range objects {
+			d, ok := object.(*appsv1.Deployment)
+			if !ok {
+				continue
+			}
+			grace := time.Duration(*d.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second
+			if grace < drain+10*time.Second || grace > drain+30*time.Second {
+				t.Errorf("%s: %v to stop, of which the drain may take %v", file, grace, drain)
+			}
+		}
+	}
+}
+
+// What selects the replicas selects them and not the setup, whose pod answers no probe.
+func TestSelectorsFindTheReplicas(t *testing.T) {
+	for file, objects := range everything(t) {
+		selectors := selectorsOf(t, objects)
+		for name, template := range pods(objects) {
+			replica := template.Labels["app.kubernetes.io/component"] == "run"
+			for what, selector := range selectors {
+				setup := what == "NetworkPolicy backhaul-setup"
+				if selector.Matches(labels.Set(template.Labels)) != (replica != setup) {
+					t.Errorf("%s: %s selects %s: %v", file, what, name, replica == setup)
+				}
+			}
+		}
+	}
+}

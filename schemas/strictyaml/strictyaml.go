@@ -1,0 +1,231 @@
+// Package strictyaml reads YAML that people write: it tells every problem at
+// once, each with its line and with the name that was probably meant.
+//
+// A [Reader] walks the nodes of one document and collects what is wrong with
+// them. A key that is not known or given twice, a value of another kind, a merge
+// key, a second document: none of it is passed over in silence. Whoever reads a
+// file with it states its own problems the same way, and has a result only if
+// [Reader.Err] is nil.
+//
+// A problem shows what the file says. Files with secrets are not for this package.
+//
+// A Reader is for one document and one goroutine.
+package strictyaml
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"backhaul/schemas"
+)
+
+// MaxProblems bounds what is said of one file.
+const MaxProblems = 50
+
+// Problem is something that is wrong with a file.
+type Problem struct {
+	Line int // 0 for the file as a whole
+	Text string
+}
+
+// Error lists what is wrong with a file. Nothing of the file is in force.
+type Error struct {
+	What     string // the file is, such as "policy"
+	File     string
+	Problems []Problem
+}
+
+func (e *Error) Error() string {
+	lines := e.lines()
+	if len(lines) == 1 {
+		return e.What + ": " + lines[0]
+	}
+	return e.What + ":\n  " + strings.Join(lines, "\n  ")
+}
+
+// Each is every problem as an error of its own.
+func (e *Error) Each() []string {
+	lines := e.lines()
+	for i := range lines {
+		lines[i] = e.What + ": " + lines[i]
+	}
+	return lines
+}
+
+func (e *Error) lines() []string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		if lines[i] = e.File; p.Line > 0 {
+			lines[i] += ":" + strconv.Itoa(p.Line)
+		}
+		lines[i] += ": " + p.Text
+	}
+	return lines
+}
+
+// Reader walks a document and collects what is wrong with it.
+type Reader struct {
+	// Words are what people call some of the keys, in small letters.
+	Words map[string]string
+	// Aliases: an alias may stand for the value of a key. Else it is a problem.
+	Aliases bool
+
+	problems []Problem
+}
+
+// Problem states a problem.
+func (r *Reader) Problem(line int, format string, args ...any) {
+	r.problems = append(r.problems, Problem{Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+// Err is an [*Error] with the problems in the order of their lines, nil if there
+// are none. what is what the file is.
+func (r *Reader) Err(what, file string) error {
+	if len(r.problems) == 0 {
+		return nil
+	}
+	problems := slices.SortedStableFunc(slices.Values(r.problems), func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	if len(problems) > MaxProblems {
+		problems = append(problems[:MaxProblems:MaxProblems], Problem{Text: "and more"})
+	}
+	return &Error{What: what, File: file, Problems: problems}
+}
+
+// Document is the root of the one document that data has, nil after a problem.
+// The file may have limit bytes, and must have the key.
+func (r *Reader) Document(data []byte, limit int, key string) *yaml.Node {
+	if len(data) > limit {
+		r.Problem(0, "has more than %d bytes", limit)
+		return nil
+	}
+	var doc, next yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	err := dec.Decode(&doc)
+	if errors.Is(err, io.EOF) || err == nil && (len(doc.Content) != 1 || doc.Content[0].ShortTag() == "!!null") {
+		r.Problem(1, "is empty; it must have the key %s", key)
+		return nil
+	}
+	if err == nil {
+		if err = dec.Decode(&next); err == nil {
+			r.Problem(next.Line, "has more than one document")
+			return nil
+		}
+	}
+	if !errors.Is(err, io.EOF) {
+		r.syntax(err)
+		return nil
+	}
+	return doc.Content[0]
+}
+
+// yamlLine takes the line out of the library's messages, which have no type.
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(?s:(.*))$`)
+
+func (r *Reader) syntax(err error) {
+	m := yamlLine.FindStringSubmatch(err.Error())
+	line, _ := strconv.Atoi(m[1])
+	r.Problem(line, "is not valid YAML: %s", m[2])
+}
+
+// Mapping visits the members of a mapping in order. keys are the known ones, nil
+// for any. A value's line is that of its key, where people look for it. What is
+// not as it should be is a problem and not visited; then the mapping is not whole,
+// and what it lacks may only be misspelt.
+func (r *Reader) Mapping(n *yaml.Node, what string, keys []string, visit func(key string, value *yaml.Node)) (whole bool) {
+	if n.Kind != yaml.MappingNode {
+		r.Problem(n.Line, "%s must be a mapping, here is %s", what, Describe(n))
+		return false
+	}
+	whole = true
+	seen := make(map[string]int)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		first, again := seen[key.Value]
+		switch {
+		case key.ShortTag() == "!!merge":
+			r.Problem(key.Line, "%s: merge keys are not read", what)
+		case key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str":
+			r.Problem(key.Line, "%s: the key %s is not a text; put it into quotes", what, Quoted(key.Value))
+		case keys != nil && !slices.Contains(keys, key.Value):
+			r.Problem(key.Line, "%s has no key %s%s", what, Quoted(key.Value), r.Nearest(key.Value, keys))
+		case again:
+			r.Problem(key.Line, "the key %s is given twice, first in line %d", Quoted(key.Value), first)
+		default:
+			seen[key.Value] = key.Line
+			visit(key.Value, r.resolved(value, key.Line))
+			continue
+		}
+		whole = false
+	}
+	return whole
+}
+
+// resolved is a value as it stands in a line. It is a copy: an anchor's content
+// may stand in several.
+func (r *Reader) resolved(value *yaml.Node, line int) *yaml.Node {
+	if r.Aliases && value.Kind == yaml.AliasNode {
+		value = value.Alias
+	}
+	here := *value
+	here.Line = line
+	return &here
+}
+
+// Sequence visits the items of a sequence in order. want is what they are.
+func (r *Reader) Sequence(n *yaml.Node, what, want string, visit func(item *yaml.Node)) {
+	if n.Kind != yaml.SequenceNode {
+		r.Problem(n.Line, "%s must be a list of %s; here is %s", what, want, Describe(n))
+		return
+	}
+	for _, item := range n.Content {
+		visit(item)
+	}
+}
+
+// Nearest asks whether a known name was meant, "" if none is near.
+func (r *Reader) Nearest(name string, known []string) string {
+	lower := strings.ToLower(name)
+	for _, word := range []string{lower, strings.TrimSuffix(lower, "s"), strings.TrimSuffix(lower, "es")} {
+		if meant, ok := r.Words[word]; ok && slices.Contains(known, meant) {
+			return "; did you mean " + meant + "?"
+		}
+	}
+	if meant := schemas.Nearest(name, known); meant != "" {
+		return "; did you mean " + meant + "?"
+	}
+	return ""
+}
+
+// Describe says what a node is.
+func Describe(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		return "a mapping"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case n.Kind == yaml.AliasNode:
+		return "an alias, which is not read here"
+	case n.ShortTag() == "!!null":
+		return "nothing"
+	default:
+		return Quoted(n.Value)
+	}
+}
+
+// Quoted shows a text, however long.
+func Quoted(s string) string {
+	const most = 100
+	if len(s) > most {
+		return strconv.Quote(strings.ToValidUTF8(s[:most], "")) + "…"
+	}
+	return strconv.Quote(s)
+}
