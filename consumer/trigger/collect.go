@@ -192,7 +192,7 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 		}
 		s.groups[name] = g
 	}
-	if m.sequence <= g.position.Last {
+	if g.position.covers(m) {
 		return s.confirm(ctx, g)
 	}
 	if m.sequence <= g.last() {

@@ -20,10 +20,11 @@ import (
 // that same request again.
 type decision struct {
 	Group string `json:"group"`
-	// Stream is when the stream was made: sequences mean nothing in another one.
-	Stream time.Time `json:"stream,omitzero"`
-	First  uint64    `json:"first"`
-	Last   uint64    `json:"last"`
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
+	// Stored is when the last message was. A later message with a sequence that was
+	// decided is one of a stream that was made anew, or restored from a snapshot.
+	Stored time.Time `json:"stored,omitzero"`
 	// Request is nil for a window in which nothing was left to ask for.
 	Request *schemas.BackupRequest `json:"request,omitempty"`
 	// Nonce tells its writer that it was the writer.
@@ -36,10 +37,17 @@ func (g Group) key() string {
 	return string(name)
 }
 
+// covers tells whether a message of the group is part of this window or of one
+// before.
+func (d *decision) covers(m *message) bool {
+	return m.sequence <= d.Last && !m.stored.After(d.Stored)
+}
+
 // requestID is the same for the same changes: it is made of the content group and
-// the places of the window's first and last message in the stream.
-func requestID(group string, stream time.Time, first, last uint64) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d", group, stream.UnixNano(), first, last))
+// the places of the window's first and last message in the stream, and of the time
+// of the last, because sequences begin again when a stream is made anew.
+func requestID(group string, first, last uint64, stored time.Time) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d", group, first, last, stored.UnixNano()))
 	return "changes-" + hex.EncodeToString(sum[:16])
 }
 
@@ -47,12 +55,9 @@ func requestID(group string, stream time.Time, first, last uint64) string {
 type decisions struct {
 	windows jetstream.Stream
 	pub     *publisher.Publisher
-	// created is when the stream of notifications was made.
-	created time.Time
 }
 
-// read is the group's last record. One about an earlier stream of the same name
-// says nothing about this one.
+// read is the group's last decision.
 func (ds *decisions) read(ctx context.Context, name string) (decision, uint64, error) {
 	data, sequence, err := publisher.LastWindow(ctx, ds.windows, name)
 	if err != nil || sequence == 0 {
@@ -64,9 +69,6 @@ func (ds *decisions) read(ctx context.Context, name string) (decision, uint64, e
 	}
 	if d.Group != name {
 		return decision{}, 0, fmt.Errorf("record of content group %s is about %s", name, d.Group)
-	}
-	if !d.Stream.Equal(ds.created) {
-		return decision{}, sequence, nil
 	}
 	return d, sequence, nil
 }

@@ -51,9 +51,9 @@ const (
 var DirectiveResults = []string{DirectiveListed, DirectiveUnlistable, DirectiveDeletion, DirectiveTooMany, DirectiveUnavailable}
 
 // request is what a window asks for, without a directive file.
-func (w *window) request(g *group, stream time.Time) schemas.BackupRequest {
+func (w *window) request(g *group) schemas.BackupRequest {
 	req := g.route.Request
-	req.RequestID = requestID(g.name, stream, w.first, w.last)
+	req.RequestID = requestID(g.name, w.first, w.last, w.latest)
 	req.Labels = maps.Clone(req.Labels)
 	if req.Labels == nil {
 		req.Labels = make(map[string]string)

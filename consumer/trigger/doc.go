@@ -27,7 +27,7 @@
 // that a delivery went elsewhere.
 //
 // The request id is a hash of the content group and of the places of the window's
-// first and last notification.
+// first and last notification, and of the time of the last.
 //
 // # A crash after each step
 //
@@ -54,7 +54,7 @@
 //	a group of several in one message         acknowledged when each has asked                TestANotificationForSeveralGroups
 //	messages are delivered again              they are the same messages                      TestRedeliveries
 //	the server restarts                       as a crash                                      TestTheServerRestarts
-//	the stream is made anew                   a decision is about one stream, by its time     TestDecisionsAreAboutOneStream
+//	the stream is made anew, or restored      what was stored after a decision is not in it   TestDecisionsAreAboutOneStream
 //	the store takes no files                  waited for, nothing is let go; after 10 min a   TestAStoreThatIsAway
 //	                                          plain INCREMENTAL is asked for
 //

@@ -28,7 +28,7 @@ type flight struct {
 //   - the request before the acknowledgements of its notifications.
 func (s *session) ask(ctx context.Context, f *flight) {
 	g, w := f.group, f.window
-	f.decision = decision{Group: g.name, Stream: s.decisions.created, First: w.first, Last: w.last, Nonce: rand.Text()}
+	f.decision = decision{Group: g.name, First: w.first, Last: w.last, Stored: w.latest, Nonce: rand.Text()}
 	if w.paths > 0 {
 		var req schemas.BackupRequest
 		if req, f.err = s.write(ctx, g, w); f.err != nil {
@@ -44,7 +44,7 @@ func (s *session) ask(ctx context.Context, f *flight) {
 
 // write is the window's request, with its directive file written if it has one.
 func (s *session) write(ctx context.Context, g *group, w *window) (schemas.BackupRequest, error) {
-	req := w.request(g, s.decisions.created)
+	req := w.request(g)
 	d := g.route.Directive
 	if d == nil {
 		return req, nil

@@ -69,10 +69,6 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store S
 	if err != nil {
 		return nil, fmt.Errorf("trigger: %w", err)
 	}
-	events, err := js.Stream(ctx, publisher.StorageStream)
-	if err != nil {
-		return nil, fmt.Errorf("bind to stream %s: %w", publisher.StorageStream, err)
-	}
 	queue, err := js.Consumer(ctx, publisher.StorageStream, publisher.StorageConsumer)
 	if err != nil {
 		return nil, fmt.Errorf("bind to consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
@@ -90,7 +86,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store S
 	}
 	t := &Trigger{
 		cfg: cfg, nc: nc, pub: pub, routes: routes, store: store, observe: cfg.Observer, log: log,
-		queue: queue, decisions: &decisions{windows: windows, pub: pub, created: events.CachedInfo().Created},
+		queue: queue, decisions: &decisions{windows: windows, pub: pub},
 	}
 	t.state.Store(&State{})
 	t.ready.note(errors.New("nothing was read yet"))

@@ -121,11 +121,11 @@ func TestAMessageThatDoesNotFitBeginsAWindow(t *testing.T) {
 
 func TestRequestIDs(t *testing.T) {
 	at := time.Unix(1, 0)
-	id := requestID("g", at, 1, 2)
-	if id != requestID("g", at, 1, 2) {
+	id := requestID("g", 1, 2, at)
+	if id != requestID("g", 1, 2, at) {
 		t.Error("the same window has two ids")
 	}
-	for _, other := range []string{requestID("h", at, 1, 2), requestID("g", at, 1, 3), requestID("g", at, 2, 2), requestID("g", at.Add(1), 1, 2)} {
+	for _, other := range []string{requestID("h", 1, 2, at), requestID("g", 1, 3, at), requestID("g", 2, 2, at), requestID("g", 1, 2, at.Add(1))} {
 		if other == id {
 			t.Error("two windows have one id")
 		}
