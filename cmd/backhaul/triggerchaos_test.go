@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/time/rate"
 
 	"backhaul/consumer/trigger/objectstore/objectstoretest"
 	"backhaul/publisher"
@@ -112,15 +113,15 @@ func (c *plainClient) waiting() []*jetstream.RawStreamMsg {
 }
 
 // publishPaced publishes a notification for each path.
-func publishPaced(c *plainClient, paths []string, rate int) error {
-	began := time.Now()
-	for n, path := range paths {
+func publishPaced(c *plainClient, paths []string, perSecond int) error {
+	pace := rate.NewLimiter(rate.Limit(perSecond), max(perSecond/100, 1))
+	for _, path := range paths {
+		if err := pace.Wait(c.t.Context()); err != nil {
+			return err
+		}
 		container, key, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 		if _, err := c.js.PublishAsync("storage.event.minio", notification(container, key), jetstream.WithStallWait(time.Minute)); err != nil {
 			return err
-		}
-		if ahead := time.Duration(n)*time.Second/time.Duration(rate) - time.Since(began); ahead > 10*time.Millisecond {
-			time.Sleep(ahead)
 		}
 	}
 	select {

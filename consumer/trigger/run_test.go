@@ -144,12 +144,15 @@ func (b *bench) publish(data ...string) {
 // eventually waits for a condition.
 func (b *bench) eventually(what string, ok func() bool) {
 	b.Helper()
-	end := time.Now().Add(60 * time.Second)
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for !ok() {
-		if time.Now().After(end) {
-			b.Fatalf("not within 60 s: %s", what)
+		select {
+		case <-tick.C:
+		case <-deadline:
+			b.Fatalf("not within a minute: %s", what)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -36,7 +36,10 @@ func runTheTrigger(g *guarded) error {
 			return fmt.Errorf("as store: %w", err)
 		}
 	}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
 		events, err := admin.Stream(g.within(), publisher.StorageStream)
 		if err != nil {
 			return err
@@ -44,6 +47,10 @@ func runTheTrigger(g *guarded) error {
 		if events.CachedInfo().State.Msgs == 0 {
 			return nil
 		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return errors.Join(errors.New("the notifications are still there"), worker.Ready())
+		}
 	}
-	return errors.Join(errors.New("the notifications are still there"), worker.Ready())
 }
