@@ -1,4 +1,5 @@
-// Package queue tells how the requests stream and its consumer fare.
+// Package queue tells how the requests stream and its consumer fare, and those of
+// storage notifications.
 //
 // It asks the server for what it knows anyway, by STREAM.INFO and CONSUMER.INFO,
 // and changes nothing. What it returns is true of one moment.
