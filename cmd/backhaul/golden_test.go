@@ -110,6 +110,16 @@ func TestOutputs(t *testing.T) {
 		}
 		show(t, env, exitDone, "", "status-waiting", "status")
 		show(t, env, exitDone, "", "status-request-waiting", "status", "cli/waits")
+
+		if code, _, stderr := once(t, env, "", "setup", "--trigger"); code != exitDone {
+			t.Fatal(stderr)
+		}
+		show(t, env, exitDone, "", "status-trigger-empty", "status")
+		for range 2 {
+			c.publish("storage.event.minio", nil, notification("invoices", "a"))
+		}
+		c.publish(publisher.WindowSubject("group"), nil, []byte("{}"))
+		show(t, env, exitDone, "", "status-trigger", "status")
 	})
 	t.Run("service", func(t *testing.T) {
 		t.Parallel()

@@ -20,8 +20,9 @@ func newStatusCommand() *cobra.Command {
 		Use:   "status [REQUEST]",
 		Short: "Show how the queue fares, or what happened to one request",
 		Long: `Without an argument: how much waits and for how long, what is in hand, whether the
-queue is paused, the events, the dead letters, and what the replica at --admin-addr
-says of itself and of the vendor.
+queue is paused, the events, the dead letters, the storage notifications that wait
+for "backhaul trigger", if it is in use, and what the replica at --admin-addr says
+of itself and of the vendor.
 
 With a request id: the request's whole story, and what happens next. Give its
 source with --source or as SOURCE/ID; without one it is looked for under every
@@ -110,6 +111,8 @@ type status struct {
 	Queue       queueStatus `json:"queue"`
 	Events      stored      `json:"events"`
 	DeadLetters stored      `json:"deadLetters"`
+	// Trigger is nil where `backhaul trigger` has no stream.
+	Trigger *triggerStatus `json:"trigger,omitempty"`
 	// Replica is nil when there is none to ask.
 	Replica *replica `json:"replica,omitempty"`
 }
@@ -139,6 +142,9 @@ func lookAround(ctx context.Context, js jetstream.JetStream, admin config.Admin)
 		return s, err
 	}
 	if s.DeadLetters, _, err = storedIn(ctx, js, publisher.DeadLetterStream); err != nil {
+		return s, err
+	}
+	if s.Trigger, err = lookAtTrigger(ctx, js, now); err != nil {
 		return s, err
 	}
 	s.AsOf = now
@@ -184,6 +190,7 @@ func printStatus(w io.Writer, output string, s status) error {
 	}
 	t.row("events", s.Events.text())
 	t.row("dead letters", s.DeadLetters.text())
+	s.Trigger.print(t, s.AsOf)
 	s.Replica.print(t)
 	return t.flush()
 }

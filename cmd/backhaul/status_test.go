@@ -26,6 +26,7 @@ accounts {
   A { jetstream: enabled, users: [
     {user: all, password: a}
     {user: few, password: a, permissions: {publish: ["$JS.API.STREAM.INFO.BACKUP_REQUESTS"], subscribe: ["_INBOX.>"]}}
+    {user: service, password: a, permissions: {publish: ["$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.BACKUP_REQUESTS.backhaul"], subscribe: ["_INBOX.>"]}}
   ] }
   B { jetstream: enabled, users: [{user: empty, password: a}] }
   C { users: [{user: core, password: a}] }
@@ -56,6 +57,16 @@ accounts {
 				t.Errorf("%v as %s: exit code %d, want %d with %q in\n%s%s", args, c.user, code, c.code, c.want, out, stderr)
 			}
 		}
+	}
+	// The trigger is no part of the service: what may not be seen of it hides nothing else.
+	if code, out, stderr := once(t, as("service"), "", "status"); code != exitDone || strings.Contains(out, "trigger") {
+		t.Errorf("without a trigger: %d, %s%s", code, out, stderr)
+	}
+	if code, _, stderr := once(t, as("all"), "", "setup", "--trigger"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	if code, out, stderr := once(t, as("service"), "", "status"); code != exitDone || !strings.Contains(out, "trigger       not to be seen") || !strings.Contains(out, "replica") {
+		t.Errorf("a trigger that may not be seen: %d, %s%s", code, out, stderr)
 	}
 	if code, out, stderr := once(t, as("all"), "", "status", "r-1"); code != exitFailed || !strings.Contains(stderr, "no request r-1") {
 		t.Errorf("an id of nobody: %d, %s%s", code, out, stderr)

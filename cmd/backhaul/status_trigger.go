@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/queue"
+)
+
+// triggerStatus is what waits for `backhaul trigger`.
+type triggerStatus struct {
+	// Error says why it is not to be seen; the rest is nil then.
+	Error string `json:"error,omitempty"`
+	*queue.Trigger
+	OldestAgeSeconds *float64 `json:"oldestAgeSeconds,omitempty"`
+}
+
+// lookAtTrigger is nil where there are no notifications. Who looks at the service
+// need not be permitted to look at the trigger, so a refusal is part of the answer.
+func lookAtTrigger(ctx context.Context, js jetstream.JetStream, now time.Time) (*triggerStatus, error) {
+	nc := js.Conn()
+	before := nc.ErrorHandler()
+	defer func() { nc.SetErrorHandler(before) }()
+	asking, _ := ask(ctx, nc)
+	seen, err := queue.LookAtTrigger(asking, js)
+	switch {
+	case err != nil && ctx.Err() == nil && errors.Is(context.Cause(asking), nats.ErrPermissionViolation):
+		return &triggerStatus{Error: "not to be seen by this NATS user: not permitted"}, nil
+	case err != nil, seen == nil:
+		return nil, err
+	}
+	age := seen.Age(now).Round(time.Millisecond).Seconds()
+	return &triggerStatus{Trigger: seen, OldestAgeSeconds: &age}, nil
+}
+
+func (s *triggerStatus) print(t table, now time.Time) {
+	switch {
+	case s == nil:
+		return
+	case s.Error != "":
+		t.row("trigger", s.Error)
+		return
+	}
+	t.row("trigger", fmt.Sprintf("%d notifications waiting, %d in hand", s.Waiting, s.InHand))
+	if !s.Oldest.IsZero() {
+		t.row("  oldest", fmt.Sprintf("%s, %s ago", stamp(s.Oldest), ago(s.Age(now))))
+	}
+	if s.LastDecision.IsZero() {
+		t.row("  last decision", "none")
+	} else {
+		t.row("  last decision", fmt.Sprintf("%s, %s ago", stamp(s.LastDecision), ago(max(now.Sub(s.LastDecision), 0))))
+	}
+}
