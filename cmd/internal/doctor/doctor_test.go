@@ -120,6 +120,37 @@ func TestNATSDrift(t *testing.T) {
 	}
 }
 
+// Those of the trigger are looked at where there is one.
+func TestNATSOfTheTrigger(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t).Connect(t)
+	js := natstest.JetStream(t, nc)
+	look := func(lines ...string) {
+		t.Helper()
+		want(t, only(NATS(t.Context(), nc, js), "trigger", "stream STORAGE", "consumer STORAGE"), lines...)
+	}
+	look()
+	natstest.ProvisionTrigger(t, nc)
+	look("ok | stream STORAGE_EVENTS | as shipped", "ok | stream STORAGE_WINDOWS | as shipped", "ok | consumer STORAGE_EVENTS/trigger | as shipped")
+	info, err := js.Stream(t.Context(), publisher.StorageStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := info.CachedInfo().Config
+	cfg.Discard, cfg.MaxMsgs = jetstream.DiscardOld, 7
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), publisher.WindowsStream); err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteConsumer(t.Context(), publisher.StorageStream, publisher.StorageConsumer); err != nil {
+		t.Fatal(err)
+	}
+	look("error | stream STORAGE_EVENTS | discard is DiscardOld, must be DiscardNew", "note | stream STORAGE_EVENTS | max_msgs is 7, is shipped as -1",
+		"error | stream STORAGE_WINDOWS | does not exist", "error | consumer STORAGE_EVENTS/trigger | does not exist")
+}
+
 func TestNATSWithoutStreams(t *testing.T) {
 	t.Parallel()
 	nc := natstest.StartBare(t).Connect(t)
@@ -201,6 +232,9 @@ accounts { B { jetstream: enabled, users: [
 		"warning | nats permissions | this user may not publish on $JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul: each replica meets the vendor's pause by itself",
 		"warning | nats permissions | this user may not publish on $JS.API.STREAM.MSG.DELETE.BACKUP_REQUESTS: a request that the server forgot stays in the stream after its outcome",
 	)
+	if f := only(NATS(t.Context(), nc, js), "trigger"); len(f) != 1 || f[0].Level != Note || !strings.Contains(f[0].What, publisher.StorageStream) {
+		t.Errorf("a trigger that may not be looked at: %s", text(f))
+	}
 	nc, js = connect(t, url, "mute")
 	want(t, only(NATS(t.Context(), nc, js), "nats permissions"),
 		"note | nats permissions | cannot be known: this user may not ask for $SYS.REQ.USER.INFO")

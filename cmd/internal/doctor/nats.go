@@ -22,7 +22,7 @@ func NATS(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) []Finding 
 	defer restore()
 	var all []Finding
 	for _, check := range []func(context.Context) []Finding{
-		d.server, d.jetStream, d.streams, d.pause, d.clock, d.permissions,
+		d.server, d.jetStream, d.streams, d.trigger, d.pause, d.clock, d.permissions,
 	} {
 		all = append(all, check(ctx)...)
 	}
@@ -148,7 +148,7 @@ func (d *natsDoctor) streams(ctx context.Context) []Finding {
 	})
 	var all []Finding
 	for _, one := range existing {
-		all = append(all, d.existing(one)...)
+		all = append(all, d.existing(one, "`backhaul setup` makes it, and `backhaul run` does unless --provision=false")...)
 	}
 	switch {
 	case errors.Is(err, nats.ErrPermissionViolation):
@@ -159,9 +159,34 @@ func (d *natsDoctor) streams(ctx context.Context) []Finding {
 	return all
 }
 
-func (d *natsDoctor) existing(one provision.Existing) []Finding {
+// trigger compares those of storage notifications, if there are any. Who may look
+// at the service need not be permitted to look at them.
+func (d *natsDoctor) trigger(ctx context.Context) []Finding {
+	const check = "trigger"
+	var existing []provision.Existing
+	err := d.ask(ctx, func(ctx context.Context) (err error) {
+		existing, err = provision.CompareTrigger(ctx, d.js)
+		return err
+	})
+	if len(existing) > 0 && existing[0].Missing {
+		return nil
+	}
+	var all []Finding
+	for _, one := range existing {
+		all = append(all, d.existing(one, "`backhaul setup --trigger` makes it, and `backhaul trigger` does unless --provision=false")...)
+	}
+	switch {
+	case errors.Is(err, nats.ErrPermissionViolation):
+		all = append(all, finding(Note, check, "what only `backhaul trigger` needs is not to be seen by this user: "+err.Error(), ""))
+	case err != nil && len(existing) > 0: // else it is said by streams
+		all = append(all, Unreachable(check, err, "see whether the stream has a leader: `nats stream report`"))
+	}
+	return all
+}
+
+func (d *natsDoctor) existing(one provision.Existing, whoMakesIt string) []Finding {
 	if one.Missing {
-		return []Finding{finding(Error, one.Name, "does not exist", "`backhaul setup` makes it, and `backhaul run` does unless --provision=false")}
+		return []Finding{finding(Error, one.Name, "does not exist", whoMakesIt)}
 	}
 	var all []Finding
 	for _, difference := range one.Differences {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -43,20 +44,30 @@ type Existing struct {
 	Replicas int
 }
 
-// Compare compares all streams and consumers with their definitions. It changes
-// nothing.
+// Compare compares all streams and consumers of the service with their definitions.
+// It changes nothing.
 func Compare(ctx context.Context, js jetstream.JetStream) ([]Existing, error) {
-	names, err := definitions(deploy.Streams, "streams/")
+	return compare(ctx, js, deploy.Streams, "streams/")
+}
+
+// CompareTrigger does the same for what only `backhaul trigger` needs. The first
+// is the stream that it reads: where that is missing, there is no trigger.
+func CompareTrigger(ctx context.Context, js jetstream.JetStream) ([]Existing, error) {
+	return compare(ctx, js, deploy.TriggerStreams, "streams/trigger/")
+}
+
+func compare(ctx context.Context, js jetstream.JetStream, files fs.ReadFileFS, dir string) ([]Existing, error) {
+	names, err := definitions(files, dir)
 	if err != nil {
 		return nil, err
 	}
 	var all []Existing
 	for _, name := range names {
-		data, err := deploy.Streams.ReadFile(name)
+		data, err := files.ReadFile(name)
 		if err != nil {
 			return all, err
 		}
-		base := strings.TrimSuffix(strings.TrimPrefix(name, "streams/"), ".json")
+		base := strings.TrimSuffix(strings.TrimPrefix(name, dir), ".json")
 		var one Existing
 		if stream, durable, ok := strings.Cut(base, ".consumer."); ok {
 			one, err = compareConsumer(ctx, js, stream, durable, data)
