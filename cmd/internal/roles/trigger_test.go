@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/provision"
+	"backhaul/cmd/internal/queue"
 	"backhaul/consumer/trigger"
 	"backhaul/publisher"
 )
@@ -53,4 +54,13 @@ func runTheTrigger(g *guarded) error {
 			return errors.Join(errors.New("the notifications are still there"), worker.Ready())
 		}
 	}
+}
+
+// lookAtTheTrigger is what backhaul status and the console page do.
+func lookAtTheTrigger(g *guarded, user string) error {
+	seen, err := queue.LookAtTrigger(g.within(), g.jetstream(user))
+	if err == nil && seen == nil {
+		err = errors.New("there is no trigger to be seen")
+	}
+	return err
 }

@@ -37,8 +37,8 @@ var jobs = []job{
 		_, triggerErr := provision.ApplyTrigger(g.within(), js, 1, true)
 		return errors.Join(err, triggerErr)
 	}},
-	{"backhaul", "works on requests: starts jobs, pauses, counts, keeps dead letters, sweeps", func(*guarded) error {
-		return nil // everything
+	{"backhaul", "works on requests: starts jobs, pauses, counts, keeps dead letters, sweeps", func(g *guarded) error {
+		return lookAtTheTrigger(g, "backhaul") // the page does; the rest is everything
 	}},
 	{"billing", "publishes a request, and hears that it is stored", func(g *guarded) error {
 		return publishRequest(g, "billing", "billing")
@@ -65,12 +65,13 @@ var jobs = []job{
 			return errors.Join(fmt.Errorf("%d events", n), err)
 		}
 		_, queueErr := queue.Look(g.within(), js)
+		triggerErr := lookAtTheTrigger(g, "reader")
 		found, err := story.Find(g.within(), js, "billing", "one")
 		if err != nil || len(found) != 1 {
 			return errors.Join(fmt.Errorf("found %v", found), err)
 		}
 		_, storyErr := found[0].Read(g.within(), js)
-		return errors.Join(queueErr, storyErr)
+		return errors.Join(queueErr, triggerErr, storyErr)
 	}},
 	{"operator", "backhaul pause, resume, dlq ls, show, replay, drop", func(g *guarded) error {
 		js, ctx := g.jetstream("operator"), g.within()
@@ -98,7 +99,7 @@ var jobs = []job{
 			return err
 		}
 		_, replayErr := box.Replay(ctx, letter, deadletter.Order{By: by, Payload: sample("corrected").JSON()})
-		return errors.Join(pauseErr, resumeErr, replayErr, box.Drop(ctx, letter, by))
+		return errors.Join(pauseErr, resumeErr, replayErr, box.Drop(ctx, letter, by), lookAtTheTrigger(g, "operator"))
 	}},
 	{"snapshot", "takes a snapshot of a stream", func(g *guarded) error {
 		natstest.TakeSnapshot(g.t, g.as("snapshot"), publisher.EventsStream)

@@ -15,6 +15,7 @@ import (
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
@@ -61,6 +62,30 @@ func TestTheListShowsRequests(t *testing.T) {
 	}
 	if body := b.get("/?q=inv-2&source=photos"); !strings.Contains(body, `value="inv-2"`) || !strings.Contains(body, `data-live="/live?q=inv-2&amp;source=photos"`) {
 		t.Error("the form does not keep what was looked for")
+	}
+}
+
+// What waits for the trigger is shown where there is one, and only there.
+func TestTheListShowsTheTrigger(t *testing.T) {
+	t.Parallel()
+	with, without := newBench(t), newBench(t)
+	nc := with.nats.Connect(t)
+	natstest.ProvisionTrigger(t, nc)
+	for range 3 {
+		if _, err := natstest.JetStream(t, nc).Publish(t.Context(), "storage.event.minio", []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waittest.Eventually(t, "notifications on the page", func() bool {
+		return strings.Contains(with.get("/"), "<dt>Storage notifications</dt><dd>3</dd>")
+	})
+	if body := with.get("/"); strings.Contains(body, "<dt>Oldest change</dt><dd>–") || !strings.Contains(body, "<dt>Being collected</dt><dd>0</dd>") {
+		t.Errorf("the page says of the trigger:\n%s", body)
+	}
+	without.request("billing", "inv-1").submit()
+	without.waitForRow("inv-1", "submitting")
+	if body := without.get("/"); strings.Contains(body, "Storage notifications") {
+		t.Error("a trigger that is not there is shown")
 	}
 }
 

@@ -24,6 +24,11 @@ const (
 	askLimit = 2 * time.Second
 	// againAfter is the wait before the stream is opened again after a failure.
 	againAfter = time.Second
+	// triggerEvery is how often the server is asked about the trigger, and
+	// triggerAgain how long it is left alone when it does not answer: this user may
+	// not be permitted to ask.
+	triggerEvery = 5 * time.Second
+	triggerAgain = 30 * time.Second
 	// staleAfter is how long events may be on their way here.
 	staleAfter = 5 * time.Second
 )
@@ -88,6 +93,7 @@ func (s *State) read(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	var asking sync.WaitGroup
 	asking.Go(func() { s.ask(ctx, stop) })
+	asking.Go(func() { s.askAboutTrigger(ctx) })
 	defer asking.Wait()
 	defer stop()
 	for ctx.Err() == nil {
@@ -275,6 +281,25 @@ func (s *State) askOnce(ctx context.Context) {
 			p.behindSince = now
 		}
 	})
+}
+
+// askAboutTrigger looks at what waits for the trigger until ctx ends. What cannot be
+// seen of it is not shown, and makes nothing else stale.
+func (s *State) askAboutTrigger(ctx context.Context) {
+	for ctx.Err() == nil {
+		next := triggerEvery
+		asking, cancel := context.WithTimeout(ctx, askLimit)
+		seen, err := queue.LookAtTrigger(asking, s.js)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			next = triggerAgain
+		}
+		s.change(func() { s.trigger = seen })
+		pause(ctx, next)
+	}
 }
 
 // stale says what is wrong with what is held. The caller holds mu.

@@ -16,11 +16,13 @@
 // While nobody looks nothing is read: the first [State.Want] begins, and a quarter
 // of an hour without one ends it. Without a broker it keeps what it has,
 // [View.Stale] says why that may not be the truth, and it goes on by itself where
-// it stopped. What a server knows of the queue is asked every two seconds.
+// it stopped. What a server knows of the queue is asked every two seconds, of the
+// trigger every five.
 //
 // It asks NATS for STREAM.{INFO,MSG.GET} and CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE}
-// of BACKUP_EVENTS and BACKUP_DLQ, and STREAM.INFO and CONSUMER.INFO of
-// BACKUP_REQUESTS.
+// of BACKUP_EVENTS and BACKUP_DLQ, STREAM.INFO and CONSUMER.INFO of BACKUP_REQUESTS,
+// and those of STORAGE_EVENTS and STREAM.INFO of STORAGE_WINDOWS, without which the
+// trigger is not shown.
 //
 // All methods may be called at any time. One goroutine reads, any number looks.
 package state
@@ -61,7 +63,8 @@ type State struct {
 	tally
 	progress progress
 	queue    queueView
-	version  uint64 // goes up with every change
+	trigger  *queue.Trigger // what was last seen, never changed
+	version  uint64         // goes up with every change
 }
 
 // tally is what was counted.
@@ -179,6 +182,8 @@ type View struct {
 	Queue queue.State
 	// QueueAt is when the queue was looked at, zero if it never answered.
 	QueueAt time.Time
+	// Trigger is what waits for the trigger, nil where there is none to be seen.
+	Trigger *queue.Trigger
 }
 
 // Version changes with everything that [State.Look] shows.
@@ -195,7 +200,7 @@ func (s *State) Look(f Filter, offset, limit int) View {
 	v := View{
 		Held: s.book.len(), Counts: s.counts, Minutes: s.series.minutes(time.Now()),
 		Since: s.progress.since, Complete: s.progress.complete, Stale: s.stale(),
-		Queue: s.queue.State, QueueAt: s.queue.at,
+		Queue: s.queue.State, QueueAt: s.queue.at, Trigger: s.trigger,
 	}
 	v.Counts.Submitting, v.Counts.InDoubt, v.Counts.Waiting = s.book.open()
 	matching := s.book.matching(f.compile())

@@ -314,6 +314,24 @@ func TestTheQueue(t *testing.T) {
 	waittest.Eventually(t, "queue", func() bool { v := s.all(); return v.Queue.Waiting == 1 && !v.QueueAt.IsZero() })
 }
 
+func TestTheTrigger(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	natstest.ProvisionTrigger(t, b.nats.Connect(t))
+	if _, err := b.js.Publish(t.Context(), "storage.event.minio", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	s := b.follow(few)
+	waittest.Eventually(t, "trigger", func() bool {
+		v := s.all()
+		return v.Trigger != nil && v.Trigger.Waiting == 1 && !v.Trigger.Oldest.IsZero()
+	})
+	if err := b.js.DeleteStream(t.Context(), publisher.StorageStream); err != nil {
+		t.Fatal(err)
+	}
+	waittest.Eventually(t, "no trigger", func() bool { return s.all().Trigger == nil })
+}
+
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
