@@ -146,7 +146,7 @@ func unknownCommand(args []string) string {
 	if err != nil {
 		return err.Error()
 	}
-	if !cmd.Runnable() || cmd.HasSubCommands() {
+	if !cmd.Runnable() || cmd.HasSubCommands() && cmd.Name() != "trigger" { // which does something by itself, too
 		return fmt.Sprintf("%q is no command", args)
 	}
 	if err := cmd.ParseFlags(rest); err != nil {
