@@ -95,7 +95,7 @@ func rendered(t *testing.T) map[string][]manifest {
 
 var probed = regexp.MustCompile(`(?m)^\s*admin\.addr\s+:9090\s`)
 
-// The program takes every configuration file, policy and command line that the
+// The program takes every configuration file, policy, routes and command line that the
 // chart makes, and each setting comes from that file.
 func TestChartFitsTheProgram(t *testing.T) {
 	t.Parallel()
@@ -121,6 +121,15 @@ func TestChartFitsTheProgram(t *testing.T) {
 					t.Fatal(err)
 				}
 				if code, _, stderr := once(t, nil, "", "policy", "check", name); code != exitDone {
+					t.Errorf("%s: %s: exit code %d: %s", file, m.Metadata.Name, code, stderr)
+				}
+			}
+			if text := m.Data["routes.yaml"]; text != "" {
+				name := filepath.Join(t.TempDir(), "routes.yaml")
+				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if code, _, stderr := once(t, nil, "", "trigger", "check", "--routes", name); code != exitDone {
 					t.Errorf("%s: %s: exit code %d: %s", file, m.Metadata.Name, code, stderr)
 				}
 			}
