@@ -111,7 +111,8 @@ func TestDeployedSettingsExist(t *testing.T) {
 	}
 	name := regexp.MustCompile(`\bBACKHAUL_[A-Z_]+[A-Z]\b`)
 	known := name.FindAllString(string(reference), -1)
-	for _, file := range []string{"Dockerfile", "compose/compose.yaml", "compose/demo.sh", "systemd/backhaul.service", "systemd/backhaul.env"} {
+	for _, file := range []string{"Dockerfile", "compose/compose.yaml", "compose/demo.sh", "systemd/backhaul.service", "systemd/backhaul.env",
+		"systemd/backhaul-trigger.service", "systemd/trigger.env"} {
 		data, err := os.ReadFile(filepath.Join("..", "..", "deploy", file))
 		if err != nil {
 			t.Fatal(err)
