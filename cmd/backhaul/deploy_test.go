@@ -41,7 +41,7 @@ func TestComposeFileIsConfined(t *testing.T) {
 	if err := yaml.Unmarshal(data, &file); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"nats-1", "nats-2", "nats-3", "backhaul-1", "backhaul-2", "commvault", "setup", "prometheus", "grafana"} {
+	for _, want := range []string{"nats-1", "nats-2", "nats-3", "backhaul-1", "backhaul-2", "commvault", "setup", "setup-trigger", "trigger", "prometheus", "grafana"} {
 		if _, ok := file.Services[want]; !ok {
 			t.Errorf("no service %s", want)
 		}
@@ -61,7 +61,7 @@ func TestComposeFileIsConfined(t *testing.T) {
 			}
 		}
 		for key := range s.Environment {
-			if strings.HasSuffix(key, "PASSWORD") || strings.HasSuffix(key, "TOKEN") {
+			if strings.HasSuffix(key, "PASSWORD") || strings.HasSuffix(key, "TOKEN") || strings.HasSuffix(key, "_KEY") {
 				t.Errorf("%s has the secret %s in its environment", name, key)
 			}
 		}
@@ -71,6 +71,16 @@ func TestComposeFileIsConfined(t *testing.T) {
 		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
 			t.Errorf("%s is not confined: %+v", name, s)
 		}
+		if storage := strings.HasSuffix(name, "trigger"); storage != slices.Equal(s.Profiles, []string{"trigger"}) {
+			t.Errorf("%s has the profiles %q", name, s.Profiles)
+		}
+	}
+	routes := file.Services["trigger"]
+	if got := routes.Environment["BACKHAUL_TRIGGER_ROUTES"]; !slices.Contains(routes.Volumes, "./routes.yaml:"+got+":ro") {
+		t.Errorf("the trigger's routes %s are none of %q", got, routes.Volumes)
+	}
+	if code, _, stderr := once(t, nil, "", "trigger", "check", "--routes", inRepository(t, "deploy", "compose", "routes.yaml")); code != exitDone {
+		t.Errorf("routes.yaml: exit code %d: %s", code, stderr)
 	}
 }
 
@@ -83,9 +93,12 @@ func TestComposeTakesTheFile(t *testing.T) {
 	} else if _, err := exec.LookPath(command[0]); err != nil {
 		t.Skip("no Compose here, so it is not asked")
 	}
-	args := append(command, "-f", filepath.Join("..", "..", "deploy", "compose", "compose.yaml"), "config", "-q")
-	if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	file := filepath.Join("..", "..", "deploy", "compose", "compose.yaml")
+	for _, profiles := range [][]string{nil, {"--profile", "trigger"}, {"--profile", "trigger", "--profile", "monitoring"}} {
+		args := slices.Concat(command, []string{"-f", file}, profiles, []string{"config", "-q"})
+		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Errorf("%q: %v\n%s", profiles, err, out)
+		}
 	}
 }
 
@@ -98,7 +111,8 @@ func TestDeployedSettingsExist(t *testing.T) {
 	}
 	name := regexp.MustCompile(`\bBACKHAUL_[A-Z_]+[A-Z]\b`)
 	known := name.FindAllString(string(reference), -1)
-	for _, file := range []string{"Dockerfile", "compose/compose.yaml", "compose/demo.sh", "systemd/backhaul.service", "systemd/backhaul.env"} {
+	for _, file := range []string{"Dockerfile", "compose/compose.yaml", "compose/demo.sh", "systemd/backhaul.service", "systemd/backhaul.env",
+		"systemd/backhaul-trigger.service", "systemd/trigger.env"} {
 		data, err := os.ReadFile(filepath.Join("..", "..", "deploy", file))
 		if err != nil {
 			t.Fatal(err)

@@ -125,7 +125,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	defer stopPage()
 	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).Str("admin", admin.URL()).
 		Int("maxInFlight", cfg.Work.MaxInFlight).Msg("reading requests")
-	defer supervise(ctx, admin, policyFile != nil, log)()
+	defer supervise(ctx, admin, "reading requests", policyFile != nil, log)()
 	ready(url)
 	worker.Run(ctx)
 	log.Info().Msg("drained")

@@ -19,8 +19,8 @@ import (
 // supervise tells systemd, if it started this process, that the service is ready;
 // when ctx ends, that it is stopping; and for its watchdog all the time, until done
 // is called, that the process answers. NATS and the vendor have no part in that: a
-// restart would bring neither of them back.
-func supervise(ctx context.Context, admin *console.Console, reloads bool, log zerolog.Logger) (done func()) {
+// restart would bring neither of them back. doing is its status meanwhile.
+func supervise(ctx context.Context, admin *console.Console, doing string, reloads bool, log zerolog.Logger) (done func()) {
 	systemd, err := sdnotify.Open(os.LookupEnv)
 	if err != nil || systemd == nil {
 		if err != nil {
@@ -36,7 +36,7 @@ func supervise(ctx context.Context, admin *console.Console, reloads bool, log ze
 			log.Warn().Err(err).Msg("systemd was not told")
 		}
 	}
-	tell(sdnotify.Ready, sdnotify.Status("reading requests"))
+	tell(sdnotify.Ready, sdnotify.Status(doing))
 	told := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(told)

@@ -11,14 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/consumer/trigger/objectstore/objectstoretest"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
 )
 
-// The service as systemd would run it: told of a socket, with its password as a
-// credential.
-func TestUnderSystemd(t *testing.T) {
-	t.Parallel()
+// underSystemd is what systemd gives a service: a socket to tell it things on, and
+// credentials, by their names. next is what the service says next.
+func underSystemd(t *testing.T, credentials map[string]string) (env []string, next func() string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "sd") //nolint:usetesting // a socket's name must be shorter than those of t.TempDir may be
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +30,13 @@ func TestUnderSystemd(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = socket.Close() })
-	next := func() string {
+	for name, text := range credentials {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env = []string{"NOTIFY_SOCKET=" + filepath.Join(dir, "notify"), "WATCHDOG_USEC=20000", "CREDENTIALS_DIRECTORY=" + dir}
+	return env, func() string {
 		t.Helper()
 		if err := socket.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
@@ -41,15 +48,27 @@ func TestUnderSystemd(t *testing.T) {
 		}
 		return string(buffer[:n])
 	}
-	if err := os.WriteFile(filepath.Join(dir, "vendor.password"), []byte(password+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+}
 
+// stopped waits for the message that the service stops.
+func stopped(t *testing.T, next func() string) {
+	t.Helper()
+	for got := next(); got != "STOPPING=1\nSTATUS=finishing what is under way"; got = next() {
+		if got != "WATCHDOG=1" {
+			t.Fatalf("before it stops it says %q", got)
+		}
+	}
+}
+
+// The service as systemd would run it: told of a socket, with its password as a
+// credential.
+func TestUnderSystemd(t *testing.T) {
+	t.Parallel()
+	systemd, next := underSystemd(t, map[string]string{"vendor.password": password})
 	sim, endpoint := simulatortest.Start(t, simulator.Config{World: world()})
 	broker, url := natsServerProcess(t)
 	env := slices.DeleteFunc(serviceEnv(url, endpoint), func(v string) bool { return strings.HasPrefix(v, "BACKHAUL_VENDOR_PASSWORD=") })
-	env = append(env, "NOTIFY_SOCKET="+filepath.Join(dir, "notify"), "WATCHDOG_USEC=20000", "CREDENTIALS_DIRECTORY="+dir)
-	s := &service{plainClient: connectPlainly(t, url), sim: sim, env: env}
+	s := &service{plainClient: connectPlainly(t, url), sim: sim, env: append(env, systemd...)}
 	s.startRun(t)
 	if got := next(); got != "READY=1\nSTATUS=reading requests" {
 		t.Errorf("the first message is %q", got)
@@ -68,39 +87,69 @@ func TestUnderSystemd(t *testing.T) {
 		}
 	}
 	s.run.signal(t, syscall.SIGTERM)
-	for got := next(); got != "STOPPING=1\nSTATUS=finishing what is under way"; got = next() {
-		if got != "WATCHDOG=1" {
-			t.Fatalf("before it stops it says %q", got)
-		}
-	}
+	stopped(t, next)
 	if code := s.run.exitCode(); code != exitDone {
 		t.Errorf("exit code %d", code)
 	}
 }
 
-// The unit is one for systemd, and as hard as it claims to be.
-func TestSystemdUnit(t *testing.T) {
+// So does the trigger, with the keys of its store as credentials.
+func TestTriggerUnderSystemd(t *testing.T) {
 	t.Parallel()
+	systemd, next := underSystemd(t, map[string]string{"trigger.s3AccessKey": "backhaul", "trigger.s3SecretKey": storeKey})
+	_, url := natsServerProcess(t)
+	env := triggerEnv(t, url, objectstoretest.Start(t, "scans"), `routes: [{container: scans, clientName: c, subclientName: s, directive: {container: scans, prefix: .backhaul/}}]`)
+	env = slices.DeleteFunc(env, func(v string) bool { return strings.Contains(v, "_KEY=") })
+	p := start(t, append(env, systemd...), "backhaul", "trigger")
+	if got := next(); got != "READY=1\nSTATUS=reading notifications" {
+		t.Errorf("the first message is %q", got)
+	}
+	if got := next(); got != "WATCHDOG=1" {
+		t.Errorf("the watchdog hears %q", got)
+	}
+	p.signal(t, syscall.SIGTERM)
+	stopped(t, next)
+	if code := p.exitCode(); code != exitDone {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// The units are some for systemd, and as hard as they claim to be.
+func TestSystemdUnits(t *testing.T) {
+	t.Parallel()
+	shipped := make(map[string]string)
+	for _, name := range []string{"backhaul.service", "backhaul-trigger.service"} {
+		text, err := os.ReadFile("../../deploy/systemd/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shipped[name] = string(text)
+	}
+	hardened := func(name string) string {
+		_, rest, _ := strings.Cut(shipped[name], "\nDynamicUser=yes\n")
+		return rest
+	}
+	if want := hardened("backhaul.service"); want == "" || hardened("backhaul-trigger.service") != want {
+		t.Error("the two units do not end in the same")
+	}
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Skip("no systemd-analyze here, so the unit is not checked")
+		t.Skip("no systemd-analyze here, so the units are not checked")
 	}
-	shipped, err := os.ReadFile("../../deploy/systemd/backhaul.service")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Its program has to be there.
-	unit := filepath.Join(t.TempDir(), "backhaul.service")
-	text := strings.ReplaceAll(string(shipped), "/usr/bin/backhaul", binary(t, "backhaul"))
-	if err := os.WriteFile(unit, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{
-		{"verify", "--man=no", unit},
-		{"security", "--no-pager", "--offline=true", "--threshold=15", unit}, // tenths; 1.2 when this was written
-	} {
-		out, err := exec.CommandContext(t.Context(), "systemd-analyze", args...).CombinedOutput()
-		if err != nil || args[0] == "verify" && len(out) > 0 {
-			t.Errorf("systemd-analyze %s: %v\n%s", args[0], err, out)
+	for name, text := range shipped {
+		// Its program has to be there.
+		unit := filepath.Join(t.TempDir(), name)
+		text := strings.ReplaceAll(text, "/usr/bin/backhaul", binary(t, "backhaul"))
+		if err := os.WriteFile(unit, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{
+			{"verify", "--man=no", unit},
+			{"security", "--no-pager", "--offline=true", "--threshold=15", unit}, // tenths; 1.2 when this was written
+		} {
+			out, err := exec.CommandContext(t.Context(), "systemd-analyze", args...).CombinedOutput()
+			if err != nil || args[0] == "verify" && len(out) > 0 {
+				t.Errorf("%s: systemd-analyze %s: %v\n%s", name, args[0], err, out)
+			}
 		}
 	}
 }

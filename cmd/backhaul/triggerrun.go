@@ -78,6 +78,7 @@ func watchStorage(ctx context.Context, cfg *config.Config, routes *trigger.Route
 	)
 	log.Info().Str("source", routes.Source).Str("file", routes.File).Int("routes", len(routes.All())).
 		Str("nats", config.Masked(cfg.NATS.URL)).Str("admin", admin.URL()).Msg("reading notifications")
+	defer supervise(ctx, admin, "reading notifications", false, log)()
 	worker.Run(ctx)
 	log.Info().Msg("drained")
 	return nil

@@ -1,8 +1,8 @@
 #!/bin/sh
-# The service is not started: it has no settings yet. An upgrade restarts a running one,
+# No service is started: it has no settings yet. An upgrade restarts a running one,
 # which finishes what it has in hand.
 set -e
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
-	systemctl try-restart backhaul.service
+	systemctl try-restart backhaul.service backhaul-trigger.service
 fi

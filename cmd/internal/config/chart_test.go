@@ -58,7 +58,7 @@ func chartSchema(t *testing.T, schema object) {
 			continue
 		case s.secret():
 			key = twinKey(s.key)
-		case name == "ca" || name == "cert": // these may be anybody's to read
+		case name == "ca" || name == "cert" || name == "s3CA": // these may be anybody's to read
 			ref = object{"$ref": "#/$defs/file"}
 		case !s.reads:
 			if sections[section] == nil {
@@ -76,6 +76,7 @@ func chartSchema(t *testing.T, schema object) {
 	for _, name := range []string{"user", "inboxPrefix", "replicas"} {
 		setupNATS[name] = sections["nats"].(object)[name]
 	}
+	triggerNATS := object{"user": setupNATS["user"], "inboxPrefix": setupNATS["inboxPrefix"]}
 	for name, settings := range sections {
 		sections[name] = strict(settings.(object))
 	}
@@ -83,6 +84,8 @@ func chartSchema(t *testing.T, schema object) {
 	values["config"], values["files"] = strict(sections), strict(files)
 	setup := values["setup"].(object)["properties"].(object)
 	setup["nats"], setup["files"] = strict(setupNATS), strict(natsFiles)
+	storage := values["trigger"].(object)["properties"].(object)
+	storage["nats"], storage["files"] = strict(triggerNATS), strict(natsFiles)
 }
 
 // The chart refuses what the program would refuse, before anything is changed in

@@ -63,6 +63,16 @@ var rows = []struct {
 		{title: "Events on record", unit: "ops", queries: []query{{`sum by (kind) (rate(backhaul_events_published_total{$s}[$__rate_interval]))`, "{{kind}}"}}},
 		{title: "Connection", queries: []query{{`min(backhaul_nats_connected{$s})`, "connected"}, {`min(backhaul_queue_up{$s})`, "JetStream answers"}, {`sum(increase(backhaul_nats_reconnects_total{$s}[$__rate_interval]))`, "reconnects"}}},
 	}},
+	{"The trigger", []panel{
+		{title: "Changes by reason", unit: "ops", about: "What notifications were about, and whether it starts a backup.", queries: []query{{`sum by (reason) (rate(backhaul_trigger_changes_total{$s}[$__rate_interval]))`, "{{reason}}"}, {`sum by (reason) (rate(backhaul_trigger_dead_letters_total{$s}[$__rate_interval]))`, "dead letter, {{reason}}"}}},
+		{title: "Requests by directive", unit: "reqps", queries: []query{{`sum by (directive) (rate(backhaul_trigger_requests_total{$s}[$__rate_interval]))`, "{{directive}}"}, {`sum(rate(backhaul_trigger_windows_cancelled_total{$s}[$__rate_interval]))`, "nothing left to ask for"}}},
+		{title: "From the first change to the request", unit: "s", queries: quantiles("backhaul_trigger_request_wait_seconds", "")},
+		{title: "Age of the oldest change", unit: "s", about: "Beyond the longest window it is in trouble.", queries: []query{{`max(backhaul_trigger_oldest_change_age_seconds{$s})`, "oldest"}}},
+		{title: "Held and waiting", queries: []query{{`sum(backhaul_trigger_windows{$s})`, "windows"}, {`sum(backhaul_trigger_held_changes{$s})`, "changes"}, {`sum(backhaul_trigger_held_notifications{$s})`, "notifications"}, {`max(backhaul_trigger_pending{$s})`, "delivered to nobody"}}},
+		{title: "Changes per request", queries: []query{{`sum(rate(backhaul_trigger_request_changes_sum{$s}[$__rate_interval])) / sum(rate(backhaul_trigger_request_changes_count{$s}[$__rate_interval]))`, "mean"}}},
+		{title: "Directive files", unit: "ops", queries: []query{{`sum by (result) (rate(backhaul_trigger_directive_uploads_total{$s}[$__rate_interval]))`, "{{result}}"}}},
+		{title: "Who reads", about: "One replica; the others stand by.", queries: []query{{`backhaul_trigger_reading{$s}`, "{{instance}}"}, {`sum(increase(backhaul_trigger_sessions_total{$s}[$__rate_interval]))`, "began anew"}}},
+	}},
 	{"The process", []panel{
 		{title: "Ready", queries: []query{{`backhaul_ready{$s}`, "{{instance}}"}}},
 		{title: "Requests in work", queries: []query{{`backhaul_requests_in_flight{$s}`, "{{instance}}"}, {`sum(backhaul_vendor_attempts_in_flight{$s})`, "at the vendor"}}},

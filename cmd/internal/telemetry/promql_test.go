@@ -2,10 +2,13 @@ package telemetry
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"backhaul/publisher/natstest"
 )
@@ -25,19 +28,24 @@ var targetLabels = []string{"job", "instance", "namespace", "pod"}
 
 func newCatalog(t *testing.T) catalog {
 	t.Helper()
-	m := watched(t, natstest.Start(t).Connect(t))
+	nc := natstest.Start(t).Connect(t)
+	m, storage := watched(t, nc), watchedTrigger(t, nc)
 	use(Consumer{Metrics: m}, &Vendor{Metrics: m})
 	c := catalog{labels: everyMetric(t, m), types: make(map[string]string)}
-	families, err := m.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		c.types[f.GetName()] = f.GetType().String()
+	maps.Copy(c.labels, everyMetricOf(t, storage.registry))
+	for _, registry := range []*prometheus.Registry{m.registry, storage.registry} {
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			c.types[f.GetName()] = f.GetType().String()
+		}
 	}
 	c.labels["backhaul_build_info"] = []string{"version", "commit", "goversion"}
 	c.values = map[string][]string{
-		"result": slices.Concat(results, []string{resultOK, resultConflict, resultError}), "kind": kinds, "reason": slices.Concat(reasons, waits),
+		"result": slices.Concat(results, []string{resultOK, resultConflict, resultError}), "kind": kinds, "reason": slices.Concat(reasons, waits, triggerReasons, refusals),
+		"format": triggerFormats, "directive": directiveResults,
 		"step": steps, "verdict": verdicts, "class": classes, "state": states,
 	}
 	return c

@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,6 +108,10 @@ func TestPodsOutliveTheirDrain(t *testing.T) {
 			if !ok {
 				continue
 			}
+			drain := drain
+			if d.Spec.Template.Labels["app.kubernetes.io/component"] == "trigger" {
+				drain = 5 * time.Second // it has no setting for it
+			}
 			grace := time.Duration(*d.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second
 			if grace < drain+10*time.Second || grace > drain+30*time.Second {
 				t.Errorf("%s: %v to stop, of which the drain may take %v", file, grace, drain)
@@ -115,18 +120,54 @@ func TestPodsOutliveTheirDrain(t *testing.T) {
 	}
 }
 
-// What selects the replicas selects them and not the setup, whose pod answers no probe.
-func TestSelectorsFindTheReplicas(t *testing.T) {
+// What selects pods selects those of its own component: the replicas, the trigger's
+// or the setup's, which answers no probe.
+func TestSelectorsFindTheirPods(t *testing.T) {
 	for file, objects := range everything(t) {
 		selectors := selectorsOf(t, objects)
 		for name, template := range pods(objects) {
-			replica := template.Labels["app.kubernetes.io/component"] == "run"
+			component := template.Labels["app.kubernetes.io/component"]
 			for what, selector := range selectors {
-				setup := what == "NetworkPolicy backhaul-setup"
-				if selector.Matches(labels.Set(template.Labels)) != (replica != setup) {
-					t.Errorf("%s: %s selects %s: %v", file, what, name, replica == setup)
+				of := "run"
+				for _, other := range []string{"setup", "trigger"} {
+					if strings.HasSuffix(what, "-"+other) {
+						of = other
+					}
+				}
+				if selector.Matches(labels.Set(template.Labels)) != (component == of) {
+					t.Errorf("%s: %s selects %s: %v", file, what, name, component != of)
 				}
 			}
 		}
+	}
+}
+
+// A pod has the secrets that it needs and no other's.
+func TestSecretsAreForTheirPods(t *testing.T) {
+	objects := everything(t)["testdata/trigger.golden.yaml"]
+	want := map[string]string{
+		"Deployment backhaul":         "[nats-backhaul commvault]",
+		"Deployment backhaul-trigger": "[nats-trigger object-store object-store]",
+		"Job backhaul-setup":          "[nats-provisioner]",
+	}
+	for name, template := range pods(objects) {
+		var secrets []string
+		for _, v := range template.Spec.Volumes {
+			if v.Projected == nil {
+				continue
+			}
+			for _, source := range v.Projected.Sources {
+				if source.Secret != nil {
+					secrets = append(secrets, source.Secret.Name)
+				}
+			}
+		}
+		if got := fmt.Sprint(secrets); got != want[name] {
+			t.Errorf("%s has the secrets %s, want %s", name, got, want[name])
+		}
+		delete(want, name)
+	}
+	if len(want) > 0 {
+		t.Errorf("there are no %v", want)
 	}
 }

@@ -37,6 +37,12 @@ func TestRefused(t *testing.T) {
 		"a file that is no setting":       {"files: {vendor.passwordfile: {secret: s, key: k}}", "not allowed"},
 		"a vendor's secret for the setup": {"setup: {files: {vendor.passwordFile: {secret: s, key: k}}}", "not allowed"},
 		"a digest that is none":           {good + "image: {digest: latest}", "/image/digest"},
+		"trigger, embedded":               {"replicas: 1\nembedded: {enabled: true}\nconfig: {vendor: {endpoint: https://v, username: u}}\nfiles: {vendor.passwordFile: {secret: s, key: k}}\ntrigger: {enabled: true}", "trigger.enabled"},
+		"trigger, no routes":              {good + "trigger: {enabled: true}", "trigger.routes"},
+		"trigger, no object store":        {good + "trigger: {enabled: true, routes: [{directive: {container: c}}]}", "config.trigger.s3Endpoint"},
+		"trigger, no keys":                {"config: {nats: {url: nats://n}, vendor: {endpoint: https://v, username: u}, trigger: {s3Endpoint: https://s}}\nfiles: {vendor.passwordFile: {secret: s, key: k}}\ntrigger: {enabled: true, routes: [{directive: {container: c}}]}", "trigger.s3AccessKeyFile"},
+		"trigger, a secret as text":       {good2("trigger: {s3SecretKey: hunter2}"), "additional properties 's3SecretKey' not allowed"},
+		"a vendor's secret for trigger":   {"trigger: {files: {vendor.passwordFile: {secret: s, key: k}}}", "not allowed"},
 		"a peer with a typo":              {good + "networkPolicy: {nats: {to: [{podSelecter: {}}]}}", "podSelecter"},
 	} {
 		values, err := chartutil.ReadValues([]byte(c.values))

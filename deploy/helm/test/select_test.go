@@ -28,12 +28,12 @@ func selectorsOf(t *testing.T, objects []metav1.Object) map[string]labels.Select
 	for _, object := range objects {
 		switch o := object.(type) {
 		case *appsv1.Deployment:
-			add("Deployment", o.Spec.Selector)
+			add("Deployment "+o.Name, o.Spec.Selector)
 			for _, c := range o.Spec.Template.Spec.TopologySpreadConstraints {
-				add("topology "+c.TopologyKey, c.LabelSelector)
+				add("topology "+c.TopologyKey+" of "+o.Name, c.LabelSelector)
 			}
 		case *policyv1.PodDisruptionBudget:
-			add("PodDisruptionBudget", o.Spec.Selector)
+			add("PodDisruptionBudget "+o.Name, o.Spec.Selector)
 		case *networkingv1.NetworkPolicy:
 			add("NetworkPolicy "+o.Name, &o.Spec.PodSelector)
 		case *corev1.Service:
@@ -41,6 +41,32 @@ func selectorsOf(t *testing.T, objects []metav1.Object) map[string]labels.Select
 		}
 	}
 	return found
+}
+
+// Each ServiceMonitor finds one Service, that of its own replicas.
+func TestMonitorsFindTheirService(t *testing.T) {
+	monitors := 0
+	for file, objects := range everything(t) {
+		for _, object := range objects {
+			m, ok := object.(*monitoringv1.ServiceMonitor)
+			if !ok {
+				continue
+			}
+			monitors++
+			selector, err := metav1.LabelSelectorAsSelector(&m.Spec.Selector)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, other := range objects {
+				if s, ok := other.(*corev1.Service); ok && selector.Matches(labels.Set(s.Labels)) != (s.Name == m.Name) {
+					t.Errorf("%s: the monitor %s and the service %s", file, m.Name, s.Name)
+				}
+			}
+		}
+	}
+	if monitors < 3 {
+		t.Errorf("only %d monitors", monitors)
+	}
 }
 
 // The setup runs before the replicas and before KEDA can look for the consumer.

@@ -91,7 +91,8 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 {{- if .Values.tokenPair.existingClaim -}}
 {{- $_ := set $own.vendor "tokenPairFile" (printf "/var/lib/backhaul/%s" .Values.tokenPair.file) -}}
 {{- end -}}
-{{- include "backhaul.addFiles" (dict "to" $own "files" .Values.files) -}}
+{{- $_ := unset $config "trigger" -}}
+{{- include "backhaul.addFiles" (dict "to" $own "files" (include "backhaul.runFiles" . | fromJson)) -}}
 {{- range $section, $settings := mergeOverwrite $own $config -}}
 {{- if $settings }}
 {{ $section }}:
@@ -109,20 +110,55 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 {{- toYaml $config -}}
 {{- end -}}
 
-{{/* The files of the setup: those of NATS; a way to prove who one is replaces the replicas' way. */}}
+{{/* The files of the replicas: all but those of the trigger. */}}
+{{- define "backhaul.runFiles" -}}
+{{- $files := dict -}}
+{{- range $setting, $file := .Values.files -}}
+{{- if not (hasPrefix "trigger." $setting) -}}{{- $_ := set $files $setting $file -}}{{- end -}}
+{{- end -}}
+{{- $files | toJson -}}
+{{- end -}}
+
 {{- define "backhaul.setupFiles" -}}
+{{- include "backhaul.natsFiles" (dict "files" .Values.files "own" .Values.setup.files) -}}
+{{- end -}}
+
+{{- define "backhaul.triggerFiles" -}}
+{{- $files := include "backhaul.natsFiles" (dict "files" .Values.files "own" .Values.trigger.files) | fromJson -}}
+{{- range $setting, $file := .Values.files -}}
+{{- if hasPrefix "trigger." $setting -}}{{- $_ := set $files $setting $file -}}{{- end -}}
+{{- end -}}
+{{- $files | toJson -}}
+{{- end -}}
+
+{{/* The files of another NATS user: a way to prove who one is replaces the replicas' way. dict "files" "own". */}}
+{{- define "backhaul.natsFiles" -}}
 {{- $files := dict -}}
 {{- $proofs := list "nats.creds" "nats.nkey" "nats.passwordFile" "nats.tokenFile" -}}
 {{- $replaced := false -}}
-{{- range $setting, $_ := .Values.setup.files -}}
+{{- range $setting, $_ := .own -}}
 {{- if has $setting $proofs -}}{{- $replaced = true -}}{{- end -}}
 {{- end -}}
-{{- range $setting, $file := .Values.files -}}
+{{- range $setting, $file := .files -}}
 {{- if and (hasPrefix "nats." $setting) (not (and $replaced (has $setting $proofs))) -}}
 {{- $_ := set $files $setting $file -}}
 {{- end -}}
 {{- end -}}
-{{- mergeOverwrite $files .Values.setup.files | toJson -}}
+{{- mergeOverwrite $files .own | toJson -}}
+{{- end -}}
+
+{{/* The configuration file of the trigger: NATS, as who, and the object store. */}}
+{{- define "backhaul.triggerConfig" -}}
+{{- $config := dict "admin" (dict "addr" ":9090") "nats" (deepCopy (.Values.config.nats | default dict)) "log" (merge (deepCopy (.Values.config.log | default dict)) (dict "format" "json")) -}}
+{{- if .Values.setup.enabled -}}{{- $_ := set $config.nats "provision" false -}}{{- end -}}
+{{- $_ := mergeOverwrite $config.nats (deepCopy .Values.trigger.nats) -}}
+{{- $_ := set $config "trigger" (merge (dict "routes" "/etc/backhaul/routes/routes.yaml") (deepCopy (.Values.config.trigger | default dict))) -}}
+{{- include "backhaul.addFiles" (dict "to" $config "files" (include "backhaul.triggerFiles" . | fromJson)) -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{- define "backhaul.routes" -}}
+{{- dict "source" .Values.trigger.source "routes" .Values.trigger.routes | toYaml -}}
 {{- end -}}
 
 {{- define "backhaul.addFiles" -}}
@@ -227,5 +263,23 @@ capabilities:
 {{- end -}}
 {{- if and .Values.keda.enabled (lt (.Values.keda.maxReplicas | int) (.Values.keda.minReplicas | int)) -}}
 {{- fail "keda.maxReplicas must not be below keda.minReplicas" -}}
+{{- end -}}
+{{- if .Values.trigger.enabled -}}
+{{- if .Values.embedded.enabled -}}
+{{- fail "trigger.enabled: the trigger is a process of its own and needs a NATS server that it can reach; set config.nats.url instead of embedded.enabled" -}}
+{{- end -}}
+{{- if and (not .Values.trigger.routes) (not .Values.trigger.existingConfigMap) -}}
+{{- fail "trigger.routes: say which changes start a backup of which content group, as in deploy/routes.example.yaml" -}}
+{{- end -}}
+{{- range .Values.trigger.routes -}}
+{{- if .directive -}}
+{{- if not (dig "trigger" "s3Endpoint" "" $.Values.config) -}}
+{{- fail "config.trigger.s3Endpoint: a route has a directive; name the object store that it is written to" -}}
+{{- end -}}
+{{- if not (and (hasKey $.Values.files "trigger.s3AccessKeyFile") (hasKey $.Values.files "trigger.s3SecretKeyFile")) -}}
+{{- fail "files: a route has a directive; trigger.s3AccessKeyFile and trigger.s3SecretKeyFile must name a Secret with the key" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
