@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/news"
 	"backhaul/publisher"
 )
 
@@ -47,7 +48,7 @@ type pauser struct {
 	log     zerolog.Logger
 	until   time.Time // of the pause that was asked for last
 	checked time.Time // when the queue was last seen or made to be paused
-	trouble changeLog
+	trouble news.Teller
 }
 
 // extend makes the pause last for d from now at least.
@@ -68,7 +69,7 @@ func (p *pauser) extend(ctx context.Context, d time.Duration) {
 	if p.checked = time.Now(); err != nil {
 		p.checked = p.checked.Add(pauseRefused)
 	}
-	if p.trouble.changed(err) && err != nil && ctx.Err() == nil {
+	if p.trouble.Changed(err) && err != nil && ctx.Err() == nil {
 		p.log.Warn().Err(err).Msg("cannot pause the queue for the other replicas")
 	}
 }

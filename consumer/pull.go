@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/news"
 	"backhaul/publisher"
 	"backhaul/vendorapi"
 )
@@ -61,7 +62,7 @@ type puller struct {
 	asked    int       // messages that open pulls may still bring
 	heardAt  time.Time // when the server last said anything, or was last asked
 	paused   bool      // when it was last silent, for this reason
-	trouble  changeLog
+	trouble  news.Teller
 }
 
 func (c *Consumer) newPuller(hands *hands) *puller {
@@ -217,14 +218,14 @@ func (p *puller) silent(ctx context.Context) error {
 
 func (p *puller) answered() {
 	p.ready.note(nil)
-	if p.trouble.changed(nil) {
+	if p.trouble.Changed(nil) {
 		p.log.Info().Msg("pulling requests again")
 	}
 }
 
 func (p *puller) failed(ctx context.Context, err error) {
 	p.ready.note(err)
-	if p.trouble.changed(err) {
+	if p.trouble.Changed(err) {
 		p.log.Warn().Err(err).Msg("cannot pull requests")
 	}
 	sleep(ctx, pullPause)

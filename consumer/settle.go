@@ -2,11 +2,11 @@ package consumer
 
 import (
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/news"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
@@ -35,7 +35,7 @@ const (
 // settler acts on settlements and logs them, once each.
 type settler struct {
 	log      zerolog.Logger
-	postpone changeLog
+	postpone news.Teller
 }
 
 func (s *settler) settle(d *delivery, result settlement) {
@@ -78,15 +78,15 @@ func (s *settler) logOutcome(d *delivery, result settlement) {
 // one for each request and try.
 func (s *settler) logPostponed(d *delivery, result settlement) {
 	level := zerolog.DebugLevel
-	news := result.err
+	trouble := result.err
 	_, waits := errors.AsType[*waitError](result.err)
 	switch {
 	case waits:
-		news = nil // for another owner, or for the end of a pause: no trouble
+		trouble = nil // for another owner, or for the end of a pause: no trouble
 	case ofVendor(result.err) && vendorapi.VerdictOf(result.err) == vendorapi.Throttled:
-		news = errThrottled // no two of them read the same
+		trouble = errThrottled // no two of them read the same
 	}
-	if news != nil && s.postpone.changed(news) {
+	if trouble != nil && s.postpone.Changed(trouble) {
 		level = zerolog.WarnLevel
 	}
 	result.req.traced(s.log.WithLevel(level)).Err(result.err).Str("source", d.source).Str("requestId", result.req.RequestID).
@@ -101,27 +101,3 @@ func ofVendor(err error) bool {
 
 // errThrottled stands for any answer of a vendor that wants to be left alone.
 var errThrottled = errors.New("throttled")
-
-// changeLog tells news from repetition.
-type changeLog struct {
-	mu   sync.Mutex
-	last string
-	said time.Time
-}
-
-// repeatAfter is when a repetition is news again.
-const repeatAfter = time.Minute
-
-func (c *changeLog) changed(err error) bool {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if text == c.last && (text == "" || time.Since(c.said) < repeatAfter) {
-		return false
-	}
-	c.last, c.said = text, time.Now()
-	return true
-}

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer/internal/news"
 	"backhaul/publisher"
 )
 
@@ -30,11 +31,11 @@ const (
 // A message must be below the floor in two sweeps: between an acknowledgement
 // and the removal of its message there is a moment on a cluster.
 func (c *Consumer) sweep(ctx context.Context, work func(*delivery)) {
-	var trouble changeLog
+	var trouble news.Teller
 	seen := make(map[uint64]bool)
 	for sleep(ctx, c.cfg.SweepInterval) {
 		lost, err := c.forgotten(ctx)
-		if trouble.changed(err) && err != nil && ctx.Err() == nil {
+		if trouble.Changed(err) && err != nil && ctx.Err() == nil {
 			c.log.Warn().Err(err).Msg("cannot look for requests that the server has forgotten")
 		}
 		before := seen

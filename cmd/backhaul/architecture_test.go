@@ -28,9 +28,10 @@ var arrows = []struct {
 	{"backhaul/vendorapi/simulator", nil},
 	{"backhaul/vendorapi", []string{"backhaul/schemas"}},
 	// The trigger asks as any other publisher; it does not know the vendor.
+	{"backhaul/consumer/internal/news", nil},
 	{"backhaul/consumer/trigger/objectstore", nil},
-	{"backhaul/consumer/trigger", []string{"backhaul/schemas", "backhaul/schemas/strictyaml", "backhaul/publisher"}},
-	{"backhaul/consumer", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
+	{"backhaul/consumer/trigger", []string{"backhaul/consumer/internal/news", "backhaul/schemas", "backhaul/schemas/strictyaml", "backhaul/publisher"}},
+	{"backhaul/consumer", []string{"backhaul/consumer/internal/news", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/strictyaml", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/deploy", "backhaul/cmd"}},
 }
 

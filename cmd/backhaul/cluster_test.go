@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -22,12 +21,7 @@ import (
 //	cluster_run_test.go the flow of requests around it, and the judgement
 //	package clustertest the nodes
 func TestCluster(t *testing.T) {
-	if err := clustertest.Engine(t); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("no Docker engine, which CI must have: %v", err)
-		}
-		t.Skipf("no Docker engine, so the cluster is not tested: %v", err)
-	}
+	needDocker(t)
 	cluster := clustertest.Start(t, binary(t, "nats-server"))
 	for i, fault := range []clusterFault{
 		{"stream leader killed", killLeader(publisher.EventsStream, "")},

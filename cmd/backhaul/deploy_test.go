@@ -91,7 +91,7 @@ func TestComposeTakesTheFile(t *testing.T) {
 	if exec.CommandContext(t.Context(), "docker", "compose", "version").Run() == nil {
 		command = []string{"docker", "compose"}
 	} else if _, err := exec.LookPath(command[0]); err != nil {
-		t.Skip("no Compose here, so it is not asked")
+		missing(t, "no Compose to ask; on Debian: apt-get install --no-install-recommends docker-compose")
 	}
 	file := filepath.Join("..", "..", "deploy", "compose", "compose.yaml")
 	for _, profiles := range [][]string{nil, {"--profile", "trigger"}, {"--profile", "trigger", "--profile", "monitoring"}} {

@@ -40,16 +40,23 @@ func TestImage(t *testing.T) {
 	t.Run("refuses", func(t *testing.T) { testImageRefuses(t, image.tag) })
 }
 
-// needDocker skips a test where no engine is, and fails in CI. It sets what
+// needDocker skips a test where no engine is, see missing. It sets what
 // testcontainers needs.
 func needDocker(t *testing.T) {
 	t.Helper()
 	if err := clustertest.Engine(t); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("no Docker engine, which CI must have: %v", err)
-		}
-		t.Skipf("no Docker engine, so nothing here is tested: %v", err)
+		missing(t, fmt.Sprintf("no Docker engine: %v", err))
 	}
+}
+
+// missing skips a test for want of something on this machine, and fails it in CI,
+// which must have everything.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
 }
 
 type builtImage struct{ tag, id string }

@@ -160,12 +160,16 @@ func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zerolog.Lo
 		return err
 	}
 	actions, err := provision.Apply(ctx, js, replicas(nc, cfg), cfg.Provision)
+	logCreated(log, actions)
+	return err
+}
+
+func logCreated(log zerolog.Logger, actions []provision.Action) {
 	for _, action := range actions {
 		if action.Created {
 			log.Info().Str("name", action.Name).Msg("created")
 		}
 	}
-	return err
 }
 
 // replicas of new streams: three where there can be three.

@@ -97,10 +97,6 @@ func prepareTrigger(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zer
 		return err
 	}
 	actions, err := provision.ApplyTrigger(ctx, js, replicas(nc, cfg), cfg.Provision)
-	for _, action := range actions {
-		if action.Created {
-			log.Info().Str("name", action.Name).Msg("created")
-		}
-	}
+	logCreated(log, actions)
 	return err
 }

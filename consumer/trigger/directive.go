@@ -130,7 +130,7 @@ func (t *Trigger) upload(ctx context.Context, d *Directive, name string, content
 			return context.Cause(ctx)
 		}
 		t.storeTrouble.note(fmt.Errorf("write /%s/%s: %w", d.Container, name, err))
-		if t.storeLog.changed(err) {
+		if t.storeLog.Changed(err) {
 			t.log.Warn().Err(err).Str("object", "/"+d.Container+"/"+name).Msg("cannot write a directive file, trying again")
 		}
 		if time.Now().After(giveUp) {

@@ -260,7 +260,7 @@ func (s *session) heard(ctx context.Context, msg *nats.Msg) error {
 
 func (s *session) well() {
 	s.ready.note(nil)
-	if s.pullLog.changed(nil) {
+	if s.pullLog.Changed(nil) {
 		s.log.Info().Msg("reading notifications again")
 	}
 }

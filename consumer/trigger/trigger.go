@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/news"
 	"backhaul/publisher"
 )
 
@@ -42,7 +42,7 @@ type Trigger struct {
 	decisions *decisions
 
 	ready, storeTrouble trouble
-	pullLog, storeLog   changeLog
+	pullLog, storeLog   news.Teller
 	state               atomic.Pointer[State]
 }
 
@@ -140,7 +140,7 @@ func (t *Trigger) Run(ctx context.Context) {
 		if errors.Is(err, errTakenOver) {
 			t.ready.note(nil)
 			t.log.Info().Msg("another replica reads, standing by")
-		} else if t.pullLog.changed(err) && err != nil {
+		} else if t.pullLog.Changed(err) && err != nil {
 			t.log.Warn().Err(err).Msg("cannot read notifications")
 		}
 		sleep(ctx, failurePause/2+rand.N(failurePause))
@@ -168,7 +168,7 @@ func (t *Trigger) standBy(ctx context.Context) error {
 		case info.NumWaiting > 0:
 			quiet = false
 			t.ready.note(nil)
-			t.pullLog.changed(nil)
+			t.pullLog.Changed(nil)
 		case quiet:
 			return nil
 		default:
@@ -190,30 +190,6 @@ func (t *trouble) err() error {
 		return *why
 	}
 	return nil
-}
-
-// changeLog tells news from repetition.
-type changeLog struct {
-	mu   sync.Mutex
-	last string
-	said time.Time
-}
-
-// repeatAfter is when a repetition is news again.
-const repeatAfter = time.Minute
-
-func (c *changeLog) changed(err error) bool {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if text == c.last && (text == "" || time.Since(c.said) < repeatAfter) {
-		return false
-	}
-	c.last, c.said = text, time.Now()
-	return true
 }
 
 // sleep waits for d and tells whether ctx is still alive.
