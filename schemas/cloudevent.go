@@ -60,21 +60,26 @@ type CloudEvent struct {
 // BinaryHeader is the event's attributes as the headers of binary content mode.
 // The message's payload is the event's data.
 func (e CloudEvent) BinaryHeader() Header {
-	h := Header{
-		"ce-specversion":     {"1.0"},
-		"ce-id":              {percentEncode(e.ID)},
-		"ce-source":          {percentEncode(e.Source)},
-		"ce-type":            {percentEncode(e.Type)},
-		"ce-datacontenttype": {e.contentType()},
+	// Room for all of them and for what a publisher adds: this is on the way of
+	// every event.
+	h, values := make(Header, 10), make([]string, 0, 8)
+	set := func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
+	set("ce-specversion", "1.0")
+	set("ce-id", percentEncode(e.ID))
+	set("ce-source", percentEncode(e.Source))
+	set("ce-type", percentEncode(e.Type))
+	set("ce-datacontenttype", e.contentType())
 	if !e.Time.IsZero() {
-		h["ce-time"] = []string{e.Time.UTC().Format(time.RFC3339Nano)}
+		set("ce-time", e.Time.UTC().Format(time.RFC3339Nano))
 	}
 	if e.Subject != "" {
-		h["ce-subject"] = []string{percentEncode(e.Subject)}
+		set("ce-subject", percentEncode(e.Subject))
 	}
 	if e.Traceparent != "" {
-		h[HeaderTraceparent] = []string{e.Traceparent}
+		set(HeaderTraceparent, e.Traceparent)
 	}
 	return h
 }

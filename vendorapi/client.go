@@ -305,7 +305,7 @@ func (c *Client) exchange(ctx context.Context, cl call, header http.Header) (res
 	c.noteDate(resp.Header)
 	c.heed(cl, resp)
 	limit := cmp.Or(cl.limit, maxBody)
-	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	body, err := readAll(resp, limit+1)
 	if err != nil {
 		return response{}, fail(resp.StatusCode, fmt.Errorf("read the answer: %w", err))
 	}
@@ -313,6 +313,16 @@ func (c *Client) exchange(ctx context.Context, cl call, header http.Header) (res
 		return response{}, fail(resp.StatusCode, fmt.Errorf("the answer has more than %d bytes", limit))
 	}
 	return response{status: resp.StatusCode, header: resp.Header, body: body}, nil
+}
+
+// readAll reads an answer's body, most bytes of it.
+func readAll(resp *http.Response, most int) ([]byte, error) {
+	if n := resp.ContentLength; n >= 0 && n < int64(most) {
+		body := make([]byte, n)
+		_, err := io.ReadFull(resp.Body, body)
+		return body, err
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, int64(most)))
 }
 
 // heed keeps the pause that an answer asks for, for all callers. That is done

@@ -100,7 +100,7 @@ func parseTemplate(text string) []templateLine {
 
 // write is the task's body.
 func (b body) write(t Task) ([]byte, error) {
-	data := make([]byte, 0, 4096)
+	data := make([]byte, 0, b.size(t))
 	for _, line := range b.template {
 		if line.value == nil {
 			data = append(data, line.before...)
@@ -122,6 +122,17 @@ func (b body) write(t Task) ([]byte, error) {
 		data = append(data, line.after...)
 	}
 	return data, nil
+}
+
+// size is that of the task's body, as long as no value has to be escaped.
+func (b body) size(t Task) (n int) {
+	for _, line := range b.template {
+		n += len(line.before) + len(line.after)
+		if line.value != nil {
+			n += len(line.value(t)) + len(`""`)
+		}
+	}
+	return n
 }
 
 // appendXML refuses what XML cannot carry, because it would be replaced: another
