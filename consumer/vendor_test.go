@@ -51,7 +51,7 @@ func TestAThrottlingVendor(t *testing.T) {
 			b.publish("billing", body("first"))
 			begin := time.Now()
 			b.start()
-			b.eventually("the vendor has asked for a pause", func() bool { return b.sim.Account().CreateTaskCalls == 1 })
+			b.eventually("the vendor has asked for a pause", func() bool { return b.sim.Account().CreateTaskCalls > 0 })
 			for i := range 10 {
 				b.publish("billing", body(fmt.Sprint("more-", i)))
 			}
