@@ -274,7 +274,8 @@ func TestAppendRepeatsTheSameWriteWhileTheStreamIsBusy(t *testing.T) {
 func TestAppendEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
-	p, key := newPublisher(t, s.Connect(t)), publisher.NewKey("billing", "a")
+	nc := s.Connect(t)
+	p, key := newPublisher(t, nc), publisher.NewKey("billing", "a")
 	why := errors.New("enough")
 
 	t.Run("before", func(t *testing.T) {
@@ -293,7 +294,9 @@ func TestAppendEndsWithItsContext(t *testing.T) {
 		}
 	})
 	t.Run("meanwhile", func(t *testing.T) {
+		away := nc.StatusChanged(nats.RECONNECTING)
 		s.Stop()
+		<-away
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, why)
 		defer cancel()
 		_, err := p.Append(ctx, key, 0, failed(key, "never"), "")
