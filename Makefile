@@ -1,10 +1,12 @@
 # Backhaul's tasks. `make` alone lists them.
 
 GO           ?= go
+# What is compiled like the program has the standard library in common with it.
+LIKE_PROGRAM := CGO_ENABLED=0 GOFLAGS=-trimpath
 TOOLS        := $(CURDIR)/.tools
 LINT_VERSION := v2.9.0
 LINT         := $(TOOLS)/golangci-lint-$(LINT_VERSION)
-GORELEASER_VERSION := v2.13.0
+GORELEASER_VERSION := $(shell awk '$$1 == "github.com/goreleaser/goreleaser/v2" {print $$2}' deploy/release/go.mod)
 GORELEASER   := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)
 FUZZTIME     ?= 30s
 SEED         ?= 1
@@ -49,6 +51,15 @@ nats-image: ## build the image backhaul-nats:latest from the nats-server of go.m
 compose-demo: build image nats-image ## show deploy/compose at work: three NATS servers, two replicas, one of each killed
 	@deploy/compose/demo.sh
 
+.PHONY: compose-test
+compose-test: ## compose-demo, where there are a Docker engine and Compose; where CI is set they must be there
+	@if docker version >/dev/null 2>&1 && { docker compose version || docker-compose version; } >/dev/null 2>&1; then \
+		$(MAKE) --no-print-directory compose-demo; \
+	else \
+		echo "there is no Docker engine with Compose: deploy/compose is not brought up; on Debian: apt-get install docker.io docker-compose"; \
+		[ -z "$$CI" ]; \
+	fi
+
 .PHONY: browser
 browser: ## install Debian's Chromium, which the tests of the console page need, if it is missing and we are root
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
@@ -63,11 +74,18 @@ screenshots: browser ## take the README's pictures of the console page
 	$(GO) test ./cmd/internal/console/page -run '^TestBrowser$$/^pictures' -count=1 -screenshots $(CURDIR)/deploy/screenshots
 
 .PHONY: test
-test: browser ## check formatting, vet, run every test with the race detector
+test: test-go artefacts ## everything: test-go, then artefacts; this is what CI runs
+
+# vet looks at what the tests then link: without -race, every package would be compiled once more for it alone.
+.PHONY: test-go
+test-go: browser ## check formatting, vet, run every Go test with the race detector
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet ./...
+	$(GO) vet -race ./...
 	$(GO) test -race -timeout 15m ./...
+
+.PHONY: artefacts
+artefacts: helm-test alerts-test release-test compose-test ## check what deploy/ has with the tools that it is for
 
 .PHONY: race
 race: ## run the concurrent packages' tests ten times with the race detector
@@ -103,12 +121,12 @@ docs: ## make the references in deploy/ from the code
 	$(GO) test ./cmd/internal/telemetry -run '^(TestDashboard|TestChartHasTheSameFiles)$$' -count=1 -update
 
 .PHONY: helm
-helm: ## render the chart to its golden output and deploy/kubernetes, then as helm-test
+helm: ## render the chart to its golden output and deploy/kubernetes, then test as helm-test does
 	$(GO) test -C deploy/helm/test -count=1 -update .
 
 .PHONY: helm-test
 helm-test: ## lint and render the chart with Helm's packages, decode it strictly (some minutes to build)
-	cd deploy/helm/test && $(GO) vet . && $(GO) test -count=1 .
+	cd deploy/helm/test && export $(LIKE_PROGRAM) && $(GO) vet . && $(GO) test -count=1 .
 
 .PHONY: alerts-test
 alerts-test: $(PROMTOOL) ## check the alert rules and run their unit tests with promtool (built on first use)
@@ -118,7 +136,7 @@ alerts-test: $(PROMTOOL) ## check the alert rules and run their unit tests with 
 # remove_all_sd leaves out what finds targets in clouds: many modules, of no use here.
 $(PROMTOOL):
 	@echo "building promtool, some minutes"
-	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@$(patsubst promtool-%,%,$(notdir $@))
+	@GOBIN=$(TOOLS)/tmp $(LIKE_PROGRAM) $(GO) install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@$(patsubst promtool-%,%,$(notdir $@))
 	@mv $(TOOLS)/tmp/promtool $@ && rmdir $(TOOLS)/tmp
 
 .PHONY: manifests
@@ -137,8 +155,12 @@ completions: build ## write shell completions to bin/completions
 	@bin/backhaul completion fish > bin/completions/backhaul.fish
 	@bin/backhaul completion zsh > bin/completions/_backhaul
 
+.PHONY: release-test
+release-test: ## read .goreleaser.yaml with GoReleaser's loader, find every file that it names
+	cd deploy/release && export $(LIKE_PROGRAM) && $(GO) vet . && $(GO) test -count=1 .
+
 .PHONY: release-check
-release-check: $(GORELEASER) ## check .goreleaser.yaml, make what a release would have in bin/release
+release-check: $(GORELEASER) ## check .goreleaser.yaml, make what a release would have in bin/release (GoReleaser takes long to build)
 	$(GORELEASER) check
 	$(GORELEASER) release --snapshot --clean $(if $(shell command -v syft),,--skip=sbom)
 

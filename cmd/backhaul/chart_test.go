@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -16,38 +15,10 @@ import (
 )
 
 // What needs Helm and Kubernetes' types is a module of its own: deploy/helm/test. It
-// keeps what the chart renders beside it, which is held against this program here.
+// keeps what the chart renders beside it (TestOutputIsCurrent there), which is held
+// against this program here.
 
 const chartTests = "../../deploy/helm/test"
-
-// The output in the repository is of the chart in the repository: `make helm` has
-// noted the sums of both.
-func TestChartOutputIsCurrent(t *testing.T) {
-	t.Parallel()
-	sums, err := os.ReadFile(filepath.Join(chartTests, "testdata", "SUM"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	noted := make(map[string]bool)
-	for line := range strings.Lines(string(sums)) {
-		sum, name, ok := strings.Cut(strings.TrimSpace(line), "  ")
-		data, err := os.ReadFile(filepath.Join(chartTests, filepath.FromSlash(name)))
-		if !ok || err != nil || fmt.Sprintf("%x", sha256.Sum256(data)) != sum {
-			t.Errorf("%s has changed (%v); run `make helm` and look at the difference", name, err)
-		}
-		noted[name] = true
-	}
-	templates, err := filepath.Glob(filepath.Join(chartTests, "../backhaul/templates/*"))
-	if err != nil || len(templates) < 8 {
-		t.Fatalf("%d templates: %v", len(templates), err)
-	}
-	for _, file := range templates {
-		name, err := filepath.Rel(chartTests, file)
-		if err != nil || !noted[filepath.ToSlash(name)] {
-			t.Errorf("%s is new (%v); run `make helm`", name, err)
-		}
-	}
-}
 
 // manifest is what is needed here of what is rendered.
 type manifest struct {

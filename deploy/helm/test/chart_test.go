@@ -3,14 +3,11 @@
 package test
 
 import (
-	"crypto/sha256"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -30,7 +27,6 @@ const (
 	// plainValues are what the plain manifests are rendered from.
 	plainValues = "../../kubernetes/values.yaml"
 	plainOutput = "../../kubernetes/backhaul.yaml"
-	sumFile     = "testdata/SUM"
 )
 
 // versions are the oldest and the newest Kubernetes that the chart is rendered for.
@@ -170,63 +166,6 @@ func TestOutputIsCurrent(t *testing.T) {
 			t.Errorf("%s is not what the chart renders; run `make helm` and look at the difference", output)
 		}
 	}
-	if *update {
-		return // TestMain notes the new sums, if everything passes
-	}
-	want, err := os.ReadFile(sumFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := sum(); err != nil || got != string(want) {
-		t.Errorf("%s is not of this chart and output (%v); run `make helm`", sumFile, err)
-	}
-}
-
-// With -update the sums are noted last: what has them has been rendered, linted and
-// decoded without a fault.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if code == 0 && *update {
-		text, err := sum()
-		if err == nil {
-			err = os.WriteFile(sumFile, []byte(text), 0o644)
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-// sum is of the output and what it is made from. The program's own tests, which
-// have no Helm, compare it to know that the output is current: TestChartOutputIsCurrent
-// in cmd/backhaul. The schema decides what is refused and changes no output.
-func sum() (string, error) {
-	paths, err := filepath.Glob("testdata/*.yaml")
-	if err != nil {
-		return "", err
-	}
-	paths = append(paths, plainValues, plainOutput)
-	err = filepath.WalkDir(chartDir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && d.Name() != "values.schema.json" && filepath.Base(filepath.Dir(path)) != "files" {
-			paths = append(paths, path)
-		}
-		return err
-	})
-	if err != nil {
-		return "", err
-	}
-	slices.Sort(paths)
-	var b strings.Builder
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(&b, "%x  %s\n", sha256.Sum256(data), filepath.ToSlash(path))
-	}
-	return b.String(), nil
 }
 
 // `helm lint --strict` with each set of values.
