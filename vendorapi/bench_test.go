@@ -7,7 +7,7 @@ func BenchmarkRequest(b *testing.B) {
 	task := testTask()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := bodies[FormatXML].write(task); err != nil {
+		if _, err := bodies[FormatXML].write(nil, task); err != nil {
 			b.Fatal(err)
 		}
 	}
