@@ -83,7 +83,7 @@ func (c *conn) exchange(ctx context.Context, r *Request) (Answer, error) {
 	if cap(c.out) > maxKept {
 		c.out = nil
 	}
-	resp, err := c.head()
+	resp, err := c.head() //nolint:bodyclose // read to its end, or the connection is closed
 	if err != nil {
 		return fail(true, 0, err)
 	}

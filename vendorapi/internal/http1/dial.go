@@ -143,7 +143,7 @@ func (c *conn) tunnel(ctx context.Context, key string) error {
 		return fmt.Errorf("proxy: %w", ended(ctx, err))
 	}
 	// The server speaks second: nothing of what it says can be read ahead here.
-	resp, err := http.ReadResponse(bufio.NewReader(c.Conn), &http.Request{Method: http.MethodConnect})
+	resp, err := http.ReadResponse(bufio.NewReader(c.Conn), &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // there is none
 	switch {
 	case err != nil:
 		return fmt.Errorf("proxy: %w", ended(ctx, err))

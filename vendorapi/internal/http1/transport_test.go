@@ -88,13 +88,12 @@ func mustDo(t *testing.T, tr *Transport, r *Request) Answer {
 	return a
 }
 
-func wantError(t *testing.T, err error, written bool, says string) *Error {
+func wantError(t *testing.T, err error, written bool, says string) {
 	t.Helper()
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Written != written || !strings.Contains(err.Error(), says) {
 		t.Fatalf("error %v (%+v), want one with %q, written %t", err, e, says, written)
 	}
-	return e
 }
 
 // TestAnswers: every framing of an answer is read whole, and the connection used
@@ -339,7 +338,8 @@ func TestEnd(t *testing.T) {
 	r := post("")
 	r.Target = "/hang"
 	_, err := tr.Do(ctx, r)
-	if wantError(t, err, true, "the cause"); !errors.Is(err, cause) {
+	wantError(t, err, true, "the cause")
+	if !errors.Is(err, cause) {
 		t.Error(err)
 	}
 	_, err = tr.Do(ctx, post(""))
