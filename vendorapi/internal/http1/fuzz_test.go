@@ -42,7 +42,7 @@ func FuzzAnswer(f *testing.F) {
 		switch e, failed := err.(*Error); { //nolint:errorlint // as it is
 		case err == nil && (a.Status < 101 || len(a.Body) > 1000):
 			t.Errorf("answer %d with %d bytes", a.Status, len(a.Body))
-		case err != nil && !failed || err != nil && !e.Written:
+		case err != nil && (!failed || !e.Written):
 			t.Errorf("error %#v", err)
 		}
 		if len(tr.places) != 0 {
