@@ -67,7 +67,7 @@ func TestAnObserverIsToldOfEverything(t *testing.T) {
 	b.publish("billing", body("r-1"), "traceparent", trace)
 	b.publish("billing", body("r-2", refused))
 	told := new(notes)
-	b.start(func(s *setup) { s.cfg.Observer = told })
+	b.start(unhurried, func(s *setup) { s.cfg.Observer = told })
 	b.settled()
 	b.publish("billing", body("r-1"))
 	b.settled()

@@ -229,7 +229,7 @@ func TestAPolicyThatCannotTell(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, simulator.Config{})
 	var asked atomic.Int64
-	w := b.start(policy(func(publisher.Key, *schemas.BackupRequest, time.Time) error {
+	w := b.start(unhurried, policy(func(publisher.Key, *schemas.BackupRequest, time.Time) error {
 		if asked.Add(1) == 1 {
 			return errors.New("cannot count")
 		}
@@ -252,7 +252,7 @@ func TestAPolicyThatCannotTell(t *testing.T) {
 func TestADenialWhereSequencesStartAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, simulator.Config{})
-	w := b.start()
+	w := b.start(unhurried)
 	b.publish("billing", body(""))
 	b.settled()
 	w.drain()

@@ -30,7 +30,7 @@ func TestARequestBecomesAJob(t *testing.T) {
 		t.Fatalf("the request has sequence %d, want %d", requested.Sequence, sequence)
 	}
 	before := time.Now()
-	b.start()
+	b.start(unhurried)
 	b.settled()
 
 	story := b.events(">")
@@ -167,7 +167,7 @@ func TestTheVendorRefuses(t *testing.T) {
 	data := `{"requestId":"inv-8","clientName":"s-adhoc-object-storage","subclientName":"no-such-group","labels":{"k":"v"}}`
 	sequence := b.publish("billing", data, "X-Theirs", "kept", "Nats-Msg-Id", "their-id")
 	requested := b.stored(publisher.RequestsStream, ">")[0]
-	b.start()
+	b.start(unhurried)
 	b.settled()
 	if got := kinds(b.events(">")); got != "job-submitting job-failed" {
 		t.Fatalf("the events are %s", got)
