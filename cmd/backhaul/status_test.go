@@ -13,6 +13,7 @@ import (
 
 	"backhaul/publisher"
 	"backhaul/vendorapi/simulator"
+	"backhaul/vendorapi/simulator/simulatortest"
 )
 
 // A question that cannot be answered says why, at once, and how to go on.
@@ -141,7 +142,11 @@ func TestStatusFindsTheRequest(t *testing.T) {
 
 func TestEventsFilters(t *testing.T) {
 	t.Parallel()
-	s := startService(t, simulator.Config{})
+	sim, endpoint := simulatortest.Start(t, simulator.Config{World: world()})
+	url := natsServer(t)
+	// No lease is renewed meanwhile: that would be one more event.
+	s := &service{plainClient: connectPlainly(t, url), sim: sim, env: append(serviceEnv(url, endpoint), "BACKHAUL_VENDOR_TIMEOUT=1m")}
+	s.startRun(t)
 	for _, id := range []string{"f-1", "f-2", "f-3"} {
 		s.publish("backup.request.billing", nil, sampleRequest(id))
 		s.waitForOutcomes()
