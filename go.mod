@@ -24,6 +24,7 @@ require (
 	go.opentelemetry.io/otel/trace v1.44.0 // their API
 	go.yaml.in/yaml/v3 v3.0.5 // the configuration, policy and routes files, as nodes that know their line
 	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d // roots to trust where the system has none, as in the image
+	golang.org/x/net v0.60.0 // SOCKS proxies and what may be a header; behind vendorapi/internal/http1 only
 	golang.org/x/text v0.43.0 // the words of the validator of schemas
 	golang.org/x/time v0.16.0 // limits on starts per hour and second
 )
@@ -120,7 +121,6 @@ require (
 	go.opentelemetry.io/otel/metric v1.44.0 // indirect
 	go.shabbyrobe.org/gocovmerge v0.0.0-20230507111327-fa4f82cfbf4d // indirect
 	golang.org/x/crypto v0.58.0 // indirect
-	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/term v0.47.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect

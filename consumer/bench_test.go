@@ -474,6 +474,7 @@ type vendorFuncs struct {
 	consumer.Vendor
 	submit func(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error)
 	find   func(ctx context.Context, t vendorapi.Task, since time.Time) (vendorapi.Found, error)
+	room   func(n int) (int, vendorapi.Hold)
 }
 
 func (v vendorFuncs) Submit(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
@@ -488,6 +489,13 @@ func (v vendorFuncs) Find(ctx context.Context, t vendorapi.Task, since time.Time
 		return v.Vendor.Find(ctx, t, since)
 	}
 	return v.find(ctx, t, since)
+}
+
+func (v vendorFuncs) Room(n int) (int, vendorapi.Hold) {
+	if v.room == nil {
+		return v.Vendor.Room(n)
+	}
+	return v.room(n)
 }
 
 // logBook keeps what a worker logged.

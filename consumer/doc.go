@@ -83,6 +83,7 @@
 //	a stop with work in every state              calls are finished, claims released  TestDrain
 //	a message that the server forgot             found below the floor and done       TestARequestThatTheServerForgot
 //	a pause that the vendor asked for            no replica sends before it is over   TestAThrottledReplicaPausesAll
+//	a replica that has no room                   others do its work, in its order     TestAReplicaWithoutRoom
 //	the ledger was restored from a snapshot      what it may have forgotten is put    TestRecover
 //	                                             in doubt (Recover), so looked for
 //	an operator ends that pause                  who knows of it makes it longer      TestAResumeDoesNotStartEarly
@@ -103,7 +104,9 @@
 // acknowledgements. Minutes are waited for by redelivery: the claim is released
 // and the message delivered again later. While the vendor is out of reach, asks
 // for a pause, or our own rate limit is used up, nothing is pulled and nothing
-// claimed (Vendor.Room): a claim whose owner dies makes the next one wait. A claimed
+// claimed (Vendor.Room): a claim whose owner dies makes the next one wait. What an
+// open pull brings nevertheless goes back to the queue at once, for a replica that
+// has room, and keeps its place there. A claimed
 // request that has to wait longer than [RoomWait] is given back, and so is one
 // that the vendor was not available for: whoever has it next looks for its job
 // once. A long pause is passed on to the other replicas by pausing the durable

@@ -96,6 +96,9 @@ func (h *handler) room(n int) (room int, hold vendorapi.Hold) {
 	return room, hold
 }
 
+// errNoRoom: nothing may be sent to the vendor for a while.
+var errNoRoom = errors.New("the vendor is left alone")
+
 // noRoom is the error of a request that is left alone because nothing may be
 // sent to the vendor for a while. It is not claimed: a claim whose owner dies
 // makes the next one wait.
@@ -104,7 +107,7 @@ func (h *handler) noRoom(req *request) error {
 	if room > 0 || h.tooOld(req) || req.expired() {
 		return nil
 	}
-	return &waitError{wait: min(max(hold.For, shortestHold), lastDelay), err: fmt.Errorf("the vendor is left alone: %s", hold.Reason)}
+	return &waitError{wait: hold.For, err: fmt.Errorf("%w: %s", errNoRoom, hold.Reason)}
 }
 
 // announce records the outcome, which is also its event: one write that can
@@ -249,35 +252,40 @@ func (h *handler) giveBack(ctx context.Context, d *delivery, c *claim, err error
 			err = errors.Join(err, fmt.Errorf("release the claim: %w", releaseErr))
 		}
 	}
-	s := postpone(d, err)
-	if errors.Is(err, errStopping) {
-		s.delay = 0
-	}
-	return s
+	return postpone(d, err)
 }
 
 const (
 	// releaseTimeout bounds the write that releases a claim.
 	releaseTimeout = 3 * time.Second
-	// firstDelay and lastDelay bound the wait before a redelivery; it doubles
-	// with each.
+	// firstDelay and lastDelay bound the wait before a redelivery.
 	firstDelay = time.Second
 	lastDelay  = 30 * time.Second
 )
 
-// postpone is a redelivery after a delay that grows with the deliveries, or that
-// is as long as the vendor asked for.
+// postpone is a redelivery after a delay that grows with the message's age, or
+// that is as long as the vendor asked for.
+//
+// What there is no room for goes back at once. While there is none nothing is
+// pulled, so it goes to a replica that has room, or stays in its place in the queue
+// until one has: nobody who came later overtakes it. It was delivered because a
+// pull was open when the pause began; each delivery is one less of those.
 func postpone(d *delivery, err error) settlement {
-	delay := firstDelay << min(max(d.delivered, 1)-1, 10)
-	delay = min(delay, lastDelay)
+	delay := min(max(time.Since(d.stored)/2, firstDelay), lastDelay)
 	if e, ok := errors.AsType[*vendorapi.Error](err); ok && e.RetryAfter > 0 {
 		delay = max(e.RetryAfter-claimLead, shortestHold)
+		if e.Status == 0 { // the vendor was not asked
+			delay = shortestHold
+		}
 	}
 	if held, ok := errors.AsType[*waitError](err); ok {
 		delay = held.wait
 	}
-	if errors.Is(err, errTakenOver) {
+	switch {
+	case errors.Is(err, errTakenOver):
 		delay = firstLook // whoever was first is at work or done
+	case errors.Is(err, errNoRoom), errors.Is(err, errStopping):
+		delay = 0
 	}
 	return settlement{verb: again, delay: delay, err: err}
 }

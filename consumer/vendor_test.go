@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +76,57 @@ func TestAThrottlingVendor(t *testing.T) {
 				t.Errorf("%d looks, want %d", got, want)
 			}
 		})
+	}
+}
+
+// A replica without room has pulls open that it made when it had some. What they
+// bring goes to one that has room, and nobody who came later overtakes it.
+func TestAReplicaWithoutRoom(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+	var full atomic.Bool
+	b.start(owner("full"), func(s *setup) {
+		s.wrap = func(v consumer.Vendor) consumer.Vendor {
+			return vendorFuncs{Vendor: v, room: func(n int) (int, vendorapi.Hold) {
+				if full.Load() {
+					return 0, vendorapi.Hold{For: time.Hour, Reason: vendorapi.HoldOutage}
+				}
+				return n, vendorapi.Hold{}
+			}}
+		}
+	})
+	pulls := func(n int) func() bool {
+		return func() bool {
+			durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+			return err == nil && durable.CachedInfo().NumWaiting >= n
+		}
+	}
+	b.eventually("the one has a pull open", pulls(1))
+	full.Store(true)
+	b.start(owner("free"), func(s *setup) { s.cfg.MaxInFlight = 2 })
+	b.eventually("the other has one, too", pulls(2))
+
+	const requests = 400
+	for i := range requests {
+		b.publish("billing", body(fmt.Sprint("id-", i)))
+	}
+	b.settled()
+	b.checkPromise(requests)
+	jobs := b.sim.Account().JobsByMarker
+	order := make([]int, requests) // the job ids, which count up
+	for i := range requests {
+		key := billing(fmt.Sprint("id-", i))
+		order[i], _ = strconv.Atoi(jobs[key.Marker()][0])
+		if by := b.story(key)[0].data.(*schemas.JobSubmitting).Owner; by != "free" {
+			t.Fatalf("%s was claimed by %s, which has no room", key, by)
+		}
+	}
+	first := slices.Min(order)
+	for i, job := range order {
+		// The pulls that are open bring some at once.
+		if late := job - first - i; late > requests/4 {
+			t.Errorf("id-%d was overtaken by %d others", i, late)
+		}
 	}
 }
 

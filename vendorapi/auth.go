@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"backhaul/vendorapi/internal/http1"
 )
 
 // Ways to authorise calls.
@@ -88,9 +90,7 @@ type token struct {
 	made  time.Time     // when the vendor made it for us; zero if it was given to us
 }
 
-func (t *token) header() http.Header {
-	return http.Header{t.name: {string(*t.value)}}
-}
+func (t *token) header() http1.Field { return http1.Field{Name: t.name, Value: string(*t.value)} }
 
 // is tells whether two tokens are the same text.
 func (t *token) is(other *token) bool { return *t.value == *other.value }

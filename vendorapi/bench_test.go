@@ -5,9 +5,11 @@ import "testing"
 // BenchmarkRequest builds the request of the vendor's page.
 func BenchmarkRequest(b *testing.B) {
 	task := testTask()
+	var data []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := bodies[FormatXML].write(task); err != nil {
+		var err error
+		if data, err = bodies[FormatXML].write(data[:0], task); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,23 +1,22 @@
 package vendorapi
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"os"
 	"path"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"backhaul/vendorapi/internal/http1"
 )
 
 // maxBody is the largest answer in bytes that is read; maxList that of a list.
@@ -60,12 +59,13 @@ type Config struct {
 // Client calls the vendor.
 type Client struct {
 	endpoint string
+	path     string // of the endpoint
 	timeout  time.Duration
 	body     body
-	// http is used for its transport alone: following a redirect would turn a POST
-	// into a GET and could carry the token away.
-	http    *http.Client
-	session *session
+	// transport makes the exchanges, send is its Do.
+	transport *http1.Transport
+	send      func(context.Context, *http1.Request) (http1.Answer, error)
+	session   *session
 	// skew is the vendor's clock minus ours, from the last Date header.
 	skew     atomic.Int64
 	known    known
@@ -111,18 +111,21 @@ func New(cfg Config) (*Client, error) {
 		breaker: newBreaker(), limits: newLimits(cfg.Pace), observer: cfg.Observer,
 	}
 	c.session = newSession(c, cfg.Auth)
-	c.http = &http.Client{Transport: &http.Transport{
+	server, err := url.Parse(c.endpoint)
+	if err != nil { // CheckEndpoint has read it
+		return nil, err
+	}
+	c.path = server.EscapedPath()
+	c.transport = &http1.Transport{Config: http1.Config{
+		Server:              server,
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: cfg.ConnectTimeout}).DialContext,
 		TLSHandshakeTimeout: cfg.ConnectTimeout,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		MaxConnsPerHost:     cfg.MaxConns + lookConns,
-		MaxIdleConnsPerHost: cfg.MaxConns,
+		MaxConns:            cfg.MaxConns + lookConns,
 		IdleConnTimeout:     90 * time.Second,
-		// HTTP/1.1 only: the write deadline that keeps a frozen process from
-		// sending late is set on the connection, which HTTP/2 would share.
-		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
 	}}
+	c.send = c.transport.Do
 	return c, nil
 }
 
@@ -177,7 +180,7 @@ func loadRoots(file string) (*x509.CertPool, error) {
 // connections.
 func (c *Client) Close(ctx context.Context) {
 	c.session.close(ctx)
-	c.http.CloseIdleConnections()
+	c.transport.CloseIdleConnections()
 }
 
 // call is one HTTP request to the vendor.
@@ -242,97 +245,48 @@ func (c *Client) paused(cl call) error {
 	return c.held(Hold{wait, HoldThrottled})
 }
 
-// longAgo is a deadline that lets nothing through.
-var longAgo = time.Unix(1, 0)
-
 // exchange is do without an observer.
-func (c *Client) exchange(ctx context.Context, cl call, header http.Header) (response, error) {
+func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (response, error) {
 	began := time.Now()
 	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > c.timeout {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	var written, late atomic.Bool
-	trace := &httptrace.ClientTrace{
-		// net/http starts over by itself only if nothing was written on a kept
-		// connection that turned out to be closed. That it never does so with what
-		// may have been read is why no Idempotency-Key is ever set.
-		GetConn: func(string) { written.Store(false) },
-		GotConn: func(info httptrace.GotConnInfo) {
-			// The context's deadline stops a request that waits. This one stops a
-			// process that was frozen and wakes up after the lease has ended.
-			deadline, _ := ctx.Deadline()
-			// It may have taken long to get the connection, and a pause may have been
-			// asked for meanwhile: then nothing can be written.
-			if late.Store(c.paused(cl) != nil); late.Load() {
-				deadline = longAgo
-			}
-			_ = info.Conn.SetWriteDeadline(deadline)
-		},
-		// The first header is handed over before any byte can have been flushed,
-		// and Do does not return while it may still be written.
-		WroteHeaderField: func(string, []string) { written.Store(true) },
-		WroteHeaders:     func() { written.Store(true) },
+	header = append(header, http1.Field{Name: "User-Agent", Value: "backhaul"}, http1.Field{Name: "Accept", Value: cl.accept})
+	if cl.contentType != "" {
+		header = append(header, http1.Field{Name: "Content-Type", Value: cl.contentType})
 	}
-	fail := func(status int, err error) error {
-		e := &Error{Verdict: Unknown, Op: cl.op, Status: status, Err: err}
+	answer, err := c.send(ctx, &http1.Request{
+		Method: cl.method, Target: c.path + cl.path, Header: header, Body: cl.body, Limit: cmp.Or(cl.limit, maxBody),
+		// It may have taken long to get the connection, and a pause may have been
+		// asked for meanwhile.
+		Permit: func() error { return c.paused(cl) },
+		Head: func(status int, h http.Header) {
+			c.noteDate(h)
+			c.heed(cl, status, h)
+		},
+	})
+	if failure, ok := errors.AsType[*http1.Error](err); ok {
+		e := &Error{Verdict: Unknown, Op: cl.op, Status: failure.Status, Err: failure.Err}
 		// Told by the context, because the error may be the cause of its end.
 		gaveUp := errors.Is(ctx.Err(), context.Canceled) || ctx.Err() != nil && time.Since(began) < min(patience, c.timeout)
-		e.noAnswer = status == 0 && !gaveUp
-		if !written.Load() {
+		e.noAnswer = failure.Status == 0 && !gaveUp
+		if !failure.Written {
 			e.Verdict = NotSent
 		}
-		return e
+		return response{}, e
 	}
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), cl.method, c.endpoint+cl.path, bytes.NewReader(cl.body))
-	if err != nil {
-		return response{}, fail(0, err)
-	}
-	req.Header = header
-	req.Header.Set("Accept", cl.accept)
-	if cl.contentType != "" {
-		req.Header.Set("Content-Type", cl.contentType)
-	}
-	resp, err := c.http.Transport.RoundTrip(req)
-	if err != nil && late.Load() {
-		return response{}, c.held(Hold{max(c.quiet.left(), time.Millisecond), HoldThrottled})
-	}
-	if err != nil {
-		return response{}, fail(0, err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	c.noteDate(resp.Header)
-	c.heed(cl, resp)
-	limit := cmp.Or(cl.limit, maxBody)
-	body, err := readAll(resp, limit+1)
-	if err != nil {
-		return response{}, fail(resp.StatusCode, fmt.Errorf("read the answer: %w", err))
-	}
-	if len(body) > limit {
-		return response{}, fail(resp.StatusCode, fmt.Errorf("the answer has more than %d bytes", limit))
-	}
-	return response{status: resp.StatusCode, header: resp.Header, body: body}, nil
-}
-
-// readAll reads an answer's body, most bytes of it.
-func readAll(resp *http.Response, most int) ([]byte, error) {
-	if n := resp.ContentLength; n >= 0 && n < int64(most) {
-		body := make([]byte, n)
-		_, err := io.ReadFull(resp.Body, body)
-		return body, err
-	}
-	return io.ReadAll(io.LimitReader(resp.Body, int64(most)))
+	return response{status: answer.Status, header: answer.Header, body: answer.Body}, err
 }
 
 // heed keeps the pause that an answer asks for, for all callers. That is done
 // before its body is read: then the connection is free for the next call. Jobs is
 // a POST, and to the SaaS gateway every method but GET is a write, as CreateTask
 // is one. Logins have a pause of their own.
-func (c *Client) heed(cl call, resp *http.Response) {
-	if cl.op == opCreateTask && asksForPause(resp.StatusCode, resp.Header) ||
-		cl.op == opJobs && resp.StatusCode == http.StatusTooManyRequests {
-		c.quiet.extend(retryAfter(resp.Header))
+func (c *Client) heed(cl call, status int, h http.Header) {
+	if cl.op == opCreateTask && asksForPause(status, h) || cl.op == opJobs && status == http.StatusTooManyRequests {
+		c.quiet.extend(retryAfter(h))
 	}
 }
 

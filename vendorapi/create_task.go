@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -35,7 +36,10 @@ func (c *Client) CreateTask(ctx context.Context, t Task) (Job, error) {
 
 // createTask is CreateTask for who has a turn.
 func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
-	rendered, err := c.body.render(t)
+	buffer, _ := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	rendered, err := c.body.render((*buffer)[:0], t)
+	*buffer = rendered.Body
 	if err != nil {
 		return Job{}, &Error{Verdict: NotSent, Op: opCreateTask, Err: err}
 	}
@@ -56,6 +60,9 @@ func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 	return job, err
 }
 
+// buffers are for bodies: once a call has ended, nobody reads its body any more.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // Rendered is what CreateTask posts, but for what authorises it.
 type Rendered struct {
 	// Path is below the endpoint.
@@ -71,15 +78,16 @@ func Render(format string, t Task) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, err
 	}
-	return body.render(t)
+	return body.render(nil, t)
 }
 
-func (b body) render(t Task) (Rendered, error) {
+// render writes the body to dst.
+func (b body) render(dst []byte, t Task) (Rendered, error) {
 	if t.ClientName == "" || t.SubclientName == "" {
 		// Left out, it would be a backup of every content group there is.
 		return Rendered{}, errors.New("a task needs the names of a client and a content group")
 	}
-	data, err := b.write(t)
+	data, err := b.write(dst, t)
 	return Rendered{Path: "/CreateTask", ContentType: b.mediaType, Body: data}, err
 }
 

@@ -57,7 +57,7 @@ func sample(t testing.TB, name string) []byte {
 
 func xmlOf(t testing.TB, task Task) []byte {
 	t.Helper()
-	data, err := bodies[FormatXML].write(task)
+	data, err := bodies[FormatXML].write(nil, task)
 	if err != nil {
 		t.Fatal(err)
 	}

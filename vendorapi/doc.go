@@ -87,11 +87,13 @@
 //
 // # Sent or not
 //
-// A failure before the first byte of a request was written (name resolution,
-// connection, TLS) is [NotSent]. Every failure after it is Unknown. The request
-// never carries an Idempotency-Key header, because net/http would then send a
-// POST again by itself after a broken connection. For the like reason it is never
-// sent by HTTP/2, where a server can make net/http send again. Redirects are not
+// A failure before the network took the first byte of a request (name resolution,
+// connection, TLS) is [NotSent]. Every failure after it is Unknown. To know that,
+// exchanges are made by internal/http1 and not by net/http's client, which repeats
+// by itself what it thinks may be repeated: a POST with an Idempotency-Key header
+// after a broken connection, and over HTTP/2 any that the server says it has not
+// begun with. A kept connection is looked at before it is used: that the vendor
+// has closed it is known before anything is sent, as a rule. Redirects are not
 // followed: a POST would become a GET, and the token might leave for another host.
 //
 // # Load

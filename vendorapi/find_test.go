@@ -2,8 +2,8 @@ package vendorapi
 
 import (
 	"bytes"
+	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"backhaul/vendorapi/internal/http1"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -134,21 +135,15 @@ func TestFindLongAfter(t *testing.T) {
 	})
 }
 
-// cappedPages is a vendor that sends at most 100 jobs a page, whatever it is
-// asked for.
-type cappedPages struct{ *http.Transport }
-
-func (v cappedPages) RoundTrip(r *http.Request) (*http.Response, error) {
-	if strings.HasSuffix(r.URL.Path, "/Jobs") {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return nil, err
+// cappedPages makes the vendor send at most 100 jobs a page, whatever it is asked
+// for.
+func cappedPages(c *Client) {
+	c.send = func(ctx context.Context, r *http1.Request) (http1.Answer, error) {
+		if strings.HasSuffix(r.Target, "/Jobs") {
+			r.Body = bytes.Replace(r.Body, fmt.Appendf(nil, `"limit":%d`, pageSize), []byte(`"limit":100`), 1)
 		}
-		body = bytes.Replace(body, fmt.Appendf(nil, `"limit":%d`, pageSize), []byte(`"limit":100`), 1)
-		r = r.Clone(r.Context())
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		return c.transport.Do(ctx, r)
 	}
-	return v.Transport.RoundTrip(r)
 }
 
 // TestFindOverPages: more jobs than one page, ours the oldest, whatever the
@@ -162,7 +157,7 @@ func TestFindOverPages(t *testing.T) {
 	}
 	for _, pages := range []int{1, 3} {
 		if pages > 1 {
-			c.http.Transport = cappedPages{transportOf(c)}
+			cappedPages(c)
 		}
 		c.forget()
 		before := sim.Account().Calls

@@ -106,7 +106,7 @@ func FuzzNames(f *testing.F) {
 		}
 		task := testTask()
 		task.SubclientName = text
-		document, err := bodies[FormatXML].write(task)
+		document, err := bodies[FormatXML].write(nil, task)
 		if err != nil {
 			return
 		}

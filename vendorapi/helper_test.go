@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"backhaul/schemas"
+	"backhaul/vendorapi/internal/http1"
 	"backhaul/vendorapi/secretstest"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
@@ -84,7 +85,7 @@ func newTestClient(t testing.TB, endpoint string, change ...func(*Config)) *Clie
 
 func withAuth(a Auth) func(*Config) { return func(cfg *Config) { cfg.Auth = a } }
 
-func transportOf(c *Client) *http.Transport { return c.http.Transport.(*http.Transport) }
+func transportOf(c *Client) *http1.Transport { return c.transport }
 
 // onLoopback is a simulator and a client of it over real sockets.
 func onLoopback(t testing.TB, cfg simulator.Config, change ...func(*Config)) (*simulator.Simulator, *Client) {

@@ -1,6 +1,7 @@
 package vendorapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,16 +10,20 @@ import (
 	"testing/synctest"
 	"time"
 
+	"backhaul/vendorapi/internal/http1"
 	"backhaul/vendorapi/simulator"
 )
 
 // inXML makes the vendor answer in XML, whatever it was asked for.
-type inXML struct{ *http.Transport }
-
-func (v inXML) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Set("Accept", "application/xml")
-	return v.Transport.RoundTrip(r)
+func inXML(c *Client) {
+	c.send = func(ctx context.Context, r *http1.Request) (http1.Answer, error) {
+		for i := range r.Header {
+			if r.Header[i].Name == "Accept" {
+				r.Header[i].Value = "application/xml"
+			}
+		}
+		return c.transport.Do(ctx, r)
+	}
 }
 
 // spellings are the ways in which the simulator can write an answer.
@@ -34,7 +39,7 @@ func TestEverySpelling(t *testing.T) {
 			sim, c := onLoopback(t, simulator.Config{Conflict: simulator.ConflictIgnore, JobDuration: time.Hour})
 			since := time.Now()
 			if s.xml {
-				c.http.Transport = inXML{transportOf(c)}
+				inXML(c)
 			}
 			if s.odd {
 				chances, err := simulator.ParseFaults("Jobs/odd-spelling=1,TaskDetails/odd-spelling=1,Job/odd-spelling=1")

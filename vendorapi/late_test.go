@@ -23,7 +23,7 @@ func TestPauseWhileWaitingForAConnection(t *testing.T) {
 			{Fault: simulator.Fault{Kind: simulator.TooManyRequests, For: time.Minute}, Probability: 1},
 		})
 		var all sync.WaitGroup
-		atOnce := transportOf(c).MaxConnsPerHost
+		atOnce := transportOf(c).MaxConns
 		for i := range 4 * atOnce {
 			all.Go(func() {
 				_, err := c.CreateTask(t.Context(), loadTask(i))

@@ -56,7 +56,7 @@ func (l *login) next(ctx context.Context, _ *token) (*token, error) {
 	resp, err := l.client.do(ctx, call{
 		op: opLogin, method: http.MethodPost, path: "/Login",
 		contentType: "application/json", accept: "application/json", body: body,
-	}, http.Header{})
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,11 @@ package vendorapi
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+
+	"backhaul/vendorapi/internal/http1"
 )
 
 // Observer is told what a [Client] does, for metrics and traces. Its methods are
@@ -43,12 +44,12 @@ type Wait struct {
 
 // do sends one request and reads its answer. The error is an [*Error] whose
 // verdict is NotSent if nothing was written, else Unknown.
-func (c *Client) do(ctx context.Context, cl call, header http.Header) (response, error) {
+func (c *Client) do(ctx context.Context, cl call, header ...http1.Field) (response, error) {
 	if c.observer == nil {
-		return c.exchange(ctx, cl, header)
+		return c.exchange(ctx, cl, header...)
 	}
 	ctx, end := c.observer.Call(ctx, Call{Op: cl.op, Method: cl.method, URL: c.endpoint + cl.path})
-	resp, err := c.exchange(ctx, cl, header)
+	resp, err := c.exchange(ctx, cl, header...)
 	end(resp.status, err)
 	return resp, err
 }

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"backhaul/vendorapi/internal/http1"
 )
 
 // Step is one step of the way to the vendor.
@@ -40,18 +42,17 @@ func (c *Client) Reach(ctx context.Context) Reached {
 	if err != nil { // New has read it
 		return Reached{Steps: []Step{{Name: "DNS", Err: err}}}
 	}
-	transport, _ := c.http.Transport.(*http.Transport)
-	if proxy, err := proxyFor(transport, u); err != nil || proxy != nil {
+	if proxy, err := c.transport.ProxyOf(); err != nil || proxy != nil {
 		// Names are resolved and certificates seen behind it.
 		r.add("proxy", redacted(proxy), err)
 		if err != nil {
 			return r
 		}
-	} else if !r.dial(ctx, transport, u) {
+	} else if !r.dial(ctx, c.transport, u) {
 		return r
 	}
 	before := time.Now()
-	resp, err := c.do(ctx, call{op: "Probe", method: http.MethodGet, accept: "*/*"}, http.Header{})
+	resp, err := c.do(ctx, call{op: "Probe", method: http.MethodGet, accept: "*/*"})
 	after := time.Now()
 	if err != nil {
 		r.add("HTTP", "", err)
@@ -65,29 +66,19 @@ func (c *Client) Reach(ctx context.Context) Reached {
 	return r
 }
 
-func proxyFor(transport *http.Transport, u *url.URL) (*url.URL, error) {
-	if transport.Proxy == nil {
-		return nil, nil
-	}
-	return transport.Proxy(&http.Request{URL: u})
-}
-
 func (r *Reached) add(name, detail string, err error) {
 	r.Steps = append(r.Steps, Step{name, detail, err})
 }
 
 // dial resolves the name, connects and shakes hands; it is false if one of them fails.
-func (r *Reached) dial(ctx context.Context, transport *http.Transport, u *url.URL) bool {
-	host, port := u.Hostname(), u.Port()
-	if port == "" {
-		port = u.Scheme // a service name will do
-	}
+func (r *Reached) dial(ctx context.Context, transport *http1.Transport, u *url.URL) bool {
+	host := u.Hostname()
 	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
 	r.add("DNS", host+" is "+strings.Join(addresses, ", "), err)
 	if err != nil {
 		return false
 	}
-	conn, err := transport.DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	conn, err := transport.DialContext(ctx, "tcp", http1.Address(u))
 	if err != nil {
 		r.add("TCP", "", err)
 		return false

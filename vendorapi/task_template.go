@@ -98,9 +98,8 @@ func parseTemplate(text string) []templateLine {
 	return lines
 }
 
-// write is the task's body.
-func (b body) write(t Task) ([]byte, error) {
-	data := make([]byte, 0, b.size(t))
+// write appends the task's body.
+func (b body) write(data []byte, t Task) ([]byte, error) {
 	for _, line := range b.template {
 		if line.value == nil {
 			data = append(data, line.before...)
@@ -122,17 +121,6 @@ func (b body) write(t Task) ([]byte, error) {
 		data = append(data, line.after...)
 	}
 	return data, nil
-}
-
-// size is that of the task's body, as long as no value has to be escaped.
-func (b body) size(t Task) (n int) {
-	for _, line := range b.template {
-		n += len(line.before) + len(line.after)
-		if line.value != nil {
-			n += len(line.value(t)) + len(`""`)
-		}
-	}
-	return n
 }
 
 // appendXML refuses what XML cannot carry, because it would be replaced: another

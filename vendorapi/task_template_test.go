@@ -64,7 +64,7 @@ func TestJSONIsWellFormedWithoutOptionalValues(t *testing.T) {
 		for _, file := range []string{"", "/f"} {
 			task := testTask()
 			task.StoragePolicyName, task.OnDemandInputFile, task.AdHocBackup = plan, file, file != ""
-			data, err := bodies[FormatJSON].write(task)
+			data, err := bodies[FormatJSON].write(nil, task)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/vendorapi/internal/http1"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -80,12 +81,21 @@ func toCrowd(t *testing.T, sim *simulator.Simulator) *Client {
 	server := serve(t, sim)
 	c := newTestClient(t, server.URL+base, byToken)
 	c.timeout = 20 * time.Millisecond
-	transportOf(c).MaxConnsPerHost = 1
-	held, err := c.http.Get(server.URL + "/simulator/") // it holds the one connection
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = held.Body.Close() })
+	transportOf(c).MaxConns = 1
+	held, release := make(chan struct{}), make(chan struct{})
+	var holding sync.WaitGroup
+	holding.Go(func() { // the one connection
+		_, _ = c.transport.Do(t.Context(), &http1.Request{Method: http.MethodGet, Target: "/", Permit: func() error {
+			close(held)
+			<-release
+			return errors.New("only held")
+		}})
+	})
+	t.Cleanup(func() {
+		close(release)
+		holding.Wait()
+	})
+	<-held
 	return c
 }
 
