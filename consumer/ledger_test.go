@@ -163,7 +163,7 @@ func TestGarbageWhileARequestIsInWork(t *testing.T) {
 						t.Errorf("the last event is %s, and the request was in trouble", last.Data)
 					}
 				}
-				if account := b.sim.Account(); account.CreateTaskCalls != 1 || uint64(b.queued()) != queued {
+				if account := b.sim.Account(); account.CreateTaskCalls != 1 || b.queued() != queued {
 					t.Errorf("%d calls of CreateTask, want 1, %d requests in the queue, want %d", account.CreateTaskCalls, b.queued(), queued)
 				}
 			})
