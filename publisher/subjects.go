@@ -35,7 +35,11 @@ const (
 	hashPrefix     = "sha256-"
 )
 
-var tokenSafe = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_:-]{0,127}$`)
+// tokenSafe are the request ids that are keys themselves, up to maxToken. The length
+// is not part of the expression: it would be compiled into that many states.
+var tokenSafe = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_:-]*$`)
+
+const maxToken = 128
 
 // Key names one request's story on the events stream.
 type Key struct {
@@ -47,7 +51,7 @@ type Key struct {
 
 // NewKey is the key of a request with an id.
 func NewKey(source, requestID string) Key {
-	if tokenSafe.MatchString(requestID) && !strings.HasPrefix(requestID, sequencePrefix) && !strings.HasPrefix(requestID, hashPrefix) {
+	if len(requestID) <= maxToken && tokenSafe.MatchString(requestID) && !strings.HasPrefix(requestID, sequencePrefix) && !strings.HasPrefix(requestID, hashPrefix) {
 		return Key{Source: source, Name: requestID}
 	}
 	sum := sha256.Sum256([]byte(requestID))

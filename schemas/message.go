@@ -6,6 +6,8 @@ import (
 	"io"
 	"mime"
 	"regexp"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -98,8 +100,17 @@ func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
 	return m, nil
 }
 
-// requestKey is a source and a key. A source may have a slash in it, a key not.
-var requestKey = regexp.MustCompile(`^[^\s.*>]{1,128}/[A-Za-z0-9][A-Za-z0-9_:-]{0,127}$`)
+// requestKey is a source and a key, each of maxPart characters at most. A source may
+// have a slash in it, a key not.
+var requestKey = regexp.MustCompile(`^[^\s.*>]+/[A-Za-z0-9][A-Za-z0-9_:-]*$`)
+
+// maxPart is not part of the expression: it would be compiled into that many states.
+const maxPart = 128
+
+func isRequestKey(s string) bool {
+	slash := strings.LastIndexByte(s, '/')
+	return requestKey.MatchString(s) && utf8.RuneCountInString(s[:slash]) <= maxPart && len(s[slash+1:]) <= maxPart
+}
 
 // readReplay takes what the headers of a replayed request say, also of one that
 // is otherwise not valid: its outcome belongs to the new id.
@@ -113,7 +124,7 @@ func (m *RequestMessage) readReplay(h Header, ps *problems) {
 	}
 	switch of := h.Get(HeaderReplayOf); {
 	case of == "":
-	case requestKey.MatchString(of) && textFault(of, maxName+1) == "":
+	case isRequestKey(of) && textFault(of, maxName+1) == "":
 		m.ReplayOf = of
 	default:
 		ps.add("header "+HeaderReplayOf, "is %.100q, must be a source and a key such as billing/inv-7", of)

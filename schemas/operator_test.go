@@ -88,7 +88,7 @@ func TestDecodeOperatorEventIsLenient(t *testing.T) {
 
 func TestDecodeRequestReadsAReplay(t *testing.T) {
 	const payload = `{"requestId":"inv-7","clientName":"c","subclientName":"s"}`
-	long := strings.Repeat("x", 257)
+	long, part := strings.Repeat("x", 257), strings.Repeat("x", 128)
 	for name, test := range map[string]struct {
 		header   schemas.Header
 		payload  string
@@ -104,6 +104,9 @@ func TestDecodeRequestReadsAReplay(t *testing.T) {
 		"an id that XML has not":  {schemas.Header{"Backhaul-Request-Id": {"a\x01"}}, payload, "inv-7", "", "header Backhaul-Request-Id"},
 		"a key that is none":      {schemas.Header{"Backhaul-Replay-Of": {"billing"}}, payload, "inv-7", "", "header Backhaul-Replay-Of"},
 		"a key with dots":         {schemas.Header{"Backhaul-Replay-Of": {"billing/a.b"}}, payload, "inv-7", "", "header Backhaul-Replay-Of"},
+		"long names":              {schemas.Header{"Backhaul-Replay-Of": {part + "/" + part}}, payload, "inv-7", part + "/" + part, ""},
+		"a key too long":          {schemas.Header{"Backhaul-Replay-Of": {"billing/" + part + "x"}}, payload, "inv-7", "", "header Backhaul-Replay-Of"},
+		"a source too long":       {schemas.Header{"Backhaul-Replay-Of": {part + "x/inv-7"}}, payload, "inv-7", "", "header Backhaul-Replay-Of"},
 		"a source of many tokens": {schemas.Header{"Backhaul-Replay-Of": {"bill.ing/a"}}, payload, "inv-7", "", "header Backhaul-Replay-Of"},
 	} {
 		t.Run(name, func(t *testing.T) {

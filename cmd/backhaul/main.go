@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"backhaul/cmd/internal/config"
@@ -24,6 +25,7 @@ const (
 )
 
 func main() {
+	runtime.MemProfileRate = 0 // its samples take 1 MB; mountTelemetry takes them where they can be asked for
 	// The first signal ends ctx, which every command takes as "finish and stop".
 	// The second one is not ours any more and kills.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/http/pprof"
+	"runtime"
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/console"
@@ -14,12 +15,16 @@ func buildInfo() telemetry.Build {
 	return telemetry.Build{Version: v.Version, Commit: v.Commit}
 }
 
+// memProfileRate is Go's own: a sample for each so many bytes.
+const memProfileRate = 512 << 10
+
 // mountTelemetry adds what the admin listener shows beside the console's own.
 func mountTelemetry(admin *console.Console, cfg config.Admin, metrics interface{ Handler() http.Handler }) {
 	admin.Handle("GET /metrics", metrics.Handler())
 	if !cfg.Pprof {
 		return
 	}
+	runtime.MemProfileRate = memProfileRate
 	for pattern, handler := range map[string]http.HandlerFunc{
 		"GET /debug/pprof/":        pprof.Index, // and every profile by its name
 		"GET /debug/pprof/cmdline": pprof.Cmdline,

@@ -101,7 +101,7 @@ func (v *viewer) show(look parts) error {
 	var event bytes.Buffer
 	for _, name := range names {
 		var part bytes.Buffer
-		if err := v.page.templates.ExecuteTemplate(&part, name, data); err != nil {
+		if err := v.page.templates().ExecuteTemplate(&part, name, data); err != nil {
 			v.page.log.Error().Err(err).Str("template", name).Msg("the page cannot be rendered")
 			return err
 		}

@@ -42,6 +42,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -89,7 +90,7 @@ type Page struct {
 	log       zerolog.Logger
 	mux       *http.ServeMux
 	sessions  *sessions
-	templates *template.Template
+	templates func() *template.Template // parsed for who looks at a page first
 	streams   streams
 	onDemand  chan struct{} // bounds reads of the stream
 	stopped   <-chan struct{}
@@ -115,10 +116,9 @@ func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.templates, err = template.New("").Funcs(functions(versions)).ParseFS(files, "templates/*.html")
-	if err != nil {
-		return nil, err
-	}
+	p.templates = sync.OnceValue(func() *template.Template {
+		return template.Must(template.New("").Funcs(functions(versions)).ParseFS(files, "templates/*.html"))
+	})
 	p.mux.HandleFunc("GET /{$}", p.list)
 	p.mux.HandleFunc("GET /live", p.liveList)
 	p.mux.HandleFunc("GET /requests/{source}/{key}", p.request)
@@ -204,7 +204,7 @@ func (p *Page) chrome(r *http.Request, title, section string) chrome {
 // render answers with a template.
 func (p *Page) render(w http.ResponseWriter, status int, name string, data any) {
 	var out bytes.Buffer
-	if err := p.templates.ExecuteTemplate(&out, name, data); err != nil {
+	if err := p.templates().ExecuteTemplate(&out, name, data); err != nil {
 		p.log.Error().Err(err).Str("template", name).Msg("the page cannot be rendered")
 		http.Error(w, "the page cannot be rendered", http.StatusInternalServerError)
 		return

@@ -21,7 +21,7 @@ const maxStory = 500
 // Story is every event of a request in the order of the stream, the first
 // maxStory of them, and whether there are more.
 func (s *State) Story(ctx context.Context, key publisher.Key) (events []eventlog.Event, more bool, err error) {
-	if publisher.CheckSource(key.Source) != nil || !subjectSafe.MatchString(key.Name) {
+	if publisher.CheckSource(key.Source) != nil || !subjectSafe(key.Name) {
 		return nil, false, nil // nothing is stored under such a subject
 	}
 	err = eventlog.Read(ctx, s.js, eventlog.Query{Filters: []string{key.Filter()}}, func(e eventlog.Event) error {
@@ -35,7 +35,11 @@ func (s *State) Story(ctx context.Context, key publisher.Key) (events []eventlog
 	return events, more, err
 }
 
-var subjectSafe = regexp.MustCompile(`^[A-Za-z0-9_:-]{1,160}$`)
+var safeCharacters = regexp.MustCompile(`^[A-Za-z0-9_:-]+$`)
+
+// subjectSafe tells whether there may be a key with this name. The length is not part
+// of the expression: it would be compiled into that many states.
+func subjectSafe(name string) bool { return len(name) <= 160 && safeCharacters.MatchString(name) }
 
 // Find is the request with this id or key as the stream has it, of one source or
 // of any. found is false if there is none.
@@ -47,7 +51,7 @@ func (s *State) Find(ctx context.Context, source, id string) (r Request, found b
 		source = "*"
 	}
 	names := []string{publisher.NewKey(source, id).Name}
-	if subjectSafe.MatchString(id) && id != names[0] {
+	if subjectSafe(id) && id != names[0] {
 		names = append(names, id)
 	}
 	for _, name := range names {
