@@ -23,6 +23,8 @@ type ledger struct {
 	// visibility is how long the vendor may take to show a job.
 	visibility time.Duration
 	observer   Observer // nil for none
+	// foreign is told of a message behind a key's events that is none; nil for nobody.
+	foreign func(*jetstream.RawStreamMsg)
 }
 
 // record is the last event of a key, read from the leader.
@@ -223,13 +225,10 @@ func (l *ledger) write(ctx context.Context, c *claim, step string, after uint64,
 	// A claim that is not confirmed within its lease is worth nothing any more.
 	writeCtx, cancel := context.WithTimeoutCause(ctx, l.lease, errNotConfirmed)
 	defer cancel()
-	sequence, err := l.publisher.Append(writeCtx, c.req.key, after, event, c.req.traceparent)
+	sequence, own, err := l.append(writeCtx, c.req, after, event)
 	if errors.Is(err, publisher.ErrConflict) {
-		last, readErr := l.last(ctx, c.req.key)
-		if readErr != nil {
-			return readErr
-		}
-		if mine, ok := last.event.(*schemas.JobSubmitting); !ok || mine.Nonce != nonce {
+		last, unreadable := recordOf(own)
+		if mine, ok := last.event.(*schemas.JobSubmitting); unreadable != nil || !ok || mine.Nonce != nonce {
 			return errTakenOver
 		}
 		sequence, err = last.sequence, nil
@@ -245,7 +244,7 @@ func (l *ledger) write(ctx context.Context, c *claim, step string, after uint64,
 // errTakenOver if another event came first.
 func (l *ledger) record(ctx context.Context, req *request, after uint64, outcome schemas.Event) error {
 	began := time.Now()
-	_, err := l.publisher.Append(ctx, req.key, after, outcome, req.traceparent)
+	_, _, err := l.append(ctx, req, after, outcome)
 	if errors.Is(err, publisher.ErrConflict) {
 		err = errTakenOver
 	}
@@ -275,23 +274,95 @@ func (l *ledger) recordAlone(ctx context.Context, req *request, outcome schemas.
 	}
 }
 
-// last reads a key's last event from the stream's leader. It is no more than a
+// append writes an event if our last event of the request has the sequence after, 0
+// for none. What is not ours may be behind that, and the event comes behind both. With
+// [publisher.ErrConflict] comes our last event, which is another one.
+func (l *ledger) append(ctx context.Context, req *request, after uint64, event schemas.Event) (uint64, *jetstream.RawStreamMsg, error) {
+	for end := after; ; {
+		sequence, err := l.publisher.Append(ctx, req.key, end, event, req.traceparent)
+		if !errors.Is(err, publisher.ErrConflict) {
+			return sequence, nil, err
+		}
+		own, last, readErr := l.lastOwn(ctx, req.key, req.key.Filter())
+		switch {
+		case readErr != nil:
+			return 0, nil, readErr
+		case own != nil && own.Sequence != after:
+			return 0, own, err
+		case own == nil && after > 0, last == end:
+			return 0, nil, fmt.Errorf("read the ledger for %s: what came behind event %d is not to be seen", req.key, end)
+		}
+		end = last
+	}
+}
+
+// last reads our last event of a key from the stream's leader. It is no more than a
 // hint: every decision taken from it is checked again by the write that follows.
 func (l *ledger) last(ctx context.Context, key publisher.Key) (record, error) {
-	r, err := l.lastOn(ctx, key.Filter())
+	own, _, err := l.lastOwn(ctx, key, key.Filter())
+	if err != nil {
+		return record{}, err
+	}
+	if own == nil {
+		return record{}, fmt.Errorf("read the ledger for %s: %w", key, jetstream.ErrMsgNotFound)
+	}
+	r, err := recordOf(own)
 	if unknown, ok := errors.AsType[*unknownKindError](err); ok {
 		// A later version may tell more behind an outcome, which is final.
 		for _, kind := range schemas.Kinds {
 			if !kind.Terminal() {
 				continue
 			}
-			if outcome, err := l.lastOn(ctx, key.Subject(kind)); !errors.Is(err, jetstream.ErrMsgNotFound) {
-				return outcome, err
+			if outcome, _, err := l.lastOwn(ctx, key, key.Subject(kind)); err != nil {
+				return record{}, err
+			} else if outcome != nil {
+				return recordOf(outcome)
 			}
 		}
 		return record{}, unknown
 	}
 	return r, err
+}
+
+// lastOwn is the last of a key's messages on the filter that was published as an event
+// of the key, nil if there is none, and the sequence of the last message of all, 0 for
+// none. An answer of JetStream can get here as well: a server does not check the
+// reply subject that a client names (see deploy/nats/README.md). It is neither a claim
+// nor an outcome, and hides none.
+func (l *ledger) lastOwn(ctx context.Context, key publisher.Key, filter string) (own *jetstream.RawStreamMsg, end uint64, err error) {
+	last, err := l.events.GetLastMsgForSubject(ctx, filter)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, 0, nil
+	case err != nil:
+		return nil, 0, fmt.Errorf("read the ledger for %s: %w", filter, err)
+	case isOwn(key, last):
+		return last, last.Sequence, nil
+	}
+	if l.foreign != nil {
+		l.foreign(last)
+	}
+	for next := uint64(1); next < last.Sequence; {
+		msg, err := l.events.GetMsg(ctx, next, jetstream.WithGetMsgSubject(filter))
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			return own, last.Sequence, nil
+		case err != nil:
+			return nil, 0, fmt.Errorf("read the ledger for %s: %w", filter, err)
+		case msg.Sequence < last.Sequence && isOwn(key, msg):
+			own = msg
+		}
+		next = msg.Sequence + 1
+	}
+	return own, last.Sequence, nil
+}
+
+// isOwn tells whether a message is an event of the key: the publisher's id of the
+// event, which no answer has, says so.
+func isOwn(key publisher.Key, msg *jetstream.RawStreamMsg) bool {
+	kind, _, err := publisher.ParseEventSubject(msg.Subject)
+	id, idErr := schemas.Header(msg.Header).Attribute("id")
+	return err == nil && idErr == nil && id == key.EventID(kind)
 }
 
 // unknownKindError: the last event is of a kind that this version does not know.
@@ -301,11 +372,16 @@ func (e *unknownKindError) Error() string {
 	return fmt.Sprintf("read the ledger: %s is of an unknown kind", e.subject)
 }
 
+// lastOn is the last message on the filter, as an event.
 func (l *ledger) lastOn(ctx context.Context, filter string) (record, error) {
 	msg, err := l.events.GetLastMsgForSubject(ctx, filter)
 	if err != nil {
 		return record{}, fmt.Errorf("read the ledger for %s: %w", filter, err)
 	}
+	return recordOf(msg)
+}
+
+func recordOf(msg *jetstream.RawStreamMsg) (record, error) {
 	kind, _, err := publisher.ParseEventSubject(msg.Subject)
 	if err != nil {
 		return record{}, err
@@ -315,7 +391,7 @@ func (l *ledger) lastOn(ctx context.Context, filter string) (record, error) {
 	}
 	event, err := schemas.DecodeEvent(kind, msg.Data)
 	if err != nil {
-		return record{}, fmt.Errorf("read the ledger for %s: %w", filter, err)
+		return record{}, fmt.Errorf("read the ledger for %s: %w", msg.Subject, err)
 	}
 	return record{event: event, sequence: msg.Sequence, stored: msg.Time}, nil
 }

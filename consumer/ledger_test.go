@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
@@ -28,8 +29,63 @@ var garbage = []string{
 	`{"payloadHash":null}`, "\x00\xff\xfe", "\xef\xbb\xbf{}", strings.Repeat("[", 10_000), `{"a":` + strings.Repeat(`{"a":`, 9_000),
 }
 
-// What people publish on a request's key can keep the request from being worked
-// on: it is rejected, or waits in the queue and the log says why. It never makes
+// nats.Header of an event as the publisher names it.
+func eventHeader(key publisher.Key, kind schemas.Kind) nats.Header {
+	return nats.Header{"ce-id": {key.EventID(kind)}}
+}
+
+// What is not named as an event of the key is none, whatever it says: the request is
+// worked on as if it were not there, and what it has on record counts.
+func TestWhatIsNoEventOfAKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	kinds := append([]schemas.Kind{"job-finished", "anything"}, schemas.Kinds...)
+	var keys []publisher.Key
+	for _, kind := range kinds {
+		for name, header := range map[string]nats.Header{
+			"none":  nil,
+			"other": eventHeader(billing("other"), kind),
+			"kind":  {"ce-id": {billing(fmt.Sprint(kind, "-kind")).EventID("job-different")}},
+			"odd":   {"ce-id": {"%zz"}},
+		} {
+			key := billing(fmt.Sprint(kind, "-", name))
+			for range 2 {
+				if _, err := b.js.PublishMsg(b.within(patience), &nats.Msg{Subject: key.Subject(kind), Header: header, Data: []byte(`{"stream":"BACKUP_REQUESTS","seq":1}`)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.publish("billing", body(key.Name))
+			keys = append(keys, key)
+		}
+	}
+	w := b.start()
+	b.settled()
+	for _, key := range keys { // behind the outcome as well, and the request comes again
+		if _, err := b.js.Publish(b.within(patience), key.Subject(schemas.KindJobSubmitting), []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.js.Publish(b.within(patience), key.Subject(schemas.KindJobStarted), []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		b.publish("billing", body(key.Name))
+	}
+	b.settled()
+	account := b.sim.Account()
+	for _, key := range keys {
+		if jobs := account.JobsByMarker[key.Marker()]; len(jobs) != 1 {
+			t.Errorf("%s: jobs %v, want one", key, jobs)
+		}
+	}
+	if account.CreateTaskCalls != len(keys) || len(b.letters()) != 0 {
+		t.Errorf("%d calls of CreateTask for %d requests, %d dead letters", account.CreateTaskCalls, len(keys), len(b.letters()))
+	}
+	if !strings.Contains(w.log.String(), "is none of ours") {
+		t.Error("nothing is said of it")
+	}
+}
+
+// Garbage that is named as an event of a request's key can keep the request from being
+// worked on: it is rejected, or waits in the queue and the log says why. It never makes
 // a second job, or any, and never stops the others.
 func TestGarbageOnAKey(t *testing.T) {
 	t.Parallel()
@@ -39,7 +95,7 @@ func TestGarbageOnAKey(t *testing.T) {
 	for i, text := range garbage {
 		for _, kind := range kinds {
 			key := billing(fmt.Sprintf("%s-%d", kind, i))
-			if _, err := b.js.Publish(b.within(patience), key.Subject(kind), []byte(text)); err != nil {
+			if _, err := b.js.PublishMsg(b.within(patience), &nats.Msg{Subject: key.Subject(kind), Header: eventHeader(key, kind), Data: []byte(text)}); err != nil {
 				t.Fatal(err)
 			}
 			b.publish("billing", body(key.Name))
@@ -67,34 +123,51 @@ func TestGarbageOnAKey(t *testing.T) {
 		return int(b.queued())+len(b.letters()) == len(keys)
 	})
 	for _, e := range b.stored(publisher.EventsStream, "backup.event.job-started.*.*") {
-		if len(e.Header["ce-id"]) > 0 && e.Subject != billing("sound").Subject(schemas.KindJobStarted) {
+		if len(e.Header["ce-type"]) > 0 && e.Subject != billing("sound").Subject(schemas.KindJobStarted) {
 			t.Errorf("an event of ours: %s %s", e.Subject, e.Data)
 		}
 	}
 }
 
-// Garbage while the request is in work: its job is not announced, because the
-// key's last event is not the claim any more, but it stays the only one.
+// What is put behind a claim while the request is in work. Named as an event of the
+// key it keeps the job, which stays the only one, from being announced; else the
+// outcome comes behind it.
 func TestGarbageWhileARequestIsInWork(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []schemas.Kind{schemas.KindJobStarted, schemas.KindJobSubmitting, "anything"} {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t, simulator.Config{}, natstest.AckWait(500*time.Millisecond))
-			b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 300 * time.Millisecond})
-			b.publish("billing", body("id"))
-			w := b.start(quick)
-			b.eventually("the vendor has the request", func() bool { return b.sim.Account().JobsStarted == 1 })
-			if _, err := b.js.Publish(b.within(patience), billing("id").Subject(kind), []byte("garbage")); err != nil {
-				t.Fatal(err)
-			}
-			b.eventually("the request was put back, and again", func() bool {
-				return strings.Count(w.log.String(), "request postponed") >= 2
+		for _, named := range []bool{true, false} {
+			t.Run(fmt.Sprint(kind, ", named ", named), func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, simulator.Config{}, natstest.AckWait(500*time.Millisecond))
+				b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 300 * time.Millisecond})
+				b.publish("billing", body("id"))
+				w := b.start(quick)
+				b.eventually("the vendor has the request", func() bool { return b.sim.Account().JobsStarted == 1 })
+				msg := &nats.Msg{Subject: billing("id").Subject(kind), Data: []byte("garbage")}
+				if named {
+					msg.Header = eventHeader(billing("id"), kind)
+				}
+				if _, err := b.js.PublishMsg(b.within(patience), msg); err != nil {
+					t.Fatal(err)
+				}
+				queued := uint64(0)
+				if named {
+					queued = 1
+					b.eventually("the request was put back, and again", func() bool {
+						return strings.Count(w.log.String(), "request postponed") >= 2
+					})
+				} else {
+					b.settled()
+					started := b.stored(publisher.EventsStream, billing("id").Subject(schemas.KindJobStarted))
+					if last := started[len(started)-1]; last.Header.Get("ce-type") == "" || strings.Contains(w.log.String(), "postponed") {
+						t.Errorf("the last event is %s, and the request was in trouble", last.Data)
+					}
+				}
+				if account := b.sim.Account(); account.CreateTaskCalls != 1 || b.queued() != queued {
+					t.Errorf("%d calls of CreateTask, want 1, %d requests in the queue, want %d", account.CreateTaskCalls, b.queued(), queued)
+				}
 			})
-			if account := b.sim.Account(); account.CreateTaskCalls != 1 || b.queued() != 1 {
-				t.Errorf("%d calls of CreateTask, %d requests in the queue, want 1 of both", account.CreateTaskCalls, b.queued())
-			}
-		})
+		}
 	}
 }
 
@@ -108,7 +181,9 @@ func TestAnOutcomeWithSomethingNewBehindIt(t *testing.T) {
 			b.start()
 			b.publish("billing", data)
 			b.settled()
-			if _, err := b.js.Publish(b.within(patience), billing("id").Subject("job-archived"), []byte(`{"new":true}`)); err != nil {
+			if _, err := b.js.PublishMsg(b.within(patience), &nats.Msg{
+				Subject: billing("id").Subject("job-archived"), Header: eventHeader(billing("id"), "job-archived"), Data: []byte(`{"new":true}`),
+			}); err != nil {
 				t.Fatal(err)
 			}
 			b.publish("billing", data)

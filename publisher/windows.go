@@ -19,6 +19,13 @@ const (
 
 const windowPrefix = "storage.window."
 
+// StateSubject is where the trigger that reads says twice a second what it is doing.
+// No stream keeps it, and where nobody listens it goes nowhere.
+const StateSubject = "storage.state"
+
+// TellState says it.
+func (p *Publisher) TellState(state []byte) error { return p.js.Conn().Publish(StateSubject, state) }
+
 // WindowSubject is where the last window of a content group is kept. The group
 // may have any name.
 func WindowSubject(group string) string {
@@ -35,6 +42,18 @@ func (p *Publisher) RecordWindow(ctx context.Context, group string, after uint64
 	return p.compareAndSet(ctx, subject, func() (uint64, error) {
 		return p.writeAfter(ctx, &nats.Msg{Subject: subject, Data: record}, subject, after)
 	})
+}
+
+// NewestWindow is the last record of any content group: nil if there is none.
+func NewestWindow(ctx context.Context, windows jetstream.Stream) (*jetstream.RawStreamMsg, error) {
+	msg, err := windows.GetLastMsgForSubject(ctx, windowPrefix+"*")
+	if hasCode(err, jetstream.JSErrCodeMessageNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s*: %w", windowPrefix, err)
+	}
+	return msg, nil
 }
 
 // LastWindow is the group's last record, from the stream's leader, and its

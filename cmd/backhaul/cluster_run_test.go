@@ -39,9 +39,9 @@ func startCluster(t *testing.T, cluster *clustertest.Cluster, plan chaosPlan) *c
 	}
 	r.vendor = startChaosVendor(t, r.dir, plan)
 	r.connect(cluster.URL())
-	r.deleteStreams()
+	r.deleteStreams(clusterStreams...)
 	r.startReplicas(cluster.URL())
-	r.checkStreams()
+	r.checkStreams(clusterStreams...)
 	r.upstream = &upstream{js: r.js, published: make(map[string]publishing)}
 	return r
 }
@@ -55,9 +55,9 @@ var clusterSettings = []string{"BACKHAUL_MAX_IN_FLIGHT=16", "BACKHAUL_VENDOR_TIM
 var clusterStreams = []string{publisher.RequestsStream, publisher.EventsStream, publisher.DeadLetterStream}
 
 // deleteStreams removes what the run before has left: each is judged by itself.
-func (r *clusterRun) deleteStreams() {
+func (r *clusterRun) deleteStreams(names ...string) {
 	r.t.Helper()
-	for _, name := range clusterStreams {
+	for _, name := range names {
 		eventually(r.t, "absence of "+name, func() bool {
 			ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
 			defer cancel()
@@ -68,9 +68,9 @@ func (r *clusterRun) deleteStreams() {
 
 // checkStreams: without being told, `backhaul setup` makes streams that survive
 // the loss of a node.
-func (r *clusterRun) checkStreams() {
+func (r *clusterRun) checkStreams(names ...string) {
 	r.t.Helper()
-	for _, name := range clusterStreams {
+	for _, name := range names {
 		stream, err := r.js.Stream(r.t.Context(), name)
 		if err != nil {
 			r.t.Fatal(err)

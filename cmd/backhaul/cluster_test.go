@@ -17,9 +17,10 @@ import (
 //
 // It needs a Docker engine. Where there is none it is skipped, but never in CI.
 //
-//	cluster_test.go     what goes wrong
-//	cluster_run_test.go the flow of requests around it, and the judgement
-//	package clustertest the nodes
+//	cluster_test.go         what goes wrong
+//	cluster_run_test.go     the flow of requests around it, and the judgement
+//	cluster_trigger_test.go the same for notifications
+//	package clustertest     the nodes
 func TestCluster(t *testing.T) {
 	needDocker(t)
 	cluster := clustertest.Start(t, binary(t, "nats-server"))
@@ -40,6 +41,7 @@ func TestCluster(t *testing.T) {
 			run.judge()
 		})
 	}
+	t.Run("trigger", func(t *testing.T) { triggerOnCluster(t, cluster) })
 }
 
 const (
@@ -59,7 +61,8 @@ type clusterFault struct {
 	inflict func(context.Context, *clusterRun) error
 }
 
-func killLeader(stream, consumer string) func(context.Context, *clusterRun) error {
+// killLeader kills the leader and what else dies with it.
+func killLeader(stream, consumer string, others ...func()) func(context.Context, *clusterRun) error {
 	return func(ctx context.Context, r *clusterRun) error {
 		leader, err := r.cluster.Leader(ctx, stream, consumer)
 		if err != nil {
@@ -68,6 +71,9 @@ func killLeader(stream, consumer string) func(context.Context, *clusterRun) erro
 		r.say("kill %s, the leader of %s %s", leader.Name, stream, consumer)
 		if err := leader.Kill(ctx); err != nil {
 			return err
+		}
+		for _, kill := range others {
+			kill()
 		}
 		if err := r.awaitSuccessor(ctx, leader, stream, consumer); err != nil {
 			return err

@@ -18,8 +18,9 @@ func newMigrateCommand() *cobra.Command {
 		Short: "Move requests and ledger from an embedded server to your NATS",
 		Long: `Moves the streams of an embedded server's store directory to the server of
 --nats or --nats-context, with every message's sequence, time, headers and
-payload, and with what the consumer has done. Stop "backhaul run" first; it is
-refused while one uses the directory. The streams must not exist at the other
+payload, and with what the consumers have done; those of "backhaul trigger" too,
+if it was used. Stop "backhaul run" and "backhaul trigger" first; it is refused
+while a server uses the directory. The streams must not exist at the other
 end. A move that was interrupted is run again.
 
 Afterwards the directory is marked: no embedded server works on it any more, so

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"backhaul/consumer/trigger/objectstore/objectstoretest"
+	"backhaul/publisher"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
 )
@@ -60,6 +62,53 @@ func TestMigrateFromEmbedded(t *testing.T) {
 	}
 	if started := sim.Account().JobsStarted; started != 8 {
 		t.Errorf("%d jobs, want 8", started)
+	}
+}
+
+// What the trigger was collecting is asked for at the other end, what it had asked
+// for is not asked for again.
+func TestMigrateTheTrigger(t *testing.T) {
+	t.Parallel()
+	sim, endpoint := simulatortest.Start(t, simulator.Config{World: world()})
+	dir := t.TempDir()
+	first := start(t, append(serviceEnv("", endpoint), "BACKHAUL_STORE_DIR="+dir, "BACKHAUL_NATS_LISTEN=127.0.0.1:0"), "backhaul", "run")
+	first.waitFor(t, "reading requests")
+	store := objectstoretest.Start(t, "lists")
+	routes := func(quiet string) string {
+		return "routes:\n- {container: c, clientName: s-adhoc-object-storage, subclientName: stestgroup, " +
+			"window: {quiet: " + quiet + ", max: 2h, maxPaths: 2}, directive: {container: lists, prefix: l/}}\n"
+	}
+	client := connectPlainly(t, embeddedURL(t, first))
+	collects := start(t, triggerEnv(t, embeddedURL(t, first), store, routes("1h")), "backhaul", "trigger")
+	collects.waitFor(t, "reading notifications")
+	for _, key := range []string{"1", "2", "3"} {
+		client.publish("storage.event.minio", nil, notification("c", key))
+	}
+	collects.waitFor(t, "backup requested")
+	client.waitForOutcomes()
+	eventually(t, "window with one change", func() bool { return client.messages(publisher.StorageStream) == 1 })
+	collects.kill()
+	first.kill()
+
+	url := natsServer(t)
+	code, out, stderr := once(t, nil, "", "migrate", "--from-store", dir, "--nats", url)
+	if code != exitDone || strings.Count(out, "moved ") != 5 || !strings.Contains(out, "STORAGE_EVENTS: 1 messages, last sequence 3") {
+		t.Fatalf("migrate: exit code %d\n%s%s", code, out, stderr)
+	}
+	s := &service{plainClient: connectPlainly(t, url), sim: sim, env: serviceEnv(url, endpoint)}
+	s.startRun(t)
+	s.publish("storage.event.minio", nil, notification("c", "4"))
+	goesOn := start(t, triggerEnv(t, url, store, routes("500ms")), "backhaul", "trigger")
+	goesOn.waitFor(t, "backup requested")
+	s.waitForOutcomes()
+	eventually(t, "empty notification stream", func() bool { return s.messages(publisher.StorageStream) == 0 })
+	var listed []string
+	for file := range store.Written() {
+		listed = append(listed, strings.Fields(store.Get("lists", strings.TrimPrefix(file, "/lists/")))...)
+	}
+	sameLines(t, "the changes", listed, []string{"/c/1", "/c/2", "/c/3", "/c/4"})
+	if started := sim.Account().JobsStarted; started != 2 {
+		t.Errorf("%d jobs, want 2", started)
 	}
 }
 

@@ -31,7 +31,10 @@ Stop every "backhaul run", restore BACKUP_EVENTS and BACKUP_REQUESTS, have
 publishers send again what they sent since the snapshot, run this, then start the
 replicas. It may be run again. A request that the vendor does not show waits for
 the visibility window before it is sent. The policy of BACKHAUL_POLICY_FILE is asked,
-its limits per hour are not.`,
+its limits per hour are not.
+
+"backhaul trigger" is a publisher as well: where its stream has notifications, one
+must run and have read them all. See deploy/SCALING.md.`,
 		Example: `  backhaul recover --nats nats://nats.example.com:4222`,
 		Args:    cobra.NoArgs,
 		RunE:    runRecover,
@@ -57,6 +60,9 @@ func runRecover(cmd *cobra.Command, _ []string) error {
 	}
 	ctx, explain := ask(cmd.Context(), nc)
 	if err := nobodyWorks(ctx, js); err != nil {
+		return explain(err)
+	}
+	if err := triggerHasSent(ctx, js); err != nil {
 		return explain(err)
 	}
 	found, err := consumer.Recover(ctx, nc, policy)
@@ -89,6 +95,31 @@ func nobodyWorks(ctx context.Context, js jetstream.JetStream) error {
 		return errors.New("a replica is reading requests; stop every `backhaul run` first, and restore the streams again if it has worked on them")
 	}
 	return nil
+}
+
+// triggerHasSent refuses while the trigger may send a request again that the ledger has
+// forgotten: it does so for decided windows whose notifications it finds, when it
+// reads these for the first time. Then their job would be started again.
+func triggerHasSent(ctx context.Context, js jetstream.JetStream) error {
+	const looks = 5 // notifications come and go meanwhile
+	var s *triggerStatus
+	for range looks {
+		var err error
+		s, err = lookAtTrigger(ctx, js, time.Now())
+		switch {
+		case err != nil:
+			return err
+		case s == nil, s.Error == "" && s.Waiting == 0 && s.InHand == 0:
+			return nil
+		case s.Error != "":
+			return fmt.Errorf("whether `backhaul trigger` has sent its requests again is %s; grant what deploy/nats/roles.conf has, or run this as another user", s.Error)
+		case s.Reader == nil:
+			return fmt.Errorf("%d notifications wait for `backhaul trigger`, which may send requests again: start it, then run this again", s.Waiting+s.InHand)
+		case s.Waiting == 0 && uint64(s.Reader.Notifications) >= s.InHand:
+			return nil
+		}
+	}
+	return fmt.Errorf("`backhaul trigger` is still reading: %d notifications wait, %d are in hand, of which it has read %d: run this again when none waits", s.Waiting, s.InHand, s.Reader.Notifications)
 }
 
 // rulesOf is the policy without its limits per hour, nil if there is none.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"backhaul/consumer/trigger/objectstore/objectstoretest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/vendorapi/simulator"
@@ -55,5 +56,59 @@ func TestRestoreFromSnapshots(t *testing.T) {
 	}
 	if started := s.sim.Account().JobsStarted; started != len(all) {
 		t.Errorf("%d jobs, want %d", started, len(all))
+	}
+}
+
+// The trigger sends again what it decided, when it finds the notifications of it: before
+// the ledger is made safe, or their job would be started twice.
+func TestRestoreWithTheTrigger(t *testing.T) {
+	t.Parallel()
+	s := startService(t, simulator.Config{})
+	env := triggerEnv(t, s.nc.ConnectedUrl(), objectstoretest.Start(t), `routes:
+- {container: c, clientName: s-adhoc-object-storage, subclientName: stestgroup, window: {quiet: 1h, max: 2h, maxPaths: 2}}
+`)
+	if code, _, stderr := once(t, s.env, "", "setup", "--trigger"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	for _, key := range []string{"1", "2"} {
+		s.publish("storage.event.minio", nil, notification("c", key))
+	}
+	restored := []string{publisher.EventsStream, publisher.RequestsStream, publisher.StorageStream}
+	var kept []*natstest.Snapshot
+	for _, stream := range restored {
+		kept = append(kept, natstest.TakeSnapshot(t, s.nc, stream))
+	}
+	before := start(t, env, "backhaul", "trigger")
+	before.waitFor(t, "backup requested")
+	s.waitForOutcomes()
+	before.kill()
+	s.run.kill()
+	for i, stream := range restored {
+		if err := s.js.DeleteStream(t.Context(), stream); err != nil {
+			t.Fatal(err)
+		}
+		kept[i].Restore(t, s.nc)
+	}
+	s.publish("storage.event.minio", nil, notification("c", "3"))
+
+	if code, _, stderr := once(t, s.env, "", "recover"); code != exitFailed || !strings.Contains(stderr, "3 notifications wait for `backhaul trigger`") {
+		t.Errorf("before the trigger has sent: exit code %d, %s", code, stderr)
+	}
+	again := start(t, env, "backhaul", "trigger")
+	again.waitFor(t, "published again")
+	code, out, stderr := once(t, s.env, "", "recover")
+	if code != exitDone || !strings.Contains(out, "1 put in doubt") {
+		t.Fatalf("recover: exit code %d\n%s%s", code, out, stderr)
+	}
+	s.startRun(t)
+	s.waitForOutcomes()
+	if started := s.sim.Account().JobsStarted; started != 1 {
+		t.Errorf("%d jobs, want 1", started)
+	}
+	s.publish("storage.event.minio", nil, notification("c", "4"))
+	again.waitFor(t, "backup requested")
+	s.waitForOutcomes()
+	if started := s.sim.Account().JobsStarted; started != 2 {
+		t.Errorf("%d jobs, want one more", started)
 	}
 }

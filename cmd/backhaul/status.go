@@ -20,9 +20,10 @@ func newStatusCommand() *cobra.Command {
 		Use:   "status [REQUEST]",
 		Short: "Show how the queue fares, or what happened to one request",
 		Long: `Without an argument: how much waits and for how long, what is in hand, whether the
-queue is paused, the events, the dead letters, the storage notifications that wait
-for "backhaul trigger", if it is in use, and what the replica at --admin-addr says
-of itself and of the vendor.
+queue is paused, the events, the dead letters, what the replica at --admin-addr says
+of itself and of the vendor, and, if "backhaul trigger" is in use: the notifications
+that wait for it, its open windows and the oldest change in them, how many requests
+it has made of how many changes, and which window it decided last.
 
 With a request id: the request's whole story, and what happens next. Give its
 source with --source or as SOURCE/ID; without one it is looked for under every

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/queue"
+	"backhaul/consumer/trigger"
 )
 
 // triggerStatus is what waits for `backhaul trigger`.
@@ -50,9 +51,29 @@ func (s *triggerStatus) print(t table, now time.Time) {
 	if !s.Oldest.IsZero() {
 		t.row("  oldest", fmt.Sprintf("%s, %s ago", stamp(s.Oldest), ago(s.Age(now))))
 	}
-	if s.LastDecision.IsZero() {
-		t.row("  last decision", "none")
+	if r := s.Reader; r == nil {
+		t.row("  windows", "not known: no replica says that it reads")
 	} else {
-		t.row("  last decision", fmt.Sprintf("%s, %s ago", stamp(s.LastDecision), ago(max(now.Sub(s.LastDecision), 0))))
+		windows := fmt.Sprintf("%d open, with %d changes", r.Windows, r.Changes)
+		if !r.Oldest.IsZero() {
+			windows += fmt.Sprintf(", the oldest %s ago", ago(max(now.Sub(r.Oldest), 0)))
+		}
+		t.row("  windows", windows)
+		t.row("  asked for", fmt.Sprintf("%d requests of %d changes, since %s", r.Asked.Requests, r.Asked.Changes, stamp(r.Asked.Since)))
 	}
+	t.row("  last decision", decisionText(s.LastDecision, now))
+}
+
+func decisionText(d *trigger.Decision, now time.Time) string {
+	if d == nil {
+		return "none"
+	}
+	text := fmt.Sprintf("%s, %s ago", stamp(d.At), ago(max(now.Sub(d.At), 0)))
+	switch {
+	case d.RequestID != "":
+		text += fmt.Sprintf(": %d changes of %s are %s", d.Changes, d.ContentGroup, d.RequestID)
+	case d.ContentGroup != "":
+		text += fmt.Sprintf(": nothing was left of %s", d.ContentGroup)
+	}
+	return text
 }

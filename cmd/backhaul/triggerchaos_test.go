@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -72,26 +71,9 @@ func TestTriggerChaos(t *testing.T) {
 			t.Fatalf("%d notifications are left after %s", c.messages(publisher.StorageStream), time.Since(began))
 		}
 	}
-	var listed []string
-	ids := make(map[string]int)
-	requests := c.waiting()
-	for _, msg := range requests {
-		var req struct {
-			RequestID         string `json:"requestId"`
-			OnDemandInputFile string `json:"onDemandInputFile"`
-		}
-		if err := json.Unmarshal(msg.Data, &req); err != nil {
-			t.Fatal(err)
-		}
-		if ids[req.RequestID]++; ids[req.RequestID] > 1 {
-			t.Errorf("the request %s is there twice", req.RequestID)
-		}
-		content := store.Get("lists", strings.TrimPrefix(req.OnDemandInputFile, "/lists/"))
-		listed = append(listed, strings.Split(strings.TrimSuffix(content, "\n"), "\n")...)
-	}
-	sameLines(t, "the changes", listed, want)
+	requests := c.listedOnce(store, want)
 	t.Logf("%d notifications for %d content groups in %s: %d requests, %d lists written, %d times both replicas killed, at most %d MB of memory each",
-		len(want), *triggerGroups, time.Since(began).Round(time.Millisecond), len(requests), len(store.Written()), kills, memory>>10)
+		len(want), *triggerGroups, time.Since(began).Round(time.Millisecond), requests, len(store.Written()), kills, memory>>10)
 }
 
 // waiting are the requests that nobody has read: a work queue has no second consumer.

@@ -280,7 +280,7 @@ func (s *session) progress() {
 }
 
 func (s *session) snapshot() *State {
-	state := &State{Reading: true, Notifications: len(s.messages), Changes: s.changes}
+	state := &State{Reading: true, Notifications: len(s.messages), Changes: s.changes, Asked: s.done}
 	for _, g := range s.groups {
 		windows := g.queue
 		if g.open != nil {

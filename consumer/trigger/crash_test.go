@@ -256,3 +256,45 @@ func TestRedeliveries(t *testing.T) {
 		t.Errorf("the request is %s", req.JSON())
 	}
 }
+
+// Streams that were lost and restored from snapshots. What was decided after that of
+// the notifications, and is known, is not asked for again; what is not known is, by
+// one request of each content group.
+func TestRestoredStreams(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		restored []string
+		want     []string // in the lists of all requests, beside the first four
+	}{
+		"notifications":               {[]string{publisher.StorageStream}, []string{"/a/5"}},
+		"notifications and decisions": {[]string{publisher.StorageStream, publisher.WindowsStream}, []string{"/a/1", "/a/2", "/a/3", "/a/4", "/a/5"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			routes := routesFor("quiet: 500ms, maxPaths: 2", "a")
+			b.publish(put("a", "1"), put("a", "2"), put("a", "3"), put("a", "4"))
+			var kept []*natstest.Snapshot
+			for _, stream := range test.restored {
+				kept = append(kept, natstest.TakeSnapshot(t, b.nc, stream))
+			}
+			first := b.run(routes)
+			b.settled()
+			b.exactlyOnce([]string{"/a/1", "/a/2", "/a/3", "/a/4"})
+			first.drain()
+			for i, stream := range test.restored {
+				if err := b.js.DeleteStream(t.Context(), stream); err != nil {
+					t.Fatal(err)
+				}
+				kept[i].Restore(t, b.nc)
+			}
+			b.publish(put("a", "5"))
+			b.run(routesFor("quiet: 500ms", "a"))
+			b.settled()
+			b.exactlyOnce(append(test.want, "/a/1", "/a/2", "/a/3", "/a/4"))
+			if n := len(b.requests()); n != 3 {
+				t.Errorf("%d requests, want one more than the two before", n)
+			}
+		})
+	}
+}

@@ -84,6 +84,14 @@
 // reads. The others look once a second whether there is one. A reader that dies is
 // replaced at once, one that is cut off when its pull runs out, after 10 s.
 //
+// # What others can know
+//
+// Open windows are in the memory of the replica that reads. It says twice a second
+// on storage.state what it is doing, as a plain message that no stream keeps, so it
+// costs no write and is never older than the process. [Listen] hears it from any
+// process, and hears nothing where nobody reads. What was decided last, and how many
+// changes became one request, is on STORAGE_WINDOWS ([LastDecision]).
+//
 // # Memory
 //
 // Of a notification its place, times and reply subject are kept, of a change what it
@@ -175,5 +183,5 @@
 // backup.request.<source>, backup.dlq.<source>, storage.window.*,
 // $JS.ACK.STORAGE_EVENTS.trigger.> and, below $JS.API, on CONSUMER.{INFO,MSG.NEXT,RESET}.STORAGE_EVENTS.trigger,
 // STREAM.INFO.{STORAGE_EVENTS,STORAGE_WINDOWS} and STREAM.MSG.GET.STORAGE_WINDOWS, and to subscribe
-// to its inbox prefix.
+// to its inbox prefix. Without storage.state it works, and nobody sees its open windows.
 package trigger

@@ -104,6 +104,8 @@ func (s *session) landed(f *flight) error {
 		waited := s.now().Sub(f.window.since)
 		directive := req.Labels[LabelDirective]
 		s.observe.Requested(f.window.paths, waited, directive)
+		s.done.Requests++
+		s.done.Changes += f.window.paths
 		line := s.log.Info().Str("requestId", req.RequestID).Str("contentGroup", g.route.Group().String()).Str("route", g.route.Name).
 			Int("changes", f.window.paths).Int("notifications", len(f.window.messages)).Int64("waitedMs", waited.Milliseconds())
 		if directive != "" {

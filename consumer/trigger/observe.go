@@ -35,11 +35,24 @@ func (silent) Activated()                           {}
 // State is what a trigger is doing.
 type State struct {
 	// Reading is false while another replica reads, or nobody can.
-	Reading bool
+	Reading bool `json:"reading"`
 	// Windows are open or wait for their request to be published.
-	Windows int
-	// Notifications are held, unacknowledged, with this many changed objects.
-	Notifications, Changes int
+	Windows int `json:"windows"`
+	// Notifications are held, unacknowledged.
+	Notifications int `json:"notifications"`
+	// Changes is how many changed objects they are about.
+	Changes int `json:"changes"`
 	// Oldest is when the oldest change that is held was stored; zero without one.
-	Oldest time.Time
+	Oldest time.Time `json:"oldest,omitzero"`
+	// Asked is what this process has asked for.
+	Asked Asked `json:"asked"`
+}
+
+// Asked is what changes became.
+type Asked struct {
+	// Since is when the process began to read; zero if it never did.
+	Since time.Time `json:"since,omitzero"`
+	// Requests were published, and Changes became part of them.
+	Requests int `json:"requests"`
+	Changes  int `json:"changes"`
 }

@@ -120,6 +120,9 @@ func (s *session) reset(ctx context.Context) error {
 	}
 	s.offset = time.Until(answer.TimeStamp)
 	s.ackWait, s.maxPending = answer.Config.AckWait, answer.Config.MaxAckPending
+	if s.done.Since.IsZero() {
+		s.done.Since = answer.TimeStamp.UTC()
+	}
 	s.observe.Activated()
 	return nil
 }
@@ -163,6 +166,7 @@ func (s *session) loop(ctx, work context.Context) error {
 			s.progress()
 		case <-tick.C:
 			s.state.Store(s.snapshot())
+			s.tell()
 			if s.asked > 0 && time.Since(s.heardAt) > silence {
 				return errors.New("pull: no heartbeat from the server")
 			}

@@ -44,6 +44,7 @@ type Trigger struct {
 	ready, storeTrouble trouble
 	pullLog, storeLog   news.Teller
 	state               atomic.Pointer[State]
+	done                Asked // belongs to the goroutine of Run
 }
 
 // New binds to the streams and the durable consumer, which must exist. store is
@@ -132,7 +133,7 @@ func (t *Trigger) Run(ctx context.Context) {
 		if err == nil && ctx.Err() == nil {
 			err = newSession(t).run(ctx)
 		}
-		t.state.Store(&State{})
+		t.state.Store(&State{Asked: t.done})
 		if ctx.Err() != nil {
 			break
 		}

@@ -11,21 +11,24 @@
 //
 // # Failure handling
 //
-// The requests are moved last, when the ledger is there. Before that the store is
-// marked as moved, and no embedded server works on it any more: the same request
-// never has two queues. A move that ends in between is simply run again; what
-// is there already is left as it is.
+// What is worked on is moved last: requests when the ledger is there, and behind them
+// storage notifications when there is what the trigger has decided, and the queue
+// that it asks in. Before that the store is marked as moved, and no embedded server
+// works on it any more: the same request never has two queues. A move that ends in
+// between is simply run again; what is there already is left as it is.
 //
 // Claims end by the server's clock. If the two servers' clocks differ, the
-// requests are not moved.
+// requests and notifications are not moved.
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -77,7 +80,7 @@ type Plan struct {
 	From, To *nats.Conn
 	// Replicas of the moved streams.
 	Replicas int
-	// Moved marks the store. It is called before the requests are moved.
+	// Moved marks the store. It is called before what is worked on is moved.
 	Moved func() error
 	// Done is called for each stream.
 	Done func(Result)
@@ -117,15 +120,17 @@ func Run(ctx context.Context, p Plan) error {
 			return err
 		}
 	}
+	marked := false
 	for _, info := range there {
 		name := info.Config.Name
-		if name == publisher.RequestsStream {
+		if place[name] > 0 && !marked {
 			if err := skew(ctx, to); err != nil {
 				return err
 			}
 			if err := p.Moved(); err != nil {
 				return err
 			}
+			marked = true
 		}
 		if !same[name] {
 			if err := transfer(ctx, p.From, p.To, name, p.Replicas); err != nil {
@@ -158,21 +163,24 @@ func compare(ctx context.Context, from, to jetstream.JetStream, name string) err
 	return nil
 }
 
-// streams are the names of ours, the ledger first and the requests last.
+// place is the order: what the others refer to comes first, what is worked on last.
+var place = map[string]int{publisher.EventsStream: -1, publisher.RequestsStream: 1, publisher.StorageStream: 2}
+
+// streams are the names of ours, the trigger's too, in order.
 func streams() ([]string, error) {
-	files, err := fs.Glob(deploy.Streams, "streams/*.json")
-	if err != nil {
-		return nil, err
-	}
 	var names []string
-	for _, file := range files {
-		if name := strings.TrimSuffix(strings.TrimPrefix(file, "streams/"), ".json"); !strings.Contains(name, ".consumer.") {
-			names = append(names, name)
+	for pattern, files := range map[string]fs.FS{"streams/*.json": deploy.Streams, "streams/trigger/*.json": deploy.TriggerStreams} {
+		found, err := fs.Glob(files, pattern)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range found {
+			if name := strings.TrimSuffix(path.Base(file), ".json"); !strings.Contains(name, ".consumer.") {
+				names = append(names, name)
+			}
 		}
 	}
-	// What the others refer to comes first, what is worked on last.
-	place := map[string]int{publisher.EventsStream: -1, publisher.RequestsStream: 1}
-	slices.SortStableFunc(names, func(a, b string) int { return place[a] - place[b] })
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(place[a]-place[b], strings.Compare(a, b)) })
 	return names, nil
 }
 
@@ -203,14 +211,16 @@ func occupied(ctx context.Context, to jetstream.JetStream, info *jetstream.Strea
 }
 
 // equal tells whether two streams hold the same messages. Times are stored with
-// them, to the nanosecond.
-func equal(a, b *jetstream.StreamInfo) bool {
-	x, y := a.State, b.State
+// them, to the nanosecond; that of a last message that is gone is not, and a restored
+// stream has the one of a message before it, or none.
+func equal(here, there *jetstream.StreamInfo) bool {
+	x, y := here.State, there.State
 	if x.LastSeq == 0 && y.LastSeq == 0 {
 		return true
 	}
+	lastIsGone := x.Msgs == 0 || x.NumDeleted > 0
 	return x.Msgs == y.Msgs && x.FirstSeq == y.FirstSeq && x.LastSeq == y.LastSeq && x.NumDeleted == y.NumDeleted &&
-		x.FirstTime.Equal(y.FirstTime) && x.LastTime.Equal(y.LastTime)
+		x.FirstTime.Equal(y.FirstTime) && (x.LastTime.Equal(y.LastTime) || lastIsGone && y.LastTime.Before(x.LastTime))
 }
 
 // skew refuses clocks that differ. The ledger is there by now.

@@ -173,6 +173,143 @@ func TestEverythingIsMovedAsItWas(t *testing.T) {
 	}
 }
 
+// Notifications refer to decisions, and decisions to requests: each is there before
+// what refers to it, and as it was.
+func TestTheTriggerIsMoved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, js := embedded(t, dir)
+	if _, err := provision.ApplyTrigger(t.Context(), js, 1, true); err != nil {
+		t.Fatal(err)
+	}
+	pub, err := publisher.New(js.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var after uint64
+	for n := range 20 { // of the windows only the last is kept
+		if _, err := js.Publish(t.Context(), "storage.event.minio", make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+		if after, err = pub.RecordWindow(t.Context(), "group", after, make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	queue, err := js.Consumer(t.Context(), publisher.StorageStream, publisher.StorageConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		msg, err := queue.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := msg.DoubleAck(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := []string{publisher.WindowsStream, publisher.StorageStream}
+	want := make(map[string][]jetstream.RawStreamMsg)
+	for _, name := range own {
+		want[name] = content(t, js, name)
+	}
+	server.Stop()
+
+	store, err := natsconn.OpenStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Stop()
+	from, to := inProcess(t, store), natstest.StartBare(t).Connect(t)
+	there := natstest.JetStream(t, to)
+	var results []Result
+	moving := plan(from, to, &results)
+	marks := 0
+	moving.Moved = func() error {
+		marks++
+		for _, name := range []string{publisher.RequestsStream, publisher.StorageStream} {
+			if _, err := there.Stream(t.Context(), name); !errors.Is(err, jetstream.ErrStreamNotFound) {
+				t.Errorf("%s is there before the store is marked: %v", name, err)
+			}
+		}
+		return nil
+	}
+	if err := Run(t.Context(), moving); err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for _, r := range results {
+		order = append(order, r.Stream)
+	}
+	if want := []string{"BACKUP_EVENTS", "BACKUP_DLQ", "STORAGE_WINDOWS", "BACKUP_REQUESTS", "STORAGE_EVENTS"}; !slices.Equal(order, want) || marks != 1 {
+		t.Errorf("moved %v, want %v; marked %d times", order, want, marks)
+	}
+	if r := results[4]; r.Messages != 17 || r.LastSequence != 20 {
+		t.Errorf("%+v, want the 17 notifications that are not acknowledged", r)
+	}
+	for _, name := range own {
+		if got := content(t, there, name); !reflect.DeepEqual(got, want[name]) {
+			t.Errorf("%s: %d messages are not the %d that it had", name, len(got), len(want[name]))
+		}
+	}
+	if _, err := provision.ApplyTrigger(t.Context(), there, 1, false); err != nil {
+		t.Errorf("after the move: %v", err)
+	}
+	if info, err := there.Consumer(t.Context(), publisher.StorageStream, publisher.StorageConsumer); err != nil || info.CachedInfo().AckFloor.Stream != 3 {
+		t.Errorf("the consumer after the move: %+v, %v", info, err)
+	}
+}
+
+// A server does not keep the time of a last message that is gone: of a queue that was
+// worked off, or in which an earlier message still waits.
+func TestTheLastMessageIsGone(t *testing.T) {
+	t.Parallel()
+	for name, keep := range map[string]int{"none is left": 0, "the first is left": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			server, js := embedded(t, dir)
+			queue, err := js.Consumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n := range 3 {
+				if _, err := js.Publish(t.Context(), "backup.request.billing", []byte("{}")); err != nil {
+					t.Fatal(err)
+				}
+				msg, err := queue.Next()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n < keep {
+					continue
+				}
+				if err := msg.DoubleAck(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			server.Stop()
+			store, err := natsconn.OpenStore(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Stop()
+			from, target := inProcess(t, store), natstest.StartBare(t)
+			for run := range 2 {
+				var results []Result
+				if err := Run(t.Context(), plan(from, target.Connect(t), &results)); err != nil {
+					t.Fatal(err)
+				}
+				if r := results[len(results)-1]; r.Moved != (run == 0) || r.Messages != uint64(keep) || r.LastSequence != 3 {
+					t.Errorf("run %d: %+v, want %d messages up to 3", run, r, keep)
+				}
+				target.Stop()
+				target.Restart()
+			}
+		})
+	}
+}
+
 func TestAMoveThatIsRepeated(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -100,10 +100,11 @@ func (p *Permissions) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
 	p.log.WithLevel(level).Err(err).Str("grant", grant).Msg("NATS does not permit this user what it needs")
 }
 
-// optional is what consumer/doc.go says it can do without.
+// optional is what the docs of consumer and consumer/trigger say can be done without.
 var optional = map[string]bool{
 	"publish on $JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer: true,
 	"publish on $JS.API.STREAM.MSG.DELETE." + publisher.RequestsStream:                                 true,
+	"publish on " + publisher.StateSubject:                                                             true,
 }
 
 var violated = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]*)"`)
@@ -117,6 +118,9 @@ func grantFor(text string) string {
 	}
 	subject := m[2]
 	if strings.EqualFold(m[1], "subscription") {
+		if subject == publisher.StateSubject {
+			return "subscribe to " + subject
+		}
 		prefix, _, _ := strings.Cut(subject, ".")
 		return fmt.Sprintf("subscribe to %s.>, or set an inbox prefix that is permitted (BACKHAUL_NATS_INBOX_PREFIX)", prefix)
 	}

@@ -24,6 +24,7 @@ func TestWhatToGrant(t *testing.T) {
 		`Publish to "$JS.ACK"`:                                                           "publish on $JS.ACK",
 		`Publish to "$JS.ACK.x"`:                                                         "publish on $JS.ACK.>",
 		`Subscription to "_INBOX.abc.*"`:                                                 "subscribe to _INBOX.>, or set an inbox prefix that is permitted (BACKHAUL_NATS_INBOX_PREFIX)",
+		`Subscription to "storage.state"`:                                                "subscribe to storage.state",
 		`Publish with Reply of "x"`:                                                      "what the error names",
 	} {
 		if got := grantFor("nats: permissions violation: Permissions Violation for " + text); got != want {

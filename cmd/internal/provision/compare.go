@@ -166,6 +166,10 @@ func consumerDifferences(name string, want, have jetstream.ConsumerConfig) []Dif
 	c.field("filter_subject", want.FilterSubject, have.FilterSubject, breaks)
 	c.field("ack_wait", want.AckWait, have.AckWait, choice)
 	c.field("max_ack_pending", want.MaxAckPending, have.MaxAckPending, choice)
+	if want.MaxWaiting > 0 { // else it is the server's
+		// More pulls at once only make the trigger's replicas begin again.
+		c.field("max_waiting", want.MaxWaiting, have.MaxWaiting, choice)
+	}
 	return c.found
 }
 

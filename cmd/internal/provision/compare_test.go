@@ -65,3 +65,39 @@ consumer BACKUP_REQUESTS/backhaul: ack_wait is 1m0s, is shipped as 5s`
 		t.Errorf("got\n%s\nwant\n%s", text, want)
 	}
 }
+
+// The trigger's one open pull, by which a replica knows that another reads.
+func TestCompareTheTrigger(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		waiting int
+		want    string
+	}{
+		{1, ""},
+		{512, "consumer STORAGE_EVENTS/trigger: max_waiting is 512, is shipped as 1"},
+	} {
+		nc := natstest.StartBare(t).Connect(t)
+		natstest.ProvisionTrigger(t, nc, func(_ *jetstream.StreamConfig, durable *jetstream.ConsumerConfig) {
+			if durable != nil {
+				durable.MaxWaiting = c.waiting
+			}
+		})
+		js := natstest.JetStream(t, nc)
+		all, err := CompareTrigger(t.Context(), js)
+		if err != nil || len(all) != 3 {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		var got []string
+		for _, one := range all {
+			for _, d := range one.Differences {
+				got = append(got, d.String())
+			}
+		}
+		if text := strings.Join(got, "\n"); text != c.want {
+			t.Errorf("got\n%s\nwant\n%s", text, c.want)
+		}
+		if _, err := ApplyTrigger(t.Context(), js, 1, false); err != nil {
+			t.Errorf("max_waiting %d: %v", c.waiting, err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer/trigger"
 	"backhaul/publisher"
 )
 
@@ -19,12 +20,16 @@ type Trigger struct {
 	InHand uint64 `json:"inHand"`
 	// Oldest is when the oldest of both was stored, zero if there is none.
 	Oldest time.Time `json:"oldest,omitzero"`
-	// LastDecision is when the last window of any content group was decided, zero
-	// if none ever was.
-	LastDecision time.Time `json:"lastDecision,omitzero"`
+	// LastDecision is about the last window of any content group that ended, nil if
+	// none ever did.
+	LastDecision *trigger.Decision `json:"lastDecision,omitempty"`
+	// Reader is what the replica that reads says of itself, nil if none says
+	// anything: open windows are in its memory and nowhere else.
+	Reader *trigger.State `json:"reader,omitempty"`
 }
 
-// LookAtTrigger asks the server. It is nil where there is no stream of
+// LookAtTrigger asks the server, and listens to the replica that reads, which takes
+// half a second, or 1.5 s if there is none. It is nil where there is no stream of
 // notifications.
 func LookAtTrigger(ctx context.Context, js jetstream.JetStream) (*Trigger, error) {
 	stream, err := js.Stream(ctx, publisher.StorageStream)
@@ -52,11 +57,14 @@ func LookAtTrigger(ctx context.Context, js jetstream.JetStream) (*Trigger, error
 	windows, err := js.Stream(ctx, publisher.WindowsStream)
 	switch {
 	case err == nil:
-		if decided := windows.CachedInfo().State; decided.Msgs > 0 {
-			t.LastDecision = decided.LastTime.UTC()
+		if t.LastDecision, err = trigger.LastDecision(ctx, windows); err != nil {
+			return nil, err
 		}
 	case !errors.Is(err, jetstream.ErrStreamNotFound):
 		return nil, fmt.Errorf("look at stream %s: %w", publisher.WindowsStream, err)
+	}
+	if t.Reader, err = trigger.Listen(ctx, js.Conn()); err != nil {
+		return nil, err
 	}
 	return &t, nil
 }

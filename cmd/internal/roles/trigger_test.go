@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -56,11 +57,29 @@ func runTheTrigger(g *guarded) error {
 	}
 }
 
-// lookAtTheTrigger is what backhaul status and the console page do.
+// lookAtTheTrigger is what backhaul status and the console page do. They also hear what
+// the trigger says.
 func lookAtTheTrigger(g *guarded, user string) error {
+	word := g.as("trigger")
+	ctx, heard := context.WithCancel(g.within())
+	var saying sync.WaitGroup
+	saying.Go(func() {
+		for ctx.Err() == nil {
+			_ = word.Publish(publisher.StateSubject, []byte(`{"windows":1}`))
+			select {
+			case <-ctx.Done():
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	})
+	defer saying.Wait()
+	defer heard()
 	seen, err := queue.LookAtTrigger(g.within(), g.jetstream(user))
 	if err == nil && seen == nil {
 		err = errors.New("there is no trigger to be seen")
+	}
+	if err == nil && (seen.Reader == nil || seen.Reader.Windows != 1) {
+		err = fmt.Errorf("of the trigger was heard %+v", seen.Reader)
 	}
 	return err
 }

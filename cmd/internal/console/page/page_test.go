@@ -2,6 +2,7 @@ package page_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"html"
@@ -9,11 +10,15 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/waittest"
+	"backhaul/consumer/trigger"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -82,6 +87,33 @@ func TestTheListShowsTheTrigger(t *testing.T) {
 	if body := with.get("/"); strings.Contains(body, "<dt>Oldest change</dt><dd>–") || !strings.Contains(body, "<dt>Being collected</dt><dd>0</dd>") {
 		t.Errorf("the page says of the trigger:\n%s", body)
 	}
+	if body := with.get("/"); !strings.Contains(body, "<dt>Open windows</dt><dd>–</dd>") || !strings.Contains(body, "no replica of the trigger says that it reads") {
+		t.Errorf("the page says of a trigger that nobody runs:\n%s", body)
+	}
+	routes, err := trigger.Parse("routes.yaml", []byte("routes:\n- {container: a, clientName: c, subclientName: s, window: {quiet: 1h, max: 2h, maxPaths: 2}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker, err := trigger.New(t.Context(), trigger.Config{}, with.nats.Connect(t), routes, nil, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { worker.Run(ctx) })
+	defer running.Wait()
+	defer stop()
+	for i := range 3 {
+		data := fmt.Appendf(nil, `{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"a"},"object":{"key":"k%d"}}}]}`, i)
+		if _, err := natstest.JetStream(t, nc).Publish(t.Context(), "storage.event.minio", data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waittest.Eventually(t, "what the trigger does on the page", func() bool {
+		body := with.get("/")
+		return strings.Contains(body, "<dt>Open windows</dt><dd>1</dd>") && strings.Contains(body, "windows hold 1 changes. 1 requests of 2 changes were asked for") &&
+			strings.Contains(body, `: 2 changes of c/s are <a href="/?q=changes-`)
+	})
 	without.request("billing", "inv-1").submit()
 	without.waitForRow("inv-1", "submitting")
 	if body := without.get("/"); strings.Contains(body, "Storage notifications") {

@@ -21,8 +21,9 @@
 //
 // It asks NATS for STREAM.{INFO,MSG.GET} and CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE}
 // of BACKUP_EVENTS and BACKUP_DLQ, STREAM.INFO and CONSUMER.INFO of BACKUP_REQUESTS,
-// and those of STORAGE_EVENTS and STREAM.INFO of STORAGE_WINDOWS, without which the
-// trigger is not shown.
+// and those of STORAGE_EVENTS and STREAM.{INFO,MSG.GET} of STORAGE_WINDOWS, without
+// which the trigger is not shown, and to subscribe to storage.state, without which its
+// open windows are not.
 //
 // All methods may be called at any time. One goroutine reads, any number looks.
 package state
@@ -63,7 +64,7 @@ type State struct {
 	tally
 	progress progress
 	queue    queueView
-	trigger  *queue.Trigger // what was last seen, never changed
+	trigger  *queue.Trigger // what was last seen and heard, never changed
 	version  uint64         // goes up with every change
 }
 
@@ -182,7 +183,7 @@ type View struct {
 	Queue queue.State
 	// QueueAt is when the queue was looked at, zero if it never answered.
 	QueueAt time.Time
-	// Trigger is what waits for the trigger, nil where there is none to be seen.
+	// Trigger is what waits for the trigger and what it says, nil where there is none to be seen.
 	Trigger *queue.Trigger
 }
 
