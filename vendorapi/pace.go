@@ -161,6 +161,9 @@ type pause struct {
 func (p *pause) left() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.until.IsZero() {
+		return 0
+	}
 	return time.Until(p.until)
 }
 

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bufio"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -108,7 +109,7 @@ func (c *conn) write(r *Request) {
 	out := append(c.out[:0], r.Method...)
 	out = append(out, ' ')
 	out = append(out, c.before...)
-	out = append(out, r.Target...)
+	out = append(out, cmp.Or(r.Target, "/")...)
 	out = append(out, " HTTP/1.1\r\n"...)
 	field := func(name, value string) {
 		out = append(out, name...)

@@ -43,7 +43,7 @@ type Transport struct {
 // Request is what to send. Host, Content-Length and Accept-Encoding are added.
 type Request struct {
 	Method string
-	// Target is the path with the query.
+	// Target is the path with the query. Defaults to "/".
 	Target string
 	Header []Field
 	Body   []byte

@@ -179,7 +179,7 @@ func TestRequest(t *testing.T) {
 	if got, want := <-seen, "POST / true map[Accept-Encoding:[gzip] Content-Length:[0]] 0 "; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	mustDo(t, tr, &Request{Method: http.MethodGet, Target: "/"})
+	mustDo(t, tr, &Request{Method: http.MethodGet})
 	if got, want := <-seen, "GET / true map[Accept-Encoding:[gzip]] 0 "; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
