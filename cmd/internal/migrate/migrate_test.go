@@ -44,6 +44,17 @@ func inProcess(t *testing.T, server *natsconn.Embedded) *nats.Conn {
 	return nc
 }
 
+// opened is a connection to what a server of before has left in dir.
+func opened(t *testing.T, dir string) *nats.Conn {
+	t.Helper()
+	store, err := natsconn.OpenStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Stop)
+	return inProcess(t, store)
+}
+
 // content is everything that a stream holds.
 func content(t *testing.T, js jetstream.JetStream, name string) []jetstream.RawStreamMsg {
 	t.Helper()
@@ -115,12 +126,7 @@ func TestEverythingIsMovedAsItWas(t *testing.T) {
 	}
 	server.Stop()
 
-	store, err := natsconn.OpenStore(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Stop()
-	from := inProcess(t, store)
+	from := opened(t, dir)
 	target := natstest.StartBare(t)
 	to := target.Connect(t)
 	var results []Result
@@ -215,12 +221,7 @@ func TestTheTriggerIsMoved(t *testing.T) {
 	}
 	server.Stop()
 
-	store, err := natsconn.OpenStore(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Stop()
-	from, to := inProcess(t, store), natstest.StartBare(t).Connect(t)
+	from, to := opened(t, dir), natstest.StartBare(t).Connect(t)
 	there := natstest.JetStream(t, to)
 	var results []Result
 	moving := plan(from, to, &results)
@@ -289,12 +290,7 @@ func TestTheLastMessageIsGone(t *testing.T) {
 				}
 			}
 			server.Stop()
-			store, err := natsconn.OpenStore(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer store.Stop()
-			from, target := inProcess(t, store), natstest.StartBare(t)
+			from, target := opened(t, dir), natstest.StartBare(t)
 			for run := range 2 {
 				var results []Result
 				if err := Run(t.Context(), plan(from, target.Connect(t), &results)); err != nil {
@@ -320,12 +316,7 @@ func TestAMoveThatIsRepeated(t *testing.T) {
 		}
 	}
 	server.Stop()
-	store, err := natsconn.OpenStore(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Stop()
-	from, to := inProcess(t, store), natstest.StartBare(t).Connect(t)
+	from, to := opened(t, dir), natstest.StartBare(t).Connect(t)
 
 	var results []Result
 	interrupted := plan(from, to, &results)
@@ -351,7 +342,7 @@ func TestAMoveThatIsRepeated(t *testing.T) {
 	if _, err := natstest.JetStream(t, to).Publish(t.Context(), "backup.request.billing", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
-	err = Run(t.Context(), plan(from, to, &results))
+	err := Run(t.Context(), plan(from, to, &results))
 	if occupied, ok := errors.AsType[*OccupiedError](err); !ok || occupied.Empty || occupied.Stream != publisher.RequestsStream {
 		t.Errorf("got %v", err)
 	}
@@ -365,13 +356,8 @@ func TestAStreamIsNeverMerged(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Stop()
-	store, err := natsconn.OpenStore(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Stop()
 	var results []Result
-	err = Run(t.Context(), plan(inProcess(t, store), natstest.Start(t).Connect(t), &results))
+	err := Run(t.Context(), plan(opened(t, dir), natstest.Start(t).Connect(t), &results))
 	if occupied, ok := errors.AsType[*OccupiedError](err); !ok || !occupied.Empty || len(results) != 0 {
 		t.Errorf("streams that setup made: %v", err)
 	}
