@@ -15,35 +15,35 @@ const opCreateTask = "CreateTask"
 // classify says what an answer to CreateTask means. It is the only place where
 // that is decided. A nil error means: started, with at least one job id above 0.
 func classify(resp response) (Job, error) {
-	env, readErr := readEnvelope(resp.body)
+	env, readErr := readEnvelope(resp.Body)
 	fail := func(v Verdict) (Job, error) {
 		e := &Error{
-			Verdict: v, Op: opCreateTask, Status: resp.status,
-			TaskID: env.taskID, Code: env.code, Message: cmp.Or(redirectTarget(resp), env.message, excerpt(resp.body)), Err: readErr,
+			Verdict: v, Op: opCreateTask, Status: resp.Status,
+			TaskID: env.taskID, Code: env.code, Message: cmp.Or(redirectTarget(resp), env.message, excerpt(resp.Body)), Err: readErr,
 		}
 		if v == Throttled {
-			e.RetryAfter = retryAfter(resp.header)
+			e.RetryAfter = retryAfter(resp.Header)
 		}
 		return Job{}, e
 	}
-	ok := resp.status >= 200 && resp.status < 300
+	ok := resp.Status >= 200 && resp.Status < 300
 	if ok && len(env.jobIDs) > 0 && !env.failed() {
 		return Job{ID: env.jobIDs[0], IDs: env.jobIDs, TaskID: env.taskID}, nil
 	}
 	switch {
-	case namesJob(resp.body, env, readErr):
+	case namesJob(resp.Body, env, readErr):
 		// With an error beside it, under a status that is none of success, or cut
 		// short: it is better looked for than believed.
 		return fail(Unknown)
 
 	case isAccessDenied(resp):
 		return fail(AuthRefused)
-	case asksForPause(resp.status, resp.header):
+	case asksForPause(resp.Status, resp.Header):
 		return fail(Throttled)
 
-	case env.refuses() && (ok || isClientError(resp.status)):
+	case env.refuses() && (ok || isClientError(resp.Status)):
 		return fail(Refused)
-	case env.refuses() && resp.status == http.StatusInternalServerError && !env.nested:
+	case env.refuses() && resp.Status == http.StatusInternalServerError && !env.nested:
 		// The Job Manager's own refusals come as HTTP 500 with the code on top.
 		// Basis: recorded answer of Subclient/{id}/action/backup, code 2.
 		return fail(Refused)
@@ -52,11 +52,11 @@ func classify(resp response) (Job, error) {
 		// crash, or code 0, which elsewhere means that something was done.
 		return fail(Unknown)
 
-	case resp.status == http.StatusBadRequest && len(bytes.TrimSpace(resp.body)) > 0 && !isPage(resp.body):
+	case resp.Status == http.StatusBadRequest && len(bytes.TrimSpace(resp.Body)) > 0 && !isPage(resp.Body):
 		// "Request body is empty or format is invalid.", as bare text.
 		env.code = "HTTP_400"
 		return fail(Refused)
-	case neverArrived(resp.status):
+	case neverArrived(resp.Status):
 		return fail(NotSent)
 	}
 	return fail(Unknown)
@@ -92,10 +92,10 @@ func neverArrived(status int) bool {
 
 // redirectTarget is where an answer redirects to, without what may be secret.
 func redirectTarget(resp response) string {
-	if resp.status < 300 || resp.status > 399 {
+	if resp.Status < 300 || resp.Status > 399 {
 		return ""
 	}
-	u, err := url.Parse(resp.header.Get("Location"))
+	u, err := url.Parse(resp.Header.Get("Location"))
 	if err != nil || *u == (url.URL{}) {
 		return ""
 	}
@@ -108,20 +108,20 @@ const accessDenied = 5
 
 // isAccessDenied tells whether the vendor did not accept the token.
 func isAccessDenied(resp response) bool {
-	if resp.status != http.StatusUnauthorized && !bytes.Contains(resp.body, []byte("errorCode")) {
+	if resp.Status != http.StatusUnauthorized && !bytes.Contains(resp.Body, []byte("errorCode")) {
 		return false
 	}
-	env, err := readEnvelope(resp.body)
+	env, err := readEnvelope(resp.Body)
 	switch {
-	case namesJob(resp.body, env, err):
+	case namesJob(resp.Body, env, err):
 		return false
-	case resp.status == http.StatusUnauthorized:
+	case resp.Status == http.StatusUnauthorized:
 		return true
 	case err != nil || env.number() != accessDenied:
 		return false
 	}
-	return resp.status >= 200 && resp.status < 300 || isClientError(resp.status) ||
-		resp.status == http.StatusInternalServerError && !env.nested
+	return resp.Status >= 200 && resp.Status < 300 || isClientError(resp.Status) ||
+		resp.Status == http.StatusInternalServerError && !env.nested
 }
 
 const (

@@ -285,10 +285,10 @@ func (c *Client) accepts(ctx context.Context, t *token) (bool, error) {
 	switch {
 	case err != nil:
 		return false, err
-	case resp.status >= 500 || resp.status == http.StatusTooManyRequests:
-		return false, &Error{Op: "WhoAmI", Status: resp.status, Message: "cannot tell whether the token is still accepted"}
+	case resp.Status >= 500 || resp.Status == http.StatusTooManyRequests:
+		return false, &Error{Op: "WhoAmI", Status: resp.Status, Message: "cannot tell whether the token is still accepted"}
 	}
-	return resp.status == http.StatusOK && !isAccessDenied(resp), nil
+	return resp.Status == http.StatusOK && !isAccessDenied(resp), nil
 }
 
 // close ends the session.

@@ -245,8 +245,8 @@ func TestCloseLogsOut(t *testing.T) {
 		t.Errorf("logged out %d times", n)
 	}
 	resp, err := c.do(t.Context(), call{op: "WhoAmI", method: http.MethodPost, path: "/WhoAmI"}, old.header())
-	if err != nil || resp.status != 401 {
-		t.Errorf("the session lives on: HTTP %d, %v", resp.status, err)
+	if err != nil || resp.Status != 401 {
+		t.Errorf("the session lives on: HTTP %d, %v", resp.Status, err)
 	}
 
 	sim, c = onLoopback(t, simulator.Config{}, byToken)

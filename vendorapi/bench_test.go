@@ -23,7 +23,7 @@ func BenchmarkClassify(b *testing.B) {
 		"json":    []byte(`{"taskId":4038,"jobIds":["5976"]}`),
 	} {
 		b.Run(name, func(b *testing.B) {
-			resp := response{status: 200, body: body}
+			resp := response{Status: 200, Body: body}
 			b.ReportAllocs()
 			b.SetBytes(int64(len(body)))
 			for b.Loop() {

@@ -167,7 +167,7 @@ func TestLongMessage(t *testing.T) {
 		`{"errorCode":2,"errorMessage":"` + strings.Repeat("ä", 20_000) + `"}`,
 		`<A_Resp errorCode="2" errorMessage="` + strings.Repeat("ä", 20_000) + `"/>`,
 	} {
-		_, err := classify(response{status: 200, body: []byte(body)})
+		_, err := classify(response{Status: 200, Body: []byte(body)})
 		e := wantVerdict(t, err, Refused)
 		if n := len(e.Message); n < maxMessage/2 || n > maxMessage+len("…") {
 			t.Errorf("the message has %d bytes", n)
@@ -176,7 +176,7 @@ func TestLongMessage(t *testing.T) {
 			t.Errorf("the message is cut inside a character: %q", e.Message[len(e.Message)-10:])
 		}
 	}
-	_, err := classify(response{status: 502, body: []byte(strings.Repeat("x ", 20_000))})
+	_, err := classify(response{Status: 502, Body: []byte(strings.Repeat("x ", 20_000))})
 	if n := len(err.Error()); n > 1000 {
 		t.Errorf("an error of %d bytes for a page", n)
 	}

@@ -51,7 +51,7 @@ func (a answerCase) response() response {
 	for name, value := range a.header {
 		h.Set(name, value)
 	}
-	return response{status: cmp.Or(a.status, 200), header: h, body: []byte(a.body)}
+	return response{Status: cmp.Or(a.status, 200), Header: h, Body: []byte(a.body)}
 }
 
 func (a answerCase) check(t *testing.T) {
@@ -247,14 +247,14 @@ func TestTruncated(t *testing.T) {
 		body := strings.TrimRight(a.body, " \r\n")
 		for n := range len(body) {
 			for _, status := range []int{200, 201, 500, 502} {
-				_, err := classify(response{status: status, body: []byte(body[:n])})
+				_, err := classify(response{Status: status, Body: []byte(body[:n])})
 				if v := VerdictOf(err); err == nil || v != Unknown {
 					t.Fatalf("%s: HTTP %d, %d of %d bytes: %v, want unknown: %q", a.name, status, n, len(body), err, body[:n])
 				}
 			}
 			// What speaks of jobs must not end in "no job" under any status.
 			for _, status := range []int{301, 302, 400, 401, 403, 404, 405, 429, 503} {
-				_, err := classify(response{status: status, header: http.Header{"Retry-After": {"1"}}, body: []byte(body[:n])})
+				_, err := classify(response{Status: status, Header: http.Header{"Retry-After": {"1"}}, Body: []byte(body[:n])})
 				if strings.Contains(body[:n], "jobIds") && a.want == started && (err == nil || VerdictOf(err) != Unknown) {
 					t.Fatalf("%s: HTTP %d, %d of %d bytes: %v, want unknown: %q", a.name, status, n, len(body), err, body[:n])
 				}

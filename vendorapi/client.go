@@ -195,11 +195,7 @@ type call struct {
 }
 
 // response is an answer, read whole.
-type response struct {
-	status int
-	header http.Header
-	body   []byte
-}
+type response = http1.Answer
 
 // authorised makes a call with the session's token. A refused token is replaced:
 // that there is no job is certain then. The vendor answers 401 for an expired
@@ -222,7 +218,7 @@ func (c *Client) authorised(ctx context.Context, cl call) (response, error) {
 		if err != nil {
 			return resp, err
 		}
-		resp.body = token.hide(resp.body)
+		resp.Body = token.hide(resp.Body)
 		if !isAccessDenied(resp) {
 			return resp, nil
 		}
@@ -257,7 +253,7 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 	if cl.contentType != "" {
 		header = append(header, http1.Field{Name: "Content-Type", Value: cl.contentType})
 	}
-	answer, err := c.send(ctx, &http1.Request{
+	resp, err := c.send(ctx, &http1.Request{
 		Method: cl.method, Target: c.path + cl.path, Header: header, Body: cl.body, Limit: cmp.Or(cl.limit, maxBody),
 		// It may have taken long to get the connection, and a pause may have been
 		// asked for meanwhile.
@@ -277,7 +273,7 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 		}
 		return response{}, e
 	}
-	return response{status: answer.Status, header: answer.Header, body: answer.Body}, err
+	return resp, err
 }
 
 // heed keeps the pause that an answer asks for, for all callers. That is done

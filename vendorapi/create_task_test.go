@@ -213,7 +213,7 @@ func TestTaskWithoutAGroup(t *testing.T) {
 }
 
 func TestSampleAnswers(t *testing.T) {
-	job, err := classify(response{status: 200, body: sample(t, "sample_started.xml")})
+	job, err := classify(response{Status: 200, Body: sample(t, "sample_started.xml")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestSampleAnswers(t *testing.T) {
 		t.Errorf("job %+v, want 5976 of task 4038", job)
 	}
 
-	_, err = classify(response{status: 200, body: sample(t, "sample_refused.xml")})
+	_, err = classify(response{Status: 200, Body: sample(t, "sample_refused.xml")})
 	e := wantVerdict(t, err, Refused)
 	// The space at the end is the vendor's.
 	if e.Code != "587207178" || e.Message != "Failed to start backups as no eligible subclients were found. " {

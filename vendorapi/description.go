@@ -159,9 +159,9 @@ func (c *Client) readDescription(ctx context.Context, id string) (string, error)
 		}
 		return "", err
 	}
-	text, err := jobDescription(resp.body)
+	text, err := jobDescription(resp.Body)
 	if err != nil {
-		return "", &Error{Op: opTaskDetails, Status: resp.status, Message: excerpt(resp.body), Err: err}
+		return "", &Error{Op: opTaskDetails, Status: resp.Status, Message: excerpt(resp.Body), Err: err}
 	}
 	return text, nil
 }

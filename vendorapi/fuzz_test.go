@@ -22,16 +22,16 @@ func FuzzClassify(f *testing.F) {
 	for _, list := range [][]answerCase{startedAnswers, ambiguousAnswers, refusedAnswers, unreadableAnswers, statusAnswers} {
 		for _, a := range list {
 			r := a.response()
-			if len(r.body) > 4<<10 {
+			if len(r.Body) > 4<<10 {
 				continue // deep nesting is tested by itself; here it would only slow the search
 			}
-			f.Add(r.status, r.header.Get("Retry-After"), r.body)
+			f.Add(r.Status, r.Header.Get("Retry-After"), r.Body)
 		}
 	}
 	f.Fuzz(func(t *testing.T, status int, wait string, body []byte) {
-		resp := response{status: status, header: http.Header{}, body: body}
+		resp := response{Status: status, Header: http.Header{}, Body: body}
 		if wait != "" {
-			resp.header.Set("Retry-After", wait)
+			resp.Header.Set("Retry-After", wait)
 		}
 		before := bytes.Clone(body)
 		job, err := classify(resp)
@@ -81,14 +81,14 @@ func FuzzClassify(f *testing.F) {
 		// A page that shows the request does not show its token to our readers.
 		value := Secret("QSDK 5ec7e75ec7e75ec7e7")
 		echo := &token{value: &value}
-		_, err = classify(response{status: status, header: resp.header, body: echo.hide(slices.Concat(body, []byte(value)))})
+		_, err = classify(response{Status: status, Header: resp.Header, Body: echo.hide(slices.Concat(body, []byte(value)))})
 		if err != nil && strings.Contains(err.Error(), "5ec7e7") { // asked first, for speed
 			secretstest.NotShown(t, []string{"5ec7e75ec7e75ec7e7"}, err)
 		}
 
 		// What is not a start under a status of success is a start under none.
 		for _, other := range []int{200, 302, 400, 401, 404, 429, 500, 503} {
-			if _, err := classify(response{status: other, header: resp.header, body: body}); err == nil && other != 200 {
+			if _, err := classify(response{Status: other, Header: resp.Header, Body: body}); err == nil && other != 200 {
 				t.Fatalf("started by HTTP %d", other)
 			}
 		}

@@ -175,21 +175,21 @@ func (l jobList[Summary]) total() (n int, known bool) {
 // list is an error: taken for an empty one, it would have a job started again.
 // Without a total, an empty list says something only where a list may end.
 func readJobList[Summary any](op string, resp response, mayEnd bool) (list jobList[Summary], err error) {
-	text := trimmed(resp.body)
+	text := trimmed(resp.Body)
 	if isXML(text) {
 		err = decodeXML(text, &list)
 	} else {
 		err = json.Unmarshal(text, &list, lenient)
 	}
 	if err != nil {
-		return jobList[Summary]{}, &Error{Op: op, Status: resp.status, Message: excerpt(resp.body), Err: err}
+		return jobList[Summary]{}, &Error{Op: op, Status: resp.Status, Message: excerpt(resp.Body), Err: err}
 	}
 	if len(list.Jobs) > 0 {
 		return list, nil
 	}
 	_, known := list.total()
 	if env, err := readEnvelope(text, "Response"); err != nil || env.failed() || !known && (!mayEnd || list.Jobs == nil) {
-		return list, &Error{Op: op, Status: resp.status, Code: env.code, Message: cmp.Or(env.message, excerpt(resp.body))}
+		return list, &Error{Op: op, Status: resp.Status, Code: env.code, Message: cmp.Or(env.message, excerpt(resp.Body))}
 	}
 	return list, nil
 }

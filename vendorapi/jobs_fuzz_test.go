@@ -40,7 +40,7 @@ func FuzzJobList(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := bytes.Clone(body)
 		for _, mayEnd := range []bool{false, true} {
-			list, err := readJobList[jobSummary](opJobs, response{status: 200, body: body}, mayEnd)
+			list, err := readJobList[jobSummary](opJobs, response{Status: 200, Body: body}, mayEnd)
 			if !bytes.Equal(before, body) {
 				t.Fatal("the answer was changed")
 			}
@@ -107,7 +107,7 @@ func FuzzDescription(f *testing.F) {
 func FuzzJobState(f *testing.F) {
 	addJobBodies(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		state, err := readJobState("7", response{status: 200, body: body})
+		state, err := readJobState("7", response{Status: 200, Body: body})
 		if err != nil {
 			_, unseen := errors.AsType[*UnseenJobError](err)
 			_, other := errors.AsType[*Error](err)

@@ -111,7 +111,7 @@ func readJobState(id string, resp response) (JobState, error) {
 			Started: unixTime(string(s.Start)), Ended: unixTime(string(s.End)), Updated: unixTime(string(s.Update)),
 		}, nil
 	}
-	return JobState{}, &Error{Op: opJob, Status: resp.status, Message: "no state of job " + id + " in: " + excerpt(resp.body)}
+	return JobState{}, &Error{Op: opJob, Status: resp.Status, Message: "no state of job " + id + " in: " + excerpt(resp.Body)}
 }
 
 var htmlTag = regexp.MustCompile(`</?[A-Za-z][^<>]*>|<!--.*?-->`)

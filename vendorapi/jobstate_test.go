@@ -82,8 +82,8 @@ func mustState(t *testing.T, c *Client, id string) JobState {
 func kill(t *testing.T, c *Client, id string) {
 	t.Helper()
 	resp, err := c.authorised(t.Context(), call{op: "JobAction", method: http.MethodPost, path: "/Job/" + id + "/action/kill", accept: "application/json"})
-	if err != nil || strings.TrimSpace(string(resp.body)) != "{}" {
-		t.Fatalf("%s: %v", resp.body, err)
+	if err != nil || strings.TrimSpace(string(resp.Body)) != "{}" {
+		t.Fatalf("%s: %v", resp.Body, err)
 	}
 }
 
@@ -193,7 +193,7 @@ func TestStatuses(t *testing.T) {
 		"Not Completed": NotFinal, "Completed w/ something new": NotFinal, "Failing": NotFinal, "Terminé": NotFinal,
 	} {
 		body := fmt.Sprintf(`{"totalRecordsWithoutPaging":1,"jobs":[{"jobSummary":{"jobId":7,"status":%q,"localizedStatus":"Completed"}}]}`, status)
-		state, err := readJobState("7", response{status: 200, body: []byte(body)})
+		state, err := readJobState("7", response{Status: 200, Body: []byte(body)})
 		if err != nil || state.Final != want || state.Status != strings.TrimSpace(status) {
 			t.Errorf("%q: %+v, %v", status, state, err)
 		}
@@ -218,7 +218,7 @@ func TestStates(t *testing.T) {
 		{"among others", `{"totalRecordsWithoutPaging":2,"jobs":[{"jobSummary":{"jobId":8,"status":"Failed"}},{"jobSummary":{"jobId":7,"status":"Killed"}}]}`, JobState{Status: "Killed", Final: Killed}},
 	} {
 		tt.want.ID = "7"
-		state, err := readJobState("7", response{status: 200, body: []byte(tt.body)})
+		state, err := readJobState("7", response{Status: 200, Body: []byte(tt.body)})
 		if err != nil || state != tt.want {
 			t.Errorf("%s: %+v, %v; want %+v", tt.name, state, err, tt.want)
 		}

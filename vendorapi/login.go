@@ -147,30 +147,30 @@ func (a *loginAnswer) refusal() *LoginError {
 // credentials were refused. No error ever shows the answer itself: it may have
 // the token in it.
 func readLogin(resp response) (Secret, error) {
-	switch resp.status {
+	switch resp.Status {
 	case http.StatusTooManyRequests:
-		return "", &Error{Verdict: Throttled, Op: opLogin, Status: resp.status, RetryAfter: retryAfter(resp.header)}
+		return "", &Error{Verdict: Throttled, Op: opLogin, Status: resp.Status, RetryAfter: retryAfter(resp.Header)}
 	case http.StatusServiceUnavailable:
-		return "", &Error{Verdict: NotSent, Op: opLogin, Status: resp.status, RetryAfter: retryAfter(resp.header)}
+		return "", &Error{Verdict: NotSent, Op: opLogin, Status: resp.Status, RetryAfter: retryAfter(resp.Header)}
 	}
 	var answer loginAnswer
-	parsed := answer.parse(resp.body)
+	parsed := answer.parse(resp.Body)
 	if !parsed {
 		answer = loginAnswer{}
 	}
 	refusal := answer.refusal()
-	denied := resp.status == http.StatusUnauthorized || resp.status == http.StatusForbidden
+	denied := resp.Status == http.StatusUnauthorized || resp.Status == http.StatusForbidden
 	switch {
-	case resp.status == http.StatusOK && answer.Token != "":
+	case resp.Status == http.StatusOK && answer.Token != "":
 		return qsdk(Secret(answer.Token)), nil
-	case resp.status == http.StatusOK && parsed, denied, resp.status < 500 && *refusal != (LoginError{}):
+	case resp.Status == http.StatusOK && parsed, denied, resp.Status < 500 && *refusal != (LoginError{}):
 		if *refusal == (LoginError{}) {
-			refusal.Message = "HTTP " + strconv.Itoa(resp.status) + " without a token or a reason"
+			refusal.Message = "HTTP " + strconv.Itoa(resp.Status) + " without a token or a reason"
 		}
 		return "", refusal
 	}
 	return "", &Error{
-		Verdict: NotSent, Op: opLogin, Status: resp.status,
-		Message: fmt.Sprintf("%d bytes that are no answer to a login", len(resp.body)),
+		Verdict: NotSent, Op: opLogin, Status: resp.Status,
+		Message: fmt.Sprintf("%d bytes that are no answer to a login", len(resp.Body)),
 	}
 }

@@ -75,7 +75,7 @@ var loginCases = []loginCase{
 func TestReadLogin(t *testing.T) {
 	for _, tt := range loginCases {
 		t.Run(tt.name, func(t *testing.T) {
-			value, err := readLogin(response{status: tt.status, header: tt.header, body: []byte(tt.body)})
+			value, err := readLogin(response{Status: tt.status, Header: tt.header, Body: []byte(tt.body)})
 			if string(value) != tt.token || (err == nil) != (tt.token != "") {
 				t.Fatalf("token %q, error %v", string(value), err)
 			}

@@ -50,7 +50,7 @@ func (c *Client) do(ctx context.Context, cl call, header ...http1.Field) (respon
 	}
 	ctx, end := c.observer.Call(ctx, Call{Op: cl.op, Method: cl.method, URL: c.endpoint + cl.path})
 	resp, err := c.exchange(ctx, cl, header...)
-	end(resp.status, err)
+	end(resp.Status, err)
 	return resp, err
 }
 

@@ -58,8 +58,8 @@ func (c *Client) Reach(ctx context.Context) Reached {
 		r.add("HTTP", "", err)
 		return r
 	}
-	r.add("HTTP", fmt.Sprintf("GET %s: %d", redacted(u), resp.status), nil)
-	if date, err := http.ParseTime(resp.header.Get("Date")); err == nil {
+	r.add("HTTP", fmt.Sprintf("GET %s: %d", redacted(u), resp.Status), nil)
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		ours := before.Add(after.Sub(before) / 2)
 		r.Skew, r.SkewKnown = date.Add(time.Second/2).Sub(ours), true // it has whole seconds
 	}

@@ -12,13 +12,13 @@ func (c *Client) read(ctx context.Context, cl call) (response, error) {
 	if err != nil {
 		return resp, err
 	}
-	if resp.status == http.StatusOK {
+	if resp.Status == http.StatusOK {
 		return resp, nil
 	}
-	e := &Error{Op: cl.op, Status: resp.status, Message: excerpt(resp.body)}
-	if resp.status == http.StatusTooManyRequests || resp.status == http.StatusServiceUnavailable {
+	e := &Error{Op: cl.op, Status: resp.Status, Message: excerpt(resp.Body)}
+	if resp.Status == http.StatusTooManyRequests || resp.Status == http.StatusServiceUnavailable {
 		e.Verdict = Throttled
-		e.RetryAfter = retryAfter(resp.header)
+		e.RetryAfter = retryAfter(resp.Header)
 	}
 	return resp, e
 }

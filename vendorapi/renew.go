@@ -31,7 +31,7 @@ func (c *Client) renewPair(ctx context.Context, pair tokenPair) (tokenPair, erro
 	}
 	next, err := readRenewal(resp, pair)
 	if err == nil {
-		c.tokenExpires.Store(expiry(resp.body))
+		c.tokenExpires.Store(expiry(resp.Body))
 	}
 	return next, err
 }
@@ -40,27 +40,27 @@ func (c *Client) renewPair(ctx context.Context, pair tokenPair) (tokenPair, erro
 // answer to CreateTask: what is not clearly a refusal may have been a renewal. No
 // error shows the answer itself.
 func readRenewal(resp response, old tokenPair) (tokenPair, error) {
-	next := findPair(string(resp.body))
-	env, readErr := readEnvelope(resp.body)
-	ok := resp.status >= 200 && resp.status < 300
-	denied := resp.status == http.StatusUnauthorized || resp.status == http.StatusForbidden
+	next := findPair(string(resp.Body))
+	env, readErr := readEnvelope(resp.Body)
+	ok := resp.Status >= 200 && resp.Status < 300
+	denied := resp.Status == http.StatusUnauthorized || resp.Status == http.StatusForbidden
 	switch {
 	case ok && next.usable() && next.Access != old.Access:
 		return next, nil
 	case next.Access != "" && next.Access != old.Access, next.Refresh != "" && next.Refresh != old.Refresh:
-		return tokenPair{}, &Error{Op: opRenew, Status: resp.status, Message: "the answer is not a new token pair"}
-	case resp.status == http.StatusTooManyRequests:
-		return tokenPair{}, &Error{Verdict: Throttled, Op: opRenew, Status: resp.status, RetryAfter: retryAfter(resp.header)}
-	case denied, readErr == nil && env.refuses() && (ok || isClientError(resp.status)):
-		reason := fmt.Sprintf("HTTP %d", resp.status)
+		return tokenPair{}, &Error{Op: opRenew, Status: resp.Status, Message: "the answer is not a new token pair"}
+	case resp.Status == http.StatusTooManyRequests:
+		return tokenPair{}, &Error{Verdict: Throttled, Op: opRenew, Status: resp.Status, RetryAfter: retryAfter(resp.Header)}
+	case denied, readErr == nil && env.refuses() && (ok || isClientError(resp.Status)):
+		reason := fmt.Sprintf("HTTP %d", resp.Status)
 		if readErr == nil {
 			reason = cmp.Or(strings.NewReplacer(old.Access, "***", old.Refresh, "***").Replace(env.message), reason)
 		}
 		return tokenPair{}, &LoginError{Code: env.code, Message: "the vendor does not renew the token pair, a new one has to be put into its file: " + reason}
-	case neverArrived(resp.status):
-		return tokenPair{}, &Error{Verdict: NotSent, Op: opRenew, Status: resp.status, Message: redirectTarget(resp), RetryAfter: loginPause}
+	case neverArrived(resp.Status):
+		return tokenPair{}, &Error{Verdict: NotSent, Op: opRenew, Status: resp.Status, Message: redirectTarget(resp), RetryAfter: loginPause}
 	}
-	return tokenPair{}, &Error{Op: opRenew, Status: resp.status, Message: fmt.Sprintf("%d bytes that are no answer to a renewal", len(resp.body))}
+	return tokenPair{}, &Error{Op: opRenew, Status: resp.Status, Message: fmt.Sprintf("%d bytes that are no answer to a renewal", len(resp.Body))}
 }
 
 // pairMember finds a token in an answer. A pattern, because a pair that cannot be

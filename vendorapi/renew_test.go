@@ -60,7 +60,7 @@ func TestReadRenewal(t *testing.T) {
 		{name: "303", status: 303},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			next, err := readRenewal(response{status: tt.status, header: tt.header, body: []byte(tt.body)}, old)
+			next, err := readRenewal(response{Status: tt.status, Header: tt.header, Body: []byte(tt.body)}, old)
 			if tt.renewed {
 				if err != nil || next != (tokenPair{Access: access, Refresh: refresh}) {
 					t.Errorf("%+v, %v", next, err)

@@ -30,7 +30,7 @@ func taskAtVendor(t *testing.T, format string, task Task) map[string]any {
 		t.Fatal(err)
 	}
 	var shown map[string]any
-	if err := json.Unmarshal(resp.body, &shown); err != nil {
+	if err := json.Unmarshal(resp.Body, &shown); err != nil {
 		t.Fatal(err)
 	}
 	return shown
