@@ -7,8 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"backhaul/publisher"
 	"backhaul/publisher/natstest/clustertest"
+	"backhaul/vendorapi/simulator"
+	"backhaul/vendorapi/simulator/simulatortest"
 )
 
 // TestCluster lets the nodes of a JetStream cluster fail, one way after the other,
@@ -41,7 +45,46 @@ func TestCluster(t *testing.T) {
 			run.judge()
 		})
 	}
+	t.Run("start without a leader", func(t *testing.T) { startWithoutLeader(t, cluster) })
 	t.Run("trigger", func(t *testing.T) { triggerOnCluster(t, cluster) })
+}
+
+// startWithoutLeader starts a replica while two of the three nodes are away, so that
+// no stream has a leader: it waits for one.
+func startWithoutLeader(t *testing.T, cluster *clustertest.Cluster) {
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	if err := cluster.AwaitHealthy(ctx); err != nil {
+		t.Fatal(err)
+	}
+	sim, endpoint := simulatortest.Start(t, simulator.Config{World: world()})
+	s := &service{plainClient: connectPlainly(t, cluster.URL()), sim: sim, env: serviceEnv(cluster.URL(), endpoint)}
+	if code, _, stderr := once(t, s.env, "", "setup", "--wait", "1m"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	away := cluster.Nodes[1:]
+	for _, node := range away {
+		if err := node.Kill(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.run = start(t, s.env, "backhaul", "run")
+	s.run.waitFor(t, "JetStream does not answer yet")
+	for _, node := range away {
+		if err := node.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.run.waitFor(t, "reading requests")
+	request := &nats.Msg{Subject: "backup.request.billing", Data: sampleRequest("leaderless")}
+	eventually(t, "request that is stored", func() bool {
+		try, cancel := context.WithTimeout(ctx, publishTimeout)
+		defer cancel()
+		_, err := s.js.PublishMsg(try, request)
+		return err == nil
+	})
+	s.waitForOutcomes()
+	s.oneJob("leaderless")
 }
 
 const (

@@ -45,26 +45,19 @@ func triggerOnCluster(t *testing.T, cluster *clustertest.Cluster) {
 		fmt.Fprintf(&routes, "- {container: c%d, clientName: c, subclientName: g%d, window: {quiet: 500ms, max: 2s, maxPaths: 20}, directive: {container: lists, prefix: l/}}\n", g, g)
 	}
 	env := triggerEnv(t, cluster.URL(), store, routes.String())
-	if code, _, stderr := once(t, env[:1], "", "setup", "--trigger"); code != exitDone {
+	if code, _, stderr := once(t, env[:1], "", "setup", "--trigger", "--wait", "1m"); code != exitDone {
 		t.Fatal(stderr)
 	}
 	r.checkStreams(append(own, clusterStreams...)...)
 	replicas := []*process{start(t, env, "backhaul", "trigger"), start(t, env, "backhaul", "trigger")}
 	kills := 0
+	// kill has a supervisor that starts the replica again at once: it waits for the
+	// leader.
 	kill := func(i int) func() {
 		return func() {
 			replicas[i].kill()
 			kills++
-		}
-	}
-	// revive is the supervisor: without a leader a replica cannot start.
-	revive := func() {
-		for i, p := range replicas {
-			select {
-			case <-p.done:
-				replicas[i] = start(t, env, "backhaul", "trigger")
-			default:
-			}
+			replicas[i] = start(t, env, "backhaul", "trigger")
 		}
 	}
 
@@ -73,7 +66,7 @@ func triggerOnCluster(t *testing.T, cluster *clustertest.Cluster) {
 	defer func() { cancel(); <-flow.done }()
 	flowOn := func() {
 		enough := flow.stored.Load() + clusterTriggerEnough
-		eventually(t, "flow of notifications", func() bool { revive(); return flow.stored.Load() >= enough })
+		eventually(t, "flow of notifications", func() bool { return flow.stored.Load() >= enough })
 	}
 	for i, leader := range [][2]string{
 		{publisher.StorageStream, publisher.StorageConsumer},
@@ -98,9 +91,14 @@ func triggerOnCluster(t *testing.T, cluster *clustertest.Cluster) {
 	}
 	r.say("%d notifications are published", len(flow.paths))
 	c := connectPlainly(t, cluster.URL())
-	eventually(t, "empty notification stream", func() bool { revive(); return c.messages(publisher.StorageStream) == 0 })
-	for _, p := range replicas {
-		p.kill()
+	eventually(t, "empty notification stream", func() bool { return c.messages(publisher.StorageStream) == 0 })
+	for i, p := range replicas {
+		select {
+		case <-p.done:
+			t.Errorf("replica %d ended by itself: %v", i, p.err)
+		default:
+			p.kill()
+		}
 	}
 	requests := c.listedOnce(store, flow.paths)
 	r.say("%d requests; replicas were killed %d times, leaders 3 times", requests, kills)

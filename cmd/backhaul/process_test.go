@@ -237,7 +237,7 @@ func connectPlainly(t *testing.T, url string) *plainClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(20*time.Second)) // on a busy machine
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,13 +252,16 @@ func (c *plainClient) publish(subject string, header nats.Header, data []byte) {
 }
 
 // messages is how many messages a stream holds.
-func (c *plainClient) messages(stream string) uint64 {
+func (c *plainClient) messages(stream string) (n uint64) {
 	c.t.Helper()
-	s, err := c.js.Stream(c.t.Context(), stream)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return s.CachedInfo().State.Msgs
+	eventually(c.t, "answer about "+stream, func() bool { // a stream without a leader gives none
+		s, err := c.js.Stream(c.t.Context(), stream)
+		if err == nil {
+			n = s.CachedInfo().State.Msgs
+		}
+		return err == nil
+	})
+	return n
 }
 
 // reader is a consumer of the stored messages whose subject matches.

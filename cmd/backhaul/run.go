@@ -94,9 +94,6 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	}
 	defer disconnect()
 	permissions := natsconn.WatchPermissions(nc, log)
-	if err := prepare(ctx, nc, cfg.NATS, log); err != nil {
-		return errors.Join(err, permissions.Trouble())
-	}
 
 	work := cfg.Consumer(owner)
 	work.Observer = telemetry.Consumer{Metrics: metrics, Traces: traces}
@@ -112,8 +109,14 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		defer unfollow()
 		checks = append(checks, console.Check{Name: "policy", Probe: policyFile.Trouble, Condition: true})
 	}
-	worker, err := consumer.New(ctx, work, nc, vendor, log)
-	if err != nil {
+	var worker *consumer.Consumer
+	if err := onceAnswered(ctx, nc, log, func(ctx context.Context) (err error) {
+		if err := prepare(ctx, nc, cfg.NATS, log); err != nil {
+			return err
+		}
+		worker, err = consumer.New(ctx, work, nc, vendor, log)
+		return err
+	}); err != nil {
 		return errors.Join(err, permissions.Trouble())
 	}
 	if err := metrics.WatchQueue(nc); err != nil {
@@ -157,6 +160,18 @@ func connect(ctx context.Context, cfg config.NATS, log zerolog.Logger) (nc *nats
 		return nil, "", nil, err
 	}
 	return nc, server.URL(), func() { nc.Close(); server.Stop() }, nil
+}
+
+// startPatience is how long JetStream may take to answer a service that starts:
+// time for a cluster to elect its leaders, and less than systemd gives a start.
+const startPatience = time.Minute
+
+// onceAnswered asks JetStream for what a service needs before it can work, and
+// again while it does not answer. The process is alive meanwhile, and not ready.
+func onceAnswered(ctx context.Context, nc *nats.Conn, log zerolog.Logger, ask func(context.Context) error) error {
+	return natsconn.Patiently(ctx, nc, startPatience, ask, func(err error) {
+		log.Warn().Err(err).Dur("patienceMs", startPatience).Msg("JetStream does not answer yet, asking again")
+	})
 }
 
 // prepare makes or checks the streams.

@@ -61,11 +61,14 @@ func watchStorage(ctx context.Context, cfg *config.Config, routes *trigger.Route
 	}
 	defer nc.Close()
 	permissions := natsconn.WatchPermissions(nc, log)
-	if err := prepareTrigger(ctx, nc, cfg.NATS, log); err != nil {
-		return errors.Join(err, permissions.Trouble())
-	}
-	worker, err := trigger.New(ctx, trigger.Config{Observer: metrics}, nc, routes, store, log)
-	if err != nil {
+	var worker *trigger.Trigger
+	if err := onceAnswered(ctx, nc, log, func(ctx context.Context) (err error) {
+		if err := prepareTrigger(ctx, nc, cfg.NATS, log); err != nil {
+			return err
+		}
+		worker, err = trigger.New(ctx, trigger.Config{Observer: metrics}, nc, routes, store, log)
+		return err
+	}); err != nil {
 		return errors.Join(err, permissions.Trouble())
 	}
 	if err := metrics.Watch(nc, worker.State, worker.Ready); err != nil {

@@ -9,6 +9,9 @@ import (
 	"backhaul/schemas"
 )
 
+// retryWait is the pause before what ended is followed again.
+const retryWait = 100 * time.Millisecond
+
 // follow reads the source's outcomes until ctx ends. The filters are by source:
 // one for each request would be thousands.
 func (r *run) follow(ctx context.Context, after uint64, out chan<- eventlog.Event) error {

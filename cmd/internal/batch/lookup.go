@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/eventlog"
@@ -103,76 +101,15 @@ func (r *run) outcomeOf(ctx context.Context, key publisher.Key) (*eventlog.Event
 
 // last is the last message of a filter, nil if there is none.
 func (r *run) last(ctx context.Context, filter string) (msg *jetstream.RawStreamMsg, err error) {
-	err = r.patiently(ctx, r.Timeout, func(ctx context.Context) error {
+	err = natsconn.Patiently(ctx, r.nc, r.Timeout, func(ctx context.Context) error {
 		msg, err = r.events.GetLastMsgForSubject(ctx, filter)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			msg, err = nil, nil
 		}
 		return err
-	})
+	}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("look up %s: %w", filter, err)
 	}
 	return msg, nil
 }
-
-// retryWait is the pause before what had no answer is asked again.
-const retryWait = 100 * time.Millisecond
-
-// patiently repeats a read until it is answered, or for as long as patience
-// lasts.
-func (r *run) patiently(ctx context.Context, patience time.Duration, read func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errNoAnswer)
-	defer cancel()
-	for {
-		oneCtx, cancelOne := context.WithTimeout(ctx, 5*time.Second)
-		err := read(oneCtx)
-		cancelOne()
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return unreachable(context.Cause(ctx), err)
-		case answered(err):
-			return err
-		}
-		if denied := publisher.Denied(r.nc, "$JS.API.STREAM."); denied != nil {
-			return denied
-		}
-		select {
-		case <-time.After(retryWait):
-		case <-ctx.Done():
-			return unreachable(context.Cause(ctx), err)
-		}
-	}
-}
-
-// answered tells whether an error is the server's word. 503 is that of a cluster
-// without a leader at the moment.
-func answered(err error) bool {
-	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
-		return false // nobody answers yet
-	}
-	e, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && e.Code != 503 || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrConnectionClosed)
-}
-
-// errNoAnswer ends what a server did not answer in time.
-var errNoAnswer = errors.New("no answer in time")
-
-// unreachable says that the server is, unless it was another cause that ended
-// the wait, or the server did answer and has said all the time why not.
-func unreachable(cause, last error) error {
-	refusal, refused := errors.AsType[*jetstream.APIError](last)
-	switch {
-	case !errors.Is(cause, errNoAnswer):
-		return cause
-	case refused && refusal.ErrorCode != jsClusterNotAvailable:
-		return last
-	default:
-		return &natsconn.UnreachableError{What: "JetStream", Err: last}
-	}
-}
-
-// jsClusterNotAvailable is the code of a cluster that has no leader.
-const jsClusterNotAvailable jetstream.ErrorCode = 10008

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"backhaul/cmd/internal/natsconn"
 	"backhaul/publisher"
 )
 
@@ -95,11 +96,11 @@ func (r *run) confirm(ctx context.Context, e *entry, request *publisher.SentRequ
 	if r.events == nil { // then nothing has been answered yet
 		patience = min(firstAnswer, patience)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errNoAnswer)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, natsconn.ErrNoAnswer)
 	defer cancel()
 	ack, stored, err := request.Acked(ctx)
 	if err != nil && ctx.Err() != nil {
-		err = unreachable(context.Cause(ctx), err)
+		err = natsconn.Unreachable(context.Cause(ctx), err)
 	}
 	return report{entry: e, ack: ack, stored: stored}, err
 }

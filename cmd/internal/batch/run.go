@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/natsconn"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -190,10 +191,10 @@ func (r *run) lastSequence(ctx context.Context) (uint64, error) {
 	if !r.Resume && !r.Wait {
 		return 0, nil
 	}
-	err := r.patiently(ctx, min(firstAnswer, r.Timeout), func(ctx context.Context) (err error) {
+	err := natsconn.Patiently(ctx, r.nc, min(firstAnswer, r.Timeout), func(ctx context.Context) (err error) {
 		r.events, err = r.js.Stream(ctx, publisher.EventsStream)
 		return err
-	})
+	}, nil)
 	switch {
 	case err == nil:
 		return r.events.CachedInfo().State.LastSeq, nil

@@ -1,0 +1,104 @@
+package natsconn
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+)
+
+// retryWait is the pause before what had no answer is asked again.
+const retryWait = 100 * time.Millisecond
+
+// ErrNoAnswer is the cause that ends what a server did not answer in time.
+var ErrNoAnswer = errors.New("no answer in time")
+
+// Codes of a cluster that has no leader, and of one that does not know of enough
+// servers yet.
+const (
+	jsClusterNotAvailable jetstream.ErrorCode = 10008
+	jsClusterNoPeers      jetstream.ErrorCode = 10005
+)
+
+// Patiently asks JetStream until it answers, for as long as patience lasts: a
+// stream without a leader does not answer at all, and a cluster without one says
+// that it is not available, until the others have elected another. Each question
+// of ask may have the client's own timeout, so ask gets a context without a
+// deadline. waiting, which may be nil, is told of the first question that had no
+// answer.
+//
+// An answer is returned as it is, also if it is a refusal; what is not permitted
+// is told at once. Without an answer it is an [*UnreachableError], and the
+// context's cause if that ended before.
+func Patiently(ctx context.Context, nc *nats.Conn, patience time.Duration, ask func(context.Context) error, waiting func(error)) error {
+	asking, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer time.AfterFunc(patience, func() { cancel(ErrNoAnswer) }).Stop()
+	var last error
+	for {
+		err := ask(asking)
+		switch {
+		case err == nil:
+			return nil
+		case asking.Err() == nil && !unanswered(err):
+			return err
+		case asking.Err() == nil || last == nil:
+			last = err // and not that this is the end
+		}
+		if err := denied(nc); err != nil {
+			return err
+		}
+		if waiting != nil && asking.Err() == nil {
+			waiting(err)
+			waiting = nil
+		}
+		select {
+		case <-time.After(retryWait):
+		case <-asking.Done():
+			return Unreachable(context.Cause(asking), last)
+		}
+	}
+}
+
+// unanswered tells whether an error says that JetStream could not be asked, did
+// not answer, or has no leader or not all of its servers for the moment.
+func unanswered(err error) bool {
+	for _, silence := range []error{
+		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected, nats.ErrReconnectBufExceeded,
+		jetstream.ErrJetStreamNotEnabled, // nobody answers yet
+	} {
+		if errors.Is(err, silence) {
+			return true
+		}
+	}
+	e, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (e.Code == 503 || e.ErrorCode == jsClusterNoPeers)
+}
+
+// denied is what this user may not ask. That is answered by silence, too.
+func denied(nc *nats.Conn) error {
+	for _, question := range []string{"$JS.API.STREAM.", "$JS.API.CONSUMER.INFO.", "$JS.API.CONSUMER.CREATE."} {
+		if err := publisher.Denied(nc, question); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Unreachable says that JetStream is, unless it was another cause that ended the
+// wait, or the server did answer and has said all the time why not.
+func Unreachable(cause, last error) error {
+	refusal, refused := errors.AsType[*jetstream.APIError](last)
+	switch {
+	case !errors.Is(cause, ErrNoAnswer):
+		return cause
+	case refused && refusal.ErrorCode != jsClusterNotAvailable:
+		return last
+	default:
+		return &UnreachableError{What: "JetStream", Err: last}
+	}
+}
