@@ -283,7 +283,7 @@ func (l *ledger) append(ctx context.Context, req *request, after uint64, event s
 		if !errors.Is(err, publisher.ErrConflict) {
 			return sequence, nil, err
 		}
-		own, last, readErr := l.lastOwn(ctx, req.key, req.key.Filter())
+		own, last, readErr := l.lastOwn(ctx, req.key.Filter())
 		switch {
 		case readErr != nil:
 			return 0, nil, readErr
@@ -299,7 +299,7 @@ func (l *ledger) append(ctx context.Context, req *request, after uint64, event s
 // last reads our last event of a key from the stream's leader. It is no more than a
 // hint: every decision taken from it is checked again by the write that follows.
 func (l *ledger) last(ctx context.Context, key publisher.Key) (record, error) {
-	own, _, err := l.lastOwn(ctx, key, key.Filter())
+	own, _, err := l.lastOwn(ctx, key.Filter())
 	if err != nil {
 		return record{}, err
 	}
@@ -313,7 +313,7 @@ func (l *ledger) last(ctx context.Context, key publisher.Key) (record, error) {
 			if !kind.Terminal() {
 				continue
 			}
-			if outcome, _, err := l.lastOwn(ctx, key, key.Subject(kind)); err != nil {
+			if outcome, _, err := l.lastOwn(ctx, key.Subject(kind)); err != nil {
 				return record{}, err
 			} else if outcome != nil {
 				return recordOf(outcome)
@@ -324,45 +324,18 @@ func (l *ledger) last(ctx context.Context, key publisher.Key) (record, error) {
 	return r, err
 }
 
-// lastOwn is the last of a key's messages on the filter that was published as an event
-// of the key, nil if there is none, and the sequence of the last message of all, 0 for
-// none. An answer of JetStream can get here as well: a server does not check the
-// reply subject that a client names (see deploy/nats/README.md). It is neither a claim
-// nor an outcome, and hides none.
-func (l *ledger) lastOwn(ctx context.Context, key publisher.Key, filter string) (own *jetstream.RawStreamMsg, end uint64, err error) {
-	last, err := l.events.GetLastMsgForSubject(ctx, filter)
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return nil, 0, nil
-	case err != nil:
-		return nil, 0, fmt.Errorf("read the ledger for %s: %w", filter, err)
-	case isOwn(key, last):
-		return last, last.Sequence, nil
+// lastOwn is the last of a key's messages on the filter that is an event, nil if there
+// is none, and the sequence of the last message of all, 0 for none. What is no event is
+// neither a claim nor an outcome, and hides none.
+func (l *ledger) lastOwn(ctx context.Context, filter string) (own *jetstream.RawStreamMsg, end uint64, err error) {
+	own, last, err := publisher.LastEvent(ctx, l.events, filter)
+	if err != nil || last == nil {
+		return nil, 0, err
 	}
-	if l.foreign != nil {
+	if own != last && l.foreign != nil {
 		l.foreign(last)
 	}
-	for next := uint64(1); next < last.Sequence; {
-		msg, err := l.events.GetMsg(ctx, next, jetstream.WithGetMsgSubject(filter))
-		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound):
-			return own, last.Sequence, nil
-		case err != nil:
-			return nil, 0, fmt.Errorf("read the ledger for %s: %w", filter, err)
-		case msg.Sequence < last.Sequence && isOwn(key, msg):
-			own = msg
-		}
-		next = msg.Sequence + 1
-	}
 	return own, last.Sequence, nil
-}
-
-// isOwn tells whether a message is an event of the key: the publisher's id of the
-// event, which no answer has, says so.
-func isOwn(key publisher.Key, msg *jetstream.RawStreamMsg) bool {
-	kind, _, err := publisher.ParseEventSubject(msg.Subject)
-	id, idErr := schemas.Header(msg.Header).Attribute("id")
-	return err == nil && idErr == nil && id == key.EventID(kind)
 }
 
 // unknownKindError: the last event is of a kind that this version does not know.

@@ -23,5 +23,8 @@
 // sent again until the stream has acknowledged it: JetStream drops the copies
 // within its duplicate window, and the ledger answers those that come later.
 //
+// Whoever reads events takes them from [ReadEvent] or [LastEvent]: not every message on
+// an event's subject was published as one ([IsEvent]).
+//
 // A [Publisher] is safe for concurrent use.
 package publisher

@@ -99,11 +99,7 @@ func (c *claims) read(ctx context.Context, n int, note noteFunc) error {
 			return errors.New("claims were lost on their way")
 		}
 		c.delivered, c.last = meta.Sequence.Consumer, meta.Sequence.Stream
-		kind, key, err := publisher.ParseEventSubject(msg.Subject())
-		if err != nil {
-			continue
-		}
-		if e, err := schemas.DecodeEvent(kind, msg.Data()); err == nil {
+		if key, e, err := publisher.ReadEvent(msg.Subject(), msg.Headers(), msg.Data()); err == nil {
 			note(key.Name, e.Requested().RequestedAt)
 		}
 	}

@@ -3,7 +3,6 @@ package batch
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -74,10 +73,7 @@ func (r *run) outcomeOf(ctx context.Context, key publisher.Key) (*eventlog.Event
 	if err != nil || last == nil {
 		return nil, err
 	}
-	kind, _, err := publisher.ParseEventSubject(last.Subject)
-	if err != nil {
-		return nil, err
-	}
+	kind, _, _ := publisher.ParseEventSubject(last.Subject)
 	if !slices.Contains(schemas.Kinds, kind) {
 		// A later version may tell more behind an outcome, which is final.
 		for _, kind = range []schemas.Kind{schemas.KindJobStarted, schemas.KindJobFailed} {
@@ -99,17 +95,11 @@ func (r *run) outcomeOf(ctx context.Context, key publisher.Key) (*eventlog.Event
 	}, nil
 }
 
-// last is the last message of a filter, nil if there is none.
+// last is the last event on a filter, nil if there is none.
 func (r *run) last(ctx context.Context, filter string) (msg *jetstream.RawStreamMsg, err error) {
 	err = natsconn.Patiently(ctx, r.nc, r.Timeout, func(ctx context.Context) error {
-		msg, err = r.events.GetLastMsgForSubject(ctx, filter)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			msg, err = nil, nil
-		}
+		msg, _, err = publisher.LastEvent(ctx, r.events, filter)
 		return err
 	}, nil)
-	if err != nil {
-		return nil, fmt.Errorf("look up %s: %w", filter, err)
-	}
-	return msg, nil
+	return msg, err
 }

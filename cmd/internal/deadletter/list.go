@@ -146,15 +146,12 @@ func (b *Box) addOutcomes(ctx context.Context, letters []Letter) error {
 				}
 			}
 			replay := &letters[i].Replays[j]
-			msg, err := events.GetLastMsgForSubject(ctx, publisher.Key{Source: letters[i].Key.Source, Name: replay.Key}.Filter())
-			if errors.Is(err, jetstream.ErrMsgNotFound) {
-				continue
-			}
+			msg, _, err := publisher.LastEvent(ctx, events, publisher.Key{Source: letters[i].Key.Source, Name: replay.Key}.Filter())
 			if err != nil {
-				return fmt.Errorf("read the events of %s: %w", replay.Key, err)
+				return err
 			}
-			if kind, _, err := publisher.ParseEventSubject(msg.Subject); err == nil {
-				replay.Last, _ = schemas.DecodeEvent(kind, msg.Data) // one of a later version is as good as none
+			if msg != nil {
+				_, replay.Last, _ = publisher.ReadEvent(msg.Subject, msg.Header, msg.Data) // one of a later version is as good as none
 			}
 		}
 	}

@@ -18,15 +18,11 @@ func LastJob(ctx context.Context, js jetstream.JetStream) *Past {
 	if err != nil {
 		return nil
 	}
-	msg, err := stream.GetLastMsgForSubject(ctx, publisher.EventFilter(schemas.KindJobStarted, ""))
-	if err != nil {
+	msg, _, err := publisher.LastEvent(ctx, stream, publisher.EventFilter(schemas.KindJobStarted, ""))
+	if err != nil || msg == nil {
 		return nil
 	}
-	kind, key, err := publisher.ParseEventSubject(msg.Subject)
-	if err != nil {
-		return nil
-	}
-	event, err := schemas.DecodeEvent(kind, msg.Data)
+	key, event, err := publisher.ReadEvent(msg.Subject, msg.Header, msg.Data)
 	if err != nil {
 		return nil
 	}

@@ -56,7 +56,7 @@ var ErrStop = errors.New("stop")
 
 // Read calls visit for each event in the order of the stream until there are no
 // more, or, with Follow, until ctx ends. Events of a kind that this version does
-// not know are skipped.
+// not know are skipped, and what is no event ([publisher.IsEvent]).
 func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event) error) error {
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: q.Filters, DeliverPolicy: jetstream.DeliverAllPolicy}
 	switch {
@@ -76,19 +76,18 @@ func deliver(msg jetstream.Msg, meta *jetstream.MsgMetadata, q Query, visit func
 	if !q.Until.IsZero() && meta.Timestamp.After(q.Until) {
 		return ErrStop
 	}
-	kind, key, err := publisher.ParseEventSubject(msg.Subject())
-	if err != nil {
+	if _, _, err := publisher.ParseEventSubject(msg.Subject()); err != nil {
 		return q.deliverOperator(msg, meta)
 	}
-	data, err := schemas.DecodeEvent(kind, msg.Data())
+	key, data, err := publisher.ReadEvent(msg.Subject(), msg.Headers(), msg.Data())
 	if err != nil {
-		return nil // a kind of a later version
+		return nil // a kind of a later version, or no event
 	}
 	if !q.Match.matches(data) {
 		return nil
 	}
 	return visit(Event{
-		Kind: kind, Key: key, Data: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp,
+		Kind: data.Kind(), Key: key, Data: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp,
 		Traceparent: schemas.Header(msg.Headers()).Get(schemas.HeaderTraceparent),
 	})
 }

@@ -63,6 +63,22 @@ func (l *log) read(q Query) []string {
 	return keys
 }
 
+// What somebody else has stored on an event's subject is not shown as one.
+func TestReadSkipsWhatIsNoEvent(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	key, event := started("billing", "r-1", nil)
+	l.append(key, event)
+	for _, subject := range []string{key.Subject(schemas.KindJobStarted), publisher.NewKey("billing", "r-2").Subject(schemas.KindJobFailed)} {
+		if _, err := l.js.Publish(l.Context(), subject, []byte(`{"stream":"BACKUP_REQUESTS","seq":1}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := l.read(Query{}); !slices.Equal(got, []string{"billing/r-1"}) {
+		t.Errorf("read %v", got)
+	}
+}
+
 func TestMatch(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)

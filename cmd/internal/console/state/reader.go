@@ -195,18 +195,14 @@ func (s *State) take(msg jetstream.Msg) error {
 	if err != nil {
 		return err
 	}
-	kind, key, err := publisher.ParseEventSubject(msg.Subject())
-	var data schemas.Event
-	if err == nil {
-		data, err = schemas.DecodeEvent(kind, msg.Data()) // fails for a kind of a later version
-	}
+	key, data, err := publisher.ReadEvent(msg.Subject(), msg.Headers(), msg.Data())
 	s.change(func() {
 		s.progress.last = meta.Sequence.Stream
 		if s.progress.since.IsZero() {
 			s.progress.since = meta.Timestamp
 		}
 		if err == nil {
-			s.count(eventlog.Event{Kind: kind, Key: key, Data: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp})
+			s.count(eventlog.Event{Kind: data.Kind(), Key: key, Data: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp})
 		} else if _, ok := publisher.ParseOperatorSubject(msg.Subject()); ok {
 			if done, err := schemas.DecodeOperatorEvent(msg.Data()); err == nil {
 				s.actions = append(s.actions, actionOf(done, meta.Timestamp))

@@ -101,6 +101,32 @@ func ids(v View) string {
 	return strings.Join(all, ", ")
 }
 
+// What somebody else has stored on an event's subject changes no request, neither in
+// the table nor where one is looked for in the stream.
+func TestWhatIsNoEventIsNotShown(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := b.follow(few)
+	b.start("r1")
+	for _, id := range []string{"r1", "r2"} {
+		if _, err := b.js.Publish(b.t.Context(), publisher.NewKey("billing", id).Subject(schemas.KindJobFailed), []byte(`{"stream":"BACKUP_REQUESTS","seq":1}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.start("r3") // behind them
+	waittest.Eventually(t, "the last request", func() bool { return s.all().Counts.Started == 2 })
+	if v := s.all(); v.Counts != (Counts{Started: 2}) || len(v.Requests) != 2 {
+		t.Errorf("shows %s, %+v", ids(v), v.Counts)
+	}
+	r, found, err := s.Find(t.Context(), "billing", "r1")
+	if err != nil || !found || r.Status != Started || r.JobID != "7" {
+		t.Errorf("r1: %+v, found %t, %v", r, found, err)
+	}
+	if r, found, err := s.Find(t.Context(), "billing", "r2"); err != nil || found {
+		t.Errorf("r2: %+v, found %t, %v", r, found, err)
+	}
+}
+
 func TestARequestGoesThroughItsStates(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

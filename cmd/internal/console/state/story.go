@@ -2,16 +2,11 @@ package state
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
-	"slices"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/publisher"
-	"backhaul/schemas"
 )
 
 // maxStory is how many events of one request are read. A vendor outage of a day
@@ -68,20 +63,13 @@ func (s *State) lastOf(ctx context.Context, key publisher.Key) (r Request, found
 	if err != nil {
 		return r, false, fmt.Errorf("look at stream %s: %w", publisher.EventsStream, err)
 	}
-	msg, err := stream.GetLastMsgForSubject(ctx, key.Filter())
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return r, false, nil
-	case err != nil:
-		return r, false, fmt.Errorf("read stream %s: %w", publisher.EventsStream, err)
-	}
-	kind, key, err := publisher.ParseEventSubject(msg.Subject)
-	if err != nil || !slices.Contains(schemas.Kinds, kind) {
-		return r, false, nil
-	}
-	data, err := schemas.DecodeEvent(kind, msg.Data)
-	if err != nil {
+	msg, _, err := publisher.LastEvent(ctx, stream, key.Filter())
+	if err != nil || msg == nil {
 		return r, false, err
 	}
-	return Whole(eventlog.Event{Kind: kind, Key: key, Data: data, Sequence: msg.Sequence, Stored: msg.Time}), true, nil
+	key, data, err := publisher.ReadEvent(msg.Subject, msg.Header, msg.Data)
+	if err != nil {
+		return r, false, nil // a kind of a later version
+	}
+	return Whole(eventlog.Event{Kind: data.Kind(), Key: key, Data: data, Sequence: msg.Sequence, Stored: msg.Time}), true, nil
 }
