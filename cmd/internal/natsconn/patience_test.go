@@ -80,7 +80,7 @@ func TestPatienceEnds(t *testing.T) {
 			e, ok := errors.AsType[*jetstream.APIError](err)
 			return ok && e.ErrorCode == 10023
 		}},
-		"stopped": {context.DeadlineExceeded, 30 * time.Second, func(err error) bool { return err == stopped }},
+		"stopped": {context.DeadlineExceeded, 30 * time.Second, func(err error) bool { return errors.Is(err, stopped) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
