@@ -37,7 +37,7 @@
 // # A crash after each step
 //
 // What was last done before the crash, what the next owner of the message sees,
-// why that is safe, and the test that proves it. TestDocNamesTests keeps the
+// why that is safe, and the test that proves it. TestDocumentsNameTests keeps the
 // names true.
 //
 //	step           the next owner finds          why it is safe                       test

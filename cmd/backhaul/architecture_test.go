@@ -165,13 +165,7 @@ func TestTopLevelIsFixed(t *testing.T) {
 		"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
 		"cmd", "consumer", "deploy", "go.mod", "go.sum", "publisher", "schemas", "vendorapi",
 	}
-	cmd := exec.CommandContext(t.Context(), "git", "ls-files")
-	cmd.Dir = filepath.Join("..", "..")
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("git ls-files: %v", err)
-	}
-	for _, file := range strings.Fields(string(out)) {
+	for _, file := range trackedFiles(t) {
 		top, _, _ := strings.Cut(file, "/")
 		if !strings.HasPrefix(top, ".") && !slices.Contains(want, top) {
 			t.Errorf("%s: %s is not one of the top-level entries", file, top)
@@ -182,4 +176,16 @@ func TestTopLevelIsFixed(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// trackedFiles are the project's, with slashes, from its top.
+func trackedFiles(t *testing.T) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", "ls-files")
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("git ls-files: %v", err)
+	}
+	return strings.Fields(string(out))
 }
