@@ -62,7 +62,16 @@ func startWithoutLeader(t *testing.T, cluster *clustertest.Cluster) {
 	if code, _, stderr := once(t, s.env, "", "setup", "--wait", "1m"); code != exitDone {
 		t.Fatal(stderr)
 	}
-	away := cluster.Nodes[1:]
+	leader, err := cluster.Leader(ctx, publisher.DeadLetterStream, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := cluster.Nodes[0]
+	if other == leader {
+		other = cluster.Nodes[1]
+	}
+	// In this order the third follows until nobody leads, and never leads.
+	away := []*clustertest.Node{other, leader}
 	for _, node := range away {
 		if err := node.Kill(ctx); err != nil {
 			t.Fatal(err)
@@ -76,6 +85,9 @@ func startWithoutLeader(t *testing.T, cluster *clustertest.Cluster) {
 		}
 	}
 	s.run.waitFor(t, "reading requests")
+	if err := cluster.AwaitHealthy(ctx); err != nil {
+		t.Fatal(err)
+	}
 	request := &nats.Msg{Subject: "backup.request.billing", Data: sampleRequest("leaderless")}
 	eventually(t, "request that is stored", func() bool {
 		try, cancel := context.WithTimeout(ctx, publishTimeout)

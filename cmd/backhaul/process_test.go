@@ -251,32 +251,41 @@ func (c *plainClient) publish(subject string, header nats.Header, data []byte) {
 	}
 }
 
+// answered asks the server again until it answers: a stream without a leader gives
+// no answer, and a node that has just come back may need another try.
+func (c *plainClient) answered(what string, ask func() error) {
+	c.t.Helper()
+	eventually(c.t, what, func() bool {
+		err := ask()
+		if err != nil {
+			c.t.Logf("%s: %v", what, err)
+		}
+		return err == nil
+	})
+}
+
 // messages is how many messages a stream holds.
 func (c *plainClient) messages(stream string) (n uint64) {
 	c.t.Helper()
-	eventually(c.t, "answer about "+stream, func() bool { // a stream without a leader gives none
+	c.answered("state of "+stream, func() error {
 		s, err := c.js.Stream(c.t.Context(), stream)
 		if err == nil {
 			n = s.CachedInfo().State.Msgs
 		}
-		return err == nil
+		return err
 	})
 	return n
 }
 
 // reader is a consumer of the stored messages whose subject matches.
-func (c *plainClient) reader(stream, filter string) jetstream.Consumer {
+func (c *plainClient) reader(stream, filter string) (consumer jetstream.Consumer) {
 	c.t.Helper()
-	s, err := c.js.Stream(c.t.Context(), stream)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	consumer, err := s.CreateConsumer(c.t.Context(), jetstream.ConsumerConfig{
-		FilterSubject: filter, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true,
+	c.answered("reader of "+stream, func() (err error) {
+		consumer, err = c.js.CreateConsumer(c.t.Context(), stream, jetstream.ConsumerConfig{
+			FilterSubject: filter, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true,
+		})
+		return err
 	})
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	return consumer
 }
 
@@ -291,6 +300,9 @@ func (c *plainClient) stored(stream, filter string) []jetstream.Msg {
 	var all []jetstream.Msg
 	for msg := range batch.Messages() {
 		all = append(all, msg)
+	}
+	if err := batch.Error(); err != nil {
+		c.t.Fatal(err)
 	}
 	return all
 }

@@ -77,20 +77,23 @@ func TestTriggerChaos(t *testing.T) {
 }
 
 // waiting are the requests that nobody has read: a work queue has no second consumer.
-func (c *plainClient) waiting() []*jetstream.RawStreamMsg {
+func (c *plainClient) waiting() (all []*jetstream.RawStreamMsg) {
 	c.t.Helper()
-	s, err := c.js.Stream(c.t.Context(), publisher.RequestsStream)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	var all []*jetstream.RawStreamMsg
-	for n := uint64(1); n <= s.CachedInfo().State.LastSeq; n++ {
-		msg, err := s.GetMsg(c.t.Context(), n)
+	c.answered("requests", func() error {
+		all = nil
+		s, err := c.js.Stream(c.t.Context(), publisher.RequestsStream)
 		if err != nil {
-			c.t.Fatal(err)
+			return err
 		}
-		all = append(all, msg)
-	}
+		for n := uint64(1); n <= s.CachedInfo().State.LastSeq; n++ {
+			msg, err := s.GetMsg(c.t.Context(), n)
+			if err != nil {
+				return err
+			}
+			all = append(all, msg)
+		}
+		return nil
+	})
 	return all
 }
 
