@@ -161,7 +161,7 @@ func (s *session) concerns(changes []Change) map[Group]*concern {
 		if all[g] == nil {
 			all[g] = &concern{route: r}
 		}
-		all[g].changes = append(all[g].changes, held{c, r, counts})
+		all[g].changes = append(all[g].changes, held{Change: c, route: r, counts: counts})
 	}
 	for _, c := range changes {
 		routes, reason := s.routes.Match(c)

@@ -69,9 +69,12 @@
 // only the number of paths ends a window, and the longest time as counted from the
 // reading: eight hours of changes become one request, not one for each quiet minute.
 //
-// The creation of an object and its deletion in one window are nothing to ask for,
-// also where the deletion itself starts nothing. A window in which nothing is left
-// is decided without a request.
+// The creation of an object and its deletion in one window are nothing to ask for
+// where the deletion itself starts nothing; where it starts a backup it counts, because
+// the object may have been there before. A deletion of one version only takes out the
+// creation of that version: if the window has other versions of the object, one of them
+// is its content again, and is asked for. A window in which nothing is left is decided
+// without a request.
 //
 // A directive file lists what changed, sorted, one path a line. The request is a plain
 // INCREMENTAL instead, and its label [LabelDirective] says why, when a path cannot be
