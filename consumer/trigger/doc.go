@@ -74,7 +74,9 @@
 // the object may have been there before. A deletion of one version only takes out the
 // creation of that version: if the window has other versions of the object, one of them
 // is its content again, and is asked for. A window in which nothing is left is decided
-// without a request.
+// without a request. An object whose delete marker is removed again, which no store says
+// in so many words, is not asked for: if its creation was taken out by the marker, it
+// waits for its next change.
 //
 // A directive file lists what changed, sorted, one path a line. The request is a plain
 // INCREMENTAL instead, and its label [LabelDirective] says why, when a path cannot be
