@@ -40,6 +40,12 @@ func (h held) of(version string) held {
 	return h
 }
 
+// at is a change at some second.
+func (h held) at(second int) held {
+	h.Time = time.Date(2026, 11, 23, 10, 0, second, 0, time.UTC)
+	return h
+}
+
 func treeDeleted(key string) held {
 	return held{Change: Change{Format: FormatEventGrid, Kind: KindDeleted, Container: "a", Key: key, Tree: true}}
 }
@@ -80,6 +86,7 @@ func TestWhatAWindowHolds(t *testing.T) {
 		"and the one before it, late, does not":  {[]held{created("x", "1"), deleted("x", "3", false), created("x", "2")}, []bool{true, true, false}, 0},
 		"a deletion that starts a backup":        {[]held{deleted("x", "1", true)}, []bool{true}, 1},
 		"a directory takes what is below it":     {[]held{created("d/x", "1"), created("d/y", "1"), created("dx", "1"), treeDeleted("d/")}, []bool{true, true, true, true}, 1},
+		"what was made in it later, told before": {[]held{created("d/x", "1").at(2), created("d/y", "1").at(0), treeDeleted("d/").at(1)}, []bool{true, true, true}, 1},
 		"a directory with nothing of it":         {[]held{created("x", "1"), treeDeleted("d/")}, []bool{true, false}, 1},
 		"what a directory took, deleted again":   {[]held{created("d/x", "1"), treeDeleted("d/"), deleted("d/x", "2", false)}, []bool{true, true, false}, 0},
 		"what is made below a directory, anew":   {[]held{created("d/x", "1"), treeDeleted("d/"), created("d/x", "2")}, []bool{true, true, true}, 1},
