@@ -190,6 +190,9 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 		if g.position, g.sequence, err = s.decisions.read(ask, g.name); err != nil {
 			return err
 		}
+		if by := g.position.Routes; by != "" && by != s.routes.mark {
+			g.position = decision{} // it says nothing about what other routes sent here
+		}
 		s.groups[name] = g
 	}
 	if g.position.covers(m) {
