@@ -19,14 +19,17 @@ of each content group in a window, and publishes one request for each window.
 Routes say which changes start a backup of which content group;
 deploy/routes.example.yaml is one file of them. Any number of replicas may run: one
 reads, the others stand by. SIGTERM and SIGINT stop it; what it has collected stays
-in the stream. explain and check need no server.`,
+in the stream. explain and check need no server.
+
+Its listener answers /livez, /readyz and /metrics; the console page, which shows its
+windows as well, is that of "backhaul run".`,
 		Example: `  backhaul trigger --nats nats://127.0.0.1:4222 --routes routes.yaml`,
 		Args:    cobra.NoArgs,
 		RunE:    runTrigger,
 	}
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupTrigger, config.GroupStore, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
-	for _, embeddedOnly := range []string{"nats-listen", "store-dir"} {
-		_ = cmd.Flags().MarkHidden(embeddedOnly)
+	for _, ofRun := range []string{"nats-listen", "store-dir", "admin-command-center-url"} {
+		_ = cmd.Flags().MarkHidden(ofRun)
 	}
 	cmd.AddCommand(newTriggerExplainCommand(), newTriggerCheckCommand())
 	return cmd

@@ -106,10 +106,13 @@ func TestTriggerSaysWhatIsMissing(t *testing.T) {
 		code   int
 		want   string
 	}{
-		"no server":    {plain, func(env []string) []string { return env[1:] }, 2, "BACKHAUL_NATS_URL"},
-		"no store":     {listing, func(env []string) []string { return env[:3] }, 2, "BACKHAUL_TRIGGER_S3_ENDPOINT"},
-		"no key":       {listing, func(env []string) []string { return env[:5] }, 2, "BACKHAUL_TRIGGER_S3_ACCESS_KEY"},
-		"plain http":   {listing, func(env []string) []string { return append(env, "BACKHAUL_TRIGGER_S3_ENDPOINT=http://s3.example.com") }, 2, "plain http"},
+		"no server":  {plain, func(env []string) []string { return env[1:] }, 2, "BACKHAUL_NATS_URL"},
+		"no store":   {listing, func(env []string) []string { return env[:3] }, 2, "BACKHAUL_TRIGGER_S3_ENDPOINT"},
+		"no key":     {listing, func(env []string) []string { return env[:5] }, 2, "BACKHAUL_TRIGGER_S3_ACCESS_KEY"},
+		"plain http": {listing, func(env []string) []string { return append(env, "BACKHAUL_TRIGGER_S3_ENDPOINT=http://s3.example.com") }, 2, "plain http"},
+		"no endpoint": {listing, func(env []string) []string {
+			return append(env, "BACKHAUL_TRIGGER_S3_ENDPOINT=http://127.0.0.1:9000/scans")
+		}, 2, "configuration: the endpoint of the object store must be a URL"},
 		"no routes":    {"routes: []\n", func(env []string) []string { return env }, 2, "routes is empty"},
 		"out of reach": {plain, func(env []string) []string { return env }, 3, "127.0.0.1:1"},
 	} {

@@ -80,7 +80,8 @@ func (c Change) SameObject(other Change) bool {
 // at least once and in any order; without something to order them by, the order
 // in which they came counts.
 //
-// A deleted tree replaces the creation of any object below it.
+// A deleted tree replaces the creation of any object below it that is not known to
+// be later.
 func (c Change) Replaces(earlier Change) bool {
 	same := c.SameObject(earlier)
 	below := !same && c.Tree && c.Kind == KindDeleted && strings.HasPrefix(earlier.Key, c.Key) &&
@@ -90,8 +91,8 @@ func (c Change) Replaces(earlier Change) bool {
 		return false
 	case c.Kind == KindDeleted && c.Version != "" && c.Version != earlier.Version && earlier.Kind == KindCreated:
 		return false
-	case below:
-		return true // the sequencers of two names do not compare
+	case below: // the sequencers of two names do not compare
+		return c.Time.IsZero() || earlier.Time.IsZero() || !c.Time.Before(earlier.Time)
 	}
 	switch order, known := c.compare(earlier); {
 	case !known:

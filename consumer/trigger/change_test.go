@@ -44,6 +44,7 @@ func TestReplaces(t *testing.T) {
 		"this version goes":             {version(make(FormatS3, deleted, "a", "3"), "v2"), version(make(FormatS3, created, "a", "2"), "v2"), true},
 		"the name goes":                 {make(FormatS3, deleted, "a", "3"), version(make(FormatS3, created, "a", "2"), "v2"), true},
 		"the directory goes":            {tree(make(FormatEventGrid, deleted, "d/", "1")), make(FormatEventGrid, created, "d/e/f", "9"), true},
+		"the directory went before":     {tree(make(FormatEventGrid, deleted, "d/", "1")), later(make(FormatEventGrid, created, "d/e/f", "9")), false},
 		"a directory beside it":         {tree(make(FormatEventGrid, deleted, "d/", "1")), make(FormatEventGrid, created, "de", "0"), false},
 		"a directory comes":             {tree(make(FormatEventGrid, created, "d/", "1")), make(FormatEventGrid, created, "d/e", "0"), false},
 		"no change":                     {make(FormatS3, KindNone, "a", "2"), make(FormatS3, created, "a", "1"), false},

@@ -37,6 +37,12 @@ func (rs *Routes) Check() []Finding {
 				add(r, true, "cannot be reached: it lies in the directive prefix /%s/%s, and what is there starts nothing", d.container, d.prefix)
 			}
 		}
+		switch prefix, suffix := r.place.prefix, r.place.suffix; {
+		case strings.HasPrefix(prefix, "/"):
+			add(r, false, "the prefix %q begins with a slash, and names of objects hardly ever do; leave it out", prefix)
+		case strings.ContainsAny(prefix+suffix, "*?"):
+			add(r, false, "prefix and suffix are no patterns: %q and %q are looked for as they are", prefix, suffix)
+		}
 		if level := r.Request.BackupLevel; level != "" && level != schemas.LevelIncremental {
 			add(r, false, "asks for %s at the end of each window, that is as often as every %s", level, r.Window.Quiet)
 		}

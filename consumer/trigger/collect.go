@@ -161,7 +161,7 @@ func (s *session) concerns(changes []Change) map[Group]*concern {
 		if all[g] == nil {
 			all[g] = &concern{route: r}
 		}
-		all[g].changes = append(all[g].changes, held{c, r, counts})
+		all[g].changes = append(all[g].changes, held{Change: c, route: r, counts: counts})
 	}
 	for _, c := range changes {
 		routes, reason := s.routes.Match(c)
@@ -189,6 +189,9 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 		var err error
 		if g.position, g.sequence, err = s.decisions.read(ask, g.name); err != nil {
 			return err
+		}
+		if by := g.position.Routes; by != "" && by != s.routes.mark {
+			g.position = decision{} // it says nothing about what other routes sent here
 		}
 		s.groups[name] = g
 	}

@@ -25,6 +25,9 @@ type decision struct {
 	// Stored is when the last message was. A later message with a sequence that was
 	// decided is one of a stream that was made anew, or restored from a snapshot.
 	Stored time.Time `json:"stored,omitzero"`
+	// Routes is the mark of the routes by which it was decided. By others a message may
+	// have belonged to another group that had not decided about it; "" is not known.
+	Routes string `json:"routes,omitempty"`
 	// Request is nil for a window in which nothing was left to ask for.
 	Request *schemas.BackupRequest `json:"request,omitempty"`
 	// Nonce tells its writer that it was the writer.

@@ -261,7 +261,11 @@ func (d *decoder) array(data []byte) {
 			d.syntax(err)
 			return
 		}
+		before := len(d.faults)
 		d.document(element)
+		for i := before; i < min(len(d.faults), maxFaults); i++ {
+			d.faults[i] = fmt.Sprintf("[%d]: %s", n, d.faults[i])
+		}
 	}
 	if d.full {
 		return

@@ -234,6 +234,7 @@ func TestWhatCannotBeDecoded(t *testing.T) {
 		"cut off":           {`{"Records":[{"eventName":"ObjectCrea`, true, "is not JSON: unexpected EOF", 0},
 		"two documents":     {`{"Event":"s3:TestEvent"}{}`, true, "is not JSON", 0},
 		"behind an array":   {`[] x`, true, "behind its end", 0},
+		"one of an array":   {`[{"Event":"s3:TestEvent"},{"x":1}]`, true, "unknown format: [1]: no member", 1},
 		"a name twice":      {`{"Event":"a","Event":"b"}`, true, "duplicate", 0},
 		"not UTF-8":         {"{\"Event\":\"\xff\"}", true, "UTF-8", 0},
 		"Records of texts":  {`{"Records":["a"]}`, true, "/Records/0", 0},

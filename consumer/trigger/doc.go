@@ -24,7 +24,9 @@
 // because messages are read in the order of the stream with none left out: a reader
 // begins by a reset of the consumer, by which all that is not acknowledged comes
 // again from the first on, and it begins anew when the consumer's own sequence shows
-// that a delivery went elsewhere.
+// that a delivery went elsewhere. It is true of one set of routes: by others a message
+// that is still waiting may have been another group's. So a decision has the mark of
+// its routes, and one that was made by others covers nothing.
 //
 // The request id is a hash of the content group and of the places of the window's
 // first and last notification, and of the time of the last.
@@ -55,11 +57,14 @@
 //	messages are delivered again              they are the same messages                      TestRedeliveries
 //	the server restarts                       as a crash                                      TestTheServerRestarts
 //	the stream is made anew, or restored      what was stored after a decision is not in it   TestDecisionsAreAboutOneStream
+//	the routes are changed                    decisions of other routes cover nothing         TestRoutesAreChanged
 //	the store takes no files                  waited for, nothing is let go; after 10 min a   TestAStoreThatIsAway
 //	                                          plain INCREMENTAL is asked for
 //
-// What is left: a request that was published but whose ledger has been forgotten (90
-// days), while its notifications are still not acknowledged, would be published again.
+// What is left: where routes were changed right after a crash, changes whose request was
+// published and not acknowledged are asked for once more. And a request that was
+// published but whose ledger has been forgotten (90 days), while its notifications are
+// still not acknowledged, would be published again.
 //
 // # Windows
 //
@@ -69,9 +74,14 @@
 // only the number of paths ends a window, and the longest time as counted from the
 // reading: eight hours of changes become one request, not one for each quiet minute.
 //
-// The creation of an object and its deletion in one window are nothing to ask for,
-// also where the deletion itself starts nothing. A window in which nothing is left
-// is decided without a request.
+// The creation of an object and its deletion in one window are nothing to ask for
+// where the deletion itself starts nothing; where it starts a backup it counts, because
+// the object may have been there before. A deletion of one version only takes out the
+// creation of that version: if the window has other versions of the object, one of them
+// is its content again, and is asked for. A window in which nothing is left is decided
+// without a request. An object whose delete marker is removed again, which no store says
+// in so many words, is not asked for: if its creation was taken out by the marker, it
+// waits for its next change.
 //
 // A directive file lists what changed, sorted, one path a line. The request is a plain
 // INCREMENTAL instead, and its label [LabelDirective] says why, when a path cannot be

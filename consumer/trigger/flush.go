@@ -28,7 +28,7 @@ type flight struct {
 //   - the request before the acknowledgements of its notifications.
 func (s *session) ask(ctx context.Context, f *flight) {
 	g, w := f.group, f.window
-	f.decision = decision{Group: g.name, First: w.first, Last: w.last, Stored: w.latest, Nonce: rand.Text()}
+	f.decision = decision{Group: g.name, First: w.first, Last: w.last, Stored: w.latest, Routes: s.routes.mark, Nonce: rand.Text()}
 	if w.paths > 0 {
 		var req schemas.BackupRequest
 		if req, f.err = s.write(ctx, g, w); f.err != nil {

@@ -1,6 +1,9 @@
 package trigger
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -21,6 +24,8 @@ type Routes struct {
 	containers map[string]*byPrefix
 	// directives are the places where we write ourselves.
 	directives []place
+	// mark is another one if a change may lead elsewhere: see [decision].Routes.
+	mark string
 }
 
 // Route leads from some changes to a content group.
@@ -271,4 +276,10 @@ func (rs *Routes) index() {
 			rs.directives = append(rs.directives, written)
 		}
 	}
+	mark := sha256.New()
+	fmt.Fprintf(mark, "%q %q\n", rs.Source, rs.directives)
+	for _, r := range rs.routes {
+		fmt.Fprintf(mark, "%q %q %t %s\n", r.place, r.events, r.Ignore, r.Group().key())
+	}
+	rs.mark = hex.EncodeToString(mark.Sum(nil)[:8])
 }

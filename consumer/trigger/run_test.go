@@ -511,3 +511,23 @@ func provisionAgain(b *bench) {
 		b.Fatal(err)
 	}
 }
+
+// Messages that wait for one content group belong to another when the routes are
+// changed: what that one has decided is not about them.
+func TestRoutesAreChanged(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.publish(put("a", "1"), put("b", "1"))
+	const both = `routes:
+- {container: a, clientName: c, subclientName: %s, window: {quiet: %s, max: 1h}, directive: {container: lists, prefix: backhaul/}}
+- {container: b, clientName: c, subclientName: b, window: {quiet: 300ms, max: 1h}, directive: {container: lists, prefix: backhaul/}}
+`
+	first := b.run(fmt.Sprintf(both, "a", "30m"))
+	b.requested(1)
+	b.eventually("acknowledgement", func() bool { return b.pending() == 1 })
+	first.drain()
+	b.run(fmt.Sprintf(both, "b", "300ms"))
+	b.requested(2)
+	b.settled()
+	b.exactlyOnce([]string{"/a/1", "/b/1"})
+}

@@ -27,6 +27,8 @@ type held struct {
 	Change
 	route  *Route
 	counts bool
+	// others: the window has creations of several versions of the object.
+	others bool
 }
 
 // window is what has changed in one content group and was not asked for yet.
@@ -81,8 +83,25 @@ func (w *window) add(m *message, c *concern) bool {
 func (w *window) put(h held) bool {
 	name := h.object()
 	before, known := w.objects[name]
-	if known && !h.Replaces(before.Change) {
-		return false
+	if known {
+		switch later := h.Replaces(before.Change); {
+		case h.Kind == KindCreated && before.Kind == KindCreated && h.Version != before.Version:
+			h.others = true
+			if !later {
+				if before.others {
+					return false
+				}
+				before.others = true
+				w.objects[name] = before
+				return true
+			}
+		case h.Kind == KindDeleted && h.Version != "" && before.others && !h.counts:
+			return false // the version before it is there again, and new as well
+		case h.Kind == KindCreated && before.Kind == KindDeleted && before.Version != "" && before.Version != h.Version:
+			// It was another version that was deleted, whichever came first.
+		case !later:
+			return false
+		}
 	}
 	below := 0
 	if h.Tree && h.Kind == KindDeleted {

@@ -27,15 +27,27 @@ func (c *collector) says(after time.Duration, changes ...held) bool {
 }
 
 func created(key, sequencer string) held {
-	return held{Change{Format: FormatMinIO, Kind: KindCreated, Container: "a", Key: key, Sequencer: sequencer}, nil, true}
+	return held{Change: Change{Format: FormatMinIO, Kind: KindCreated, Container: "a", Key: key, Sequencer: sequencer}, counts: true}
 }
 
 func deleted(key, sequencer string, counts bool) held {
-	return held{Change{Format: FormatMinIO, Kind: KindDeleted, Container: "a", Key: key, Sequencer: sequencer}, nil, counts}
+	return held{Change: Change{Format: FormatMinIO, Kind: KindDeleted, Container: "a", Key: key, Sequencer: sequencer}, counts: counts}
+}
+
+// of is the change of one version of an object.
+func (h held) of(version string) held {
+	h.Version = version
+	return h
+}
+
+// at is a change at some second.
+func (h held) at(second int) held {
+	h.Time = time.Date(2026, 11, 23, 10, 0, second, 0, time.UTC)
+	return h
 }
 
 func treeDeleted(key string) held {
-	return held{Change{Format: FormatEventGrid, Kind: KindDeleted, Container: "a", Key: key, Tree: true}, nil, false}
+	return held{Change: Change{Format: FormatEventGrid, Kind: KindDeleted, Container: "a", Key: key, Tree: true}}
 }
 
 func TestWhenAWindowEnds(t *testing.T) {
@@ -74,9 +86,18 @@ func TestWhatAWindowHolds(t *testing.T) {
 		"and the one before it, late, does not":  {[]held{created("x", "1"), deleted("x", "3", false), created("x", "2")}, []bool{true, true, false}, 0},
 		"a deletion that starts a backup":        {[]held{deleted("x", "1", true)}, []bool{true}, 1},
 		"a directory takes what is below it":     {[]held{created("d/x", "1"), created("d/y", "1"), created("dx", "1"), treeDeleted("d/")}, []bool{true, true, true, true}, 1},
+		"what was made in it later, told before": {[]held{created("d/x", "1").at(2), created("d/y", "1").at(0), treeDeleted("d/").at(1)}, []bool{true, true, true}, 1},
 		"a directory with nothing of it":         {[]held{created("x", "1"), treeDeleted("d/")}, []bool{true, false}, 1},
 		"what a directory took, deleted again":   {[]held{created("d/x", "1"), treeDeleted("d/"), deleted("d/x", "2", false)}, []bool{true, true, false}, 0},
 		"what is made below a directory, anew":   {[]held{created("d/x", "1"), treeDeleted("d/"), created("d/x", "2")}, []bool{true, true, true}, 1},
+		"its only version is deleted":            {[]held{created("x", "1").of("v1"), deleted("x", "2", false).of("v1")}, []bool{true, true}, 0},
+		"the later of two is deleted":            {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), deleted("x", "3", false).of("v2")}, []bool{true, true, false}, 1},
+		"the earlier of two is deleted":          {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), deleted("x", "3", false).of("v1")}, []bool{true, true, false}, 1},
+		"the later of two, which came first":     {[]held{created("x", "2").of("v2"), created("x", "1").of("v1"), deleted("x", "3", false).of("v2")}, []bool{true, true, false}, 1},
+		"the earlier one comes last":             {[]held{created("x", "2").of("v2"), deleted("x", "3", false).of("v2"), created("x", "1").of("v1")}, []bool{true, true, true}, 1},
+		"two versions, and a duplicate":          {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), created("x", "1").of("v1")}, []bool{true, true, false}, 1},
+		"two versions, and the name deleted":     {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), deleted("x", "3", false)}, []bool{true, true, true}, 0},
+		"a version, and the group's own removal": {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), deleted("x", "3", true).of("v2")}, []bool{true, true, true}, 1},
 		"a creation and the group's own removal": {[]held{created("x", "1"), deleted("x", "2", true)}, []bool{true, true}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

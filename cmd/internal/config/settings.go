@@ -57,7 +57,7 @@ func (c *Config) settings() []setting {
 	const s = int64(time.Second)
 	n, v, w, l := &c.NATS, &c.Vendor, &c.Work, &c.Log
 	return []setting{
-		{group: GroupNATS, flag: "nats", key: "nats.url", env: "BACKHAUL_NATS_URL", field: &n.URL, usage: "NATS server to join, `URL`[,URL]; without it, and without a context, an embedded server is started", url: true, list: true},
+		{group: GroupNATS, flag: "nats", key: "nats.url", env: "BACKHAUL_NATS_URL", field: &n.URL, usage: "NATS server to join, `URL`[,URL]; without it, and without a context, run starts an embedded server", url: true, list: true},
 		{group: GroupNATS, flag: "nats-context", key: "nats.context", env: "BACKHAUL_NATS_CONTEXT", field: &n.Context, usage: "`name` of a context of the nats command, instead of a URL; " + SelectedContext + " is the selected one", doc: "It is read from $XDG_CONFIG_HOME/nats/context/NAME.json, or below ~/.config. Other settings are stronger than what it says. Its nsc, socks_proxy, jetstream_domain, jetstream_api_prefix and op:// are refused. The nats command's own NATS_CONTEXT is not looked at."},
 		{group: GroupNATS, flag: "nats-creds", key: "nats.creds", env: "BACKHAUL_NATS_CREDS", field: &n.Auth.Creds, usage: "`file` with the user's JWT and seed", reads: true},
 		{group: GroupNATS, flag: "nats-nkey", key: "nats.nkey", env: "BACKHAUL_NATS_NKEY", field: &n.Auth.NKey, usage: "`file` with the seed of a user's nkey", reads: true},

@@ -36,8 +36,8 @@ func (e *Error) checkStore(s S3) {
 		e.add("a route has a directive, and nowhere to write it: set BACKHAUL_TRIGGER_S3_ENDPOINT or --s3-endpoint, for example https://s3.eu-central-1.amazonaws.com")
 		return
 	}
-	if u, err := url.Parse(s.Endpoint); err == nil && u.Scheme == "http" && !s.InsecureHTTP {
-		if err := vendorapi.CheckEndpoint(s.Endpoint, false); err != nil {
+	if u, err := url.Parse(s.Endpoint); err == nil && u.Scheme == "http" && u.Hostname() != "" && !s.InsecureHTTP {
+		if err := vendorapi.CheckEndpoint("http://"+u.Host, false); err != nil {
 			e.add("BACKHAUL_TRIGGER_S3_ENDPOINT: plain http to another machine: use https, or set --s3-insecure-http")
 		}
 	}

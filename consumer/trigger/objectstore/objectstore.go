@@ -28,6 +28,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -104,6 +105,14 @@ func (s *Store) Put(ctx context.Context, bucket, name string, data []byte) error
 	_, err := s.client.PutObject(ctx, bucket, name, bytes.NewReader(data), int64(len(data)), minio.PutObjectOptions{
 		ContentType: "text/plain; charset=utf-8", DisableMultipart: true, SendContentMd5: true,
 	})
+	return withCode(err)
+}
+
+// withCode puts the store's code before its message, which differs from store to store.
+func withCode(err error) error {
+	if answer, ok := errors.AsType[minio.ErrorResponse](err); ok && answer.Code != "" && !strings.Contains(err.Error(), answer.Code) {
+		return fmt.Errorf("%s: %w", answer.Code, err)
+	}
 	return err
 }
 

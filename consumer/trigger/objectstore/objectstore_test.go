@@ -70,8 +70,8 @@ func TestWhatIsRefused(t *testing.T) {
 		want   string
 	}{
 		"busy":           {http.StatusServiceUnavailable, "lists", "503"},
-		"forbidden":      {http.StatusForbidden, "lists", "Access Denied"},
-		"no such bucket": {0, "others", "bucket does not exist"},
+		"forbidden":      {http.StatusForbidden, "lists", "AccessDenied: Access Denied"},
+		"no such bucket": {0, "others", "NoSuchBucket: The specified bucket does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server.Fail(func(*http.Request) int { return test.status })
