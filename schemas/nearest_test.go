@@ -10,7 +10,7 @@ func TestNearest(t *testing.T) {
 	t.Parallel()
 	known := []string{"id", "allow", "labels", "clientName", "onDemandInputFile", "store-dir"}
 	for name, want := range map[string]string{
-		"alow": "allow", "lables": "labels", "Client_Name": "clientName", "on-demand-inputfile": "onDemandInputFile",
+		"alow": "allow", "lables": "labels", "di": "id", "allwo": "allow", "Client_Name": "clientName", "on-demand-inputfile": "onDemandInputFile",
 		"onDemmandImputFil": "onDemandInputFile", "storedir": "store-dir", "identity": "", "lab": "", "": "", "--": "", "zzzzzz": "",
 	} {
 		if got := Nearest(name, known); got != want {

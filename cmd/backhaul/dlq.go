@@ -130,9 +130,12 @@ func addLetterFilterFlags(cmd *cobra.Command) {
 // letterFilter reads those flags, and whether any is set.
 func letterFilter(cmd *cobra.Command, now time.Time) (f deadletter.Filter, filtered bool, err error) {
 	flags := cmd.Flags()
-	for _, name := range []string{"source", "client-name", "subclient-name", "error-code", "request-id", "since", "until"} {
-		value, _ := flags.GetString(name)
-		filtered = filtered || value != ""
+	names := []string{"source", "client-name", "subclient-name", "error-code", "request-id", "since", "until"}
+	if err := checkFilters(cmd, names...); err != nil {
+		return f, false, err
+	}
+	for _, name := range names {
+		filtered = filtered || flags.Changed(name)
 	}
 	f.Client, _ = flags.GetString("client-name")
 	f.Subclient, _ = flags.GetString("subclient-name")

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"backhaul/cmd/internal/deadletter"
@@ -149,10 +150,11 @@ func shortText(s string, limit int) string {
 	return string([]rune(s)[:limit-1]) + "…"
 }
 
-// visible takes what a terminal would obey out of other people's text.
+// visible takes what a terminal would obey out of other people's text: controls,
+// and what turns the direction of the rest of the line.
 func visible(s string) string {
 	return strings.Map(func(c rune) rune {
-		if c < ' ' || c >= 0x7f && c < 0xa0 {
+		if unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || c == '\u2028' || c == '\u2029' {
 			return '\uFFFD'
 		}
 		return c

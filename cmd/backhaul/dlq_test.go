@@ -99,6 +99,9 @@ func TestARefusedRequestIsReplayedAfterAFix(t *testing.T) {
 	if subject != "backup.event.job-started.billing.inv-7-replay-1" || event["replayOf"] != "billing/inv-7" {
 		t.Errorf("%s: %v", subject, event)
 	}
+	if _, out, _ := once(t, s.env, "", "status", "inv-7-replay-1"); !strings.Contains(out, "replay of      billing/inv-7\n") {
+		t.Errorf("status does not say whose replay it is:\n%s", out)
+	}
 	if a := vendor.Load().Account(); a.JobsStarted != 1 || len(a.JobsByMarker["backhaul:billing/inv-7-replay-1"]) != 1 {
 		t.Errorf("jobs at the vendor: %v", a.JobsByMarker)
 	}
@@ -239,10 +242,20 @@ func TestPauseAndResumeCommands(t *testing.T) {
 	if code, out, _ := once(t, s.env, "", "pause", "--for", "1m"); code != exitDone || !strings.Contains(out, "which is longer") {
 		t.Errorf("a shorter one: exit code %d, %s", code, out)
 	}
+	if _, out, _ := once(t, s.env, "", "status"); !strings.Contains(out, ", by ann: maintenance\n") {
+		t.Errorf("status does not say who paused, and why:\n%s", out)
+	}
+	_, out, _ := once(t, s.env, "", "status", "-o", "json")
+	if by, _ := lines(t, out)[0]["queue"].(map[string]any)["pausedBy"].(map[string]any); by["actor"] != "ann" || by["reason"] != "maintenance" {
+		t.Errorf("status says of the pause: %v", by)
+	}
 	s.publish("backup.request.billing", nil, sampleRequest("p-1"))
 	code, out, _ := once(t, s.env, "", "resume", "-o", "json", "--as", "ann")
 	if code != exitDone || lines(t, out)[0]["wasPaused"] != true {
 		t.Errorf("exit code %d, %s", code, out)
+	}
+	if _, out, _ := once(t, s.env, "", "status"); !strings.Contains(out, ", resumed by ann\n") {
+		t.Errorf("status does not say who resumed:\n%s", out)
 	}
 	s.waitForOutcomes()
 	s.oneJob("p-1")
@@ -304,6 +317,8 @@ func TestOperatorsCommandLines(t *testing.T) {
 		"show nothing":     {[]string{"dlq", "show"}, "sequence"},
 		"no sequence":      {[]string{"dlq", "show", "inv-7"}, `"inv-7"`},
 		"which letters":    {[]string{"dlq", "drop", "--yes"}, "--all"},
+		"an empty filter":  {[]string{"dlq", "drop", "--source", "", "--error-code", "EXPIRED", "--yes"}, "--source is empty"},
+		"an empty time":    {[]string{"events", "--since", ""}, "--since is empty"},
 		"both":             {[]string{"dlq", "drop", "1", "--source", "a"}, "do not go with"},
 		"a file for many":  {[]string{"dlq", "replay", "--all", "--file", "x"}, "one letter"},
 		"no such file":     {[]string{"dlq", "replay", "1", "--file", "/does/not/exist"}, "--file"},

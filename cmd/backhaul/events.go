@@ -96,8 +96,8 @@ func printEvent(w io.Writer, output string, e eventlog.Event) error {
 		return err
 	}
 	names := e.Data.Names()
-	_, err := fmt.Fprintf(w, "%s  %-16s  %-10s  %-26s  %s/%s  %s\n", e.Stored.UTC().Format(time.RFC3339), e.Kind,
-		names.Source, names.RequestID, dash(names.ClientName), dash(names.SubclientName), gist(e.Data))
+	_, err := fmt.Fprintln(w, visible(fmt.Sprintf("%s  %-16s  %-10s  %-26s  %s/%s  %s", e.Stored.UTC().Format(time.RFC3339), e.Kind,
+		names.Source, names.RequestID, dash(names.ClientName), dash(names.SubclientName), gist(e.Data))))
 	return err
 }
 

@@ -20,6 +20,18 @@ func readInput(cmd *cobra.Command, name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
+// checkFilters refuses a filter that is given and empty, as a variable of a script
+// may be: without it more would be selected than was meant. The error is a
+// [*usageError].
+func checkFilters(cmd *cobra.Command, names ...string) error {
+	for _, name := range names {
+		if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
+			return &usageError{fmt.Errorf("--%s is empty; leave it out to select all", name)}
+		}
+	}
+	return nil
+}
+
 // sourceOf reads --source, "" if it is not given. The error is a [*usageError].
 func sourceOf(cmd *cobra.Command) (string, error) {
 	source, _ := cmd.Flags().GetString("source")

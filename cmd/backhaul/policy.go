@@ -157,7 +157,7 @@ func runPolicyCheck(cmd *cobra.Command, args []string) error {
 	}
 	p, err := loadPolicy(cmd, args)
 	if err != nil {
-		return err
+		return sayProblems(cmd, output, err)
 	}
 	entries, rules := p.Size()
 	w := cmd.OutOrStdout()
@@ -171,6 +171,18 @@ func runPolicyCheck(cmd *cobra.Command, args []string) error {
 	}
 	fmt.Fprintf(w, "%s is in order: %d sources, %d rules, SHA-256 %s\n", p.File, entries, rules, p.Sum)
 	return nil
+}
+
+// sayProblems is err, and in JSON what is wrong with a file as well.
+func sayProblems(cmd *cobra.Command, output string, err error) error {
+	wrong, ok := errors.AsType[*config.Error](err)
+	if output != outputJSON || !ok {
+		return err
+	}
+	return errors.Join(err, printJSON(cmd.OutOrStdout(), struct {
+		OK       bool     `json:"ok"`
+		Problems []string `json:"problems"`
+	}{Problems: wrong.Problems}))
 }
 
 func runPolicyExplain(cmd *cobra.Command, args []string) error {

@@ -233,6 +233,7 @@ func TestPolicyCommands(t *testing.T) {
 		"no policy":       {nil, "", []string{"explain", request, "--source", "billing"}, exitUsage, []string{"BACKHAUL_POLICY_FILE"}},
 		"check":           {env, "", []string{"check"}, exitDone, []string{"is in order: 1 sources, 1 rules"}},
 		"check a file":    {env, "", []string{"check", broken}, exitUsage, []string{broken + ":3: ", "did you mean allow?"}},
+		"check in JSON":   {env, "", []string{"check", broken, "-o", "json"}, exitUsage, []string{`{"ok":false,"problems":["policy: `, broken + ":3: "}},
 		"check, no file":  {env, "", []string{"check", broken + "x"}, exitUsage, []string{broken + "x: cannot be read: no such file"}},
 		"check as JSON":   {env, "", []string{"check", "-o", "json"}, exitDone, []string{`"sha256":"`}},
 	} {

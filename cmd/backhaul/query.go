@@ -32,6 +32,9 @@ func addQueryFlags(cmd *cobra.Command) {
 // unless something is that only requests have. The error is a [*usageError].
 func queryOf(cmd *cobra.Command, now time.Time) (q eventlog.Query, operators bool, err error) {
 	flags := cmd.Flags()
+	if err := checkFilters(cmd, "source", "request-id", "client-name", "subclient-name", "error-code", "since", "until"); err != nil {
+		return q, false, err
+	}
 	text := func(name string) string {
 		value, _ := flags.GetString(name)
 		return value

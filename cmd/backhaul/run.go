@@ -110,7 +110,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		checks = append(checks, console.Check{Name: "policy", Probe: policyFile.Trouble, Condition: true})
 	}
 	var worker *consumer.Consumer
-	if err := onceAnswered(ctx, nc, log, func(ctx context.Context) (err error) {
+	if err := onceAnswered(ctx, nc, admin, log, func(ctx context.Context) (err error) {
 		if err := prepare(ctx, nc, cfg.NATS, log); err != nil {
 			return err
 		}
@@ -168,8 +168,11 @@ const startPatience = time.Minute
 
 // onceAnswered asks JetStream for what a service needs before it can work, and
 // again while it does not answer. The process is alive meanwhile, and not ready.
-func onceAnswered(ctx context.Context, nc *nats.Conn, log zerolog.Logger, ask func(context.Context) error) error {
+func onceAnswered(ctx context.Context, nc *nats.Conn, admin *console.Console, log zerolog.Logger, ask func(context.Context) error) error {
 	return natsconn.Patiently(ctx, nc, startPatience, ask, func(err error) {
+		admin.Watch(console.Check{Name: "start", Probe: func() error {
+			return fmt.Errorf("starting: JetStream does not answer yet: %w", err)
+		}})
 		log.Warn().Err(err).Dur("patienceMs", startPatience).Msg("JetStream does not answer yet, asking again")
 	})
 }

@@ -78,12 +78,13 @@ func setUp(cmd *cobra.Command) ([]provision.Action, error) {
 		return nil, err
 	}
 	defer nc.Close()
-	actions, err := provision.Apply(cmd.Context(), js, replicas(nc, cfg.NATS), true)
+	ctx, explain := ask(cmd.Context(), nc)
+	actions, err := provision.Apply(ctx, js, replicas(nc, cfg.NATS), true)
 	if trigger, _ := cmd.Flags().GetBool("trigger"); trigger {
-		more, moreErr := provision.ApplyTrigger(cmd.Context(), js, replicas(nc, cfg.NATS), true)
+		more, moreErr := provision.ApplyTrigger(ctx, js, replicas(nc, cfg.NATS), true)
 		actions, err = append(actions, more...), errors.Join(err, moreErr)
 	}
-	return actions, err
+	return actions, explain(err)
 }
 
 // mayPass tells whether there is any use in another try: settings and streams that

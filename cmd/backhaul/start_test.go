@@ -42,9 +42,12 @@ func TestStartWaitsForJetStream(t *testing.T) {
 	}
 	for _, a := range admin {
 		waitForStatus(t, "http://"+a+"/livez", http.StatusOK)
-		if status, text := probe(t, "http://"+a+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "starting") {
+		if status, text := probe(t, "http://"+a+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "starting: JetStream does not answer yet") {
 			t.Errorf("/readyz answers %d %s", status, text)
 		}
+	}
+	if code, _, stderr := once(t, service.env, "", "setup"); code != exitUnreachable || !strings.Contains(stderr, "JetStream is out of reach") {
+		t.Errorf("setup without JetStream: exit code %d, %s", code, stderr)
 	}
 	if code := stopped.stop(t); code != exitInterrupted {
 		t.Errorf("stopped while it waits: exit code %d", code)

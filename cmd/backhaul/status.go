@@ -123,6 +123,8 @@ type queueStatus struct {
 	OldestAgeSeconds float64    `json:"oldestAgeSeconds"`
 	Paused           bool       `json:"paused"`
 	PausedUntil      *time.Time `json:"pausedUntil,omitempty"`
+	// PausedBy is nil without a pause, and where this user may not read who it was.
+	PausedBy *pauseStatus `json:"pausedBy,omitempty"`
 }
 
 // stored is what a stream holds.
@@ -153,6 +155,9 @@ func lookAround(ctx context.Context, js jetstream.JetStream, admin config.Admin)
 	if s.Queue.Paused {
 		until := now.Add(state.PausedFor).Truncate(time.Millisecond)
 		s.Queue.PausedUntil = &until
+		if s.Queue.PausedBy, err = whoPaused(ctx, js, now, until); err != nil {
+			return s, err
+		}
 	}
 	s.Replica = askReplica(ctx, admin)
 	return s, nil
@@ -182,7 +187,7 @@ func printStatus(w io.Writer, output string, s status) error {
 		t.row("oldest", fmt.Sprintf("%s, %s ago", stamp(s.Queue.Oldest), ago(s.Queue.Age(s.AsOf))))
 	}
 	if s.Queue.Paused {
-		t.row("paused", "until "+stamp(*s.Queue.PausedUntil))
+		t.row("paused", "until "+stamp(*s.Queue.PausedUntil)+s.Queue.PausedBy.text())
 	}
 	if s.Queue.Pulls == 0 {
 		t.row("pulls", "none: no replica asks for work at the moment")

@@ -56,15 +56,18 @@ func findRequest(ctx context.Context, js jetstream.JetStream, source, id string)
 
 func printStory(w io.Writer, s story.Story, summary string) error {
 	key := publisher.Key{Source: s.Source, Name: s.Key}
-	fmt.Fprintf(w, "%s: %s\n\n", key, summary)
+	fmt.Fprintf(w, "%s: %s\n\n", key, visible(summary))
 	t := newTable(w)
 	if s.RequestID != "" && s.RequestID != s.Key {
-		t.row("request id", s.RequestID)
+		t.row("request id", visible(s.RequestID))
 	}
 	if last := s.Last(); last != nil {
 		names := last.Event.Names()
-		t.row("client", dash(names.ClientName))
-		t.row("content group", dash(names.SubclientName))
+		t.row("client", dash(visible(names.ClientName)))
+		t.row("content group", dash(visible(names.SubclientName)))
+		if names.ReplayOf != "" {
+			t.row("replay of", names.ReplayOf)
+		}
 		t.row("requested", stamp(last.Event.Requested().RequestedAt))
 	}
 	if s.Queued != nil {
@@ -80,7 +83,7 @@ func printStory(w io.Writer, s story.Story, summary string) error {
 	}
 	fmt.Fprintln(w)
 	for _, step := range s.Steps {
-		t.row(step.At.UTC().Format("2006-01-02T15:04:05.000Z"), string(step.What), step.Text())
+		t.row(step.At.UTC().Format("2006-01-02T15:04:05.000Z"), string(step.What), visible(step.Text()))
 	}
 	return t.flush()
 }

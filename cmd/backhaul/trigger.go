@@ -85,7 +85,7 @@ func runTriggerCheck(cmd *cobra.Command, _ []string) error {
 	}
 	routes, err := loadRoutes(cmd)
 	if err != nil {
-		return err
+		return sayProblems(cmd, output, err)
 	}
 	w, faults := cmd.OutOrStdout(), 0
 	findings := routes.Check()

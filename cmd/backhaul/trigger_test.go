@@ -44,6 +44,7 @@ func TestTriggerCheck(t *testing.T) {
 		"broken":      {nil, "routes:\n- {contaner: a}\n", exitUsage, "", `routes.yaml:2: a route has no key "contaner"; did you mean container?`},
 		"unreachable": {nil, "routes:\n" + route + strings.Replace(route, "g}", "h}", 1), exitFailed, "routes.yaml:3: fault: route of line 3: cannot be reached", ""},
 		"as JSON":     {[]string{"-o", "json"}, "routes:\n" + route + route, exitFailed, `"line":3,"severity":"fault"`, ""},
+		"not to load": {[]string{"-o", "json"}, "routes:\n- {}\n", exitUsage, `{"ok":false,"problems":["`, "routes.yaml:2"},
 		"a warning":   {nil, "routes:\n- {container: a, backupLevel: FULL, clientName: c, subclientName: g}\n", exitDone, "warning: route of line 2: asks for FULL", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -62,7 +62,7 @@ func watchStorage(ctx context.Context, cfg *config.Config, routes *trigger.Route
 	defer nc.Close()
 	permissions := natsconn.WatchPermissions(nc, log)
 	var worker *trigger.Trigger
-	if err := onceAnswered(ctx, nc, log, func(ctx context.Context) (err error) {
+	if err := onceAnswered(ctx, nc, admin, log, func(ctx context.Context) (err error) {
 		if err := prepareTrigger(ctx, nc, cfg.NATS, log); err != nil {
 			return err
 		}

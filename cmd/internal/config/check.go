@@ -65,6 +65,9 @@ func (c *Config) locate(problems []string) {
 		for j, p := range problems {
 			if rest, ok := strings.CutPrefix(p, s.env+": "); ok {
 				p = c.origins[i] + ": " + rest
+				if given := c.origins[i]; given != s.env && given != "--"+s.flag {
+					p = given + ": " + s.key + ": " + rest // a file does not say which setting it is
+				}
 			}
 			problems[j] = names.Replace(p)
 		}

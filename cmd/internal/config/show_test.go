@@ -65,6 +65,21 @@ func TestShowTellsEveryValueAndItsOrigin(t *testing.T) {
 	secretstest.NotShown(t, []string{"geheim-user", "geheim-7f", "geheim-token"}, values, err)
 }
 
+// A line of the file may have several settings, so its number alone names none.
+func TestCheckNamesTheSettingOfTheFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "b.yaml")
+	if err := os.WriteFile(file, []byte(`{admin: {addr: nowhere}, nats: {url: [nats://a, ""]}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := Check(pflag.NewFlagSet("", pflag.ContinueOnError), func(name string) (string, bool) { return file, name == fileEnv })
+	for _, want := range []string{file + `:1: admin.addr: is "nowhere"`, file + ":1: nats.url: number 2 is not a URL"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %v", want, err)
+		}
+	}
+}
+
 func TestCheckSaysEverythingAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	name, none := filepath.Join(dir, "b.yaml"), filepath.Join(dir, "none.pem")
@@ -93,7 +108,7 @@ func TestCheckSaysEverythingAtOnce(t *testing.T) {
 	wanted := []string{
 		":2: vendor.endpont: unknown", ":4: vendor.caa: unknown", "BACKHAUL_VENDOR_TIMEOUT: ", "no vendor endpoint", "no vendor user",
 		"none.pem: no such file or directory (BACKHAUL_VENDOR_PASSWORD_FILE)", "none.pem: no such file or directory (" + name + ":5)",
-		"policy: " + name + ":1: ", "policy: " + name + ":6: ", "BACKHAUL_ADMIN_ADDR: ", name + ":7: is \"nowhere\"", "BACKHAUL_STORE_DIR: ",
+		"policy: " + name + ":1: ", "policy: " + name + ":6: ", "BACKHAUL_ADMIN_ADDR: ", name + ":7: nats.listen: is \"nowhere\"", "BACKHAUL_STORE_DIR: ",
 	}
 	for _, want := range wanted {
 		if !slices.ContainsFunc(problems.Problems, func(p string) bool { return strings.Contains(p, want) }) {

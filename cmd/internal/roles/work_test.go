@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/doctor"
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/cmd/internal/operator"
 	"backhaul/cmd/internal/provision"
@@ -39,6 +40,14 @@ var jobs = []job{
 	}},
 	{"backhaul", "works on requests: starts jobs, pauses, counts, keeps dead letters, sweeps", func(g *guarded) error {
 		return lookAtTheTrigger(g, "backhaul") // the page does; the rest is everything
+	}},
+	{"backhaul", "backhaul check: asks what it may do, and for the account's limits", func(g *guarded) error {
+		for _, f := range doctor.NATS(g.within(), g.as("backhaul"), g.jetstream("backhaul")) {
+			if f.Check == "nats permissions" && f.Level != doctor.OK {
+				return fmt.Errorf("%s: %s", f.Level, f.What)
+			}
+		}
+		return nil
 	}},
 	{"billing", "publishes a request, and hears that it is stored", func(g *guarded) error {
 		return publishRequest(g, "billing", "billing")

@@ -89,7 +89,7 @@ const maxShown = 64 << 10
 
 func (p *Page) letter(w http.ResponseWriter, r *http.Request) {
 	number, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
-	if err != nil || p.cfg.Letters == nil {
+	if err != nil || number == 0 || p.cfg.Letters == nil {
 		p.say(w, r, http.StatusNotFound, "There is no such dead letter.")
 		return
 	}

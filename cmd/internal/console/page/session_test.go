@@ -117,6 +117,7 @@ func TestOnlyASessionMayAct(t *testing.T) {
 	for path, want := range map[string]int{
 		"/dead-letters/404/replay": http.StatusNotFound, "/dead-letters/409/replay": http.StatusConflict,
 		"/dead-letters/502/replay": http.StatusBadGateway, "/dead-letters/x/replay": http.StatusNotFound,
+		"/dead-letters/0/replay": http.StatusNotFound,
 	} {
 		resp, body := b.do(http.MethodPost, path, with(nil, csrf))
 		if resp.StatusCode != want {
