@@ -22,8 +22,9 @@ type pauseStatus struct {
 	Actor  string         `json:"actor,omitempty"`
 	Reason string         `json:"reason,omitempty"`
 	At     time.Time      `json:"at,omitzero"`
-	// Vendor is true when no operator's pause ends then: a replica was told to wait.
-	Vendor bool `json:"vendor,omitempty"`
+	// Unrecorded is true when no operator's pause ends then: a replica was told by the
+	// vendor to wait, or somebody paused the consumer with another tool.
+	Unrecorded bool `json:"unrecorded,omitempty"`
 }
 
 // pauseSlack is how far the ends of one pause may lie apart, reckoned from answers
@@ -38,7 +39,7 @@ func whoPaused(ctx context.Context, js jetstream.JetStream, now, until time.Time
 	before := nc.ErrorHandler()
 	defer func() { nc.SetErrorHandler(before) }()
 	asking, _ := ask(ctx, nc)
-	who := &pauseStatus{Vendor: true}
+	who := &pauseStatus{Unrecorded: true}
 	near := func(t time.Time) bool { return t.Sub(until).Abs() <= pauseSlack }
 	err := eventlog.Read(asking, js, eventlog.Query{
 		Filters: []string{publisher.OperatorSubject(schemas.ActionPause), publisher.OperatorSubject(schemas.ActionResume)},
@@ -46,7 +47,7 @@ func whoPaused(ctx context.Context, js jetstream.JetStream, now, until time.Time
 		Operators: func(e eventlog.OperatorEvent) error {
 			ends := e.Pause.Until
 			if e.Action == schemas.ActionResume { // whatever was before is over
-				ends, who = e.Stored.Add(consumer.ResumeGrace), &pauseStatus{Vendor: true}
+				ends, who = e.Stored.Add(consumer.ResumeGrace), &pauseStatus{Unrecorded: true}
 			}
 			if near(ends) && who.Action != schemas.ActionPause {
 				who = &pauseStatus{Action: e.Action, Actor: e.Actor, Reason: e.Reason, At: e.At}
@@ -66,8 +67,8 @@ func (p *pauseStatus) text() string {
 	switch {
 	case p == nil:
 		return ""
-	case p.Vendor:
-		return ", as the vendor asked"
+	case p.Unrecorded:
+		return ", by no operator on record: the vendor asked, or another tool did it"
 	case p.Action == schemas.ActionResume:
 		text = ", resumed by " + p.Actor
 	default:
