@@ -85,16 +85,15 @@ func (w *window) put(h held) bool {
 	before, known := w.objects[name]
 	if known {
 		switch later := h.Replaces(before.Change); {
-		case h.Kind == KindCreated && before.Kind == KindCreated && h.Version != before.Version:
-			h.others = true
-			if !later {
-				if before.others {
-					return false
-				}
-				before.others = true
-				w.objects[name] = before
-				return true
+		case h.Kind == KindCreated && before.Kind == KindCreated:
+			h.others = before.others || h.Version != before.Version
+			if later {
+				break
 			}
+			news := h.others != before.others
+			before.others = h.others
+			w.objects[name] = before
+			return news
 		case h.Kind == KindDeleted && h.Version != "" && before.others && !h.counts:
 			return false // the version before it is there again, and new as well
 		case h.Kind == KindCreated && before.Kind == KindDeleted && before.Version != "" && before.Version != h.Version:

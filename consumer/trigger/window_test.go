@@ -96,6 +96,7 @@ func TestWhatAWindowHolds(t *testing.T) {
 		"the later of two, which came first":     {[]held{created("x", "2").of("v2"), created("x", "1").of("v1"), deleted("x", "3", false).of("v2")}, []bool{true, true, false}, 1},
 		"the earlier one comes last":             {[]held{created("x", "2").of("v2"), deleted("x", "3", false).of("v2"), created("x", "1").of("v1")}, []bool{true, true, true}, 1},
 		"two versions, and a duplicate":          {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), created("x", "1").of("v1")}, []bool{true, true, false}, 1},
+		"the same, without an order":             {[]held{created("x", "").of("v1"), created("x", "").of("v2"), created("x", "").of("v2"), deleted("x", "", false).of("v2")}, []bool{true, true, true, false}, 1},
 		"two versions, and the name deleted":     {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), deleted("x", "3", false)}, []bool{true, true, true}, 0},
 		"a version, and the group's own removal": {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), deleted("x", "3", true).of("v2")}, []bool{true, true, true}, 1},
 		"a creation and the group's own removal": {[]held{created("x", "1"), deleted("x", "2", true)}, []bool{true, true}, 1},
