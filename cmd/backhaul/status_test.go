@@ -59,6 +59,9 @@ accounts {
 			}
 		}
 	}
+	if code, _, stderr := once(t, as("core"), "", "setup"); code != exitUnreachable || !strings.Contains(stderr, "JetStream is out of reach") {
+		t.Errorf("setup without JetStream: exit code %d, %s", code, stderr)
+	}
 	// The trigger is no part of the service: what may not be seen of it hides nothing else.
 	if code, out, stderr := once(t, as("service"), "", "status"); code != exitDone || strings.Contains(out, "trigger") {
 		t.Errorf("without a trigger: %d, %s%s", code, out, stderr)
@@ -68,6 +71,16 @@ accounts {
 	}
 	if code, out, stderr := once(t, as("service"), "", "status"); code != exitDone || !strings.Contains(out, "trigger       not to be seen") || !strings.Contains(out, "replica") {
 		t.Errorf("a trigger that may not be seen: %d, %s%s", code, out, stderr)
+	}
+	// Nor may everybody read who has paused.
+	if code, _, stderr := once(t, as("all"), "", "pause", "--for", "5m", "--as", "ann"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	if code, out, stderr := once(t, as("all"), "", "status"); code != exitDone || !strings.Contains(out, ", by ann\n") {
+		t.Errorf("a pause: %d, %s%s", code, out, stderr)
+	}
+	if code, out, stderr := once(t, as("service"), "", "status"); code != exitDone || !strings.Contains(out, "paused        until 2") || strings.Contains(out, "Z, by") {
+		t.Errorf("a pause of somebody who may not be seen: %d, %s%s", code, out, stderr)
 	}
 	if code, out, stderr := once(t, as("all"), "", "status", "r-1"); code != exitFailed || !strings.Contains(stderr, "no request r-1") {
 		t.Errorf("an id of nobody: %d, %s%s", code, out, stderr)
