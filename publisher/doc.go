@@ -24,7 +24,7 @@
 // within its duplicate window, and the ledger answers those that come later.
 //
 // Whoever reads events takes them from [ReadEvent] or [LastEvent]: not every message on
-// an event's subject was published as one ([IsEvent]).
+// an event's subject was published as one.
 //
 // A [Publisher] is safe for concurrent use.
 package publisher

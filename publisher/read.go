@@ -11,32 +11,42 @@ import (
 	"backhaul/schemas"
 )
 
-// IsEvent tells whether a message was published as the event about a request that its
-// subject names: its CloudEvents id says so. An answer of JetStream can be stored on
-// such a subject as well, because a server does not check the reply subject that a
-// client names (deploy/nats/README.md, Reply subjects). It has no such id.
-func IsEvent(subject string, header nats.Header) bool {
-	kind, key, err := ParseEventSubject(subject)
-	id, idErr := schemas.Header(header).Attribute("id")
-	return err == nil && idErr == nil && id == key.EventID(kind)
-}
-
-// ReadEvent is the event that a message of the events stream is. What is none, and an
-// event of a kind that this version does not know, is an error.
+// ReadEvent is the event that a message of the events stream is. What was not published
+// as the event that its subject names, and an event of a kind that this version does
+// not know, is an error.
 func ReadEvent(subject string, header nats.Header, data []byte) (Key, schemas.Event, error) {
-	kind, key, err := ParseEventSubject(subject)
+	kind, key, err := eventOf(subject, header)
 	if err != nil {
 		return key, nil, err
-	}
-	if !IsEvent(subject, header) {
-		return key, nil, fmt.Errorf("the message on %s is no event: its ce-id is not that of one", subject)
 	}
 	e, err := schemas.DecodeEvent(kind, data)
 	return key, e, err
 }
 
-// LastEvent is the last message on the filter that is an event ([IsEvent]), as the
-// stream's leader has it, and the last message of all; each is nil if there is none.
+// eventOf takes the subject apart of a message that was published as an event about a
+// request: its CloudEvents id says so. An answer of JetStream can be stored on such a
+// subject as well, because a server does not check the reply subject that a client
+// names (deploy/nats/README.md, Reply subjects). It has no such id.
+func eventOf(subject string, header nats.Header) (schemas.Kind, Key, error) {
+	kind, key, err := ParseEventSubject(subject)
+	if err != nil {
+		return kind, key, err
+	}
+	if id, err := schemas.Header(header).Attribute("id"); err != nil || id != key.EventID(kind) {
+		return kind, key, fmt.Errorf("the message on %s is no event: its ce-id is not that of one", subject)
+	}
+	return kind, key, nil
+}
+
+func isEvent(msg *jetstream.RawStreamMsg) bool {
+	_, _, err := eventOf(msg.Subject, msg.Header)
+	return err == nil
+}
+
+// LastEvent is the last message on the filter that was published as an event (see
+// [ReadEvent]), as the stream's leader has it, and the last message of all; each is nil
+// if there is none. Where the last message is no event, each on the filter is read by a
+// call of its own: the filter should be one of a [Key].
 func LastEvent(ctx context.Context, events jetstream.Stream, filter string) (event, last *jetstream.RawStreamMsg, err error) {
 	last, err = events.GetLastMsgForSubject(ctx, filter)
 	switch {
@@ -44,7 +54,7 @@ func LastEvent(ctx context.Context, events jetstream.Stream, filter string) (eve
 		return nil, nil, nil
 	case err != nil:
 		return nil, nil, fmt.Errorf("read the last event on %s: %w", filter, err)
-	case IsEvent(last.Subject, last.Header):
+	case isEvent(last):
 		return last, last, nil
 	}
 	// A stream cannot be read backwards.
@@ -55,7 +65,7 @@ func LastEvent(ctx context.Context, events jetstream.Stream, filter string) (eve
 			return event, last, nil
 		case err != nil:
 			return nil, nil, fmt.Errorf("read the events on %s: %w", filter, err)
-		case msg.Sequence < last.Sequence && IsEvent(msg.Subject, msg.Header):
+		case msg.Sequence < last.Sequence && isEvent(msg):
 			event = msg
 		}
 		next = msg.Sequence + 1

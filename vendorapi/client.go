@@ -194,7 +194,7 @@ type call struct {
 	limit       int // largest answer in bytes; 0 is maxBody
 }
 
-// response is an answer, read whole.
+// response is the whole answer to a call, as the transport has read it.
 type response = http1.Answer
 
 // authorised makes a call with the session's token. A refused token is replaced:

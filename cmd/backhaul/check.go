@@ -112,7 +112,7 @@ func printFindings(w io.Writer, output string, findings []doctor.Finding) error 
 	counts := make(map[doctor.Level]int)
 	for _, f := range findings {
 		counts[f.Level]++
-		t.row(string(f.Level), f.Check, visible(f.What))
+		t.row(string(f.Level), f.Check, f.What)
 		if f.Fix != "" && f.Level != doctor.OK {
 			t.row("", "", "→ "+f.Fix)
 		}

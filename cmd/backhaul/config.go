@@ -71,19 +71,29 @@ func runConfigCheck(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	err = config.Check(cmd.Flags(), os.LookupEnv)
-	if output == outputJSON {
-		answer := struct {
-			OK       bool     `json:"ok"`
-			Problems []string `json:"problems"`
-		}{OK: err == nil, Problems: []string{}}
-		if wrong, ok := errors.AsType[*config.Error](err); ok {
-			answer.Problems = wrong.Problems
-			err = errors.Join(errSaid, err)
-		}
-		return errors.Join(err, printJSON(cmd.OutOrStdout(), answer))
+	switch {
+	case err != nil && output == outputJSON:
+		return sayProblems(cmd, output, errors.Join(errSaid, err))
+	case err != nil:
+		return err
+	case output == outputJSON:
+		return printJSON(cmd.OutOrStdout(), problems{OK: true, Problems: []string{}})
 	}
-	if err == nil {
-		fmt.Fprintln(cmd.OutOrStdout(), "the settings are good")
+	fmt.Fprintln(cmd.OutOrStdout(), "the settings are good")
+	return nil
+}
+
+// problems is what a check of settings or of a file finds wrong, as JSON.
+type problems struct {
+	OK       bool     `json:"ok"`
+	Problems []string `json:"problems"`
+}
+
+// sayProblems is err, and with JSON what is wrong is on standard output as well.
+func sayProblems(cmd *cobra.Command, output string, err error) error {
+	wrong, ok := errors.AsType[*config.Error](err)
+	if output != outputJSON || !ok {
+		return err
 	}
-	return err
+	return errors.Join(err, printJSON(cmd.OutOrStdout(), problems{Problems: wrong.Problems}))
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"backhaul/cmd/internal/deadletter"
@@ -79,8 +78,8 @@ func printLetters(w io.Writer, output string, letters []deadletter.Letter) error
 	t := newTable(w)
 	t.row("SEQUENCE", "KEPT", "SOURCE", "REQUEST", "CLIENT/GROUP", "CODE", "REPLAYED", "REASON")
 	for _, l := range letters {
-		t.row(fmt.Sprint(l.Number), stamp(l.Kept), l.Key.Source, visible(l.RequestID),
-			dash(visible(l.Request.ClientName))+"/"+dash(visible(l.Request.SubclientName)), visible(l.Code), replayed(l), visible(shortText(l.Reason, 80)))
+		t.row(fmt.Sprint(l.Number), stamp(l.Kept), l.Key.Source, l.RequestID,
+			dash(l.Request.ClientName)+"/"+dash(l.Request.SubclientName), l.Code, replayed(l), shortText(l.Reason, 80))
 	}
 	return t.flush()
 }
@@ -113,7 +112,7 @@ func printLetter(w io.Writer, output string, l deadletter.Letter) error {
 		return printJSON(w, v)
 	}
 	t := newTable(w)
-	row := func(name, format string, args ...any) { t.row(name, visible(fmt.Sprintf(format, args...))) }
+	row := func(name, format string, args ...any) { t.row(name, fmt.Sprintf(format, args...)) }
 	row("sequence", "%d", l.Number)
 	row("kept", "%s", stamp(l.Kept))
 	row("request", "%s/%s", l.Key.Source, l.RequestID)
@@ -148,17 +147,6 @@ func shortText(s string, limit int) string {
 		return s
 	}
 	return string([]rune(s)[:limit-1]) + "…"
-}
-
-// visible takes what a terminal would obey out of other people's text: controls,
-// and what turns the direction of the rest of the line.
-func visible(s string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || c == '\u2028' || c == '\u2029' {
-			return '\uFFFD'
-		}
-		return c
-	}, s)
 }
 
 func visibleLines(s string) string {

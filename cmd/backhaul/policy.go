@@ -173,18 +173,6 @@ func runPolicyCheck(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// sayProblems is err, and in JSON what is wrong with a file as well.
-func sayProblems(cmd *cobra.Command, output string, err error) error {
-	wrong, ok := errors.AsType[*config.Error](err)
-	if output != outputJSON || !ok {
-		return err
-	}
-	return errors.Join(err, printJSON(cmd.OutOrStdout(), struct {
-		OK       bool     `json:"ok"`
-		Problems []string `json:"problems"`
-	}{Problems: wrong.Problems}))
-}
-
 func runPolicyExplain(cmd *cobra.Command, args []string) error {
 	output, err := outputOf(cmd)
 	if err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -75,7 +74,7 @@ func (p *pauseStatus) text() string {
 		text = ", by " + p.Actor
 	}
 	if p.Reason != "" {
-		text += fmt.Sprintf(": %s", p.Reason)
+		text += ": " + p.Reason
 	}
-	return visible(text)
+	return text
 }

@@ -59,12 +59,12 @@ func printStory(w io.Writer, s story.Story, summary string) error {
 	fmt.Fprintf(w, "%s: %s\n\n", key, visible(summary))
 	t := newTable(w)
 	if s.RequestID != "" && s.RequestID != s.Key {
-		t.row("request id", visible(s.RequestID))
+		t.row("request id", s.RequestID)
 	}
 	if last := s.Last(); last != nil {
 		names := last.Event.Names()
-		t.row("client", dash(visible(names.ClientName)))
-		t.row("content group", dash(visible(names.SubclientName)))
+		t.row("client", dash(names.ClientName))
+		t.row("content group", dash(names.SubclientName))
 		if names.ReplayOf != "" {
 			t.row("replay of", names.ReplayOf)
 		}
@@ -83,7 +83,7 @@ func printStory(w io.Writer, s story.Story, summary string) error {
 	}
 	fmt.Fprintln(w)
 	for _, step := range s.Steps {
-		t.row(step.At.UTC().Format("2006-01-02T15:04:05.000Z"), string(step.What), visible(step.Text()))
+		t.row(step.At.UTC().Format("2006-01-02T15:04:05.000Z"), string(step.What), step.Text())
 	}
 	return t.flush()
 }

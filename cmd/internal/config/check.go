@@ -64,10 +64,11 @@ func (c *Config) locate(problems []string) {
 		names := strings.NewReplacer("("+s.env+")", "("+c.origins[i]+")", "("+s.env+"_FILE)", "("+c.origins[i]+")")
 		for j, p := range problems {
 			if rest, ok := strings.CutPrefix(p, s.env+": "); ok {
-				p = c.origins[i] + ": " + rest
-				if given := c.origins[i]; given != s.env && given != "--"+s.flag {
-					p = given + ": " + s.key + ": " + rest // a file does not say which setting it is
+				given := c.origins[i]
+				if given != s.env && given != "--"+s.flag {
+					given += ": " + s.key // the line of a file, which does not name it
 				}
+				p = given + ": " + rest
 			}
 			problems[j] = names.Replace(p)
 		}

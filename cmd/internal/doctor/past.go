@@ -18,8 +18,8 @@ func LastJob(ctx context.Context, js jetstream.JetStream) *Past {
 	if err != nil {
 		return nil
 	}
-	msg, _, err := publisher.LastEvent(ctx, stream, publisher.EventFilter(schemas.KindJobStarted, ""))
-	if err != nil || msg == nil {
+	msg, err := stream.GetLastMsgForSubject(ctx, publisher.EventFilter(schemas.KindJobStarted, ""))
+	if err != nil {
 		return nil
 	}
 	key, event, err := publisher.ReadEvent(msg.Subject, msg.Header, msg.Data)

@@ -56,7 +56,7 @@ var ErrStop = errors.New("stop")
 
 // Read calls visit for each event in the order of the stream until there are no
 // more, or, with Follow, until ctx ends. Events of a kind that this version does
-// not know are skipped, and what is no event ([publisher.IsEvent]).
+// not know are skipped, and what is no event ([publisher.ReadEvent]).
 func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event) error) error {
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: q.Filters, DeliverPolicy: jetstream.DeliverAllPolicy}
 	switch {

@@ -4,6 +4,9 @@
 // A connection reconnects for ever and never buffers: what is published while it
 // is down fails at once, so that the writer knows that it was not sent, instead
 // of being sent after the writer has given up.
+//
+// What JetStream does not answer for now, as a cluster that elects its leaders, is
+// asked again by [Patiently].
 package natsconn
 
 import (

@@ -129,9 +129,8 @@ func (p *Page) logout(w http.ResponseWriter, r *http.Request, _ *session) {
 }
 
 func (p *Page) replay(w http.ResponseWriter, r *http.Request, by *session) {
-	number, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
-	if err != nil || number == 0 || p.cfg.Letters == nil {
-		p.say(w, r, http.StatusNotFound, "There is no such dead letter.")
+	number, ok := p.letterNumber(w, r)
+	if !ok {
 		return
 	}
 	letter, err := p.cfg.Letters.Get(r.Context(), number)

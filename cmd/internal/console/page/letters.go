@@ -87,14 +87,24 @@ type header struct{ Name, Value string }
 // maxShown bounds how much of a message is shown.
 const maxShown = 64 << 10
 
-func (p *Page) letter(w http.ResponseWriter, r *http.Request) {
+// letterNumber is the dead letter that a path names. If there can be none, the answer
+// says so.
+func (p *Page) letterNumber(w http.ResponseWriter, r *http.Request) (number uint64, ok bool) {
 	number, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
-	if err != nil || number == 0 || p.cfg.Letters == nil {
+	ok = err == nil && number > 0 && p.cfg.Letters != nil
+	if !ok {
 		p.say(w, r, http.StatusNotFound, "There is no such dead letter.")
+	}
+	return number, ok
+}
+
+func (p *Page) letter(w http.ResponseWriter, r *http.Request) {
+	number, ok := p.letterNumber(w, r)
+	if !ok {
 		return
 	}
 	l := letterPage{chrome: p.chrome(r, "Dead letter "+strconv.FormatUint(number, 10), "dead-letters")}
-	err = p.demand(r.Context(), func(ctx context.Context) (err error) {
+	err := p.demand(r.Context(), func(ctx context.Context) (err error) {
 		l.Letter, err = p.cfg.Letters.Get(ctx, number)
 		return err
 	})
