@@ -134,6 +134,9 @@ func (r *request) isCopy(m schemas.Message) bool {
 type inWork struct {
 	mu    sync.Mutex
 	works map[publisher.Key]*work
+	// reading has the deliveries that are being decoded, whose key is not known yet,
+	// and when the server was last told of each.
+	reading map[*delivery]time.Time
 }
 
 type work struct {
@@ -149,7 +152,21 @@ type joined struct {
 	req *request
 }
 
-func newInWork() *inWork { return &inWork{works: make(map[publisher.Key]*work)} }
+func newInWork() *inWork {
+	return &inWork{works: make(map[publisher.Key]*work), reading: make(map[*delivery]time.Time)}
+}
+
+// read notes a delivery that is about to be decoded, until done is called.
+func (w *inWork) read(d *delivery) (done func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reading[d] = d.received
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.reading, d)
+	}
+}
 
 // enter notes a delivery. It is false if the request is in work already.
 func (w *inWork) enter(req *request, d *delivery) bool {
@@ -159,7 +176,7 @@ func (w *inWork) enter(req *request, d *delivery) bool {
 		known.deliveries[d.sequence] = joined{d, req}
 		return false
 	}
-	w.works[req.key] = &work{deliveries: map[uint64]joined{d.sequence: {d, req}}, progressed: time.Now()}
+	w.works[req.key] = &work{deliveries: map[uint64]joined{d.sequence: {d, req}}, progressed: d.received}
 	return true
 }
 
@@ -206,6 +223,12 @@ func (w *inWork) progress(after time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
+	for d, progressed := range w.reading {
+		if now.Sub(progressed) >= after {
+			w.reading[d] = now
+			d.progress()
+		}
+	}
 	for _, work := range w.works {
 		if now.Sub(work.progressed) < after {
 			continue

@@ -40,7 +40,9 @@ var errStopping = errors.New("the process is stopping")
 // handle works on one delivery and says how it must be settled. The order of
 // the steps is the guarantee; see the package doc for a crash after each.
 func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
+	done := h.inWork.read(d)
 	req, err := decode(d)
+	done()
 	defer func() { s.req = req }()
 	if !h.inWork.enter(req, d) {
 		s = settlement{verb: attached}

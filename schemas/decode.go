@@ -64,7 +64,7 @@ func (r *requestReader) request() error {
 	err := r.object(func(name string) error {
 		read, ok := members[name]
 		if !ok {
-			r.problem("is not a member of a backup request%s", suggest(name))
+			r.problem("is not a member of a backup request%s", suggestion(name))
 			return nil
 		}
 		return read(r)
@@ -198,9 +198,15 @@ func (r *requestReader) labels() error {
 	return nil
 }
 
-// suggest names the member that was probably meant.
-func suggest(name string) string {
-	if best := Nearest(name, slices.Sorted(maps.Keys(members))); best != "" {
+// memberNames are the names of all members, prepared for suggestions.
+var memberNames = NewNames(slices.Sorted(maps.Keys(members)))
+
+// suggestion is the name of an unknown member. Its text proposes the member that was
+// probably meant; it is computed only if the problem that has it is kept.
+type suggestion string
+
+func (s suggestion) String() string {
+	if best := memberNames.Nearest(string(s)); best != "" {
 		return "; did you mean " + best + "?"
 	}
 	return ""

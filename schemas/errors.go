@@ -47,14 +47,27 @@ const (
 	maxProblemPart = 300 // bytes of a field or a text
 )
 
-// problems collects what is wrong with one message.
+// problems collects what is wrong with one message, at most maxProblems of it.
 type problems []Problem
 
+// full reports whether there are maxProblems problems. Callers that have to compute
+// something for a problem ask first: a message may have 30,000 faults, and
+// only the first few may cost more than reading past them.
+func (ps *problems) full() bool { return len(*ps) >= maxProblems }
+
+// add notes a problem. The arguments are formatted only if the problem is kept.
 func (ps *problems) add(field, format string, args ...any) {
 	switch {
-	case len(*ps) < maxProblems:
+	case !ps.full():
 		*ps = append(*ps, Problem{Field: clip(field), Text: clip(fmt.Sprintf(format, args...))})
 	case len(*ps) == maxProblems:
+		ps.more()
+	}
+}
+
+// more notes, once, that there are more problems than are kept.
+func (ps *problems) more() {
+	if len(*ps) == maxProblems {
 		*ps = append(*ps, Problem{Text: "and more"})
 	}
 }

@@ -197,6 +197,10 @@ func (r *reader) pointer() string { return r.at + string(r.dec.StackPointer()) }
 
 // problem notes what is wrong at the pointer.
 func (r *reader) problem(format string, args ...any) {
+	if r.problems.full() {
+		r.problems.more() // the pointer is not computed
+		return
+	}
 	r.problems.add(r.pointer(), format, args...)
 }
 

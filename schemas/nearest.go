@@ -2,28 +2,46 @@ package schemas
 
 import "strings"
 
-// Nearest is the one of the known names that was probably meant by a name, ""
-// if none is near. Upper and lower case, hyphens and underscores are no
-// difference. However long the name is, the search is short.
-func Nearest(name string, known []string) string {
+// Names is a set of known names in which [Names.Nearest] looks for the one that was
+// probably meant. It is prepared once and read-only afterwards.
+type Names struct {
+	names []string
+	plain []string // the same without what people write differently
+}
+
+// NewNames prepares names. Of two that are equally near, the first counts.
+func NewNames(names []string) Names {
+	n := Names{names: names, plain: make([]string, len(names))}
+	for i, name := range names {
+		n.plain[i] = plainName(name)
+	}
+	return n
+}
+
+// Nearest returns the known name that was probably meant by a name, "" if none is
+// near. Upper and lower case, hyphens and underscores make no difference. The search
+// is short, however long the name is.
+func (n Names) Nearest(name string) string {
 	name = plainName(name)
 	best, distance := "", len(name)/5+2 // one slip in a short name, more in a long one
-	for _, candidate := range known {
-		other := plainName(candidate)
+	for i, other := range n.plain {
 		if len(other)-len(name) >= distance || len(name)-len(other) >= distance {
 			continue // that many edits at least
 		}
 		if d := edits(name, other); d < distance {
-			best, distance = candidate, d
+			best, distance = n.names[i], d
 		}
 	}
 	return best
 }
 
-// plainName is a name without what people write differently.
-func plainName(name string) string {
-	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
-}
+// Nearest is [Names.Nearest] for names that are asked about once.
+func Nearest(name string, known []string) string { return NewNames(known).Nearest(name) }
+
+var withoutHyphens = strings.NewReplacer("-", "", "_", "")
+
+// plainName returns a name without what people write differently.
+func plainName(name string) string { return withoutHyphens.Replace(strings.ToLower(name)) }
 
 // edits is the distance of two texts in bytes: how many are to be put in, taken
 // out, replaced, or exchanged with their neighbour.

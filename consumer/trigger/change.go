@@ -131,10 +131,28 @@ func (c Change) compare(other Change) (order int, known bool) {
 
 // compareHex follows AWS: pad the shorter one on its right with zeros, then
 // compare as text.
+//
+// It allocates nothing: a sequencer may be as long as its notification, and is compared
+// for each change of its object.
 func compareHex(a, b string) int {
-	a, b = strings.ToUpper(a), strings.ToUpper(b)
-	longer := max(len(a), len(b))
-	return strings.Compare(a+strings.Repeat("0", longer-len(a)), b+strings.Repeat("0", longer-len(b)))
+	for i := range max(len(a), len(b)) {
+		if order := cmp.Compare(hexAt(a, i), hexAt(b, i)); order != 0 {
+			return order
+		}
+	}
+	return 0
+}
+
+// hexAt returns the digit at a place, in upper case, "0" behind the end.
+func hexAt(s string, i int) byte {
+	switch {
+	case i >= len(s):
+		return '0'
+	case s[i] >= 'a' && s[i] <= 'z':
+		return s[i] - 'a' + 'A'
+	default:
+		return s[i]
+	}
 }
 
 // maxPath is the longest line of a directive file. The vendor says nothing; it

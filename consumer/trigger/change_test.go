@@ -88,3 +88,18 @@ func TestPath(t *testing.T) {
 		t.Errorf("a strange container: %q, %q", path, why)
 	}
 }
+
+// A sequencer may be as long as its notification, and is compared for every change of its
+// object: comparing must not copy it.
+func TestChange_ReplacesCopiesNoSequencer(t *testing.T) {
+	long := strings.Repeat("0a", 1<<20)
+	earlier := Change{Format: FormatS3, Kind: KindCreated, Container: "c", Key: "k", Sequencer: long + "1"}
+	later := earlier
+	later.Sequencer = long + "A"
+	if !later.Replaces(earlier) || earlier.Replaces(later) {
+		t.Error("the order is wrong")
+	}
+	if n := testing.AllocsPerRun(1, func() { later.Replaces(earlier) }); n > 0 {
+		t.Errorf("%.0f allocations", n)
+	}
+}

@@ -23,6 +23,9 @@ const (
 	// maxDepth is how deep documents may be within each other: SQS around SNS
 	// around a CloudEvent around an array around a notification, and one to spare.
 	maxDepth = 6
+	// maxDocuments is how many documents one notification may hold in all, envelopes
+	// and elements of arrays included: SQS around SNS takes three for one change.
+	maxDocuments = 4 * MaxChanges
 	// maxFaults bounds what is said of one notification.
 	maxFaults = 8
 )
@@ -76,6 +79,8 @@ type decoder struct {
 	unknown bool
 	full    bool
 	depth   int
+	// documents counts those that were begun.
+	documents int
 	// unwrapped has the envelopes that were taken off: each kind once.
 	unwrapped envelope
 }
@@ -195,6 +200,13 @@ func structured(data []byte) bool {
 func (d *decoder) document(data []byte) {
 	if d.depth == maxDepth {
 		d.fault("has documents within documents, more than %d deep", maxDepth)
+		return
+	}
+	if d.documents++; d.documents > maxDocuments {
+		if !d.full {
+			d.full = true
+			d.fault("has more than %d documents within it", maxDocuments)
+		}
 		return
 	}
 	d.depth++

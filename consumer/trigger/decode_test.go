@@ -280,6 +280,12 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%.20s…: %.0f allocations, %v", data, allocated, err)
 		}
 	}
+	// Nor is one that has the small things in many arrays or texts.
+	nested := `[` + strings.TrimSuffix(strings.Repeat(`[`+strings.TrimSuffix(strings.Repeat("{},", 9_000), ",")+`],`, 200), ",") + `]`
+	allocated := testing.AllocsPerRun(1, func() { _, err = Decode(nil, []byte(nested)) })
+	if err == nil || allocated > 20*maxDocuments {
+		t.Errorf("nested arrays: %.0f allocations, %v", allocated, err)
+	}
 	faults := `[` + strings.TrimSuffix(strings.Repeat(`{"x":"`+strings.Repeat("y", 500)+`"},`, 500), ",") + `]`
 	if _, err := Decode(nil, []byte(faults)); err == nil || len(err.Error()) > 2000 {
 		t.Errorf("500 faults: an error of %d bytes", len(err.Error()))

@@ -80,10 +80,27 @@ type Reader struct {
 	Aliases bool
 
 	problems []Problem
+	visited  int // members and items, by [Reader.Mapping] and [Reader.Sequence]
 }
 
-// Problem states a problem.
+// maxVisits is how many members and items are visited in one document. The largest
+// file of a reader has fewer; with aliases a small one can stand for any number.
+const maxVisits = 4 << 20
+
+// visit reports whether one more member or item may be visited.
+func (r *Reader) visit(line int) bool {
+	if r.visited++; r.visited == maxVisits+1 {
+		r.Problem(line, "has more than %d values, counted with aliases", maxVisits)
+	}
+	return r.visited <= maxVisits
+}
+
+// Problem states a problem. What is beyond [MaxProblems] is not kept, so that a
+// file of nothing but faults costs no more than any other.
 func (r *Reader) Problem(line int, format string, args ...any) {
+	if len(r.problems) > MaxProblems {
+		return
+	}
 	r.problems = append(r.problems, Problem{Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
@@ -149,6 +166,9 @@ func (r *Reader) Mapping(n *yaml.Node, what string, keys []string, visit func(ke
 	seen := make(map[string]int)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
+		if !r.visit(key.Line) {
+			return false
+		}
 		first, again := seen[key.Value]
 		switch {
 		case key.ShortTag() == "!!merge":
@@ -156,7 +176,7 @@ func (r *Reader) Mapping(n *yaml.Node, what string, keys []string, visit func(ke
 		case key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str":
 			r.Problem(key.Line, "%s: the key %s is not a text; put it into quotes", what, Quoted(key.Value))
 		case keys != nil && !slices.Contains(keys, key.Value):
-			r.Problem(key.Line, "%s has no key %s%s", what, Quoted(key.Value), r.Nearest(key.Value, keys))
+			r.Problem(key.Line, "%s has no key %s%s", what, Quoted(key.Value), suggestion{r, key.Value, keys})
 		case again:
 			r.Problem(key.Line, "the key %s is given twice, first in line %d", Quoted(key.Value), first)
 		default:
@@ -187,9 +207,21 @@ func (r *Reader) Sequence(n *yaml.Node, what, want string, visit func(item *yaml
 		return
 	}
 	for _, item := range n.Content {
+		if !r.visit(item.Line) {
+			return
+		}
 		visit(item)
 	}
 }
+
+// suggestion is [Reader.Nearest] as a text that is computed only if its problem is kept.
+type suggestion struct {
+	reader *Reader
+	name   string
+	known  []string
+}
+
+func (s suggestion) String() string { return s.reader.Nearest(s.name, s.known) }
 
 // Nearest asks whether a known name was meant, "" if none is near.
 func (r *Reader) Nearest(name string, known []string) string {

@@ -103,3 +103,42 @@ func TestQuoted(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// A file of nothing but unknown keys costs little more than one whose keys are in order.
+func TestReader_ManyUnknownKeysCostLittle(t *testing.T) {
+	const keys = 20_000
+	var text strings.Builder
+	for i := range keys {
+		fmt.Fprintf(&text, "k%05d: x\n", i)
+	}
+	known := []string{"k00001x", "k00002x", "k00003x"}
+	read := func(known []string) float64 {
+		return testing.AllocsPerRun(1, func() {
+			var r strictyaml.Reader
+			r.Mapping(r.Document([]byte(text.String()), text.Len(), "k"), "a file", known, func(string, *yaml.Node) {})
+			if err := r.Err("file", "f.yaml"); (err == nil) != (known == nil) {
+				t.Error(err)
+			}
+		})
+	}
+	if each := (read(known) - read(nil)) / keys; each > 4 {
+		t.Errorf("an unknown key costs %.1f allocations more than a known one", each)
+	}
+}
+
+// A small file stands for any number of values by aliases. How many are visited has a bound.
+func TestReader_AliasesAreBounded(t *testing.T) {
+	text := "first: &p [" + strings.Repeat("x,", 10_000) + "x]\n"
+	for i := range 1000 {
+		text += fmt.Sprintf("k%d: *p\n", i)
+	}
+	r := strictyaml.Reader{Aliases: true}
+	visited := 0
+	r.Mapping(r.Document([]byte(text), len(text), "k"), "a file", nil, func(_ string, value *yaml.Node) {
+		r.Sequence(value, "k", "texts", func(*yaml.Node) { visited++ })
+	})
+	err := r.Err("file", "f.yaml")
+	if visited > 5_000_000 || err == nil || !strings.Contains(err.Error(), "counted with aliases") {
+		t.Errorf("%d values were visited, error %v", visited, err)
+	}
+}

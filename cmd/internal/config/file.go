@@ -94,7 +94,19 @@ func syntaxProblem(name string, err error) string {
 	return fmt.Sprintf("%s: is not YAML: %s", name, quoted.ReplaceAllString(text, ""))
 }
 
+// maxProblems bounds what is said of one file.
+const maxProblems = 50
+
+// full reports whether no further problem is said.
+func (f *file) full() bool { return len(f.problems) > maxProblems }
+
 func (f *file) problem(line int, format string, args ...any) {
+	if len(f.problems) >= maxProblems {
+		if !f.full() {
+			f.problems = append(f.problems, f.name+": and more")
+		}
+		return
+	}
 	f.problems = append(f.problems, fmt.Sprintf("%s:%d: %s", f.name, line, fmt.Sprintf(format, args...)))
 }
 
@@ -211,7 +223,7 @@ func printable(name string) string {
 // pairs visits what a mapping has, each name once.
 func (f *file) pairs(node *yaml.Node, prefix string, visit func(key, value *yaml.Node)) {
 	lines := make(map[string]int)
-	for i := 0; i+1 < len(node.Content); i += 2 {
+	for i := 0; i+1 < len(node.Content) && !f.full(); i += 2 {
 		key, value := node.Content[i], resolved(node.Content[i+1])
 		if key.Kind != yaml.ScalarNode {
 			f.problem(key.Line, "a name must be plain text")

@@ -129,6 +129,21 @@ func TestAFileThatSaysNothing(t *testing.T) {
 	}
 }
 
+// A file of nothing but unknown names is not compared name by name to its end.
+func TestParseFile_ProblemsAreBounded(t *testing.T) {
+	t.Parallel()
+	var text strings.Builder
+	text.WriteString("vendor:\n")
+	for i := range 20_000 {
+		fmt.Fprintf(&text, "  k%05d: x\n", i)
+	}
+	_, name, err := loadFile(t, text.String(), nil)
+	wrong, ok := errors.AsType[*Error](err)
+	if !ok || len(wrong.Problems) > maxProblems+10 || !slices.Contains(wrong.Problems, name+": and more") {
+		t.Errorf("%d problems: %.500v", len(wrong.Problems), err)
+	}
+}
+
 func TestAFileThatIsTooLarge(t *testing.T) {
 	_, _, err := loadFile(t, strings.Repeat("# comment\n", maxFile/10+1), nil)
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(maxFile)) {

@@ -66,6 +66,7 @@ var sameNames = jsontext.AllowDuplicateNames(true)
 // Read calls visit with each document in data. Behind one that is not JSON it
 // goes on with the next line that begins one. The error is visit's.
 func (v *Validator) Read(data []byte, visit func(Document) error) error {
+	lines := lineCounter{data: data}
 	for start := 0; ; {
 		dec := jsontext.NewDecoder(bytes.NewReader(data[start:]), sameNames)
 		value, err := dec.ReadValue()
@@ -73,7 +74,7 @@ func (v *Validator) Read(data []byte, visit func(Document) error) error {
 			return nil
 		}
 		if err != nil {
-			d, next := broken(data, start, err)
+			d, next := broken(&lines, start, err)
 			if err := visit(d); err != nil {
 				return err
 			}
@@ -81,17 +82,33 @@ func (v *Validator) Read(data []byte, visit func(Document) error) error {
 			continue
 		}
 		end := start + int(dec.InputOffset())
-		if err := visit(v.document(value, lineOf(data, end-len(value)))); err != nil {
+		if err := visit(v.document(value, lines.at(end-len(value)))); err != nil {
 			return err
 		}
 		start = end
 	}
 }
 
-func lineOf(data []byte, offset int) int { return 1 + bytes.Count(data[:offset], []byte("\n")) }
+// lineCounter counts the lines of data. It counts on from the last offset, so that a
+// file of many documents is counted once.
+type lineCounter struct {
+	data         []byte
+	offset, line int // line breaks before the offset
+}
+
+// at returns the line of an offset, counted from 1.
+func (c *lineCounter) at(offset int) int {
+	if offset < c.offset {
+		return 1 + c.line - bytes.Count(c.data[offset:c.offset], []byte("\n"))
+	}
+	c.line += bytes.Count(c.data[c.offset:offset], []byte("\n"))
+	c.offset = offset
+	return 1 + c.line
+}
 
 // broken is a document that is not JSON, and where the next one may begin.
-func broken(data []byte, start int, err error) (Document, int) {
+func broken(lines *lineCounter, start int, err error) (Document, int) {
+	data := lines.data
 	first := start + len(data[start:]) - len(bytes.TrimLeft(data[start:], " \t\r\n"))
 	at, text := len(data), err.Error()
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
@@ -100,8 +117,8 @@ func broken(data []byte, start int, err error) (Document, int) {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		text = "the document does not end"
 	}
-	d := Document{Line: lineOf(data, first), Schema: RequestSchema, Problems: []Problem{
-		{Line: lineOf(data, at), Text: "is not valid JSON: " + text},
+	d := Document{Line: lines.at(first), Schema: RequestSchema, Problems: []Problem{
+		{Line: lines.at(at), Text: "is not valid JSON: " + text},
 	}}
 	// The fault may have been seen far behind the line that has it.
 	if next := bytes.Index(data[first:], []byte("\n{")); next >= 0 {
@@ -123,10 +140,7 @@ func (v *Validator) document(value jsontext.Value, line int) Document {
 	} else {
 		d.Problems = v.events.problems(name, data, at)
 	}
-	place := placesIn(value)
-	for i := range d.Problems {
-		d.Problems[i].Line = line + place.line(d.Problems[i].Pointer)
-	}
+	locate(d.Problems, value, line)
 	slices.SortStableFunc(d.Problems, func(a, b Problem) int { return a.Line - b.Line })
 	return d
 }
@@ -169,37 +183,4 @@ func requestProblems(value jsontext.Value) []Problem {
 		}
 	}
 	return all
-}
-
-// places are the lines of a document's values, counted from its first.
-type places map[string]int
-
-func placesIn(value jsontext.Value) places {
-	lines := make(places)
-	dec := jsontext.NewDecoder(bytes.NewReader(value), sameNames)
-	line, counted := 0, 0
-	for {
-		if _, err := dec.ReadToken(); err != nil {
-			return lines
-		}
-		end := int(dec.InputOffset())
-		line += bytes.Count(value[counted:end], []byte("\n"))
-		counted = end
-		if pointer := string(dec.StackPointer()); pointer != "" {
-			if _, known := lines[pointer]; !known {
-				lines[pointer] = line
-			}
-		}
-	}
-}
-
-// line is that of a value, or of what would have it if it were there.
-func (p places) line(pointer string) int {
-	for pointer != "" {
-		if line, ok := p[pointer]; ok {
-			return line
-		}
-		pointer = pointer[:max(strings.LastIndexByte(pointer, '/'), 0)]
-	}
-	return 0
 }
