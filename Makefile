@@ -23,7 +23,9 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Develop
 
 .PHONY: demo
 demo: build ## show the whole way of a request on embedded NATS and a simulated Commvault
@@ -32,6 +34,128 @@ demo: build ## show the whole way of a request on embedded NATS and a simulated 
 .PHONY: build
 build: ## build bin/backhaul
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/backhaul ./cmd/backhaul
+
+.PHONY: test
+test: test-go artefacts ## everything: test-go, then artefacts; this is what CI runs
+
+# vet looks at what the tests then link: without -race, every package would be compiled once more for it alone.
+.PHONY: test-go
+test-go: browser ## check formatting, vet, run every Go test with the race detector
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet -race ./...
+	$(GO) test -race -timeout 15m ./...
+
+.PHONY: race
+race: ## run the concurrent packages' tests ten times with the race detector
+	$(GO) test -race -count 10 -timeout 60m ./publisher/... ./consumer/... ./vendorapi/...
+
+.PHONY: lint
+lint: $(LINT) ## run golangci-lint (built on first use)
+	$(LINT) run ./...
+
+$(LINT):
+	@echo "building golangci-lint $(LINT_VERSION), some minutes"
+	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv $(TOOLS)/tmp/golangci-lint $(LINT) && rmdir $(TOOLS)/tmp
+
+.PHONY: fuzz
+fuzz: ## fuzz every decoder, FUZZTIME each (30s)
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+.PHONY: docs
+docs: ## make the references in deploy/ from the code
+	$(GO) test ./cmd/internal/config -run '^(TestReferenceIsCurrent|TestChartSchemaIsCurrent)$$' -count=1 -update
+	$(GO) test ./cmd/backhaul -run '^TestCommandsReference$$' -count=1 -update
+	$(GO) test ./cmd/internal/telemetry -run '^(TestDashboard|TestChartHasTheSameFiles)$$' -count=1 -update
+
+.PHONY: manifests
+manifests: ## make the NACK manifests in deploy/nack from deploy/streams
+	$(GO) test ./deploy -run '^TestNACKManifests$$' -count=1 -update
+
+.PHONY: helm
+helm: ## render the chart to its golden output and deploy/kubernetes, then test as helm-test does
+	$(GO) test -C deploy/helm/test -count=1 -update .
+
+.PHONY: screenshots
+screenshots: browser ## take the README's pictures of the console page
+	$(GO) test ./cmd/internal/console/page -run '^TestBrowser$$/^pictures' -count=1 -screenshots $(CURDIR)/deploy/screenshots
+
+.PHONY: browser
+browser: ## install Debian's Chromium, which the tests of the console page need, if it is missing and we are root
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing chromium for the tests of the console page"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null && exit 0; \
+	fi; \
+	echo "there is no Chromium: the console page will not be tested in a browser; apt-get install --no-install-recommends chromium"
+
+##@ Check
+
+.PHONY: artefacts
+artefacts: helm-test alerts-test release-test compose-test ## check what deploy/ has with the tools that it is for
+
+.PHONY: helm-test
+helm-test: ## lint and render the chart with Helm's packages, decode it strictly (some minutes to build)
+	cd deploy/helm/test && export $(LIKE_PROGRAM) && $(GO) vet . && $(GO) test -count=1 .
+
+.PHONY: alerts-test
+alerts-test: $(PROMTOOL) ## check the alert rules and run their unit tests with promtool (built on first use)
+	$(PROMTOOL) check rules deploy/prometheus/alerts.yaml
+	$(PROMTOOL) test rules deploy/prometheus/alerts.test.yaml
+
+# remove_all_sd leaves out what finds targets in clouds: many modules, of no use here.
+
+$(PROMTOOL):
+	@echo "building promtool, some minutes"
+	@GOBIN=$(TOOLS)/tmp $(LIKE_PROGRAM) $(GO) install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@$(patsubst promtool-%,%,$(notdir $@))
+	@mv $(TOOLS)/tmp/promtool $@ && rmdir $(TOOLS)/tmp
+
+.PHONY: compose-test
+compose-test: ## compose-demo, where there are a Docker engine and Compose; where CI is set they must be there
+	@if docker version >/dev/null 2>&1 && { docker compose version || docker-compose version; } >/dev/null 2>&1; then \
+		$(MAKE) --no-print-directory compose-demo; \
+	else \
+		echo "there is no Docker engine with Compose: deploy/compose is not brought up; on Debian: apt-get install docker.io docker-compose"; \
+		[ -z "$$CI" ]; \
+	fi
+
+.PHONY: release-test
+release-test: ## read .goreleaser.yaml with GoReleaser's loader, find every file that it names
+	cd deploy/release && export $(LIKE_PROGRAM) && $(GO) vet . && $(GO) test -count=1 .
+
+##@ Hard tests, by hand
+
+.PHONY: chaos
+chaos: ## kill replicas, kill the broker, break the vendor, judge every request (SEED=1, CHAOS=flags)
+	$(GO) test ./cmd/backhaul -run '^TestChaos$$' -count=1 -v -timeout 15m \
+		-chaos.requests=3000 -chaos.rate=100 -chaos.replicas=4 -chaos.seed=$(SEED) $(CHAOS)
+
+.PHONY: trigger-chaos
+trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups
+	$(GO) test ./cmd/backhaul -run '^TestTriggerChaos$$' -count=1 -v -timeout 15m -trigger.notifications=100000 -trigger.rate=5000
+
+.PHONY: long
+long: ## run at full length what `make test` runs short: the broker away for 150 s, 600 requests that outlast the ack wait
+	$(GO) test ./cmd/backhaul -run '^(TestBrokerAway|TestRetriesOutlastTheAckWait)$$' -count=1 -v -timeout 20m -parallel 1 \
+		-outage.length=150s -ackwait.requests=600 -ackwait.faults=slow=1.5s,503=0.4:1s
+
+.PHONY: upgrade
+upgrade: ## replace replicas of an older version under load, and take a step back: FROM=revision
+	@test -n "$(FROM)" || { echo "say what to upgrade from: make upgrade FROM=revision"; exit 2; }
+	$(GO) test ./cmd/backhaul -run '^TestUpgrade$$' -count=1 -v -timeout 15m -upgrade.from=$(FROM)
+
+.PHONY: bench
+bench: ## run every benchmark, compare with a hand-written loop
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test ./cmd/backhaul -run '^TestThroughput$$' -count=1 -v -timeout 30m -throughput.requests=20000
+
+##@ Run and release
 
 .PHONY: image
 image: ## build the container image IMAGE (backhaul:latest), the same one for the same commit
@@ -51,98 +175,6 @@ nats-image: ## build the image backhaul-nats:latest from the nats-server of go.m
 compose-demo: build image nats-image ## show deploy/compose at work: three NATS servers, two replicas, one of each killed
 	@deploy/compose/demo.sh
 
-.PHONY: compose-test
-compose-test: ## compose-demo, where there are a Docker engine and Compose; where CI is set they must be there
-	@if docker version >/dev/null 2>&1 && { docker compose version || docker-compose version; } >/dev/null 2>&1; then \
-		$(MAKE) --no-print-directory compose-demo; \
-	else \
-		echo "there is no Docker engine with Compose: deploy/compose is not brought up; on Debian: apt-get install docker.io docker-compose"; \
-		[ -z "$$CI" ]; \
-	fi
-
-.PHONY: browser
-browser: ## install Debian's Chromium, which the tests of the console page need, if it is missing and we are root
-	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "installing chromium for the tests of the console page"; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null && exit 0; \
-	fi; \
-	echo "there is no Chromium: the console page will not be tested in a browser; apt-get install --no-install-recommends chromium"
-
-.PHONY: screenshots
-screenshots: browser ## take the README's pictures of the console page
-	$(GO) test ./cmd/internal/console/page -run '^TestBrowser$$/^pictures' -count=1 -screenshots $(CURDIR)/deploy/screenshots
-
-.PHONY: test
-test: test-go artefacts ## everything: test-go, then artefacts; this is what CI runs
-
-# vet looks at what the tests then link: without -race, every package would be compiled once more for it alone.
-.PHONY: test-go
-test-go: browser ## check formatting, vet, run every Go test with the race detector
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
-	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet -race ./...
-	$(GO) test -race -timeout 15m ./...
-
-.PHONY: artefacts
-artefacts: helm-test alerts-test release-test compose-test ## check what deploy/ has with the tools that it is for
-
-.PHONY: race
-race: ## run the concurrent packages' tests ten times with the race detector
-	$(GO) test -race -count 10 -timeout 60m ./publisher/... ./consumer/... ./vendorapi/...
-
-.PHONY: lint
-lint: $(LINT) ## run golangci-lint (built on first use)
-	$(LINT) run ./...
-
-$(LINT):
-	@echo "building golangci-lint $(LINT_VERSION), some minutes"
-	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
-	@mv $(TOOLS)/tmp/golangci-lint $(LINT) && rmdir $(TOOLS)/tmp
-
-.PHONY: long
-long: ## run at full length what `make test` runs short: the broker away for 150 s, 600 requests that outlast the ack wait
-	$(GO) test ./cmd/backhaul -run '^(TestBrokerAway|TestRetriesOutlastTheAckWait)$$' -count=1 -v -timeout 20m -parallel 1 \
-		-outage.length=150s -ackwait.requests=600 -ackwait.faults=slow=1.5s,503=0.4:1s
-
-.PHONY: fuzz
-fuzz: ## fuzz every decoder, FUZZTIME each (30s)
-	@for package in $$($(GO) list ./...); do \
-		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-			echo "$$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
-		done; \
-	done
-
-.PHONY: docs
-docs: ## make the references in deploy/ from the code
-	$(GO) test ./cmd/internal/config -run '^(TestReferenceIsCurrent|TestChartSchemaIsCurrent)$$' -count=1 -update
-	$(GO) test ./cmd/backhaul -run '^TestCommandsReference$$' -count=1 -update
-	$(GO) test ./cmd/internal/telemetry -run '^(TestDashboard|TestChartHasTheSameFiles)$$' -count=1 -update
-
-.PHONY: helm
-helm: ## render the chart to its golden output and deploy/kubernetes, then test as helm-test does
-	$(GO) test -C deploy/helm/test -count=1 -update .
-
-.PHONY: helm-test
-helm-test: ## lint and render the chart with Helm's packages, decode it strictly (some minutes to build)
-	cd deploy/helm/test && export $(LIKE_PROGRAM) && $(GO) vet . && $(GO) test -count=1 .
-
-.PHONY: alerts-test
-alerts-test: $(PROMTOOL) ## check the alert rules and run their unit tests with promtool (built on first use)
-	$(PROMTOOL) check rules deploy/prometheus/alerts.yaml
-	$(PROMTOOL) test rules deploy/prometheus/alerts.test.yaml
-
-# remove_all_sd leaves out what finds targets in clouds: many modules, of no use here.
-$(PROMTOOL):
-	@echo "building promtool, some minutes"
-	@GOBIN=$(TOOLS)/tmp $(LIKE_PROGRAM) $(GO) install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@$(patsubst promtool-%,%,$(notdir $@))
-	@mv $(TOOLS)/tmp/promtool $@ && rmdir $(TOOLS)/tmp
-
-.PHONY: manifests
-manifests: ## make the NACK manifests in deploy/nack from deploy/streams
-	$(GO) test ./deploy -run '^TestNACKManifests$$' -count=1 -update
-
 .PHONY: man
 man: ## write man pages to bin/man
 	$(GO) test ./cmd/backhaul -run '^TestManPages$$' -count=1 -man.dir=$(CURDIR)/bin/man
@@ -155,10 +187,6 @@ completions: build ## write shell completions to bin/completions
 	@bin/backhaul completion fish > bin/completions/backhaul.fish
 	@bin/backhaul completion zsh > bin/completions/_backhaul
 
-.PHONY: release-test
-release-test: ## read .goreleaser.yaml with GoReleaser's loader, find every file that it names
-	cd deploy/release && export $(LIKE_PROGRAM) && $(GO) vet . && $(GO) test -count=1 .
-
 .PHONY: release-check
 release-check: $(GORELEASER) ## check .goreleaser.yaml, make what a release would have in bin/release (GoReleaser takes long to build)
 	$(GORELEASER) check
@@ -168,22 +196,3 @@ $(GORELEASER):
 	@echo "building goreleaser $(GORELEASER_VERSION), some minutes"
 	@GOBIN=$(TOOLS)/tmp GOFLAGS= $(GO) install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
 	@mv $(TOOLS)/tmp/goreleaser $(GORELEASER) && rmdir $(TOOLS)/tmp
-
-.PHONY: trigger-chaos
-trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups
-	$(GO) test ./cmd/backhaul -run '^TestTriggerChaos$$' -count=1 -v -timeout 15m -trigger.notifications=100000 -trigger.rate=5000
-
-.PHONY: bench
-bench: ## run every benchmark, compare with a hand-written loop
-	$(GO) test -run '^$$' -bench . -benchmem ./...
-	$(GO) test ./cmd/backhaul -run '^TestThroughput$$' -count=1 -v -timeout 30m -throughput.requests=20000
-
-.PHONY: upgrade
-upgrade: ## replace replicas of an older version under load, and take a step back: FROM=revision
-	@test -n "$(FROM)" || { echo "say what to upgrade from: make upgrade FROM=revision"; exit 2; }
-	$(GO) test ./cmd/backhaul -run '^TestUpgrade$$' -count=1 -v -timeout 15m -upgrade.from=$(FROM)
-
-.PHONY: chaos
-chaos: ## kill replicas, kill the broker, break the vendor, judge every request (SEED=1, CHAOS=flags)
-	$(GO) test ./cmd/backhaul -run '^TestChaos$$' -count=1 -v -timeout 15m \
-		-chaos.requests=3000 -chaos.rate=100 -chaos.replicas=4 -chaos.seed=$(SEED) $(CHAOS)
