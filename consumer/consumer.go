@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/publisher"
+	"backhaul/schemas"
 )
 
 // Ways to treat a request when it is not known whether its job was started and
@@ -51,6 +52,9 @@ type Config struct {
 	// Policy says which requests are allowed. Defaults to nil: every one is.
 	Policy Policy
 }
+
+// maxLogged bounds what is logged of an event that was too large, in bytes.
+const maxLogged = 64 << 10
 
 func (c Config) withDefaults() Config {
 	if c.MaxInFlight == 0 {
@@ -170,6 +174,12 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 			foreign: func(msg *jetstream.RawStreamMsg) {
 				log.Error().Str("subject", msg.Subject).Uint64("sequence", msg.Sequence).
 					Msg("a message among the events is none of ours and does not count; deploy/nats/README.md, Reply subjects, says how it got there")
+			},
+			capped: func(whole, recorded schemas.Event) {
+				data := schemas.EncodeEvent(whole)
+				log.Error().Str("source", whole.Names().Source).Str("requestId", whole.Names().RequestID).
+					Int("bytes", len(data)).Bytes("event", data[:min(len(data), maxLogged)]).
+					Msgf("%s is larger than the server or the stream %s allows and is recorded without a part of it", recorded.Kind(), publisher.EventsStream)
 			},
 		},
 		vendor:   vendor,

@@ -25,6 +25,9 @@ type ledger struct {
 	observer   Observer // nil for none
 	// foreign is told of a message behind a key's events that is none; nil for nobody.
 	foreign func(*jetstream.RawStreamMsg)
+	// capped is called with an event that the stream does not take because of its size,
+	// and what is recorded instead; nil for nobody.
+	capped func(whole, recorded schemas.Event)
 }
 
 // record is the last event of a key, read from the leader.
@@ -274,12 +277,25 @@ func (l *ledger) recordAlone(ctx context.Context, req *request, outcome schemas.
 	}
 }
 
+// cappedSizes are how much of an event's lists and texts is tried in turn, in bytes,
+// where the stream does not take the whole event.
+var cappedSizes = []int{64 << 10, 8 << 10, 1 << 10}
+
 // append writes an event if our last event of the request has the sequence after, 0
 // for none. What is not ours may be behind that, and the event comes behind both. With
-// [publisher.ErrConflict] comes our last event, which is another one.
+// [publisher.ErrConflict] comes our last event, which is another one. An event that is
+// too large is recorded without the part that makes it so.
 func (l *ledger) append(ctx context.Context, req *request, after uint64, event schemas.Event) (uint64, *jetstream.RawStreamMsg, error) {
+	whole, sizes := event, cappedSizes
 	for end := after; ; {
 		sequence, err := l.publisher.Append(ctx, req.key, end, event, req.traceparent)
+		if errors.Is(err, publisher.ErrTooLarge) && len(sizes) > 0 {
+			event, sizes = schemas.Capped(whole, sizes[0]), sizes[1:]
+			continue
+		}
+		if err == nil && event != whole && l.capped != nil {
+			l.capped(whole, event)
+		}
 		if !errors.Is(err, publisher.ErrConflict) {
 			return sequence, nil, err
 		}

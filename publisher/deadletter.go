@@ -3,7 +3,6 @@ package publisher
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/schemas"
 )
@@ -32,6 +30,9 @@ const (
 	HeaderDeadLetterTime      = "Backhaul-Dlq-Time"
 	HeaderDeadLetterKey       = "Backhaul-Dlq-Key"
 	HeaderDeadLetterRequestID = "Backhaul-Dlq-Request-Id"
+	// HeaderDeadLetterSize is set when only the beginning of the payload is kept: the
+	// payload's size in bytes.
+	HeaderDeadLetterSize = "Backhaul-Dlq-Size"
 )
 
 // maxReason bounds the reason's length in bytes; the event has all of it.
@@ -51,21 +52,41 @@ type DeadLetter struct {
 	Time      time.Time // when JetStream stored the message
 	Code      string
 	Reason    string
+	// Size is the payload's size in bytes if Data is only its beginning, else 0.
+	Size int
 }
 
+// keptSizes are how many bytes of a payload are tried in turn, where the server or the
+// stream does not take the whole of it.
+var keptSizes = []int{256 << 10, 32 << 10, 4 << 10, 0}
+
 // DeadLetter keeps the message with the reason why it could not be done. The
-// same message is kept once, even if this is called again after a crash.
+// same message is kept once, even if this is called again after a crash. What is too
+// large is kept without its headers, and then without the end of its payload.
 func (p *Publisher) DeadLetter(ctx context.Context, d DeadLetter) error {
-	msg := d.message(d.Header)
-	_, err := p.js.PublishMsg(ctx, msg)
-	if errors.Is(err, nats.ErrMaxPayload) || hasCode(err, headerTooLarge) {
-		msg = d.message(nil)
-		_, err = p.js.PublishMsg(ctx, msg)
+	err := p.keep(ctx, d.message(d.Header))
+	if tooLarge(err) {
+		err = p.keep(ctx, d.message(nil))
+	}
+	whole := d.Data
+	for _, size := range keptSizes {
+		if !tooLarge(err) {
+			break
+		}
+		if size < len(whole) {
+			d.Data, d.Size = whole[:size], len(whole)
+			err = p.keep(ctx, d.message(nil))
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("dead letter on %s: %w", msg.Subject, err)
+		return fmt.Errorf("dead letter on %s: %w", DeadLetterSubject(d.Key.Source), err)
 	}
 	return nil
+}
+
+func (p *Publisher) keep(ctx context.Context, msg *nats.Msg) error {
+	_, err := p.js.PublishMsg(ctx, msg)
+	return err
 }
 
 // message is the letter with these headers of the original.
@@ -88,14 +109,14 @@ func (d DeadLetter) message(original schemas.Header) *nats.Msg {
 	set(HeaderDeadLetterTime, d.Time.UTC().Format(time.RFC3339Nano))
 	set(HeaderDeadLetterKey, d.Key.Name)
 	set(HeaderDeadLetterRequestID, d.RequestID)
+	if d.Size > 0 {
+		set(HeaderDeadLetterSize, strconv.Itoa(d.Size))
+	}
 	// The time is part of the id because sequences start again when a stream is
 	// made anew.
 	set(nats.MsgIdHdr, fmt.Sprintf("%s/%d/%d", cmp.Or(d.Stream, RequestsStream), d.Sequence, d.Time.UnixNano()))
 	return msg
 }
-
-// headerTooLarge is the server's code for more than 64 KiB of headers.
-const headerTooLarge jetstream.ErrorCode = 10097
 
 var (
 	// headerName are the names that nats.go writes: tokens of RFC 7230.

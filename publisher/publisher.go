@@ -14,11 +14,6 @@ import (
 	"backhaul/schemas"
 )
 
-// ErrConflict says that the last event of a key is not the one the writer
-// expected: somebody wrote before, possibly the writer itself in an attempt
-// whose acknowledgement was lost.
-var ErrConflict = errors.New("another event of this request was written first")
-
 // ackTimeout is how long one write waits for its acknowledgement before it is
 // repeated.
 const ackTimeout = 5 * time.Second
@@ -41,8 +36,8 @@ func New(nc *nats.Conn) (*Publisher, error) {
 
 // Append writes an event if the last event of its key has the sequence after, 0
 // for none, and returns the event's own sequence. It repeats the same write
-// until the server has decided about it. The error is [ErrConflict], or says
-// that it is not known whether the event was stored when ctx ended.
+// until the server has decided about it. The error is [ErrConflict], [ErrTooLarge], or
+// says that it is not known whether the event was stored when ctx ended.
 func (p *Publisher) Append(ctx context.Context, key Key, after uint64, e schemas.Event, traceparent string) (uint64, error) {
 	event := schemas.NewCloudEvent(key.EventID(e.Kind()), e, traceparent)
 	subject := key.Subject(e.Kind())
@@ -67,6 +62,10 @@ func (p *Publisher) compareAndSet(ctx context.Context, subject string, write fun
 			return sequence, nil
 		case hasCode(err, jetstream.JSErrCodeStreamWrongLastSequence):
 			return 0, fmt.Errorf("append %s: %w", subject, ErrConflict)
+		case tooLarge(err):
+			return 0, fmt.Errorf("append %s: %w: %w", subject, ErrTooLarge, err)
+		case permanent(err), p.js.Conn().IsClosed():
+			return 0, fmt.Errorf("append %s: %w", subject, err)
 		case ctx.Err() == nil:
 			last = err
 		}
@@ -116,9 +115,4 @@ func pause(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-func hasCode(err error, code jetstream.ErrorCode) bool {
-	apiErr, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && apiErr.ErrorCode == code
 }

@@ -400,3 +400,35 @@ func TestRequest(t *testing.T) {
 		t.Errorf("%d requests are stored after refused ones, want 4", got)
 	}
 }
+
+// A write that can never succeed is not repeated.
+func TestAppend_endsAtAPermanentError(t *testing.T) {
+	t.Parallel()
+	large := &schemas.JobFailed{
+		Naming: schemas.Naming{RequestID: "id", Source: "billing"}, ErrorCode: "1", ErrorMessage: strings.Repeat("x", 2<<20), ErrorSource: schemas.ErrorSourceVendor,
+	}
+	key := publisher.NewKey("billing", "id")
+	small := natstest.Start(t, func(cfg *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
+		if cfg != nil {
+			cfg.MaxMsgSize = 4096
+		}
+	})
+	for name, s := range map[string]*natstest.Server{"max_payload": natstest.Start(t), "max_msg_size": small} {
+		e := *large
+		if s == small {
+			e.ErrorMessage = e.ErrorMessage[:8192]
+		}
+		if _, err := newPublisher(t, s.Connect(t)).Append(within(t, patience), key, 0, &e, ""); !errors.Is(err, publisher.ErrTooLarge) {
+			t.Errorf("%s: %v, want ErrTooLarge", name, err)
+		}
+		if _, err := newPublisher(t, s.Connect(t)).RecordWindow(within(t, patience), "group", 0, make([]byte, 2<<20)); !errors.Is(err, publisher.ErrTooLarge) {
+			t.Errorf("%s: %v, want ErrTooLarge of a window's record", name, err)
+		}
+	}
+	closed := small.Connect(t)
+	p := newPublisher(t, closed)
+	closed.Close()
+	if _, err := p.Append(within(t, patience), key, 0, &schemas.JobStarted{JobID: "1"}, ""); err == nil || !strings.Contains(err.Error(), nats.ErrConnectionClosed.Error()) || strings.Contains(err.Error(), "not confirmed") {
+		t.Errorf("%v, want that the connection is closed", err)
+	}
+}

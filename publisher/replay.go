@@ -25,6 +25,7 @@ func ReadDeadLetter(subject string, header nats.Header, data []byte) DeadLetter 
 		Code:      header.Get(HeaderDeadLetterCode), Reason: header.Get(HeaderDeadLetterReason),
 	}
 	d.Sequence, _ = strconv.ParseUint(header.Get(HeaderDeadLetterSequence), 10, 64)
+	d.Size, _ = strconv.Atoi(header.Get(HeaderDeadLetterSize))
 	d.Time, _ = time.Parse(time.RFC3339Nano, header.Get(HeaderDeadLetterTime))
 	for name, values := range header {
 		if original, ok := strings.CutPrefix(name, HeaderOriginalPrefix); ok {
@@ -34,6 +35,14 @@ func ReadDeadLetter(subject string, header nats.Header, data []byte) DeadLetter 
 		}
 	}
 	return d
+}
+
+// Whole returns an error if only the beginning of the payload is kept.
+func (d DeadLetter) Whole() error {
+	if d.Size > 0 {
+		return fmt.Errorf("only the first %d of the message's %d bytes were kept: publish the request again at its source", len(d.Data), d.Size)
+	}
+	return nil
 }
 
 // ReplayMessage is the letter's message as it is sent again under a new request
@@ -62,6 +71,9 @@ func (p *Publisher) Replay(ctx context.Context, d DeadLetter, requestID string) 
 	source, err := ParseRequestSubject(d.Subject)
 	if err == nil && source != d.Key.Source {
 		err = fmt.Errorf("it is kept for the source %q", d.Key.Source)
+	}
+	if err == nil {
+		err = d.Whole()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("replay on %q: %w", d.Subject, err)

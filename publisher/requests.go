@@ -97,16 +97,6 @@ func (s *SentRequest) Acked(ctx context.Context) (ack *jetstream.PubAck, stored 
 	}
 }
 
-// permanent tells whether repeating a publication is of no use.
-func permanent(err error) bool {
-	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, nats.ErrConnectionClosed) ||
-		hasCode(err, jsStreamMessageExceedsMaximum)
-}
-
-// jsStreamMessageExceedsMaximum is the server's code for a message larger than
-// the stream's max_msg_size.
-const jsStreamMessageExceedsMaximum jetstream.ErrorCode = 10054
-
 // Denied is the connection's last error if it says that publishing to a subject
 // with this prefix is not permitted. What is denied is answered by silence.
 func Denied(nc *nats.Conn, prefix string) error {

@@ -151,6 +151,9 @@ type JobSubmitting struct {
 	Message
 	Claim
 	SubmittingAt time.Time `json:"submittingAt"`
+	// Omitted is set when the event was larger than the broker takes: by member, how
+	// many entries, or bytes of a text, were left out.
+	Omitted map[string]int `json:"omitted,omitempty"`
 }
 
 // JobStarted is the data of a job-started event.
@@ -169,6 +172,9 @@ type JobStarted struct {
 	// Adopted is true when the job was found at the vendor after its answer had
 	// been lost.
 	Adopted bool `json:"adopted"`
+	// Omitted is set when the event was larger than the broker takes: by member, how
+	// many entries, or bytes of a text, were left out.
+	Omitted map[string]int `json:"omitted,omitempty"`
 }
 
 // JobFailed is the data of a job-failed event.
@@ -192,6 +198,9 @@ type JobFailed struct {
 	// Candidates are the job ids that may belong to the request, for
 	// OUTCOME_UNKNOWN only.
 	Candidates []string `json:"candidates,omitempty"`
+	// Omitted is set when the event was larger than the broker takes: by member, how
+	// many entries, or bytes of a text, were left out.
+	Omitted map[string]int `json:"omitted,omitempty"`
 }
 
 // RequestRejected is the data of a request-rejected event: its request id was
@@ -203,6 +212,9 @@ type RequestRejected struct {
 	First      Message   `json:"first"`
 	Reason     string    `json:"reason"`
 	RejectedAt time.Time `json:"rejectedAt"`
+	// Omitted is set when the event was larger than the broker takes: by member, how
+	// many entries, or bytes of a text, were left out.
+	Omitted map[string]int `json:"omitted,omitempty"`
 }
 
 func (*JobSubmitting) Kind() Kind   { return KindJobSubmitting }

@@ -196,3 +196,35 @@ func TestEventsTellWhatTheyAreAbout(t *testing.T) {
 		t.Errorf("a claim of a request without an id is about %q, want seq-17", got)
 	}
 }
+
+func TestCapped_keepsWhatFitsAndCountsTheRest(t *testing.T) {
+	many := make([]string, 1000)
+	for i := range many {
+		many[i] = "5976"
+	}
+	labels := map[string]string{"a": "1", "b": strings.Repeat("x", 256), "c": "3"}
+	message := schemas.Message{RequestedAt: time.Now(), PayloadHash: strings.Repeat("0", 64)}
+	naming := schemas.Naming{RequestID: "id", Source: "billing", Labels: labels}
+	for _, whole := range []schemas.Event{
+		&schemas.JobSubmitting{RequestID: "id", Source: "billing", Message: message, Claim: schemas.Claim{Owner: "o", Nonce: "n", Epoch: 1, DoubtTaskID: "77"},
+			Request: schemas.BackupRequest{RequestID: "id", ClientName: "c", SubclientName: "s", Labels: labels}, SubmittingAt: time.Now()},
+		&schemas.JobStarted{Naming: naming, Message: message, JobID: "5976", JobIDs: many, TaskID: "77", StartedAt: time.Now()},
+		&schemas.JobFailed{Naming: naming, Message: message, ErrorCode: "1", ErrorSource: "vendor", ErrorMessage: strings.Repeat("ü", 5000), Candidates: many, FailedAt: time.Now()},
+		&schemas.RequestRejected{Naming: naming, Message: message, First: message, Reason: strings.Repeat("ü", 5000), RejectedAt: time.Now()},
+	} {
+		before := string(schemas.EncodeEvent(whole))
+		data := schemas.EncodeEvent(schemas.Capped(whole, 512))
+		if len(data) > 1500 || !strings.Contains(string(data), `"omitted":{`) || !strings.Contains(string(data), `"labels":2`) || !strings.Contains(string(data), `"a":"1"`) {
+			t.Errorf("%s: %d bytes: %.2000s", whole.Kind(), len(data), data)
+		}
+		if err := compile(t, string(whole.Kind())+".v1", "").Validate(parse(t, data)); err != nil {
+			t.Errorf("%s: %v", whole.Kind(), err)
+		}
+		if string(schemas.EncodeEvent(whole)) != before {
+			t.Errorf("%s: the event itself was changed", whole.Kind())
+		}
+		if same := schemas.Capped(whole, 1<<20); same != whole {
+			t.Errorf("%s: an event that fits was changed", whole.Kind())
+		}
+	}
+}

@@ -62,7 +62,7 @@ func (e *RefusedError) Error() string { return e.Why }
 func (l *Letter) Plan(o Order) (Plan, error) {
 	p := Plan{message: l.DeadLetter}
 	if o.Payload != nil {
-		p.message.Data, p.message.Header = o.Payload, withoutForm(l.Header)
+		p.message.Data, p.message.Header, p.message.Size = o.Payload, withoutForm(l.Header), 0
 	}
 	hash := schemas.HashBytes(p.message.Data)
 	number := 1
@@ -100,6 +100,9 @@ func (l *Letter) refusal(message publisher.DeadLetter, corrected bool) *RefusedE
 	}
 	if l.Key.Name == "" {
 		return &RefusedError{"it does not say which request it was; send a new one with `backhaul request`", false}
+	}
+	if err := message.Whole(); err != nil {
+		return &RefusedError{err.Error() + ", or correct it with --file", false}
 	}
 	m, err := schemas.DecodeRequest(message.Header, message.Data)
 	switch {

@@ -1,0 +1,83 @@
+package schemas
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Capped returns a copy of the event whose lists, labels and free texts together fit
+// in about size bytes. Its Omitted counts what was left out. Names, ids, hashes and
+// times stay as they are: a shortened name is a wrong name. The event itself is
+// returned if nothing had to be left out.
+func Capped(e Event, size int) Event {
+	c := capper{part: size / 4, omitted: make(map[string]int)}
+	var capped Event
+	switch e := e.(type) {
+	case *JobSubmitting:
+		copied := *e
+		copied.Request.Labels = c.labels(e.Request.Labels)
+		copied.Omitted, capped = c.omitted, &copied
+	case *JobStarted:
+		copied := *e
+		copied.Labels = c.labels(e.Labels)
+		copied.JobIDs = c.list("jobIds", e.JobIDs)
+		copied.Omitted, capped = c.omitted, &copied
+	case *JobFailed:
+		copied := *e
+		copied.Labels = c.labels(e.Labels)
+		copied.ErrorMessage = c.text("errorMessage", e.ErrorMessage)
+		copied.Candidates = c.list("candidates", e.Candidates)
+		copied.Omitted, capped = c.omitted, &copied
+	case *RequestRejected:
+		copied := *e
+		copied.Labels = c.labels(e.Labels)
+		copied.Reason = c.text("reason", e.Reason)
+		copied.Omitted, capped = c.omitted, &copied
+	}
+	if len(c.omitted) == 0 {
+		return e
+	}
+	return capped
+}
+
+// capper shortens the parts of one event.
+type capper struct {
+	part    int // bytes that one part may have
+	omitted map[string]int
+}
+
+// text cuts a text between two characters.
+func (c capper) text(member, text string) string {
+	if len(text) <= c.part {
+		return text
+	}
+	kept := strings.ToValidUTF8(text[:c.part], "")
+	c.omitted[member] = len(text) - len(kept)
+	return kept + "…"
+}
+
+// list keeps the first entries, one at least.
+func (c capper) list(member string, entries []string) []string {
+	left := c.part
+	for i, entry := range entries {
+		if left -= len(entry) + len(`"",`); left < 0 && i > 0 {
+			c.omitted[member] = len(entries) - i
+			return entries[:i]
+		}
+	}
+	return entries
+}
+
+// labels keeps the first labels in the order of their names.
+func (c capper) labels(labels map[string]string) map[string]string {
+	kept, left := make(map[string]string), c.part
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		if left -= len(name) + len(labels[name]) + len(`"":"",`); left < 0 {
+			c.omitted["labels"] = len(labels) - len(kept)
+			return kept
+		}
+		kept[name] = labels[name]
+	}
+	return labels
+}
