@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -36,6 +37,38 @@ func (h Header) Get(name string) string {
 		return ""
 	}
 	return h[first][0]
+}
+
+// Headers that tell where a stored message was read from.
+const (
+	// DeadLetterHeaderPrefix begins the headers that only dead letters have.
+	DeadLetterHeaderPrefix = "Backhaul-Dlq-"
+	headerReadStream       = "Nats-Stream"
+	headerReadPending      = "Nats-Num-Pending"
+	headerReadLast         = "Nats-Last-Sequence"
+)
+
+// ServerTypePrefix begins the member type of every answer and advisory of a NATS server.
+const ServerTypePrefix = "io.nats."
+
+// CopyOf names the message that this one is a copy of, "" for a message that was
+// published. Whoever may read a stream can have the server store what was read on any
+// subject of the account, by naming it as the reply subject: a dead letter would come
+// back as a request of another source. A message that a stream republishes is no copy:
+// it has the sequence of the one before it, and is no part of a batch.
+func (h Header) CopyOf() string {
+	for name := range h {
+		if len(name) > len(DeadLetterHeaderPrefix) && strings.EqualFold(name[:len(DeadLetterHeaderPrefix)], DeadLetterHeaderPrefix) {
+			return "a dead letter"
+		}
+	}
+	if h.Get("ce-source") == EventSource && strings.HasPrefix(h.Get("ce-type"), eventTypePrefix) {
+		return "an event of Backhaul"
+	}
+	if stream := h.Get(headerReadStream); stream != "" && (h.Get(headerReadLast) == "" || h.Get(headerReadPending) != "") {
+		return "a message read from the stream " + clip(strconv.Quote(stream))
+	}
+	return ""
 }
 
 // Attribute is an attribute of a CloudEvent in binary content mode, from its

@@ -63,11 +63,15 @@ func (r *requestReader) request() error {
 	}
 	err := r.object(func(name string) error {
 		read, ok := members[name]
-		if !ok {
+		switch {
+		case !ok && name == "type" && r.dec.PeekKind() == '"':
+			return r.serverType()
+		case !ok:
 			r.problem("is not a member of a backup request%s", suggestion(name))
 			return nil
+		default:
+			return read(r)
 		}
-		return read(r)
 	})
 	if err != nil {
 		return err
@@ -77,6 +81,21 @@ func (r *requestReader) request() error {
 	}
 	if field := at + "/subclientName"; r.req.SubclientName == "" && !r.problems.has(field) {
 		r.problems.add(field, "is required: the name of the content group")
+	}
+	return nil
+}
+
+// serverType reads the member type, which no request has and every answer of a NATS
+// server has. See deploy/nats/README.md, Reply subjects, for how one comes here.
+func (r *requestReader) serverType() error {
+	s, _, err := r.str()
+	switch {
+	case err != nil:
+		return err
+	case strings.HasPrefix(s, ServerTypePrefix):
+		r.problem("is %.100q: this is an answer of the NATS server, not a backup request", s)
+	default:
+		r.problem("is not a member of a backup request%s", suggestion("type"))
 	}
 	return nil
 }

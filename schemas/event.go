@@ -53,6 +53,9 @@ func (k Kind) Terminal() bool { return k == KindJobStarted || k == KindJobFailed
 // for all replicas, so that source and id together identify an event.
 const EventSource = "/backhaul"
 
+// eventTypePrefix begins the CloudEvents type of every event of ours.
+const eventTypePrefix = "backhaul."
+
 // Backhaul's own error codes; any other code of a job-failed event is the
 // vendor's.
 const (

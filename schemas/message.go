@@ -45,7 +45,15 @@ type RequestMessage struct {
 // the header Backhaul-Request-Id, else the member requestId, else the CloudEvents
 // id, else the header Nats-Msg-Id, else "". Any error is an [*InvalidError]; what could be read is returned
 // beside it, without defaults.
+//
+// A message that is a copy of another one ([Header.CopyOf]) is no request, and what it
+// names is not returned: its id may be that of a request of another source.
 func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
+	if of := h.CopyOf(); of != "" {
+		var ps problems
+		ps.add("", "is a copy of %s, stored by naming this subject as a reply subject", of)
+		return RequestMessage{}, ps.err()
+	}
 	var (
 		m       RequestMessage
 		ps      problems

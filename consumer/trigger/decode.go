@@ -59,6 +59,8 @@ func Decode(h schemas.Header, data []byte) ([]Change, error) {
 	switch {
 	case len(data) > MaxSize:
 		d.fault("has %d bytes, the limit is %d", len(data), MaxSize)
+	case h.CopyOf() != "":
+		d.fault("is a copy of %s, stored by naming this subject as a reply subject, and no notification", h.CopyOf())
 	case d.pubSubHeader(h, data):
 	default:
 		d.message(h, data)
@@ -149,16 +151,21 @@ type document struct {
 	DetailType text           `json:"detail-type"`
 	Detail     jsontext.Value `json:"detail"`
 
-	// Pub/Sub, pushed or pulled.
-	Message    jsontext.Value `json:"message"`
-	Attributes jsontext.Value `json:"attributes"`
+	// Pub/Sub: pushed with its subscription, pulled with the id to acknowledge it by, or
+	// the message alone.
+	Message      jsontext.Value `json:"message"`
+	Subscription text           `json:"subscription"`
+	AckID        text           `json:"ackId"`
+	Attributes   jsontext.Value `json:"attributes"`
+	MessageID    text           `json:"messageId"`
 
 	// SNS.
 	SNSType    text `json:"Type"`
+	SNSTopic   text `json:"TopicArn"`
 	SNSMessage text `json:"Message"`
 
 	// SQS: one message, or what ReceiveMessage answers.
-	Body     text             `json:"Body"`
+	sqsMessage
 	Messages list[sqsMessage] `json:"Messages"`
 }
 
@@ -232,8 +239,14 @@ func (d *decoder) document(data []byte) {
 
 // detect takes the first format that fits. The order is part of the contract:
 // a document that fits several is always taken for the same one.
+//
+// An envelope is taken for one only with a member that its sender always writes. An
+// answer of JetStream can be stored on storage.event.x too (deploy/nats/README.md, Reply
+// subjects), and one about a stored message has that message in it.
 func (d *decoder) detect(doc *document) {
 	switch {
+	case strings.HasPrefix(string(doc.Type), schemas.ServerTypePrefix):
+		d.unknownFormat("is an answer of the NATS server, of the type %.100s, and no notification", doc.Type)
 	case doc.Event == "s3:TestEvent":
 		d.add(Change{Format: FormatS3, Event: "s3:TestEvent", Kind: KindNone, Container: string(doc.Bucket), Size: -1,
 			Note: "the test that is sent when notifications are set up"})
@@ -245,7 +258,7 @@ func (d *decoder) detect(doc *document) {
 		d.azure(FormatEventGrid, doc.EventType, doc.Topic, doc.Subject, doc.EventTime, doc.Data)
 	case doc.DetailType != "":
 		d.eventBridge(doc)
-	case doc.Message != nil && doc.Message.Kind() == '{', doc.Attributes != nil:
+	case doc.Message.Kind() == '{', doc.Attributes != nil:
 		d.pubSub(doc)
 	case doc.SNSType != "" || doc.SNSMessage != "":
 		d.sns(doc)

@@ -127,7 +127,12 @@
 //	Body, Messages                             SQS: what it holds
 //
 // Each kind of envelope is taken off once, so SQS around SNS around S3 is read,
-// and SQS around SQS is not.
+// and SQS around SQS is not. An envelope must have what its sender always writes:
+// subscription or ackId (Pub/Sub), TopicArn (SNS), MessageId (SQS).
+//
+// Answers of the NATS server (type io.nats.…), copies of dead letters and events of
+// Backhaul are refused: a server stores them on any subject that a client names as
+// the reply subject, and what is in them was not sent by a store.
 //
 // What holds for every change:
 //

@@ -40,6 +40,10 @@ func (d *decoder) unwrapBytes(kind envelope, content []byte) {
 func (d *decoder) sns(doc *document) {
 	switch doc.SNSType {
 	case "Notification":
+		if doc.SNSTopic == "" {
+			d.unknownFormat("has no TopicArn, which SNS always sends")
+			return
+		}
 		d.unwrap(envelopeSNS, string(doc.SNSMessage))
 	case "SubscriptionConfirmation", "UnsubscribeConfirmation":
 		d.add(Change{Format: FormatSNS, Event: string(doc.SNSType), Kind: KindNone, Size: -1,
@@ -50,13 +54,22 @@ func (d *decoder) sns(doc *document) {
 }
 
 type sqsMessage struct {
-	Body text `json:"Body"`
+	SQSID text `json:"MessageId"`
+	Body  text `json:"Body"`
+}
+
+func (d *decoder) sqsMessage(m sqsMessage) {
+	if m.SQSID == "" {
+		d.unknownFormat("has no MessageId, which SQS always sends")
+		return
+	}
+	d.unwrap(envelopeSQS, string(m.Body))
 }
 
 // sqs reads one message of SQS, or an answer to ReceiveMessage.
 func (d *decoder) sqs(doc *document) {
 	if doc.Body != "" {
-		d.unwrap(envelopeSQS, string(doc.Body))
+		d.sqsMessage(doc.sqsMessage)
 		return
 	}
 	if len(doc.Messages.items) == 0 {
@@ -66,7 +79,7 @@ func (d *decoder) sqs(doc *document) {
 		if d.full {
 			return
 		}
-		d.unwrap(envelopeSQS, string(message.Body))
+		d.sqsMessage(message)
 	}
 	if doc.Messages.more {
 		d.tooMany()

@@ -23,6 +23,7 @@ type pubSubAttributes struct {
 
 // pubSubMessage is a message as it is pulled, and as a push request has it.
 type pubSubMessage struct {
+	ID         text             `json:"messageId"`
 	Data       text             `json:"data"`
 	Attributes pubSubAttributes `json:"attributes"`
 }
@@ -45,15 +46,19 @@ func (d *decoder) pubSubHeader(h schemas.Header, data []byte) bool {
 }
 
 func (d *decoder) pubSub(doc *document) {
-	m := pubSubMessage{Data: ""}
+	m := pubSubMessage{ID: doc.MessageID}
 	envelope, at := doc.Message, "message.attributes."
 	var err error
-	if envelope.Kind() == '{' {
-		err = json.Unmarshal(envelope, &m)
-	} else {
+	switch {
+	case envelope.Kind() != '{':
 		at = "attributes."
 		err = json.Unmarshal(doc.Attributes, &m.Attributes)
 		_ = json.Unmarshal(orNull(doc.Data), &m.Data) // text takes anything
+	case doc.Subscription == "" && doc.AckID == "":
+		d.unknownFormat("has a message, but neither the subscription nor the ackId that Pub/Sub sends with it")
+		return
+	default:
+		err = json.Unmarshal(envelope, &m)
 	}
 	if err != nil {
 		d.unknownFormat("%sis not as in a Pub/Sub message: %v", at, err)
@@ -64,7 +69,7 @@ func (d *decoder) pubSub(doc *document) {
 		d.gcs(FormatPubSub, m.Attributes, data, at)
 		return
 	}
-	if err != nil || len(data) == 0 {
+	if err != nil || len(data) == 0 || m.ID == "" {
 		d.unknownFormat("is a Pub/Sub message without the attributes of Cloud Storage")
 		return
 	}

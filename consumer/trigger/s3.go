@@ -26,8 +26,9 @@ type record struct {
 		} `json:"object"`
 	} `json:"s3"`
 
-	SQSBody text `json:"body"`
-	SNS     struct {
+	SQSBody   text `json:"body"`
+	SNSSource text `json:"EventSource"`
+	SNS       struct {
 		Message text `json:"Message"`
 	} `json:"Sns"`
 }
@@ -40,9 +41,9 @@ func (d *decoder) records(records *list[record]) {
 		switch r := &records.items[i]; {
 		case d.full:
 			return
-		case r.SQSBody != "":
+		case r.SQSBody != "" && r.EventSource == "aws:sqs":
 			d.unwrap(envelopeSQS, string(r.SQSBody))
-		case r.SNS.Message != "":
+		case r.SNS.Message != "" && r.SNSSource == "aws:sns":
 			d.unwrap(envelopeSNS, string(r.SNS.Message))
 		default:
 			d.record(i, r)
