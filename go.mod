@@ -25,7 +25,7 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // the configuration, policy and routes files, as nodes that know their line
 	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d // roots to trust where the system has none, as in the image
 	golang.org/x/net v0.60.0 // SOCKS proxies and what may be a header; behind vendorapi/internal/http1 only
-	golang.org/x/text v0.43.0 // the words of the validator of schemas
+	golang.org/x/text v0.43.0 // character sets of the vendor's answers; the words of the validator of schemas
 	golang.org/x/time v0.16.0 // limits on starts per hour and second
 )
 

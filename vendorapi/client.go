@@ -194,7 +194,7 @@ type call struct {
 	limit       int // largest answer in bytes; 0 is maxBody
 }
 
-// response is the whole answer to a call, as the transport has read it.
+// response is the whole answer to a call. Its body is text in UTF-8.
 type response = http1.Answer
 
 // authorised makes a call with the session's token. A refused token is replaced:
@@ -273,6 +273,7 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 		}
 		return response{}, e
 	}
+	resp.Body = inUnicode(resp.Body, resp.Header)
 	return resp, err
 }
 

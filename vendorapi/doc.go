@@ -70,6 +70,11 @@
 //	all the rest                                    Unknown: empty, cut short, HTML, code 0, no code at
 //	                                                all, 301 302 303, 403, 502, 503, 504, over 1 MiB
 //
+// An answer is text in whatever character set its bytes are in: UTF-8 if they are
+// that, UTF-16 by its mark or its first character, else what the XML declaration
+// or the Content-Type names, else Latin-1. The label alone decides nothing: some
+// layer may have converted a document and left "utf-16" in its declaration.
+//
 // An error code is a number other than 0. It stands in attributes or members of
 // the root (errorCode, errorMessage), or inside one of errorPlaces. Code 0 with a
 // message is how the product says that something else was done. Code 2 is the Job
