@@ -14,6 +14,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/show"
 )
 
 func newDeadLetterReplayCommand() *cobra.Command {
@@ -311,5 +312,5 @@ func printResult(w io.Writer, output string, r result) {
 	if r.Why != "" {
 		text += ": " + r.Why
 	}
-	fmt.Fprintln(w, visible(text))
+	fmt.Fprintln(w, show.Line(text))
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/show"
 	"backhaul/schemas"
 )
 
@@ -136,23 +137,18 @@ func printLetter(w io.Writer, output string, l deadletter.Letter) error {
 	}
 	body := string(l.Data)
 	if !utf8.ValidString(body) {
-		body = fmt.Sprintf("%q", body)
+		body = fmt.Sprintf("%q", body[:min(len(body), maxPayload)])
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n", visibleLines(body))
+	_, err := fmt.Fprintf(w, "\n%s\n", show.Lines(body, maxPayload))
 	return err
 }
+
+// maxPayload bounds what a table shows of a payload. In JSON it is whole.
+const maxPayload = 64 << 10
 
 func shortText(s string, limit int) string {
 	if utf8.RuneCountInString(s) <= limit {
 		return s
 	}
 	return string([]rune(s)[:limit-1]) + "…"
-}
-
-func visibleLines(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, line := range lines {
-		lines[i] = visible(strings.ReplaceAll(strings.TrimSuffix(line, "\r"), "\t", "    "))
-	}
-	return strings.Join(lines, "\n")
 }

@@ -11,6 +11,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/show"
 	"backhaul/schemas"
 )
 
@@ -96,7 +97,7 @@ func printEvent(w io.Writer, output string, e eventlog.Event) error {
 		return err
 	}
 	names := e.Data.Names()
-	_, err := fmt.Fprintln(w, visible(fmt.Sprintf("%s  %-16s  %-10s  %-26s  %s/%s  %s", e.Stored.UTC().Format(time.RFC3339), e.Kind,
+	_, err := fmt.Fprintln(w, show.Line(fmt.Sprintf("%s  %-16s  %-10s  %-26s  %s/%s  %s", e.Stored.UTC().Format(time.RFC3339), e.Kind,
 		names.Source, names.RequestID, dash(names.ClientName), dash(names.SubclientName), gist(e.Data))))
 	return err
 }

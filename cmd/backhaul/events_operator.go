@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/show"
 	"backhaul/schemas"
 )
 
@@ -19,7 +20,7 @@ func printOperatorEvent(w io.Writer, output string, e eventlog.OperatorEvent) er
 		_, err := fmt.Fprintf(w, "%s\n", e.CloudEvent().Structured())
 		return err
 	}
-	_, err := fmt.Fprintln(w, visible(fmt.Sprintf("%s  %-16s  %-10s  %-26s  %s", e.Stored.UTC().Format(time.RFC3339), kindOperator,
+	_, err := fmt.Fprintln(w, show.Line(fmt.Sprintf("%s  %-16s  %-10s  %-26s  %s", e.Stored.UTC().Format(time.RFC3339), kindOperator,
 		e.Action, e.Actor, operatorGist(e.OperatorEvent))))
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/natsconn"
+	"backhaul/cmd/internal/show"
 )
 
 // Exit codes that scripts can rely on.
@@ -38,10 +39,13 @@ func run(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errSaid) {
-		fmt.Fprintf(root.ErrOrStderr(), "backhaul: %v\n", err)
+		fmt.Fprintf(root.ErrOrStderr(), "backhaul: %s\n", show.Lines(err.Error(), maxError))
 	}
 	return exitCode(ctx, err)
 }
+
+// maxError bounds what is printed of an error.
+const maxError = 64 << 10
 
 // errSaid ends a command that has printed already why it failed.
 var errSaid = errors.New("failed")

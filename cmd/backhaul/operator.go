@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/operator"
+	"backhaul/cmd/internal/show"
 )
 
 // addOperatorFlags adds who acts, and why, to a command that leaves an event.
@@ -46,7 +47,7 @@ func confirm(cmd *cobra.Command, question string) error {
 	if !isFile || !isatty.IsTerminal(in.Fd()) {
 		return &usageError{fmt.Errorf("%s There is no terminal to ask on: give --yes", question)}
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", show.Line(question))
 	answer, _ := bufio.NewReader(in).ReadString('\n')
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":

@@ -7,7 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
+
+	"backhaul/cmd/internal/show"
 )
 
 // printJSON writes one document as a line.
@@ -20,17 +21,6 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
-// visible takes what a terminal would obey out of other people's text: controls,
-// and what turns the direction of the rest of the line.
-func visible(s string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || c == '\u2028' || c == '\u2029' {
-			return '\uFFFD'
-		}
-		return c
-	}, s)
-}
-
 // table writes rows with their columns under each other, and nothing in them that a
 // terminal would obey.
 type table struct{ w *tabwriter.Writer }
@@ -38,8 +28,13 @@ type table struct{ w *tabwriter.Writer }
 func newTable(w io.Writer) table { return table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)} }
 
 func (t table) row(columns ...string) {
+	last := len(columns) - 1
 	for i := range columns {
-		columns[i] = visible(columns[i])
+		if i < last {
+			columns[i] = show.Cell(columns[i])
+		} else {
+			columns[i] = show.Line(columns[i])
+		}
 	}
 	fmt.Fprintln(t.w, strings.TrimRight(strings.Join(columns, "\t"), "\t "))
 }

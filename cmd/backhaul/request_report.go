@@ -3,13 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/go-json-experiment/json"
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/batch"
+	"backhaul/cmd/internal/show"
 	"backhaul/schemas"
 )
 
@@ -40,7 +40,7 @@ func newRequestReport(cmd *cobra.Command, output string, b batch.Batch, file bat
 func (r *requestReport) ofFile() bool { return r.batch.Resume }
 
 func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
+	file, ok := w.(interface{ Fd() uintptr })
 	return ok && isatty.IsTerminal(file.Fd())
 }
 
@@ -49,7 +49,7 @@ func (r *requestReport) note(format string, args ...any) {
 		return
 	}
 	r.bar.clear()
-	fmt.Fprintf(r.errs, "backhaul: "+format+"\n", args...)
+	fmt.Fprintf(r.errs, "backhaul: %s\n", show.Line(fmt.Sprintf(format, args...)))
 }
 
 // Request prints what has become of a request. Where it is, is of interest only
@@ -60,7 +60,7 @@ func (r *requestReport) Request(req schemas.BackupRequest, n batch.News) error {
 	switch wait := r.batch.Wait; {
 	case n.Taken:
 		r.bar.clear()
-		_, err := fmt.Fprintf(r.errs, "backhaul: %s was not stored: its id is that of another request, with other content\n", name)
+		_, err := fmt.Fprintf(r.errs, "backhaul: %s was not stored: its id is that of another request, with other content\n", show.Cell(name))
 		return err
 	case wait && n.Ack != nil:
 		return nil
@@ -95,6 +95,8 @@ func (r *requestReport) line(text string, members map[string]any) error {
 			return err
 		}
 		text = string(line)
+	} else {
+		text = show.Line(text)
 	}
 	r.bar.makeRoom()
 	_, err := fmt.Fprintln(r.out, text)

@@ -14,6 +14,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/natsconn"
+	"backhaul/cmd/internal/show"
 )
 
 func newRootCommand() *cobra.Command {
@@ -28,6 +29,9 @@ exactly one true event.`,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// What a command prints is read by a terminal or a pipeline, and much of it is
+		// the text of other people.
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) { cmd.SetOut(show.NewWriter(cmd.OutOrStdout())) },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
@@ -112,7 +116,10 @@ func newLogger(w io.Writer, cfg config.Log) zerolog.Logger {
 	file, isFile := w.(*os.File)
 	terminal := isFile && isatty.IsTerminal(file.Fd())
 	if cfg.Format == "console" || cfg.Format == "auto" && terminal {
+		// It quotes what is not ASCII.
 		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !terminal || os.Getenv("NO_COLOR") != ""}
+	} else {
+		w = show.NewWriter(w)
 	}
 	return zerolog.New(w).Level(level).With().Timestamp().Logger()
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"backhaul/cmd/internal/show"
 	"backhaul/cmd/internal/validate"
 	"backhaul/schemas"
 )
@@ -163,7 +164,7 @@ func printChecked(w io.Writer, output, file string, d validate.Document) error {
 		if p.Pointer != "" {
 			text = p.Pointer + ": " + text
 		}
-		fmt.Fprintf(w, "%s:%d: %s\n", file, p.Line, text)
+		fmt.Fprintln(w, show.Line(fmt.Sprintf("%s:%d: %s", file, p.Line, text)))
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/queue"
+	"backhaul/cmd/internal/show"
 	"backhaul/publisher"
 )
 
@@ -63,7 +64,7 @@ func runStatus(cmd *cobra.Command, args []string) error {
 	}
 	defer nc.Close()
 	ctx, explain := ask(cmd.Context(), nc)
-	show := func() error {
+	again := func() error {
 		if len(args) == 1 {
 			request, err := findRequest(ctx, js, source, args[0])
 			if err != nil {
@@ -78,23 +79,24 @@ func runStatus(cmd *cobra.Command, args []string) error {
 		return printStatus(cmd.OutOrStdout(), output, s)
 	}
 	if watch, _ := cmd.Flags().GetBool("watch"); !watch {
-		return show()
+		return again()
 	}
-	return watch(cmd.Context(), cmd.OutOrStdout(), output, show)
+	return watch(cmd.Context(), show.NewWriter(cmd.OutOrStdout()), output, again)
 }
 
 // watch shows it until ctx ends: on a terminal always in the same place.
-func watch(ctx context.Context, w io.Writer, output string, show func() error) error {
+func watch(ctx context.Context, w *show.Writer, output string, again func() error) error {
 	const home = "\x1b[H\x1b[2J"
-	file, isFile := w.(interface{ Fd() uintptr })
-	clear := output == outputTable && isFile && isatty.IsTerminal(file.Fd())
+	clear := output == outputTable && isatty.IsTerminal(w.Fd())
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
 		if clear {
-			fmt.Fprint(w, home)
+			if err := w.Control(home); err != nil {
+				return err
+			}
 		}
-		if err := show(); err != nil {
+		if err := again(); err != nil {
 			return err
 		}
 		select {

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/show"
 	"backhaul/cmd/internal/story"
 	"backhaul/consumer"
 	"backhaul/publisher"
@@ -56,7 +57,7 @@ func findRequest(ctx context.Context, js jetstream.JetStream, source, id string)
 
 func printStory(w io.Writer, s story.Story, summary string) error {
 	key := publisher.Key{Source: s.Source, Name: s.Key}
-	fmt.Fprintf(w, "%s: %s\n\n", key, visible(summary))
+	fmt.Fprintf(w, "%s: %s\n\n", key, show.Line(summary))
 	t := newTable(w)
 	if s.RequestID != "" && s.RequestID != s.Key {
 		t.row("request id", s.RequestID)

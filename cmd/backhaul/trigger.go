@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -120,19 +120,20 @@ func runTriggerCheck(cmd *cobra.Command, _ []string) error {
 
 // printRoutes shows the routes as they were understood, defaults filled in.
 func printRoutes(cmd *cobra.Command, routes *trigger.Routes) error {
-	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "LINE\tROUTE\tCHANGES\tCONTENT GROUP\tLEVEL\tWINDOW\tDIRECTIVE")
+	t := newTable(cmd.OutOrStdout())
+	t.row("LINE", "ROUTE", "CHANGES", "CONTENT GROUP", "LEVEL", "WINDOW", "DIRECTIVE")
 	for _, r := range routes.All() {
+		line := strconv.Itoa(r.Line)
 		if r.Ignore {
-			fmt.Fprintf(table, "%d\t%s\t%s\tignored\t-\t-\t-\n", r.Line, r.Name, r.Changes())
+			t.row(line, r.Name, r.Changes(), "ignored", "-", "-", "-")
 			continue
 		}
 		directive := "-"
 		if r.Directive != nil {
 			directive = "/" + r.Directive.Container + "/" + r.Directive.Prefix
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s, at most %s, %d paths\t%s\n", r.Line, r.Name, r.Changes(), r.Group(),
-			r.Request.BackupLevel, short(r.Window.Quiet), short(r.Window.Max), r.Window.MaxPaths, directive)
+		window := fmt.Sprintf("%s, at most %s, %d paths", short(r.Window.Quiet), short(r.Window.Max), r.Window.MaxPaths)
+		t.row(line, r.Name, r.Changes(), r.Group().String(), r.Request.BackupLevel, window, directive)
 	}
-	return table.Flush()
+	return t.flush()
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -222,8 +221,8 @@ func printExplanations(w io.Writer, output string, all []explanation) error {
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "MESSAGE\tFORMAT\tEVENT\tKIND\tCONTAINER\tKEY\tROUTE\tCONCLUSION")
+	t := newTable(w)
+	t.row("MESSAGE", "FORMAT", "EVENT", "KIND", "CONTAINER", "KEY", "ROUTE", "CONCLUSION")
 	for _, e := range all {
 		container, key, route := e.Container, dash(""), dash("")
 		if e.Account != "" {
@@ -238,13 +237,13 @@ func printExplanations(w io.Writer, output string, all []explanation) error {
 				route += " (" + named + ")"
 			}
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", plainText(e.Message), dash(string(e.Format)), dash(plainText(e.Event)), dash(string(e.Kind)),
+		t.row(plainText(e.Message), dash(string(e.Format)), dash(plainText(e.Event)), dash(string(e.Kind)),
 			dash(plainText(container)), key, plainText(route), plainText(e.Conclusion))
 	}
-	return table.Flush()
+	return t.flush()
 }
 
-// plainText keeps what others wrote from moving the cursor or the columns.
+// plainText quotes what is not printable.
 func plainText(s string) string {
 	if strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		return strconv.Quote(s)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"backhaul/cmd/internal/show"
 )
 
 // Check is one thing that readiness is about.
@@ -65,11 +67,14 @@ func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
 func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
-	fmt.Fprintln(w, text)
+	fmt.Fprintln(w, show.Line(text))
 }
 
 func answerJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v)
+	text, err := json.Marshal(v)
+	if err == nil {
+		_, _ = w.Write(append(show.Escape(text), '\n'))
+	}
 }

@@ -10,9 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"backhaul/cmd/internal/console/state"
+	"backhaul/cmd/internal/show"
 	"backhaul/publisher"
 )
 
@@ -33,7 +32,7 @@ func functions(versions map[string]string) template.FuncMap {
 		"job":      jobURL,
 		"stateURL": func(s state.Status) string { return "/" + form{State: string(s), Page: 1}.query() },
 		"login":    func(next string) string { return "/login?" + url.Values{"next": {next}}.Encode() },
-		"json":     indented,
+		"json":     show.JSON,
 		"orDash": func(s string) string {
 			if s == "" {
 				return "–"
@@ -100,13 +99,4 @@ func replayedPath(name string) string {
 // jobURL is where the Command Center shows a job.
 func jobURL(pattern, jobID string) string {
 	return strings.ReplaceAll(pattern, "{jobId}", url.PathEscape(jobID))
-}
-
-// indented is JSON for people, or the text as it is.
-func indented(data []byte) string {
-	value := jsontext.Value(data).Clone()
-	if value.Indent(jsontext.WithIndent("  ")) != nil {
-		return strings.ToValidUTF8(string(data), "\uFFFD")
-	}
-	return string(value)
 }

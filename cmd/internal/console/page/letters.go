@@ -15,6 +15,7 @@ import (
 
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/show"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -84,9 +85,6 @@ func (l letterPage) ReplayKey(r deadletter.Replay) publisher.Key {
 
 type header struct{ Name, Value string }
 
-// maxShown bounds how much of a message is shown.
-const maxShown = 64 << 10
-
 // letterNumber is the dead letter that a path names. If there can be none, the answer
 // says so.
 func (p *Page) letterNumber(w http.ResponseWriter, r *http.Request) (number uint64, ok bool) {
@@ -135,18 +133,14 @@ func shownText(data []byte) string {
 	if !utf8.Valid(data) || bytes.ContainsRune(data, 0) {
 		return ""
 	}
-	text := indented(data)
-	if len(text) > maxShown {
-		return strings.ToValidUTF8(text[:maxShown], "") + "…"
-	}
-	return text
+	return show.JSON(data)
 }
 
 func headersOf(h schemas.Header) []header {
 	var all []header
 	for name, values := range h {
 		for _, value := range values {
-			all = append(all, header{name, value})
+			all = append(all, header{show.Cell(name), show.Line(value)})
 		}
 	}
 	slices.SortFunc(all, func(a, b header) int {
