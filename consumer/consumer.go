@@ -170,7 +170,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	c.handler = &handler{
 		cfg: cfg,
 		ledger: &ledger{
-			events: events, publisher: pub, owner: cfg.Owner, lease: cfg.lease(), visibility: cfg.VisibilityWindow, observer: cfg.Observer,
+			events: events, reader: publisher.NewLastReader(events), publisher: pub, owner: cfg.Owner, lease: cfg.lease(), visibility: cfg.VisibilityWindow, observer: cfg.Observer,
 			foreign: func(msg *jetstream.RawStreamMsg) {
 				log.Error().Str("subject", msg.Subject).Uint64("sequence", msg.Sequence).
 					Msg("a message among the events is none of ours and does not count; deploy/nats/README.md, Reply subjects, says how it got there")

@@ -78,6 +78,13 @@
 //	the same request again                       one work, or the outcome on record   TestAHundredCopiesAtOnce
 //	other content under a used id                request-rejected, a dead letter      TestTheSameIDWithOtherContent
 //	the policy denies what was claimed before    it goes on to its outcome            TestADenialComesTooLate
+//	thousands of foreign messages on a key       each is read once, backward from     TestThousandsOfForeignMessagesOnAKey
+//	                                             the last; what was read is kept
+//	a request's events cannot be read            it ends by its age as                TestARequestThatCanNeverBeClaimed
+//	                                             OUTCOME_UNKNOWN, under the key of
+//	                                             its place in the stream
+//	an event is too large for the stream         recorded without a part of its       TestAnEventThatIsTooLarge
+//	                                             lists and texts; names stay whole
 //	replicas with different policies             whoever writes first decides         TestReplicasWithDifferentPolicies
 //	the policy cannot tell                       nothing is claimed, asked again      TestAPolicyThatCannotTell
 //	a stop with work in every state              calls are finished, claims released  TestDrain

@@ -147,7 +147,7 @@ func (h *handler) announceUnclaimed(ctx context.Context, d *delivery, req *reque
 	}
 	last, err := h.ledger.last(ctx, req.key)
 	if err != nil {
-		return postpone(d, err), false
+		return h.stuck(ctx, d, req, err), false
 	}
 	switch _, isClaim := last.event.(*schemas.JobSubmitting); {
 	case !req.is(last.event.Requested()) && req.anonymous:
@@ -174,7 +174,28 @@ func (h *handler) unclaimed(ctx context.Context, d *delivery, req *request, err 
 	if found, ok := errors.AsType[*foundError](err); ok {
 		return h.announce(ctx, d, req, found.after, found.outcome)
 	}
-	return postpone(d, fmt.Errorf("claim: %w", err))
+	return h.stuck(ctx, d, req, fmt.Errorf("claim: %w", err))
+}
+
+// stuck settles a delivery whose request can be neither claimed nor refused. It is
+// tried again until it is too old. Then it ends with an event under the key of its place
+// in the stream, because nothing can be written under its own. Its events may tell of a
+// job, so the outcome is not known.
+func (h *handler) stuck(ctx context.Context, d *delivery, req *request, err error) settlement {
+	if _, ok := errors.AsType[*unreadableError](err); !ok || !h.tooOld(req) && !req.expired() {
+		return postpone(d, err)
+	}
+	own := *req
+	own.key = publisher.SequenceKey(d.source, d.sequence)
+	event := h.unknown(req, 0, nil, fmt.Sprintf("gave up: %v", err))
+	recordErr := h.ledger.recordAlone(ctx, &own, event)
+	if recordErr != nil && !errors.Is(recordErr, errTakenOver) { // taken over: recorded before a crash
+		return postpone(d, errors.Join(err, fmt.Errorf("record %s: %w", event.Kind(), recordErr)))
+	}
+	if err := h.keepDeadLetter(ctx, d, req, event); err != nil {
+		return postpone(d, err)
+	}
+	return settlement{verb: ack, outcome: event, ours: true}
 }
 
 // duplicate settles a delivery whose outcome is on record. If the record is this

@@ -17,6 +17,7 @@ import (
 // ledger keeps the claims and outcomes of requests on the events stream.
 type ledger struct {
 	events    jetstream.Stream
+	reader    *publisher.LastReader
 	publisher *publisher.Publisher
 	owner     string
 	lease     time.Duration
@@ -225,10 +226,7 @@ func (l *ledger) write(ctx context.Context, c *claim, step string, after uint64,
 		},
 		SubmittingAt: taken.UTC(),
 	}
-	// A claim that is not confirmed within its lease is worth nothing any more.
-	writeCtx, cancel := context.WithTimeoutCause(ctx, l.lease, errNotConfirmed)
-	defer cancel()
-	sequence, own, err := l.append(writeCtx, c.req, after, event)
+	sequence, own, err := l.append(ctx, c.req, after, event)
 	if errors.Is(err, publisher.ErrConflict) {
 		last, unreadable := recordOf(own)
 		if mine, ok := last.event.(*schemas.JobSubmitting); unreadable != nil || !ok || mine.Nonce != nonce {
@@ -288,7 +286,7 @@ var cappedSizes = []int{64 << 10, 8 << 10, 1 << 10}
 func (l *ledger) append(ctx context.Context, req *request, after uint64, event schemas.Event) (uint64, *jetstream.RawStreamMsg, error) {
 	whole, sizes := event, cappedSizes
 	for end := after; ; {
-		sequence, err := l.publisher.Append(ctx, req.key, end, event, req.traceparent)
+		sequence, err := l.appendOnce(ctx, req, end, event)
 		if errors.Is(err, publisher.ErrTooLarge) && len(sizes) > 0 {
 			event, sizes = schemas.Capped(whole, sizes[0]), sizes[1:]
 			continue
@@ -296,11 +294,16 @@ func (l *ledger) append(ctx context.Context, req *request, after uint64, event s
 		if err == nil && event != whole && l.capped != nil {
 			l.capped(whole, event)
 		}
+		if err != nil && end != after && !errors.Is(err, publisher.ErrConflict) {
+			return 0, nil, &unreadableError{err} // foreign messages come faster than ours
+		}
 		if !errors.Is(err, publisher.ErrConflict) {
 			return sequence, nil, err
 		}
 		own, last, readErr := l.lastOwn(ctx, req.key.Filter())
 		switch {
+		case readErr != nil && end != after:
+			return 0, nil, &unreadableError{readErr}
 		case readErr != nil:
 			return 0, nil, readErr
 		case own != nil && own.Sequence != after:
@@ -310,6 +313,16 @@ func (l *ledger) append(ctx context.Context, req *request, after uint64, event s
 		}
 		end = last
 	}
+}
+
+func (l *ledger) appendOnce(ctx context.Context, req *request, after uint64, event schemas.Event) (uint64, error) {
+	if event.Kind() == schemas.KindJobSubmitting {
+		// A claim that is not confirmed within its lease is worth nothing any more.
+		limited, cancel := context.WithTimeoutCause(ctx, l.lease, errNotConfirmed)
+		defer cancel()
+		ctx = limited
+	}
+	return l.publisher.Append(ctx, req.key, after, event, req.traceparent)
 }
 
 // last reads our last event of a key from the stream's leader. It is no more than a
@@ -323,6 +336,9 @@ func (l *ledger) last(ctx context.Context, key publisher.Key) (record, error) {
 		return record{}, fmt.Errorf("read the ledger for %s: %w", key, jetstream.ErrMsgNotFound)
 	}
 	r, err := recordOf(own)
+	if err != nil {
+		err = &unreadableError{err}
+	}
 	if unknown, ok := errors.AsType[*unknownKindError](err); ok {
 		// A later version may tell more behind an outcome, which is final.
 		for _, kind := range schemas.Kinds {
@@ -335,16 +351,24 @@ func (l *ledger) last(ctx context.Context, key publisher.Key) (record, error) {
 				return recordOf(outcome)
 			}
 		}
-		return record{}, unknown
+		return record{}, &unreadableError{unknown}
 	}
 	return r, err
 }
+
+// unreadableError: what the request's events say cannot be found out.
+type unreadableError struct{ err error }
+
+func (e *unreadableError) Error() string {
+	return "the request's events cannot be read: " + e.err.Error()
+}
+func (e *unreadableError) Unwrap() error { return e.err }
 
 // lastOwn is the last of a key's messages on the filter that is an event, nil if there
 // is none, and the sequence of the last message of all, 0 for none. What is no event is
 // neither a claim nor an outcome, and hides none.
 func (l *ledger) lastOwn(ctx context.Context, filter string) (own *jetstream.RawStreamMsg, end uint64, err error) {
-	own, last, err := publisher.LastEvent(ctx, l.events, filter)
+	own, last, err := l.reader.Last(ctx, filter)
 	if err != nil || last == nil {
 		return nil, 0, err
 	}

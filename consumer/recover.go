@@ -66,7 +66,7 @@ func Recover(ctx context.Context, nc *nats.Conn, policy Policy) (Recovered, erro
 	if err != nil {
 		return Recovered{}, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
 	}
-	l := &ledger{events: events, publisher: pub, owner: recoverer, lease: Config{}.withDefaults().lease()}
+	l := &ledger{events: events, reader: publisher.NewLastReader(events), publisher: pub, owner: recoverer, lease: Config{}.withDefaults().lease()}
 	var r Recovered
 	var mark doubt
 	if mark.under, r.Since, err = l.lastKnown(ctx); err != nil {

@@ -1,8 +1,6 @@
 package publisher
 
 import (
-	"context"
-	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -41,34 +39,4 @@ func eventOf(subject string, header nats.Header) (schemas.Kind, Key, error) {
 func isEvent(msg *jetstream.RawStreamMsg) bool {
 	_, _, err := eventOf(msg.Subject, msg.Header)
 	return err == nil
-}
-
-// LastEvent is the last message on the filter that was published as an event (see
-// [ReadEvent]), as the stream's leader has it, and the last message of all; each is nil
-// if there is none. Where the last message is no event, each on the filter is read by a
-// call of its own: the filter should be one of a [Key].
-func LastEvent(ctx context.Context, events jetstream.Stream, filter string) (event, last *jetstream.RawStreamMsg, err error) {
-	last, err = events.GetLastMsgForSubject(ctx, filter)
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return nil, nil, nil
-	case err != nil:
-		return nil, nil, fmt.Errorf("read the last event on %s: %w", filter, err)
-	case isEvent(last):
-		return last, last, nil
-	}
-	// A stream cannot be read backwards.
-	for next := uint64(1); next < last.Sequence; {
-		msg, err := events.GetMsg(ctx, next, jetstream.WithGetMsgSubject(filter))
-		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound):
-			return event, last, nil
-		case err != nil:
-			return nil, nil, fmt.Errorf("read the events on %s: %w", filter, err)
-		case msg.Sequence < last.Sequence && isEvent(msg):
-			event = msg
-		}
-		next = msg.Sequence + 1
-	}
-	return event, last, nil
 }

@@ -1,0 +1,77 @@
+package consumer_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+	"backhaul/vendorapi/simulator"
+)
+
+// intrude stores messages without our form on a key's filter, as a source can by the
+// reply subject of a publish.
+func (b *bench) intrude(key publisher.Key, number int) {
+	b.t.Helper()
+	for i := range number {
+		if i%2000 == 1999 { // the client's limit of what is on its way is 4000
+			b.wait("the messages are stored", b.js.PublishAsyncComplete())
+		}
+		if _, err := b.js.PublishAsync(key.Subject(schemas.KindJobStarted), []byte(`{"stream":"BACKUP_REQUESTS","seq":1}`)); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	b.wait("the messages are stored", b.js.PublishAsyncComplete())
+}
+
+// More foreign messages than can be read within a lease do not keep a request from
+// being done, nor its outcome from being known when it comes again.
+func TestThousandsOfForeignMessagesOnAKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.intrude(billing("victim"), 12_000)
+	b.publish("billing", body("victim"))
+	b.publish("billing", body("other"))
+	b.start(func(s *setup) { s.cfg.AttemptTimeout = 100 * time.Millisecond })
+	b.settled()
+	b.intrude(billing("victim"), 2000)
+	b.publish("billing", body("victim"))
+	b.settled()
+	account := b.sim.Account()
+	for _, id := range []string{"victim", "other"} {
+		if jobs := account.JobsByMarker[billing(id).Marker()]; len(jobs) != 1 {
+			t.Errorf("%s: jobs %v, want one", id, jobs)
+		}
+	}
+}
+
+// A request whose events cannot be read ends by its age, with an event about its message
+// that does not say that there is no job.
+func TestARequestThatCanNeverBeClaimed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	key := billing("unreadable")
+	msg := &nats.Msg{
+		Subject: key.Subject(schemas.KindJobSubmitting), Header: eventHeader(key, schemas.KindJobSubmitting), Data: []byte(`{"leaseMillis":"long"}`),
+	}
+	if _, err := b.js.PublishMsg(b.within(patience), msg); err != nil {
+		t.Fatal(err)
+	}
+	sequence := b.publish("billing", body("unreadable"))
+	b.start(func(s *setup) { s.cfg.GiveUpAfter = time.Second })
+	b.settled()
+	e := b.failed(publisher.SequenceKey("billing", sequence))
+	if e.ErrorCode != schemas.CodeOutcomeUnknown || e.RequestID != "unreadable" || !strings.Contains(e.ErrorMessage, "cannot be read") {
+		t.Errorf("job-failed is %+v", e)
+	}
+	if letters := b.letters(); len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterKey) != key.Name {
+		t.Errorf("dead letters: %v", fmt.Sprint(letters))
+	}
+	if got := b.sim.Account().CreateTaskCalls; got != 0 {
+		t.Errorf("%d calls of CreateTask", got)
+	}
+}

@@ -1,0 +1,139 @@
+package publisher_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+)
+
+// intrude stores messages without our form on a key's filter.
+func intrude(t *testing.T, js jetstream.JetStream, key publisher.Key, number int) {
+	t.Helper()
+	for range number {
+		if _, err := js.PublishAsync(key.Subject(schemas.KindJobStarted), []byte(`{"stream":"BACKUP_REQUESTS","seq":1}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-js.PublishAsyncComplete():
+	case <-within(t, patience).Done():
+		t.Fatal("the messages were not stored")
+	}
+}
+
+// Each foreign message is read once, however many calls it takes to find the event
+// before them.
+func TestLastReader_readsEachForeignMessageOnce(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	nc := s.Connect(t)
+	js, pub, ctx := natstest.JetStream(t, nc), newPublisher(t, nc), within(t, patience)
+	key, other := publisher.NewKey("crm", "victim"), publisher.NewKey("crm", "other")
+	want, err := pub.Append(ctx, key, 0, failed(key, "refused"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const foreign = 5000
+	intrude(t, js, key, foreign/2)
+	intrude(t, js, other, 500)
+	intrude(t, js, key, foreign/2)
+
+	var reads, limit atomic.Int64
+	var end atomic.Pointer[context.CancelFunc]
+	observer := s.Connect(t)
+	if _, err := observer.Subscribe("$JS.API.STREAM.MSG.GET.>", func(*nats.Msg) {
+		if cancel := end.Load(); reads.Add(1) == limit.Load() && cancel != nil {
+			(*cancel)()
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := observer.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	events, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := publisher.NewLastReader(events)
+	var event *jetstream.RawStreamMsg
+	ended := 0
+	for range 2 * foreign {
+		short, cancel := context.WithCancel(ctx)
+		end.Store(&cancel)
+		limit.Store(reads.Load() + 2500)
+		event, _, err = reader.Last(short, key.Filter())
+		cancel()
+		if err == nil {
+			break
+		}
+		ended++
+	}
+	if err != nil || event == nil || event.Sequence != want || ended == 0 {
+		t.Fatalf("event %v, %v after %d ended reads, want the event %d", event, err, ended, want)
+	}
+	if err := observer.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := reads.Load(); got > 3*foreign {
+		t.Errorf("%d reads for %d foreign messages", got, foreign)
+	}
+
+	limit.Store(0)
+	reads.Store(0)
+	intrude(t, js, key, 10)
+	if event, _, err = reader.Last(ctx, key.Filter()); err != nil || event == nil || event.Sequence != want {
+		t.Errorf("again: %v, %v", event, err)
+	}
+	if err := observer.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := reads.Load(); got > 20 {
+		t.Errorf("%d reads for 10 more foreign messages", got)
+	}
+}
+
+// What was read in a stream says nothing of the next one with its name.
+func TestLastReader_forgetsAStreamThatIsGone(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t).Connect(t)
+	js, pub, ctx := natstest.JetStream(t, nc), newPublisher(t, nc), within(t, patience)
+	key := publisher.NewKey("crm", "victim")
+	events, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := publisher.NewLastReader(events)
+	for round, places := range []string{"exx", "xxxxx", "xex", "x"} { // e an event, x something else
+		end, want := uint64(0), uint64(0)
+		for _, place := range places {
+			if place == 'x' {
+				intrude(t, js, key, 1)
+				end++
+				continue
+			}
+			if end, err = pub.Append(ctx, key, end, failed(key, "refused"), ""); err != nil {
+				t.Fatal(err)
+			}
+			want = end
+		}
+		event, last, err := reader.Last(ctx, key.Filter())
+		if err != nil || last == nil || last.Sequence != end || (event == nil) != (want == 0) || event != nil && event.Sequence != want {
+			t.Errorf("%d %s: event %v, last %v, %v; want %d and %d", round, strings.ToUpper(places), event, last, err, want, end)
+		}
+		if err := js.DeleteStream(ctx, publisher.EventsStream); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := js.CreateStream(ctx, events.CachedInfo().Config); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
