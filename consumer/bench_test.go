@@ -98,6 +98,8 @@ type worker struct {
 	ended chan struct{}
 	stop  context.CancelFunc
 	log   *logBook
+
+	consumer *consumer.Consumer
 }
 
 // start runs a consumer with short times until the test ends.
@@ -131,7 +133,7 @@ func (b *bench) start(changes ...func(*setup)) *worker {
 		b.t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	w.stop = stop
+	w.stop, w.consumer = stop, c
 	go func() {
 		defer close(w.ended)
 		c.Run(ctx)

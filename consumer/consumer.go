@@ -182,9 +182,11 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 					Msgf("%s is larger than the server or the stream %s allows and is recorded without a part of it", recorded.Kind(), publisher.EventsStream)
 			},
 		},
-		vendor:   vendor,
-		pub:      pub,
-		inWork:   c.inWork,
+		vendor: vendor,
+		pub:    pub,
+		inWork: c.inWork,
+		// A request comes round after two windows and a redelivery.
+		unclear:  unclear{log: log, shown: 3*cfg.VisibilityWindow + 2*cfg.lease() + lastDelay},
 		atVendor: make(chan struct{}, cfg.MaxInFlight),
 	}
 	return c, nil

@@ -318,3 +318,42 @@ func TestLooksThatAlwaysFailAreGivenUp(t *testing.T) {
 		t.Errorf("%d calls of CreateTask, want 1", got)
 	}
 }
+
+// A request whose answers are unclear again and again is said, and no longer once
+// it has its outcome.
+func TestConsumerUnclear_namesARequestThatGoesRound(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.sim.Script(simulator.Fault{Kind: simulator.Crash}, simulator.Fault{Kind: simulator.HTML}, simulator.Fault{Kind: simulator.Delay, For: 3 * time.Second})
+	b.publish("billing", body("round"))
+	w := b.start(func(s *setup) { s.cfg.VisibilityWindow = 300 * time.Millisecond })
+	b.eventually("the condition", func() bool { return w.consumer.Unclear() != nil })
+	err := w.consumer.Unclear()
+	if text := err.Error(); !strings.Contains(text, "billing/round") || !strings.Contains(text, "CreateTask: unknown") {
+		t.Errorf("%v", err)
+	}
+	if log := w.log.String(); !strings.Contains(log, `"level":"warn"`) || !strings.Contains(log, "unclear again and again") || !strings.Contains(log, `"sent":2`) {
+		t.Errorf("not logged:\n%s", log)
+	}
+	b.settled()
+	if e := b.started(billing("round")); e.Attempts < 3 {
+		t.Errorf("%d attempts", e.Attempts)
+	}
+	if err := w.consumer.Unclear(); err != nil {
+		t.Errorf("after its outcome: %v", err)
+	}
+	b.checkPromise(1)
+}
+
+// One lost answer is no news.
+func TestConsumerUnclear_isNilAfterOneLostAnswer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.sim.Script(simulator.Fault{Kind: simulator.Crash})
+	b.publish("billing", body("once"))
+	w := b.start(func(s *setup) { s.cfg.VisibilityWindow = 300 * time.Millisecond })
+	b.settled()
+	if log := w.log.String(); strings.Contains(log, "unclear") || w.consumer.Unclear() != nil {
+		t.Errorf("said: %v\n%s", w.consumer.Unclear(), log)
+	}
+}

@@ -28,6 +28,8 @@ type handler struct {
 	vendor Vendor
 	pub    *publisher.Publisher
 	inWork *inWork
+	// unclear keeps what is sent again and again.
+	unclear unclear
 	// atVendor has a place for each request that may be at the vendor at once.
 	atVendor chan struct{}
 	// stop ends when the process is asked to stop: no new attempt is made then.
@@ -74,6 +76,7 @@ func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 	if err != nil {
 		return h.giveBack(ctx, d, claim, err)
 	}
+	h.unclear.settled(req.key)
 	return h.announce(ctx, d, req, claim.sequence, outcome)
 }
 

@@ -24,6 +24,9 @@ func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
 				return outcome, err
 			}
 		}
+		if round > 2 {
+			h.unclear.note(c.req, attempts, last)
+		}
 		switch {
 		case last == nil:
 		case h.tooOld(c.req):

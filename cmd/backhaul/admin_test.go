@@ -121,7 +121,7 @@ func TestAVendorThatIsAwayIsACondition(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &answer); err != nil {
 			t.Fatalf("%v in %s", err, text)
 		}
-		return len(answer.Checks) == 3 && !answer.Checks[2].OK
+		return len(answer.Checks) > 2 && !answer.Checks[2].OK
 	})
 	if vendor := answer.Checks[2]; vendor.Name != "vendor" || !vendor.Condition || !strings.Contains(vendor.Error, address) {
 		t.Errorf("the vendor's check is %+v", vendor)

@@ -22,7 +22,8 @@ func newCheckCommand() *cobra.Command {
 		Short: "Check NATS, the streams and the vendor, and say how to mend what is wrong",
 		Long: `Looks at all that ` + "`backhaul run`" + ` depends on, with the same settings. It makes and
 changes nothing and starts no job; at the vendor it logs in and out again and reads
-a page of jobs. Exit codes: 0 no error, 1 an error, 2 configuration, 3 NATS or the
+a page of jobs. It also asks the replica at BACKHAUL_ADMIN_ADDR, if one answers there,
+for its conditions. Exit codes: 0 no error, 1 an error, 2 configuration, 3 NATS or the
 vendor out of reach. Notes and warnings are no errors.`,
 		Args: cobra.NoArgs,
 		RunE: runCheck,
@@ -58,6 +59,7 @@ func runCheck(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	findings = append(findings, doctor.Vendor(cmd.Context(), client, past)...)
+	findings = append(findings, askReplica(cmd.Context(), cfg.Admin).findings()...)
 	if err := printFindings(cmd.OutOrStdout(), output, findings); err != nil {
 		return err
 	}

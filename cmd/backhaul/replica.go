@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/doctor"
 )
 
 // replica is what the admin listener of one `backhaul run` says.
@@ -110,4 +111,21 @@ func askAdmin(ctx context.Context, address, page string) (status int, body []byt
 	defer func() { _ = resp.Body.Close() }()
 	body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	return resp.StatusCode, body, err
+}
+
+// findings returns a warning for each thing that the replica says is wrong. A
+// replica that does not answer may not run, or elsewhere: that is no finding.
+func (r *replica) findings() (all []doctor.Finding) {
+	if r == nil || !r.Answered {
+		return nil
+	}
+	for _, c := range r.Checks {
+		if !c.OK {
+			all = append(all, doctor.Finding{
+				Check: "replica " + c.Name, Level: doctor.Warning, What: r.Address + ": " + c.Error,
+				Fix: "its log and deploy/OPERATIONS.md say more",
+			})
+		}
+	}
+	return all
 }

@@ -123,6 +123,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		return err
 	}
 	metrics.WatchProcess(client, worker.Ready, vendor.trouble)
+	checks = append(checks, console.Check{Name: "doubt", Probe: worker.Unclear, Condition: true})
 	admin.Watch(append([]console.Check{{Name: "requests", Probe: worker.Ready}}, checks...)...)
 	stopPage, err := showPage(ctx, admin, cfg, url, owner, page.Vendor{Trouble: vendor.trouble, Hold: func() vendorapi.Hold {
 		_, hold := client.Room(1)
