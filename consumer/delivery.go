@@ -77,6 +77,7 @@ type request struct {
 	message     schemas.Message
 	traceparent string
 	replayOf    string // see schemas.Naming
+	notes       []schemas.Problem
 	// anonymous: the request has no id but its place in the stream.
 	anonymous bool
 }
@@ -85,7 +86,7 @@ type request struct {
 // the request has what could be read, and always a key.
 func decode(d *delivery) (*request, error) {
 	m, err := schemas.DecodeRequest(schemas.Header(d.msg.Header), d.msg.Data)
-	req := &request{BackupRequest: m.Request, traceparent: m.Traceparent, replayOf: m.ReplayOf}
+	req := &request{BackupRequest: m.Request, traceparent: m.Traceparent, replayOf: m.ReplayOf, notes: m.Notes}
 	if d.badSource != nil {
 		err = &schemas.InvalidError{Problems: []schemas.Problem{{Field: "subject", Text: d.badSource.Error()}}}
 	}

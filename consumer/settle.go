@@ -69,9 +69,21 @@ func (s *settler) logOutcome(d *delivery, result settlement) {
 	default:
 		line = s.log.Info()
 	}
+	if notes := result.req.notes; len(notes) > 0 {
+		line = line.Array("notes", notesOf(notes))
+	}
 	result.req.traced(line).Str("source", names.Source).Str("requestId", names.RequestID).
 		Str("clientName", names.ClientName).Str("subclientName", names.SubclientName).
 		Dur("durationMs", time.Since(d.received)).Msg(string(outcome.Kind()))
+}
+
+// notesOf are notes as a field of a log line.
+func notesOf(notes []schemas.Problem) *zerolog.Array {
+	texts := zerolog.Arr()
+	for _, n := range notes {
+		texts = texts.Str(n.String())
+	}
+	return texts
 }
 
 // logPostponed is loud when the reason is a new one: an outage is one line, not

@@ -30,7 +30,7 @@ func eventOf(subject string, header nats.Header) (schemas.Kind, Key, error) {
 	if err != nil {
 		return kind, key, err
 	}
-	if id, err := schemas.Header(header).Attribute("id"); err != nil || id != key.EventID(kind) {
+	if schemas.Header(header).Attribute("id") != key.EventID(kind) {
 		return kind, key, fmt.Errorf("the message on %s is no event: its ce-id is not that of one", subject)
 	}
 	return kind, key, nil

@@ -71,9 +71,16 @@ func (h Header) CopyOf() string {
 	return ""
 }
 
-// Attribute is an attribute of a CloudEvent in binary content mode, from its
-// header ce-name, decoded; "" if there is none.
-func (h Header) Attribute(name string) (string, error) { return percentDecode(h.Get("ce-" + name)) }
+// Attribute returns an attribute of a CloudEvent in binary content mode, from its header
+// ce-name, "" if there is none. The value is decoded as the binding says. A value that
+// does not decode is returned as it is: many senders do not encode.
+func (h Header) Attribute(name string) string {
+	value := h.Get("ce-" + name)
+	if decoded, ok := percentDecode(value); ok {
+		return decoded
+	}
+	return value
+}
 
 // CloudEvent is the context attributes of one CloudEvents 1.0 event and its
 // data. See the NATS protocol binding of the CloudEvents specification.
@@ -138,8 +145,9 @@ func (e CloudEvent) contentType() string { return cmp.Or(e.ContentType, "applica
 type attributes map[string]string
 
 // check applies what CloudEvents requires of every event and what we require
-// of a request's data. prefix leads to an attribute's place.
-func (a attributes) check(prefix string, ps *problems) {
+// of a request's data. prefix leads to an attribute's place. Where an attribute means
+// nothing for a request, what is wrong with it is a note and no problem.
+func (a attributes) check(prefix string, ps, notes *problems) {
 	fault := func(name, format string, args ...any) {
 		if field := prefix + name; !ps.has(field) {
 			ps.add(field, format, args...)
@@ -155,7 +163,7 @@ func (a attributes) check(prefix string, ps *problems) {
 	}
 	if t := a["time"]; t != "" {
 		if _, err := time.Parse(time.RFC3339, t); err != nil {
-			fault("time", "is %.100q, must be an RFC 3339 time", t)
+			notes.add(prefix+"time", "is %.100q, no RFC 3339 time; it is not used", t)
 		}
 	}
 	if t := a["datacontenttype"]; t != "" {
@@ -170,16 +178,12 @@ func (a attributes) check(prefix string, ps *problems) {
 var requestAttributes = []string{"specversion", "id", "source", "type", "time", "datacontenttype", HeaderTraceparent}
 
 // binaryAttributes reads the headers of a message in binary content mode.
-func binaryAttributes(h Header, ps *problems) attributes {
+func binaryAttributes(h Header, ps, notes *problems) attributes {
 	a := make(attributes)
 	for _, name := range requestAttributes {
-		value, err := h.Attribute(name)
-		if err != nil {
-			ps.add("header ce-"+name, "%v", err)
-		}
-		a[name] = value
+		a[name] = h.Attribute(name)
 	}
-	a.check("header ce-", ps)
+	a.check("header ce-", ps, notes)
 	return a
 }
 
@@ -211,14 +215,19 @@ func (r *requestReader) event(a attributes) error {
 		case slices.Contains(requestAttributes, name):
 			return r.attribute(name, a)
 		case r.dec.PeekKind() == '{' || r.dec.PeekKind() == '[':
-			r.problem("must be a string, number or boolean: only data is structured")
+			const text = "must be a string, number or boolean: only data is structured"
+			if memberNames.has(name) { // that belongs into the data
+				r.problem(text)
+			} else {
+				r.note(text + "; it is not used")
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	a.check("/", r.problems)
+	a.check("/", r.problems, r.notes)
 	if !hasData {
 		r.problems.add("/data", "is required: the backup request")
 	}
@@ -227,7 +236,14 @@ func (r *requestReader) event(a attributes) error {
 
 // attribute reads a string attribute. The JSON format allows null for "not set".
 func (r *requestReader) attribute(name string, a attributes) error {
-	if r.dec.PeekKind() == 'n' {
+	kind := r.dec.PeekKind()
+	switch {
+	case kind == 'n':
+		return nil
+	case kind != '"' && (name == "time" || name == HeaderTraceparent):
+		if kindName, ok := kindNames[kind]; ok {
+			r.note("must be a string, not " + kindName + "; it is not used")
+		}
 		return nil
 	}
 	s, ok, err := r.str()
@@ -275,18 +291,13 @@ func percentEncode(s string) string {
 
 func mustEncode(c byte) bool { return c <= ' ' || c >= 0x7f || c == '"' || c == '%' }
 
-// percentDecode reverts percentEncode, once. A value may stand in double quotes.
-func percentDecode(s string) (string, error) {
+// percentDecode reverts percentEncode, once. A value may stand in double quotes. ok is
+// false for a value that nobody encoded.
+func percentDecode(s string) (decoded string, ok bool) {
 	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
 		s = s[1 : len(s)-1]
 		s = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(s)
 	}
 	decoded, err := url.PathUnescape(s)
-	if err != nil {
-		return "", fmt.Errorf("is %q: %w", s, err)
-	}
-	if !utf8.ValidString(decoded) {
-		return "", fmt.Errorf("is %q, which is not UTF-8 when decoded", s)
-	}
-	return decoded, nil
+	return decoded, err == nil && utf8.ValidString(decoded)
 }

@@ -93,9 +93,8 @@ func TestDecodeRequestRefusesEvents(t *testing.T) {
 		{"inside base64", nil, envelope(`"data_base64":"` + base64.StdEncoding.EncodeToString([]byte(`{"clientName":"c","subclientName":"s","x":[}`)) + `"`),
 			[]pair{{"/data/x", "is not a member of a backup request"}, {"/data/x/0", "is not valid JSON: invalid character '}' at start of value at byte 43"}}},
 		{"data of another type", nil, envelope(`"datacontenttype":"application/xml",` + data), []pair{{"/datacontenttype", `is "application/xml", must be application/json`}}},
-		{"time", nil, envelope(`"time":"yesterday",` + data), []pair{{"/time", `is "yesterday", must be an RFC 3339 time`}}},
 		{"attribute name", nil, envelope(`"trace_id":"x",` + data), []pair{{"/trace_id", "is not a CloudEvents attribute name: lower case letters and digits only"}}},
-		{"attribute of a structure", nil, envelope(`"tags":["x"],` + data), []pair{{"/tags", "must be a string, number or boolean: only data is structured"}}},
+		{"a member of the request beside it", nil, envelope(`"labels":{"a":"x"},` + data), []pair{{"/labels", "must be a string, number or boolean: only data is structured"}}},
 		{"attribute given twice", nil, envelope(`"id":"e-2",` + data), []pair{{"/id", "is given twice"}}},
 		{"member of the data given twice", nil, envelope(`"data":{"clientName":"c","subclientName":"s","clientName":"d"}`), []pair{{"/data/clientName", "is given twice"}}},
 		{"pointers lead through the data", nil, envelope(`"data":{"subclientName":"s","labels":{"a":1}}`),
@@ -108,10 +107,9 @@ func TestDecodeRequestRefusesEvents(t *testing.T) {
 
 		{"binary version", binary("ce-specversion", "2.0"), `{"clientName":"c","subclientName":"s"}`, []pair{{"header ce-specversion", `is "2.0", must be "1.0"`}}},
 		{"binary without id", binary("ce-id", ""), `{"clientName":"c","subclientName":"s"}`, []pair{{"header ce-id", required}}},
-		{"binary encoding", binary("ce-id", "100%"), `{"clientName":"c","subclientName":"s"}`, []pair{{"header ce-id", `is "100%": invalid URL escape "%"`}}},
-		{"binary encoding of no UTF-8", binary("ce-id", "%C0%A0"), `{"clientName":"c","subclientName":"s"}`, []pair{{"header ce-id", `is "%C0%A0", which is not UTF-8 when decoded`}}},
-		{"binary time and type", binary("ce-time", "now", "ce-datacontenttype", "text/"), `{"clientName":"c","subclientName":"s"}`,
-			[]pair{{"header ce-time", `is "now", must be an RFC 3339 time`}, {"header ce-datacontenttype", `is "text/", must be application/json`}}},
+		{"binary id that is not UTF-8", binary("ce-id", "gr\xfcn"), `{"clientName":"c","subclientName":"s"}`, []pair{{"header ce-id", "must be UTF-8"}}},
+		{"binary type", binary("ce-datacontenttype", "text/"), `{"clientName":"c","subclientName":"s"}`,
+			[]pair{{"header ce-datacontenttype", `is "text/", must be application/json`}}},
 		{"binary data", binary(), `{"subclientName":"s"}`, []pair{{"/clientName", "is required: the name of the object storage client"}}},
 		{"binary too large", binary(), string(make([]byte, schemas.MaxRequestSize+1)), []pair{{"", "has 262145 bytes, the limit is 262144"}}},
 	}
@@ -122,6 +120,42 @@ func TestDecodeRequestRefusesEvents(t *testing.T) {
 				t.Errorf("got\n%q, want\n%q", got, test.want)
 			}
 		})
+	}
+}
+
+// Many senders do not percent-encode. What does not decode is taken as it is.
+func TestDecodeRequest_HeadersThatAreNotEncoded(t *testing.T) {
+	for value, want := range map[string]string{
+		"e-1": "e-1", "a%20b": "a b", "gr%C3%B6%C3%9Fe": "größe", "größe": "größe", `"quoted%20id"`: "quoted id",
+		"50%-done": "50%-done", "100%": "100%", "50% größe": "50% größe", "%C0%A0": "%C0%A0", "%zz%20": "%zz%20", `say "hi`: `say "hi`, `"50%"`: `"50%"`,
+	} {
+		h := schemas.Header{"ce-specversion": {"1.0"}, "ce-id": {value}, "ce-source": {"50%-done"}, "ce-type": {"100% größe"}}
+		m, err := schemas.DecodeRequest(h, []byte(`{"clientName":"c","subclientName":"s"}`))
+		if err != nil || m.Request.RequestID != want || m.Notes != nil {
+			t.Errorf("%q: the id is %q, want %q; %v %v", value, m.Request.RequestID, want, err, m.Notes)
+		}
+	}
+}
+
+// An attribute that means nothing for a request does not fail it.
+func TestDecodeRequest_NotesWhatIsNotUsed(t *testing.T) {
+	const data = `"data":{"clientName":"c","subclientName":"s"}`
+	binary := schemas.Header{"ce-specversion": {"1.0"}, "ce-id": {"e-1"}, "ce-source": {"s"}, "ce-type": {"t"}, "ce-time": {"2026-11-23T10:00Z"}}
+	for name, c := range map[string]struct {
+		header schemas.Header
+		data   string
+		want   string
+	}{
+		"binary time without seconds": {binary, `{"clientName":"c","subclientName":"s"}`, `header ce-time: is "2026-11-23T10:00Z", no RFC 3339 time; it is not used`},
+		"time":                        {nil, envelope(`"time":"yesterday",` + data), `/time: is "yesterday", no RFC 3339 time; it is not used`},
+		"time as a number":            {nil, envelope(`"time":17,` + data), "/time: must be a string, not a number; it is not used"},
+		"traceparent as an object":    {nil, envelope(`"traceparent":{"a":[1]},` + data), "/traceparent: must be a string, not an object; it is not used"},
+		"a structured extension":      {nil, envelope(`"tags":["x"],` + data), "/tags: must be a string, number or boolean: only data is structured; it is not used"},
+	} {
+		m, err := schemas.DecodeRequest(c.header, []byte(c.data))
+		if err != nil || m.Request.RequestID != "e-1" || len(m.Notes) != 1 || m.Notes[0].String() != c.want {
+			t.Errorf("%s: %v, notes %q of %+v", name, err, m.Notes, m.Request)
+		}
 	}
 }
 
@@ -155,7 +189,7 @@ func TestRequestIDPrecedence(t *testing.T) {
 		{"event id of data that is too large", binary("event"), string(make([]byte, schemas.MaxRequestSize+1)), "event", false},
 		{"event id in front of what is no JSON", msgID, envelope(`"data":?`), "e-1", false},
 		{"header when the event has none", binary(""), none, "msg", false},
-		{"header when the event id cannot be read", binary("%"), none, "msg", false},
+		{"event id that is not encoded", binary("%"), none, "%", true},
 		{"member that cannot be one", msgID, `{"requestId":"","clientName":"c","subclientName":"s"}`, "msg", false},
 		{"event id that cannot be one", binary(long), none, "", false},
 		{"header that cannot be one", schemas.Header{"Nats-Msg-Id": {"a\tb"}}, none, "", false},

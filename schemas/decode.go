@@ -35,6 +35,16 @@ type requestReader struct {
 	reader
 	req        BackupRequest
 	adHocGiven bool
+	notes      *problems
+}
+
+// note keeps what is wrong at the pointer with something that is not used.
+func (r *requestReader) note(text string) {
+	if r.notes.full() {
+		r.notes.more()
+		return
+	}
+	r.notes.add(r.pointer(), "%s", text)
 }
 
 // members is the request's contract: every member and how it is read.

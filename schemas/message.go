@@ -39,6 +39,8 @@ type RequestMessage struct {
 	ReplayOf string
 	// Traceparent is the trace context that came with it, "" without a valid one.
 	Traceparent string
+	// Notes are faults of its CloudEvent that mean nothing for the request.
+	Notes []Problem
 }
 
 // DecodeRequest reads a request in any of its three forms. The request id is
@@ -57,6 +59,7 @@ func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
 	var (
 		m       RequestMessage
 		ps      problems
+		notes   problems
 		given   bool // adHocBackup was given
 		event   attributes
 		id      = h.Get(HeaderMsgID)
@@ -64,7 +67,7 @@ func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
 	)
 	mode := modeOf(h, data)
 	if mode == binaryMode {
-		event = binaryAttributes(h, &ps)
+		event = binaryAttributes(h, &ps, &notes)
 		if event["id"] != "" {
 			id, idField = event["id"], "header ce-id"
 		}
@@ -75,7 +78,7 @@ func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
 	case mode == batchMode:
 		ps.add("header Content-Type", "is a batch of CloudEvents; publish each as a message of its own")
 	default:
-		r := &requestReader{reader: newReader(data, "", &ps)}
+		r := &requestReader{reader: newReader(data, "", &ps), notes: &notes}
 		if mode == structuredMode {
 			event = make(attributes)
 			r.document(func() error { return r.event(event) })
@@ -95,6 +98,7 @@ func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
 			ps.add(idField, "%s", fault)
 		}
 	}
+	m.Notes = notes
 	m.readReplay(h, &ps)
 	for _, t := range []string{h.Get(HeaderTraceparent), event[HeaderTraceparent]} {
 		if m.Traceparent == "" && traceparentForm.MatchString(t) {

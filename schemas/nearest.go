@@ -1,6 +1,9 @@
 package schemas
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Names is a set of known names in which [Names.Nearest] looks for the one that was
 // probably meant. It is prepared once and read-only afterwards.
@@ -17,6 +20,9 @@ func NewNames(names []string) Names {
 	}
 	return n
 }
+
+// has reports whether a name is known, but for what people write differently.
+func (n Names) has(name string) bool { return slices.Contains(n.plain, plainName(name)) }
 
 // Nearest returns the known name that was probably meant by a name, "" if none is
 // near. Upper and lower case, hyphens and underscores make no difference. The search

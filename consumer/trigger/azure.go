@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"cmp"
 	"net/url"
 	"strings"
 
@@ -14,6 +15,8 @@ const azurePrefix = "Microsoft.Storage."
 type azureData struct {
 	API           text   `json:"api"`
 	ContentLength number `json:"contentLength"`
+	URL           text   `json:"url"`
+	NewURL        text   `json:"destinationUrl"` // of a rename, in the place of url
 	SourceURL     text   `json:"sourceUrl"`
 	Sequencer     text   `json:"sequencer"`
 }
@@ -28,6 +31,12 @@ func (d *decoder) azure(format Format, eventType, origin, subject, at text, data
 	}
 	_, account, _ := strings.Cut(string(origin), "/storageAccounts/")
 	container, key := azureSubject(string(subject))
+	if d.headers {
+		// Whether the sender of a header encoded it cannot be seen. The URL is encoded.
+		if of, path, ok := azureURL(cmp.Or(e.URL, e.NewURL)); ok && of == container {
+			key = path
+		}
+	}
 	c := Change{
 		Format: format, Event: strings.TrimPrefix(string(eventType), azurePrefix), Account: account, Container: container, Key: key,
 		Size: e.ContentLength.or(-1), Time: timeOf(at), Sequencer: string(e.Sequencer),
@@ -79,22 +88,25 @@ func (d *decoder) tree(c Change) {
 // renamedFrom adds that the old name is gone. A source that cannot be read costs
 // only that: the backup of the new name must not fail on it.
 func (d *decoder) renamedFrom(c Change, source text, add func(c Change, container, key string, args ...any)) {
-	_, rest, ok := strings.Cut(string(source), "://")
+	container, key, ok := azureURL(source)
 	if !ok {
-		return
-	}
-	_, path, _ := strings.Cut(rest, "/")
-	path, _, _ = strings.Cut(path, "?")
-	path, err := url.PathUnescape(path)
-	if err != nil {
-		return
-	}
-	container, key, _ := strings.Cut(path, "/")
-	if container == "" || key == "" {
 		return
 	}
 	c.Kind, c.Container, c.Key, c.Size = KindDeleted, container, key, -1
 	add(c, "", "")
+}
+
+// azureURL takes "https://ACCOUNT/C/PATH" apart, in which the path is encoded.
+func azureURL(address text) (container, key string, ok bool) {
+	_, rest, _ := strings.Cut(string(address), "://")
+	_, path, _ := strings.Cut(rest, "/")
+	path, _, _ = strings.Cut(path, "?")
+	path, err := url.PathUnescape(path)
+	if err != nil {
+		return "", "", false
+	}
+	container, key, _ = strings.Cut(path, "/")
+	return container, key, container != "" && key != ""
 }
 
 // azureSubject takes "/blobServices/default/containers/C/blobs/PATH" apart. The

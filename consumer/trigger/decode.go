@@ -81,6 +81,8 @@ type decoder struct {
 	unknown bool
 	full    bool
 	depth   int
+	// headers: the attributes of the CloudEvent come from headers.
+	headers bool
 	// documents counts those that were begun.
 	documents int
 	// unwrapped has the envelopes that were taken off: each kind once.
@@ -180,14 +182,9 @@ func (d *decoder) message(h schemas.Header, data []byte) {
 		name  string
 		value *text
 	}{{"type", &doc.Type}, {"source", &doc.Source}, {"subject", &doc.Subject}, {"time", &doc.Time}} {
-		value, err := h.Attribute(attribute.name)
-		if err != nil {
-			d.fault("header ce-%s %v", attribute.name, err)
-			return
-		}
-		*attribute.value = text(value)
+		*attribute.value = text(h.Attribute(attribute.name))
 	}
-	doc.Data = data
+	doc.Data, d.headers = data, true
 	d.cloudEvent(&doc)
 }
 

@@ -181,6 +181,31 @@ func TestBinaryCloudEvents(t *testing.T) {
 				"ce-source": {"/subscriptions/s/storageAccounts/acc"}, "ce-subject": {"/blobServices/default/containers/c/blobs/50%2525%20%C3%A4.txt"}},
 			`{"api":"PutBlob","contentLength":3,"sequencer":"1"}`, `azure-cloudevents created acc:c "50%25 ä.txt" size=3 seq=1`,
 		},
+		"Azure, not encoded": {
+			schemas.Header{"ce-specversion": {"1.0"}, "ce-type": {"Microsoft.Storage.BlobCreated"}, "ce-source": {"/subscriptions/s/storageAccounts/acc"},
+				"ce-subject": {"/blobServices/default/containers/c/blobs/50%-done größe"}},
+			`{"api":"PutBlob","contentLength":3,"sequencer":"1"}`, `azure-cloudevents created acc:c "50%-done größe" size=3 seq=1`,
+		},
+		"Azure, not encoded, with what looks encoded": {
+			schemas.Header{"ce-specversion": {"1.0"}, "ce-type": {"Microsoft.Storage.BlobCreated"}, "ce-source": {"/subscriptions/s/storageAccounts/acc"},
+				"ce-subject": {"/blobServices/default/containers/c/blobs/a%20b"}},
+			`{"contentLength":3,"url":"https://acc.blob.core.windows.net/c/a%2520b?x"}`, `azure-cloudevents created acc:c "a%20b" size=3`,
+		},
+		"Azure, encoded, with a URL": {
+			schemas.Header{"ce-specversion": {"1.0"}, "ce-type": {"Microsoft.Storage.BlobDeleted"}, "ce-source": {"/subscriptions/s/storageAccounts/acc"},
+				"ce-subject": {"/blobServices/default/containers/c/blobs/a%20b"}},
+			`{"url":"https://acc.blob.core.windows.net/c/a%20b"}`, `azure-cloudevents deleted acc:c "a b"`,
+		},
+		"Azure, in Latin-1": {
+			schemas.Header{"ce-specversion": {"1.0"}, "ce-type": {"Microsoft.Storage.BlobCreated"}, "ce-source": {"/subscriptions/s/storageAccounts/acc"},
+				"ce-subject": {"/blobServices/default/containers/c/blobs/gr\xfcn"}},
+			`{"contentLength":3,"url":"https://acc.blob.core.windows.net/c/gr%C3%BCn"}`, `azure-cloudevents created acc:c "grün" size=3`,
+		},
+		"Azure, a URL of another container": {
+			schemas.Header{"ce-specversion": {"1.0"}, "ce-type": {"Microsoft.Storage.BlobCreated"}, "ce-source": {"/subscriptions/s/storageAccounts/acc"},
+				"ce-subject": {"/blobServices/default/containers/c/blobs/a"}},
+			`{"contentLength":3,"url":"https://127.0.0.1:10000/acc/c/b"}`, `azure-cloudevents created acc:c "a" size=3`,
+		},
 		"Eventarc": {
 			schemas.Header{"ce-specversion": {"1.0"}, "ce-type": {"google.cloud.storage.object.v1.finalized"},
 				"ce-source": {"//storage.googleapis.com/projects/_/buckets/lab"}, "ce-subject": {"objects/a/b%20c"}, "ce-datacontenttype": {"application/json"}},

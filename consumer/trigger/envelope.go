@@ -32,6 +32,7 @@ func (d *decoder) unwrapBytes(kind envelope, content []byte) {
 		return
 	}
 	d.unwrapped |= kind
+	d.headers = false // what is in it is JSON
 	defer func() { d.unwrapped &^= kind }()
 	d.document(content)
 }
