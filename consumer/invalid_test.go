@@ -167,7 +167,7 @@ func TestStrangeMessages(t *testing.T) {
 				t.Errorf("job-failed is %+v", e)
 			}
 			subject := strings.Fields(test.op)[1]
-			if got := b.letters()[0].Header.Get(publisher.HeaderDeadLetterSubject); strings.ToValidUTF8(subject, "\uFFFD") != got && !strings.Contains(subject, "\x01") {
+			if got := schemas.DecodeHeader(b.letters()[0].Header.Get(publisher.HeaderDeadLetterSubject)); strings.ToValidUTF8(subject, "\uFFFD") != got && !strings.Contains(subject, "\x01") {
 				t.Errorf("the dead letter was published on %.60q, want %.60q", got, subject)
 			}
 		})

@@ -17,7 +17,9 @@ import (
 // Headers of a dead letter, beside those of the original message. A header of
 // the original that is an instruction to JetStream (Nats-…), that a reader would
 // take for the server's word (Status, Description) or for ours (Backhaul-…) is
-// kept under its name with HeaderOriginalPrefix before it. Headers whose names a
+// kept under its name with HeaderOriginalPrefix before it, and so is one that is not in
+// ASCII. Values of these and of the letter's own headers are encoded
+// ([schemas.EncodeHeader]). Headers whose names a
 // client cannot write are left out, and all are if the letter is too large with
 // them.
 const (
@@ -35,7 +37,8 @@ const (
 	HeaderDeadLetterSize = "Backhaul-Dlq-Size"
 )
 
-// maxReason bounds the reason's length in bytes; the event has all of it.
+// maxReason bounds the reason's length in bytes, before it is encoded; the event has all
+// of it.
 const maxReason = 1024
 
 // DeadLetter is a request message, or a storage notification, that could not be
@@ -96,14 +99,19 @@ func (d DeadLetter) message(original schemas.Header) *nats.Msg {
 		if !headerName.MatchString(name) {
 			continue
 		}
-		if notTheirs.MatchString(name) {
-			name = HeaderOriginalPrefix + name
+		encoded, changed := encodeAll(values)
+		if changed || notTheirs.MatchString(name) {
+			name, values = HeaderOriginalPrefix+name, encoded
 		}
 		msg.Header[name] = values
 	}
-	set := func(name, value string) { msg.Header.Set(name, oneLine(value)) }
+	set := func(name, value string) { msg.Header.Set(name, schemas.EncodeHeader(oneLine(value))) }
 	set(HeaderDeadLetterCode, d.Code)
-	set(HeaderDeadLetterReason, d.Reason[:min(len(d.Reason), maxReason)])
+	reason := d.Reason
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "")
+	}
+	set(HeaderDeadLetterReason, reason)
 	set(HeaderDeadLetterSubject, d.Subject)
 	set(HeaderDeadLetterSequence, strconv.FormatUint(d.Sequence, 10))
 	set(HeaderDeadLetterTime, d.Time.UTC().Format(time.RFC3339Nano))
@@ -116,6 +124,16 @@ func (d DeadLetter) message(original schemas.Header) *nats.Msg {
 	// made anew.
 	set(nats.MsgIdHdr, fmt.Sprintf("%s/%d/%d", cmp.Or(d.Stream, RequestsStream), d.Sequence, d.Time.UnixNano()))
 	return msg
+}
+
+// encodeAll encodes the values of a header; changed reports whether one needed it.
+func encodeAll(values []string) (encoded []string, changed bool) {
+	encoded = make([]string, len(values))
+	for i, value := range values {
+		encoded[i] = schemas.EncodeHeader(value)
+		changed = changed || encoded[i] != value
+	}
+	return encoded, changed
 }
 
 var (

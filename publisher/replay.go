@@ -18,18 +18,21 @@ import (
 // or no number is empty: a letter is shown whatever became of it.
 func ReadDeadLetter(subject string, header nats.Header, data []byte) DeadLetter {
 	source := strings.TrimPrefix(subject, deadLetterPrefix)
+	get := func(name string) string { return schemas.DecodeHeader(header.Get(name)) }
 	d := DeadLetter{
-		Subject: header.Get(HeaderDeadLetterSubject), Header: make(schemas.Header), Data: data,
-		Key:       Key{Source: source, Name: header.Get(HeaderDeadLetterKey)},
-		RequestID: header.Get(HeaderDeadLetterRequestID),
-		Code:      header.Get(HeaderDeadLetterCode), Reason: header.Get(HeaderDeadLetterReason),
+		Subject: get(HeaderDeadLetterSubject), Header: make(schemas.Header), Data: data,
+		Key:       Key{Source: source, Name: get(HeaderDeadLetterKey)},
+		RequestID: get(HeaderDeadLetterRequestID),
+		Code:      get(HeaderDeadLetterCode), Reason: get(HeaderDeadLetterReason),
 	}
 	d.Sequence, _ = strconv.ParseUint(header.Get(HeaderDeadLetterSequence), 10, 64)
 	d.Size, _ = strconv.Atoi(header.Get(HeaderDeadLetterSize))
 	d.Time, _ = time.Parse(time.RFC3339Nano, header.Get(HeaderDeadLetterTime))
 	for name, values := range header {
 		if original, ok := strings.CutPrefix(name, HeaderOriginalPrefix); ok {
-			d.Header[original] = values
+			for _, value := range values {
+				d.Header[original] = append(d.Header[original], schemas.DecodeHeader(value))
+			}
 		} else if !notTheirs.MatchString(name) {
 			d.Header[name] = values
 		}
@@ -58,9 +61,9 @@ func (d DeadLetter) ReplayMessage(requestID string) *nats.Msg {
 			msg.Header[name] = values
 		}
 	}
-	msg.Header.Set(schemas.HeaderRequestID, requestID)
-	msg.Header.Set(schemas.HeaderReplayOf, d.Key.String())
-	msg.Header.Set(nats.MsgIdHdr, NewKey(d.Key.Source, requestID).String())
+	msg.Header.Set(schemas.HeaderRequestID, schemas.EncodeHeader(requestID))
+	msg.Header.Set(schemas.HeaderReplayOf, schemas.EncodeHeader(d.Key.String()))
+	msg.Header.Set(nats.MsgIdHdr, schemas.EncodeHeader(NewKey(d.Key.Source, requestID).String()))
 	return msg
 }
 

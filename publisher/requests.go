@@ -22,7 +22,7 @@ func RequestMsg(source string, req schemas.BackupRequest) (*nats.Msg, error) {
 	}
 	msg := &nats.Msg{Subject: RequestSubject(source), Header: nats.Header{}, Data: req.JSON()}
 	if req.RequestID != "" {
-		msg.Header.Set(nats.MsgIdHdr, NewKey(source, req.RequestID).String())
+		msg.Header.Set(nats.MsgIdHdr, schemas.EncodeHeader(NewKey(source, req.RequestID).String()))
 	}
 	return msg, nil
 }

@@ -20,7 +20,8 @@ const HeaderMsgID = "Nats-Msg-Id"
 const (
 	// HeaderRequestID is the request id, before any that the payload, its
 	// CloudEvent or Nats-Msg-Id give: a dead letter is sent again byte for byte,
-	// and the id that is in it has its outcome.
+	// and the id that is in it has its outcome. Both headers may be encoded, see
+	// [EncodeHeader].
 	HeaderRequestID = "Backhaul-Request-Id"
 	// HeaderReplayOf names the request whose dead letter this is, as <source>/<key>.
 	// Its events repeat it.
@@ -127,14 +128,14 @@ func isRequestKey(s string) bool {
 // readReplay takes what the headers of a replayed request say, also of one that
 // is otherwise not valid: its outcome belongs to the new id.
 func (m *RequestMessage) readReplay(h Header, ps *problems) {
-	if id := h.Get(HeaderRequestID); id != "" {
+	if id := DecodeHeader(h.Get(HeaderRequestID)); id != "" {
 		if fault := textFault(id, maxName); fault == "" {
 			m.Request.RequestID = id
 		} else {
 			ps.add("header "+HeaderRequestID, "%s", fault)
 		}
 	}
-	switch of := h.Get(HeaderReplayOf); {
+	switch of := DecodeHeader(h.Get(HeaderReplayOf)); {
 	case of == "":
 	case isRequestKey(of) && textFault(of, maxName+1) == "":
 		m.ReplayOf = of

@@ -83,6 +83,9 @@ func (l *Letter) Plan(o Order) (Plan, error) {
 		return Plan{}, refusal
 	}
 	p.RequestID = replayID(l.root, l.Number, number)
+	if p.Repeated {
+		p.RequestID = l.Replays[len(l.Replays)-1].RequestID
+	}
 	p.Key = publisher.NewKey(l.Key.Source, p.RequestID)
 	p.event = schemas.OperatorEvent{
 		Action: schemas.ActionDeadLetterReplay, OperationID: p.Key.String(), Actor: o.Actor, Reason: o.Reason, DeadLetter: l.ref(),
@@ -204,6 +207,11 @@ func rootID(d publisher.DeadLetter) string {
 	root := strings.TrimSpace(d.RequestID) // a header value has no space at its ends
 	if d.Header.Get(schemas.HeaderReplayOf) != "" {
 		root = replaySuffix.ReplaceAllString(root, "")
+	}
+	if strings.ContainsFunc(root, func(c rune) bool { return c > '~' }) {
+		// A header of a replay carries the id, and versions before this one would read
+		// an encoded one as another id.
+		root = d.Key.Name
 	}
 	if root == "" || root == publisher.SequenceKey(d.Key.Source, d.Sequence).Name {
 		// It had no id. Its place in the stream may come again in a new stream.

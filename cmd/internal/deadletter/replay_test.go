@@ -210,7 +210,8 @@ func TestIDsOfReplays(t *testing.T) {
 		"without an id":    {publisher.DeadLetter{RequestID: "seq-17", Sequence: 17, Time: at}, 3, 1, "message-17-1764000000-replay-3"},
 		"an id of spaces":  {publisher.DeadLetter{RequestID: " ", Sequence: 17, Time: at}, 3, 1, "message-17-1764000000-replay-3"},
 		"spaces around it": {publisher.DeadLetter{RequestID: " a b "}, 3, 1, "a b-replay-3"},
-		"a long one":       {publisher.DeadLetter{RequestID: strings.Repeat("ü", 256)}, 3, 1, strings.Repeat("ü", 247) + "-replay-3"},
+		"a long one":       {publisher.DeadLetter{RequestID: strings.Repeat("x", 256)}, 3, 1, strings.Repeat("x", 247) + "-replay-3"},
+		"not in ASCII":     {publisher.DeadLetter{RequestID: "größe", Key: publisher.Key{Source: "s", Name: "sha256-ab"}}, 3, 1, "sha256-ab-replay-3"},
 	} {
 		got := replayID(rootID(test.letter), test.number, test.nth)
 		if got != test.want {
@@ -219,5 +220,23 @@ func TestIDsOfReplays(t *testing.T) {
 		if _, err := schemas.DecodeRequest(schemas.Header{schemas.HeaderRequestID: {got}}, []byte(payload)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A replay that is on record is repeated under its own id, also when a version before
+// this one chose it in another way.
+func TestLetter_PlanRepeatsTheRecordedID(t *testing.T) {
+	t.Parallel()
+	key := publisher.NewKey("billing", "größe")
+	l := Letter{Number: 3, DeadLetter: publisher.DeadLetter{
+		Subject: "backup.request.billing", Key: key, RequestID: "größe", Code: schemas.CodeNotAllowed, Data: []byte(payload),
+	}}
+	l.root = rootID(l.DeadLetter)
+	l.Replays = []Replay{{DeadLetterReplay: schemas.DeadLetterReplay{
+		RequestID: "größe-replay-3", Number: 1, MessageHash: schemas.HashBytes(l.Data),
+	}}}
+	plan, err := l.Plan(Order{})
+	if err != nil || !plan.Repeated || plan.RequestID != "größe-replay-3" || plan.Key != publisher.NewKey("billing", "größe-replay-3") {
+		t.Errorf("%+v, %v", plan, err)
 	}
 }
