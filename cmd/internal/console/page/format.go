@@ -33,11 +33,12 @@ func functions(versions map[string]string) template.FuncMap {
 		"stateURL": func(s state.Status) string { return "/" + form{State: string(s), Page: 1}.query() },
 		"login":    func(next string) string { return "/login?" + url.Values{"next": {next}}.Encode() },
 		"json":     show.JSON,
+		"line":     show.Line,
 		"orDash": func(s string) string {
 			if s == "" {
 				return "–"
 			}
-			return s
+			return show.Line(s)
 		},
 	}
 }

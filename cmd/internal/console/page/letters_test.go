@@ -42,3 +42,22 @@ func TestALetterIsShownWithABound(t *testing.T) {
 		}
 	}
 }
+
+// A vendor's answer may name 50,000 jobs; the event has them all.
+func TestAnEventIsShownWithABound(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := b.request("billing", "long\u200b").submit()
+	ids := make([]string, 50_000)
+	for i := range ids {
+		ids[i] = fmt.Sprint(100_000 + i)
+	}
+	s.append(&schemas.JobFailed{
+		Naming: s.claim.Names(), Message: s.claim.Message, ErrorCode: schemas.CodeOutcomeUnknown, ErrorMessage: strings.Repeat("x", 200_000),
+		ErrorSource: schemas.ErrorSourceBackhaul, Candidates: ids, FailedAt: time.Now(),
+	})
+	_, body := b.do(http.MethodGet, "/requests/"+s.key.String(), nil)
+	if len(body) > 512<<10 || !strings.Contains(body, "OUTCOME_UNKNOWN") || !strings.Contains(body, `long\u200b`) {
+		t.Errorf("%d bytes", len(body))
+	}
+}
