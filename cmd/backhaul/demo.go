@@ -76,7 +76,7 @@ func runDemo(cmd *cobra.Command, _ []string) error {
 	defer stop()
 	urls := make(chan string, 1)
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, cfg, log, func(url string) { urls <- url }) }()
+	go func() { served <- serve(ctx, cfg, log, nil, func(url string) { urls <- url }) }()
 	select {
 	case err := <-served:
 		return err

@@ -29,7 +29,11 @@ func main() {
 	runtime.MemProfileRate = 0 // its samples take 1 MB; mountTelemetry takes them where they can be asked for
 	// The first signal ends ctx, which every command takes as "finish and stop".
 	// The second one is not ours any more and kills.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !reloads(os.Args[1:]) && !signal.Ignored(syscall.SIGHUP) { // nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:]))
 }

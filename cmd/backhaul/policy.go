@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -51,21 +49,18 @@ func warnWithoutPolicy(cfg config.Work, log zerolog.Logger) {
 	}
 }
 
-// enforce makes the consumer ask the policy, and follows the file until unfollow
-// is called. From here on SIGHUP reads the file and does not end the process.
-func enforce(ctx context.Context, file *admission.File, nc *nats.Conn, work *consumer.Config) (unfollow func(), err error) {
+// enforce makes the consumer ask the policy, and follows the file until unfollow is
+// called. reload asks for the file to be read at once.
+func enforce(ctx context.Context, file *admission.File, nc *nats.Conn, work *consumer.Config, reload <-chan os.Signal) (unfollow func(), err error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, err
 	}
 	work.Policy = admission.NewGate(file, js)
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // while the work is drained, too
 	var following sync.WaitGroup
 	following.Go(func() { file.Follow(ctx, admission.Interval, reload) })
 	return func() {
-		signal.Stop(reload)
 		stop()
 		following.Wait()
 	}, nil

@@ -30,9 +30,11 @@ func newRunCommand() *cobra.Command {
 		Long: `Reads requests from backup.request.<source>, starts their jobs and publishes
 their events. Without --nats it runs a JetStream server of its own, which other
 programs on this machine can use; with --nats it joins yours. Any number of
-replicas may run. SIGTERM and SIGINT drain: what is under way is finished.`,
+replicas may run. SIGTERM and SIGINT drain: what is under way is finished. SIGHUP
+reads the policy file again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			reload := hangups()
 			cfg, log, err := load(cmd)
 			if err != nil {
 				return err
@@ -42,9 +44,10 @@ replicas may run. SIGTERM and SIGINT drain: what is under way is finished.`,
 				// more the collector takes half the time.
 				debug.SetGCPercent(200)
 			}
-			return serve(cmd.Context(), cfg, log, func(string) { warnWithoutPolicy(cfg.Work, log) })
+			return serve(cmd.Context(), cfg, log, reload, func(string) { warnWithoutPolicy(cfg.Work, log) })
 		},
 	}
+	asService(cmd)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
 	return cmd
 }
@@ -53,9 +56,10 @@ replicas may run. SIGTERM and SIGINT drain: what is under way is finished.`,
 const shutdownTimeout = 5 * time.Second
 
 // serve runs the service until ctx ends. It is one straight line on purpose:
-// what it starts it stops in reverse. ready is called with the URL of the NATS
+// what it starts it stops in reverse. reload asks for the policy file to be read
+// again, nil if nobody does. ready is called with the URL of the NATS
 // server once requests are being read.
-func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready func(natsURL string)) error {
+func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, reload <-chan os.Signal, ready func(natsURL string)) error {
 	if err := cfg.CheckRun(); err != nil {
 		return err
 	}
@@ -102,12 +106,14 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 		{Name: "vendor", Probe: vendor.trouble, Condition: true},
 	}
 	if policyFile != nil {
-		unfollow, err := enforce(ctx, policyFile, nc, &work)
+		unfollow, err := enforce(ctx, policyFile, nc, &work, reload)
 		if err != nil {
 			return err
 		}
 		defer unfollow()
 		checks = append(checks, console.Check{Name: "policy", Probe: policyFile.Trouble, Condition: true})
+	} else {
+		defer refuseReloads(reload, "there is no policy file (BACKHAUL_POLICY_FILE), and other settings are read at the start", log)()
 	}
 	var worker *consumer.Consumer
 	if err := onceAnswered(ctx, nc, admin, log, func(ctx context.Context) (err error) {
@@ -135,7 +141,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready fu
 	defer stopPage()
 	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).Str("admin", admin.URL()).
 		Int("maxInFlight", cfg.Work.MaxInFlight).Msg("reading requests")
-	defer supervise(ctx, admin, "reading requests", policyFile != nil, log)()
+	defer supervise(ctx, admin, "reading requests", log)()
 	ready(url)
 	worker.Run(ctx)
 	log.Info().Msg("drained")

@@ -39,6 +39,7 @@ func TestStartWaitsForJetStream(t *testing.T) {
 	waiting := []*process{stopped, start(t, runEnv, "backhaul", "run"), start(t, triggerEnv, "backhaul", "trigger")}
 	for _, p := range waiting {
 		p.waitFor(t, "JetStream does not answer yet")
+		p.signal(t, syscall.SIGHUP) // which ends none of them
 	}
 	for _, a := range admin {
 		waitForStatus(t, "http://"+a+"/livez", http.StatusOK)

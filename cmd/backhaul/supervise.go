@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/rs/zerolog"
 
@@ -20,16 +18,13 @@ import (
 // when ctx ends, that it is stopping; and for its watchdog all the time, until done
 // is called, that the process answers. NATS and the vendor have no part in that: a
 // restart would bring neither of them back. doing is its status meanwhile.
-func supervise(ctx context.Context, admin *console.Console, doing string, reloads bool, log zerolog.Logger) (done func()) {
+func supervise(ctx context.Context, admin *console.Console, doing string, log zerolog.Logger) (done func()) {
 	systemd, err := sdnotify.Open(os.LookupEnv)
 	if err != nil || systemd == nil {
 		if err != nil {
 			log.Warn().Err(err).Msg("systemd cannot be told anything")
 		}
 		return func() {}
-	}
-	if !reloads {
-		signal.Ignore(syscall.SIGHUP) // or `systemctl reload` would end what has nothing to reload
 	}
 	tell := func(states ...string) {
 		if err := systemd.Send(states...); err != nil {

@@ -19,7 +19,8 @@ of each content group in a window, and publishes one request for each window.
 Routes say which changes start a backup of which content group;
 deploy/routes.example.yaml is one file of them. Any number of replicas may run: one
 reads, the others stand by. SIGTERM and SIGINT stop it; what it has collected stays
-in the stream. explain and check need no server.
+in the stream. SIGHUP ends nothing: the routes are read at the start. explain and
+check need no server.
 
 Its listener answers /livez, /readyz and /metrics; the console page, which shows its
 windows as well, is that of "backhaul run".`,
@@ -27,6 +28,7 @@ windows as well, is that of "backhaul run".`,
 		Args:    cobra.NoArgs,
 		RunE:    runTrigger,
 	}
+	asService(cmd)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupTrigger, config.GroupStore, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
 	for _, ofRun := range []string{"nats-listen", "store-dir", "admin-command-center-url"} {
 		_ = cmd.Flags().MarkHidden(ofRun)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,6 +20,7 @@ import (
 )
 
 func runTrigger(cmd *cobra.Command, _ []string) error {
+	reload := hangups()
 	routes, err := loadRoutes(cmd)
 	if err != nil {
 		return err
@@ -27,12 +29,13 @@ func runTrigger(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	return watchStorage(cmd.Context(), cfg, routes, log)
+	return watchStorage(cmd.Context(), cfg, routes, log, reload)
 }
 
 // watchStorage turns notifications into requests until ctx ends. Like serve it is
 // one straight line: what it starts it stops in reverse.
-func watchStorage(ctx context.Context, cfg *config.Config, routes *trigger.Routes, log zerolog.Logger) error {
+func watchStorage(ctx context.Context, cfg *config.Config, routes *trigger.Routes, log zerolog.Logger, reload <-chan os.Signal) error {
+	defer refuseReloads(reload, "routes and settings are read at the start; restart the trigger", log)()
 	if err := cfg.CheckTrigger(routes.HasDirectives()); err != nil {
 		return err
 	}
@@ -81,7 +84,7 @@ func watchStorage(ctx context.Context, cfg *config.Config, routes *trigger.Route
 	)
 	log.Info().Str("source", routes.Source).Str("file", routes.File).Int("routes", len(routes.All())).
 		Str("nats", config.Masked(cfg.NATS.URL)).Str("admin", admin.URL()).Msg("reading notifications")
-	defer supervise(ctx, admin, "reading notifications", false, log)()
+	defer supervise(ctx, admin, "reading notifications", log)()
 	worker.Run(ctx)
 	log.Info().Msg("drained")
 	return nil
