@@ -3,6 +3,7 @@ package schemas
 import (
 	"cmp"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"mime"
 	"net/url"
@@ -168,7 +169,7 @@ func (a attributes) check(prefix string, ps, notes *problems) {
 	}
 	if t := a["datacontenttype"]; t != "" {
 		media, _, err := mime.ParseMediaType(t)
-		if err != nil || media != "application/json" && !strings.HasSuffix(media, "+json") {
+		if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || media != "application/json" && !strings.HasSuffix(media, "+json") {
 			fault("datacontenttype", "is %.100q, must be application/json", t)
 		}
 	}

@@ -150,7 +150,8 @@ func TestDecodeRequest_NotesWhatIsNotUsed(t *testing.T) {
 		"time":                        {nil, envelope(`"time":"yesterday",` + data), `/time: is "yesterday", no RFC 3339 time; it is not used`},
 		"time as a number":            {nil, envelope(`"time":17,` + data), "/time: must be a string, not a number; it is not used"},
 		"traceparent as an object":    {nil, envelope(`"traceparent":{"a":[1]},` + data), "/traceparent: must be a string, not an object; it is not used"},
-		"a structured extension":      {nil, envelope(`"tags":["x"],` + data), "/tags: must be a string, number or boolean: only data is structured; it is not used"},
+		"time, and a media type with a parameter that is none": {nil, envelope(`"time":"yesterday","datacontenttype":"application/json; charset",` + data), `/time: is "yesterday", no RFC 3339 time; it is not used`},
+		"a structured extension":                               {nil, envelope(`"tags":["x"],` + data), "/tags: must be a string, number or boolean: only data is structured; it is not used"},
 	} {
 		m, err := schemas.DecodeRequest(c.header, []byte(c.data))
 		if err != nil || m.Request.RequestID != "e-1" || len(m.Notes) != 1 || m.Notes[0].String() != c.want {
