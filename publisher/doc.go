@@ -15,13 +15,14 @@
 // can take effect once only. After ErrConflict the caller has to read the key:
 // the write that was first may be its own.
 //
-// What is no part of a request's story is written once by JetStream's message ids:
-// dead letters, what operators do ([Publisher.Operator]), and the message of a dead
-// letter that is sent again under a new id ([Publisher.Replay]).
+// Dead letters and operators' events ([Publisher.Operator]) are written once by
+// JetStream's message ids: only roles of ours may write to these streams.
 //
-// A request that has an id is published under it ([Publisher.Send]) and may be
-// sent again until the stream has acknowledged it: JetStream drops the copies
-// within its duplicate window, and the ledger answers those that come later.
+// Requests do not rely on message ids. JetStream compares them across all subjects of
+// BACKUP_REQUESTS, so every source could use the id under which another source's request
+// or replay would be published, and that request would not be stored. A request that is
+// published twice is stored twice, and the ledger recognises its request id. Only the
+// repetitions of one [Publisher.Send] share a message id, which nobody can predict.
 //
 // Whoever reads events takes them from [ReadEvent] or [LastEvent]: not every message on
 // an event's subject was published as one.

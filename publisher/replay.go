@@ -63,13 +63,11 @@ func (d DeadLetter) ReplayMessage(requestID string) *nats.Msg {
 	}
 	msg.Header.Set(schemas.HeaderRequestID, schemas.EncodeHeader(requestID))
 	msg.Header.Set(schemas.HeaderReplayOf, schemas.EncodeHeader(d.Key.String()))
-	msg.Header.Set(nats.MsgIdHdr, schemas.EncodeHeader(NewKey(d.Key.Source, requestID).String()))
 	return msg
 }
 
-// Replay publishes the letter's message again under a new request id. The same
-// id is the same request, however often this is called: within the stream's
-// duplicate window it is stored once, and later the ledger knows it.
+// Replay publishes the dead letter's message again under a new request id. The same id
+// is the same request, however often this is called: the ledger recognises it.
 func (p *Publisher) Replay(ctx context.Context, d DeadLetter, requestID string) (*jetstream.PubAck, error) {
 	source, err := ParseRequestSubject(d.Subject)
 	if err == nil && source != d.Key.Source {

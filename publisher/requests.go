@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,19 +13,15 @@ import (
 	"backhaul/schemas"
 )
 
-// RequestMsg is the message of a backup request. The request id, when there is
-// one, also is JetStream's message id, together with the source because
-// JetStream compares message ids across subjects: the same request published
-// twice within the stream's duplicate window is stored once.
+// RequestMsg returns the message of a backup request. It has no message id made of the
+// request id: JetStream compares message ids across all subjects of a stream, so another
+// source could publish under it first, and this request would not be stored. The
+// service recognises the same request by its id.
 func RequestMsg(source string, req schemas.BackupRequest) (*nats.Msg, error) {
 	if err := CheckSource(source); err != nil {
 		return nil, err
 	}
-	msg := &nats.Msg{Subject: RequestSubject(source), Header: nats.Header{}, Data: req.JSON()}
-	if req.RequestID != "" {
-		msg.Header.Set(nats.MsgIdHdr, schemas.EncodeHeader(NewKey(source, req.RequestID).String()))
-	}
-	return msg, nil
+	return &nats.Msg{Subject: RequestSubject(source), Header: nats.Header{}, Data: req.JSON()}, nil
 }
 
 // Request publishes a backup request for a source, in one attempt.
@@ -58,23 +55,24 @@ func (p *Publisher) Send(source string, req schemas.BackupRequest) (*SentRequest
 	if req.RequestID == "" {
 		return nil, errors.New("a request without an id cannot be repeated")
 	}
+	// The message id is unpredictable: what JetStream drops under it is a copy of this
+	// very message, sent again after a lost acknowledgement.
+	msg.Header.Set(nats.MsgIdHdr, rand.Text())
 	s := &SentRequest{p: p, msg: msg}
 	s.future, s.err = p.js.PublishMsgAsync(msg)
 	return s, nil
 }
 
-// Acked waits until the stream has the request. What has no clear answer is sent
-// again under the same message id, until ctx ends; the error says that it is not
-// known whether the request was stored. stored tells whether it was this call
-// that stored it, as far as can be known: a copy that JetStream drops after an
-// acknowledgement was lost is likely to be our own.
-func (s *SentRequest) Acked(ctx context.Context) (ack *jetstream.PubAck, stored bool, err error) {
+// Acked waits until the stream has the request. A publication without a clear answer is
+// repeated under the same message id until ctx ends; the error then says that it is
+// not known whether the request was stored.
+func (s *SentRequest) Acked(ctx context.Context) (*jetstream.PubAck, error) {
 	var last error
-	for repeated := false; ; repeated = true {
+	for {
 		if s.err == nil {
 			select {
 			case ack := <-s.future.Ok():
-				return ack, !ack.Duplicate || repeated, nil
+				return ack, nil
 			case s.err = <-s.future.Err():
 			case <-ctx.Done():
 			}
@@ -83,15 +81,15 @@ func (s *SentRequest) Acked(ctx context.Context) (ack *jetstream.PubAck, stored 
 			last = s.err
 		}
 		if permanent(s.err) {
-			return nil, false, fmt.Errorf("publish request on %s: %w", s.msg.Subject, s.err)
+			return nil, fmt.Errorf("publish request on %s: %w", s.msg.Subject, s.err)
 		}
 		if errors.Is(s.err, jetstream.ErrAsyncPublishTimeout) {
 			if err := Denied(s.p.js.Conn(), s.msg.Subject); err != nil {
-				return nil, false, fmt.Errorf("publish request on %s: %w", s.msg.Subject, err)
+				return nil, fmt.Errorf("publish request on %s: %w", s.msg.Subject, err)
 			}
 		}
 		if err := pause(ctx); err != nil {
-			return nil, false, fmt.Errorf("publish request on %s: not confirmed: %w", s.msg.Subject, errors.Join(last, err))
+			return nil, fmt.Errorf("publish request on %s: not confirmed: %w", s.msg.Subject, errors.Join(last, err))
 		}
 		s.future, s.err = s.p.js.PublishMsgAsync(s.msg)
 	}

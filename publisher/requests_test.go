@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
@@ -30,9 +31,8 @@ func TestSendOverARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		acked.Go(func() {
-			ack, stored, err := sent.Acked(ctx)
-			if err != nil || !stored {
-				t.Errorf("request %d: %+v, stored %t, %v", i, ack, stored, err)
+			if ack, err := sent.Acked(ctx); err != nil {
+				t.Errorf("request %d: %+v, %v", i, ack, err)
 			}
 		})
 	}
@@ -41,12 +41,41 @@ func TestSendOverARestart(t *testing.T) {
 	if got := len(stored(t, s, publisher.RequestsStream, ">")); got != requests {
 		t.Errorf("%d requests are stored, want %d", got, requests)
 	}
-	again, err := p.Send("billing", schemas.BackupRequest{RequestID: "r-0", ClientName: "c", SubclientName: "g"})
+}
+
+// Whatever message ids other sources have used, a request is stored: only its sender
+// knows the message id.
+func TestSend_otherSourcesMessageIDs(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	nc := s.Connect(t)
+	p, ctx := newPublisher(t, nc), within(t, patience)
+	request := schemas.BackupRequest{RequestID: "inv-77", ClientName: "c", SubclientName: "g"}
+	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ack, stored, err := again.Acked(ctx); err != nil || stored || !ack.Duplicate {
-		t.Errorf("a copy: %+v, stored %t, %v", ack, stored, err)
+	for _, id := range []string{"crm/inv-77", "inv-77", "crm/old-1-replay-3"} {
+		if _, err := js.Publish(ctx, "backup.request.billing", []byte("{}"), jetstream.WithMsgID(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sent, err := p.Send("crm", request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ack, err := sent.Acked(ctx); err != nil || ack.Duplicate {
+		t.Errorf("sent: %+v, %v", ack, err)
+	}
+	if ack, err := p.Request(ctx, "crm", request); err != nil || ack.Duplicate {
+		t.Errorf("published: %+v, %v", ack, err)
+	}
+	letter := publisher.DeadLetter{Subject: "backup.request.crm", Data: request.JSON(), Key: publisher.NewKey("crm", "old-1")}
+	if ack, err := p.Replay(ctx, letter, "old-1-replay-3"); err != nil || ack.Duplicate {
+		t.Errorf("replayed: %+v, %v", ack, err)
+	}
+	if got := len(stored(t, s, publisher.RequestsStream, "backup.request.crm")); got != 3 {
+		t.Errorf("%d requests of crm are stored, want 3", got)
 	}
 }
 
@@ -66,7 +95,7 @@ func TestSendRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = sent.Acked(ctx)
+		_, err = sent.Acked(ctx)
 		return err
 	}
 	// Larger than the stream takes, and than the server does.

@@ -107,7 +107,7 @@ func TestOutputs(t *testing.T) {
 		show(t, append(env, "BACKHAUL_ADMIN_ADDR=127.0.0.1:1"), exitDone, "", "status-no-replica", "status")
 		show(t, env, exitDone, "", "events-empty", "events")
 		once(t, env, "", "request", "--client-name", "c", "--subclient-name", "g", "--request-id", "waits")
-		show(t, env, exitDone, "", "request-sent-before", "request", "--client-name", "c", "--subclient-name", "g", "--request-id", "waits")
+		show(t, env, exitDone, "", "request-sent-again", "request", "--client-name", "c", "--subclient-name", "g", "--request-id", "waits")
 		c := connectPlainly(t, strings.TrimPrefix(env[0], "BACKHAUL_NATS_URL="))
 		if _, err := c.js.PauseConsumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)

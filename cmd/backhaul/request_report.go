@@ -58,10 +58,6 @@ func (r *requestReport) Request(req schemas.BackupRequest, n batch.News) error {
 	name := r.batch.Source + "/" + req.RequestID
 	members := map[string]any{"requestId": req.RequestID, "source": r.batch.Source}
 	switch wait := r.batch.Wait; {
-	case n.Taken:
-		r.bar.clear()
-		_, err := fmt.Fprintf(r.errs, "backhaul: %s was not stored: its id is that of another request, with other content\n", show.Cell(name))
-		return err
 	case wait && n.Ack != nil:
 		return nil
 	case wait:
@@ -71,12 +67,8 @@ func (r *requestReport) Request(req schemas.BackupRequest, n batch.News) error {
 		members["duplicate"], members["outcome"] = true, n.Outcome.Kind
 		return r.line(fmt.Sprintf("done before  %s  %s, %s", name, n.Outcome.Kind, gist(n.Outcome.Data)), members)
 	}
-	state := "sent"
-	if n.Ack.Duplicate {
-		state = "sent before"
-	}
-	members["duplicate"], members["sequence"] = n.Ack.Duplicate, n.Ack.Sequence
-	return r.line(fmt.Sprintf("%s  %s  sequence %d", state, name, n.Ack.Sequence), members)
+	members["duplicate"], members["sequence"] = false, n.Ack.Sequence
+	return r.line(fmt.Sprintf("sent  %s  sequence %d", name, n.Ack.Sequence), members)
 }
 
 // Unreadable says that nothing can be looked up.

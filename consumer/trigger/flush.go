@@ -67,9 +67,8 @@ func (s *session) write(ctx context.Context, g *group, w *window) (schemas.Backu
 	return req, nil
 }
 
-// request publishes the request of a record. It is the same request however often
-// it is published: JetStream knows its message id for a while, and the ledger
-// knows it afterwards.
+// request publishes the request of a record. It is the same request however often it is
+// published: the service recognises its id and content.
 func (s *session) request(ctx context.Context, d decision) error {
 	if d.Request == nil {
 		return nil
@@ -78,7 +77,7 @@ func (s *session) request(ctx context.Context, d decision) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = sent.Acked(ctx)
+	_, err = sent.Acked(ctx)
 	return err
 }
 

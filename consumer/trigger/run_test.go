@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -184,15 +185,24 @@ func (b *bench) stored(stream string) []*jetstream.RawStreamMsg {
 	return all
 }
 
-// requests are those that wait, all of the source storage.
+// requests returns the requests that wait, all of the source storage. A request may be
+// stored several times, with the same id and content: for the service it is one.
 func (b *bench) requests() []schemas.BackupRequest {
 	b.Helper()
 	var all []schemas.BackupRequest
+	first := make(map[string][]byte)
 	for _, msg := range b.stored(publisher.RequestsStream) {
 		m, err := schemas.DecodeRequest(schemas.Header(msg.Header), msg.Data)
 		if err != nil || msg.Subject != "backup.request.storage" {
 			b.Fatalf("request %s on %s: %v", msg.Data, msg.Subject, err)
 		}
+		if before, again := first[m.Request.RequestID]; again {
+			if !bytes.Equal(before, msg.Data) {
+				b.Errorf("request %s was stored with other content: %s, then %s", m.Request.RequestID, before, msg.Data)
+			}
+			continue
+		}
+		first[m.Request.RequestID] = msg.Data
 		all = append(all, m.Request)
 	}
 	return all
@@ -200,7 +210,7 @@ func (b *bench) requests() []schemas.BackupRequest {
 
 func (b *bench) requested(n int) []schemas.BackupRequest {
 	b.Helper()
-	b.eventually(fmt.Sprint(n, " requests"), func() bool { return len(b.stored(publisher.RequestsStream)) >= n })
+	b.eventually(fmt.Sprint(n, " requests"), func() bool { return len(b.requests()) >= n })
 	return b.requests()
 }
 

@@ -7,10 +7,10 @@
 // Nothing is sent before the whole file is found valid. Every request has an id
 // that is the same in every run, its own or one derived from its content (see
 // [ReadFile]), so that a second run asks for nothing new. What has its outcome on
-// the events stream is not sent again; what is sent again nevertheless is dropped
-// by JetStream within its duplicate window, and answered from the ledger by the
-// service after it. The first keeps the queue short; the last is what the promise
-// rests on.
+// the events stream is not sent again. What is sent again nevertheless is answered from
+// the ledger by the service. JetStream's own duplicate window plays no part: it compares
+// message ids of all sources, so an answer "duplicate" does not prove that this request
+// is stored.
 //
 // It rests on the events stream, which remembers for as long as it keeps its
 // events, 90 days by default: a batch is not to be run again later than that.
@@ -30,8 +30,8 @@
 //	step       what the next run finds             what it does
 //	validate   nothing                             begins
 //	look-up    nothing new                         looks up again
-//	publish    a request in the queue, whether or  publishes it again under the same message id: a
-//	           not its acknowledgement came        duplicate, dropped at once or answered by the ledger
+//	publish    a request in the queue, whether or  publishes it again: a duplicate, answered from the
+//	           not its acknowledgement came        ledger by the service
 //	claim      job-submitting                      as above, and waits for the outcome
 //	outcome    job-started or job-failed           counts and prints it, sends nothing
 //	rejection  other content under the id          publishes; request-rejected says so once more

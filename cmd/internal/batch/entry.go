@@ -13,15 +13,10 @@ type entry struct {
 	hash string
 	// confirmed: the stream has it, or it has its outcome.
 	confirmed bool
-	// duplicate: JetStream has stored a request with this id already, perhaps with
-	// other content.
-	duplicate bool
-	// taken: a request with this id and other content has its outcome.
-	taken   bool
-	settled bool
+	settled   bool
 }
 
-// result is what an event, or an acknowledgement, makes of a request.
+// result is what an event makes of a request.
 type result int
 
 const (
@@ -44,26 +39,9 @@ func (e *entry) see(event eventlog.Event) result {
 		return started
 	case same:
 		return failed
-	default:
-		e.taken = true
-		return e.unstored()
+	default: // the outcome of other content under this id: ours will be rejected by an event of its own
+		return open
 	}
-}
-
-// acknowledge takes the stream's answer to the publication.
-func (e *entry) acknowledge(duplicate bool) result {
-	e.confirmed, e.duplicate = true, duplicate
-	return e.unstored()
-}
-
-// unstored is rejected when the id has its outcome, and it is other content's:
-// this request, if it was stored, will be rejected by an event of its own; if it
-// was not, nothing more will come.
-func (e *entry) unstored() result {
-	if e.taken && e.duplicate {
-		return rejected
-	}
-	return open
 }
 
 // keyOf is the key of the request that an event names.

@@ -14,37 +14,21 @@ func TestSee(t *testing.T) {
 	naming := schemas.Naming{RequestID: "r"}
 	for name, c := range map[string]struct {
 		event schemas.Event
-		// before and after are the results of an event that comes before the
-		// acknowledgement of its request, or after it, stored or not.
-		before                       result
-		stored, dropped, ackedBefore result
+		want  result
 	}{
-		"my job":                {&schemas.JobStarted{Naming: naming, Message: mine}, started, started, started, open},
-		"my failure":            {&schemas.JobFailed{Naming: naming, Message: mine}, failed, failed, failed, open},
-		"my rejection":          {&schemas.RequestRejected{Naming: naming, Message: mine}, rejected, rejected, rejected, open},
-		"another's rejection":   {&schemas.RequestRejected{Naming: naming, Message: other}, open, open, open, open},
-		"a claim":               {&schemas.JobSubmitting{Message: mine}, open, open, open, open},
-		"another's job":         {&schemas.JobStarted{Naming: naming, Message: other}, open, open, rejected, rejected},
-		"another's failure":     {&schemas.JobFailed{Naming: naming, Message: other}, open, open, rejected, rejected},
-		"another's claim":       {&schemas.JobSubmitting{Message: other}, open, open, open, open},
-		"a released claim mine": {&schemas.JobSubmitting{Message: mine, Claim: schemas.Claim{Epoch: 2}}, open, open, open, open},
+		"my job":                {&schemas.JobStarted{Naming: naming, Message: mine}, started},
+		"my failure":            {&schemas.JobFailed{Naming: naming, Message: mine}, failed},
+		"my rejection":          {&schemas.RequestRejected{Naming: naming, Message: mine}, rejected},
+		"another's rejection":   {&schemas.RequestRejected{Naming: naming, Message: other}, open},
+		"a claim":               {&schemas.JobSubmitting{Message: mine}, open},
+		"another's job":         {&schemas.JobStarted{Naming: naming, Message: other}, open},
+		"another's failure":     {&schemas.JobFailed{Naming: naming, Message: other}, open},
+		"another's claim":       {&schemas.JobSubmitting{Message: other}, open},
+		"a released claim mine": {&schemas.JobSubmitting{Message: mine, Claim: schemas.Claim{Epoch: 2}}, open},
 	} {
-		event := eventlog.Event{Kind: c.event.Kind(), Key: publisher.NewKey("s", "r"), Data: c.event}
 		e := entry{hash: "mine"}
-		if got := e.see(event); got != c.before {
-			t.Errorf("%s before the acknowledgement: %d, want %d", name, got, c.before)
-		}
-		if got := e.acknowledge(true); got != c.ackedBefore {
-			t.Errorf("%s, then the acknowledgement of a duplicate: %d, want %d", name, got, c.ackedBefore)
-		}
-		for duplicate, want := range map[bool]result{false: c.stored, true: c.dropped} {
-			e := entry{hash: "mine"}
-			if got := e.acknowledge(duplicate); got != open {
-				t.Errorf("%s: an acknowledgement alone gives %d", name, got)
-			}
-			if got := e.see(event); got != want {
-				t.Errorf("%s of a request with duplicate %t: %d, want %d", name, duplicate, got, want)
-			}
+		if got := e.see(eventlog.Event{Kind: c.event.Kind(), Key: publisher.NewKey("s", "r"), Data: c.event}); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
 }

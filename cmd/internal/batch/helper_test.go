@@ -162,18 +162,16 @@ func (b *bench) state(stream string) jetstream.StreamState {
 
 // recorder keeps what is reported.
 type recorder struct {
-	sent, taken []string // request ids
-	outcomes    []eventlog.Event
-	unreadable  error
-	progress    func(batch.Summary)
+	sent       []string // request ids
+	outcomes   []eventlog.Event
+	unreadable error
+	progress   func(batch.Summary)
 }
 
 func (r *recorder) Request(req schemas.BackupRequest, n batch.News) error {
 	switch {
 	case n.Ack != nil:
 		r.sent = append(r.sent, req.RequestID)
-	case n.Taken:
-		r.taken = append(r.taken, req.RequestID)
 	default:
 		r.outcomes = append(r.outcomes, *n.Outcome)
 	}

@@ -98,9 +98,9 @@ func (r *run) confirm(ctx context.Context, e *entry, request *publisher.SentRequ
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, natsconn.ErrNoAnswer)
 	defer cancel()
-	ack, stored, err := request.Acked(ctx)
+	ack, err := request.Acked(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = natsconn.Unreachable(context.Cause(ctx), err)
 	}
-	return report{entry: e, ack: ack, stored: stored}, err
+	return report{entry: e, ack: ack}, err
 }

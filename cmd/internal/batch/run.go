@@ -55,9 +55,6 @@ type News struct {
 	// Outcome is set when the request has come to its end. In a batch that does not
 	// wait it was on record already, and the request is not sent.
 	Outcome *eventlog.Event
-	// Taken: the request was not stored, because another one has its id, and will
-	// have no outcome.
-	Taken bool
 }
 
 // NoOutcomeError ends a batch some of whose requests have no outcome in time.
@@ -91,12 +88,11 @@ type run struct {
 	reports chan report
 }
 
-// report says how far a request is; one field beside entry is set.
+// report says how far a request is: found or ack is set.
 type report struct {
-	entry  *entry
-	found  *eventlog.Event
-	ack    *jetstream.PubAck
-	stored bool // with ack: it was not there before
+	entry *entry
+	found *eventlog.Event
+	ack   *jetstream.PubAck
 }
 
 // Run publishes the batch and, if it waits, follows it to the end. The summary
@@ -233,18 +229,9 @@ func (r *run) take(rep report) error {
 		return r.outcome(*rep.found)
 	}
 	r.sum.NotSent--
-	if rep.stored {
-		r.sum.Sent++
-	} else {
-		r.sum.Known++
-	}
-	if err := r.rep.Request(*e.req, News{Ack: rep.ack}); err != nil {
-		return err
-	}
-	if e.acknowledge(rep.ack.Duplicate) == rejected {
-		return r.settle(e, rejected, nil)
-	}
-	return nil
+	r.sum.Sent++
+	e.confirmed = true
+	return r.rep.Request(*e.req, News{Ack: rep.ack})
 }
 
 // outcome takes an event of the source, which need not be about this batch.
@@ -253,16 +240,11 @@ func (r *run) outcome(event eventlog.Event) error {
 	if e == nil || e.settled {
 		return nil
 	}
-	res := e.see(event)
-	if res == rejected && event.Kind != schemas.KindRequestRejected {
-		return r.settle(e, res, nil)
-	}
-	return r.settle(e, res, &event)
+	return r.settle(e, e.see(event), event)
 }
 
-// settle counts the end of a request once. event is nil for one that has none of
-// its own.
-func (r *run) settle(e *entry, res result, event *eventlog.Event) error {
+// settle counts the end of a request once.
+func (r *run) settle(e *entry, res result, event eventlog.Event) error {
 	if res == open || e.settled || !r.Wait {
 		return nil
 	}
@@ -276,5 +258,5 @@ func (r *run) settle(e *entry, res result, event *eventlog.Event) error {
 	case failed:
 		r.sum.Outcomes.Failed[event.Data.(*schemas.JobFailed).ErrorCode]++
 	}
-	return r.rep.Request(*e.req, News{Outcome: event, Taken: event == nil})
+	return r.rep.Request(*e.req, News{Outcome: &event})
 }

@@ -12,8 +12,7 @@ type Summary struct {
 	Requests int `json:"requests"`
 	// Sent is how many were stored in the queue by this run.
 	Sent int `json:"sent"`
-	// Known is how many were not sent because their outcome was on record, or not
-	// stored because JetStream had them.
+	// Known is how many were not sent because their outcome was on record.
 	Known int `json:"alreadyKnown"`
 	// NotSent is how many are not confirmed: the batch was ended before.
 	NotSent int `json:"notSent"`

@@ -28,7 +28,7 @@ func TestReplay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if msg.Subject != "backup.request.billing" || string(msg.Data) != payload || msg.Header.Get("X-Team") != "billing" ||
-		msg.Header.Get(schemas.HeaderReplayOf) != "billing/inv-7" || msg.Header.Get(nats.MsgIdHdr) != "billing/inv-7-replay-1" {
+		msg.Header.Get(schemas.HeaderReplayOf) != "billing/inv-7" || msg.Header.Get(schemas.HeaderRequestID) != "inv-7-replay-1" || msg.Header.Get(nats.MsgIdHdr) != "" {
 		t.Errorf("sent on %s: %s %v", msg.Subject, msg.Data, msg.Header)
 	}
 	events := d.operatorEvents()
@@ -44,8 +44,8 @@ func TestReplay(t *testing.T) {
 			t.Errorf("once more: %+v, %v", plan, err)
 		}
 	}
-	if sent, events := d.count(publisher.RequestsStream), len(d.operatorEvents()); sent != 1 || events != 1 {
-		t.Errorf("%d requests and %d events, want one of each", sent, events)
+	if sent, events := d.count(publisher.RequestsStream), len(d.operatorEvents()); sent != 3 || events != 1 {
+		t.Errorf("%d requests and %d events, want the same request three times and one event", sent, events)
 	}
 
 	d.outcome(plan, &schemas.JobStarted{Naming: schemas.Naming{ReplayOf: "billing/inv-7"}, JobID: "5976"})
