@@ -44,7 +44,7 @@ func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logg
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	options := append(options(name, cfg.InboxPrefix, log), nats.Timeout(5*time.Second))
+	options := append(options(name, cfg.InboxPrefix, log), nats.Timeout(connectTimeout))
 	options = append(options, secured(cfg.TLS)...)
 	who, err := authenticated(cfg.Auth, log)
 	if err != nil {
@@ -81,10 +81,12 @@ func ofNetwork(err error) bool {
 }
 
 func options(name, inboxPrefix string, log zerolog.Logger) []nats.Option {
+	servers := &reconnecting{}
 	options := []nats.Option{
 		nats.Name(name),
 		nats.MaxReconnects(-1),
-		nats.ReconnectWait(250 * time.Millisecond),
+		nats.ConnectHandler(servers.note),
+		nats.ReconnectToServer(servers.choose),
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -92,6 +94,7 @@ func options(name, inboxPrefix string, log zerolog.Logger) []nats.Option {
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
+			servers.note(nc)
 			log.Info().Str("url", nc.ConnectedUrlRedacted()).Msg("NATS reconnected")
 		}),
 		// A server that went silent with its connection open is noticed after two of
