@@ -117,6 +117,19 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
+// An error may have the text of others in it, and people ask with curl.
+func TestReadinessIsHarmless(t *testing.T) {
+	t.Parallel()
+	const foul = "a\u009b\u202eb\u200b"
+	c := start(t)
+	c.Watch(check("requests", errors.New(foul)))
+	for _, path := range []string{"/readyz", "/readyz?verbose"} {
+		if _, text := ask(t, c, http.MethodGet, path); strings.ContainsAny(text, "\u009b\u202e\u200b") || !strings.Contains(text, "\\u200b") {
+			t.Errorf("%s answers %q", path, text)
+		}
+	}
+}
+
 func TestOnlyQuestionsAreAnswered(t *testing.T) {
 	t.Parallel()
 	c := start(t)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/eventlog"
@@ -114,5 +115,48 @@ func TestACopyStartsNoBackup(t *testing.T) {
 	// The two letters, and one for each copy.
 	if letters := g.messages(publisher.DeadLetterStream); letters != 6 {
 		t.Errorf("%d dead letters, want 6", letters)
+	}
+}
+
+// An event that a consumer delivers to a subject of the ledger keeps its own subject, its
+// id and also what its writer expected: that no event, or another one, was the last of its
+// key. That is not so any more, and the server refuses the copy: an old claim does not
+// come back behind an outcome.
+func TestACopiedEventIsRefused(t *testing.T) {
+	t.Parallel()
+	g := startGuarded(t, oneAccount)
+	g.setUp()
+	g.request("billing", "done")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	vendor, run := g.service(ctx, simulator.Config{})
+	ended := make(chan error, 1)
+	go func() { ended <- run() }()
+	waittest.Eventually(t, "end of the work", func() bool { return g.messages(publisher.RequestsStream) == 0 })
+
+	g.ask("backhaul", "backup.event.operator.first", "") // its writer expected nothing: it is copied
+	events := g.messages(publisher.EventsStream)
+	g.ask("reader", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.copy", `{"stream_name":"BACKUP_EVENTS","config":{"name":"copy","ack_policy":"none"}}`)
+	reader := g.as("reader")
+	for range events {
+		if err := reader.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.copy", "backup.event.job-started.billing.x", []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What was delivered before is stored or refused before this is.
+	waittest.Eventually(t, "the deliveries", func() bool {
+		answer := g.ask("reader", "$JS.API.CONSUMER.INFO.BACKUP_EVENTS.copy", "")
+		return decode[jetstream.ConsumerInfo](t, answer.Data).NumPending == 0
+	})
+	g.ask("backhaul", "backup.event.operator.barrier", "")
+	if now := g.messages(publisher.EventsStream); events < 3 || now != events+2 {
+		t.Errorf("%d events became %d, want the copy that expects nothing, and the barrier", events, now)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if jobs := vendor.Account().JobsByMarker["backhaul:billing/done"]; len(jobs) != 1 {
+		t.Errorf("jobs %v, want one", jobs)
 	}
 }
