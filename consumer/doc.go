@@ -94,6 +94,7 @@
 //	the ledger was restored from a snapshot      what it may have forgotten is put    TestRecover
 //	                                             in doubt (Recover), so looked for
 //	an operator ends that pause                  who knows of it makes it longer      TestAResumeDoesNotStartEarly
+//	a foreign message on a key's filter          skipped: neither a claim nor an outcome     TestAMessageOfAForeignKind
 //	a dead letter is replayed                    a new id, and so a request of its    TestAReplayedRequest
 //	                                             own; its events say replayOf
 //
@@ -138,7 +139,7 @@
 //	to look     $JS.API.STREAM.{INFO,MSG.GET}.{BACKUP_DLQ,BACKUP_EVENTS}
 //	            $JS.API.CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE}.{BACKUP_DLQ,BACKUP_EVENTS}.>
 //	            $JS.API.CONSUMER.INFO.BACKUP_REQUESTS.backhaul
-//	to act      backup.event.operator.>, the record of it
+//	to act      backup.event.operator.*, the record of it
 //	to pause    $JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul
 //	to replay   backup.request.<source>
 //	to drop     $JS.API.STREAM.MSG.DELETE.BACKUP_DLQ

@@ -75,3 +75,49 @@ func TestARequestThatCanNeverBeClaimed(t *testing.T) {
 		t.Errorf("%d calls of CreateTask", got)
 	}
 }
+
+// A message of a kind that is not ours on a key's filter is neither a claim nor an outcome,
+// wherever it stands: before the claim, behind the claim, behind the outcome.
+func TestAMessageOfAForeignKind(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []schemas.Kind{"operator", "job-imagined"} {
+		for name, act := range map[string]func(b *bench, intrude func()){
+			"before the claim": func(b *bench, intrude func()) {
+				intrude()
+				b.publish("billing", body("id"))
+				b.start()
+			},
+			"behind a released claim": func(b *bench, intrude func()) {
+				b.release("id")
+				intrude()
+				b.publish("billing", body("id"))
+				b.start()
+			},
+			"behind the outcome": func(b *bench, intrude func()) {
+				b.publish("billing", body("id"))
+				b.start()
+				b.settled()
+				intrude()
+				b.publish("billing", body("id"))
+			},
+		} {
+			t.Run(string(kind)+" "+name, func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, simulator.Config{})
+				act(b, func() {
+					key := billing("id")
+					if _, err := b.js.PublishMsg(b.within(patience), &nats.Msg{
+						Subject: key.Subject(kind), Header: eventHeader(key, kind), Data: []byte(`{"jobId":"1"}`),
+					}); err != nil {
+						t.Fatal(err)
+					}
+				})
+				b.settled()
+				started := b.stored(publisher.EventsStream, billing("id").Subject(schemas.KindJobStarted))
+				if jobs := b.sim.Account().JobsByMarker[billing("id").Marker()]; len(jobs) != 1 || len(started) != 1 {
+					t.Errorf("jobs %v and %d events job-started, want one of each", jobs, len(started))
+				}
+			})
+		}
+	}
+}

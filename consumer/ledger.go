@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -339,20 +338,6 @@ func (l *ledger) last(ctx context.Context, key publisher.Key) (record, error) {
 	if err != nil {
 		err = &unreadableError{err}
 	}
-	if unknown, ok := errors.AsType[*unknownKindError](err); ok {
-		// A later version may tell more behind an outcome, which is final.
-		for _, kind := range schemas.Kinds {
-			if !kind.Terminal() {
-				continue
-			}
-			if outcome, _, err := l.lastOwn(ctx, key.Subject(kind)); err != nil {
-				return record{}, err
-			} else if outcome != nil {
-				return recordOf(outcome)
-			}
-		}
-		return record{}, &unreadableError{unknown}
-	}
 	return r, err
 }
 
@@ -378,13 +363,6 @@ func (l *ledger) lastOwn(ctx context.Context, filter string) (own *jetstream.Raw
 	return own, last.Sequence, nil
 }
 
-// unknownKindError: the last event is of a kind that this version does not know.
-type unknownKindError struct{ subject string }
-
-func (e *unknownKindError) Error() string {
-	return fmt.Sprintf("read the ledger: %s is of an unknown kind", e.subject)
-}
-
 // lastOn is the last message on the filter, as an event.
 func (l *ledger) lastOn(ctx context.Context, filter string) (record, error) {
 	msg, err := l.events.GetLastMsgForSubject(ctx, filter)
@@ -398,9 +376,6 @@ func recordOf(msg *jetstream.RawStreamMsg) (record, error) {
 	kind, _, err := publisher.ParseEventSubject(msg.Subject)
 	if err != nil {
 		return record{}, err
-	}
-	if !slices.Contains(schemas.Kinds, kind) {
-		return record{}, &unknownKindError{msg.Subject}
 	}
 	event, err := schemas.DecodeEvent(kind, msg.Data)
 	if err != nil {

@@ -171,7 +171,7 @@ func TestGarbageWhileARequestIsInWork(t *testing.T) {
 	}
 }
 
-// A kind of event that a later version adds behind an outcome does not hide it.
+// A message of an unknown kind behind an outcome does not hide it.
 func TestAnOutcomeWithSomethingNewBehindIt(t *testing.T) {
 	t.Parallel()
 	for name, data := range map[string]string{"started": body("id"), "failed": body("id", refused)} {

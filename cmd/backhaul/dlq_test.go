@@ -163,9 +163,9 @@ func TestACorrectedReplay(t *testing.T) {
 const operators = `jetstream { store_dir: "STORE" }
 accounts { B { jetstream: enabled, users: [
   { user: admin, password: p }
-  { user: ops, password: p, permissions: { publish: { allow: [ LOOK, "backup.event.operator.>", "backup.request.billing",
+  { user: ops, password: p, permissions: { publish: { allow: [ LOOK, "backup.event.operator.*", "backup.request.billing",
     "$JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul", "$JS.API.STREAM.MSG.DELETE.BACKUP_DLQ" ] }, subscribe: "_INBOX_ops.>" } }
-  { user: half, password: p, permissions: { publish: { allow: [ LOOK, "backup.event.operator.>" ] }, subscribe: "_INBOX_half.>" } }
+  { user: half, password: p, permissions: { publish: { allow: [ LOOK, "backup.event.operator.*" ] }, subscribe: "_INBOX_half.>" } }
 ] } }`
 
 const look = `"$JS.API.STREAM.INFO.BACKUP_DLQ", "$JS.API.STREAM.INFO.BACKUP_EVENTS", "$JS.API.STREAM.MSG.GET.BACKUP_DLQ", "$JS.API.STREAM.MSG.GET.BACKUP_EVENTS",

@@ -29,7 +29,7 @@
 //
 // To look: CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE} on the streams BACKUP_DLQ and
 // BACKUP_EVENTS (ordered consumers), STREAM.{INFO,MSG.GET} on both. To act also
-// publish permission on backup.event.operator.>, on backup.request.<source> to
+// publish permission on backup.event.operator.*, on backup.request.<source> to
 // replay, and STREAM.MSG.DELETE.BACKUP_DLQ to drop.
 //
 // A [Box] is safe for concurrent use.

@@ -47,6 +47,7 @@ var everyFile = []forbidden{
 	{"reader", "delete the auditor's consumer", "$JS.API.CONSUMER.DELETE.BACKUP_EVENTS.audit", false},
 	{"reader", "take the auditor's events away", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.audit", false},
 	{"operator", "write a request's event", "backup.event.job-started.billing.one", false},
+	{"operator", "write on the filter of a request", "backup.event.operator.billing.one", false},
 	{"operator", "delete an event", "$JS.API.STREAM.MSG.DELETE.BACKUP_EVENTS", false},
 	{"operator", "delete a request", "$JS.API.STREAM.MSG.DELETE.BACKUP_REQUESTS", false},
 	{"operator", "purge the dead letters", "$JS.API.STREAM.PURGE.BACKUP_DLQ", false},
