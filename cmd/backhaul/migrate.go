@@ -56,12 +56,13 @@ func runMigrate(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	defer nc.Close()
-	store, err := natsconn.OpenStore(dir)
+	log := newLogger(cmd.ErrOrStderr(), cfg.Log)
+	store, err := natsconn.OpenStore(dir, log)
 	if err != nil {
 		return err
 	}
 	defer store.Stop()
-	from, err := store.Connect(cmd.CommandPath(), newLogger(cmd.ErrOrStderr(), cfg.Log))
+	from, err := store.Connect(cmd.CommandPath(), log)
 	if err != nil {
 		return err
 	}

@@ -92,11 +92,14 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, reload <
 		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout, RoomWait: consumer.RoomWait, LookAfter: cfg.Vendor.LookAfter,
 	}}}
 
-	nc, url, disconnect, err := connect(ctx, cfg.NATS, log)
+	nc, url, embedded, err := connect(ctx, cfg.NATS, log)
 	if err != nil {
 		return err
 	}
-	defer disconnect()
+	if embedded != nil {
+		defer embedded.Stop()
+	}
+	defer nc.Close()
 	permissions := natsconn.WatchPermissions(nc, log)
 
 	work := cfg.Consumer(owner)
@@ -104,6 +107,9 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, reload <
 	checks := []console.Check{
 		{Name: "nats", Probe: permissions.Trouble},
 		{Name: "vendor", Probe: vendor.trouble, Condition: true},
+	}
+	if embedded != nil {
+		checks = append(checks, console.Check{Name: "embedded nats", Probe: embedded.Trouble})
 	}
 	if policyFile != nil {
 		unfollow, err := enforce(ctx, policyFile, nc, &work, reload)
@@ -148,25 +154,25 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, reload <
 	return nil
 }
 
-// connect joins a server or starts one.
-func connect(ctx context.Context, cfg config.NATS, log zerolog.Logger) (nc *nats.Conn, url string, disconnect func(), err error) {
+// connect joins a server, or starts one, which is embedded.
+func connect(ctx context.Context, cfg config.NATS, log zerolog.Logger) (nc *nats.Conn, url string, embedded *natsconn.Embedded, err error) {
 	if cfg.URL != "" {
 		nc, err := natsconn.Connect(ctx, cfg, "backhaul", log)
 		if err != nil {
 			return nil, "", nil, err
 		}
-		return nc, config.Masked(cfg.URL), nc.Close, nil
+		return nc, config.Masked(cfg.URL), nil, nil
 	}
-	server, err := natsconn.StartEmbedded(cfg.Embedded)
+	embedded, err = natsconn.StartEmbedded(cfg.Embedded, log)
 	if err != nil {
 		return nil, "", nil, err
 	}
-	nc, err = server.Connect("backhaul", log)
+	nc, err = embedded.Connect("backhaul", log)
 	if err != nil {
-		server.Stop()
+		embedded.Stop()
 		return nil, "", nil, err
 	}
-	return nc, server.URL(), func() { nc.Close(); server.Stop() }, nil
+	return nc, embedded.URL(), embedded, nil
 }
 
 // startPatience is how long JetStream may take to answer a service that starts:

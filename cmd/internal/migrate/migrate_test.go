@@ -22,7 +22,7 @@ import (
 // embedded runs a server on a directory, with the streams.
 func embedded(t *testing.T, dir string) (*natsconn.Embedded, jetstream.JetStream) {
 	t.Helper()
-	server, err := natsconn.StartEmbedded(config.Embedded{Listen: "127.0.0.1:0", StoreDir: dir})
+	server, err := natsconn.StartEmbedded(config.Embedded{Listen: "127.0.0.1:0", StoreDir: dir}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func inProcess(t *testing.T, server *natsconn.Embedded) *nats.Conn {
 // opened is a connection to what a server of before has left in dir.
 func opened(t *testing.T, dir string) *nats.Conn {
 	t.Helper()
-	store, err := natsconn.OpenStore(dir)
+	store, err := natsconn.OpenStore(dir, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,12 +367,12 @@ func TestAStoreOfTwo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	server, _ := embedded(t, dir)
-	if _, err := natsconn.OpenStore(dir); err == nil {
+	if _, err := natsconn.OpenStore(dir, zerolog.Nop()); err == nil {
 		t.Error("a store is opened while a server uses it")
 	}
 	server.Stop()
 	for _, dir := range []string{t.TempDir(), dir + "/none"} {
-		if _, err := natsconn.OpenStore(dir); err == nil {
+		if _, err := natsconn.OpenStore(dir, zerolog.Nop()); err == nil {
 			t.Errorf("%s is taken for a store", dir)
 		}
 	}

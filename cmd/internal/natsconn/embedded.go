@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,14 +20,23 @@ import (
 
 // Embedded is a JetStream server inside this process.
 type Embedded struct {
-	dir  string
-	srv  *server.Server
-	lock *os.File
+	dir     string
+	options server.Options
+	lock    *os.File
+	log     *serverLog
+	srv     atomic.Pointer[server.Server] // the one that was started last
+	guard
 }
 
+// maxStore is the limit of what all streams hold: none. Without a setting the server
+// takes three quarters of what is free on the disk when it starts, and refuses every
+// message where it holds more than that already.
+const maxStore = 1 << 60
+
 // StartEmbedded runs a server that syncs every write to its store directory,
-// which no other process may use.
-func StartEmbedded(cfg config.Embedded) (*Embedded, error) {
+// which no other process may use. A server that cannot write any more is started again,
+// as soon as the disk takes writes; [Embedded.Trouble] tells of it.
+func StartEmbedded(cfg config.Embedded, log zerolog.Logger) (*Embedded, error) {
 	host, port, err := net.SplitHostPort(cfg.Listen)
 	number, portErr := strconv.Atoi(port)
 	if err = errors.Join(err, portErr); err != nil {
@@ -38,7 +48,7 @@ func StartEmbedded(cfg config.Embedded) (*Embedded, error) {
 	if err := os.MkdirAll(cfg.StoreDir, 0o700); err != nil {
 		return nil, fmt.Errorf("store directory: %w", err)
 	}
-	e, err := start(cfg.StoreDir, &server.Options{Host: host, Port: number})
+	e, err := start(cfg.StoreDir, server.Options{Host: host, Port: number}, log)
 	if err != nil {
 		return nil, err
 	}
@@ -46,36 +56,61 @@ func StartEmbedded(cfg config.Embedded) (*Embedded, error) {
 		e.Stop()
 		return nil, &config.Error{Problems: []string{where}}
 	}
+	e.watch(e)
 	return e, nil
 }
 
 // OpenStore runs a server on a store directory that exists, for this process
 // alone: nobody can connect from outside. It may be one that was moved.
-func OpenStore(dir string) (*Embedded, error) {
+func OpenStore(dir string, log zerolog.Logger) (*Embedded, error) {
 	if info, err := os.Stat(filepath.Join(dir, "jetstream")); err != nil || !info.IsDir() {
 		return nil, &config.Error{Problems: []string{fmt.Sprintf("%s is no store directory of an embedded server: there is no jetstream in it", dir)}}
 	}
-	return start(dir, &server.Options{DontListen: true})
+	return start(dir, server.Options{DontListen: true}, log)
 }
 
-func start(dir string, options *server.Options) (*Embedded, error) {
+func start(dir string, options server.Options, log zerolog.Logger) (*Embedded, error) {
 	lock, err := lockDirectory(dir)
 	if err != nil {
 		return nil, err
 	}
-	e := &Embedded{dir: dir, lock: lock}
+	e := &Embedded{dir: dir, lock: lock, log: newServerLog(log)}
 	options.ServerName, options.JetStream, options.StoreDir, options.SyncAlways = "backhaul-embedded", true, dir, true
-	options.NoSigs, options.NoLog = true, true
-	if e.srv, err = server.NewServer(options); err != nil {
+	options.JetStreamMaxStore = maxStore
+	options.NoSigs = true
+	e.options = options
+	if err := e.serve(); err != nil {
 		e.Stop()
-		return nil, fmt.Errorf("embedded NATS: %w", err)
-	}
-	e.srv.Start()
-	if !e.srv.ReadyForConnections(30 * time.Second) {
-		e.Stop()
-		return nil, fmt.Errorf("embedded NATS did not start on %s:%d: is the address in use?", options.Host, options.Port)
+		return nil, err
 	}
 	return e, nil
+}
+
+// serve runs a server of the options, on the port that the one before it had.
+func (e *Embedded) serve() error {
+	options := e.options
+	srv, err := server.NewServer(&options)
+	if err != nil {
+		return fmt.Errorf("embedded NATS: %w", err)
+	}
+	srv.SetLoggerV2(e.log, false, false, false)
+	srv.Start()
+	e.srv.Store(srv)
+	if !srv.ReadyForConnections(30 * time.Second) {
+		return fmt.Errorf("embedded NATS did not start on %s:%d: is the address in use?", options.Host, options.Port)
+	}
+	if address, ok := srv.Addr().(*net.TCPAddr); ok {
+		e.options.Port = address.Port
+	}
+	return nil
+}
+
+// shutdown stops the server and waits for it.
+func (e *Embedded) shutdown() {
+	if srv := e.srv.Load(); srv != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	}
 }
 
 // MarkMoved keeps anybody from working on the requests in this store again.
@@ -102,18 +137,20 @@ func lockDirectory(dir string) (*os.File, error) {
 }
 
 // URL is where other programs on this machine connect.
-func (e *Embedded) URL() string { return e.srv.ClientURL() }
+func (e *Embedded) URL() string { return e.srv.Load().ClientURL() }
 
-// Connect is a connection that does not leave the process.
+// Connect is a connection that does not leave the process. It follows the server to the
+// one that takes its place.
 func (e *Embedded) Connect(name string, log zerolog.Logger) (*nats.Conn, error) {
-	return nats.Connect("", append(options(name, "", log), nats.InProcessServer(e.srv))...)
+	return nats.Connect("", append(options(name, "", log), nats.InProcessServer(e))...)
 }
+
+// InProcessConn makes it a [nats.InProcessConnProvider].
+func (e *Embedded) InProcessConn() (net.Conn, error) { return e.srv.Load().InProcessConn() }
 
 // Stop shuts the server down and waits for it.
 func (e *Embedded) Stop() {
-	if e.srv != nil {
-		e.srv.Shutdown()
-		e.srv.WaitForShutdown()
-	}
+	e.guard.stop()
+	e.shutdown()
 	_ = e.lock.Close()
 }
