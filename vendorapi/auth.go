@@ -5,7 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"backhaul/vendorapi/internal/http1"
@@ -88,6 +89,19 @@ type token struct {
 	value *Secret
 	idle  time.Duration // how long it may be left unused; 0 is for ever
 	made  time.Time     // when the vendor made it for us; zero if it was given to us
+	// accepted is when a call with it was answered last, in UNIX nanoseconds.
+	accepted *atomic.Int64
+}
+
+func newToken(name string, value Secret) *token {
+	return &token{name: name, value: &value, accepted: new(atomic.Int64)}
+}
+
+// isRecent reports whether the vendor made or accepted the token so short a time
+// ago that it can hardly have ended.
+func (t *token) isRecent() bool {
+	accepted := time.Unix(0, t.accepted.Load())
+	return time.Since(t.made) < shortestLife || time.Since(accepted) < shortestLife
 }
 
 func (t *token) header() http1.Field { return http1.Field{Name: t.name, Value: string(*t.value)} }
@@ -97,14 +111,20 @@ func (t *token) is(other *token) bool { return *t.value == *other.value }
 
 // hide takes the token out of an answer: there are pages that show the request.
 func (t *token) hide(body []byte) []byte {
-	value := []byte(*t.value)
-	if _, after, ok := bytes.Cut(value, []byte(" ")); ok {
+	value := string(*t.value)
+	if _, after, ok := strings.Cut(value, " "); ok {
 		value = after
 	}
-	if len(value) < 8 || !bytes.Contains(body, value) {
+	return hidden(body, value)
+}
+
+// hidden returns the text without a secret. One of a few bytes is left: it would
+// be found by chance, and cut ids in two.
+func hidden(body []byte, secret string) []byte {
+	if len(secret) < 8 || !bytes.Contains(body, []byte(secret)) {
 		return body
 	}
-	return bytes.ReplaceAll(body, value, []byte("***"))
+	return bytes.ReplaceAll(body, []byte(secret), []byte("***"))
 }
 
 // source is where tokens come from. Each mode has its own.
@@ -145,7 +165,8 @@ type session struct {
 	lastUsed time.Time
 	held     hold
 	// denied is until when an operation counts as denied to the login itself.
-	denied map[string]time.Time
+	denied    map[string]time.Time
+	agreement agreement
 }
 
 // hold is a failure to get a token that every caller is told until it is over.
@@ -235,34 +256,62 @@ func loginFailure(err error) *Error {
 	return &Error{Verdict: NotSent, Op: opLogin, Err: err}
 }
 
-// refused deals with a token that the vendor did not accept for an operation, in
-// the given try of a call. It tells whether to try again with another. If not,
+// refusals is how often one call was refused, and what was found out for it.
+type refusals struct {
+	try int
+	// confirmed: the vendor named the token's user, and the call was repeated.
+	confirmed bool
+}
+
+// refused deals with a token that the vendor did not accept for an operation. It
+// reports whether to try again, with another token or with the same. If not,
 // the operation is denied to a token that works, unless there is an error: then
 // nothing is known about the operation. The vendor says the same to both.
-func (s *session) refused(ctx context.Context, t *token, op string, try int) (again bool, err error) {
+func (s *session) refused(ctx context.Context, t *token, op string, r *refusals) (again bool, err error) {
 	release, err := s.acquire(ctx)
 	if err != nil {
 		return false, loginFailure(err)
 	}
 	defer release()
+	r.try++
+	last := r.try >= maxTries
 	if op != opCreateTask && time.Now().Before(s.denied[op]) {
 		return false, nil
 	}
-	// One that was made for this call is as good as a token gets.
-	if try == 1 || try < maxTries && t.made.IsZero() {
-		if s.current != t {
-			return true, nil // another caller has replaced it already
-		}
+	if s.current != t && !last {
+		return true, nil // another caller has replaced it already
+	}
+	// A token that was made for this call is as good as a token gets. One that was
+	// accepted a moment ago is hardly over: another server may have answered.
+	replaceable := r.try == 1 || !last && t.made.IsZero()
+	if replaceable && !t.isRecent() {
 		if err := s.obtain(ctx, t); !errors.Is(err, errNoOther) {
 			return err == nil, err
 		}
+		replaceable = false
 	}
-	switch accepted, err := s.client.accepts(ctx, t); {
+	agreed := s.agreed(t)
+	switch opinion, err := s.whose(ctx, t); {
 	case err != nil:
 		return false, loginFailure(err)
-	case accepted:
+	case opinion == splitOpinion && !last:
+		return true, nil
+	case opinion == splitOpinion:
+		return false, loginFailure(&Error{Op: op, Message: "the vendor's web servers do not agree whether the token is valid; " +
+			"their load balancer must keep a client on one server, by a cookie or by its address"})
+	case opinion == knownToken && !r.confirmed && !agreed && !last:
+		r.confirmed = true
+		return true, nil
+	case opinion == knownToken:
 		s.denied[op] = time.Now().Add(deniedPause)
+		if !s.agreement.split {
+			s.agreement = agreement{token: t, until: s.denied[op]}
+		}
 		return false, nil
+	case replaceable:
+		if err := s.obtain(ctx, t); !errors.Is(err, errNoOther) {
+			return err == nil, err
+		}
 	}
 	refusal := &LoginError{Message: "the vendor does not accept the token any more; replace it"}
 	if !t.made.IsZero() {
@@ -273,22 +322,6 @@ func (s *session) refused(ctx context.Context, t *token, op string, try int) (ag
 		s.current, s.held = nil, hold{failure, time.Now().Add(loginPause), t}
 	}
 	return false, failure
-}
-
-// accepts asks the vendor whether it still knows a token. Without that, one
-// request that the token may not make would look like a dead token, and stop
-// all others; and a session that ended twice by chance would look like a request
-// that is not permitted. Basis: the vendor's SDK calls WhoAmI. A token that is
-// limited to some operations and may not ask counts as dead.
-func (c *Client) accepts(ctx context.Context, t *token) (bool, error) {
-	resp, err := c.do(ctx, call{op: "WhoAmI", method: http.MethodPost, path: "/WhoAmI", accept: "application/json"}, t.header())
-	switch {
-	case err != nil:
-		return false, err
-	case resp.Status >= 500 || resp.Status == http.StatusTooManyRequests:
-		return false, &Error{Op: "WhoAmI", Status: resp.Status, Message: "cannot tell whether the token is still accepted"}
-	}
-	return resp.Status == http.StatusOK && !isAccessDenied(resp), nil
 }
 
 // close ends the session.

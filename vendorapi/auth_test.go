@@ -92,7 +92,7 @@ func TestExpiredTokenIsRenewedOnce(t *testing.T) {
 		if e := wantVerdict(t, err, AuthRefused); e.Status != 401 || e.Code != "5" || e.Message != "Access denied" {
 			t.Errorf("%+v", e)
 		}
-		if a := sim.Account(); a.Logins != 2 || a.JobsStarted != 0 || a.CreateTaskCalls != 2 {
+		if a := sim.Account(); a.Logins != 1 || a.JobsStarted != 0 || a.CreateTaskCalls != 2 {
 			t.Errorf("%d logins, %d jobs, %d calls", a.Logins, a.JobsStarted, a.CreateTaskCalls)
 		}
 		job, err := c.CreateTask(t.Context(), loadTask(1))

@@ -66,6 +66,7 @@ type Client struct {
 	transport *http1.Transport
 	send      func(context.Context, *http1.Request) (http1.Answer, error)
 	session   *session
+	cookies   *cookies
 	// skew is the vendor's clock minus ours, from the last Date header.
 	skew     atomic.Int64
 	known    known
@@ -115,7 +116,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil { // CheckEndpoint has read it
 		return nil, err
 	}
-	c.path = server.EscapedPath()
+	c.path, c.cookies = server.EscapedPath(), newCookies(server)
 	c.transport = &http1.Transport{Config: http1.Config{
 		Server:              server,
 		Proxy:               http.ProxyFromEnvironment,
@@ -202,7 +203,8 @@ type response = http1.Answer
 // token and for a missing permission alike; an answer that is returned with one
 // was given to a token that works.
 func (c *Client) authorised(ctx context.Context, cl call) (response, error) {
-	for try := 1; ; try++ {
+	var refusals refusals
+	for {
 		if err := c.paused(cl); err != nil {
 			return response{}, err
 		}
@@ -220,9 +222,12 @@ func (c *Client) authorised(ctx context.Context, cl call) (response, error) {
 		}
 		resp.Body = token.hide(resp.Body)
 		if !isAccessDenied(resp) {
+			if resp.Status < 300 {
+				token.accepted.Store(time.Now().UnixNano())
+			}
 			return resp, nil
 		}
-		again, err := c.session.refused(ctx, token, cl.op, try)
+		again, err := c.session.refused(ctx, token, cl.op, &refusals)
 		if err != nil {
 			return response{}, err
 		}
@@ -250,6 +255,9 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 		defer cancel()
 	}
 	header = append(header, http1.Field{Name: "User-Agent", Value: "backhaul"}, http1.Field{Name: "Accept", Value: cl.accept})
+	if jar := c.cookies.header(); jar != "" {
+		header = append(header, http1.Field{Name: "Cookie", Value: jar})
+	}
 	if cl.contentType != "" {
 		header = append(header, http1.Field{Name: "Content-Type", Value: cl.contentType})
 	}
@@ -260,6 +268,7 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 		Permit: func() error { return c.paused(cl) },
 		Head: func(status int, h http.Header) {
 			c.noteDate(h)
+			c.cookies.keep(h)
 			c.heed(cl, status, h)
 		},
 	})
@@ -273,7 +282,7 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 		}
 		return response{}, e
 	}
-	resp.Body = inUnicode(resp.Body, resp.Header)
+	resp.Body = c.cookies.hide(inUnicode(resp.Body, resp.Header))
 	return resp, err
 }
 

@@ -127,10 +127,16 @@
 //     it lives differs from 2 minutes to 2 hours, and only the answer to a renewal
 //     says so.
 //
-// When a token is refused that was just made, or that cannot be replaced, the
-// vendor is asked whose it is. If it knows, the call is not permitted
-// ([AuthRefused]); if not, the token is at fault and nothing is said about the
-// call ([NotSent]).
+// When a token is refused that was just made or accepted, or that cannot be
+// replaced, the vendor is asked whose it is, several times: behind a load balancer
+// each call may reach another web server, and a server that does not know a token
+// says the same as one whose user may not. Only if every answer names the user,
+// and the call is refused again, is it not permitted ([AuthRefused]). Otherwise the
+// token is at fault, or the servers, and nothing is said about the call ([NotSent]).
+//
+// Cookies of the endpoint's host are sent back with every call, so that a load
+// balancer with sticky cookies keeps us on the server that knows our token. At
+// most 20 are kept, in memory only.
 //
 // # The token pair
 //

@@ -113,8 +113,8 @@ func testBrokenNeighbour(t *testing.T, status int, body string) {
 	}
 }
 
-// TestDeniedDetails: a user who may not see details would log in again for each
-// job of each look, and the vendor counts sessions.
+// TestDeniedDetails: a user who may not see details is not asked for, nor logged in
+// again, for each job of each look: the vendor counts calls and sessions.
 func TestDeniedDetails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{JobDuration: time.Hour, Conflict: simulator.ConflictIgnore})
@@ -134,14 +134,17 @@ func TestDeniedDetails(t *testing.T) {
 			wantFound(t, mustFind(t, c, testTask(), since), nil, want)
 		}
 		// Who reads at the same time may each make sure, once.
-		before := sim.Account().Logins
-		if before < 2 || before > 1+maxReaders {
-			t.Errorf("%d logins, want the first and one to make sure", before)
+		asked := sim.Account().Calls["WhoAmI"]
+		if asked < votes || asked > maxReaders*2*votes {
+			t.Errorf("asked %d times whose the token is", asked)
 		}
 		<-time.After(deniedPause)
 		wantFound(t, mustFind(t, c, testTask(), since), nil, want)
-		if n := sim.Account().Logins - before; n < 1 || n > maxReaders {
-			t.Errorf("%d logins more, want one", n)
+		if n := sim.Account().Calls["WhoAmI"] - asked; n < 1 || n > maxReaders*2*votes {
+			t.Errorf("asked %d times more", n)
+		}
+		if n := sim.Account().Logins; n != 1 {
+			t.Errorf("%d logins", n)
 		}
 	})
 }

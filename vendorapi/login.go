@@ -82,8 +82,7 @@ func (l *login) end(ctx context.Context, t *token) {
 }
 
 func authtoken(value Secret) *token {
-	value = qsdk(value)
-	return &token{name: "Authtoken", value: &value}
+	return newToken("Authtoken", qsdk(value))
 }
 
 // qsdk adds the scheme that the vendor's tokens carry in the Authtoken header,

@@ -67,13 +67,6 @@ func (p *pairRenewal) next(ctx context.Context, refused *token) (*token, error) 
 			"and a second one could make the vendor delete the pair; put a new pair there", file, pair.Renewing)}
 	case refused == nil || !pair.isOf(refused):
 		return p.tokenOf(pair), nil
-	case time.Since(refused.made) < shortestLife:
-		switch accepted, err := p.client.accepts(ctx, refused); {
-		case err != nil:
-			return nil, err
-		case accepted:
-			return nil, errNoOther
-		}
 	}
 	return p.renew(ctx, file, pair)
 }
@@ -132,8 +125,7 @@ type tokenPair struct {
 }
 
 func (p tokenPair) token() *token {
-	value := Secret("Bearer " + p.Access)
-	return &token{name: "Authorization", value: &value}
+	return newToken("Authorization", Secret("Bearer "+p.Access))
 }
 
 func (p tokenPair) isOf(t *token) bool { return p.token().is(t) }

@@ -113,8 +113,9 @@ func TestRenewalThatDidNotHappen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		t0.accepted.Store(0) // a long time ago
 		transportOf(c).CloseIdleConnections()
-		again, err := c.session.refused(t.Context(), t0, opCreateTask, 1)
+		again, err := c.session.refused(t.Context(), t0, opCreateTask, new(refusals))
 		if e := wantVerdict(t, err, NotSent); again || e.Op != opRenew {
 			t.Errorf("%v", err)
 		}

@@ -35,10 +35,11 @@ type sessions struct {
 // session is a login. Documented: it ends after a time of inactivity, by
 // default 30 minutes, which Login's timeout changes.
 type session struct {
-	user *user
-	idle time.Duration
-	used time.Time
-	over bool
+	user   *user
+	server int // that knows it
+	idle   time.Duration
+	used   time.Time
+	over   bool
 }
 
 func (s *session) valid(now time.Time) bool { return !s.over && now.Sub(s.used) < s.idle }
@@ -46,20 +47,24 @@ func (s *session) valid(now time.Time) bool { return !s.over && now.Sub(s.used) 
 // newSecret makes the secret part of a token. Recorded: the token is "QSDK "
 // and hexadecimal digits (Postman collection).
 func (s *sessions) newSecret() string {
-	var b [24]byte
-	_, _ = rand.Read(b[:]) // never fails
-	secret := hex.EncodeToString(b[:])
+	secret := randomHex()
 	s.issued = append(s.issued, secret)
 	return secret
 }
 
-// authenticate returns the user of a call's token, or nil.
+func randomHex() string {
+	var b [24]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// authenticate returns the user of a token of a call to a server, or nil.
 //
 // Documented: a login token goes into Authtoken as "QSDK …", an access token
 // into Authorization as "Bearer …". Recorded: the prefix may be missing, and
 // clients also send access tokens in Authtoken. Assumed: a login token as Bearer
 // is refused, except by the SaaS gateway, which takes nothing else.
-func (s *sessions) authenticate(h http.Header, now time.Time) *user {
+func (s *sessions) authenticate(h http.Header, server int, now time.Time) *user {
 	bearer, isBearer := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
 	token := h.Get("Authtoken")
 	token = strings.TrimPrefix(strings.TrimPrefix(token, "QSDK "), "Bearer ")
@@ -67,7 +72,7 @@ func (s *sessions) authenticate(h http.Header, now time.Time) *user {
 	if s.gateway {
 		login = bearer
 	}
-	if found := s.logins[login]; found != nil && found.valid(now) {
+	if found := s.logins[login]; found != nil && found.server == server && found.valid(now) {
 		found.used = now
 		return found.user
 	}
@@ -149,7 +154,7 @@ func (s *Simulator) login(c *call) answer {
 		idle = time.Duration(minutes) * time.Minute
 	}
 	secret := s.sessions.newSecret()
-	s.sessions.logins[secret] = &session{user: u, idle: idle, used: c.now}
+	s.sessions.logins[secret] = &session{user: u, server: c.server, idle: idle, used: c.now}
 	s.account.Logins++
 	s.account.TokensIssued++
 	if s.sessions.gateway { // Documented: the SaaS gateway's answer
@@ -220,7 +225,7 @@ func (s *Simulator) renewLogin(c *call) answer {
 			{"error", fields{{"errLogMessage", "Invalid session."}, {"errorCode", 5}}}})
 	}
 	secret := s.sessions.newSecret()
-	s.sessions.logins[secret] = &session{user: found.user, idle: found.idle, used: c.now}
+	s.sessions.logins[secret] = &session{user: found.user, server: c.server, idle: found.idle, used: c.now}
 	delete(s.sessions.logins, old)
 	s.account.TokensIssued++
 	return ok("DM2ContentIndexing_RenewLoginTokenResp", fields{{"token", "QSDK " + secret}})

@@ -57,6 +57,7 @@ var behaviours = []Behaviour{
 	{"clock", Recorded, "every answer has a Date header"},
 	{"job summary", Recorded, "members, status values and level numbers of the vendor's samples"},
 	{"conflicting job", Assumed, "documented that a setting queues or refuses; the refusal is code 2"},
+	{"web servers", Assumed, "several servers, each with the login tokens that it issued; a sticky cookie, or each in turn"},
 	{"blackout window", Documented, "jobs get an id, are Queued and run by themselves afterwards"},
 	{"kill", Recorded, "Job/{id}/action/kill (JobAction) answers {}; assumed: done at once"},
 	{"events", Recorded, "GET Events of a job that failed to start: 19:168; other jobs have none here"},

@@ -21,6 +21,12 @@ type Config struct {
 	AccessTokenLife time.Duration
 	// Gateway makes Login answer as the SaaS gateway does (data.authToken, sent as Bearer). Defaults to false.
 	Gateway bool
+	// Servers is the number of web servers behind a load balancer. Each knows the login tokens
+	// that it issued and no others. Defaults to 1.
+	Servers int
+	// Sticky makes the load balancer keep a caller on one server by a cookie. Without, calls go
+	// to each server in turn. Defaults to false.
+	Sticky bool
 	// VisibleAfter is how long a started job stays unknown to every job request. Defaults to 0.
 	VisibleAfter time.Duration
 	// HideDescriptions leaves jobDescription out of TaskDetails. Defaults to false.

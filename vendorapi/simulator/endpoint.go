@@ -96,12 +96,14 @@ func match(pattern, path string) (values []string, ok bool) {
 
 // call is one call of an endpoint.
 type call struct {
-	r     *http.Request
-	args  []string
-	body  []byte
-	user  *user
-	now   time.Time
-	fault Fault // the one it meets, if any
+	r    *http.Request
+	args []string
+	body []byte
+	user *user
+	// server is the one that answers, from 0.
+	server int
+	now    time.Time
+	fault  Fault // the one it meets, if any
 }
 
 // answer is what an endpoint answers: a message, or a body as it is.
@@ -141,7 +143,7 @@ const maxBody = 1 << 20
 // answer, and again what goes wrong.
 func (s *Simulator) serve(w http.ResponseWriter, r *http.Request, e *endpoint, args []string) {
 	defer s.enter(e)()
-	c := &call{r: r, args: args, now: s.now()}
+	c := &call{r: r, args: args, server: s.serverOf(w, r), now: s.now()}
 	var err error
 	if c.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 		http.Error(w, "Request Entity Too Large", http.StatusRequestEntityTooLarge)
@@ -165,7 +167,7 @@ func (s *Simulator) admit(e *endpoint, c *call) (refusal *answer, p plan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !e.open {
-		if c.user = s.sessions.authenticate(c.r.Header, c.now); c.user == nil {
+		if c.user = s.sessions.authenticate(c.r.Header, c.server, c.now); c.user == nil {
 			a := s.accessDenied()
 			return &a, plan{}
 		}

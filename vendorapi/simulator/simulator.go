@@ -18,6 +18,7 @@ type Simulator struct {
 	mu       sync.Mutex
 	dir      *directory
 	sessions sessions
+	balancer balancer
 	jobs     jobStore
 	limit    limiter
 	chaos    chaos
@@ -41,6 +42,7 @@ func (s *Simulator) Reset() {
 	s.dir = newDirectory(cfg.World)
 	s.sessions = sessions{gateway: cfg.Gateway, idle: cfg.TokenIdle, accessLife: cfg.AccessTokenLife,
 		logins: make(map[string]*session), access: make(map[string]*accessToken)}
+	s.balancer = newBalancer(cfg.Servers, cfg.Sticky)
 	for _, u := range s.dir.users {
 		if u.AccessToken != "" {
 			s.sessions.give(&chain{user: u}, u.AccessToken, u.RefreshToken, now)

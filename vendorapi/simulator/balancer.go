@@ -1,0 +1,40 @@
+package simulator
+
+import "net/http"
+
+// stickyCookie names the cookie by which the load balancer knows a caller's server.
+const stickyCookie = "SERVERID"
+
+// balancer spreads calls over web servers. Assumed: a login token is known only to
+// the server that issued it, as without a session store that the servers share.
+type balancer struct {
+	servers int
+	sticky  bool
+	next    int            // the server of the next caller without a cookie
+	callers map[string]int // server by the cookie's value
+}
+
+func newBalancer(servers int, sticky bool) balancer {
+	return balancer{servers: max(servers, 1), sticky: sticky, callers: make(map[string]int)}
+}
+
+// serverOf returns the server that answers a call: the one that its cookie stands
+// for, else each in turn. With sticky cookies a new caller gets one.
+func (s *Simulator) serverOf(w http.ResponseWriter, r *http.Request) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := &s.balancer
+	if cookie, err := r.Cookie(stickyCookie); err == nil && b.sticky {
+		if server, known := b.callers[cookie.Value]; known {
+			return server
+		}
+	}
+	server := b.next
+	b.next = (b.next + 1) % b.servers
+	if b.sticky {
+		value := randomHex()
+		b.callers[value] = server
+		http.SetCookie(w, &http.Cookie{Name: stickyCookie, Value: value, Path: "/", HttpOnly: true})
+	}
+	return server
+}
