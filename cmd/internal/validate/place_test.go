@@ -43,3 +43,13 @@ func TestLocate(t *testing.T) {
 		}
 	}
 }
+
+// Each line begins a document that has no end. Every one of them was read to the depth at
+// which a reader gives up.
+func TestRead_WhatIsNotJSONIsBounded(t *testing.T) {
+	t.Parallel()
+	got := verdicts(t, "", strings.Repeat("{\"abcdefghijkl\":\n", 20_000))
+	if len(got) > 2000 || !strings.Contains(got[len(got)-1], "what follows is not read") {
+		t.Errorf("%d documents; the last is %q", len(got), got[len(got)-1])
+	}
+}

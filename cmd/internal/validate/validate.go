@@ -63,10 +63,15 @@ func New(name string) (*Validator, error) {
 // the end of all.
 var sameNames = jsontext.AllowDuplicateNames(true)
 
+// maxAgain bounds how many bytes are read more than once: behind a document that is not
+// JSON, from the next line that may begin one, although the fault was seen further on.
+const maxAgain = 16 << 20
+
 // Read calls visit with each document in data. Behind one that is not JSON it
 // goes on with the next line that begins one. The error is visit's.
 func (v *Validator) Read(data []byte, visit func(Document) error) error {
 	lines := lineCounter{data: data}
+	again := 0
 	for start := 0; ; {
 		dec := jsontext.NewDecoder(bytes.NewReader(data[start:]), sameNames)
 		value, err := dec.ReadValue()
@@ -74,7 +79,11 @@ func (v *Validator) Read(data []byte, visit func(Document) error) error {
 			return nil
 		}
 		if err != nil {
-			d, next := broken(&lines, start, err)
+			d, next, seen := broken(&lines, start, err)
+			if again += max(0, seen-next); again > maxAgain {
+				d.Problems = append(d.Problems, Problem{Line: d.Line, Text: "too much of the file is not JSON; what follows is not read"})
+				next = len(data)
+			}
 			if err := visit(d); err != nil {
 				return err
 			}
@@ -106,8 +115,9 @@ func (c *lineCounter) at(offset int) int {
 	return 1 + c.line
 }
 
-// broken is a document that is not JSON, and where the next one may begin.
-func broken(lines *lineCounter, start int, err error) (Document, int) {
+// broken is a document that is not JSON, where the next one may begin, and where the fault
+// was seen.
+func broken(lines *lineCounter, start int, err error) (d Document, next, seen int) {
 	data := lines.data
 	first := start + len(data[start:]) - len(bytes.TrimLeft(data[start:], " \t\r\n"))
 	at, text := len(data), err.Error()
@@ -117,14 +127,14 @@ func broken(lines *lineCounter, start int, err error) (Document, int) {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		text = "the document does not end"
 	}
-	d := Document{Line: lines.at(first), Schema: RequestSchema, Problems: []Problem{
+	d = Document{Line: lines.at(first), Schema: RequestSchema, Problems: []Problem{
 		{Line: lines.at(at), Text: "is not valid JSON: " + text},
 	}}
 	// The fault may have been seen far behind the line that has it.
 	if next := bytes.Index(data[first:], []byte("\n{")); next >= 0 {
-		return d, first + next + 1
+		return d, first + next + 1, at
 	}
-	return d, len(data)
+	return d, len(data), at
 }
 
 // document holds one value against its schema.
