@@ -3,6 +3,7 @@ package vendorapi
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -90,7 +91,8 @@ func neverArrived(status int) bool {
 	return false
 }
 
-// redirectTarget is where an answer redirects to, without what may be secret.
+// redirectTarget says where an answer redirects to, without what may be secret:
+// user, query, fragment, and parameters of the path such as a session id.
 func redirectTarget(resp response) string {
 	if resp.Status < 300 || resp.Status > 399 {
 		return ""
@@ -99,7 +101,44 @@ func redirectTarget(resp response) string {
 	if err != nil || *u == (url.URL{}) {
 		return ""
 	}
-	return "redirected to " + (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+	path, _, _ := strings.Cut(u.Path, ";")
+	return excerpt([]byte("redirected to " + (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: path}).String()))
+}
+
+// wordsOf returns what the vendor says about a failure: where it redirects to,
+// else the code and the message of an error, else the beginning of what came
+// instead. Not for answers that may have a token in them, see [reasonOf].
+func wordsOf(resp response) (code, message string) {
+	env, _ := readEnvelope(resp.Body)
+	return env.code, cmp.Or(redirectTarget(resp), env.message, excerpt(resp.Body))
+}
+
+// reasonOf is wordsOf for answers that may have a token in them: of those only an
+// error that could be read, a page's title and the plain text of a failure count.
+func reasonOf(resp response) (code, message string) {
+	if target := redirectTarget(resp); target != "" {
+		return "", target
+	}
+	env, err := readEnvelope(resp.Body)
+	text := bytes.TrimSpace(resp.Body)
+	switch {
+	case err == nil:
+		return env.code, env.message
+	case resp.Status >= 400 && (isPage(resp.Body) || len(text) > 0 && text[0] != '{' && text[0] != '<' && text[0] != '['):
+		return "", excerpt(resp.Body)
+	}
+	return "", ""
+}
+
+// statusAnd returns a reason with the status, unless it is a message of the API itself.
+func statusAnd(resp response, reason string, readErr error) string {
+	switch {
+	case reason == "":
+		return fmt.Sprintf("HTTP %d without a reason", resp.Status)
+	case readErr == nil:
+		return reason
+	}
+	return fmt.Sprintf("HTTP %d: %s", resp.Status, reason)
 }
 
 // accessDenied is the code of "Access denied": token expired or no permission.

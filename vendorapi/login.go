@@ -2,6 +2,7 @@ package vendorapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/xml"
@@ -61,8 +62,12 @@ func (l *login) next(ctx context.Context, _ *token) (*token, error) {
 		return nil, err
 	}
 	value, err := readLogin(resp)
+	mask := strings.NewReplacer(encoded, "***", string(password), "***")
 	if refusal, ok := errors.AsType[*LoginError](err); ok {
-		refusal.Message = strings.NewReplacer(encoded, "***", string(password), "***").Replace(refusal.Message)
+		refusal.Message = mask.Replace(refusal.Message)
+	}
+	if failure, ok := errors.AsType[*Error](err); ok {
+		failure.Message = mask.Replace(failure.Message)
 	}
 	if err != nil {
 		return nil, err
@@ -146,11 +151,15 @@ func (a *loginAnswer) refusal() *LoginError {
 // credentials were refused. No error ever shows the answer itself: it may have
 // the token in it.
 func readLogin(resp response) (Secret, error) {
+	code, message := reasonOf(resp)
+	e := &Error{Verdict: NotSent, Op: opLogin, Status: resp.Status, Code: code, Message: message}
 	switch resp.Status {
 	case http.StatusTooManyRequests:
-		return "", &Error{Verdict: Throttled, Op: opLogin, Status: resp.Status, RetryAfter: retryAfter(resp.Header)}
+		e.Verdict, e.RetryAfter = Throttled, retryAfter(resp.Header)
+		return "", e
 	case http.StatusServiceUnavailable:
-		return "", &Error{Verdict: NotSent, Op: opLogin, Status: resp.Status, RetryAfter: retryAfter(resp.Header)}
+		e.RetryAfter = retryAfter(resp.Header)
+		return "", e
 	}
 	var answer loginAnswer
 	parsed := answer.parse(resp.Body)
@@ -159,17 +168,20 @@ func readLogin(resp response) (Secret, error) {
 	}
 	refusal := answer.refusal()
 	denied := resp.Status == http.StatusUnauthorized || resp.Status == http.StatusForbidden
+	decided := resp.Status < 500 && *refusal != (LoginError{}) || resp.Status == http.StatusInternalServerError && isDecision(refusal.Code)
 	switch {
 	case resp.Status == http.StatusOK && answer.Token != "":
 		return qsdk(Secret(answer.Token)), nil
-	case resp.Status == http.StatusOK && parsed, denied, resp.Status < 500 && *refusal != (LoginError{}):
+	case resp.Status == http.StatusOK && parsed, denied, decided:
 		if *refusal == (LoginError{}) {
-			refusal.Message = "HTTP " + strconv.Itoa(resp.Status) + " without a token or a reason"
+			_, readErr := readEnvelope(resp.Body)
+			refusal.Code, refusal.Message = code, statusAnd(resp, message, readErr)
 		}
 		return "", refusal
 	}
-	return "", &Error{
-		Verdict: NotSent, Op: opLogin, Status: resp.Status,
-		Message: fmt.Sprintf("%d bytes that are no answer to a login", len(resp.Body)),
-	}
+	e.Message = cmp.Or(e.Message, fmt.Sprintf("%d bytes that are no answer to a login", len(resp.Body)))
+	return "", e
 }
+
+// isDecision reports whether a code is one that the vendor decided on, see [envelope.refuses].
+func isDecision(code string) bool { return envelope{code: code}.refuses() }

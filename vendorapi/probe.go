@@ -58,7 +58,11 @@ func (c *Client) Reach(ctx context.Context) Reached {
 		r.add("HTTP", "", err)
 		return r
 	}
-	r.add("HTTP", fmt.Sprintf("GET %s: %d", redacted(u), resp.Status), nil)
+	seen := fmt.Sprintf("GET %s: %d", redacted(u), resp.Status)
+	if target := redirectTarget(resp); target != "" {
+		seen += ", " + target
+	}
+	r.add("HTTP", seen, nil)
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		ours := before.Add(after.Sub(before) / 2)
 		r.Skew, r.SkewKnown = date.Add(time.Second/2).Sub(ours), true // it has whole seconds
@@ -88,12 +92,8 @@ func (r *Reached) dial(ctx context.Context, transport *http1.Transport, u *url.U
 	if u.Scheme != "https" {
 		return true
 	}
-	cfg := transport.TLSClientConfig.Clone()
-	cfg.ServerName = host
-	shaking, cancel := context.WithTimeout(ctx, transport.TLSHandshakeTimeout)
-	defer cancel()
-	secured := tls.Client(conn, cfg)
-	if err := secured.HandshakeContext(shaking); err != nil {
+	secured, err := transport.Handshake(ctx, conn, host)
+	if err != nil {
 		r.add("TLS", "", err)
 		return false
 	}

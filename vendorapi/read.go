@@ -15,7 +15,8 @@ func (c *Client) read(ctx context.Context, cl call) (response, error) {
 	if resp.Status == http.StatusOK {
 		return resp, nil
 	}
-	e := &Error{Op: cl.op, Status: resp.Status, Message: excerpt(resp.Body)}
+	e := &Error{Op: cl.op, Status: resp.Status}
+	e.Code, e.Message = wordsOf(resp)
 	if resp.Status == http.StatusTooManyRequests || resp.Status == http.StatusServiceUnavailable {
 		e.Verdict = Throttled
 		e.RetryAfter = retryAfter(resp.Header)

@@ -43,6 +43,8 @@ func readRenewal(resp response, old tokenPair) (tokenPair, error) {
 	next := findPair(string(resp.Body))
 	env, readErr := readEnvelope(resp.Body)
 	ok := resp.Status >= 200 && resp.Status < 300
+	_, reason := reasonOf(resp)
+	reason = strings.NewReplacer(old.Access, "***", old.Refresh, "***").Replace(reason)
 	denied := resp.Status == http.StatusUnauthorized || resp.Status == http.StatusForbidden
 	switch {
 	case ok && next.usable() && next.Access != old.Access:
@@ -52,15 +54,13 @@ func readRenewal(resp response, old tokenPair) (tokenPair, error) {
 	case resp.Status == http.StatusTooManyRequests:
 		return tokenPair{}, &Error{Verdict: Throttled, Op: opRenew, Status: resp.Status, RetryAfter: retryAfter(resp.Header)}
 	case denied, readErr == nil && env.refuses() && (ok || isClientError(resp.Status)):
-		reason := fmt.Sprintf("HTTP %d", resp.Status)
-		if readErr == nil {
-			reason = cmp.Or(strings.NewReplacer(old.Access, "***", old.Refresh, "***").Replace(env.message), reason)
-		}
-		return tokenPair{}, &LoginError{Code: env.code, Message: "the vendor does not renew the token pair, a new one has to be put into its file: " + reason}
+		return tokenPair{}, &LoginError{Code: env.code, Message: "the vendor does not renew the token pair, a new one has to be put into its file: " +
+			statusAnd(resp, reason, readErr)}
 	case neverArrived(resp.Status):
-		return tokenPair{}, &Error{Verdict: NotSent, Op: opRenew, Status: resp.Status, Message: redirectTarget(resp), RetryAfter: loginPause}
+		return tokenPair{}, &Error{Verdict: NotSent, Op: opRenew, Status: resp.Status, Message: reason, RetryAfter: loginPause}
 	}
-	return tokenPair{}, &Error{Op: opRenew, Status: resp.Status, Message: fmt.Sprintf("%d bytes that are no answer to a renewal", len(resp.Body))}
+	return tokenPair{}, &Error{Op: opRenew, Status: resp.Status, Code: env.code,
+		Message: cmp.Or(reason, fmt.Sprintf("%d bytes that are no answer to a renewal", len(resp.Body)))}
 }
 
 // pairMember finds a token in an answer. A pattern, because a pair that cannot be

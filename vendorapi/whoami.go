@@ -78,7 +78,12 @@ func (c *Client) knows(ctx context.Context, t *token) (bool, error) {
 	case isAccessDenied(resp), isClientError(resp.Status) && resp.Status != http.StatusTooManyRequests:
 		return false, nil
 	}
-	return false, &Error{Op: opWhoAmI, Status: resp.Status, Message: "cannot tell whether the token is still accepted"}
+	e := &Error{Op: opWhoAmI, Status: resp.Status, Message: "cannot tell whether the token is still accepted"}
+	code, message := reasonOf(response{Status: resp.Status, Header: resp.Header, Body: t.hide(resp.Body)})
+	if e.Code = code; message != "" {
+		e.Message += ": " + message
+	}
+	return false, e
 }
 
 // userName matches the user of an answer in XML or JSON.

@@ -69,7 +69,7 @@ func reachFix(step vendorapi.Step) string {
 	case "TCP":
 		return "open the firewall to that address, or set HTTPS_PROXY"
 	case "TLS":
-		return "see whether the port speaks TLS and which certificate it shows: `openssl s_client -connect`"
+		return "see whether the port speaks TLS 1.2 or later with one of the ciphers that were offered, and which certificate it shows: `openssl s_client -connect`"
 	case "proxy":
 		return "mend HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 	}

@@ -3,7 +3,6 @@ package http1
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"net"
@@ -117,12 +116,8 @@ var ports = map[string]string{"http": "80", "https": "443", "socks5": "1080", "s
 
 // secure puts TLS on the connection.
 func (c *conn) secure(ctx context.Context, host string) error {
-	cfg := c.of.TLSClientConfig.Clone()
-	cfg.ServerName = host
-	ctx, cancel := context.WithTimeout(ctx, c.of.TLSHandshakeTimeout)
-	defer cancel()
-	secured := tls.Client(c.Conn, cfg)
-	if err := secured.HandshakeContext(ctx); err != nil {
+	secured, err := c.of.Handshake(ctx, c.Conn, host)
+	if err != nil {
 		return err
 	}
 	c.Conn = secured
