@@ -268,6 +268,19 @@ func (b *bench) publish(source, data string, headers ...string) uint64 {
 	return ack.Sequence
 }
 
+// place returns the key under which events about the message with this sequence are: that
+// of the newest one, if the stream was made again. The key ends in "none" without events.
+func (b *bench) place(source string, sequence uint64) publisher.Key {
+	b.t.Helper()
+	found := publisher.Key{Source: source, Name: fmt.Sprintf("seq-%d-none", sequence)}
+	for _, e := range b.events("backup.event.*." + source + ".*") {
+		if strings.HasPrefix(e.key.Name, fmt.Sprintf("seq-%d-", sequence)) {
+			found = e.key
+		}
+	}
+	return found
+}
+
 // queued is how many requests are in the queue, in work or not.
 func (b *bench) queued() uint64 {
 	stream, err := b.js.Stream(b.within(patience), publisher.RequestsStream)

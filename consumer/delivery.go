@@ -93,7 +93,7 @@ func decode(d *delivery) (*request, error) {
 	if req.RequestID != "" && d.badSource == nil {
 		req.key = publisher.NewKey(d.source, req.RequestID)
 	} else {
-		req.key = publisher.SequenceKey(d.source, d.sequence)
+		req.key = publisher.SequenceKey(d.source, d.sequence, d.stored)
 		req.RequestID, req.anonymous = req.key.Name, true
 	}
 	req.message = schemas.Message{RequestedAt: d.stored}

@@ -94,6 +94,9 @@
 //	the ledger was restored from a snapshot      what it may have forgotten is put    TestRecover
 //	                                             in doubt (Recover), so looked for
 //	an operator ends that pause                  who knows of it makes it longer      TestAResumeDoesNotStartEarly
+//	a sequence comes again in a stream that      key and marker also have the time when the  TestAPlaceThatComesAgain
+//	was made again                               message was stored
+//	an earlier version's request without an id   its key stays, if it is about this message  TestAnEarlierVersionsPlace
 //	a foreign message on a key's filter          skipped: neither a claim nor an outcome     TestAMessageOfAForeignKind
 //	a dead letter is replayed                    a new id, and so a request of its    TestAReplayedRequest
 //	                                             own; its events say replayOf

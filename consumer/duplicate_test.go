@@ -146,7 +146,7 @@ func TestTheSameIDWithOtherContent(t *testing.T) {
 			b.settled()
 
 			rejected := b.events("backup.event.request-rejected.>")
-			key := publisher.SequenceKey("billing", sequence)
+			key := b.place("billing", sequence)
 			if len(rejected) != 1 || rejected[0].key != key {
 				t.Fatalf("rejected: %v, want one with the key %s", rejected, key)
 			}
@@ -210,11 +210,11 @@ func TestOtherContentMeanwhile(t *testing.T) {
 	b.settled()
 	b.started(billing("id"))
 	for _, sequence := range []uint64{other, broken} {
-		if got := kinds(b.story(publisher.SequenceKey("billing", sequence))); got != "request-rejected" {
+		if got := kinds(b.story(b.place("billing", sequence))); got != "request-rejected" {
 			t.Errorf("message %d has the story %q, want request-rejected", sequence, got)
 		}
 	}
-	if got := kinds(b.story(publisher.SequenceKey("billing", same))); got != "" {
+	if got := kinds(b.story(b.place("billing", same))); got != "" {
 		t.Errorf("the copy has a story of its own: %q", got)
 	}
 	if got := len(b.letters()); got != 2 {
@@ -235,77 +235,4 @@ func TestTheSameIDOfTwoSources(t *testing.T) {
 		t.Errorf("got %+v and %+v", one, other)
 	}
 	b.checkPromise(2)
-}
-
-// The requests stream is made anew, so its sequences start again, while the
-// events stream remembers what was told of the old ones.
-func TestSequencesThatStartAgain(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, simulator.Config{})
-	w := b.start()
-	for range 3 {
-		b.publish("billing", body(""))
-	}
-	b.publish("billing", `{"broken":1}`)
-	b.publish("billing", body("id"))
-	b.settled()
-	b.publish("billing", body("id", `"backupLevel":"FULL"`))
-	b.settled()
-	w.drain()
-	b.remakeRequests()
-	eventsBefore := len(b.events(">"))
-
-	b.start(owner("two"))
-	messages := []string{
-		body(""),                           // where a job was started
-		`{"broken":2}`,                     // where a job was started
-		body("id", `"backupLevel":"FULL"`), // to be rejected where a job was started
-		body(""),                           // where an invalid request was
-		body("id", `"backupLevel":"FULL"`), // to be rejected where another was accepted
-		body("id", `"adHocBackup":true`),   // to be rejected where another was rejected
-	}
-	for _, data := range messages {
-		b.publish("billing", data)
-	}
-	b.settled()
-	fresh := b.events(">")[eventsBefore:]
-	outcomes := make(map[string]string)
-	for _, e := range fresh {
-		if e.kind != schemas.KindJobSubmitting {
-			outcomes[e.key.Name] += string(e.kind)
-		}
-	}
-	want := map[string]string{
-		"seq-1": "job-started", "seq-2": "job-failed", "seq-3": "request-rejected",
-		"seq-4": "job-started", "seq-5": "request-rejected", "seq-6": "request-rejected",
-	}
-	if fmt.Sprint(outcomes) != fmt.Sprint(want) {
-		t.Errorf("the new messages' outcomes are %v, want %v", outcomes, want)
-	}
-	if got := b.sim.Account().JobsStarted; got != 3+1+2 {
-		t.Errorf("%d jobs were started, want 6", got)
-	}
-}
-
-// remakeRequests deletes the requests stream and makes it anew.
-func (b *bench) remakeRequests() {
-	b.t.Helper()
-	ctx := b.within(patience)
-	old, err := b.js.Stream(ctx, publisher.RequestsStream)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	durable, err := old.Consumer(ctx, publisher.RequestsConsumer)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if err := b.js.DeleteStream(ctx, publisher.RequestsStream); err != nil {
-		b.t.Fatal(err)
-	}
-	if _, err := b.js.CreateStream(ctx, old.CachedInfo().Config); err != nil {
-		b.t.Fatal(err)
-	}
-	if _, err := b.js.CreateConsumer(ctx, publisher.RequestsStream, durable.CachedInfo().Config); err != nil {
-		b.t.Fatal(err)
-	}
 }

@@ -64,7 +64,7 @@ func TestARequestThatCanNeverBeClaimed(t *testing.T) {
 	sequence := b.publish("billing", body("unreadable"))
 	b.start(func(s *setup) { s.cfg.GiveUpAfter = time.Second })
 	b.settled()
-	e := b.failed(publisher.SequenceKey("billing", sequence))
+	e := b.failed(b.place("billing", sequence))
 	if e.ErrorCode != schemas.CodeOutcomeUnknown || e.RequestID != "unreadable" || !strings.Contains(e.ErrorMessage, "cannot be read") {
 		t.Errorf("job-failed is %+v", e)
 	}

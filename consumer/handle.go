@@ -46,6 +46,11 @@ func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 	req, err := decode(d)
 	done()
 	defer func() { s.req = req }()
+	if placeErr := h.ledger.place(ctx, d, req); placeErr != nil {
+		s = postpone(d, placeErr)
+		h.end(ctx, d, s)
+		return s
+	}
 	if !h.inWork.enter(req, d) {
 		s = settlement{verb: attached}
 		h.end(ctx, d, s)
@@ -153,11 +158,6 @@ func (h *handler) announceUnclaimed(ctx context.Context, d *delivery, req *reque
 		return h.stuck(ctx, d, req, err), false
 	}
 	switch _, isClaim := last.event.(*schemas.JobSubmitting); {
-	case !req.is(last.event.Requested()) && req.anonymous:
-		if err := h.ledger.vacant(ctx, last); err != nil {
-			return postpone(d, err), false
-		}
-		return h.announce(ctx, d, req, last.sequence, outcome), false
 	case !req.is(last.event.Requested()):
 		return h.reject(ctx, d, req, last), false
 	case isClaim:
@@ -189,9 +189,9 @@ func (h *handler) stuck(ctx context.Context, d *delivery, req *request, err erro
 		return postpone(d, err)
 	}
 	own := *req
-	own.key = publisher.SequenceKey(d.source, d.sequence)
+	own.key = publisher.SequenceKey(d.source, d.sequence, d.stored)
 	event := h.unknown(req, 0, nil, fmt.Sprintf("gave up: %v", err))
-	recordErr := h.ledger.recordAlone(ctx, &own, event)
+	recordErr := h.ledger.record(ctx, &own, 0, event)
 	if recordErr != nil && !errors.Is(recordErr, errTakenOver) { // taken over: recorded before a crash
 		return postpone(d, errors.Join(err, fmt.Errorf("record %s: %w", event.Kind(), recordErr)))
 	}
@@ -213,7 +213,7 @@ func (h *handler) duplicate(ctx context.Context, d *delivery, req *request, last
 }
 
 // reject says that the request's id is taken. The event is about this message
-// only, so its key is the message's sequence, not the id.
+// only, so its key is the message's place in the stream, not the id.
 func (h *handler) reject(ctx context.Context, d *delivery, req *request, first record) settlement {
 	event := &schemas.RequestRejected{
 		Naming:  req.Naming(d.source),
@@ -224,8 +224,8 @@ func (h *handler) reject(ctx context.Context, d *delivery, req *request, first r
 		RejectedAt: time.Now().UTC(),
 	}
 	own := *req
-	own.key = publisher.SequenceKey(d.source, d.sequence)
-	err := h.ledger.recordAlone(ctx, &own, event)
+	own.key = publisher.SequenceKey(d.source, d.sequence, d.stored)
+	err := h.ledger.record(ctx, &own, 0, event)
 	if err != nil && !errors.Is(err, errTakenOver) { // taken over: said before a crash
 		return postpone(d, fmt.Errorf("record %s: %w", event.Kind(), err))
 	}

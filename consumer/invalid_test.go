@@ -50,7 +50,7 @@ func TestInvalidRequests(t *testing.T) {
 			b.settled()
 			key := billing(test.id)
 			if test.id == "" {
-				key = publisher.SequenceKey("billing", sequence)
+				key = b.place("billing", sequence)
 			}
 			if got := kinds(b.story(key)); got != "job-failed" {
 				t.Fatalf("the story is %q", got)
@@ -101,7 +101,7 @@ func TestInvalidRequestWithAnIDInUse(t *testing.T) {
 	broken := b.publish("billing", body("id", `"typo":1`))
 	b.settled()
 	b.started(billing("id"))
-	if got := kinds(b.story(publisher.SequenceKey("billing", broken))); got != "request-rejected" {
+	if got := kinds(b.story(b.place("billing", broken))); got != "request-rejected" {
 		t.Errorf("the invalid message's story is %q", got)
 	}
 
@@ -113,7 +113,7 @@ func TestInvalidRequestWithAnIDInUse(t *testing.T) {
 	if got := kinds(b.story(billing("other"))); got != "job-failed" {
 		t.Errorf("the story is %q", got)
 	}
-	if got := kinds(b.story(publisher.SequenceKey("billing", mended))); got != "request-rejected" {
+	if got := kinds(b.story(b.place("billing", mended))); got != "request-rejected" {
 		t.Errorf("the story of the mended request under the same id is %q", got)
 	}
 	b.checkPromise(1)

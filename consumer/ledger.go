@@ -111,11 +111,6 @@ func (l *ledger) claim(ctx context.Context, req *request) (*claim, error) {
 	}
 	submitting, isClaim := last.event.(*schemas.JobSubmitting)
 	switch {
-	case !req.is(last.event.Requested()) && req.anonymous:
-		if err := l.vacant(ctx, last); err != nil {
-			return nil, err
-		}
-		return c, l.write(ctx, c, "claim", last.sequence, l.lease)
 	case !req.is(last.event.Requested()):
 		return nil, &reusedError{last}
 	case !isClaim:
@@ -131,21 +126,20 @@ func (l *ledger) claim(ctx context.Context, req *request) (*claim, error) {
 	}
 }
 
-// vacant tells whether a key that stands for a message's place in the stream may
-// be used by another message than the one that its last event is about: a stream
-// that was made anew begins its sequences again. The error is a [*waitError] as
-// long as somebody may be at work for the old message.
-func (l *ledger) vacant(ctx context.Context, last record) error {
-	submitting, isClaim := last.event.(*schemas.JobSubmitting)
-	if !isClaim || submitting.LeaseMillis == 0 {
+// place gives a request without an id that an earlier version has worked on the key under
+// which its events are. Such a message was delivered before, or the server does not
+// deliver it any more.
+func (l *ledger) place(ctx context.Context, d *delivery, req *request) error {
+	if !req.anonymous || d.delivered <= 1 && d.remove == nil {
 		return nil
 	}
-	d, err := l.doubtOf(ctx, last)
-	if err != nil {
+	earlier := publisher.EarlierSequenceKey(d.source, d.sequence)
+	own, _, err := l.lastOwn(ctx, earlier.Filter())
+	if err != nil || own == nil {
 		return err
 	}
-	if rest := time.Until(d.until); rest > 0 {
-		return &waitError{wait: min(rest, lastDelay), err: &heldError{last}}
+	if last, err := recordOf(own); err == nil && last.event.Requested().RequestedAt.Equal(d.stored) {
+		req.key, req.RequestID = earlier, earlier.Name
 	}
 	return nil
 }
@@ -250,28 +244,6 @@ func (l *ledger) record(ctx context.Context, req *request, after uint64, outcome
 	}
 	l.wrote(ctx, outcome.Kind(), "record", began, err)
 	return err
-}
-
-// recordAlone appends an event about one message only, under the key of its
-// place in the stream. The error is errTakenOver if that was done before.
-func (l *ledger) recordAlone(ctx context.Context, req *request, outcome schemas.Event) error {
-	for after := uint64(0); ; {
-		err := l.record(ctx, req, after, outcome)
-		if !errors.Is(err, errTakenOver) {
-			return err
-		}
-		last, err := l.last(ctx, req.key)
-		if err != nil {
-			return err
-		}
-		if last.event.Requested().RequestedAt.Equal(req.message.RequestedAt) {
-			return errTakenOver
-		}
-		if err := l.vacant(ctx, last); err != nil {
-			return err
-		}
-		after = last.sequence
-	}
 }
 
 // cappedSizes are how much of an event's lists and texts is tried in turn, in bytes,

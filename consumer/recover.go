@@ -80,7 +80,7 @@ func Recover(ctx context.Context, nc *nats.Conn, policy Policy) (Recovered, erro
 		if err != nil {
 			return r, fmt.Errorf("read request %d: %w", next, err)
 		}
-		d := newDelivery(&nats.Msg{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}, msg.Sequence, msg.Time, 1)
+		d := newDelivery(&nats.Msg{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}, msg.Sequence, msg.Time, 2) // it may have been
 		r.Waiting++
 		if err := l.doubt(ctx, d, mark, policy, &r); err != nil {
 			return r, fmt.Errorf("request %d: %w", msg.Sequence, err)
@@ -116,6 +116,9 @@ func (l *ledger) lastKnown(ctx context.Context) (sequence uint64, at time.Time, 
 // doubt puts one request in doubt, unless its events say how to go on.
 func (l *ledger) doubt(ctx context.Context, d *delivery, mark doubt, policy Policy, r *Recovered) error {
 	req, err := decode(d)
+	if placeErr := l.place(ctx, d, req); placeErr != nil {
+		return placeErr
+	}
 	if err == nil && policy != nil {
 		err = policy.Allows(ctx, req.key, &req.BackupRequest, req.message.RequestedAt)
 		if _, denied := errors.AsType[*DeniedError](err); err != nil && !denied {

@@ -127,7 +127,7 @@ func TestFormsOfARequest(t *testing.T) {
 			b.settled()
 			key, id := billing(test.id), test.id
 			if id == "" {
-				key = publisher.SequenceKey("billing", sequence)
+				key = b.place("billing", sequence)
 				id = key.Name
 			}
 			e := b.started(key)
@@ -153,8 +153,8 @@ func TestRequestsWithoutAnID(t *testing.T) {
 	first, second := b.publish("billing", body("")), b.publish("billing", body(""))
 	b.start()
 	b.settled()
-	one := b.started(publisher.SequenceKey("billing", first))
-	other := b.started(publisher.SequenceKey("billing", second))
+	one := b.started(b.place("billing", first))
+	other := b.started(b.place("billing", second))
 	if one.JobID == other.JobID {
 		t.Errorf("both have job %s", one.JobID)
 	}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -58,9 +59,16 @@ func NewKey(source, requestID string) Key {
 	return Key{Source: source, Name: hashPrefix + hex.EncodeToString(sum[:])}
 }
 
-// SequenceKey is the key of a request without an id, and of what is to be said
-// about one message only: its sequence in the requests stream.
-func SequenceKey(source string, sequence uint64) Key {
+// SequenceKey returns the key of a request without an id, and of an event that is about
+// one message only: the message's sequence in the requests stream and the time when
+// JetStream stored it. A stream that is deleted and made again begins its sequences again;
+// the time keeps the key, and the marker made of it, unique for ever.
+func SequenceKey(source string, sequence uint64, stored time.Time) Key {
+	return Key{Source: source, Name: fmt.Sprintf("%s%d-%d", sequencePrefix, sequence, stored.UnixNano())}
+}
+
+// EarlierSequenceKey returns the key that versions without the time gave to the message.
+func EarlierSequenceKey(source string, sequence uint64) Key {
 	return Key{Source: source, Name: sequencePrefix + strconv.FormatUint(sequence, 10)}
 }
 

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"pgregory.net/rapid"
@@ -51,8 +52,9 @@ func TestNamesOfAKey(t *testing.T) {
 		"event id":     {key.EventID(schemas.KindJobFailed), "billing/inv-7/job-failed"},
 		"marker":       {key.Marker(), "backhaul:billing/inv-7"},
 		"text":         {key.String(), "billing/inv-7"},
-		"sequence":     {publisher.SequenceKey("billing", 42).String(), "billing/seq-42"},
-		"last":         {publisher.SequenceKey("billing", 1<<64-1).Name, "seq-18446744073709551615"},
+		"place":        {publisher.SequenceKey("billing", 42, time.Unix(1_764_000_000, 7)).String(), "billing/seq-42-1764000000000000007"},
+		"last place":   {publisher.SequenceKey("billing", 1<<64-1, time.Unix(0, 1<<63-1)).Name, "seq-18446744073709551615-9223372036854775807"},
+		"earlier":      {publisher.EarlierSequenceKey("billing", 42).String(), "billing/seq-42"},
 		"request":      {publisher.RequestSubject("billing"), "backup.request.billing"},
 		"dead letters": {publisher.DeadLetterSubject("billing"), "backup.dlq.billing"},
 		"any event":    {publisher.EventFilter("", ""), "backup.event.*.*.>"},
@@ -123,7 +125,7 @@ func ids() *rapid.Generator[string] {
 		return publisher.NewKey("s", rapid.String().Draw(t, "id of which this is the key")).Name
 	})
 	numbered := rapid.Custom(func(t *rapid.T) string {
-		return publisher.SequenceKey("s", rapid.Uint64Max(20).Draw(t, "sequence")).Name
+		return publisher.SequenceKey("s", rapid.Uint64Max(20).Draw(t, "sequence"), time.Unix(0, rapid.Int64Range(0, 3).Draw(t, "time"))).Name
 	})
 	return rapid.OneOf(
 		rapid.String(), rapid.StringMatching(`[ab.*>:_-]{0,4}`), rapid.StringMatching(`(seq-|sha256-)[0-9a-f*.>]{0,3}`),
@@ -160,7 +162,11 @@ func TestKeysNeverCollide(t *testing.T) {
 		}
 		// A request id can never be somebody else's place in the stream.
 		sequence := rapid.Uint64Max(20).Draw(t, "sequence")
-		place := publisher.SequenceKey(a.Source, sequence)
+		stored := time.Unix(0, rapid.Int64Range(0, 3).Draw(t, "stored"))
+		place := publisher.SequenceKey(a.Source, sequence, stored)
+		if again := publisher.SequenceKey(a.Source, sequence, stored.Add(1)); again == place || again.Marker() == place.Marker() {
+			t.Fatalf("two messages have the key %v", again)
+		}
 		if place == a || server.SubjectsCollide(place.Filter(), a.Subject(kind)) {
 			t.Fatalf("id %q has the key of message %d", idA, sequence)
 		}

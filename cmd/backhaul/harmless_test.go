@@ -24,7 +24,7 @@ func keepLetter(t *testing.T, s *natstest.Server, sequence uint64, id, reason st
 		t.Fatal(err)
 	}
 	err = pub.DeadLetter(t.Context(), publisher.DeadLetter{
-		Subject: "backup.request.billing", Data: data, Key: publisher.SequenceKey("billing", sequence), RequestID: id,
+		Subject: "backup.request.billing", Data: data, Key: publisher.SequenceKey("billing", sequence, time.Now()), RequestID: id,
 		Sequence: sequence, Time: time.Now(), Code: "INVALID_REQUEST", Reason: reason,
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"testing"
+	"time"
 
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/publisher"
@@ -37,7 +38,7 @@ func TestSee(t *testing.T) {
 func TestKeyOf(t *testing.T) {
 	t.Parallel()
 	rejection := eventlog.Event{
-		Kind: schemas.KindRequestRejected, Key: publisher.SequenceKey("s", 7),
+		Kind: schemas.KindRequestRejected, Key: publisher.SequenceKey("s", 7, time.Unix(1, 0)),
 		Data: &schemas.RequestRejected{Naming: schemas.Naming{RequestID: "an id with spaces"}},
 	}
 	if got, want := keyOf(rejection), publisher.NewKey("s", "an id with spaces"); got != want {

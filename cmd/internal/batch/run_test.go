@@ -202,7 +202,7 @@ func TestThePastIsNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := schemas.JobFailed{Naming: schemas.Naming{RequestID: "r-1", Source: "billing"}, Message: schemas.Message{PayloadHash: "other"}}
-	if _, err := pub.Append(t.Context(), publisher.SequenceKey("billing", 1), 0, &old, ""); err != nil {
+	if _, err := pub.Append(t.Context(), publisher.SequenceKey("billing", 1, time.Now()), 0, &old, ""); err != nil {
 		t.Fatal(err)
 	}
 	last := b.state(publisher.EventsStream).LastSeq

@@ -213,8 +213,9 @@ func rootID(d publisher.DeadLetter) string {
 		// an encoded one as another id.
 		root = d.Key.Name
 	}
-	if root == "" || root == publisher.SequenceKey(d.Key.Source, d.Sequence).Name {
-		// It had no id. Its place in the stream may come again in a new stream.
+	if root == "" || root == publisher.SequenceKey(d.Key.Source, d.Sequence, d.Time).Name ||
+		root == publisher.EarlierSequenceKey(d.Key.Source, d.Sequence).Name {
+		// It had no id. A sequence alone may come again in a new stream.
 		return fmt.Sprintf("message-%d-%d", d.Sequence, d.Time.Unix())
 	}
 	return root

@@ -203,15 +203,16 @@ func TestIDsOfReplays(t *testing.T) {
 		nth    int
 		want   string
 	}{
-		"the first":        {publisher.DeadLetter{RequestID: "inv-7"}, 12, 1, "inv-7-replay-12"},
-		"the third":        {publisher.DeadLetter{RequestID: "inv-7"}, 12, 3, "inv-7-replay-12-3"},
-		"of a replay":      {publisher.DeadLetter{RequestID: "inv-7-replay-12-3", Header: replayed}, 13, 1, "inv-7-replay-13"},
-		"only named so":    {publisher.DeadLetter{RequestID: "inv-7-replay-12"}, 13, 1, "inv-7-replay-12-replay-13"},
-		"without an id":    {publisher.DeadLetter{RequestID: "seq-17", Sequence: 17, Time: at}, 3, 1, "message-17-1764000000-replay-3"},
-		"an id of spaces":  {publisher.DeadLetter{RequestID: " ", Sequence: 17, Time: at}, 3, 1, "message-17-1764000000-replay-3"},
-		"spaces around it": {publisher.DeadLetter{RequestID: " a b "}, 3, 1, "a b-replay-3"},
-		"a long one":       {publisher.DeadLetter{RequestID: strings.Repeat("x", 256)}, 3, 1, strings.Repeat("x", 247) + "-replay-3"},
-		"not in ASCII":     {publisher.DeadLetter{RequestID: "größe", Key: publisher.Key{Source: "s", Name: "sha256-ab"}}, 3, 1, "sha256-ab-replay-3"},
+		"the first":                            {publisher.DeadLetter{RequestID: "inv-7"}, 12, 1, "inv-7-replay-12"},
+		"the third":                            {publisher.DeadLetter{RequestID: "inv-7"}, 12, 3, "inv-7-replay-12-3"},
+		"of a replay":                          {publisher.DeadLetter{RequestID: "inv-7-replay-12-3", Header: replayed}, 13, 1, "inv-7-replay-13"},
+		"only named so":                        {publisher.DeadLetter{RequestID: "inv-7-replay-12"}, 13, 1, "inv-7-replay-12-replay-13"},
+		"without an id":                        {publisher.DeadLetter{RequestID: publisher.SequenceKey("", 17, at).Name, Sequence: 17, Time: at}, 3, 1, "message-17-1764000000-replay-3"},
+		"of an earlier version, without an id": {publisher.DeadLetter{RequestID: "seq-17", Sequence: 17, Time: at}, 3, 1, "message-17-1764000000-replay-3"},
+		"an id of spaces":                      {publisher.DeadLetter{RequestID: " ", Sequence: 17, Time: at}, 3, 1, "message-17-1764000000-replay-3"},
+		"spaces around it":                     {publisher.DeadLetter{RequestID: " a b "}, 3, 1, "a b-replay-3"},
+		"a long one":                           {publisher.DeadLetter{RequestID: strings.Repeat("x", 256)}, 3, 1, strings.Repeat("x", 247) + "-replay-3"},
+		"not in ASCII":                         {publisher.DeadLetter{RequestID: "größe", Key: publisher.Key{Source: "s", Name: "sha256-ab"}}, 3, 1, "sha256-ab-replay-3"},
 	} {
 		got := replayID(rootID(test.letter), test.number, test.nth)
 		if got != test.want {

@@ -89,14 +89,14 @@ func TestMatch(t *testing.T) {
 	l.append(publisher.NewKey("billing", "failed"), &schemas.JobFailed{
 		Naming: schemas.Naming{RequestID: "failed", Source: "billing"}, ErrorCode: "587207178", ErrorLogCode: "35:4618", FailedAt: time.Now(),
 	})
-	l.append(publisher.SequenceKey("billing", 7), &schemas.RequestRejected{
+	l.append(publisher.SequenceKey("billing", 7, time.Unix(1, 0)), &schemas.RequestRejected{
 		Naming: schemas.Naming{RequestID: "plain", Source: "billing"}, RejectedAt: time.Now(),
 	})
 	for name, c := range map[string]struct {
 		q    Query
 		want []string
 	}{
-		"all":            {Query{}, []string{"billing/plain", "billing/client", "other/group", "other/labels", "billing/failed", "billing/seq-7"}},
+		"all":            {Query{}, []string{"billing/plain", "billing/client", "other/group", "other/labels", "billing/failed", "billing/seq-7-1000000000"}},
 		"client":         {Query{Match: Match{Client: "c2"}}, []string{"billing/client"}},
 		"group":          {Query{Match: Match{Subclient: "g2"}}, []string{"other/group"}},
 		"label":          {Query{Match: Match{Labels: map[string]string{"ticket": "CHG-17"}}}, []string{"other/labels"}},
@@ -105,11 +105,11 @@ func TestMatch(t *testing.T) {
 		"code":           {Query{Match: Match{ErrorCode: "587207178"}}, []string{"billing/failed"}},
 		"code of a log":  {Query{Match: Match{ErrorCode: "35:4618"}}, []string{"billing/failed"}},
 		"no such code":   {Query{Match: Match{ErrorCode: "1"}}, nil},
-		"request":        {Query{Filters: RequestFilters("", []string{"plain"}, schemas.Kinds), Match: Match{RequestID: "plain"}}, []string{"billing/plain", "billing/seq-7"}},
+		"request":        {Query{Filters: RequestFilters("", []string{"plain"}, schemas.Kinds), Match: Match{RequestID: "plain"}}, []string{"billing/plain", "billing/seq-7-1000000000"}},
 		"request, kind":  {Query{Filters: RequestFilters("", []string{"plain"}, []schemas.Kind{schemas.KindJobStarted})}, []string{"billing/plain"}},
 		"request, other": {Query{Filters: RequestFilters("other", []string{"plain"}, schemas.Kinds), Match: Match{RequestID: "plain"}}, nil},
 		"source":         {Query{Filters: []string{publisher.EventFilter("", "other")}}, []string{"other/group", "other/labels"}},
-		"from":           {Query{From: 5}, []string{"billing/failed", "billing/seq-7"}},
+		"from":           {Query{From: 5}, []string{"billing/failed", "billing/seq-7-1000000000"}},
 	} {
 		if got := l.read(c.q); !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -37,7 +38,7 @@ func TestACopyStartsNoBackup(t *testing.T) {
 			t.Fatal(err)
 		}
 		letter := publisher.DeadLetter{
-			Subject: subject, Data: data, Key: publisher.SequenceKey(source, sequence), Stream: stream, Sequence: sequence,
+			Subject: subject, Data: data, Key: publisher.SequenceKey(source, sequence, time.Now()), Stream: stream, Sequence: sequence,
 			Code: schemas.CodeNotAllowed, Reason: "of the test",
 		}
 		if err := pub.DeadLetter(g.within(), letter); err != nil {

@@ -17,7 +17,7 @@ import (
 
 // ownName are the names of keys that are no request id; people copy them from
 // subjects and events.
-var ownName = regexp.MustCompile(`^(seq-[0-9]+|sha256-[0-9a-f]{64})$`)
+var ownName = regexp.MustCompile(`^(seq-[0-9]+(-[0-9]+)?|sha256-[0-9a-f]{64})$`)
 
 // Names are the names of keys that a request id, as people give it, may stand
 // for.
@@ -129,7 +129,7 @@ func keyOf(msg *jetstream.RawStreamMsg) (publisher.Key, bool) {
 	}
 	m, _ := schemas.DecodeRequest(schemas.Header(msg.Header), msg.Data) // an invalid one has a story too
 	if m.Request.RequestID == "" {
-		return publisher.SequenceKey(source, msg.Sequence), true
+		return publisher.SequenceKey(source, msg.Sequence, msg.Time), true
 	}
 	return publisher.NewKey(source, m.Request.RequestID), true
 }

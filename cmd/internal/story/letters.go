@@ -3,7 +3,6 @@ package story
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,7 +19,8 @@ type DeadLetter struct {
 	Code     string    `json:"code"`
 	Reason   string    `json:"reason"`
 	// RequestSequence is the place that the message had in the queue.
-	RequestSequence uint64 `json:"requestSequence"`
+	RequestSequence uint64    `json:"requestSequence"`
+	requested       time.Time // when the message was stored
 }
 
 // readLetters reads the headers of the source's dead letters and keeps the key's.
@@ -28,13 +28,12 @@ type DeadLetter struct {
 func readLetters(ctx context.Context, js jetstream.JetStream, key publisher.Key) (letters []DeadLetter, err error) {
 	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{publisher.DeadLetterSubject(key.Source)}, HeadersOnly: true}
 	err = eventlog.Messages(ctx, js, publisher.DeadLetterStream, cfg, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
-		header := msg.Headers()
-		sequence, _ := strconv.ParseUint(header.Get(publisher.HeaderDeadLetterSequence), 10, 64)
-		// A rejected message has the key of its place, and its letter that of its id.
-		if header.Get(publisher.HeaderDeadLetterKey) == key.Name || publisher.SequenceKey(key.Source, sequence) == key {
+		d := publisher.ReadDeadLetter(msg.Subject(), msg.Headers(), nil)
+		// A rejected message has the key of its place, and its dead letter that of its id.
+		if d.Key == key || publisher.SequenceKey(key.Source, d.Sequence, d.Time) == key || publisher.EarlierSequenceKey(key.Source, d.Sequence) == key {
 			letters = append(letters, DeadLetter{
-				Sequence: meta.Sequence.Stream, Stored: meta.Timestamp.UTC(), RequestSequence: sequence,
-				Code: header.Get(publisher.HeaderDeadLetterCode), Reason: header.Get(publisher.HeaderDeadLetterReason),
+				Sequence: meta.Sequence.Stream, Stored: meta.Timestamp.UTC(), RequestSequence: d.Sequence,
+				Code: d.Code, Reason: d.Reason, requested: d.Time,
 			})
 		}
 		return nil

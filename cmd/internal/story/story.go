@@ -18,6 +18,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -78,6 +80,7 @@ func read(ctx context.Context, js jetstream.JetStream, f Found) (Story, error) {
 	if err := s.readSteps(ctx, js, key); err != nil {
 		return s, err
 	}
+	s.keepLastMessage()
 	if err := s.readDoubts(ctx, events); err != nil {
 		return s, err
 	}
@@ -90,6 +93,7 @@ func read(ctx context.Context, js jetstream.JetStream, f Found) (Story, error) {
 		if s.DeadLetters, err = readLetters(ctx, js, key); err != nil {
 			return s, err
 		}
+		s.keepLastMessagesLetters()
 	}
 	// Last, so that nothing that was read is of later than this.
 	info, err := events.Info(ctx)
@@ -119,6 +123,26 @@ func (s *Story) readSteps(ctx context.Context, js jetstream.JetStream, key publi
 		})
 		return nil
 	})
+}
+
+// earlierName matches the names of keys that may stand for several messages: a sequence
+// without a time comes again in a stream that is made again.
+var earlierName = regexp.MustCompile(`^seq-[0-9]+$`)
+
+// keepLastMessage leaves out the events of other messages than the last one, where the
+// key may stand for several.
+func (s *Story) keepLastMessage() {
+	if last := s.Last(); last != nil && earlierName.MatchString(s.Key) {
+		about := last.Event.Requested().RequestedAt
+		s.Steps = slices.DeleteFunc(s.Steps, func(step Step) bool { return !step.Event.Requested().RequestedAt.Equal(about) })
+	}
+}
+
+// keepLastMessagesLetters does the same for the dead letters.
+func (s *Story) keepLastMessagesLetters() {
+	if about := s.requestedAt(); !about.IsZero() && earlierName.MatchString(s.Key) {
+		s.DeadLetters = slices.DeleteFunc(s.DeadLetters, func(l DeadLetter) bool { return !l.requested.Equal(about) })
+	}
 }
 
 // readDoubts finds out since when a doubt is. The claim that it names is, all but

@@ -229,12 +229,12 @@ func TestStories(t *testing.T) {
 				t.append(key, t.append(key, 0, claim(m, "a/1", 1, lease, 0)), started(m, false))
 				other := schemas.Message{RequestedAt: time.Now(), PayloadHash: "other"}
 				for i, id := range []string{"r-1", "r-2"} {
-					t.append(publisher.SequenceKey("billing", uint64(100+i)), 0, &schemas.RequestRejected{
+					t.append(publisher.SequenceKey("billing", uint64(100+i), other.RequestedAt), 0, &schemas.RequestRejected{
 						Naming: request(id).Naming("billing"), Message: other, First: m, Reason: "used before", RejectedAt: time.Now(),
 					})
 				}
-				t.letter(key, 100, "request-rejected")
-				rejected, err := Read(t.Context(), t.js, publisher.SequenceKey("billing", 100))
+				t.letterOf(key, 100, other.RequestedAt, "request-rejected")
+				rejected, err := Read(t.Context(), t.js, publisher.SequenceKey("billing", 100, other.RequestedAt))
 				if err != nil || rejected.State != StateFailed || len(rejected.DeadLetters) != 1 {
 					t.Errorf("the rejected request: %+v, %v", rejected, err)
 				}
@@ -295,11 +295,34 @@ func TestStories(t *testing.T) {
 
 func (t *teller) letter(key publisher.Key, sequence uint64, code string) {
 	t.Helper()
+	t.letterOf(key, sequence, time.Now(), code)
+}
+
+// letterOf keeps a dead letter of the message that was stored at a time.
+func (t *teller) letterOf(key publisher.Key, sequence uint64, stored time.Time, code string) {
+	t.Helper()
 	err := t.pub.DeadLetter(t.Context(), publisher.DeadLetter{
-		Subject: "backup.request." + key.Source, Data: []byte("{}"), Key: key, Sequence: sequence, Time: time.Now(), Code: code, Reason: "it is so",
+		Subject: "backup.request." + key.Source, Data: []byte("{}"), Key: key, Sequence: sequence, Time: stored, Code: code, Reason: "it is so",
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A key of an earlier version, a sequence without a time, stands for the last message only.
+func TestRead_aSequenceThatCameAgain(t *testing.T) {
+	t.Parallel()
+	w := newTeller(t)
+	key := publisher.EarlierSequenceKey("billing", 1)
+	old := schemas.Message{RequestedAt: time.Now().Add(-time.Hour), PayloadHash: "old"}
+	m := schemas.Message{RequestedAt: time.Now(), PayloadHash: "new"}
+	end := w.append(key, w.append(key, 0, claim(old, "a/1", 1, lease, 0)), started(old, false))
+	w.letterOf(key, 1, old.RequestedAt, schemas.CodeExpired)
+	w.append(key, end, &schemas.JobFailed{Naming: schemas.Naming{RequestID: key.Name, Source: "billing"}, Message: m, ErrorCode: schemas.CodeExpired, FailedAt: time.Now()})
+	w.letterOf(key, 1, m.RequestedAt, schemas.CodeExpired)
+	s, err := Read(t.Context(), w.js, key)
+	if err != nil || len(s.Steps) != 1 || s.Steps[0].What != Failed || len(s.DeadLetters) != 1 || !s.DeadLetters[0].requested.Equal(m.RequestedAt) {
+		t.Errorf("got %+v, %v, want the second message's failure and dead letter", s, err)
 	}
 }
 
@@ -363,7 +386,7 @@ func TestFind(t *testing.T) {
 	w := newTeller(t)
 	odd := "an id / with spaces"
 	w.queue("billing", "waits")
-	w.queue("billing", "") // anonymous
+	anonymous := publisher.SequenceKey("billing", 2, w.queue("billing", "").RequestedAt)
 	for source, id := range map[string]string{"billing": "told", "other": "told", "odd": odd} {
 		m := w.queue(source, id)
 		key := publisher.NewKey(source, id)
@@ -377,7 +400,7 @@ func TestFind(t *testing.T) {
 		{"other", "waits", ""},
 		{"", odd, publisher.NewKey("odd", odd).String()},
 		{"", publisher.NewKey("odd", odd).Name, publisher.NewKey("odd", odd).String()},
-		{"", "seq-2", "billing/seq-2"},
+		{"", anonymous.Name, anonymous.String()},
 		{"", "nobody", ""},
 	} {
 		all, err := Find(t.Context(), w.js, c.source, c.id)

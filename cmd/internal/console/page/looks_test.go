@@ -269,7 +269,7 @@ func populate(b *bench) *story {
 	doubt.claim.DoubtSequence = released.last
 	doubt.submit()
 	rejected := b.request("photos", "img-batch-117", ago(2))
-	rejected.key = publisher.SequenceKey("photos", 77)
+	rejected.key = publisher.SequenceKey("photos", 77, rejected.claim.RequestedAt)
 	rejected.append(&schemas.RequestRejected{
 		Naming: rejected.claim.Names(), Message: rejected.claim.Message, First: rejected.claim.Message, RejectedAt: time.Now(),
 		Reason: "the request id was used before, with other content",

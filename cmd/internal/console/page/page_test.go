@@ -162,7 +162,7 @@ func TestARequestsStory(t *testing.T) {
 	})
 	b.waitForRow("inv-1", "started")
 	rejected := b.request("billing", "inv-1")
-	rejected.key = publisher.SequenceKey("billing", 99)
+	rejected.key = publisher.SequenceKey("billing", 99, time.Now())
 	rejected.append(&schemas.RequestRejected{Naming: s.claim.Names(), Message: rejected.claim.Message, First: s.claim.Message, Reason: "used before", RejectedAt: time.Now()})
 	b.waitForRow("inv-1", "rejected")
 	body := b.get("/requests/billing/inv-1")
@@ -247,7 +247,7 @@ func TestHostileTextIsInert(t *testing.T) {
 	}).submit()
 	sequence := s.keep(hostile, hostile)
 	failed := b.request(source, hostile+"2").fail(hostile, hostile)
-	failed.key = publisher.SequenceKey(source, 1)
+	failed.key = publisher.SequenceKey(source, 1, time.Now())
 	started := b.request("billing", hostile+"3").submit()
 	started.append(&schemas.JobStarted{Naming: s.claim.Names(), Message: s.claim.Message, JobID: "javascript:alert(1)" + hostile, JobIDs: []string{hostile, hostile}, TaskID: hostile, StartedAt: time.Now()})
 	if _, err := b.pub.Request(t.Context(), "billing", schemas.BackupRequest{ClientName: "c", SubclientName: "s"}); err != nil {

@@ -17,6 +17,7 @@ import (
 	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
 
@@ -275,8 +276,11 @@ func TestActionsAreDoneAndRecorded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := requests.CachedInfo().State.Msgs; n != 1 {
-		t.Errorf("%d requests were published, want one", n)
+	for sequence := range requests.CachedInfo().State.Msgs { // pressed twice it is the same request twice
+		msg, err := requests.GetMsg(t.Context(), sequence+1)
+		if id := fmt.Sprintf("broken-replay-%d", number); err != nil || msg.Header.Get(schemas.HeaderRequestID) != id {
+			t.Errorf("request %d: %v, %v, want the id %s", sequence+1, msg, err, id)
+		}
 	}
 
 	unknown := b.request("billing", "lost").fail("OUTCOME_UNKNOWN", "two jobs may be it").keep("OUTCOME_UNKNOWN", "two jobs may be it")
