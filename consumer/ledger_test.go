@@ -130,7 +130,7 @@ func TestGarbageOnAKey(t *testing.T) {
 }
 
 // What is put behind a claim while the request is in work. Named as an event of the
-// key it keeps the job, which stays the only one, from being announced; else the
+// key, of a kind that there is, it keeps the job, which stays the only one, from being announced; else the
 // outcome comes behind it.
 func TestGarbageWhileARequestIsInWork(t *testing.T) {
 	t.Parallel()
@@ -151,7 +151,7 @@ func TestGarbageWhileARequestIsInWork(t *testing.T) {
 					t.Fatal(err)
 				}
 				queued := uint64(0)
-				if named {
+				if named && kind != "anything" { // which is not a kind of event
 					queued = 1
 					b.eventually("the request was put back, and again", func() bool {
 						return strings.Count(w.log.String(), "request postponed") >= 2
