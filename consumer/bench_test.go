@@ -273,9 +273,9 @@ func (b *bench) publish(source, data string, headers ...string) uint64 {
 func (b *bench) place(source string, sequence uint64) publisher.Key {
 	b.t.Helper()
 	found := publisher.Key{Source: source, Name: fmt.Sprintf("seq-%d-none", sequence)}
-	for _, e := range b.events("backup.event.*." + source + ".*") {
-		if strings.HasPrefix(e.key.Name, fmt.Sprintf("seq-%d-", sequence)) {
-			found = e.key
+	for _, msg := range b.stored(publisher.EventsStream, "backup.event.*."+source+".*") {
+		if _, key, err := publisher.ParseEventSubject(msg.Subject); err == nil && strings.HasPrefix(key.Name, fmt.Sprintf("seq-%d-", sequence)) {
+			found = key
 		}
 	}
 	return found

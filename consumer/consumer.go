@@ -157,6 +157,10 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	if events.CachedInfo().Config.AllowDirect {
 		return nil, fmt.Errorf("stream %s allows direct reads: they may be stale, and a claim must not be decided on them; set allow_direct to false", publisher.EventsStream)
 	}
+	guarded, err := js.Stream(ctx, publisher.EventsStream) // of its own: a state that is read is kept in it
+	if err != nil {
+		return nil, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
+	}
 	c := &Consumer{
 		cfg:      cfg,
 		nc:       nc,
@@ -170,7 +174,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	c.handler = &handler{
 		cfg: cfg,
 		ledger: &ledger{
-			events: events, reader: publisher.NewLastReader(events), publisher: pub, owner: cfg.Owner, lease: cfg.lease(), visibility: cfg.VisibilityWindow, observer: cfg.Observer,
+			events: events, reader: publisher.NewLastReader(events), guard: newGuard(nc, js, pub, guarded, log), publisher: pub, owner: cfg.Owner, lease: cfg.lease(), visibility: cfg.VisibilityWindow, observer: cfg.Observer,
 			foreign: func(msg *jetstream.RawStreamMsg) {
 				log.Error().Str("subject", msg.Subject).Uint64("sequence", msg.Sequence).
 					Msg("a message among the events is none of ours and does not count; deploy/nats/README.md, Reply subjects, says how it got there")
@@ -200,6 +204,11 @@ func (c *Consumer) Run(ctx context.Context) {
 	defer cancelWork(nil)
 	c.handler.stop = ctx
 	settler := &settler{log: c.log}
+
+	guard := c.handler.ledger.guard
+	guard.compare(ctx)
+	var guarding sync.WaitGroup
+	guarding.Go(func() { guard.run(ctx) })
 
 	var workers sync.WaitGroup
 	stopProgress := c.inWork.keepAlive(c.ackWait)
@@ -233,4 +242,6 @@ func (c *Consumer) Run(ctx context.Context) {
 	timeout := time.AfterFunc(c.cfg.DrainTimeout, func() { cancelWork(errStopping) })
 	defer timeout.Stop()
 	workers.Wait()
+	guarding.Wait()
+	guard.leave()
 }

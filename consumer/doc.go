@@ -91,6 +91,12 @@
 //	a message that the server forgot             found below the floor and done       TestARequestThatTheServerForgot
 //	a pause that the vendor asked for            no replica sends before it is over   TestAThrottledReplicaPausesAll
 //	a replica that has no room                   others do its work, in its order     TestAReplicaWithoutRoom
+//	the ledger is made again during a call       the claim is gone: no outcome, but   TestALedgerThatIsMadeAgainDuringACall
+//	                                             a doubt, and nothing is claimed
+//	the ledger is made again, or lost in part    nothing is claimed until Recover     TestALedgerThatIsMadeAgain, TestADamagedBlock
+//	                                             has put in doubt what waits
+//	the stream is edited so that it forgets      nothing is claimed until it is set   TestAStreamThatForgets
+//	                                             back, and Recover if it forgot
 //	the ledger was restored from a snapshot      what it may have forgotten is put    TestRecover
 //	                                             in doubt (Recover), so looked for
 //	an operator ends that pause                  who knows of it makes it longer      TestAResumeDoesNotStartEarly
@@ -101,7 +107,32 @@
 //	a dead letter is replayed                    a new id, and so a request of its    TestAReplayedRequest
 //	                                             own; its events say replayOf
 //
+// # The ledger that is known
+//
+// The ledger is a stream that somebody can delete, edit or lose a part of. So the service
+// keeps a mark of it in the stream BACKUP_MARK ([publisher.Mark]): when it was made, where it
+// begins and ends, how many messages are missing between. The ledger is compared with the
+// mark, and the mark renewed, at the start, after each reconnect and once a second. The
+// sequence of each write is compared with the highest that was seen, which costs nothing.
+// What differs must do so for half a second (15 s in a cluster, whose former leader may
+// still answer). Then the service claims nothing, for good: the mark says why, so that
+// every replica knows, until [Recover] records the ledger as it is. A replica that finds no
+// mark takes the ledger as it is. One of an earlier version knows none of this: it goes
+// on claiming, and what it does behind a lost ledger may start jobs again.
+//
+//	crash after                   the next one finds
+//	a write, before the mark      an older mark: a loss of what was written since is not
+//	                              noticed (a second at most)
+//	the loss, before the mark     the difference itself
+//	says so
+//	the doubt of Recover, before  the difference: Recover is run again, and finds the
+//	the mark                      requests in doubt
+//
 // # What cannot be closed
+//
+// Events that a server loses within a second after they were written, while no replica
+// sees it. A ledger that is made again within the second in which a replica has first seen an
+// event of it. A request id of the lost part that is sent again after Recover.
 //
 // A process that is frozen between the last look at its clock and the write to
 // the socket could send after its lease. The connection's write deadline ends
@@ -128,9 +159,11 @@
 // Publish permission on backup.event.>, backup.dlq.*, $JS.ACK.BACKUP_REQUESTS.backhaul.>
 // and, below $JS.API, on CONSUMER.{INFO,MSG.NEXT,PAUSE}.BACKUP_REQUESTS.backhaul,
 // STREAM.{INFO,MSG.GET,MSG.DELETE}.BACKUP_REQUESTS and STREAM.{INFO,MSG.GET}.BACKUP_EVENTS,
+// STREAM.{INFO,MSG.GET}.BACKUP_MARK, on backup.mark,
 // and to subscribe to its inbox prefix. On servers with js_ack_fc_v2 acknowledgements
 // go to $JS.ACK.*.*.BACKUP_REQUESTS.backhaul.>; `backhaul run` also asks for
 // STREAM.INFO.BACKUP_DLQ at its start. deploy/nats/roles.conf has all of it.
+// Without those of BACKUP_MARK a ledger that is lost while no replica runs is not noticed.
 // Without PAUSE each replica meets the vendor's pause by itself; without MSG.DELETE
 // a request that the server forgot stays in the stream after its outcome. What a
 // policy asks is its own affair.

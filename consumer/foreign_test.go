@@ -33,10 +33,10 @@ func (b *bench) intrude(key publisher.Key, number int) {
 func TestThousandsOfForeignMessagesOnAKey(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, simulator.Config{})
-	b.intrude(billing("victim"), 12_000)
+	b.intrude(billing("victim"), 15_000)
 	b.publish("billing", body("victim"))
 	b.publish("billing", body("other"))
-	b.start(func(s *setup) { s.cfg.AttemptTimeout = 100 * time.Millisecond })
+	b.start(func(s *setup) { s.cfg.AttemptTimeout = 500 * time.Millisecond })
 	b.settled()
 	b.intrude(billing("victim"), 2000)
 	b.publish("billing", body("victim"))

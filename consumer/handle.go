@@ -61,6 +61,9 @@ func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 		h.settleAttached(ctx, req, d, s)
 		h.end(ctx, d, s)
 	}()
+	if unknown := h.ledger.guard.err(); unknown != nil {
+		return postpone(d, &waitError{wait: guardWait(unknown), err: unknown})
+	}
 	if err != nil {
 		return h.refuse(ctx, d, req, err)
 	}
@@ -74,6 +77,9 @@ func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 	if held, ok := errors.AsType[*heldError](err); ok {
 		claim, err = h.lookThenWait(ctx, req, held)
 	}
+	if claim != nil && errors.Is(err, errForgotten) {
+		return h.giveBack(ctx, d, claim, err)
+	}
 	if err != nil {
 		return h.unclaimed(ctx, d, req, err)
 	}
@@ -82,7 +88,11 @@ func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 		return h.giveBack(ctx, d, claim, err)
 	}
 	h.unclear.settled(req.key)
-	return h.announce(ctx, d, req, claim.sequence, outcome)
+	s = h.announce(ctx, d, req, claim.sequence, outcome)
+	if errors.Is(s.err, errForgotten) {
+		return h.giveBack(ctx, d, claim, s.err)
+	}
+	return s
 }
 
 const (
@@ -97,6 +107,9 @@ const (
 
 // room is how many of n requests may be claimed now, or how long none.
 func (h *handler) room(n int) (room int, hold vendorapi.Hold) {
+	if err := h.ledger.guard.err(); err != nil {
+		return 0, vendorapi.Hold{For: guardRetry}
+	}
 	room, hold = h.vendor.Room(n)
 	if room == 0 && hold.Reason == vendorapi.HoldThrottled {
 		if hold.For -= claimLead; hold.For <= 0 {
@@ -268,17 +281,35 @@ func (h *handler) settleAttached(ctx context.Context, req *request, d *delivery,
 }
 
 // giveBack postpones a request that we hold a claim for. The claim is released,
-// unless it is ours no more, with the doubt that is on it.
+// unless it is ours no more, with the doubt that is on it. Where the ledger has
+// forgotten the claim, the request is put in doubt.
 func (h *handler) giveBack(ctx context.Context, d *delivery, c *claim, err error) settlement {
-	if !errors.Is(err, errTakenOver) {
-		// The release outlives the work's context, which may be what has ended.
-		releaseCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
-		defer cancel()
-		if releaseErr := h.ledger.release(releaseCtx, c); releaseErr != nil {
-			err = errors.Join(err, fmt.Errorf("release the claim: %w", releaseErr))
-		}
+	if errors.Is(err, errTakenOver) {
+		return postpone(d, err)
+	}
+	// The release outlives the work's context, which may be what has ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	releaseErr := err
+	if !errors.Is(err, errForgotten) {
+		releaseErr = h.ledger.release(ctx, c)
+	}
+	if errors.Is(releaseErr, errForgotten) {
+		releaseErr = h.ledger.redoubt(ctx, c)
+	}
+	if releaseErr != nil {
+		err = errors.Join(err, fmt.Errorf("release the claim: %w", releaseErr))
 	}
 	return postpone(d, err)
+}
+
+// guardWait is the wait before a request is delivered again that may not be claimed
+// because of the ledger.
+func guardWait(err error) time.Duration {
+	if errors.Is(err, errUnverified) {
+		return guardRetry
+	}
+	return lastDelay / 6
 }
 
 const (

@@ -17,6 +17,7 @@ import (
 type ledger struct {
 	events    jetstream.Stream
 	reader    *publisher.LastReader
+	guard     *guard // nil for a ledger that is taken as it is
 	publisher *publisher.Publisher
 	owner     string
 	lease     time.Duration
@@ -219,6 +220,7 @@ func (l *ledger) write(ctx context.Context, c *claim, step string, after uint64,
 		},
 		SubmittingAt: taken.UTC(),
 	}
+	before := l.guard.seen()
 	sequence, own, err := l.append(ctx, c.req, after, event)
 	if errors.Is(err, publisher.ErrConflict) {
 		last, unreadable := recordOf(own)
@@ -231,16 +233,55 @@ func (l *ledger) write(ctx context.Context, c *claim, step string, after uint64,
 		return err
 	}
 	c.sequence, c.taken = sequence, taken
-	return nil
+	return l.guard.wrote(before, sequence)
+}
+
+// redoubt puts a request in doubt whose claim the ledger has forgotten, since the request
+// was stored: there may be a job of a call that was made under that claim, or
+// under one that this process knows nothing of.
+func (l *ledger) redoubt(ctx context.Context, c *claim) error {
+	c.doubt = doubt{under: noEvent, task: c.task}
+	for {
+		own, _, err := l.lastOwn(ctx, c.req.key.Filter())
+		if err != nil {
+			return err
+		}
+		var after uint64
+		var lease time.Duration // of another owner, which may be at work
+		if own != nil {
+			r, err := recordOf(own)
+			if err != nil {
+				return err
+			}
+			other, isClaim := r.event.(*schemas.JobSubmitting)
+			if !isClaim || other.DoubtSequence == noEvent {
+				return nil
+			}
+			after, c.epoch = r.sequence, max(c.epoch, other.Epoch)
+			if other.Owner != l.owner {
+				lease = time.Duration(other.LeaseMillis) * time.Millisecond
+			}
+		}
+		c.epoch++
+		if err = l.write(ctx, c, "doubt", after, lease); !errors.Is(err, errTakenOver) {
+			if errors.Is(err, errForgotten) {
+				err = nil // written, in a ledger that is known to be another one
+			}
+			return err
+		}
+	}
 }
 
 // record appends a request's outcome behind the claim, 0 for none. The error is
 // errTakenOver if another event came first.
 func (l *ledger) record(ctx context.Context, req *request, after uint64, outcome schemas.Event) error {
-	began := time.Now()
-	_, _, err := l.append(ctx, req, after, outcome)
-	if errors.Is(err, publisher.ErrConflict) {
+	began, before := time.Now(), l.guard.seen()
+	sequence, _, err := l.append(ctx, req, after, outcome)
+	switch {
+	case errors.Is(err, publisher.ErrConflict):
 		err = errTakenOver
+	case err == nil:
+		_ = l.guard.wrote(before, sequence) // it is on record all the same
 	}
 	l.wrote(ctx, outcome.Kind(), "record", began, err)
 	return err
@@ -277,9 +318,12 @@ func (l *ledger) append(ctx context.Context, req *request, after uint64, event s
 			return 0, nil, &unreadableError{readErr}
 		case readErr != nil:
 			return 0, nil, readErr
-		case own != nil && own.Sequence != after:
+		case own != nil && own.Sequence > after:
 			return 0, own, err
-		case own == nil && after > 0, last == end:
+		case own == nil && after > 0, own != nil && own.Sequence < after:
+			l.guard.missed()
+			return 0, nil, fmt.Errorf("the claim %d of %s is gone: %w", after, req.key, errForgotten)
+		case last == end:
 			return 0, nil, fmt.Errorf("read the ledger for %s: what came behind event %d is not to be seen", req.key, end)
 		}
 		end = last
@@ -294,64 +338,4 @@ func (l *ledger) appendOnce(ctx context.Context, req *request, after uint64, eve
 		ctx = limited
 	}
 	return l.publisher.Append(ctx, req.key, after, event, req.traceparent)
-}
-
-// last reads our last event of a key from the stream's leader. It is no more than a
-// hint: every decision taken from it is checked again by the write that follows.
-func (l *ledger) last(ctx context.Context, key publisher.Key) (record, error) {
-	own, _, err := l.lastOwn(ctx, key.Filter())
-	if err != nil {
-		return record{}, err
-	}
-	if own == nil {
-		return record{}, fmt.Errorf("read the ledger for %s: %w", key, jetstream.ErrMsgNotFound)
-	}
-	r, err := recordOf(own)
-	if err != nil {
-		err = &unreadableError{err}
-	}
-	return r, err
-}
-
-// unreadableError: what the request's events say cannot be found out.
-type unreadableError struct{ err error }
-
-func (e *unreadableError) Error() string {
-	return "the request's events cannot be read: " + e.err.Error()
-}
-func (e *unreadableError) Unwrap() error { return e.err }
-
-// lastOwn is the last of a key's messages on the filter that is an event, nil if there
-// is none, and the sequence of the last message of all, 0 for none. What is no event is
-// neither a claim nor an outcome, and hides none.
-func (l *ledger) lastOwn(ctx context.Context, filter string) (own *jetstream.RawStreamMsg, end uint64, err error) {
-	own, last, err := l.reader.Last(ctx, filter)
-	if err != nil || last == nil {
-		return nil, 0, err
-	}
-	if own != last && l.foreign != nil {
-		l.foreign(last)
-	}
-	return own, last.Sequence, nil
-}
-
-// lastOn is the last message on the filter, as an event.
-func (l *ledger) lastOn(ctx context.Context, filter string) (record, error) {
-	msg, err := l.events.GetLastMsgForSubject(ctx, filter)
-	if err != nil {
-		return record{}, fmt.Errorf("read the ledger for %s: %w", filter, err)
-	}
-	return recordOf(msg)
-}
-
-func recordOf(msg *jetstream.RawStreamMsg) (record, error) {
-	kind, _, err := publisher.ParseEventSubject(msg.Subject)
-	if err != nil {
-		return record{}, err
-	}
-	event, err := schemas.DecodeEvent(kind, msg.Data)
-	if err != nil {
-		return record{}, fmt.Errorf("read the ledger for %s: %w", msg.Subject, err)
-	}
-	return record{event: event, sequence: msg.Sequence, stored: msg.Time}, nil
 }

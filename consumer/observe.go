@@ -121,9 +121,12 @@ func (h *handler) endCopy(ctx context.Context, d *delivery, s settlement) {
 func classOf(err error) string {
 	_, held := errors.AsType[*heldError](err)
 	_, waits := errors.AsType[*waitError](err)
+	_, unreliable := errors.AsType[*LedgerError](err)
 	switch {
 	case errors.Is(err, errStopping):
 		return "stopping"
+	case unreliable, errors.Is(err, errUnverified), errors.Is(err, errForgotten):
+		return "ledger"
 	case errors.Is(err, errTakenOver):
 		return "taken over"
 	case held:

@@ -79,6 +79,7 @@ func TestAPlaceThatComesAgain(t *testing.T) {
 
 	b.sim.Script(simulator.Fault{Kind: simulator.CutBeforeStart})
 	b.publish("billing", body(""))
+	b.recover()
 	b.start(owner("two"))
 	b.settled()
 	e := b.started(b.place("billing", 1))

@@ -43,7 +43,13 @@ func (c *Consumer) Ready() error {
 		return err
 	case c.nc.Status() != nats.CONNECTED:
 		return fmt.Errorf("NATS is not connected: %s", c.nc.Status())
+	case errors.Is(err, errNotPulled) && c.Ledger() != nil:
+		return nil // another replica would not claim either
 	default:
 		return err
 	}
 }
+
+// Ledger returns why the ledger cannot be relied on or what is known of it is not kept,
+// nil if all is well.
+func (c *Consumer) Ledger() error { return c.handler.ledger.guard.condition() }

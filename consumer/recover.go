@@ -23,6 +23,9 @@ type Recovered struct {
 	Known int `json:"known"`
 	// Refused is how many are no valid requests or denied by the policy.
 	Refused int `json:"refused"`
+	// Forgot is why the ledger is not the one that the service knew, "" if it is. It is
+	// the one from now on.
+	Forgot string `json:"forgot,omitempty"`
 	// Since is the time of the ledger's last event about a request, zero if it has
 	// none.
 	Since time.Time `json:"since,omitzero"`
@@ -44,6 +47,11 @@ const anyRequestsEvent = "backup.event.*.*.*"
 // be claimed gets a claim, released and in doubt since the ledger's last event:
 // whoever works on it looks for its job at the vendor before anything is sent. It
 // does not matter how the ages of the two snapshots compare.
+//
+// Where the ledger is not the one that the service knows (see [LedgerError]), a request
+// is in doubt since it was stored, also when it is claimed: replicas may have
+// written claims before they noticed. In the end the ledger is recorded as the known one,
+// and replicas that run claim again.
 //
 // Nobody may have worked on the restored streams before: what Recover takes for the
 // moment since when the ledger forgets is its last event. It may be called again, as
@@ -72,10 +80,17 @@ func Recover(ctx context.Context, nc *nats.Conn, policy Policy) (Recovered, erro
 	if mark.under, r.Since, err = l.lastKnown(ctx); err != nil {
 		return r, err
 	}
+	forgot, err := Differs(ctx, js)
+	if err != nil {
+		return r, err
+	}
+	if forgot != nil {
+		r.Forgot, mark.under = forgot.Error(), noEvent
+	}
 	for next := uint64(1); ; {
 		msg, err := requests.GetMsg(ctx, next, jetstream.WithGetMsgSubject(publisher.AnyRequest))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return r, nil
+			return r, accept(ctx, js, pub, events)
 		}
 		if err != nil {
 			return r, fmt.Errorf("read request %d: %w", next, err)
@@ -131,6 +146,7 @@ func (l *ledger) doubt(ctx context.Context, d *delivery, mark doubt, policy Poli
 	}
 	c := &claim{req: req, epoch: 1, doubt: mark}
 	var after uint64
+	var lease time.Duration
 	last, err := l.last(ctx, req.key)
 	switch submitting, isClaim := last.event.(*schemas.JobSubmitting); {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
@@ -139,13 +155,40 @@ func (l *ledger) doubt(ctx context.Context, d *delivery, mark doubt, policy Poli
 	case isClaim && submitting.LeaseMillis == 0 && submitting.DoubtSequence == 0 && req.is(last.event.Requested()):
 		// Released without a doubt: somebody may have claimed it again.
 		after, c.epoch = last.sequence, submitting.Epoch+1
+	case isClaim && r.Forgot != "" && submitting.DoubtSequence != noEvent && req.is(last.event.Requested()):
+		// Written on top of what was forgotten. Its owner may be at work.
+		after, c.epoch, lease = last.sequence, submitting.Epoch+1, time.Duration(submitting.LeaseMillis)*time.Millisecond
 	default:
 		r.Known++ // an outcome, other content, or a claim that leads to a look
 		return nil
 	}
-	if err := l.write(ctx, c, "doubt", after, 0); err != nil {
+	if err := l.write(ctx, c, "doubt", after, lease); err != nil {
 		return fmt.Errorf("put in doubt: %w", err)
 	}
 	r.Doubted++
 	return nil
+}
+
+// accept records the ledger as it is as the known one, where that is kept.
+func accept(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, events jetstream.Stream) error {
+	marks, err := js.Stream(ctx, publisher.MarkStream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("bind to stream %s: %w", publisher.MarkStream, err)
+	}
+	for {
+		_, sequence, err := publisher.ReadMark(ctx, marks)
+		if err != nil {
+			return err
+		}
+		info, err := events.Info(ctx)
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", publisher.EventsStream, err)
+		}
+		if _, err = pub.RecordMark(ctx, sequence, publisher.MarkOf(info)); !errors.Is(err, publisher.ErrConflict) {
+			return err
+		}
+	}
 }

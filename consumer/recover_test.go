@@ -94,11 +94,11 @@ func TestRecover(t *testing.T) {
 				t.Fatalf("%d jobs before the disaster, want 6", before)
 			}
 			found, err := consumer.Recover(b.within(patience), b.js.Conn(), nil)
-			if err != nil || found.Doubted == 0 || found.Known == 0 || found.Waiting != found.Doubted+found.Known || found.Since.IsZero() {
+			if err != nil || found.Doubted == 0 || found.Known == 0 || found.Waiting != found.Doubted+found.Known || found.Since.IsZero() || found.Forgot == "" {
 				t.Fatalf("%+v, %v", found, err)
 			}
 			again, err := consumer.Recover(b.within(patience), b.js.Conn(), nil)
-			if err != nil || again.Doubted != 0 || again.Known != found.Waiting || !again.Since.Equal(found.Since) {
+			if err != nil || again.Doubted != 0 || again.Known != found.Waiting || again.Forgot != "" {
 				t.Errorf("again: %+v, %v", again, err)
 			}
 			b.start()
@@ -120,10 +120,18 @@ func TestRecover(t *testing.T) {
 		t.Parallel()
 		b := newBench(t, simulator.Config{})
 		b.disaster(true)
-		b.start()
-		b.settled()
-		if jobs := b.sim.Account().JobsByMarker[billing("done-3").Marker()]; len(jobs) != 2 {
-			t.Errorf("jobs %v: the danger that Recover is for is not there", jobs)
+		before, waiting := b.sim.Account().JobsStarted, b.queued()
+		w := b.start()
+		b.refuses(w)
+		if got := b.sim.Account().JobsStarted; got != before || b.queued() != waiting {
+			t.Errorf("%d jobs, want %d: the ledger is not the one that is known", got, before)
+		}
+		if _, err := consumer.Recover(b.within(patience), b.js.Conn(), nil); err != nil {
+			t.Fatal(err)
+		}
+		b.settled() // by the replica that was running all the while
+		if got := b.sim.Account().JobsStarted; got != before+1 {
+			t.Errorf("%d jobs, want one more than %d", got, before)
 		}
 	})
 }

@@ -15,3 +15,9 @@ var Streams embed.FS
 //
 //go:embed streams/trigger/*.json
 var TriggerStreams embed.FS
+
+// MarkStreams has the stream in which the service keeps what it knows of its ledger. The
+// service works without it, as after an upgrade, and says so.
+//
+//go:embed streams/mark/*.json
+var MarkStreams embed.FS

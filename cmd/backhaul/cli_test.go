@@ -123,10 +123,10 @@ func TestRequestAndEventsCommands(t *testing.T) {
 func TestSetup(t *testing.T) {
 	t.Parallel()
 	env := []string{"BACKHAUL_NATS_URL=" + natsServer(t)}
-	if code, out, stderr := once(t, env, "", "setup"); code != exitDone || strings.Count(out, "created") != 4 {
+	if code, out, stderr := once(t, env, "", "setup"); code != exitDone || strings.Count(out, "created") != 5 {
 		t.Fatalf("first: exit code %d, %s%s", code, out, stderr)
 	}
-	if code, out, _ := once(t, env, "", "setup", "-o", "json"); code != exitDone || strings.Count(out, `"created":false`) != 4 {
+	if code, out, _ := once(t, env, "", "setup", "-o", "json"); code != exitDone || strings.Count(out, `"created":false`) != 5 {
 		t.Errorf("again: exit code %d, %s", code, out)
 	}
 }

@@ -86,7 +86,7 @@ func (g guard) as(user string) []string {
 func guarded(t *testing.T, without ...string) *service {
 	t.Helper()
 	g := guardedServer(t, without...)
-	if code, out, stderr := once(t, g.as("provisioner"), "", "setup"); code != exitDone || strings.Count(out, "created") != 4 {
+	if code, out, stderr := once(t, g.as("provisioner"), "", "setup"); code != exitDone || strings.Count(out, "created") != 5 {
 		t.Fatalf("setup: exit code %d, %s%s", code, out, stderr)
 	}
 	sim, endpoint := simulatortest.Start(t, simulator.Config{World: world()})

@@ -21,13 +21,17 @@ import (
 func newRecoverCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recover",
-		Short: "Make restored streams safe to work on",
+		Short: "Make restored or lost streams safe to work on",
 		Long: `Streams that were restored from a snapshot have forgotten what was done after it,
 and working on them would start the same jobs again. This puts every waiting
 request that the ledger does not know to be claimed in doubt: its job is looked
 for at the vendor, since the ledger's last event, before anything is sent.
 
-Stop every "backhaul run", restore BACKUP_EVENTS and BACKUP_REQUESTS, have
+It is also the way out when BACKUP_EVENTS is not the ledger that the service knows: made
+again, damaged, or edited so that it forgot. Each waiting request is then in doubt since it
+was stored. In the end the ledger is accepted as it is; replicas that run claim again.
+
+After a disaster: stop every "backhaul run", restore BACKUP_EVENTS and BACKUP_REQUESTS, have
 publishers send again what they sent since the snapshot, run this, then start the
 replicas. It may be run again. A request that the vendor does not show waits for
 the visibility window before it is sent. The policy of BACKHAUL_POLICY_FILE is asked,
@@ -72,8 +76,14 @@ func runRecover(cmd *cobra.Command, _ []string) error {
 	if output == outputJSON {
 		return printJSON(cmd.OutOrStdout(), found)
 	}
+	if found.Forgot != "" {
+		fmt.Fprintf(cmd.OutOrStdout(), "the ledger is accepted as it is: %s\n", found.Forgot)
+	}
 	since := "they were stored: the ledger has no event"
-	if !found.Since.IsZero() {
+	switch {
+	case found.Forgot != "":
+		since = "they were stored"
+	case !found.Since.IsZero():
 		since = stamp(found.Since)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), `%d requests wait

@@ -46,7 +46,7 @@ func TestRestoreFromSnapshots(t *testing.T) {
 		s.publish("backup.request.billing", nil, sampleRequest(id))
 	}
 	code, out, stderr := once(t, s.env, "", "recover")
-	if code != exitDone || !strings.Contains(out, "3 put in doubt") {
+	if code != exitDone || !strings.Contains(out, "4 put in doubt") {
 		t.Fatalf("recover: exit code %d\n%s%s", code, out, stderr)
 	}
 	s.startRun(t)
@@ -111,4 +111,43 @@ func TestRestoreWithTheTrigger(t *testing.T) {
 	if started := s.sim.Account().JobsStarted; started != 2 {
 		t.Errorf("%d jobs, want one more", started)
 	}
+}
+
+// The events stream is deleted and set up again while the service runs: everything that
+// tells of the service says so, nothing is started, and `recover` is the way out.
+func TestALostLedger(t *testing.T) {
+	t.Parallel()
+	s := startService(t, simulator.Config{})
+	admin := adminURL(t, s.run)
+	for _, id := range []string{"one", "two"} {
+		s.publish("backup.request.billing", nil, sampleRequest(id))
+	}
+	s.waitForOutcomes()
+	if err := s.js.DeleteStream(t.Context(), publisher.EventsStream); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := once(t, s.env, "", "setup"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	s.publish("backup.request.billing", nil, sampleRequest("one"))
+	s.publish("backup.request.billing", nil, sampleRequest("three"))
+	s.run.waitFor(t, "nothing is claimed; run `backhaul recover`")
+	if _, text := probe(t, admin+"/readyz?verbose"); !strings.Contains(text, `"name":"ledger","ok":false,"condition":true,"error":"the ledger cannot be relied on`) {
+		t.Errorf("readyz: %s", text)
+	}
+	if code, out, _ := once(t, s.env, "", "status"); code != exitDone || !strings.Contains(out, "nothing is claimed until `backhaul recover` accepts it") {
+		t.Errorf("status: exit code %d, %s", code, out)
+	}
+	if code, out, _ := once(t, s.env, "", "check"); code != exitFailed || !strings.Contains(out, "not the one that the service knows") {
+		t.Errorf("check: exit code %d, %s", code, out)
+	}
+	eventually(t, "a recover that is not refused", func() bool {
+		code, out, _ := once(t, s.env, "", "recover")
+		return code == exitDone && strings.Contains(out, "the ledger is accepted as it is")
+	})
+	s.waitForOutcomes()
+	for _, id := range []string{"one", "three"} {
+		s.oneJob(id)
+	}
+	s.run.waitFor(t, "the ledger is relied on again")
 }

@@ -20,6 +20,7 @@ import (
 	"backhaul/cmd/internal/provision"
 	"backhaul/cmd/internal/telemetry"
 	"backhaul/consumer"
+	"backhaul/publisher"
 	"backhaul/vendorapi"
 )
 
@@ -134,6 +135,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, reload <
 	if err := metrics.WatchQueue(nc); err != nil {
 		return err
 	}
+	checks = append(checks, console.Check{Name: "ledger", Probe: worker.Ledger, Condition: true})
 	metrics.WatchProcess(client, worker.Ready, vendor.trouble)
 	checks = append(checks, console.Check{Name: "doubt", Probe: worker.Unclear, Condition: true})
 	admin.Watch(append([]console.Check{{Name: "requests", Probe: worker.Ready}}, checks...)...)
@@ -198,8 +200,21 @@ func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zerolog.Lo
 	}
 	actions, err := provision.Apply(ctx, js, replicas(nc, cfg), cfg.Provision)
 	logCreated(log, actions)
-	return err
+	if err != nil || !cfg.Provision {
+		return err
+	}
+	short, cancel := context.WithTimeout(ctx, markPatience)
+	defer cancel()
+	actions, err = provision.ApplyMark(short, js, replicas(nc, cfg))
+	logCreated(log, actions)
+	if err != nil { // an older role may not make it; the service works without
+		log.Warn().Err(err).Str("stream", publisher.MarkStream).Msg("cannot make the stream in which what is known of the ledger is kept")
+	}
+	return nil
 }
+
+// markPatience bounds the wait for a stream that is not necessary.
+const markPatience = 2 * time.Second
 
 func logCreated(log zerolog.Logger, actions []provision.Action) {
 	for _, action := range actions {

@@ -80,6 +80,8 @@ func setUp(cmd *cobra.Command) ([]provision.Action, error) {
 	defer nc.Close()
 	ctx, explain := ask(cmd.Context(), nc)
 	actions, err := provision.Apply(ctx, js, replicas(nc, cfg.NATS), true)
+	mark, markErr := provision.ApplyMark(ctx, js, replicas(nc, cfg.NATS))
+	actions, err = append(actions, mark...), errors.Join(err, markErr)
 	if trigger, _ := cmd.Flags().GetBool("trigger"); trigger {
 		more, moreErr := provision.ApplyTrigger(ctx, js, replicas(nc, cfg.NATS), true)
 		actions, err = append(actions, more...), errors.Join(err, moreErr)

@@ -2,17 +2,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/mattn/go-isatty"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/queue"
 	"backhaul/cmd/internal/show"
+	"backhaul/consumer"
 	"backhaul/publisher"
 )
 
@@ -110,10 +113,13 @@ func watch(ctx context.Context, w *show.Writer, output string, again func() erro
 // status is the service at one moment.
 type status struct {
 	// AsOf is the server's time.
-	AsOf        time.Time   `json:"asOf"`
-	Queue       queueStatus `json:"queue"`
-	Events      stored      `json:"events"`
-	DeadLetters stored      `json:"deadLetters"`
+	AsOf   time.Time   `json:"asOf"`
+	Queue  queueStatus `json:"queue"`
+	Events stored      `json:"events"`
+	// Ledger says why the events are not the ledger that the service knows, or forget;
+	// "" if all is well or cannot be known.
+	Ledger      string `json:"ledger,omitempty"`
+	DeadLetters stored `json:"deadLetters"`
 	// Trigger is nil where `backhaul trigger` has no stream.
 	Trigger *triggerStatus `json:"trigger,omitempty"`
 	// Replica is nil when there is none to ask.
@@ -149,6 +155,9 @@ func lookAround(ctx context.Context, js jetstream.JetStream, admin config.Admin)
 	if s.DeadLetters, _, err = storedIn(ctx, js, publisher.DeadLetterStream); err != nil {
 		return s, err
 	}
+	if s.Ledger, err = lookAtLedger(ctx, js); err != nil {
+		return s, err
+	}
 	if s.Trigger, err = lookAtTrigger(ctx, js, now); err != nil {
 		return s, err
 	}
@@ -163,6 +172,30 @@ func lookAround(ctx context.Context, js jetstream.JetStream, admin config.Admin)
 	}
 	s.Replica = askReplica(ctx, admin)
 	return s, nil
+}
+
+// lookAtLedger returns why the ledger cannot be relied on. Who may not see what is known of
+// it is told of its settings only.
+func lookAtLedger(ctx context.Context, js jetstream.JetStream) (string, error) {
+	events, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		return "", fmt.Errorf("look at stream %s: %w", publisher.EventsStream, err)
+	}
+	if why := consumer.Forgets(events.CachedInfo().Config); why != nil {
+		return why.Error() + "; nothing is claimed", nil
+	}
+	nc := js.Conn()
+	before := nc.ErrorHandler()
+	defer func() { nc.SetErrorHandler(before) }()
+	asking, _ := ask(ctx, nc)
+	why, err := consumer.Differs(asking, js)
+	switch {
+	case why != nil:
+		return why.Error() + "; nothing is claimed until `backhaul recover` accepts it", nil
+	case err != nil && ctx.Err() == nil && errors.Is(context.Cause(asking), nats.ErrPermissionViolation):
+		return "", nil
+	}
+	return "", err
 }
 
 // storedIn also tells the server's time, by which ages are reckoned.
@@ -197,6 +230,9 @@ func printStatus(w io.Writer, output string, s status) error {
 		t.row("pulls", fmt.Sprint(s.Queue.Pulls))
 	}
 	t.row("events", s.Events.text())
+	if s.Ledger != "" {
+		t.row("ledger", s.Ledger)
+	}
 	t.row("dead letters", s.DeadLetters.text())
 	s.Trigger.print(t, s.AsOf)
 	s.Replica.print(t)

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"encoding/json"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -55,6 +56,9 @@ func StartBare(t testing.TB) *Server {
 	s.URL = s.srv.ClientURL()
 	return s
 }
+
+// StoreDir is where the server keeps its streams.
+func (s *Server) StoreDir() string { return s.options.StoreDir }
 
 // Stop shuts the server down; its store stays.
 func (s *Server) Stop() {
@@ -120,7 +124,9 @@ func AckWait(d time.Duration) Change {
 // Provision makes the shipped streams and consumers with one replica, changed.
 func Provision(t testing.TB, nc *nats.Conn, changes ...Change) {
 	t.Helper()
-	provision(t, nc, definitions(t, deploy.Streams, "streams"), changes)
+	shipped := definitions(t, deploy.Streams, "streams")
+	maps.Copy(shipped, definitions(t, deploy.MarkStreams, "streams/mark"))
+	provision(t, nc, shipped, changes)
 }
 
 // ProvisionTrigger makes what only the trigger needs, in the same way.

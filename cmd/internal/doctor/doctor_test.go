@@ -79,11 +79,12 @@ func TestNATSAsShipped(t *testing.T) {
 	want(t, findings,
 		"ok | nats server | nats://HOST, nats-server N, max_payload 1048576",
 		"note | nats sync_interval | cannot be seen by a client",
-		"ok | jetstream | enabled, 3 streams, N bytes stored",
+		"ok | jetstream | enabled, 4 streams, N bytes stored",
 		"ok | stream BACKUP_DLQ | as shipped",
 		"ok | stream BACKUP_EVENTS | as shipped",
 		"ok | stream BACKUP_REQUESTS | as shipped",
 		"ok | consumer BACKUP_REQUESTS/backhaul | as shipped",
+		"ok | ledger | the one that the service knows",
 		"ok | nats clock | within 2s",
 		"ok | nats permissions | this user may publish everything in its account; a user with fewer permissions is safer",
 	)
@@ -108,7 +109,7 @@ func TestNATSDrift(t *testing.T) {
 	}
 	findings := NATS(t.Context(), nc, js)
 	want(t, only(findings, "stream BACKUP_EVENTS", "consumer"),
-		"note | stream BACKUP_EVENTS | max_age is 1h0m0s, is shipped as 2160h0m0s",
+		"error | stream BACKUP_EVENTS | max_age is 1h0m0s, must be 2160h0m0s",
 		"error | stream BACKUP_EVENTS | allow_direct is true, must be false",
 		"note | consumer BACKUP_REQUESTS/backhaul | ack_wait is 1m0s, is shipped as 5s",
 	)
@@ -229,6 +230,9 @@ accounts { B { jetstream: enabled, users: [
 		"ok | stream BACKUP_EVENTS | as shipped",
 		"ok | stream BACKUP_REQUESTS | as shipped",
 		"ok | consumer BACKUP_REQUESTS/backhaul | as shipped",
+		"warning | nats permissions | this user may not publish on backup.mark: a ledger that is lost while no replica runs is not noticed",
+		"warning | nats permissions | this user may not publish on $JS.API.STREAM.INFO.BACKUP_MARK: a ledger that is lost while no replica runs is not noticed",
+		"warning | nats permissions | this user may not publish on $JS.API.STREAM.MSG.GET.BACKUP_MARK: a ledger that is lost while no replica runs is not noticed",
 		"warning | nats permissions | this user may not publish on $JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul: each replica meets the vendor's pause by itself",
 		"warning | nats permissions | this user may not publish on $JS.API.STREAM.MSG.DELETE.BACKUP_REQUESTS: a request that the server forgot stays in the stream after its outcome",
 	)
@@ -240,7 +244,7 @@ accounts { B { jetstream: enabled, users: [
 		"note | nats permissions | cannot be known: this user may not ask for $SYS.REQ.USER.INFO")
 	nc, js = connect(t, url, "poor")
 	findings := NATS(t.Context(), nc, js)
-	if errs := only(findings, "nats permissions"); len(errs) != 6 || errs[0].Level != Error || !strings.Contains(errs[0].What, "backup.event.>") {
+	if errs := only(findings, "nats permissions"); len(errs) != 7 || errs[0].Level != Error || !strings.Contains(errs[0].What, "backup.event.>") {
 		t.Errorf("a user who may do little: %s", text(errs))
 	}
 	if streams := only(findings, "streams"); len(streams) != 1 || streams[0].Level != Error || !strings.Contains(streams[0].What, "not permitted") {
@@ -404,4 +408,30 @@ func TestSkew(t *testing.T) {
 	if f := Unreachable("x", errors.New("gone"), "look"); !f.Unreachable || f.Level != Error {
 		t.Errorf("%+v", f)
 	}
+}
+
+// What `check` says of a ledger that was lost.
+func TestNATSLedger(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t).Connect(t)
+	js := natstest.JetStream(t, nc)
+	pub, err := publisher.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := js.Stream(t.Context(), publisher.EventsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mark := publisher.MarkOf(events.CachedInfo())
+	mark.Last = 806
+	if _, err := pub.RecordMark(t.Context(), 0, mark); err != nil {
+		t.Fatal(err)
+	}
+	findings := NATS(t.Context(), nc, js)
+	want(t, only(findings, "ledger"), "error | ledger | not the one that the service knows: stream BACKUP_EVENTS ends at sequence 0 and was seen up to 806; nothing is claimed")
+	if err := js.DeleteStream(t.Context(), publisher.MarkStream); err != nil {
+		t.Fatal(err)
+	}
+	want(t, only(NATS(t.Context(), nc, js), "ledger"), "warning | ledger | stream BACKUP_MARK does not exist: a ledger that is lost while no replica runs is not noticed")
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/provision"
+	"backhaul/consumer"
 	"backhaul/publisher"
 )
 
@@ -22,7 +23,7 @@ func NATS(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) []Finding 
 	defer restore()
 	var all []Finding
 	for _, check := range []func(context.Context) []Finding{
-		d.server, d.jetStream, d.streams, d.trigger, d.pause, d.clock, d.permissions,
+		d.server, d.jetStream, d.streams, d.ledger, d.trigger, d.pause, d.clock, d.permissions,
 	} {
 		all = append(all, check(ctx)...)
 	}
@@ -159,6 +160,31 @@ func (d *natsDoctor) streams(ctx context.Context) []Finding {
 	return all
 }
 
+// ledger checks that the events stream is the ledger that the service knows.
+func (d *natsDoctor) ledger(ctx context.Context) []Finding {
+	const check = "ledger"
+	var why error
+	err := d.ask(ctx, func(ctx context.Context) (err error) {
+		if _, err = d.js.Stream(ctx, publisher.MarkStream); err == nil {
+			why, err = consumer.Differs(ctx, d.js)
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return []Finding{finding(Warning, check, "stream "+publisher.MarkStream+" does not exist: a ledger that is lost while no replica runs is not noticed",
+			"`backhaul setup` makes it, and `backhaul run` does unless --provision=false")}
+	case errors.Is(err, nats.ErrPermissionViolation):
+		return []Finding{finding(Warning, check, "what is known of it cannot be seen by this user: "+err.Error(), "grant what deploy/nats/roles.conf has for "+publisher.MarkStream)}
+	case err != nil:
+		return nil // said by streams
+	case why != nil:
+		return []Finding{finding(Error, check, "not the one that the service knows: "+why.Error()+"; nothing is claimed",
+			"`backhaul recover` puts what may be forgotten in doubt and accepts the ledger; deploy/RUNBOOK.md, The ledger is not the one that is known")}
+	}
+	return []Finding{ok(check, "the one that the service knows")}
+}
+
 // trigger compares those of storage notifications, if there are any. Who may look
 // at the service need not be permitted to look at them.
 func (d *natsDoctor) trigger(ctx context.Context) []Finding {
@@ -191,9 +217,12 @@ func (d *natsDoctor) existing(one provision.Existing, whoMakesIt string) []Findi
 	var all []Finding
 	for _, difference := range one.Differences {
 		text := strings.TrimPrefix(difference.String(), one.Name+": ")
-		if difference.Breaks {
+		switch {
+		case difference.Breaks:
 			all = append(all, finding(Error, one.Name, text, "`nats stream edit` or `nats consumer edit`; what cannot be edited needs a new stream: drain it first"))
-		} else {
+		case one.Name == "stream "+publisher.EventsStream && difference.Field == "max_age":
+			all = append(all, finding(Warning, one.Name, text+": a request id that comes again after that starts another job", "`nats stream edit`, unless no request comes again so late"))
+		default:
 			all = append(all, finding(Note, one.Name, text, ""))
 		}
 	}

@@ -34,9 +34,14 @@ var needs = []need{
 	{"$JS.API.STREAM.INFO." + publisher.DeadLetterStream, ""},
 	{"$JS.API.STREAM.MSG.GET." + publisher.RequestsStream, ""},
 	{"$JS.API.STREAM.MSG.GET." + publisher.EventsStream, ""},
+	{publisher.MarkSubject, withoutMark},
+	{"$JS.API.STREAM.INFO." + publisher.MarkStream, withoutMark},
+	{"$JS.API.STREAM.MSG.GET." + publisher.MarkStream, withoutMark},
 	{"$JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer, "each replica meets the vendor's pause by itself"},
 	{"$JS.API.STREAM.MSG.DELETE." + publisher.RequestsStream, "a request that the server forgot stays in the stream after its outcome"},
 }
+
+const withoutMark = "a ledger that is lost while no replica runs is not noticed"
 
 type subjects struct {
 	Allow []string `json:"allow"`

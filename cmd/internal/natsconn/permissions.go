@@ -104,6 +104,10 @@ func (p *Permissions) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
 var optional = map[string]bool{
 	"publish on $JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer: true,
 	"publish on $JS.API.STREAM.MSG.DELETE." + publisher.RequestsStream:                                 true,
+	"publish on $JS.API.STREAM.INFO." + publisher.MarkStream:                                           true,
+	"publish on $JS.API.STREAM.MSG.GET." + publisher.MarkStream:                                        true,
+	"publish on $JS.API.STREAM.CREATE." + publisher.MarkStream:                                         true,
+	"publish on " + publisher.MarkSubject:                                                              true,
 	"publish on " + publisher.StateSubject:                                                             true,
 }
 

@@ -11,7 +11,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer"
 	"backhaul/deploy"
+	"backhaul/publisher"
 )
 
 // Difference is one setting of a stream or consumer that is not as shipped.
@@ -143,8 +145,9 @@ func streamDifferences(want, have jetstream.StreamConfig) []Difference {
 	c.field("discard", want.Discard, have.Discard, breaks)
 	c.field("max_msgs_per_subject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject, breaks)
 	c.field("max_msg_size", want.MaxMsgSize, have.MaxMsgSize, breaks)
-	// Requests are never dropped by age.
-	c.field("max_age", want.MaxAge, have.MaxAge, want.MaxAge == 0)
+	ledger := want.Name == publisher.EventsStream
+	// Requests are never dropped by age, and no claim before the request that it is about.
+	c.field("max_age", want.MaxAge, have.MaxAge, want.MaxAge == 0 || ledger && have.MaxAge > 0 && have.MaxAge < consumer.ShortestAge)
 	// The ledger is never rewritten, never read from a replica.
 	c.field("deny_delete", want.DenyDelete, have.DenyDelete, want.DenyPurge)
 	c.field("deny_purge", want.DenyPurge, have.DenyPurge, want.DenyPurge)
@@ -152,8 +155,10 @@ func streamDifferences(want, have jetstream.StreamConfig) []Difference {
 		c.field("allow_direct", want.AllowDirect, have.AllowDirect, breaks)
 	}
 	c.field("duplicate_window", want.Duplicates, have.Duplicates, choice)
-	c.field("max_msgs", want.MaxMsgs, have.MaxMsgs, choice)
-	c.field("max_bytes", want.MaxBytes, have.MaxBytes, choice)
+	// A ledger that discards the oldest events forgets. One that refuses new ones does not.
+	forgets := ledger && have.Discard == jetstream.DiscardOld
+	c.field("max_msgs", want.MaxMsgs, have.MaxMsgs, forgets && have.MaxMsgs > 0)
+	c.field("max_bytes", want.MaxBytes, have.MaxBytes, forgets && have.MaxBytes > 0)
 	return c.found
 }
 

@@ -57,7 +57,7 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	const want = `stream BACKUP_DLQ: deny_delete is true, is shipped as false
-stream BACKUP_EVENTS: max_age is 1h0m0s, is shipped as 2160h0m0s
+stream BACKUP_EVENTS: max_age is 1h0m0s, must be 2160h0m0s
 stream BACKUP_EVENTS: allow_direct is true, must be false
 consumer BACKUP_REQUESTS/backhaul: max_deliver is 3, must be -1
 consumer BACKUP_REQUESTS/backhaul: ack_wait is 1m0s, is shipped as 5s`

@@ -58,6 +58,12 @@ func ApplyTrigger(ctx context.Context, js jetstream.JetStream, replicas int, cre
 	return apply(ctx, js, deploy.TriggerStreams, "streams/trigger/", replicas, create)
 }
 
+// ApplyMark makes the stream in which the service keeps what it knows of its ledger. The
+// service works without it.
+func ApplyMark(ctx context.Context, js jetstream.JetStream, replicas int) ([]Action, error) {
+	return apply(ctx, js, deploy.MarkStreams, "streams/mark/", replicas, true)
+}
+
 func apply(ctx context.Context, js jetstream.JetStream, files fs.ReadFileFS, dir string, replicas int, create bool) ([]Action, error) {
 	names, err := definitions(files, dir)
 	if err != nil {

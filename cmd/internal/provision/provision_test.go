@@ -86,7 +86,12 @@ func TestApplyRefusesDriftThatBreaksGuarantees(t *testing.T) {
 		"requests age":      {publisher.RequestsStream, func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour; c.Duplicates = time.Minute }, "max_age"},
 		"drop old requests": {publisher.RequestsStream, func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "discard"},
 		"other subjects":    {publisher.RequestsStream, func(c *jetstream.StreamConfig) { c.Subjects = []string{"backup.request.billing"} }, "subjects"},
-		"events age":        {publisher.EventsStream, func(c *jetstream.StreamConfig) { c.MaxAge = 24 * time.Hour }, ""},
+		"events age":        {publisher.EventsStream, func(c *jetstream.StreamConfig) { c.MaxAge = 7 * 24 * time.Hour }, ""},
+		"events short age":  {publisher.EventsStream, func(c *jetstream.StreamConfig) { c.MaxAge = 24 * time.Hour }, "max_age"},
+		"events number":     {publisher.EventsStream, func(c *jetstream.StreamConfig) { c.MaxMsgs = 1000 }, "max_msgs"},
+		"events size":       {publisher.EventsStream, func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 }, "max_bytes"},
+		"events per key":    {publisher.EventsStream, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }, "max_msgs_per_subject"},
+		"dead letters size": {publisher.DeadLetterStream, func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 }, ""},
 		"description":       {publisher.DeadLetterStream, func(c *jetstream.StreamConfig) { c.Description = "ours" }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -205,6 +205,20 @@ func TestTheServiceNeedsEveryLine(t *testing.T) {
 	}
 }
 
+// A role of an earlier version has no line about BACKUP_MARK: the service works.
+func TestTheServiceWithAnEarlierRole(t *testing.T) {
+	t.Parallel()
+	g := startGuarded(t, oneAccount, func(_, text string) string {
+		return regexp.MustCompile(`"(\$JS\.API\.STREAM\.(INFO|MSG\.GET)\.BACKUP_MARK|backup\.mark)"`).ReplaceAllString(text, "")
+	})
+	vendor := g.everything(never)
+	for _, key := range []string{"billing/forgotten", "billing/one", "crm/two"} {
+		if jobs := vendor.Account().JobsByMarker["backhaul:"+key]; len(jobs) != 1 {
+			t.Errorf("%s: jobs %v, want one", key, jobs)
+		}
+	}
+}
+
 // subjectPattern matches the subjects of a permission.
 func subjectPattern(permission string) *regexp.Regexp {
 	pattern := strings.NewReplacer(`\*`, `[^.]+`, `>`, `.+`).Replace(regexp.QuoteMeta(permission))

@@ -18,6 +18,7 @@ import (
 	"backhaul/cmd/internal/provision"
 	"backhaul/cmd/internal/queue"
 	"backhaul/cmd/internal/story"
+	"backhaul/consumer"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 )
@@ -36,7 +37,8 @@ var jobs = []job{
 		js := g.jetstream("provisioner")
 		_, err := provision.Apply(g.within(), js, 1, true)
 		_, triggerErr := provision.ApplyTrigger(g.within(), js, 1, true)
-		return errors.Join(err, triggerErr)
+		_, markErr := provision.ApplyMark(g.within(), js, 1)
+		return errors.Join(err, triggerErr, markErr)
 	}},
 	{"backhaul", "works on requests: starts jobs, pauses, counts, keeps dead letters, sweeps", func(g *guarded) error {
 		return lookAtTheTrigger(g, "backhaul") // the page does; the rest is everything
@@ -74,7 +76,7 @@ var jobs = []job{
 			return errors.Join(fmt.Errorf("%d events", n), err)
 		}
 		_, queueErr := queue.Look(g.within(), js)
-		triggerErr := lookAtTheTrigger(g, "reader")
+		triggerErr := errors.Join(lookAtTheTrigger(g, "reader"), lookAtTheLedger(g, "reader"))
 		found, err := story.Find(g.within(), js, "billing", "one")
 		if err != nil || len(found) != 1 {
 			return errors.Join(fmt.Errorf("found %v", found), err)
@@ -108,7 +110,7 @@ var jobs = []job{
 			return err
 		}
 		_, replayErr := box.Replay(ctx, letter, deadletter.Order{By: by, Payload: sample("corrected").JSON()})
-		return errors.Join(pauseErr, resumeErr, replayErr, box.Drop(ctx, letter, by), lookAtTheTrigger(g, "operator"))
+		return errors.Join(pauseErr, resumeErr, replayErr, box.Drop(ctx, letter, by), lookAtTheTrigger(g, "operator"), lookAtTheLedger(g, "operator"))
 	}},
 	{"snapshot", "takes a snapshot of a stream", func(g *guarded) error {
 		natstest.TakeSnapshot(g.t, g.as("snapshot"), publisher.EventsStream)
@@ -223,4 +225,9 @@ func TestRoles(t *testing.T) {
 	if begin := strings.Join(strings.SplitAfter(text, "\n")[:25], ""); !strings.Contains(string(index), begin) {
 		t.Error("deploy/README.md does not show the beginning of roles.txt")
 	}
+}
+
+func lookAtTheLedger(g *guarded, user string) error {
+	why, err := consumer.Differs(g.within(), g.jetstream(user))
+	return errors.Join(why, err)
 }

@@ -1,0 +1,59 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+)
+
+// ShortestAge is the least age limit of the events stream: a claim must outlive the
+// request that it is about.
+const ShortestAge = 48 * time.Hour
+
+// Forgets returns why an events stream with these settings removes what the ledger must
+// keep, nil if it does not.
+func Forgets(cfg jetstream.StreamConfig) error {
+	limit := func(name string, value any) error {
+		return fmt.Errorf("stream %s has %s %v and forgets events of requests: set it to -1", publisher.EventsStream, name, value)
+	}
+	switch {
+	case cfg.Retention != jetstream.LimitsPolicy:
+		return fmt.Errorf("stream %s has the retention %s and forgets events that were read: it must be limits", publisher.EventsStream, cfg.Retention)
+	case cfg.MaxMsgsPerSubject > 0:
+		return limit("max_msgs_per_subject", cfg.MaxMsgsPerSubject)
+	case cfg.Discard == jetstream.DiscardOld && cfg.MaxMsgs > 0:
+		return limit("max_msgs", cfg.MaxMsgs)
+	case cfg.Discard == jetstream.DiscardOld && cfg.MaxBytes > 0:
+		return limit("max_bytes", cfg.MaxBytes)
+	case cfg.MaxAge > 0 && cfg.MaxAge < ShortestAge:
+		return fmt.Errorf("stream %s has max_age %s and forgets claims of requests that still wait: it must be %s at least", publisher.EventsStream, cfg.MaxAge, ShortestAge)
+	}
+	return nil
+}
+
+// Differs returns why the events stream is not the ledger that the service knows, nil if it
+// is or if nothing is known. It asks the server, and err says why it could not.
+func Differs(ctx context.Context, js jetstream.JetStream) (why, err error) {
+	marks, err := js.Stream(ctx, publisher.MarkStream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", publisher.MarkStream, err)
+	}
+	// In this order: what is written in between is in the state that is read last.
+	mark, _, err := publisher.ReadMark(ctx, marks)
+	if err != nil {
+		return nil, err
+	}
+	events, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", publisher.EventsStream, err)
+	}
+	return mark.Differs(events.CachedInfo()), nil
+}
