@@ -123,11 +123,7 @@ func runReplay(cmd *cobra.Command, args []string) error {
 				return state(plan, "replayed", "sent again"), err
 			},
 			would: func(ctx context.Context, l deadletter.Letter) (result, error) {
-				whole, err := box.Get(ctx, l.Number)
-				if err != nil {
-					return result{}, err
-				}
-				plan, err := whole.Plan(order)
+				plan, err := box.Plan(ctx, l, order)
 				return state(plan, "would replay", "would send again"), err
 			},
 			skip: func(l deadletter.Letter) bool {
@@ -214,20 +210,14 @@ func actOnAll(ctx context.Context, cmd *cobra.Command, output string, doing act,
 // selectLetters is the letters to act on, the oldest first, and how many are left
 // over.
 func selectLetters(ctx context.Context, box *deadletter.Box, numbers []uint64, f deadletter.Filter, limit int, skip func(deadletter.Letter) bool) (letters []deadletter.Letter, left int, err error) {
-	slices.Sort(numbers)
-	for _, number := range slices.Compact(numbers) {
-		l, err := box.Get(ctx, number)
-		if err != nil {
-			return nil, 0, err
-		}
-		l.Header, l.Data = nil, nil // read again when it is its turn
-		letters = append(letters, l)
-	}
-	if len(numbers) == 0 {
-		if letters, _, err = box.List(ctx, f); err != nil {
-			return nil, 0, err
-		}
+	if len(numbers) > 0 {
+		letters, err = box.Select(ctx, numbers)
+	} else {
+		letters, _, err = box.List(ctx, f)
 		letters = slices.DeleteFunc(letters, skip)
+	}
+	if err != nil {
+		return nil, 0, err
 	}
 	if len(letters) > limit {
 		left = len(letters) - limit

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,6 +63,9 @@ func runEvents(cmd *cobra.Command, _ []string) error {
 	}
 	defer nc.Close()
 	ctx, explain := ask(cmd.Context(), nc)
+	// With `events | head` a write fails instead of ending the process, so that the
+	// consumer is deleted. Sockets never ended it.
+	signal.Ignore(syscall.SIGPIPE)
 	out := bufio.NewWriter(cmd.OutOrStdout())
 	shown := 0
 	printed := func(err error) error {
@@ -87,7 +92,11 @@ func runEvents(cmd *cobra.Command, _ []string) error {
 		}
 	}
 	err = eventlog.Read(ctx, js, query, func(e eventlog.Event) error { return printed(printEvent(out, output, e)) })
-	return explain(errors.Join(err, out.Flush()))
+	err = errors.Join(err, out.Flush())
+	if errors.Is(err, syscall.EPIPE) {
+		return errSaid // the reader of the output has gone
+	}
+	return explain(err)
 }
 
 // printEvent writes one event as a line.

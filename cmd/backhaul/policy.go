@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -49,6 +50,9 @@ func warnWithoutPolicy(cfg config.Work, log zerolog.Logger) {
 	}
 }
 
+// gateTimeout bounds what a stop spends on the consumers that count requests.
+const gateTimeout = 2 * time.Second
+
 // enforce makes the consumer ask the policy, and follows the file until unfollow is
 // called. reload asks for the file to be read at once.
 func enforce(ctx context.Context, file *admission.File, nc *nats.Conn, work *consumer.Config, reload <-chan os.Signal) (unfollow func(), err error) {
@@ -56,13 +60,18 @@ func enforce(ctx context.Context, file *admission.File, nc *nats.Conn, work *con
 	if err != nil {
 		return nil, err
 	}
-	work.Policy = admission.NewGate(file, js)
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // while the work is drained, too
+	gate := admission.NewGate(file, js)
+	work.Policy = gate
+	lasting := context.WithoutCancel(ctx) // while the work is drained, too
+	ctx, stop := context.WithCancel(lasting)
 	var following sync.WaitGroup
 	following.Go(func() { file.Follow(ctx, admission.Interval, reload) })
 	return func() {
 		stop()
 		following.Wait()
+		closing, cancel := context.WithTimeout(lasting, gateTimeout)
+		defer cancel()
+		gate.Close(closing)
 	}, nil
 }
 

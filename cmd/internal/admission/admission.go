@@ -30,7 +30,9 @@
 // # What it asks of NATS
 //
 // For limits only, below $JS.API: CONSUMER.CREATE.BACKUP_EVENTS.>, and
-// CONSUMER.{INFO,MSG.NEXT}.BACKUP_EVENTS.*.
+// CONSUMER.{INFO,MSG.NEXT,DELETE}.BACKUP_EVENTS.*. At most [maxReaders] sources have
+// a consumer at a time; [Gate.Close] deletes them. Without DELETE the server does
+// after [inactive].
 //
 // # Concurrency
 //
@@ -42,7 +44,9 @@ package admission
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +72,10 @@ var _ consumer.Policy = (*Gate)(nil)
 // may be any number, can take. What is forgotten is counted anew when it is needed.
 const maxCounters = 1000
 
+// maxReaders bounds the consumers that a replica has on the events stream. A server
+// allows 1000 for a stream, of all replicas and readers.
+const maxReaders = 64
+
 // NewGate decides by a file, and counts on the events stream.
 func NewGate(file *File, js jetstream.JetStream) *Gate {
 	return &Gate{file: file, js: js, counters: make(map[string]*counter)}
@@ -83,7 +91,11 @@ func (g *Gate) Allows(ctx context.Context, key publisher.Key, r *schemas.BackupR
 	case perHour == 0:
 		return nil
 	}
-	room, err := g.counter(key.Source).admit(ctx, key.Name, requested, perHour)
+	c, unused := g.counter(key.Source)
+	for _, other := range unused {
+		other.release(ctx)
+	}
+	room, err := c.admit(ctx, key.Name, requested, perHour)
 	if err != nil {
 		return fmt.Errorf("count the requests of %q: %w", key.Source, err)
 	}
@@ -100,29 +112,56 @@ func (g *Gate) Allows(ctx context.Context, key publisher.Key, r *schemas.BackupR
 		key.Source, perHour, filepath.Base(p.File), v.RequestsPerHourLine, from)}
 }
 
-func (g *Gate) counter(source string) *counter {
+// counter returns the counter of a source, and those whose consumers have to go for
+// it.
+func (g *Gate) counter(source string) (c *counter, unused []*counter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c, ok := g.counters[source]
 	if !ok {
 		if len(g.counters) >= maxCounters {
-			g.forgetOne()
+			oldest := g.oldest(func(*counter) bool { return true })
+			delete(g.counters, oldest.claims.source) // a decision that is under way with it comes to its end
+			unused = append(unused, oldest)
 		}
 		c = newCounter(g.js, source)
 		g.counters[source] = c
 	}
 	c.used = time.Now()
-	return c
+	if !c.reads {
+		c.reads = true
+		reading := 0
+		for _, one := range g.counters {
+			if one.reads {
+				reading++
+			}
+		}
+		if reading > maxReaders {
+			oldest := g.oldest(func(one *counter) bool { return one.reads && one != c })
+			oldest.reads = false
+			unused = append(unused, oldest)
+		}
+	}
+	return c, unused
 }
 
-// forgetOne drops the counter that was used longest ago. The server removes its
-// consumer. A decision that is under way with it comes to its end.
-func (g *Gate) forgetOne() {
-	var oldest *counter
+// oldest returns the counter that was used longest ago. The caller holds mu.
+func (g *Gate) oldest(of func(*counter) bool) (oldest *counter) {
 	for _, c := range g.counters {
-		if oldest == nil || c.used.Before(oldest.used) {
+		if of(c) && (oldest == nil || c.used.Before(oldest.used)) {
 			oldest = c
 		}
 	}
-	delete(g.counters, oldest.claims.source)
+	return oldest
+}
+
+// Close deletes the consumers that count, for as long as ctx allows. A decision
+// after it makes a new one.
+func (g *Gate) Close(ctx context.Context) {
+	g.mu.Lock()
+	all := slices.Collect(maps.Values(g.counters))
+	g.mu.Unlock()
+	for _, c := range all {
+		c.release(ctx)
+	}
 }

@@ -2,18 +2,20 @@ package admission
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/cmd/internal/eventlog"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
 
 const (
-	// inactive is when the server removes a consumer that nobody asks.
-	inactive = 5 * time.Minute
+	// inactive is when the server deletes a consumer that is not read any more.
+	inactive = 30 * time.Second
 	// batch is how many claims are read at once.
 	batch = 256
 )
@@ -38,7 +40,8 @@ type noteFunc func(name string, requested time.Time)
 // delivered and did not arrive, and a consumer that is gone, is read again.
 func (c *claims) catchUp(ctx context.Context, from time.Time, note noteFunc) error {
 	if c.from.IsZero() || from.Before(c.from) {
-		c.consumer, c.last, c.from = nil, 0, from
+		c.unbind(ctx)
+		c.last, c.from = 0, from
 	}
 	for {
 		if c.consumer == nil {
@@ -54,21 +57,30 @@ func (c *claims) catchUp(ctx context.Context, from time.Time, note noteFunc) err
 		case err != nil:
 			return err
 		case info.Delivered.Consumer != c.delivered:
-			c.consumer = nil
+			c.unbind(ctx)
 			continue
 		case info.NumPending == 0:
 			return nil
 		}
 		if err := c.read(ctx, int(min(info.NumPending, batch)), note); err != nil {
-			c.consumer = nil
+			c.unbind(ctx)
 			return err
 		}
+	}
+}
+
+// unbind deletes the consumer.
+func (c *claims) unbind(ctx context.Context) {
+	if c.consumer != nil {
+		eventlog.DeleteConsumer(ctx, c.js, publisher.EventsStream, c.consumer.CachedInfo().Name)
+		c.consumer = nil
 	}
 }
 
 // bind makes a consumer that goes on behind the last claim that was read.
 func (c *claims) bind(ctx context.Context) error {
 	cfg := jetstream.ConsumerConfig{
+		Name:          "counter-" + rand.Text(), // known also where the answer is lost
 		Description:   "counts the requests of a source",
 		FilterSubject: publisher.EventFilter(schemas.KindJobSubmitting, c.source),
 		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &c.from,
@@ -79,6 +91,7 @@ func (c *claims) bind(ctx context.Context) error {
 	}
 	consumer, err := c.js.CreateConsumer(ctx, publisher.EventsStream, cfg)
 	if err != nil {
+		eventlog.DeleteConsumer(ctx, c.js, publisher.EventsStream, cfg.Name)
 		return err
 	}
 	c.consumer, c.delivered = consumer, 0

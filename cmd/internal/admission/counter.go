@@ -21,7 +21,8 @@ const (
 
 // counter knows the accepted requests of one source from their claims.
 type counter struct {
-	used time.Time // by the gate
+	used  time.Time // by the gate
+	reads bool      // may have a consumer; of the gate
 	// tickets counts those who came. Who came before the last reading began need not
 	// read again: what a burst asks is answered by few readings.
 	tickets atomic.Uint64
@@ -36,6 +37,17 @@ type counter struct {
 
 func newCounter(js jetstream.JetStream, source string) *counter {
 	return &counter{turn: make(chan struct{}, 1), book: newBook(), claims: claims{js: js, source: source}}
+}
+
+// release deletes the consumer; the next decision makes another one, which goes on
+// where this one stopped.
+func (c *counter) release(ctx context.Context) {
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+		c.claims.unbind(ctx)
+	case <-ctx.Done():
+	}
 }
 
 // admit counts a request or says when there is room; see [book.admit].

@@ -244,3 +244,41 @@ func TestCountersAreBounded(t *testing.T) {
 		t.Errorf("%d counters", len(g.counters))
 	}
 }
+
+// Many sources with a limit have few consumers, and a gate that is closed has none.
+func TestGate_BoundsItsConsumers(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	consumers := func() (n int) {
+		t.Helper()
+		stream, err := b.js.Stream(t.Context(), publisher.EventsStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := stream.ListConsumers(t.Context())
+		for info := range list.Info() {
+			if info.Config.Durable == "" {
+				n++
+			}
+		}
+		if list.Err() != nil {
+			t.Fatal(list.Err())
+		}
+		return n
+	}
+	g := b.gate()
+	for range 2 {
+		for i := range maxReaders + 10 {
+			if err := ask(t, g, publisher.NewKey(fmt.Sprint("source-", i), "r"), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := consumers(); n != maxReaders {
+			t.Errorf("%d consumers, want %d", n, maxReaders)
+		}
+	}
+	g.Close(t.Context())
+	if n := consumers(); n != 0 {
+		t.Errorf("%d consumers after the end", n)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,7 +17,7 @@ import (
 // List is the letters that the filter selects, oldest first, and how many older
 // ones the limit left out. They have no headers and no data: there may be many.
 func (b *Box) List(ctx context.Context, f Filter) (letters []Letter, older int, err error) {
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{publisher.AnyDeadLetter}}
+	cfg := jetstream.ConsumerConfig{FilterSubjects: []string{publisher.AnyDeadLetter}}
 	if f.Source != "" {
 		cfg.FilterSubjects = []string{publisher.DeadLetterSubject(f.Source)}
 	}
@@ -67,6 +68,20 @@ func (b *Box) Get(ctx context.Context, number uint64) (Letter, error) {
 	return letters[0], err
 }
 
+// Select returns the letters with these numbers, oldest first, as [Box.List] does:
+// without headers and data. The error is a [*NotFoundError] if one is missing.
+func (b *Box) Select(ctx context.Context, numbers []uint64) (letters []Letter, err error) {
+	for _, number := range slices.Compact(slices.Sorted(slices.Values(numbers))) {
+		l, err := b.read(ctx, number)
+		if err != nil {
+			return nil, err
+		}
+		l.Header, l.Data = nil, nil
+		letters = append(letters, l)
+	}
+	return letters, b.addReplays(ctx, letters)
+}
+
 func (b *Box) read(ctx context.Context, number uint64) (Letter, error) {
 	stream, err := b.js.Stream(ctx, publisher.DeadLetterStream)
 	if err != nil {
@@ -103,7 +118,7 @@ func (b *Box) addReplays(ctx context.Context, letters []Letter) error {
 		places[letterID{l.Number, l.Kept.UnixNano()}] = i
 	}
 	since := letters[0].Kept.Add(-clockMargin)
-	cfg := jetstream.OrderedConsumerConfig{
+	cfg := jetstream.ConsumerConfig{
 		FilterSubjects: []string{publisher.OperatorSubject(schemas.ActionDeadLetterReplay)},
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
 	}

@@ -121,6 +121,15 @@ func (l *Letter) refusal(message publisher.DeadLetter, corrected bool) *RefusedE
 	return nil
 }
 
+// Plan says what [Box.Replay] would do.
+func (b *Box) Plan(ctx context.Context, l Letter, o Order) (Plan, error) {
+	whole, err := b.same(ctx, l)
+	if err != nil {
+		return Plan{}, err
+	}
+	return whole.Plan(o)
+}
+
 // Replay sends a letter's message again. The letter may come from [Box.List]. It
 // stays where it is. The error is a [*ReplayedError], a [*RefusedError], a
 // [*NotFoundError], or says what could not be written; then it may be called again.
@@ -128,11 +137,7 @@ func (b *Box) Replay(ctx context.Context, l Letter, o Order) (Plan, error) {
 	if err := o.Check(); err != nil {
 		return Plan{}, err
 	}
-	whole, err := b.same(ctx, l)
-	if err != nil {
-		return Plan{}, err
-	}
-	p, err := whole.Plan(o)
+	p, err := b.Plan(ctx, l, o)
 	if err != nil {
 		return Plan{}, err
 	}

@@ -58,16 +58,16 @@ var ErrStop = errors.New("stop")
 // more, or, with Follow, until ctx ends. Events of a kind that this version does
 // not know are skipped, and what is no event ([publisher.ReadEvent]).
 func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event) error) error {
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: q.Filters, DeliverPolicy: jetstream.DeliverAllPolicy}
+	cfg := jetstream.ConsumerConfig{FilterSubjects: q.Filters, DeliverPolicy: jetstream.DeliverAllPolicy}
 	switch {
 	case q.From > 0:
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, q.From
 	case !q.Since.IsZero():
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
 	}
-	return each(ctx, js, publisher.EventsStream, cfg, q.Follow, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
-		return deliver(msg, meta, q, visit)
-	})
+	r := reading{js: js, stream: publisher.EventsStream, cfg: cfg, bytes: batchBytes, follow: q.Follow}
+	r.visit = func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error { return deliver(msg, meta, q, visit) }
+	return r.run(ctx)
 }
 
 func readError(err error) error { return fmt.Errorf("read %s: %w", publisher.EventsStream, err) }

@@ -78,6 +78,10 @@ func (p *Permissions) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
 		logOther(p.log, err)
 		return
 	}
+	if strings.Contains(err.Error(), ".CONSUMER.DELETE.") {
+		p.log.Debug().Err(err).Msg("a reader's consumer is left to the server, which deletes it when it is inactive")
+		return
+	}
 	grant := grantFor(err.Error())
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -74,3 +74,13 @@ func TestAViolationThatGoesOnAndEnds(t *testing.T) {
 		t.Errorf("an optional permission: %v", err)
 	}
 }
+
+// A role that may not delete consumers costs nothing: the server deletes them.
+func TestPermissions_handle_DeletingAConsumerIsOptional(t *testing.T) {
+	var log bytes.Buffer
+	p := newPermissions(zerolog.New(&log).Level(zerolog.InfoLevel))
+	p.handle(nil, nil, fmt.Errorf("%w: Permissions Violation for Publish to %q", nats.ErrPermissionViolation, "$JS.API.CONSUMER.DELETE.BACKUP_EVENTS.reader-x"))
+	if err := p.Trouble(); err != nil || log.Len() > 0 {
+		t.Errorf("trouble %v, log %s", err, &log)
+	}
+}

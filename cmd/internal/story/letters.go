@@ -26,7 +26,7 @@ type DeadLetter struct {
 // readLetters reads the headers of the source's dead letters and keeps the key's.
 // A stream that is not there has none.
 func readLetters(ctx context.Context, js jetstream.JetStream, key publisher.Key) (letters []DeadLetter, err error) {
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{publisher.DeadLetterSubject(key.Source)}, HeadersOnly: true}
+	cfg := jetstream.ConsumerConfig{FilterSubjects: []string{publisher.DeadLetterSubject(key.Source)}, HeadersOnly: true}
 	err = eventlog.Messages(ctx, js, publisher.DeadLetterStream, cfg, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		d := publisher.ReadDeadLetter(msg.Subject(), msg.Headers(), nil)
 		// A rejected message has the key of its place, and its dead letter that of its id.

@@ -51,7 +51,7 @@ func (s *State) Letters(ctx context.Context, source string, before uint64, limit
 }
 
 func (s *State) lettersBetween(ctx context.Context, source string, from, before uint64) (letters []Letter, err error) {
-	cfg := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, HeadersOnly: true}
+	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, HeadersOnly: true}
 	if source != "" {
 		cfg.FilterSubjects = []string{publisher.DeadLetterSubject(source)}
 	}

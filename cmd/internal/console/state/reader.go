@@ -134,32 +134,14 @@ func (s *State) follow(ctx context.Context) error {
 		return fmt.Errorf("look at stream %s: %w", publisher.EventsStream, err)
 	}
 	from, upTo := s.begin(stream.CachedInfo().State), stream.CachedInfo().State.LastSeq
-	consumer, err := s.js.OrderedConsumer(ctx, publisher.EventsStream,
-		jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from})
-	if err != nil {
-		return fmt.Errorf("read stream %s: %w", publisher.EventsStream, err)
-	}
-	messages, err := consumer.Messages(jetstream.PullHeartbeat(time.Second), jetstream.PullExpiry(5*time.Second))
-	if err != nil {
-		return fmt.Errorf("read stream %s: %w", publisher.EventsStream, err)
-	}
-	defer messages.Stop()
-	s.change(func() { s.progress.err = nil })
-	if from > upTo {
-		s.caughtUp()
-	}
-	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if ctx.Err() == nil && errors.Is(err, jetstream.ErrNoHeartbeat) {
-			continue // the ordered consumer is being made anew
-		}
-		if err != nil {
-			return fmt.Errorf("read stream %s: %w", publisher.EventsStream, err)
-		}
-		if err := s.take(msg); err != nil {
-			return err
+	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from}
+	opened := func() {
+		s.change(func() { s.progress.err = nil })
+		if from > upTo {
+			s.caughtUp()
 		}
 	}
+	return eventlog.Follow(ctx, s.js, publisher.EventsStream, cfg, opened, s.take)
 }
 
 // begin is the sequence to read from.
@@ -190,11 +172,7 @@ func (s *State) caughtUp() {
 }
 
 // take counts one event.
-func (s *State) take(msg jetstream.Msg) error {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return err
-	}
+func (s *State) take(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	key, data, err := publisher.ReadEvent(msg.Subject(), msg.Headers(), msg.Data())
 	s.change(func() {
 		s.progress.last = meta.Sequence.Stream
