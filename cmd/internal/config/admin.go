@@ -9,24 +9,52 @@ import (
 	"backhaul/vendorapi"
 )
 
-// minAdminToken is how short a token may be: it can be tried over the network.
-const minAdminToken = 16
+// A token can be tried over the network as often as a caller likes: nothing locks it.
+// 22 characters of base64 are 128 bits. Few different characters are no random token.
+const (
+	minAdminToken   = 22
+	minAdminLetters = 8
+)
 
 // AdminToken reads the token of the console page anew each time; nil without one.
 func (a Admin) AdminToken() func() (vendorapi.Secret, error) {
 	if !a.Token.Given() {
 		return nil
 	}
-	return a.Token.Read
+	return func() (vendorapi.Secret, error) { // a weak one is refused also when the file changes
+		token, err := a.Token.Read()
+		if err == nil {
+			err = strong(token)
+		}
+		if err != nil {
+			return "", fmt.Errorf("admin token: %w", err)
+		}
+		return token, nil
+	}
+}
+
+// strong returns why a token is too easy to guess, nil if it is not.
+func strong(token vendorapi.Secret) error {
+	letters := make(map[rune]bool)
+	for _, r := range string(token) {
+		letters[r] = true
+	}
+	const way = "`openssl rand -hex 32` makes one (BACKHAUL_ADMIN_TOKEN_FILE)"
+	switch {
+	case len(token) < minAdminToken:
+		return fmt.Errorf("has %d characters, must have at least %d; %s", len(token), minAdminToken, way)
+	case len(letters) < minAdminLetters:
+		return fmt.Errorf("has %d different characters, must have at least %d; %s", len(letters), minAdminLetters, way)
+	}
+	return nil
 }
 
 func (a Admin) check(e *Error) {
 	if a.Token.Given() {
-		switch token, err := a.Token.Read(); {
-		case err != nil:
+		if token, err := a.Token.Read(); err != nil {
 			e.add("admin token: %v (BACKHAUL_ADMIN_TOKEN_FILE)", err)
-		case len(token) < minAdminToken:
-			e.add("admin token: has %d characters, must have at least %d; `openssl rand -hex 32` makes one (BACKHAUL_ADMIN_TOKEN_FILE)", len(token), minAdminToken)
+		} else if err := strong(token); err != nil {
+			e.add("admin token: %v", err)
 		}
 	}
 	if a.CommandCenterURL == "" {

@@ -24,8 +24,9 @@ func TestAdminSettingsAreCheckedBeforeTheStart(t *testing.T) {
 		want string // "" for settings that are in order
 	}{
 		"nothing":        {nil, ""},
-		"a token":        {map[string]string{"BACKHAUL_ADMIN_TOKEN_FILE": file("0123456789abcdef\n")}, ""},
-		"a short token":  {map[string]string{"BACKHAUL_ADMIN_TOKEN_FILE": file(short)}, "at least 16"},
+		"a token":        {map[string]string{"BACKHAUL_ADMIN_TOKEN_FILE": file("0123456789abcdef012345\n")}, ""},
+		"a short token":  {map[string]string{"BACKHAUL_ADMIN_TOKEN_FILE": file(short)}, "at least 22"},
+		"a weak token":   {map[string]string{"BACKHAUL_ADMIN_TOKEN_FILE": file(strings.Repeat("ab12", 8))}, "different characters"},
 		"no such file":   {map[string]string{"BACKHAUL_ADMIN_TOKEN_FILE": "/no/such/file"}, "BACKHAUL_ADMIN_TOKEN_FILE"},
 		"an empty file":  {map[string]string{"BACKHAUL_ADMIN_TOKEN_FILE": file("\n")}, "is empty"},
 		"a job's URL":    {map[string]string{"BACKHAUL_ADMIN_COMMAND_CENTER_URL": "https://cc.example.com/commandcenter/#/jobs/{jobId}"}, ""},

@@ -27,7 +27,8 @@
 // something needs the token: a session (a cookie that scripts and other sites do
 // not get), a POST from our own pages, and the session's own secret in the form.
 // Sessions are in memory, few, end after eight hours and with a new token. After
-// some wrong tokens nobody may try for a while. Each action leaves an event.
+// some wrong tokens further wrong ones are answered by 429; the right one always
+// works. Each action leaves an event.
 // Without a token nothing can be changed, and the page says so.
 package page
 
