@@ -65,6 +65,7 @@ type guard struct {
 	lost     atomic.Pointer[LedgerError] // only Recover takes it back
 	forgets  atomic.Pointer[LedgerError] // the stream's settings
 	unkept   atomic.Pointer[error]       // why nothing is kept in BACKUP_MARK
+	unsure   atomic.Pointer[error]       // why the ledger could not be compared
 	wake     chan struct{}
 
 	// Of the goroutine that compares.
@@ -100,11 +101,13 @@ func (g *guard) err() error {
 
 // condition returns what is to be told about the ledger, nil if all is well.
 func (g *guard) condition() error {
-	switch err := g.err(); {
-	case err != nil && !errors.Is(err, errUnverified):
+	if err := g.err(); err != nil && !errors.Is(err, errUnverified) {
 		return err
-	case g.unkept.Load() != nil:
-		return *g.unkept.Load()
+	}
+	for _, told := range []*error{g.unsure.Load(), g.unkept.Load()} {
+		if told != nil {
+			return *told
+		}
 	}
 	return nil
 }
@@ -194,7 +197,14 @@ func (g *guard) compare(ctx context.Context) {
 	short, cancel := context.WithTimeout(ctx, guardTimeout)
 	defer cancel()
 	err := g.look(short)
-	if ctx.Err() != nil || !g.trouble.Changed(err) {
+	if ctx.Err() != nil {
+		return
+	}
+	g.unsure.Store(nil)
+	if err != nil {
+		g.unsure.Store(&err)
+	}
+	if !g.trouble.Changed(err) {
 		return
 	}
 	_, lost := errors.AsType[*LedgerError](err)
@@ -259,137 +269,10 @@ func (g *guard) suspect(ctx context.Context, info *jetstream.StreamInfo, why err
 	return g.lost.Load()
 }
 
-// bind reads the mark that is kept, once. The error says that it is not known whether
-// there is one: then the ledger cannot be compared for the first time.
-func (g *guard) bind(ctx context.Context) error {
-	if g.marks != nil || time.Since(g.boundAt) < guardBind {
-		return nil
-	}
-	short, cancel := context.WithTimeout(ctx, guardTimeout/2)
-	defer cancel()
-	marks, err := g.js.Stream(short, publisher.MarkStream)
-	var kept publisher.Mark
-	var sequence uint64
-	if err == nil {
-		kept, sequence, err = publisher.ReadMark(short, marks)
-	}
-	if denied := publisher.Denied(g.nc, "$JS.API.STREAM."); err != nil && denied != nil {
-		err = denied
-	} else if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) && g.known.Created.IsZero() {
-		return err
-	}
-	g.boundAt = time.Now()
-	g.noteKeeping(err)
-	if err != nil {
-		return nil
-	}
-	g.marks, g.kept, g.sequence = marks, kept, sequence
-	if kept.Last > 0 || kept.Forgot != "" {
-		if kept.Created.Equal(g.known.Created) {
-			kept.Last = max(kept.Last, g.known.Last)
-		}
-		g.known = kept
-	}
-	return nil
-}
-
-// noteKeeping takes note of whether the mark can be kept.
-func (g *guard) noteKeeping(err error) {
-	if err == nil {
-		g.unkept.Store(nil)
-	} else {
-		err = fmt.Errorf("what is known of the ledger is not kept, so a ledger that is lost while no replica runs is not noticed: stream %s: %w; see `backhaul setup` and deploy/nats/roles.conf",
-			publisher.MarkStream, err)
-		g.unkept.Store(&err)
-	}
-	if g.keeping.Changed(err) && err != nil {
-		g.log.Warn().Err(err).Msg("the ledger is only compared with what this process has seen")
-	}
-}
-
-// keep writes what is known, if it is news. Another replica may have been first, and may
-// know more.
-func (g *guard) keep(ctx context.Context) {
-	if g.marks == nil || g.known == g.kept {
-		return
-	}
-	sequence, err := g.pub.RecordMark(ctx, g.sequence, g.known)
-	switch {
-	case errors.Is(err, publisher.ErrConflict):
-		if kept, sequence, readErr := publisher.ReadMark(ctx, g.marks); readErr == nil {
-			g.kept, g.sequence = kept, sequence
-			g.known.Forgot = kept.Forgot
-			if kept.Created.Equal(g.known.Created) {
-				g.known.Last = max(g.known.Last, kept.Last)
-			}
-		}
-	case err != nil:
-		g.marks = nil
-		g.noteKeeping(err)
-	default:
-		g.kept, g.sequence = g.known, sequence
-	}
-}
-
-// keepLost keeps the reason too, so that no later comparison can miss it.
-func (g *guard) keepLost(ctx context.Context) {
-	if g.marks == nil || g.kept.Forgot != "" {
-		return
-	}
-	m := g.known
-	m.Forgot = g.lost.Load().Err.Error()
-	if sequence, err := g.pub.RecordMark(ctx, g.sequence, m); err == nil {
-		g.known, g.kept, g.sequence = m, m, sequence
-	}
-}
-
-// accepted reports whether another mark has been kept that the ledger agrees with: an
-// operator has accepted the ledger. A replica that has not noticed the loss keeps marks that
-// it does not agree with.
-func (g *guard) accepted(ctx context.Context) (bool, error) {
-	if g.marks == nil {
-		return false, nil
-	}
-	kept, sequence, err := publisher.ReadMark(ctx, g.marks)
-	if err != nil {
-		return false, err
-	}
-	if sequence == g.sequence {
-		if g.lost.Load() != nil {
-			g.keepLost(ctx)
-		}
-		return false, nil
-	}
-	g.kept, g.sequence = kept, sequence
-	info, err := g.events.Info(ctx)
-	if err != nil {
-		return false, fmt.Errorf("stream %s: %w", publisher.EventsStream, err)
-	}
-	if kept.Last == 0 && info.State.LastSeq > 0 || kept.Differs(info) != nil {
-		return false, nil
-	}
-	g.known, g.suspected = kept, time.Time{}
-	g.era.Add(1) // before the next: a write that began earlier is not compared
-	g.high.Store(kept.Last)
-	g.lost.Store(nil)
-	return true, nil
-}
-
 // lostError is nil where nothing is lost.
 func lostError(lost *LedgerError) error {
 	if lost == nil {
 		return nil
 	}
 	return lost
-}
-
-// leave keeps what was seen up to the end.
-func (g *guard) leave() {
-	if g.marks == nil || g.err() != nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), guardTimeout/4)
-	defer cancel()
-	g.known.Last = max(g.known.Last, g.high.Load())
-	g.keep(ctx)
 }

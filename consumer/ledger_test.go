@@ -215,7 +215,10 @@ func TestTheEventsStreamIsAway(t *testing.T) {
 	}
 	b.publish("billing", body("id"))
 	b.publish("billing", body("invalid", `"typo":1`))
-	b.eventually("the log says so", func() bool { return strings.Contains(w.log.String(), "stream not found") })
+	b.eventually("the log says so, and a condition", func() bool {
+		err := w.consumer.Ledger()
+		return strings.Contains(w.log.String(), "stream not found") && err != nil && strings.Contains(err.Error(), "stream not found")
+	})
 	if got := b.sim.Account().CreateTaskCalls; got != 0 {
 		t.Errorf("%d calls of CreateTask without a claim", got)
 	}
@@ -226,6 +229,9 @@ func TestTheEventsStreamIsAway(t *testing.T) {
 	b.started(billing("id"))
 	b.failed(billing("invalid"))
 	b.checkPromise(1)
+	if err := w.consumer.Ledger(); err != nil {
+		t.Errorf("the condition is still %v", err)
+	}
 }
 
 func TestNewRefuses(t *testing.T) {

@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,7 +70,7 @@ func (m Mark) Differs(info *jetstream.StreamInfo) error {
 		return fmt.Errorf("stream %s ends at sequence %d and was seen up to %d", EventsStream, now.Last, m.Last)
 	case now.Missing > m.Missing:
 		return fmt.Errorf("stream %s has lost %d events between its first and its last", EventsStream, now.Missing-m.Missing)
-	case now.First > m.First && (age == 0 || m.FirstAt.Add(age).After(info.TimeStamp.Add(ageSlack))):
+	case now.First > m.First && (age == 0 || m.FirstAt.Add(age).After(cmp.Or(info.TimeStamp, time.Now()).Add(ageSlack))):
 		return fmt.Errorf("stream %s begins at sequence %d instead of %d, whose event was not yet too old", EventsStream, now.First, m.First)
 	}
 	return nil
