@@ -62,7 +62,7 @@ func runDemo(cmd *cobra.Command, _ []string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(store) }()
-	endpoint, stopSimulator, err := serveSimulator(cmd.Context(), simulator.New(simulator.Config{}), "127.0.0.1:0")
+	endpoint, stopSimulator, err := serveSimulator(cmd.Context(), simulator.New(simulator.Config{}), "127.0.0.1:0", log)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/eventlog"
@@ -83,7 +84,7 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 	t.Parallel()
 	url := natsServer(t)
 	sim := simulator.New(simulator.Config{World: world()})
-	endpoint, stop, err := serveSimulator(t.Context(), sim, "127.0.0.1:0")
+	endpoint, stop, err := serveSimulator(t.Context(), sim, "127.0.0.1:0", zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/httplimit"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -98,7 +99,7 @@ func runSimulator(cmd *cobra.Command, _ []string) error {
 		sim.ScriptFor(endpoint, next...)
 	}
 	listen, _ := cmd.Flags().GetString("listen")
-	url, stop, err := serveSimulator(cmd.Context(), sim, listen)
+	url, stop, err := serveSimulator(cmd.Context(), sim, listen, log)
 	if err != nil {
 		return err
 	}
@@ -145,13 +146,18 @@ func simulatorConfig(cmd *cobra.Command) (cfg simulator.Config, err error) {
 	return cfg, nil
 }
 
+// simulatorConnections bounds the simulator's connections: a service has one for
+// each request in flight.
+const simulatorConnections = 4096
+
 // serveSimulator serves until stop is called. url is the endpoint for a client.
-func serveSimulator(ctx context.Context, sim *simulator.Simulator, address string) (url string, stop func(), err error) {
+func serveSimulator(ctx context.Context, sim *simulator.Simulator, address string, log zerolog.Logger) (url string, stop func(), err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return "", nil, fmt.Errorf("simulator: %w", err)
 	}
-	server := &http.Server{Handler: sim, ConnState: sim.ConnState, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: sim, ConnState: sim.ConnState, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	httplimit.Apply(server, simulatorConnections, log)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	stop = func() {

@@ -32,7 +32,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	stdlog "log"
 	"net"
 	"net/http"
 	"strings"
@@ -42,6 +41,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/httplimit"
 )
 
 // Console is a listener that answers.
@@ -60,6 +60,12 @@ const (
 	readTimeout = 5 * time.Second
 	idleTimeout = time.Minute
 	maxHeader   = 16 << 10
+	// maxConnections bounds the memory of idle connections, some 30 KB each. A new one,
+	// such as that of a probe, is always served; the oldest idle one is closed for it.
+	maxConnections = 256
+	// writeTimeout bounds how long a caller may take to read an answer. Pages that
+	// follow events set their own deadlines, and a profile lasts as long as it is asked.
+	writeTimeout = 30 * time.Second
 	// stopTimeout is how long answers under way may take after a stop.
 	stopTimeout = 2 * time.Second
 )
@@ -85,8 +91,9 @@ func Start(ctx context.Context, cfg config.Admin, log zerolog.Logger) (*Console,
 	c.listener = listener
 	c.server = &http.Server{
 		Handler: c.handler(), ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeader, ErrorLog: stdlog.New(log, "admin: ", 0),
+		MaxHeaderBytes: maxHeader,
 	}
+	httplimit.Apply(c.server, maxConnections, log.With().Str("listener", "admin").Logger())
 	go c.serve()
 	return c, nil
 }
@@ -141,6 +148,11 @@ func (c *Console) handler() http.Handler {
 			answer(w, http.StatusMisdirectedRequest, "this listener answers to localhost and 127.0.0.1 only; a proxy in front has to ask for one of them")
 			return
 		}
+		deadline := time.Now().Add(writeTimeout)
+		if strings.HasPrefix(r.URL.Path, "/debug/") {
+			deadline = time.Time{}
+		}
+		_ = http.NewResponseController(w).SetWriteDeadline(deadline)
 		c.mux.ServeHTTP(w, r)
 	})
 }
