@@ -167,7 +167,8 @@
 // Without PAUSE each replica meets the vendor's pause by itself; without MSG.DELETE
 // a request that the server forgot stays in the stream after its outcome. What a
 // policy asks is its own affair.
-// `backhaul run` also compares the streams at its start: STREAM.INFO.BACKUP_DLQ.
+// `backhaul run` also compares the streams at its start: STREAM.INFO.BACKUP_DLQ. Logins
+// at the vendor are shared on backup.event.vendor.logins, with the same permissions.
 //
 // Operators have a user of their own. Its reply subjects beside, `backhaul dlq`,
 // `pause` and `resume` publish on

@@ -45,6 +45,10 @@ type Auth struct {
 	// refreshToken. It is rewritten with each renewal. All processes that use the
 	// pair have to share this one file, see the package's documentation.
 	TokenPairFile string
+	// Logins shares refused logins of AuthLogin with other processes, in which this
+	// one is called Process. Defaults to nil: only this process's own count.
+	Logins  Logins
+	Process string
 }
 
 // Check refuses what cannot work. A token pair may come later; its directory,
@@ -145,7 +149,7 @@ var errNoOther = errors.New("there is no other token")
 func newSource(c *Client, auth Auth) source {
 	switch auth.Mode {
 	case AuthLogin:
-		return &login{client: c, username: auth.Username, password: auth.Password}
+		return &login{client: c, username: auth.Username, password: auth.Password, gate: loginGate{store: auth.Logins, by: auth.Process}}
 	case AuthBearer:
 		return &pairRenewal{client: c, file: pairFile(auth.TokenPairFile)}
 	default:

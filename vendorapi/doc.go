@@ -120,6 +120,8 @@
 //     again before the vendor's idle limit of 30 minutes, and once when it is
 //     refused. The vendor locks accounts, so a refused login waits as long as it
 //     says. [Client.Close] logs out.
+//     Refused logins, and the pauses after them, are shared between processes, see
+//     below.
 //   - [AuthToken]: a token that somebody else looks after, read again when it is
 //     refused.
 //   - [AuthBearer]: an access token (Authorization: Bearer) and the refresh token
@@ -137,6 +139,27 @@
 // Cookies of the endpoint's host are sent back with every call, so that a load
 // balancer with sticky cookies keeps us on the server that knows our token. At
 // most 20 are kept, in memory only.
+//
+// # Refused logins
+//
+// The vendor locks an account after a number of refused logins, whichever process
+// they came from. A refused password is sent again after 1 minute, then after 5
+// minutes, 30 minutes, and hourly; after 12 hours when the vendor's own count says
+// that one more failure may lock the account, and not while it is locked. The
+// refusals of all processes count together, those of all passwords too. A changed
+// password is sent at once.
+//
+// [Logins] is where processes share that. Each reads it before it logs in, which is
+// all that a login costs without refusals. Once there is a refusal, one process at
+// a time logs in: it writes an entry before and another one after. Before the first
+// refusal is on record, replicas that log in within the same moment may each be
+// refused once, so with five or more of them the account can lock. An entry has
+// fingerprints of refused passwords: 16 bits of PBKDF2 with 600,000 rounds and a
+// random salt. That is enough to tell a changed password from the refused one.
+// Whoever reads it can exclude most of the wrong guesses, at the price of the
+// rounds for each, but cannot confirm one; an accepted password leaves no
+// fingerprint. While the store fails, each process keeps to the pauses by itself.
+// A process of an older version does not take part.
 //
 // # The token pair
 //

@@ -109,6 +109,12 @@ type LoginError struct {
 	Message string
 	// Locked is how long the account stays locked, 0 when it is not.
 	Locked time.Duration
+	// By is the process whose password was refused, and Until when that password is
+	// sent again at the earliest. They are empty for other credentials.
+	By    string
+	Until time.Time
+	// nearlyLocked: by the vendor's count, one more failure may lock the account.
+	nearlyLocked bool
 }
 
 func (e *LoginError) Error() string {
@@ -121,6 +127,12 @@ func (e *LoginError) Error() string {
 	}
 	if e.Locked > 0 {
 		text += fmt.Sprintf(": account locked for %s", e.Locked)
+	}
+	if !e.Until.IsZero() {
+		if e.By != "" {
+			text += " (to " + e.By + ")"
+		}
+		text += fmt.Sprintf("; the same password is not sent again before %s, a changed one at once", e.Until.UTC().Format(time.RFC3339))
 	}
 	return text
 }

@@ -33,17 +33,42 @@ type login struct {
 	client   *Client
 	username string
 	password func() (Secret, error)
+	gate     loginGate
+	refused  *Secret // the last one that the vendor refused, nil for none
 }
 
 // next logs in, whatever the token before was.
 func (l *login) next(ctx context.Context, _ *token) (*token, error) {
+	password, err := l.secret()
+	if err != nil {
+		return nil, err
+	}
+	account := l.username + "\x00" + string(password)
+	if err := l.gate.enter(ctx, account); err != nil {
+		l.refused = &password
+		return nil, err
+	}
+	value, err := l.send(ctx, password)
+	l.gate.leave(ctx, account, err)
+	if err != nil {
+		l.refused = &password
+		return nil, err
+	}
+	t := authtoken(value)
+	t.idle, t.made = idleLimit, time.Now()
+	return t, nil
+}
+
+func (l *login) secret() (Secret, error) {
 	password, err := l.password()
 	if err == nil && password == "" {
 		err = errNoSecret
 	}
-	if err != nil {
-		return nil, err
-	}
+	return password, err
+}
+
+// send logs in. No error shows the password.
+func (l *login) send(ctx context.Context, password Secret) (Secret, error) {
 	encoded := base64.StdEncoding.EncodeToString([]byte(password))
 	body, err := json.Marshal(map[string]any{
 		"mode":     4, // what the vendor's own SDK sends
@@ -52,14 +77,14 @@ func (l *login) next(ctx context.Context, _ *token) (*token, error) {
 		"timeout":  loginTimeout,
 	})
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	resp, err := l.client.do(ctx, call{
 		op: opLogin, method: http.MethodPost, path: "/Login",
 		contentType: "application/json", accept: "application/json", body: body,
 	})
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	value, err := readLogin(resp)
 	mask := strings.NewReplacer(encoded, "***", string(password), "***")
@@ -69,16 +94,15 @@ func (l *login) next(ctx context.Context, _ *token) (*token, error) {
 	if failure, ok := errors.AsType[*Error](err); ok {
 		failure.Message = mask.Replace(failure.Message)
 	}
-	if err != nil {
-		return nil, err
-	}
-	t := authtoken(value)
-	t.idle, t.made = idleLimit, time.Now()
-	return t, nil
+	return value, err
 }
 
-// replaced is always false: a new password does not unlock an account.
-func (*login) replaced(*token) bool { return false }
+// replaced reports whether there is another password by now than the one that was
+// not accepted.
+func (l *login) replaced(*token) bool {
+	password, err := l.secret()
+	return err == nil && l.refused != nil && password != *l.refused
+}
 
 // end logs out. The answer does not matter: 200 or, for a session that is over
 // already, 401.
@@ -108,6 +132,7 @@ type loginAnswer struct {
 	Token    string       `json:"token" xml:"token,attr"`
 	Locked   flexibleText `json:"isAccountLocked" xml:"isAccountLocked,attr"`
 	LockTime flexibleText `json:"remainingLockTime" xml:"remainingLockTime,attr"` // s
+	Attempts flexibleText `json:"loginAttempts" xml:"loginAttempts,attr"`         // that failed
 	Code     flexibleText `json:"errorCode" xml:"errorCode,attr"`
 	Message  flexibleText `json:"errorMessage" xml:"errorMessage,attr"`
 	ErrList  []struct {
@@ -167,6 +192,7 @@ func readLogin(resp response) (Secret, error) {
 		answer = loginAnswer{}
 	}
 	refusal := answer.refusal()
+	attempts, _ := strconv.Atoi(string(answer.Attempts))
 	denied := resp.Status == http.StatusUnauthorized || resp.Status == http.StatusForbidden
 	decided := resp.Status < 500 && *refusal != (LoginError{}) || resp.Status == http.StatusInternalServerError && isDecision(refusal.Code)
 	switch {
@@ -177,6 +203,7 @@ func readLogin(resp response) (Secret, error) {
 			_, readErr := readEnvelope(resp.Body)
 			refusal.Code, refusal.Message = code, statusAnd(resp, message, readErr)
 		}
+		refusal.nearlyLocked = attempts >= nearlyLocked
 		return "", refusal
 	}
 	e.Message = cmp.Or(e.Message, fmt.Sprintf("%d bytes that are no answer to a login", len(resp.Body)))

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/doctor"
+	"backhaul/cmd/internal/logins"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/vendorapi"
 )
@@ -22,8 +24,10 @@ func newCheckCommand() *cobra.Command {
 		Short: "Check NATS, the streams and the vendor, and say how to mend what is wrong",
 		Long: `Looks at all that ` + "`backhaul run`" + ` depends on, with the same settings. It makes and
 changes nothing and starts no job; at the vendor it logs in and out again and reads
-a page of jobs. It also asks the replica at BACKHAUL_ADMIN_ADDR, if one answers there,
-for its conditions. Exit codes: 0 no error, 1 an error, 2 configuration, 3 NATS or the
+a page of jobs. Like a replica it notes a refused login on the events stream, and does
+not send that password again for a while: the vendor locks accounts. It also asks
+the replica at BACKHAUL_ADMIN_ADDR, if one answers there, for its conditions.
+Exit codes: 0 no error, 1 an error, 2 configuration, 3 NATS or the
 vendor out of reach. Notes and warnings are no errors.`,
 		Args: cobra.NoArgs,
 		RunE: runCheck,
@@ -45,7 +49,13 @@ func runCheck(cmd *cobra.Command, _ []string) error {
 	if err := cfg.CheckRun(); err != nil {
 		return err
 	}
-	client, err := vendorapi.New(cfg.Vendor.Client(1))
+	store := &logins.Store{Log: log}
+	clientConfig := cfg.Vendor.Client(1)
+	if cfg.NATS.URL != "" {
+		clientConfig.Auth.Logins = store
+	}
+	clientConfig.Auth.Process = "backhaul check on " + ownerName()
+	client, err := vendorapi.New(clientConfig)
 	if err != nil {
 		return &config.Error{Problems: []string{err.Error()}}
 	}
@@ -54,9 +64,21 @@ func runCheck(cmd *cobra.Command, _ []string) error {
 		defer cancel()
 		client.Close(logout)
 	}()
-	findings, past, err := checkNATS(cmd.Context(), cfg.NATS, log)
+	nc, findings, err := checkServer(cmd.Context(), cfg.NATS, log)
 	if err != nil {
 		return err
+	}
+	var past *doctor.Past
+	if nc != nil {
+		defer nc.Close()
+		js, err := jetstream.New(nc)
+		if err != nil {
+			return err
+		}
+		findings, past = doctor.NATS(cmd.Context(), nc, js), doctor.LastJob(cmd.Context(), js)
+		if err := store.Use(nc); err != nil {
+			return err
+		}
 	}
 	findings = append(findings, doctor.Vendor(cmd.Context(), client, past)...)
 	findings = append(findings, askReplica(cmd.Context(), cfg.Admin).findings()...)
@@ -77,28 +99,20 @@ func runCheck(cmd *cobra.Command, _ []string) error {
 // errSaidUnreachable ends a command that has printed already what is out of reach.
 var errSaidUnreachable = fmt.Errorf("%w: out of reach", errSaid)
 
-// checkNATS also says which job was started last: what the vendor shows of it is
-// a check of its own.
-func checkNATS(ctx context.Context, cfg config.NATS, log zerolog.Logger) ([]doctor.Finding, *doctor.Past, error) {
+// checkServer connects to the server of the settings. The connection is nil, with a
+// finding, if there is no server to check.
+func checkServer(ctx context.Context, cfg config.NATS, log zerolog.Logger) (*nats.Conn, []doctor.Finding, error) {
 	const check = "nats"
 	if cfg.URL == "" {
-		return []doctor.Finding{{Check: check, Level: doctor.Note,
+		return nil, []doctor.Finding{{Check: check, Level: doctor.Note,
 			What: "no server is set: `backhaul run` starts one of its own, which is not checked",
-			Fix:  "give --nats nats://127.0.0.1:4222 to check the embedded server of a running `backhaul run`"}}, nil, nil
+			Fix:  "give --nats nats://127.0.0.1:4222 to check the embedded server of a running `backhaul run`"}}, nil
 	}
 	nc, err := natsconn.Connect(ctx, cfg, "backhaul check", log)
 	if unreachable, ok := errors.AsType[*natsconn.UnreachableError](err); ok {
-		return []doctor.Finding{doctor.Unreachable(check, unreachable, "see whether the server runs, the URL, the credentials and the firewall")}, nil, nil
+		return nil, []doctor.Finding{doctor.Unreachable(check, unreachable, "see whether the server runs, the URL, the credentials and the firewall")}, nil
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, nil, err
-	}
-	return doctor.NATS(ctx, nc, js), doctor.LastJob(ctx, js), nil
+	return nc, nil, err
 }
 
 func printFindings(w io.Writer, output string, findings []doctor.Finding) error {

@@ -16,6 +16,7 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/console/page"
+	"backhaul/cmd/internal/logins"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
 	"backhaul/cmd/internal/telemetry"
@@ -80,6 +81,8 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, reload <
 	observer := &telemetry.Vendor{Metrics: metrics, Traces: traces, Log: log}
 	clientConfig := cfg.Vendor.Client(cfg.Work.MaxInFlight)
 	clientConfig.Observer = observer
+	store := &logins.Store{Log: log}
+	clientConfig.Auth.Logins, clientConfig.Auth.Process = store, owner
 	client, err := vendorapi.New(clientConfig)
 	if err != nil {
 		return &config.Error{Problems: []string{err.Error()}}
@@ -101,6 +104,9 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, reload <
 		defer embedded.Stop()
 	}
 	defer nc.Close()
+	if err := store.Use(nc); err != nil {
+		return err
+	}
 	permissions := natsconn.WatchPermissions(nc, log)
 
 	work := cfg.Consumer(owner)

@@ -1,9 +1,9 @@
 // Package doctor looks at all that Backhaul depends on and says what is wrong and
 // how to mend it.
 //
-// It changes nothing, makes no stream, publishes nothing and starts no job. At the
-// vendor it logs in, which leaves a login in the vendor's audit, and reads one page
-// of jobs. What cannot be known without an effect is said to be unknown.
+// It changes nothing, makes no stream and starts no job. At the vendor it logs in,
+// which leaves a login in the vendor's audit, and a note on the events stream if it
+// is refused (package logins), and reads one page of jobs. What cannot be known without an effect is said to be unknown.
 //
 // Every check is one function that returns findings; none depends on another, but
 // for those behind a door that stays shut.

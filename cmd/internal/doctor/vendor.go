@@ -88,6 +88,9 @@ func logIn(ctx context.Context, client *vendorapi.Client) (Finding, bool) {
 		if refusal.Locked > 0 {
 			fix = "have the account unlocked, or wait; then see the password"
 		}
+		if !refusal.Until.IsZero() {
+			fix += "; each refused login counts towards that, one of this check too"
+		}
 		return finding(Error, check, refusal.Error(), fix), false
 	}
 	e, ofVendor := errors.AsType[*vendorapi.Error](err)

@@ -1,0 +1,241 @@
+package vendorapi
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Logins keeps what became of the logins of all processes that use one account.
+// The vendor locks an account after a number of refused logins, whichever replica
+// they came from.
+type Logins interface {
+	// Last returns the last entry, zero if there is none, and the time by the clock
+	// that all processes share.
+	Last(ctx context.Context) (last LoginEntry, now time.Time, err error)
+	// Append writes an entry behind the one with the sequence after, and returns its
+	// sequence. The error is [ErrLoginsChanged] if another entry is there.
+	Append(ctx context.Context, after uint64, e LoginEntry) (uint64, error)
+}
+
+// ErrLoginsChanged says that another process has written an entry.
+var ErrLoginsChanged = errors.New("another process has written about the account's logins")
+
+// LoginEntry is the state of an account's logins. All times are by the shared clock.
+type LoginEntry struct {
+	// Sequence identifies the entry. [Logins.Last] sets it.
+	Sequence uint64 `json:"-"`
+	// By names the process that wrote the entry, At is when.
+	By string    `json:"by"`
+	At time.Time `json:"at"`
+	// Trying: the process has begun a login, and not yet said what became of it.
+	Trying bool `json:"trying,omitempty"`
+	// Salt belongs to the fingerprints of Refused, the secrets that were refused, the
+	// last one at the end. An accepted secret is not among them.
+	Salt    string          `json:"salt,omitempty"`
+	Refused []RefusedSecret `json:"refused,omitempty"`
+	// RefusedAt is when the last one was refused and RefusedBy what the process was,
+	// LockedMillis how long the vendor locked the account then, Code and Message are
+	// its words.
+	RefusedAt    time.Time `json:"refusedAt,omitzero"`
+	RefusedBy    string    `json:"refusedBy,omitempty"`
+	LockedMillis int64     `json:"lockedMillis,omitempty"`
+	Code         string    `json:"code,omitempty"`
+	Message      string    `json:"message,omitempty"`
+}
+
+// RefusedSecret is a secret that the vendor refused.
+type RefusedSecret struct {
+	// Fingerprint is 16 bits of a slow hash: a changed secret has another one, and
+	// yet so many secrets share one that it says next to nothing about this one.
+	Fingerprint string `json:"fingerprint"`
+	Times       int    `json:"times"`
+}
+
+const (
+	// tryingFor is how long a login may be under way. Afterwards its process is dead.
+	tryingFor = 40 * time.Second
+	// tryingPoll is how often is asked whether it has ended.
+	tryingPoll = 250 * time.Millisecond
+	// maxRefused is how many refused secrets are kept, forgetRefused how long.
+	maxRefused    = 8
+	forgetRefused = 24 * time.Hour
+	// noteTimeout bounds the write of what became of a login.
+	noteTimeout = 5 * time.Second
+	// nearlyLocked is the vendor's own count of failures with which one more may
+	// lock the account. A refused secret then waits for nearlyLockedPause.
+	nearlyLocked      = 4
+	nearlyLockedPause = 12 * time.Hour
+
+	fingerprintRounds = 600_000
+	fingerprintBytes  = 2
+)
+
+// refusedPauses is how long a refused secret is not sent again after the first
+// refusal, the second, and so on; the last is for all further ones. These are at
+// most four refusals an hour. Basis: an account locks after 5 (assumed).
+var refusedPauses = []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, time.Hour}
+
+// until returns when a refused secret may be sent again. Refusals of all secrets
+// count together: two replicas may have two wrong ones.
+func (e LoginEntry) until() time.Time {
+	total := 0
+	for _, one := range e.Refused {
+		total += one.Times
+	}
+	if total == 0 {
+		return time.Time{}
+	}
+	locked := time.Duration(e.LockedMillis) * time.Millisecond
+	return e.RefusedAt.Add(max(refusedPauses[min(total, len(refusedPauses))-1], min(locked, nearlyLockedPause)))
+}
+
+// find returns the index of a secret among the refused ones, -1 if it is not one.
+func (e LoginEntry) find(fingerprint string) int {
+	return slices.IndexFunc(e.Refused, func(one RefusedSecret) bool { return one.Fingerprint == fingerprint })
+}
+
+// loginGate lets no process log in with a secret that was refused a short time ago,
+// and once a secret was refused, one process at a time. Without refusals a login
+// costs one read and no write. While the store fails, or without one, the gate knows
+// only the logins of this process.
+type loginGate struct {
+	store Logins // nil for none
+	by    string
+	own   LoginEntry    // the last entry that is known
+	skew  time.Duration // the shared clock minus ours
+	// known is the fingerprint that was computed last: it takes a while.
+	known struct {
+		secret            *Secret
+		salt, fingerprint string
+	}
+}
+
+// enter waits for the right to log in with a secret. The error is a [*LoginError]
+// while that secret must not be sent.
+func (g *loginGate) enter(ctx context.Context, secret string) error {
+	for {
+		g.read(ctx)
+		last, now := g.own, g.now()
+		if now.Sub(last.RefusedAt) > forgetRefused {
+			last = LoginEntry{Sequence: last.Sequence, By: last.By, At: last.At, Trying: last.Trying}
+		}
+		if until := last.until(); now.Before(until) && last.find(g.fingerprint(last.Salt, secret)) >= 0 {
+			return &LoginError{Code: last.Code, Message: last.Message, By: last.RefusedBy, Until: until}
+		}
+		if last.Trying && last.By != g.by && now.Sub(last.At) < tryingFor {
+			if !sleep(ctx, ctx, tryingPoll) {
+				return fmt.Errorf("%s is logging in: %w", last.By, context.Cause(ctx))
+			}
+			continue
+		}
+		if len(last.Refused) == 0 {
+			return nil
+		}
+		last.By, last.At, last.Trying = g.by, now, true
+		if !errors.Is(g.append(ctx, last), ErrLoginsChanged) {
+			return nil
+		}
+	}
+}
+
+// leave notes what became of a login with a secret, and completes a refusal.
+func (g *loginGate) leave(ctx context.Context, secret string, outcome error) {
+	refusal, _ := errors.AsType[*LoginError](outcome)
+	if refusal == nil && !g.own.Trying {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTimeout)
+	defer cancel()
+	for ctx.Err() == nil {
+		next := g.after(g.own, secret, refusal, outcome == nil)
+		if err := g.append(ctx, next); !errors.Is(err, ErrLoginsChanged) {
+			break
+		}
+		// Another process was refused at the same time: both count. Or the answer to
+		// our own write was lost.
+		if g.read(ctx); g.own.By == g.by && g.own.At.Equal(next.At) {
+			break
+		}
+	}
+	if refusal != nil {
+		refusal.By, refusal.Until = g.by, g.own.until()
+	}
+}
+
+// after returns the entry behind a login.
+func (g *loginGate) after(e LoginEntry, secret string, refusal *LoginError, accepted bool) LoginEntry {
+	e.By, e.At, e.Trying, e.Refused = g.by, g.now(), false, slices.Clone(e.Refused)
+	times := 0
+	if len(e.Refused) > 0 && (accepted || refusal != nil) {
+		if at := e.find(g.fingerprint(e.Salt, secret)); at >= 0 {
+			times = e.Refused[at].Times
+			e.Refused = slices.Delete(e.Refused, at, at+1)
+		}
+	}
+	if refusal != nil {
+		if len(e.Refused) == 0 && times == 0 {
+			e.Salt = rand.Text()
+		}
+		e.Refused = append(e.Refused, RefusedSecret{g.fingerprint(e.Salt, secret), times + 1})
+		e.Refused = e.Refused[max(len(e.Refused)-maxRefused, 0):]
+		locked := min(refusal.Locked, longestLock)
+		if refusal.nearlyLocked && locked == 0 {
+			locked = nearlyLockedPause
+		}
+		e.RefusedAt, e.RefusedBy, e.LockedMillis = e.At, g.by, max(e.LockedMillis, locked.Milliseconds())
+		e.Code, e.Message = refusal.Code, refusal.Message
+	}
+	if len(e.Refused) == 0 {
+		return LoginEntry{Sequence: e.Sequence, By: e.By, At: e.At}
+	}
+	return e
+}
+
+func (g *loginGate) now() time.Time { return time.Now().Add(g.skew).UTC().Truncate(time.Millisecond) }
+
+// read brings own up to date.
+func (g *loginGate) read(ctx context.Context) {
+	if g.store == nil {
+		return
+	}
+	if last, now, err := g.store.Last(ctx); err == nil {
+		g.own, g.skew = last, time.Until(now)
+	}
+}
+
+// append writes an entry behind its sequence and makes it the known one. The only
+// error that counts is ErrLoginsChanged.
+func (g *loginGate) append(ctx context.Context, e LoginEntry) error {
+	if g.store != nil {
+		sequence, err := g.store.Append(ctx, e.Sequence, e)
+		if errors.Is(err, ErrLoginsChanged) {
+			return err
+		}
+		if err == nil {
+			e.Sequence = sequence
+		}
+	}
+	g.own = e
+	return nil
+}
+
+// fingerprint returns what stands for a secret in an entry.
+func (g *loginGate) fingerprint(salt, secret string) string {
+	if g.known.secret != nil && string(*g.known.secret) == secret && g.known.salt == salt {
+		return g.known.fingerprint
+	}
+	key, err := pbkdf2.Key(sha256.New, secret, []byte(salt), fingerprintRounds, fingerprintBytes)
+	if err != nil {
+		return "" // a build that allows no short keys: every secret looks alike, and waits
+	}
+	kept := Secret(secret)
+	g.known.secret, g.known.salt, g.known.fingerprint = &kept, salt, hex.EncodeToString(key)
+	return g.known.fingerprint
+}

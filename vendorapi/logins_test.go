@@ -1,0 +1,232 @@
+package vendorapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"backhaul/vendorapi/simulator"
+)
+
+// memory is a store of logins in memory.
+type memory struct {
+	mu      sync.Mutex
+	entries []LoginEntry
+	fails   bool
+}
+
+func (m *memory) Last(context.Context) (LoginEntry, time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.fails:
+		return LoginEntry{}, time.Time{}, errors.New("no store")
+	case len(m.entries) == 0:
+		return LoginEntry{}, time.Now(), nil
+	}
+	return m.entries[len(m.entries)-1], time.Now(), nil
+}
+
+func (m *memory) Append(_ context.Context, after uint64, e LoginEntry) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.fails:
+		return 0, errors.New("no store")
+	case after != uint64(len(m.entries)):
+		return 0, ErrLoginsChanged
+	}
+	e.Sequence = after + 1
+	m.entries = append(m.entries, e)
+	return e.Sequence, nil
+}
+
+// wrongPassword is no password of the simulator's.
+const wrongPassword = Secret("wrong-5ec7e7")
+
+// replicasOf are n clients that share a store.
+func replicasOf(t *testing.T, endpoint string, dial func(*Client), store Logins, n int, password func(i int) (Secret, error)) (all []*Client) {
+	for i := range n {
+		c := newTestClient(t, endpoint, withAuth(Auth{
+			Mode: AuthLogin, Username: testUser, Password: func() (Secret, error) { return password(i) },
+			Logins: store, Process: fmt.Sprintf("replica-%d", i),
+		}))
+		dial(c)
+		all = append(all, c)
+	}
+	return all
+}
+
+// onReplicas is a bubble's simulator with n replicas.
+func onReplicas(t *testing.T, store Logins, n int, password func(i int) (Secret, error)) (*simulator.Simulator, []*Client) {
+	sim, first := onPipe(t, simulator.Config{})
+	return sim, replicasOf(t, first.endpoint, func(c *Client) { transportOf(c).DialContext = transportOf(first).DialContext }, store, n, password)
+}
+
+// asking has every replica start a job now and then, until a time has passed.
+func asking(t *testing.T, replicas []*Client, d time.Duration) {
+	t.Helper()
+	pause := min(max(d/60, time.Second), 20*time.Second)
+	var all sync.WaitGroup
+	for i, c := range replicas {
+		all.Go(func() {
+			for end := time.Now().Add(d); time.Now().Before(end); <-time.After(pause) {
+				_, err := c.CreateTask(t.Context(), loadTask(i+1))
+				noSecrets(t, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Four replicas with a wrong password do not lock the account, which locks after 5,
+// not even if each sends it before it hears of the others.
+func TestWrongPasswordOfManyReplicasLocksNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(memory)
+		sim, replicas := onReplicas(t, store, 4, func(int) (Secret, error) { return wrongPassword, nil })
+		var counts []int
+		for _, d := range []time.Duration{30 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute, 6 * time.Hour} {
+			asking(t, replicas, d)
+			counts = append(counts, sim.Account().LoginFailures)
+		}
+		if got := fmt.Sprint(counts); got != "[4 4 4 4 4]" {
+			t.Errorf("refused logins by time: %s", got)
+		}
+		// Restarted: it does not begin again.
+		sim2, restarted := sim, replicasOf(t, replicas[0].endpoint, func(c *Client) { transportOf(c).DialContext = transportOf(replicas[0]).DialContext }, store, 1,
+			func(int) (Secret, error) { return wrongPassword, nil })
+		asking(t, restarted, time.Minute)
+		if n := sim2.Account().LoginFailures; n != 4 {
+			t.Errorf("%d refused logins after a restart", n)
+		}
+		_, err := restarted[0].CreateTask(t.Context(), testTask())
+		refusal, ok := errors.AsType[*LoginError](err)
+		if !ok || refusal.Code != "1116" || !strings.HasPrefix(refusal.By, "replica-") || refusal.Until.Before(time.Now()) {
+			t.Errorf("%v", err)
+		}
+		// The shared entry shows neither password.
+		text, err := json.Marshal(store.entries)
+		if err != nil || len(store.entries) == 0 {
+			t.Errorf("%d entries, %v", len(store.entries), err)
+		}
+		noSecrets(t, string(text))
+		// The right one is tried at once.
+		right := replicasOf(t, replicas[0].endpoint, func(c *Client) { transportOf(c).DialContext = transportOf(replicas[0]).DialContext }, store, 1,
+			func(int) (Secret, error) { return testPassword, nil })
+		job, err := right[0].CreateTask(t.Context(), testTask())
+		wantJob(t, job, err)
+	})
+}
+
+// Replicas that start one after the other send a wrong password once together, and
+// again after each pause.
+func TestWrongPasswordIsSentOnceTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, replicas := onReplicas(t, new(memory), 10, func(int) (Secret, error) { return wrongPassword, nil })
+		asking(t, replicas[:1], time.Second)
+		var counts []int
+		for _, d := range []time.Duration{30 * time.Second, time.Minute, 5 * time.Minute, 31 * time.Minute, 6 * time.Hour} {
+			asking(t, replicas, d)
+			counts = append(counts, sim.Account().LoginFailures)
+		}
+		if got := fmt.Sprint(counts); got != "[1 2 3 4 4]" {
+			t.Errorf("refused logins by time: %s", got)
+		}
+	})
+}
+
+// A password that is changed in its place is tried at once.
+func TestChangedPasswordIsTriedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var password atomic.Value
+		password.Store(wrongPassword)
+		sim, replicas := onReplicas(t, new(memory), 3, func(int) (Secret, error) { return password.Load().(Secret), nil })
+		asking(t, replicas, time.Minute)
+		before := sim.Account().LoginFailures
+		password.Store(Secret(testPassword))
+		for i, c := range replicas {
+			job, err := c.CreateTask(t.Context(), loadTask(i+1))
+			wantJob(t, job, err)
+		}
+		if a := sim.Account(); a.LoginFailures != before || a.Logins != 3 || before > 3 {
+			t.Errorf("%d refused before, %d after, %d logins", before, a.LoginFailures, a.Logins)
+		}
+	})
+}
+
+// Replicas with two wrong passwords count together, and one with the right one works.
+func TestWrongPasswordsCountTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, replicas := onReplicas(t, new(memory), 5, func(i int) (Secret, error) {
+			switch i {
+			case 0:
+				return testPassword, nil
+			case 1, 2:
+				return wrongPassword, nil
+			}
+			return wrongPassword + "-too", nil
+		})
+		asking(t, replicas, 59*time.Minute)
+		if a := sim.Account(); a.LoginFailures > 4 || a.Logins != 1 || a.JobsStarted == 0 {
+			t.Errorf("%d refused, %d logins, %d jobs", a.LoginFailures, a.Logins, a.JobsStarted)
+		}
+	})
+}
+
+// Without a store, and while it fails, each process has the same pauses.
+func TestWrongPasswordWithoutAStore(t *testing.T) {
+	for _, store := range []Logins{nil, &memory{fails: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			sim, replicas := onReplicas(t, store, 1, func(int) (Secret, error) { return wrongPassword, nil })
+			asking(t, replicas, 90*time.Minute)
+			if n := sim.Account().LoginFailures; n != 4 {
+				t.Errorf("%d refused logins", n)
+			}
+		})
+	}
+}
+
+// A process that dies while it logs in holds the others up for a while only.
+func TestProcessThatDiedWhileItLoggedIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{entries: []LoginEntry{{
+			Sequence: 1, By: "dead", At: time.Now(), Trying: true,
+			Refused: []RefusedSecret{{Fingerprint: "another", Times: 1}}, RefusedAt: time.Now(), RefusedBy: "dead",
+		}}}
+		_, replicas := onReplicas(t, store, 1, func(int) (Secret, error) { return testPassword, nil })
+		begin := time.Now()
+		job, err := replicas[0].CreateTask(t.Context(), testTask())
+		wantJob(t, job, err)
+		if took := time.Since(begin); took < tryingFor-time.Second || took > tryingFor+time.Second {
+			t.Errorf("waited %s", took)
+		}
+	})
+}
+
+// A login that ends without an answer says nothing about the password.
+func TestUnclearLoginIsNoRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(memory)
+		sim, replicas := onReplicas(t, store, 1, func(int) (Secret, error) { return testPassword, nil })
+		sim.ScriptFor("Login", simulator.Fault{Kind: simulator.CutBeforeStart}, simulator.Fault{Kind: simulator.Crash})
+		for range 2 {
+			_, err := replicas[0].CreateTask(t.Context(), testTask())
+			wantVerdict(t, err, NotSent)
+		}
+		job, err := replicas[0].CreateTask(t.Context(), testTask())
+		wantJob(t, job, err)
+		last, _, _ := store.Last(t.Context())
+		if last.Trying || len(last.Refused) > 0 {
+			t.Errorf("%+v", last)
+		}
+	})
+}
