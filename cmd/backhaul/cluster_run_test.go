@@ -52,7 +52,7 @@ func startCluster(t *testing.T, cluster *clustertest.Cluster, plan chaosPlan) *c
 // patience.
 var clusterSettings = []string{"BACKHAUL_MAX_IN_FLIGHT=16", "BACKHAUL_VENDOR_TIMEOUT=5s"}
 
-var clusterStreams = []string{publisher.RequestsStream, publisher.EventsStream, publisher.DeadLetterStream}
+var clusterStreams = []string{publisher.RequestsStream, publisher.EventsStream, publisher.MarkStream, publisher.DeadLetterStream}
 
 // deleteStreams removes what the run before has left: each is judged by itself.
 func (r *clusterRun) deleteStreams(names ...string) {
