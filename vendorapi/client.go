@@ -10,12 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"backhaul/schemas/bounded"
 	"backhaul/vendorapi/internal/http1"
 )
 
@@ -166,7 +166,7 @@ func loadRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file)
+	pem, err := bounded.ReadFile(file, bounded.Small)
 	if err != nil {
 		return nil, fmt.Errorf("vendor CA file: %w", err)
 	}

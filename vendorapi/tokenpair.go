@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"backhaul/schemas/bounded"
 )
 
 // pairRenewal gets access tokens from a file with a token pair, and renews the
@@ -167,7 +169,7 @@ func (f pairFile) check() error {
 }
 
 func (f pairFile) read() (tokenPair, error) {
-	data, err := os.ReadFile(string(f))
+	data, err := bounded.ReadFile(string(f), bounded.Small)
 	if errors.Is(err, fs.ErrNotExist) {
 		return tokenPair{}, fmt.Errorf("there is no token pair yet (BACKHAUL_VENDOR_TOKEN_PAIR_FILE): %w", err)
 	}

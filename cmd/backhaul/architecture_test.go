@@ -17,6 +17,7 @@ var arrows = []struct {
 	part    string
 	imports []string
 }{
+	{"backhaul/schemas/bounded", nil},
 	{"backhaul/schemas/strictyaml", []string{"backhaul/schemas"}},
 	{"backhaul/schemas", nil},
 	{"backhaul/deploy", nil},
@@ -27,13 +28,13 @@ var arrows = []struct {
 	{"backhaul/vendorapi/simulator/simulatortest", []string{"backhaul/vendorapi/simulator"}},
 	{"backhaul/vendorapi/simulator", nil},
 	{"backhaul/vendorapi/internal/http1", nil},
-	{"backhaul/vendorapi", []string{"backhaul/schemas", "backhaul/vendorapi/internal/http1"}},
+	{"backhaul/vendorapi", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/vendorapi/internal/http1"}},
 	// The trigger asks as any other publisher; it does not know the vendor.
 	{"backhaul/consumer/internal/news", nil},
-	{"backhaul/consumer/trigger/objectstore", nil},
-	{"backhaul/consumer/trigger", []string{"backhaul/consumer/internal/news", "backhaul/schemas", "backhaul/schemas/strictyaml", "backhaul/publisher"}},
+	{"backhaul/consumer/trigger/objectstore", []string{"backhaul/schemas/bounded"}},
+	{"backhaul/consumer/trigger", []string{"backhaul/consumer/internal/news", "backhaul/schemas", "backhaul/schemas/bounded", "backhaul/schemas/strictyaml", "backhaul/publisher"}},
 	{"backhaul/consumer", []string{"backhaul/consumer/internal/news", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
-	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/strictyaml", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/deploy", "backhaul/cmd"}},
+	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/schemas/strictyaml", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/deploy", "backhaul/cmd"}},
 }
 
 // listed is what `go list` says of a package.

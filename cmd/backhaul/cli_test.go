@@ -245,3 +245,26 @@ func TestDocumentsNameRealCommands(t *testing.T) {
 		}
 	}
 }
+
+// Input without an end is refused, whatever reads it, and the error names the limit.
+func TestInputsWithoutAnEnd(t *testing.T) {
+	t.Parallel()
+	server := "BACKHAUL_NATS_URL=nats://127.0.0.1:1"
+	for _, c := range []struct {
+		env  []string
+		args []string
+		want string
+	}{
+		{nil, []string{"request", "--file", "/dev/zero", "--dry-run"}, "more than 67108864 bytes"},
+		{nil, []string{"schema", "validate", "/dev/zero"}, "more than 67108864 bytes"},
+		{nil, []string{"trigger", "explain", "/dev/zero", "--routes", "/dev/zero"}, "not a regular file"},
+		{[]string{server}, []string{"dlq", "replay", "1", "--file", "/dev/zero"}, "more than 67108864 bytes"},
+		{[]string{server}, []string{"events", "--config", "/dev/zero"}, "not a regular file"},
+		{[]string{"BACKHAUL_VENDOR_PASSWORD_FILE=/dev/zero", "BACKHAUL_VENDOR_USERNAME=u", "BACKHAUL_VENDOR_ENDPOINT=https://vendor.invalid/api"}, []string{"config", "check"}, "not a regular file"},
+	} {
+		code, out, stderr := once(t, c.env, "", c.args...)
+		if code == exitDone || !strings.Contains(out+stderr, c.want) {
+			t.Errorf("%v: exit code %d, want %q in %s%s", c.args, code, c.want, out, stderr)
+		}
+	}
+}

@@ -3,21 +3,34 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"backhaul/publisher"
+	"backhaul/schemas/bounded"
 )
 
-// readInput reads a file, or standard input if it is named -.
+// maxInput is the largest input of a command, such as a file of requests.
+const maxInput = 64 << 20
+
+// readInput reads a file, or standard input if it is named -. A pipe is good, as of
+// a process substitution; more than maxInput is refused.
 func readInput(cmd *cobra.Command, name string) ([]byte, error) {
 	if name == "-" {
-		return io.ReadAll(cmd.InOrStdin())
+		return bounded.Read(cmd.InOrStdin(), maxInput)
 	}
-	return os.ReadFile(name)
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := bounded.Read(f, maxInput)
+	if _, large := errors.AsType[*bounded.SizeError](err); large {
+		return nil, &os.PathError{Op: "read", Path: name, Err: err}
+	}
+	return data, err
 }
 
 // checkFilters refuses a filter that is given and empty, as a variable of a script

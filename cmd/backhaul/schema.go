@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -115,7 +114,7 @@ func runValidate(cmd *cobra.Command, args []string) error {
 	}
 	documents, invalid := 0, 0
 	for _, file := range args {
-		data, err := readAll(cmd, file)
+		data, err := readInput(cmd, file)
 		if err != nil {
 			return &usageError{err}
 		}
@@ -140,14 +139,6 @@ func runValidate(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("no document in it")
 	}
 	return nil
-}
-
-// readAll reads a file, or standard input for -.
-func readAll(cmd *cobra.Command, file string) ([]byte, error) {
-	if file == "-" {
-		return io.ReadAll(cmd.InOrStdin())
-	}
-	return os.ReadFile(file)
 }
 
 // printChecked writes a document as JSON, or its problems as a compiler would.

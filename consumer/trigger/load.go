@@ -3,7 +3,6 @@ package trigger
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"backhaul/publisher"
 	"backhaul/schemas"
+	"backhaul/schemas/bounded"
 	"backhaul/schemas/strictyaml"
 )
 
@@ -68,18 +68,11 @@ func Load(file string) (*Routes, error) {
 }
 
 func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err == nil {
-		defer func() { _ = f.Close() }()
-		var data []byte
-		if data, err = io.ReadAll(io.LimitReader(f, maxFile+1)); err == nil {
-			return data, nil
-		}
-	}
+	data, err := bounded.ReadFile(name, maxFile)
 	if path, ok := errors.AsType[*os.PathError](err); ok {
 		return nil, path.Err // the name is said already
 	}
-	return nil, err
+	return data, err
 }
 
 // Parse reads the content of a routes file. Any error is a [*strictyaml.Error].

@@ -76,10 +76,13 @@ func DefaultWorld() *World {
 	}
 }
 
+// maxWorld bounds what is read of a world; what is longer ends in the middle.
+const maxWorld = 16 << 20
+
 // LoadWorld reads a world from JSON. Unknown members, names given twice and
 // things without a name are errors.
 func LoadWorld(r io.Reader) (*World, error) {
-	decoder := json.NewDecoder(r)
+	decoder := json.NewDecoder(io.LimitReader(r, maxWorld))
 	decoder.DisallowUnknownFields()
 	var w World
 	if err := decoder.Decode(&w); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"backhaul/cmd/internal/policy"
+	"backhaul/schemas/bounded"
 	"backhaul/schemas/strictyaml"
 	"backhaul/vendorapi"
 )
@@ -130,7 +131,7 @@ func (e *Error) checkCA(what, env, file string) {
 	if file == "" {
 		return
 	}
-	data, err := os.ReadFile(file)
+	data, err := bounded.ReadFile(file, bounded.Small)
 	if err != nil {
 		e.add("%s: %v (%s)", what, err, env)
 	} else if !x509.NewCertPool().AppendCertsFromPEM(data) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"backhaul/schemas"
+	"backhaul/schemas/bounded"
 )
 
 // maxFile is far above what all settings can need.
@@ -37,12 +37,7 @@ type file struct {
 }
 
 func readFile(name string, settings []setting) file {
-	f, err := os.Open(name)
-	if err != nil {
-		return file{name: name, problems: []string{fmt.Sprintf("configuration file: %v", err)}, broken: true}
-	}
-	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	data, err := bounded.ReadFile(name, maxFile)
 	if err != nil {
 		return file{name: name, problems: []string{fmt.Sprintf("configuration file: %v", err)}, broken: true}
 	}

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/nats-io/nats.go"
 
+	"backhaul/schemas/bounded"
 	"backhaul/vendorapi"
 )
 
@@ -64,7 +64,7 @@ func (e Embedded) MovedFile() string { return filepath.Join(e.StoreDir, "backhau
 
 // Moved says why nobody may work on the store any more, "" if anybody may.
 func (e Embedded) Moved() string {
-	where, err := os.ReadFile(e.MovedFile())
+	where, err := bounded.ReadFile(e.MovedFile(), bounded.Small)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}
@@ -185,7 +185,7 @@ func (n NATS) problems() []string {
 
 // checkCreds looks for the two parts of a credentials file.
 func checkCreds(file string) error {
-	data, err := os.ReadFile(file)
+	data, err := bounded.ReadFile(file, bounded.Small)
 	if err != nil {
 		return err
 	}

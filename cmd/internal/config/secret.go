@@ -2,9 +2,9 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
+	"backhaul/schemas/bounded"
 	"backhaul/vendorapi"
 )
 
@@ -33,7 +33,7 @@ func (s secret) Read() (vendorapi.Secret, error) {
 	if s.file == "" {
 		return s.value, nil
 	}
-	data, err := os.ReadFile(s.file)
+	data, err := bounded.ReadFile(s.file, bounded.Small)
 	if err != nil {
 		return "", fmt.Errorf("read secret: %w", err)
 	}

@@ -27,12 +27,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"backhaul/schemas/bounded"
 )
 
 // Config is where objects are written.
@@ -73,7 +74,7 @@ func New(cfg Config) (*Store, error) {
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 	if cfg.CAFile != "" {
-		pem, err := os.ReadFile(cfg.CAFile)
+		pem, err := bounded.ReadFile(cfg.CAFile, bounded.Small)
 		if err != nil {
 			return nil, fmt.Errorf("roots of the object store: %w", err)
 		}
