@@ -480,6 +480,7 @@ func TestManyNotifications(t *testing.T) {
 		}
 		want = append(want, fmt.Sprint("/a/", n))
 	}
+	<-b.js.PublishAsyncComplete() // or the stream is settled because nothing is in it yet
 	b.settled()
 	b.exactlyOnce(want)
 	if text := b.log.String(); strings.Contains(text, "cannot read") {
