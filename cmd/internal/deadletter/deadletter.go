@@ -28,7 +28,7 @@
 // # What it asks of NATS
 //
 // To look: CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE} on the streams BACKUP_DLQ and
-// BACKUP_EVENTS (ordered consumers), STREAM.{INFO,MSG.GET} on both. To act also
+// BACKUP_EVENTS, STREAM.{INFO,MSG.GET} on both. To act also
 // publish permission on backup.event.operator.*, on backup.request.<source> to
 // replay, and STREAM.MSG.DELETE.BACKUP_DLQ to drop.
 //
