@@ -140,6 +140,11 @@ chaos: ## kill replicas, kill the broker, break the vendor, judge every request 
 trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups
 	$(GO) test ./cmd/backhaul -run '^TestTriggerChaos$$' -count=1 -v -timeout 15m -trigger.notifications=100000 -trigger.rate=5000
 
+AREA ?= all
+.PHONY: mutants
+mutants: ## change the code that the promise rests on, one place at a time: the tests must fail (AREA=consumer)
+	$(GO) test ./cmd/internal/mutants -run '^TestMutants$$' -count=1 -v -timeout 12h -mutants.area=$(AREA)
+
 .PHONY: long
 long: ## run at full length what `make test` runs short: the broker away for 150 s, 600 requests that outlast the ack wait
 	$(GO) test ./cmd/backhaul -run '^(TestBrokerAway|TestRetriesOutlastTheAckWait)$$' -count=1 -v -timeout 20m -parallel 1 \

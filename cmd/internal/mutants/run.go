@@ -1,0 +1,123 @@
+package mutants
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Outcome is what became of a mutant.
+type Outcome struct {
+	Killed bool
+	// By is the test that failed, or "timeout".
+	By string
+	// Output is the end of what go test printed about a mutant that did not compile.
+	Output string
+}
+
+// Runner runs mutants of the module at Root. Its directory is for overlays.
+type Runner struct {
+	Root, Dir string
+	// Timeout bounds the tests of one mutant.
+	Timeout time.Duration
+}
+
+var (
+	failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	notBuilt   = regexp.MustCompile(`(?m)\[build failed\]|\[setup failed\]`)
+)
+
+// Run runs the tests that may find the mutant, and says what they did.
+func (r Runner) Run(ctx context.Context, list List, m Mutant) (Outcome, error) {
+	overlay, err := r.overlay(m)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if m.Tests != "" {
+		if o, err := r.test(ctx, list, overlay, m.Tests); err != nil || o.Killed {
+			return o, err
+		}
+	}
+	return r.test(ctx, list, overlay, "")
+}
+
+// overlay writes the mutated file and returns the name of the overlay that go test takes.
+func (r Runner) overlay(m Mutant) (string, error) {
+	path := filepath.Join(r.Root, m.File)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	mutated, err := m.Apply(string(content))
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(r.Dir, "mutant-")
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, filepath.Base(path))
+	replace, err := json.Marshal(map[string]map[string]string{"Replace": {path: file}})
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(file, []byte(mutated), 0o600); err != nil {
+		return "", err
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	return overlay, os.WriteFile(overlay, replace, 0o600)
+}
+
+// test runs tests until the first of them fails.
+func (r Runner) test(ctx context.Context, list List, overlay, tests string) (Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	args := []string{"test", "-overlay", overlay, "-failfast", "-vet=off", "-count=1", "-timeout", (2 * r.Timeout).String(), "-v", "-run", cmp.Or(tests, ".")}
+	cmd := exec.CommandContext(ctx, "go", append(args, list.Packages...)...)
+	cmd.Dir = r.Root
+	// The test's own processes end with it, also when it is ended early.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	out := &firstFailure{found: cancel}
+	cmd.Stdout, cmd.Stderr = out, out
+	err := cmd.Run()
+	text := out.String()
+	switch failed := failedTest.FindStringSubmatch(text); {
+	case notBuilt.MatchString(text):
+		return Outcome{}, fmt.Errorf("does not compile:\n%s", tail(text))
+	case failed != nil:
+		return Outcome{Killed: true, By: failed[1]}, nil
+	case strings.Contains(text, "panic: "):
+		return Outcome{Killed: true, By: "panic"}, nil
+	case ctx.Err() != nil:
+		return Outcome{Killed: true, By: "timeout"}, nil
+	case err != nil:
+		return Outcome{}, fmt.Errorf("%w:\n%s", err, tail(text))
+	}
+	return Outcome{}, nil
+}
+
+// firstFailure keeps what is printed, and ends the tests when one of them has failed.
+type firstFailure struct {
+	bytes.Buffer
+	found func()
+}
+
+func (f *firstFailure) Write(p []byte) (int, error) {
+	n, err := f.Buffer.Write(p)
+	if failedTest.Match(p) {
+		f.found()
+	}
+	return n, err
+}
+
+func tail(text string) string { return text[max(0, len(text)-2000):] }
