@@ -50,7 +50,7 @@ func runConfigShow(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	values, err := config.Show(cmd.Flags(), os.LookupEnv)
+	values, err := config.Show(cmd.Flags(), os.Environ())
 	if output == outputJSON {
 		for _, v := range values {
 			err = errors.Join(err, printJSON(cmd.OutOrStdout(), v))
@@ -70,7 +70,7 @@ func runConfigCheck(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	err = config.Check(cmd.Flags(), os.LookupEnv)
+	err = config.Check(cmd.Flags(), os.Environ())
 	switch {
 	case err != nil && output == outputJSON:
 		return sayProblems(cmd, output, errors.Join(errSaid, err))

@@ -100,12 +100,7 @@ func demoConfig(cfg *config.Config, endpoint, store string) (*config.Config, err
 			return nil, err
 		}
 	}
-	return config.Load(cmd.Flags(), func(name string) (string, bool) {
-		if name != "BACKHAUL_VENDOR_PASSWORD" {
-			return "", false
-		}
-		return "simulator", true
-	})
+	return config.Load(cmd.Flags(), []string{"BACKHAUL_VENDOR_PASSWORD=simulator"})
 }
 
 func demonstrate(cmd *cobra.Command, url, endpoint string) error {

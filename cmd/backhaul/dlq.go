@@ -19,13 +19,8 @@ func newDeadLetterCommand() *cobra.Command {
 		Short: "Look at requests that could not be done, send them again, drop them",
 		Long: `Each request that ended as job-failed or request-rejected is kept in the stream
 BACKUP_DLQ, as it came, with the reason. A letter is named by its sequence there.`,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return &usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())}
-			}
-			return cmd.Help()
-		},
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newDeadLetterListCommand(), newDeadLetterShowCommand(), newDeadLetterReplayCommand(), newDeadLetterDropCommand())
 	return cmd
@@ -33,8 +28,9 @@ BACKUP_DLQ, as it came, with the reason. A letter is named by its sequence there
 
 func newDeadLetterListCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "ls",
-		Short: "List dead letters, the newest last",
+		Use:        "ls",
+		SuggestFor: []string{"list"},
+		Short:      "List dead letters, the newest last",
 		Example: `  backhaul dlq ls --nats nats://127.0.0.1:4222 --source billing --since 24h
   backhaul dlq ls --nats nats://127.0.0.1:4222 --error-code 35:4618 --output json`,
 		Args: cobra.ArbitraryArgs,

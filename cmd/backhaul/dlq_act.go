@@ -45,8 +45,9 @@ any letter was refused, or is left over because of --limit.`,
 
 func newDeadLetterDropCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "drop [SEQUENCE...]",
-		Short: "Delete dead letters for good",
+		Use:        "drop [SEQUENCE...]",
+		SuggestFor: []string{"delete", "remove", "rm"},
+		Short:      "Delete dead letters for good",
 		Long: `Deletes dead letters. What was asked for, by whom and why stays in the events
 stream, and so do the requests' own events; the message does not. Letters are
 named by sequences or selected by filters; --all selects all.`,

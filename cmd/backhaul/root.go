@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -11,10 +13,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/show"
+	"backhaul/schemas"
 )
 
 func newRootCommand() *cobra.Command {
@@ -33,7 +37,9 @@ exactly one true event.`,
 		// the text of other people.
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) { cmd.SetOut(show.NewWriter(cmd.OutOrStdout())) },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{suggesting(err, nearestFlag(cmd, err))}
+	})
 	root.AddCommand(
 		newRunCommand(),
 		newCheckCommand(),
@@ -66,7 +72,7 @@ func refuseByUsage(cmd *cobra.Command) {
 	if refuse := cmd.Args; refuse != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := refuse(cmd, args); err != nil {
-				return &usageError{err}
+				return &usageError{suggesting(err, nearestCommand(cmd, args))}
 			}
 			return nil
 		}
@@ -76,9 +82,55 @@ func refuseByUsage(cmd *cobra.Command) {
 	}
 }
 
+// nearestFlag returns the flag of a command that was probably meant by an unknown
+// one, "" if none is near.
+func nearestFlag(cmd *cobra.Command, err error) string {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok || unknown.GetSpecifiedShortnames() != "" {
+		return ""
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		if !flag.Hidden {
+			names = append(names, flag.Name)
+		}
+	})
+	if near := schemas.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+		return "--" + near
+	}
+	return ""
+}
+
+// nearestCommand returns the command below cmd that was probably meant by the first
+// argument, "" if none is near.
+func nearestCommand(cmd *cobra.Command, args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	var names []string
+	paths := make(map[string]string)
+	for _, sub := range cmd.Commands() {
+		if !sub.IsAvailableCommand() {
+			continue
+		}
+		for _, name := range slices.Concat([]string{sub.Name()}, sub.Aliases, sub.SuggestFor) {
+			names, paths[name] = append(names, name), sub.CommandPath()
+		}
+	}
+	return paths[schemas.Nearest(args[0], names)]
+}
+
+// suggesting adds to an error what was probably meant, if that is known.
+func suggesting(err error, near string) error {
+	if near == "" {
+		return err
+	}
+	return fmt.Errorf("%w, did you mean %s?", err, near)
+}
+
 // load reads the settings of a command and makes its logger.
 func load(cmd *cobra.Command) (*config.Config, zerolog.Logger, error) {
-	cfg, err := config.Load(cmd.Flags(), os.LookupEnv)
+	cfg, err := config.Load(cmd.Flags(), os.Environ())
 	if err != nil {
 		return nil, zerolog.Nop(), err
 	}

@@ -21,8 +21,8 @@ import (
 // Check reads the settings and says everything that [Load] and [Config.CheckRun]
 // would say, at once. It reaches for nothing over the network. The error is an
 // [*Error].
-func Check(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) error {
-	c, problems := read(flags, lookupEnv)
+func Check(flags *pflag.FlagSet, environ []string) error {
+	c, problems := read(flags, environ)
 	if err, ok := errors.AsType[*Error](c.CheckRun()); ok && !c.unknown {
 		problems = append(problems, err.Problems...)
 	}

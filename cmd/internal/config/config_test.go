@@ -22,10 +22,7 @@ func loadWith(t *testing.T, env map[string]string, args ...string) (*Config, err
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	return Load(flags, func(name string) (string, bool) {
-		value, ok := env[name]
-		return value, ok
-	})
+	return Load(flags, environ(env))
 }
 
 func TestFlagsBeforeEnvironmentBeforeDefaults(t *testing.T) {

@@ -14,10 +14,10 @@ import (
 	"backhaul/vendorapi"
 )
 
-// Load reads every setting. flags may lack any of them. The error is an
-// [*Error] with everything that is wrong.
-func Load(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) (*Config, error) {
-	c, problems := read(flags, lookupEnv)
+// Load reads every setting. flags may lack any of them; environ is a list as
+// os.Environ returns it. The error is an [*Error] with everything that is wrong.
+func Load(flags *pflag.FlagSet, environ []string) (*Config, error) {
+	c, problems := read(flags, environ)
 	if len(problems) > 0 {
 		return nil, &Error{Problems: problems}
 	}
@@ -25,16 +25,16 @@ func Load(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) (*Config,
 }
 
 // read is Load, but goes on after a problem: what is wrong has its default.
-func read(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) (*Config, []string) {
+func read(flags *pflag.FlagSet, environ []string) (*Config, []string) {
 	c := new(Config)
 	settings := c.settings()
-	from := sources{flags: flags, lookupEnv: lookupEnv}
-	from.credentials, _ = lookupEnv("CREDENTIALS_DIRECTORY")
+	env := newEnvironment(environ)
+	from := sources{flags: flags, lookupEnv: env.lookup, credentials: env["CREDENTIALS_DIRECTORY"]}
 	if name := from.fileName(); name != "" {
 		from.file = readFile(name, settings)
 		c.unknown = from.file.broken
 	}
-	problems := from.file.problems
+	problems := append(env.problems(settings), from.file.problems...)
 	for _, s := range settings {
 		g, err := from.find(s)
 		if err == nil {

@@ -45,7 +45,7 @@ func TestAContextFillsInWhatIsNotSet(t *testing.T) {
 	if n.URL != "nats://a:4222,nats://b:4222" || n.Auth.User != "relay" || n.TLS.CA != filepath.Join(home, "ca.pem") || !n.TLS.First || n.InboxPrefix != "_INBOX_mine" {
 		t.Errorf("got %+v", n)
 	}
-	values, err := Show(parsed(t), lookup(env))
+	values, err := Show(parsed(t), environ(env))
 	if err != nil || !slices.Contains(values, Value{"nats.user", "relay", "context prod", "BACKHAUL_NATS_USER", "--nats-user"}) ||
 		!slices.Contains(values, Value{"nats.inboxPrefix", "_INBOX_relay", "context prod", "BACKHAUL_NATS_INBOX_PREFIX", "--nats-inbox-prefix"}) {
 		t.Errorf("shown: %+v, %v", values, err)

@@ -38,6 +38,8 @@ Every setting of Backhaul. This page is made from the code by ` + "`make docs`" 
 
 The strongest last: its default, the YAML file, the environment, a flag. The file is the one that ` + "`--config FILE`" + ` or
 ` + "`BACKHAUL_CONFIG`" + ` names; there is no place where one is looked for. An empty environment variable is one that is not set.
+A variable that begins with ` + "`BACKHAUL_`" + ` and is not listed here is refused, with the nearest name. Accepted are those that Kubernetes
+makes for a service whose name begins with backhaul (` + "`BACKHAUL_SERVICE_HOST`, `BACKHAUL_TRIGGER_PORT_9090_TCP`" + ` and so on) and Compose's ` + "`BACKHAUL_IMAGE`" + `.
 Relative paths are relative to where the program was started, wherever they are written.
 
 ` + "```yaml" + `

@@ -22,8 +22,8 @@ type Value struct {
 
 // Show reads the settings and tells all of them, also those that are wrong: they
 // have their default, and are in the [*Error].
-func Show(flags *pflag.FlagSet, lookupEnv func(string) (string, bool)) ([]Value, error) {
-	c, problems := read(flags, lookupEnv)
+func Show(flags *pflag.FlagSet, environ []string) ([]Value, error) {
+	c, problems := read(flags, environ)
 	var values []Value
 	for i, s := range c.settings() {
 		v := Value{Key: s.key, Value: s.shown(), Origin: c.origins[i], Env: s.env}

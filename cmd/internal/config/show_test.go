@@ -23,12 +23,16 @@ func parsed(t *testing.T, args ...string) *pflag.FlagSet {
 	return flags
 }
 
-func lookup(env map[string]string) func(string) (string, bool) {
-	return func(name string) (string, bool) {
-		value, ok := env[name]
-		return value, ok
+// environ is a list as os.Environ returns it.
+func environ(env map[string]string) []string {
+	var list []string
+	for name, value := range env {
+		list = append(list, name+"="+value)
 	}
+	return list
 }
+
+func lookup(env map[string]string) func(string) (string, bool) { return environment(env).lookup }
 
 func TestShowTellsEveryValueAndItsOrigin(t *testing.T) {
 	dir := t.TempDir()
@@ -39,7 +43,7 @@ func TestShowTellsEveryValueAndItsOrigin(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "vendor.password"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	values, err := Show(parsed(t, "--config", name, "--max-in-flight", "3"), lookup(map[string]string{
+	values, err := Show(parsed(t, "--config", name, "--max-in-flight", "3"), environ(map[string]string{
 		"BACKHAUL_NATS_URL": "nats://geheim-user:geheim-7f@a:1, nats://geheim-token@b:1", "CREDENTIALS_DIRECTORY": dir,
 		"BACKHAUL_VENDOR_ENDPOINT": "https://geheim-user:geheim-7f@vendor.example.com/api",
 	}))
@@ -72,7 +76,7 @@ func TestCheckNamesTheSettingOfTheFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{admin: {addr: nowhere}, nats: {url: [nats://a, ""]}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := Check(pflag.NewFlagSet("", pflag.ContinueOnError), func(name string) (string, bool) { return file, name == fileEnv })
+	err := Check(pflag.NewFlagSet("", pflag.ContinueOnError), []string{fileEnv + "=" + file})
 	for _, want := range []string{file + `:1: admin.addr: is "nowhere"`, file + ":1: nats.url: number 2 is not a URL"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
@@ -93,14 +97,14 @@ func TestCheckSaysEverythingAtOnce(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(moved, "backhaul.moved"), []byte("moved to nats://a\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Check(parsed(t, "--store-dir", moved), lookup(nil)); err == nil || !strings.Contains(err.Error(), "--store-dir: the requests in "+moved+" were moved to nats://a") {
+	if err := Check(parsed(t, "--store-dir", moved), environ(nil)); err == nil || !strings.Contains(err.Error(), "--store-dir: the requests in "+moved+" were moved to nats://a") {
 		t.Errorf("a store that was moved: %v", err)
 	}
 	env := map[string]string{
 		"BACKHAUL_CONFIG": name, "BACKHAUL_VENDOR_PASSWORD_FILE": none,
 		"BACKHAUL_ADMIN_ADDR": "9090", "BACKHAUL_STORE_DIR": name, "BACKHAUL_VENDOR_TIMEOUT": "1", "BACKHAUL_POLICY_FILE": name,
 	}
-	err := Check(parsed(t), lookup(env))
+	err := Check(parsed(t), environ(env))
 	problems, ok := errors.AsType[*Error](err)
 	if !ok {
 		t.Fatalf("got %v", err)
@@ -123,11 +127,11 @@ func TestCheckSaysEverythingAtOnce(t *testing.T) {
 	if err := os.WriteFile(name, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err = Check(parsed(t), lookup(map[string]string{"BACKHAUL_CONFIG": name}))
+	err = Check(parsed(t), environ(map[string]string{"BACKHAUL_CONFIG": name}))
 	if problems, ok := errors.AsType[*Error](err); !ok || len(problems.Problems) != 1 {
 		t.Errorf("a broken file: %v", err)
 	}
-	if err := Check(parsed(t), lookup(map[string]string{
+	if err := Check(parsed(t), environ(map[string]string{
 		"BACKHAUL_VENDOR_ENDPOINT": "https://vendor.example.com/api", "BACKHAUL_VENDOR_USERNAME": "u", "BACKHAUL_VENDOR_PASSWORD": "geheim-7f",
 		"BACKHAUL_STORE_DIR": filepath.Join(dir, "later"),
 	})); err != nil {

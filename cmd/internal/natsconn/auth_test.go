@@ -46,10 +46,11 @@ func serve(t *testing.T, options server.Options) (url string) {
 // settings are read as the program reads them.
 func settings(t *testing.T, env map[string]string) (config.NATS, error) {
 	t.Helper()
-	cfg, err := config.Load(pflag.NewFlagSet("test", pflag.ContinueOnError), func(name string) (string, bool) {
-		value, ok := env[name]
-		return value, ok
-	})
+	var environ []string
+	for name, value := range env {
+		environ = append(environ, name+"="+value)
+	}
+	cfg, err := config.Load(pflag.NewFlagSet("test", pflag.ContinueOnError), environ)
 	if err != nil {
 		return config.NATS{}, err
 	}
