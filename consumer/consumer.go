@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/writes"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -121,6 +122,7 @@ type Consumer struct {
 	handler  *handler
 	inWork   *inWork
 	ready    readiness
+	writes   writes.Watch
 	log      zerolog.Logger
 }
 
@@ -171,6 +173,8 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		inWork:   newInWork(),
 		log:      log,
 	}
+	c.writes.Log = log
+	pub.OnTry(c.noteTry)
 	c.handler = &handler{
 		cfg: cfg,
 		ledger: &ledger{

@@ -73,6 +73,9 @@ type Write struct {
 	Kind schemas.Kind
 	// Step is "claim", "take over", "renew", "release" or "record".
 	Step string
+	// Again: it is one try that the stream did not take, and is tried again. Its step is
+	// "claim" for every write of a claim. The end of the write is told of as well.
+	Again bool
 	// Began is when it was begun; it has ended now.
 	Began time.Time
 	// Err is nil if the event is on record. Conflict: another owner's was first.

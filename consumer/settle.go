@@ -1,12 +1,15 @@
 package consumer
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"backhaul/consumer/internal/news"
+	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
@@ -35,7 +38,7 @@ const (
 // settler acts on settlements and logs them, once each.
 type settler struct {
 	log      zerolog.Logger
-	postpone news.Teller
+	postpone news.Reasons
 }
 
 func (s *settler) settle(d *delivery, result settlement) {
@@ -98,11 +101,26 @@ func (s *settler) logPostponed(d *delivery, result settlement) {
 	case ofVendor(result.err) && vendorapi.VerdictOf(result.err) == vendorapi.Throttled:
 		trouble = errThrottled // no two of them read the same
 	}
-	if trouble != nil && s.postpone.Changed(trouble) {
+	if trouble != nil && s.postpone.New(reasonOf(trouble)) {
 		level = zerolog.WarnLevel
 	}
 	result.req.traced(s.log.WithLevel(level)).Err(result.err).Str("source", d.source).Str("requestId", result.req.RequestID).
 		Uint64("delivered", d.delivered).Dur("delayMs", result.delay).Msg("request postponed")
+}
+
+// reasonOf returns the part of an error that is the same for every request: a stream that
+// takes no writes is one reason, and not one for each subject.
+func reasonOf(err error) error {
+	if ofVendor(err) {
+		return err
+	}
+	if answer, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return answer
+	}
+	if unconfirmed, ok := errors.AsType[*publisher.UnconfirmedError](err); ok {
+		return cmp.Or(unconfirmed.Last, unconfirmed.End)
+	}
+	return err
 }
 
 // ofVendor tells whether an error is what a call of the vendor came to.

@@ -89,6 +89,9 @@ func (p *Publisher) DeadLetter(ctx context.Context, d DeadLetter) error {
 
 func (p *Publisher) keep(ctx context.Context, msg *nats.Msg) error {
 	_, err := p.js.PublishMsg(ctx, msg)
+	if ctx.Err() == nil || err == nil {
+		p.tell(msg.Subject, err)
+	}
 	return err
 }
 

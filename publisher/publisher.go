@@ -20,7 +20,8 @@ const ackTimeout = 5 * time.Second
 
 // Publisher writes requests, events and dead letters.
 type Publisher struct {
-	js jetstream.JetStream
+	js   jetstream.JetStream
+	told func(Try) // nil for nobody
 }
 
 // New is a publisher on a connection. The connection should not buffer while it
@@ -50,13 +51,16 @@ func (p *Publisher) Append(ctx context.Context, key Key, after uint64, e schemas
 // compareAndSet repeats a write until the server has decided about it.
 func (p *Publisher) compareAndSet(ctx context.Context, subject string, write func() (uint64, error)) (uint64, error) {
 	var last error
-	for {
+	for refused := 0; ; {
 		// What is sent for a writer that has been told to end would come in the way
 		// of what it writes to clean up.
 		if ctx.Err() != nil {
-			return 0, unconfirmed(subject, last, context.Cause(ctx))
+			return 0, &UnconfirmedError{Subject: subject, Last: last, End: context.Cause(ctx)}
 		}
 		sequence, err := write()
+		if ctx.Err() == nil || err == nil {
+			p.tell(subject, err)
+		}
 		switch {
 		case err == nil:
 			return sequence, nil
@@ -73,14 +77,20 @@ func (p *Publisher) compareAndSet(ctx context.Context, subject string, write fun
 		// which a cluster says that another write to the filter is in flight or was
 		// just applied, or no clear answer at all. Neither says that the event is
 		// not stored, and both are answered by the very same write.
-		if err := pause(ctx); err != nil {
-			return 0, unconfirmed(subject, last, err)
+		if refuses(err) {
+			refused++
+		}
+		if err := pause(ctx, refused); err != nil {
+			return 0, &UnconfirmedError{Subject: subject, Last: last, End: err}
 		}
 	}
 }
 
-func unconfirmed(subject string, last, end error) error {
-	return fmt.Errorf("append %s: not confirmed: %w", subject, errors.Join(last, end))
+// refuses reports whether the server answered that the stream does not take the message,
+// for a reason that may last: a limit is reached.
+func refuses(err error) bool {
+	_, answered := errors.AsType[*jetstream.APIError](err)
+	return answered && !hasCode(err, jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 // writeAfter writes once, if the last message that the filter matches has the
@@ -105,9 +115,14 @@ func (p *Publisher) writeAfter(ctx context.Context, msg *nats.Msg, filter string
 	}
 }
 
-// pause waits 20 to 100 ms, apart from other writers that met the same answer.
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(20*time.Millisecond + rand.N(80*time.Millisecond))
+// maxRefusals is how often the pause is doubled, to 1.6 s at most.
+const maxRefusals = 4
+
+// pause waits 20 to 100 ms, apart from other writers that met the same answer, and twice
+// as long with each time that the stream has refused the message.
+func pause(ctx context.Context, refused int) error {
+	wait := 20*time.Millisecond + rand.N(80*time.Millisecond)
+	timer := time.NewTimer(wait << min(refused, maxRefusals))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

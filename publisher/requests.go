@@ -68,10 +68,11 @@ func (p *Publisher) Send(source string, req schemas.BackupRequest) (*SentRequest
 // not known whether the request was stored.
 func (s *SentRequest) Acked(ctx context.Context) (*jetstream.PubAck, error) {
 	var last error
-	for {
+	for refused := 0; ; {
 		if s.err == nil {
 			select {
 			case ack := <-s.future.Ok():
+				s.p.tell(s.msg.Subject, nil)
 				return ack, nil
 			case s.err = <-s.future.Err():
 			case <-ctx.Done():
@@ -79,6 +80,10 @@ func (s *SentRequest) Acked(ctx context.Context) (*jetstream.PubAck, error) {
 		}
 		if s.err != nil {
 			last = s.err
+			s.p.tell(s.msg.Subject, s.err)
+		}
+		if refuses(s.err) {
+			refused++
 		}
 		if permanent(s.err) {
 			return nil, fmt.Errorf("publish request on %s: %w", s.msg.Subject, s.err)
@@ -88,7 +93,7 @@ func (s *SentRequest) Acked(ctx context.Context) (*jetstream.PubAck, error) {
 				return nil, fmt.Errorf("publish request on %s: %w", s.msg.Subject, err)
 			}
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, refused); err != nil {
 			return nil, fmt.Errorf("publish request on %s: not confirmed: %w", s.msg.Subject, errors.Join(last, err))
 		}
 		s.future, s.err = s.p.js.PublishMsgAsync(s.msg)

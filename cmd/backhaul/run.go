@@ -143,7 +143,11 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, reload <
 	}
 	checks = append(checks, console.Check{Name: "ledger", Probe: worker.Ledger, Condition: true})
 	metrics.WatchProcess(client, worker.Ready, vendor.trouble)
-	checks = append(checks, console.Check{Name: "doubt", Probe: worker.Unclear, Condition: true})
+	checks = append(checks,
+		console.Check{Name: "ledger writes", Probe: worker.Writable},
+		console.Check{Name: "dead letters", Probe: worker.DeadLetters, Condition: true},
+		console.Check{Name: "doubt", Probe: worker.Unclear, Condition: true},
+	)
 	admin.Watch(append([]console.Check{{Name: "requests", Probe: worker.Ready}}, checks...)...)
 	stopPage, err := showPage(ctx, admin, cfg, url, owner, page.Vendor{Trouble: vendor.trouble, Hold: func() vendorapi.Hold {
 		_, hold := client.Room(1)

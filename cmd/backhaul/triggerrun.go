@@ -80,6 +80,8 @@ func watchStorage(ctx context.Context, cfg *config.Config, routes *trigger.Route
 	admin.Watch(
 		console.Check{Name: "notifications", Probe: worker.Ready},
 		console.Check{Name: "nats", Probe: permissions.Trouble},
+		console.Check{Name: "writes", Probe: worker.Writable},
+		console.Check{Name: "dead letters", Probe: worker.DeadLetters, Condition: true},
 		console.Check{Name: "directives", Probe: worker.StoreTrouble, Condition: true},
 	)
 	log.Info().Str("source", routes.Source).Str("file", routes.File).Int("routes", len(routes.All())).

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/consumer/internal/news"
+	"backhaul/consumer/internal/writes"
 	"backhaul/publisher"
 )
 
@@ -41,6 +42,7 @@ type Trigger struct {
 	queue     jetstream.Consumer
 	decisions *decisions
 
+	writes              writes.Watch
 	ready, storeTrouble trouble
 	pullLog, storeLog   news.Teller
 	state               atomic.Pointer[State]
@@ -89,6 +91,8 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store S
 		cfg: cfg, nc: nc, pub: pub, routes: routes, store: store, observe: cfg.Observer, log: log,
 		queue: queue, decisions: &decisions{windows: windows, pub: pub},
 	}
+	t.writes.Log = log
+	pub.OnTry(t.writes.Note)
 	t.state.Store(&State{})
 	t.ready.note(errors.New("nothing was read yet"))
 	return t, nil
@@ -104,6 +108,16 @@ func (t *Trigger) Ready() error {
 	}
 	return t.ready.err()
 }
+
+// Writable returns why requests or windows cannot be written, nil if they can as far as
+// is known. Notifications stay in their stream meanwhile.
+func (t *Trigger) Writable() error {
+	return t.writes.Trouble(publisher.RequestsStream, publisher.WindowsStream)
+}
+
+// DeadLetters returns why dead letters cannot be written, nil if they can as far as is
+// known.
+func (t *Trigger) DeadLetters() error { return t.writes.Trouble(publisher.DeadLetterStream) }
 
 // StoreTrouble says why the last directive file could not be written, nil if it was.
 func (t *Trigger) StoreTrouble() error { return t.storeTrouble.err() }

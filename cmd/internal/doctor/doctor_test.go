@@ -121,6 +121,33 @@ func TestNATSDrift(t *testing.T) {
 	}
 }
 
+// A stream that refuses messages, or soon will, is named.
+func TestNATSFullStreams(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, func(s *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
+		if s != nil && (s.Name == publisher.EventsStream || s.Name == publisher.DeadLetterStream) {
+			s.MaxMsgs, s.Discard = 10, jetstream.DiscardNew
+		}
+	}).Connect(t)
+	js := natstest.JetStream(t, nc)
+	for subject, n := range map[string]int{"backup.event.operator.pause": 10, "backup.dlq.billing": 9} {
+		for range n {
+			if _, err := js.Publish(t.Context(), subject, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got := text(only(NATS(t.Context(), nc, js), "stream"))
+	for _, line := range []string{
+		"error | stream BACKUP_EVENTS | is full and refuses messages: 10 of max_msgs 10",
+		"warning | stream BACKUP_DLQ | is nearly full: 9 of max_msgs 10",
+	} {
+		if !strings.Contains(got, line) {
+			t.Errorf("no %q in\n%s", line, got)
+		}
+	}
+}
+
 // Those of the trigger are looked at where there is one.
 func TestNATSOfTheTrigger(t *testing.T) {
 	t.Parallel()

@@ -226,6 +226,13 @@ func (d *natsDoctor) existing(one provision.Existing, whoMakesIt string) []Findi
 			all = append(all, finding(Note, one.Name, text, ""))
 		}
 	}
+	const makeRoom = "raise the limit with `nats stream edit`, or make room on the disk: nothing is claimed and no outcome recorded without room"
+	switch {
+	case one.Used >= 1:
+		all = append(all, finding(Error, one.Name, "is full and refuses messages: "+one.Limit, makeRoom))
+	case one.Used >= 0.9:
+		all = append(all, finding(Warning, one.Name, "is nearly full: "+one.Limit, makeRoom))
+	}
 	if one.Replicas == 1 && d.nc.ConnectedClusterName() != "" {
 		all = append(all, finding(Warning, one.Name, "one replica in a cluster: it is gone with its server",
 			fmt.Sprintf("`nats stream edit %s --replicas 3`", strings.TrimPrefix(one.Name, "stream "))))

@@ -44,6 +44,10 @@ type Existing struct {
 	Differences []Difference
 	// Replicas is a stream's number of replicas.
 	Replicas int
+	// Used is the share of a stream's limits that is used, 1 when it refuses messages, and
+	// Limit names the limit. 0 for a stream that refuses none.
+	Used  float64
+	Limit string
 }
 
 // Compare compares all streams and consumers of the service with their definitions.
@@ -100,6 +104,7 @@ func compareStream(ctx context.Context, js jetstream.JetStream, data []byte) (Ex
 	}
 	have := stream.CachedInfo().Config
 	one.Replicas = have.Replicas
+	one.Used, one.Limit = publisher.Fullness(stream.CachedInfo())
 	one.Differences = streamDifferences(want, have)
 	return one, nil
 }

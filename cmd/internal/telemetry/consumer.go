@@ -127,6 +127,9 @@ func (c Consumer) Wrote(ctx context.Context, w consumer.Write) {
 		m.events.WithLabelValues(string(w.Kind)).Inc()
 	}
 	m.writes.WithLabelValues(label(w.Step), result).Inc()
+	if w.Again {
+		return
+	}
 	observe(m.duration, time.Since(w.Began), trace.SpanContext{})
 	if c.Traces == nil {
 		return

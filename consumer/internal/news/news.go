@@ -10,6 +10,32 @@ import (
 // repeatAfter is when a repetition is news again.
 const repeatAfter = time.Minute
 
+// Reasons remembers every reason that was said within the last minute: several may
+// alternate. Its zero value has said nothing; it may be used by many goroutines.
+type Reasons struct {
+	mu    sync.Mutex
+	since time.Time // the current minute's beginning
+	said  map[string]bool
+}
+
+// maxReasons bounds what is said in a minute.
+const maxReasons = 100
+
+// New reports whether a reason was not said within the last minute.
+func (r *Reasons) New(err error) bool {
+	text := err.Error()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.since) >= repeatAfter {
+		r.since, r.said = time.Now(), make(map[string]bool)
+	}
+	if r.said[text] || len(r.said) >= maxReasons {
+		return false
+	}
+	r.said[text] = true
+	return true
+}
+
 // Teller remembers what was said last. Its zero value has said nothing; it may be
 // used by many goroutines.
 type Teller struct {

@@ -1,0 +1,81 @@
+// Package writes knows whether streams take what is written to them.
+package writes
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backhaul/consumer/internal/news"
+	"backhaul/publisher"
+)
+
+// lasts is for how long a failure counts after the last try: whatever could not be
+// written is tried again sooner, by this replica or by another one.
+const lasts = time.Minute
+
+// Watch takes note of every try. Its methods may be called at any time.
+type Watch struct {
+	Log zerolog.Logger
+
+	failing atomic.Int32 // streams
+	mu      sync.Mutex
+	streams map[string]*failure
+}
+
+type failure struct {
+	err    error // nil when the stream takes messages again
+	at     time.Time
+	said   news.Reasons
+	logged bool // since the stream took messages last
+}
+
+// Note takes note of a try.
+func (w *Watch) Note(try publisher.Try) {
+	if try.Err == nil && w.failing.Load() == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.streams[try.Stream]
+	switch {
+	case try.Err != nil:
+		if f == nil {
+			f = &failure{}
+			if w.streams == nil {
+				w.streams = make(map[string]*failure)
+			}
+			w.streams[try.Stream] = f
+		}
+		if f.err == nil {
+			w.failing.Add(1)
+		}
+		f.err, f.at = try.Err, time.Now()
+		if f.said.New(try.Err) {
+			f.logged = true
+			w.Log.Warn().Err(try.Err).Str("stream", try.Stream).Msg("a stream does not take what is written to it, trying again")
+		}
+	case f != nil && f.err != nil:
+		f.err = nil
+		w.failing.Add(-1)
+		if f.logged { // a stream that is nearly full takes a small message now and then
+			f.logged = false
+			w.Log.Info().Str("stream", try.Stream).Msg("the stream takes what is written to it again")
+		}
+	}
+}
+
+// Trouble returns why these streams do not take what is written to them, nil if they do.
+func (w *Watch) Trouble(streams ...string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, name := range streams {
+		if f := w.streams[name]; f != nil && f.err != nil && time.Since(f.at) < lasts {
+			return fmt.Errorf("stream %s does not take what is written to it: %w", name, f.err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,31 @@
+package consumer
+
+import (
+	"context"
+	"time"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// noteTry takes note of a try to write an event or a dead letter. One that the stream
+// does not take is counted at once: the write goes on until it does.
+func (c *Consumer) noteTry(try publisher.Try) {
+	c.writes.Note(try)
+	if try.Err == nil || try.Kind == "" || c.cfg.Observer == nil {
+		return
+	}
+	step := "record"
+	if try.Kind == schemas.KindJobSubmitting {
+		step = "claim"
+	}
+	c.cfg.Observer.Wrote(context.Background(), Write{Kind: try.Kind, Step: step, Began: time.Now(), Err: try.Err, Again: true})
+}
+
+// Writable returns why events cannot be written, nil if they can as far as is known.
+// Without them no request is claimed and no outcome recorded.
+func (c *Consumer) Writable() error { return c.writes.Trouble(publisher.EventsStream) }
+
+// DeadLetters returns why dead letters cannot be written, nil if they can as far as is
+// known. A request that needs one stays in the queue.
+func (c *Consumer) DeadLetters() error { return c.writes.Trouble(publisher.DeadLetterStream) }

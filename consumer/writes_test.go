@@ -1,0 +1,109 @@
+package consumer_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+	"backhaul/vendorapi/simulator"
+)
+
+// limited makes a stream refuse messages beyond these limits, 0 for none.
+func limited(stream string, messages, bytes int64) natstest.Change {
+	return func(cfg *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
+		if cfg != nil && cfg.Name == stream {
+			cfg.Discard = jetstream.DiscardNew
+			if cfg.MaxMsgs = messages; messages == 0 {
+				cfg.MaxMsgs = -1
+			}
+			if cfg.MaxBytes = bytes; bytes == 0 {
+				cfg.MaxBytes = -1
+			}
+		}
+	}
+}
+
+// warnings counts the lines of a log at level warn with a text.
+func warnings(log, text string) (n int) {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, `"level":"warn"`) && strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}
+
+// A stream that is full is told of by the first write that it refuses, and no longer than
+// it is full.
+func TestConsumer_SaysThatAStreamIsFull(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		full     natstest.Change
+		stream   string
+		members  []string
+		counted  string // as the observer is told
+		jobs     int
+		postpone int // lines about requests that are postponed
+	}{
+		"events before the claims": {limited(publisher.EventsStream, 0, 300), publisher.EventsStream, nil,
+			"wrote <nil> claim job-submitting false false", 5, 1},
+		"events between claim and outcome": {limited(publisher.EventsStream, 5, 0), publisher.EventsStream, nil,
+			"wrote <nil> record job-started false false", 5, 0},
+		"dead letters": {limited(publisher.DeadLetterStream, 0, 300), publisher.DeadLetterStream, []string{refused}, "", 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, simulator.Config{}, c.full)
+			told := new(notes)
+			w := b.start(hasty, func(s *setup) { s.cfg.Observer = told })
+			trouble := w.consumer.Writable
+			if c.stream == publisher.DeadLetterStream {
+				trouble = w.consumer.DeadLetters
+			}
+			if err := trouble(); err != nil {
+				t.Errorf("before: %v", err)
+			}
+			const requests = 5
+			for _, id := range []string{"a", "b", "c", "d", "e"} {
+				b.publish("billing", body(id, c.members...))
+			}
+			b.eventually("a condition", func() bool { return trouble() != nil })
+			if text := trouble().Error(); !strings.Contains(text, c.stream) || !strings.Contains(text, "maximum") {
+				t.Errorf("the condition is %s", text)
+			}
+			b.eventually("the log says so", func() bool { return strings.Contains(w.log.String(), "a stream does not take what is written") })
+			if c.counted != "" {
+				told.has(t, b, c.counted)
+			}
+			if c.postpone > 0 { // each of them, at least twice
+				b.eventually("rounds", func() bool { return strings.Count(w.log.String(), "request postponed") >= 2*requests })
+			}
+			if n := warnings(w.log.String(), "a stream does not take"); n != 1 {
+				t.Errorf("%d lines about the stream, want 1\n%s", n, w.log.String())
+			}
+			if n := warnings(w.log.String(), "request postponed"); n != c.postpone {
+				t.Errorf("%d lines about %d requests that wait for one reason, want %d\n%s", n, requests, c.postpone, w.log.String())
+			}
+
+			stream, err := b.js.Stream(t.Context(), c.stream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := stream.CachedInfo().Config
+			cfg.MaxMsgs, cfg.MaxBytes, cfg.Discard = -1, -1, jetstream.DiscardOld
+			if _, err := b.js.UpdateStream(t.Context(), cfg); err != nil {
+				t.Fatal(err)
+			}
+			b.settled()
+			b.eventually("no condition", func() bool { return trouble() == nil })
+			if n := len(b.stored(publisher.EventsStream, publisher.EventFilter(schemas.KindJobStarted, ""))); n != c.jobs {
+				t.Errorf("%d jobs, want %d", n, c.jobs)
+			}
+			b.checkPromise(c.jobs)
+		})
+	}
+}
