@@ -140,6 +140,11 @@ chaos: ## kill replicas, kill the broker, break the vendor, judge every request 
 trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups
 	$(GO) test ./cmd/backhaul -run '^TestTriggerChaos$$' -count=1 -v -timeout 15m -trigger.notifications=100000 -trigger.rate=5000
 
+SOAK ?= 1h
+.PHONY: soak
+soak: ## hostile messages, vendor faults, stream edits and kills for SOAK (1h), judged from outside (SEED=1)
+	$(GO) test ./cmd/backhaul -run '^TestSoak$$' -count=1 -v -timeout 2h -soak.length=$(SOAK) -soak.seed=$(SEED) -soak.livez=100ms $(CHAOS)
+
 AREA ?= all
 .PHONY: mutants
 mutants: ## change the code that the promise rests on, one place at a time: the tests must fail (AREA=consumer)

@@ -36,6 +36,7 @@ type chaosEvidence struct {
 type storedEvent struct {
 	Sequence uint64
 	Stored   time.Time
+	Source   string
 	Key      string
 	Event    schemas.Event
 }
@@ -113,7 +114,7 @@ func (r *chaosRun) read(msg jetstream.Msg) storedEvent {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return storedEvent{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp, Key: key.Name, Event: event}
+	return storedEvent{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp, Source: key.Source, Key: key.Name, Event: event}
 }
 
 // readLogs counts what the replicas said, and finds what they must not: a crash.

@@ -21,6 +21,7 @@ type chaosSettings struct {
 	HideDescriptions     bool
 	AckWait              time.Duration // of the requests' consumer, 0 as shipped
 	Env                  []string      // further settings of the replicas
+	Admin                []string      // the replicas' admin addresses, by default a free one each
 }
 
 // chaosPlan is all that happens in a run and does not depend on how the service

@@ -25,6 +25,7 @@ type immortal struct {
 	life   *process      // nil between two lives
 	last   *process      // the latest that was, or is
 	killed bool          // this life, by us
+	thawed time.Time     // when the latest freeze ends
 	lives  int
 	exits  map[int]int // by exit code, of lives that ended by themselves
 	err    error       // why there is no further life
@@ -151,6 +152,33 @@ func (p *immortal) kill() bool {
 	return true
 }
 
+// terminate ends this life as a service manager does; the next one begins when it has ended.
+func (p *immortal) terminate() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.life != nil {
+		p.killed = true
+		_ = p.life.cmd.Process.Signal(syscall.SIGTERM)
+	}
+}
+
+// wasFrozen reports whether a freeze lasted beyond a time.
+func (p *immortal) wasFrozen(since time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.thawed.After(since)
+}
+
+// pid returns the process of this life, 0 between two lives, and how many lives began.
+func (p *immortal) pid() (pid, lives int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.life == nil {
+		return 0, p.lives
+	}
+	return p.life.cmd.Process.Pid, p.lives
+}
+
 // away ends this life, and lets no other begin until back is called.
 func (p *immortal) away() (back func()) {
 	hold := make(chan struct{})
@@ -174,6 +202,7 @@ func (p *immortal) freeze(d time.Duration) bool {
 		return false
 	}
 	frozen := p.life.cmd.Process
+	p.thawed = time.Now().Add(d)
 	time.AfterFunc(d, func() { _ = frozen.Signal(syscall.SIGCONT) })
 	return true
 }

@@ -114,7 +114,11 @@ func (r *chaosRun) startReplicas(url string) {
 	}
 	program := cmp.Or(r.program, *chaosFlags.replicaBinary, binary(r.t, "backhaul"))
 	for i := range r.plan.Replicas {
-		r.replicas = append(r.replicas, r.startReplica(fmt.Sprintf("replica-%d", i), program, url))
+		var settings []string
+		if i < len(r.plan.Admin) {
+			settings = []string{"BACKHAUL_ADMIN_ADDR=" + r.plan.Admin[i]}
+		}
+		r.replicas = append(r.replicas, r.startReplica(fmt.Sprintf("replica-%d", i), program, url, settings...))
 	}
 	eventually(r.t, "replicas that wait for requests", func() bool {
 		queue, err := r.js.Consumer(r.t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
@@ -129,9 +133,10 @@ func (r *chaosRun) replicaEnv(url string) []string {
 	return append(env, r.plan.Env...)
 }
 
-func (r *chaosRun) startReplica(name, program, url string) *immortal {
+// startReplica starts a replica; settings come after those of the run.
+func (r *chaosRun) startReplica(name, program, url string, settings ...string) *immortal {
 	r.t.Helper()
-	env := append(cleanEnv(), r.replicaEnv(url)...)
+	env := append(append(cleanEnv(), r.replicaEnv(url)...), settings...)
 	return startImmortal(r.t, r.dir, name, func() *exec.Cmd {
 		cmd := exec.Command(program, "run")
 		cmd.Env = env
