@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -177,9 +178,13 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 	unchanged("request --wait, interrupted")
 	piped := startCommand(t, exec.Command("sh", "-c", binary(t, "backhaul")+" events --follow | head -1"), env)
 	piped.waitFor(t, "letter")
-	for i := 0; len(c.consumers()) > len(before); i++ { // each event is one more write
-		c.publish(publisher.NewKey("other", fmt.Sprint("o-", i)).Subject(schemas.KindJobFailed), nil, []byte(`{"requestId":"o","source":"other","clientName":"c","subclientName":"g","backupLevel":"FULL","errorCode":"1","errorMessage":"m","errorSource":"vendor","retryable":false,"attempts":1,"failedAt":"2026-11-23T10:00:00Z"}`))
-	}
+	written := 0
+	eventually(t, "the end of the reader, by one of the next writes", func() bool {
+		key := publisher.NewKey("other", fmt.Sprint("o-", written))
+		written++
+		c.publish(key.Subject(schemas.KindJobFailed), nats.Header{"ce-id": {key.EventID(schemas.KindJobFailed)}}, []byte(`{"requestId":"o","source":"other","clientName":"c","subclientName":"g","backupLevel":"FULL","errorCode":"1","errorMessage":"m","errorSource":"vendor","retryable":false,"attempts":1,"failedAt":"2026-11-23T10:00:00Z"}`))
+		return len(c.consumers()) <= len(before)
+	})
 	<-piped.done
 	unchanged("events --follow | head")
 	for _, path := range paths {
