@@ -197,6 +197,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		unclear:  unclear{log: log, shown: 3*cfg.VisibilityWindow + 2*cfg.lease() + lastDelay},
 		atVendor: make(chan struct{}, cfg.MaxInFlight),
 	}
+	c.handler.ledger.guard.measure = c.measure
 	return c, nil
 }
 

@@ -56,6 +56,8 @@ type guard struct {
 	pub    *publisher.Publisher
 	events jetstream.Stream
 	log    zerolog.Logger
+	// measure is told of each state of the ledger that was read; nil for nobody.
+	measure func(*jetstream.StreamInfo)
 
 	// high is the highest sequence that was seen in the ledger, and era how often
 	// another ledger was accepted.
@@ -234,6 +236,9 @@ func (g *guard) look(ctx context.Context) error {
 	info, err := g.events.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", publisher.EventsStream, err)
+	}
+	if g.measure != nil {
+		g.measure(info)
 	}
 	if why := g.known.Differs(info); why != nil {
 		return g.suspect(ctx, info, why)

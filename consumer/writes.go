@@ -2,7 +2,11 @@ package consumer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -20,6 +24,21 @@ func (c *Consumer) noteTry(try publisher.Try) {
 		step = "claim"
 	}
 	c.cfg.Observer.Wrote(context.Background(), Write{Kind: try.Kind, Step: step, Began: time.Now(), Err: try.Err, Again: true})
+}
+
+// errFull: the events stream refuses the next message.
+var errFull = errors.New("it is full")
+
+// measure takes note of whether the events stream is full, before a write is refused.
+func (c *Consumer) measure(info *jetstream.StreamInfo) {
+	used, limit := publisher.Fullness(info)
+	trouble := c.Writable()
+	switch {
+	case used >= 1 && (trouble == nil || errors.Is(trouble, errFull)):
+		c.writes.Note(publisher.Try{Stream: publisher.EventsStream, Err: fmt.Errorf("%w: %s", errFull, limit)})
+	case used < 1 && errors.Is(trouble, errFull):
+		c.writes.Note(publisher.Try{Stream: publisher.EventsStream})
+	}
 }
 
 // Writable returns why events cannot be written, nil if they can as far as is known.
