@@ -113,7 +113,7 @@ func askAdmin(ctx context.Context, address, page string) (status int, body []byt
 	return resp.StatusCode, body, err
 }
 
-// findings returns a warning for each thing that the replica says is wrong. A
+// findings returns what the replica says is wrong: an error if it is not ready for that. A
 // replica that does not answer may not run, or elsewhere: that is no finding.
 func (r *replica) findings() (all []doctor.Finding) {
 	if r == nil || !r.Answered {
@@ -121,8 +121,12 @@ func (r *replica) findings() (all []doctor.Finding) {
 	}
 	for _, c := range r.Checks {
 		if !c.OK {
+			level := doctor.Warning
+			if !c.Condition {
+				level = doctor.Error
+			}
 			all = append(all, doctor.Finding{
-				Check: "replica " + c.Name, Level: doctor.Warning, What: r.Address + ": " + c.Error,
+				Check: "replica " + c.Name, Level: level, What: r.Address + ": " + c.Error,
 				Fix: "its log and deploy/OPERATIONS.md say more",
 			})
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/queue"
 	"backhaul/cmd/internal/show"
 	"backhaul/consumer"
@@ -63,7 +64,7 @@ func runStatus(cmd *cobra.Command, args []string) error {
 	}
 	nc, js, cfg, err := join(cmd)
 	if err != nil {
-		return err
+		return withReplica(cmd, err)
 	}
 	defer nc.Close()
 	ctx, explain := ask(cmd.Context(), nc)
@@ -85,6 +86,22 @@ func runStatus(cmd *cobra.Command, args []string) error {
 		return again()
 	}
 	return watch(cmd.Context(), show.NewWriter(cmd.OutOrStdout()), output, again)
+}
+
+// withReplica adds to the error of a server that is out of reach what a replica on this
+// machine says is wrong: its embedded server may be stopped, for example.
+func withReplica(cmd *cobra.Command, err error) error {
+	if _, ok := errors.AsType[*natsconn.UnreachableError](err); !ok {
+		return err
+	}
+	cfg, _, loadErr := load(cmd)
+	if loadErr != nil {
+		return err
+	}
+	for _, f := range askReplica(cmd.Context(), cfg.Admin).findings() {
+		err = fmt.Errorf("%w; %s: %s", err, f.Check, f.What)
+	}
+	return err
 }
 
 // watch shows it until ctx ends: on a terminal always in the same place.
