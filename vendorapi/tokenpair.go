@@ -169,7 +169,7 @@ func (f pairFile) check() error {
 }
 
 func (f pairFile) read() (tokenPair, error) {
-	data, err := bounded.ReadFile(string(f), bounded.Small)
+	data, err := bounded.ReadText(string(f), bounded.Small)
 	if errors.Is(err, fs.ErrNotExist) {
 		return tokenPair{}, fmt.Errorf("there is no token pair yet (BACKHAUL_VENDOR_TOKEN_PAIR_FILE): %w", err)
 	}

@@ -159,7 +159,11 @@ func (n NATS) problems() []string {
 		}
 	}
 	if n.Auth.NKey != "" {
-		if _, err := nats.NkeyOptionFromSeed(n.Auth.NKey); err != nil {
+		_, err := bounded.ReadText(n.Auth.NKey, bounded.Small)
+		if err == nil {
+			_, err = nats.NkeyOptionFromSeed(n.Auth.NKey)
+		}
+		if err != nil {
 			e.add("NATS nkey: %v (BACKHAUL_NATS_NKEY)", err)
 		}
 	}
@@ -185,7 +189,7 @@ func (n NATS) problems() []string {
 
 // checkCreds looks for the two parts of a credentials file.
 func checkCreds(file string) error {
-	data, err := bounded.ReadFile(file, bounded.Small)
+	data, err := bounded.ReadText(file, bounded.Small)
 	if err != nil {
 		return err
 	}

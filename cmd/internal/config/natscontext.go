@@ -84,7 +84,7 @@ func readContext(asked string, lookupEnv func(string) (string, bool)) (name stri
 	}
 	name = asked
 	if asked == SelectedContext {
-		data, err := bounded.ReadFile(filepath.Join(dir, "context.txt"), bounded.Small)
+		data, err := bounded.ReadText(filepath.Join(dir, "context.txt"), bounded.Small)
 		if name = strings.TrimSpace(string(data)); err != nil || name == "" {
 			return asked, n, errors.New("no context is selected; name one, or run `nats context select`")
 		}
@@ -93,7 +93,7 @@ func readContext(asked string, lookupEnv func(string) (string, bool)) (name stri
 		return name, n, fmt.Errorf("%q cannot be the name of a context", name)
 	}
 	file := filepath.Join(dir, "context", name+".json")
-	data, err := bounded.ReadFile(file, bounded.Small)
+	data, err := bounded.ReadText(file, bounded.Small)
 	if errors.Is(err, fs.ErrNotExist) {
 		return name, n, fmt.Errorf("there is no context %s%s (%s)", name, known(dir), file)
 	}

@@ -33,7 +33,7 @@ func (s secret) Read() (vendorapi.Secret, error) {
 	if s.file == "" {
 		return s.value, nil
 	}
-	data, err := bounded.ReadFile(s.file, bounded.Small)
+	data, err := bounded.ReadText(s.file, bounded.Small)
 	if err != nil {
 		return "", fmt.Errorf("read secret: %w", err)
 	}
