@@ -81,7 +81,7 @@ func (r Runner) overlay(m Mutant) (string, error) {
 func (r Runner) test(ctx context.Context, list List, overlay, tests string) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
-	args := []string{"test", "-overlay", overlay, "-failfast", "-vet=off", "-count=1", "-timeout", (2 * r.Timeout).String(), "-v", "-run", cmp.Or(tests, ".")}
+	args := []string{"test", "-overlay", overlay, "-failfast", "-vet=off", "-count=1", "-ldflags=-s -w", "-timeout", (2 * r.Timeout).String(), "-v", "-run", cmp.Or(tests, ".")}
 	cmd := exec.CommandContext(ctx, "go", append(args, list.Packages...)...)
 	cmd.Dir = r.Root
 	// The test's own processes end with it, also when it is ended early.
