@@ -25,7 +25,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	fingerprintRounds = 1000
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	testUser     = "backhaul"  // of simulator.DefaultWorld

@@ -73,9 +73,12 @@ const (
 	nearlyLocked      = 4
 	nearlyLockedPause = 12 * time.Hour
 
-	fingerprintRounds = 600_000
-	fingerprintBytes  = 2
+	fingerprintBytes = 2
 )
+
+// fingerprintRounds makes a fingerprint take about 0.1 s. The tests of this package need
+// fewer: the race detector makes it seconds.
+var fingerprintRounds = 600_000
 
 // refusedPauses is how long a refused secret is not sent again after the first
 // refusal, the second, and so on; the last is for all further ones. These are at
