@@ -111,6 +111,9 @@ func (from sources) find(s setting) (given, error) {
 	} else if flag := from.flags.Lookup(s.flag); s.flag != "" && flag != nil && flag.Changed {
 		g = given{text: flag.Value.String(), origin: "--" + s.flag, prefix: "--" + s.flag}
 	}
+	if s.reads || g.twin {
+		g.text = expanded(g.text, from.lookupEnv)
+	}
 	if (s.reads || g.twin) && g.text != "" && from.credentials != "" && !strings.ContainsRune(g.text, '/') {
 		g.text = filepath.Join(from.credentials, g.text)
 	}

@@ -148,7 +148,9 @@ func (n NATS) Check() error {
 func (n NATS) problems() []string {
 	var e Error
 	for i, raw := range strings.Split(n.URL, ",") {
-		if !isURL(strings.TrimSpace(raw)) {
+		if strings.HasPrefix(strings.TrimSpace(raw), "nsc://") {
+			e.add("BACKHAUL_NATS_URL: number %d is nsc://, which needs the nsc command and its keys: write a credentials file with `nsc generate creds`, set BACKHAUL_NATS_CREDS to it, and the URL to the server", i+1)
+		} else if !isServer(raw) {
 			// It is not shown: it may have a password in it.
 			e.add("BACKHAUL_NATS_URL: number %d is not a URL such as nats://127.0.0.1:4222; in a user or password, percent-encode what is not a letter or digit", i+1)
 		}

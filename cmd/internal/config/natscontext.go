@@ -103,16 +103,22 @@ func readContext(asked string, lookupEnv func(string) (string, bool)) (name stri
 	if err := json.Unmarshal(data, &n); err != nil {
 		return name, n, fmt.Errorf("%s is no context of the nats command: %s", file, jsonProblem(err))
 	}
-	home, _ := lookupEnv("HOME")
 	for _, path := range n.paths() {
-		if rest, ok := strings.CutPrefix(*path, "~/"); ok {
-			*path = filepath.Join(home, rest)
-		}
+		*path = expanded(*path, lookupEnv)
 	}
 	if err := n.refuse(); err != nil {
 		return name, n, fmt.Errorf("context %s (%s): %w", name, file, err)
 	}
 	return name, n, nil
+}
+
+// expanded returns a path with the home directory for its "~", as the nats command has it.
+func expanded(path string, lookupEnv func(string) (string, bool)) string {
+	home, _ := lookupEnv("HOME")
+	if rest, ok := strings.CutPrefix(path, "~/"); ok && home != "" {
+		return filepath.Join(home, rest)
+	}
+	return path
 }
 
 // known lists the contexts that there are.

@@ -57,7 +57,7 @@ func (c *Config) settings() []setting {
 	const s = int64(time.Second)
 	n, v, w, l := &c.NATS, &c.Vendor, &c.Work, &c.Log
 	return []setting{
-		{group: GroupNATS, flag: "nats", key: "nats.url", env: "BACKHAUL_NATS_URL", field: &n.URL, usage: "NATS server to join, `URL`[,URL]; without it, and without a context, run starts an embedded server", url: true, list: true},
+		{group: GroupNATS, flag: "nats", key: "nats.url", env: "BACKHAUL_NATS_URL", field: &n.URL, usage: "NATS server to join, `URL`[,URL]; without it, and without a context, run starts an embedded server", url: true, doc: "As the nats command takes it: 127.0.0.1:4222 is nats://127.0.0.1:4222. nsc:// is refused; `nsc generate creds` writes a file for nats.creds.", list: true},
 		{group: GroupNATS, flag: "nats-context", key: "nats.context", env: "BACKHAUL_NATS_CONTEXT", field: &n.Context, usage: "`name` of a context of the nats command, instead of a URL; " + SelectedContext + " is the selected one", doc: "It is read from $XDG_CONFIG_HOME/nats/context/NAME.json, or below ~/.config. Other settings are stronger than what it says. Its nsc, socks_proxy, jetstream_domain, jetstream_api_prefix and op:// are refused. The nats command's own NATS_CONTEXT is not looked at."},
 		{group: GroupNATS, flag: "nats-creds", key: "nats.creds", env: "BACKHAUL_NATS_CREDS", field: &n.Auth.Creds, usage: "`file` with the user's JWT and seed", reads: true},
 		{group: GroupNATS, flag: "nats-nkey", key: "nats.nkey", env: "BACKHAUL_NATS_NKEY", field: &n.Auth.NKey, usage: "`file` with the seed of a user's nkey", reads: true},
@@ -98,7 +98,7 @@ func (c *Config) settings() []setting {
 
 		{group: GroupAdmin, flag: "admin-addr", key: "admin.addr", env: "BACKHAUL_ADMIN_ADDR", field: &c.Admin.Addr, usage: "`address` of the console page, /livez, /readyz and /metrics, or off", fallback: "127.0.0.1:9090", doc: "A second replica on the same machine needs another one, such as 127.0.0.1:0 for any free port. On loopback it answers to the names of loopback only; elsewhere everybody who reaches it can read the page."},
 		{group: GroupAdmin, key: "admin.token", env: "BACKHAUL_ADMIN_TOKEN", field: &c.Admin.Token, usage: "what the console page asks for before it changes anything", doc: "At least 22 characters, 8 of them different; `openssl rand -hex 32` makes them. Without one the page is read-only."},
-		{group: GroupAdmin, flag: "admin-command-center-url", key: "admin.commandCenterURL", env: "BACKHAUL_ADMIN_COMMAND_CENTER_URL", field: &c.Admin.CommandCenterURL, usage: "`URL` of a job in the Command Center, with {jobId} in it, for the links of the console page", doc: "For example https://cc.example.com/commandcenter/#/jobs/{jobId}."},
+		{group: GroupAdmin, flag: "admin-command-center-url", key: "admin.commandCenterURL", env: "BACKHAUL_ADMIN_COMMAND_CENTER_URL", field: &c.Admin.CommandCenterURL, url: true, usage: "`URL` of a job in the Command Center, with {jobId} in it, for the links of the console page", doc: "For example https://cc.example.com/commandcenter/#/jobs/{jobId}."},
 		{group: GroupProfiles, flag: "admin-pprof", key: "admin.pprof", env: "BACKHAUL_ADMIN_PPROF", field: &c.Admin.Pprof, usage: "serve profiles at /debug/pprof/; on a loopback address only", fallback: "false"},
 
 		{group: GroupTrigger, flag: "routes", key: "trigger.routes", env: "BACKHAUL_TRIGGER_ROUTES", field: &c.Trigger.Routes, usage: "YAML `file` with the routes from changes in storage to content groups", reads: true, doc: "See routes.example.yaml. `backhaul trigger check` tells what is wrong with one."},

@@ -42,8 +42,11 @@ func Show(flags *pflag.FlagSet, environ []string) ([]Value, error) {
 func (s setting) shown() string {
 	switch field := s.field.(type) {
 	case *string:
-		if s.url {
+		switch {
+		case s.url && s.list:
 			return Masked(*field)
+		case s.url:
+			return maskedURL(*field)
 		}
 		return *field
 	case *secret:
@@ -58,32 +61,69 @@ func (s setting) shown() string {
 	return ""
 }
 
-// Masked is a list of URLs without their users, passwords and tokens.
+// Masked is a list of servers without their users, passwords, tokens and queries.
 func Masked(urls string) string {
 	list := strings.Split(urls, ",")
 	for i, raw := range list {
-		u, err := url.Parse(strings.TrimSpace(raw))
-		switch {
-		case err != nil:
-			list[i] = "(not a URL)"
-		case u.User != nil:
-			u.User = url.User("xxxxx")
-			list[i] = u.String()
-		}
+		list[i] = maskedURL(strings.TrimSpace(raw))
 	}
 	return strings.Join(list, ",")
 }
 
-// isURL tells whether a text can be a server's.
-func isURL(raw string) bool {
-	u, err := url.Parse(raw)
-	return err == nil && (u.Host != "" || u.Opaque != "" || u.Path != "")
+// maskedURL returns one URL without its user, query and fragment. A fragment that is a
+// path stays: the Command Center's pages have one.
+func maskedURL(raw string) string {
+	if raw == "" {
+		return ""
+	}
+	u, err := parseServer(raw)
+	if err != nil {
+		return "(not a URL)"
+	}
+	raw, fragment, hasFragment := strings.Cut(raw, "#")
+	raw, _, hasQuery := strings.Cut(raw, "?")
+	if u.User != nil {
+		scheme, rest := "", raw
+		if before, after, ok := strings.Cut(raw, "://"); ok {
+			scheme, rest = before+"://", after
+		}
+		authority, path, hasPath := strings.Cut(rest, "/")
+		raw = scheme + "xxxxx" + authority[strings.LastIndexByte(authority, '@'):]
+		if hasPath {
+			raw += "/" + path
+		}
+	}
+	if hasQuery {
+		raw += "?xxxxx"
+	}
+	switch {
+	case hasFragment && strings.HasPrefix(fragment, "/"):
+		raw += "#" + fragment
+	case hasFragment:
+		raw += "#xxxxx"
+	}
+	return raw
+}
+
+// parseServer parses a URL that may lack its scheme, as the nats command takes it.
+func parseServer(raw string) (*url.URL, error) {
+	raw = strings.TrimSpace(raw)
+	if !strings.Contains(raw, "://") {
+		raw = "nats://" + raw
+	}
+	return url.Parse(raw)
+}
+
+// isServer reports whether a text can be a server's URL.
+func isServer(raw string) bool {
+	u, err := parseServer(raw)
+	return err == nil && u.Hostname() != ""
 }
 
 // hasUser tells whether one of the URLs may have a user, password or token in it.
 func hasUser(urls string) bool {
 	for raw := range strings.SplitSeq(urls, ",") {
-		if u, err := url.Parse(strings.TrimSpace(raw)); err != nil && strings.Contains(raw, "@") || err == nil && u.User != nil {
+		if u, err := parseServer(raw); err != nil && strings.Contains(raw, "@") || err == nil && u.User != nil {
 			return true
 		}
 	}
