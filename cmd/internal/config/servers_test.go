@@ -73,3 +73,12 @@ func TestShow_masksQueriesAndUsers(t *testing.T) {
 		}
 	}
 }
+
+func TestAdminCheck_masksTheURL(t *testing.T) {
+	var e Error
+	Admin{CommandCenterURL: "https://u:geheim-7f@v/jobs?sig=geheim-8f"}.check(&e)
+	if len(e.Problems) != 1 || !strings.Contains(e.Problems[0], "https://xxxxx@v/jobs") {
+		t.Errorf("got %q", e.Problems)
+	}
+	secretstest.NotShown(t, []string{"geheim"}, e.Problems)
+}
