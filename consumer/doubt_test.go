@@ -246,6 +246,23 @@ func TestInDoubtFail(t *testing.T) {
 			t.Errorf("%d calls of CreateTask, want 1", got)
 		}
 	})
+	t.Run("no job is to be seen after a take-over", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+		b.sim.Script(simulator.Fault{Kind: simulator.CutBeforeStart})
+		first := b.start(fail, soonDead, func(s *setup) { s.cfg.VisibilityWindow = time.Hour })
+		b.publish("billing", body("lost"))
+		b.eventually("it is sent", func() bool { return b.sim.Account().CreateTaskCalls == 1 })
+		first.kill()
+		b.start(quick, fail, owner("two"))
+		b.settled()
+		if e := b.failed(billing("lost")); e.ErrorCode != schemas.CodeOutcomeUnknown {
+			t.Errorf("job-failed is %+v", e)
+		}
+		if got := b.sim.Account().CreateTaskCalls; got != 1 {
+			t.Errorf("%d calls of CreateTask, want 1", got)
+		}
+	})
 	t.Run("the job is found", func(t *testing.T) {
 		t.Parallel()
 		b := newBench(t, simulator.Config{})
