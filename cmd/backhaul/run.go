@@ -57,6 +57,19 @@ reads the policy file again.`,
 // shutdownTimeout bounds what is done at the vendor after the drain.
 const shutdownTimeout = 5 * time.Second
 
+// warnOfOpenFiles says which files with secrets every user of the machine may read. In a
+// container of Kubernetes that is how secrets are mounted by default, and there are no
+// other users.
+func warnOfOpenFiles(cfg *config.Config, log zerolog.Logger) {
+	level := zerolog.WarnLevel
+	if os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
+		level = zerolog.InfoLevel
+	}
+	for _, file := range cfg.OpenFiles() {
+		log.WithLevel(level).Str("file", file).Msg("every user of this machine may read this file with a secret: chmod o-r")
+	}
+}
+
 // serve runs the service until ctx ends. It is one straight line on purpose:
 // what it starts it stops in reverse. reload asks for the policy file to be read
 // again, nil if nobody does. ready is called with the URL of the NATS
@@ -69,6 +82,7 @@ func serve(ctx context.Context, cfg *config.Config, log zerolog.Logger, reload <
 	if err != nil {
 		return err
 	}
+	warnOfOpenFiles(cfg, log)
 	admin, err := console.Start(ctx, cfg.Admin, log)
 	if err != nil {
 		return err

@@ -50,6 +50,7 @@ func watchStorage(ctx context.Context, cfg *config.Config, routes *trigger.Route
 	for _, f := range routes.Check() {
 		log.Warn().Str("file", routes.File).Int("line", f.Line).Bool("fault", f.Fault).Msg(f.Text)
 	}
+	warnOfOpenFiles(cfg, log)
 	admin, err := console.Start(ctx, cfg.Admin, log)
 	if err != nil {
 		return err

@@ -1,0 +1,34 @@
+package config
+
+import (
+	"os"
+	"slices"
+)
+
+// holdsSecret are the settings that name a file with a secret, besides the secrets.
+var holdsSecret = []string{"nats.creds", "nats.nkey", "nats.key", "vendor.tokenPairFile"}
+
+// OpenFiles returns the files with secrets that every user of this machine may read, in
+// the order of the settings. A file that cannot be looked at is left out: who reads it
+// says so.
+func (c *Config) OpenFiles() []string {
+	var open []string
+	for _, s := range c.settings() {
+		var file string
+		switch field := s.field.(type) {
+		case *secret:
+			file = field.file
+		case *string:
+			if slices.Contains(holdsSecret, s.key) {
+				file = *field
+			}
+		}
+		if file == "" {
+			continue
+		}
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 && !slices.Contains(open, file) {
+			open = append(open, file)
+		}
+	}
+	return open
+}
