@@ -63,10 +63,17 @@ func watchdogInterval(lookupEnv func(string) (string, bool)) time.Duration {
 	return time.Duration(microseconds) * time.Microsecond / 2
 }
 
-// Send tells the manager these states, in one message.
+// sendTimeout bounds a message to a manager that reads none: its queue is full then.
+const sendTimeout = time.Second
+
+// Send tells the manager these states, in one message. A manager that does not read is an
+// error after a second, so that it keeps no process from its end.
 func (s *Socket) Send(states ...string) error {
 	if s == nil {
 		return nil
+	}
+	if err := s.conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
+		return err
 	}
 	_, err := s.conn.Write([]byte(strings.Join(states, "\n")))
 	return err

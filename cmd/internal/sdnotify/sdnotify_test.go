@@ -155,3 +155,26 @@ func TestWatchdogInterval(t *testing.T) {
 		}
 	}
 }
+
+// A manager that reads nothing does not hold a process up for ever.
+func TestSocketSend_endsWhereNobodyReads(t *testing.T) {
+	t.Parallel()
+	s := newManager(t, "").open()
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if err := s.Send(watchdog); err != nil { // the queue is full
+				ended <- err
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("Send still waits after a minute")
+	}
+}
