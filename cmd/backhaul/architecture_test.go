@@ -31,9 +31,10 @@ var arrows = []struct {
 	{"backhaul/vendorapi", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/vendorapi/internal/http1"}},
 	// The trigger asks as any other publisher; it does not know the vendor.
 	{"backhaul/consumer/internal/news", nil},
+	{"backhaul/consumer/internal/writes", []string{"backhaul/consumer/internal/news", "backhaul/publisher"}},
 	{"backhaul/consumer/trigger/objectstore", []string{"backhaul/schemas/bounded"}},
-	{"backhaul/consumer/trigger", []string{"backhaul/consumer/internal/news", "backhaul/schemas", "backhaul/schemas/bounded", "backhaul/schemas/strictyaml", "backhaul/publisher"}},
-	{"backhaul/consumer", []string{"backhaul/consumer/internal/news", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
+	{"backhaul/consumer/trigger", []string{"backhaul/consumer/internal/news", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/schemas/bounded", "backhaul/schemas/strictyaml", "backhaul/publisher"}},
+	{"backhaul/consumer", []string{"backhaul/consumer/internal/news", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/schemas/strictyaml", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/deploy", "backhaul/cmd"}},
 }
 
