@@ -67,6 +67,9 @@ func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event
 	}
 	r := reading{js: js, stream: publisher.EventsStream, cfg: cfg, bytes: batchBytes, follow: q.Follow}
 	r.visit = func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error { return deliver(msg, meta, q, visit) }
+	if !q.Follow {
+		r.target = lastOf(ctx, js, r.stream, cfg)
+	}
 	return r.run(ctx)
 }
 

@@ -55,6 +55,9 @@ type reading struct {
 	visit  func(jetstream.Msg, *jetstream.MsgMetadata) error
 	bytes  int // bounds a pull
 	follow bool
+	// target is the sequence up to which messages are owed, whatever the consumer says
+	// is pending: it may be on a server that has come back and is behind the leader.
+	target uint64
 	opened func()
 
 	began   bool   // a consumer was made
@@ -99,6 +102,33 @@ func (r *reading) end(ctx context.Context, err error) error {
 	return fmt.Errorf("read %s: %w", r.stream, err)
 }
 
+// errBehind is a consumer on a server that does not have what the stream's leader has.
+var errBehind = errors.New("the server that reads is behind the stream's leader")
+
+// lastOf returns the sequence of the last message that cfg selects, as the stream's leader
+// has it, 0 if there is none or if the user may not ask.
+func lastOf(ctx context.Context, js jetstream.JetStream, stream string, cfg jetstream.ConsumerConfig) uint64 {
+	ctx, cancel := context.WithTimeout(ctx, deleteWait)
+	defer cancel()
+	leader, err := js.Stream(ctx, stream)
+	if err != nil {
+		return 0
+	}
+	filters := cfg.FilterSubjects
+	if len(filters) == 0 {
+		filters = []string{">"}
+	}
+	last := uint64(0)
+	for _, filter := range filters {
+		msg, err := leader.GetLastMsgForSubject(ctx, filter)
+		if err != nil || msg.Sequence < cfg.OptStartSeq || cfg.OptStartTime != nil && msg.Time.Before(*cfg.OptStartTime) {
+			continue
+		}
+		last = max(last, msg.Sequence)
+	}
+	return last
+}
+
 // errGap is a message that was delivered and did not arrive.
 var errGap = errors.New("a message was lost on its way")
 
@@ -128,14 +158,16 @@ func (r *reading) consume(ctx context.Context) error {
 		}
 	}
 	delivered, single := uint64(0), false
-	for pending > 0 && r.visited == nil {
-		before := delivered
+	for (pending > 0 || r.last < r.target) && r.visited == nil {
+		before, owed := delivered, pending == 0
 		if pending, err = r.pull(ctx, consumer, pending, single, &delivered); err != nil {
 			return err
 		}
 		// A message larger than a pull's bytes is pulled alone.
 		single = delivered == before
 		switch {
+		case single && owed:
+			return errBehind
 		case r.follow:
 			pending = batchMessages
 		case single: // what was pending may have been deleted
@@ -179,7 +211,7 @@ func (r *reading) pull(ctx context.Context, consumer jetstream.Consumer, pending
 	pulling, cancel := context.WithTimeout(ctx, wait)
 	defer cancel() // a batch that was not read to its end
 	options := []jetstream.FetchOpt{jetstream.FetchContext(pulling), jetstream.FetchHeartbeat(heartbeat)}
-	n := int(min(pending, batchMessages))
+	n := int(min(max(pending, 1), batchMessages))
 	if single {
 		n = 1
 	} else {
@@ -201,7 +233,7 @@ func (r *reading) pull(ctx context.Context, consumer jetstream.Consumer, pending
 			return 0, errGap
 		}
 		*delivered, r.last, pending = meta.Sequence.Consumer, meta.Sequence.Stream, meta.NumPending
-		if r.visited = r.visit(msg, meta); r.visited != nil || !r.follow && pending == 0 {
+		if r.visited = r.visit(msg, meta); r.visited != nil || !r.follow && pending == 0 && r.last >= r.target {
 			return pending, nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -119,5 +120,46 @@ func TestMessages_GoesOnAfterALostConsumer(t *testing.T) {
 	}
 	if left := l.consumers(); len(left) > 0 {
 		t.Errorf("left %d consumers", len(left))
+	}
+}
+
+// A consumer on a server that is behind the leader says that nothing is pending. Reading
+// goes on until it has what the leader had when it began.
+func TestMessages_WaitsForWhatTheLeaderHas(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	l.append(started("billing", "r-0", nil))
+	visits := 0
+	r := reading{js: l.js, stream: publisher.EventsStream, bytes: batchBytes, target: 2, visit: func(jetstream.Msg, *jetstream.MsgMetadata) error {
+		if visits++; visits == 1 { // nothing is pending any more
+			l.append(started("billing", "r-1", nil))
+		}
+		return nil
+	}}
+	if err := r.run(t.Context()); err != nil || visits != 2 {
+		t.Errorf("%d messages, %v, want two", visits, err)
+	}
+}
+
+func TestLastOf(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	for i := range 3 {
+		l.append(started("billing", fmt.Sprint("r-", i), nil))
+	}
+	later := time.Now().Add(time.Hour)
+	for name, c := range map[string]struct {
+		cfg  jetstream.ConsumerConfig
+		want uint64
+	}{
+		"all":          {jetstream.ConsumerConfig{}, 3},
+		"filters":      {jetstream.ConsumerConfig{FilterSubjects: []string{publisher.NewKey("billing", "r-0").Filter(), publisher.NewKey("billing", "r-1").Filter()}}, 2},
+		"none":         {jetstream.ConsumerConfig{FilterSubjects: []string{publisher.NewKey("billing", "x").Filter()}}, 0},
+		"begins later": {jetstream.ConsumerConfig{OptStartSeq: 4}, 0},
+		"later time":   {jetstream.ConsumerConfig{OptStartTime: &later}, 0},
+	} {
+		if got := lastOf(t.Context(), l.js, publisher.EventsStream, c.cfg); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
 	}
 }
