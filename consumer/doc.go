@@ -103,6 +103,11 @@
 //	a sequence comes again in a stream that      key and marker also have the time when the  TestAPlaceThatComesAgain
 //	was made again                               message was stored
 //	an earlier version's request without an id   its key stays, if it is about this message  TestAnEarlierVersionsPlace
+//	the same behind a consumer that was made     each request without an id costs a read     TestAnEarlierVersionsOutcomeBehindANewConsumer
+//	again, with delivery counts that start at 1
+//	an earlier version's event that cannot be    nothing is sent; it ends by its age         TestAnEarlierVersionsEventThatCannotBeRead
+//	read
+//	an earlier version's rejection               it is not recorded again                    TestARejectionThatAnEarlierVersionRecorded
 //	a foreign message on a key's filter          skipped: neither a claim nor an outcome     TestAMessageOfAForeignKind
 //	a dead letter is replayed                    a new id, and so a request of its    TestAReplayedRequest
 //	                                             own; its events say replayOf

@@ -44,13 +44,9 @@ var errStopping = errors.New("the process is stopping")
 func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 	done := h.inWork.read(d)
 	req, err := decode(d)
+	placeErr := h.ledger.place(ctx, d, req)
 	done()
 	defer func() { s.req = req }()
-	if placeErr := h.ledger.place(ctx, d, req); placeErr != nil {
-		s = postpone(d, placeErr)
-		h.end(ctx, d, s)
-		return s
-	}
 	if !h.inWork.enter(req, d) {
 		s = settlement{verb: attached}
 		h.end(ctx, d, s)
@@ -63,6 +59,9 @@ func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
 	}()
 	if unknown := h.ledger.guard.err(); unknown != nil {
 		return postpone(d, &waitError{wait: guardWait(unknown), err: unknown})
+	}
+	if placeErr != nil {
+		return h.stuck(ctx, d, req, placeErr)
 	}
 	if err != nil {
 		return h.refuse(ctx, d, req, err)
@@ -201,10 +200,8 @@ func (h *handler) stuck(ctx context.Context, d *delivery, req *request, err erro
 	if _, ok := errors.AsType[*unreadableError](err); !ok || !h.tooOld(req) && !req.expired() {
 		return postpone(d, err)
 	}
-	own := *req
-	own.key = publisher.SequenceKey(d.source, d.sequence, d.stored)
 	event := h.unknown(req, 0, nil, fmt.Sprintf("gave up: %v", err))
-	recordErr := h.ledger.record(ctx, &own, 0, event)
+	recordErr := h.ledger.recordAlone(ctx, d, req, event)
 	if recordErr != nil && !errors.Is(recordErr, errTakenOver) { // taken over: recorded before a crash
 		return postpone(d, errors.Join(err, fmt.Errorf("record %s: %w", event.Kind(), recordErr)))
 	}
@@ -236,9 +233,7 @@ func (h *handler) reject(ctx context.Context, d *delivery, req *request, first r
 			req.RequestID, first.event.Requested().RequestedAt.Format(time.RFC3339)),
 		RejectedAt: time.Now().UTC(),
 	}
-	own := *req
-	own.key = publisher.SequenceKey(d.source, d.sequence, d.stored)
-	err := h.ledger.record(ctx, &own, 0, event)
+	err := h.ledger.recordAlone(ctx, d, req, event)
 	if err != nil && !errors.Is(err, errTakenOver) { // taken over: said before a crash
 		return postpone(d, fmt.Errorf("record %s: %w", event.Kind(), err))
 	}

@@ -128,21 +128,45 @@ func (l *ledger) claim(ctx context.Context, req *request) (*claim, error) {
 }
 
 // place gives a request without an id that an earlier version has worked on the key under
-// which its events are. Such a message was delivered before, or the server does not
-// deliver it any more.
+// which its events are. The delivery count does not tell whether one has: it starts again
+// with a new consumer. So each request without an id costs a read.
 func (l *ledger) place(ctx context.Context, d *delivery, req *request) error {
-	if !req.anonymous || d.delivered <= 1 && d.remove == nil {
+	if !req.anonymous {
 		return nil
 	}
-	earlier := publisher.EarlierSequenceKey(d.source, d.sequence)
-	own, _, err := l.lastOwn(ctx, earlier.Filter())
-	if err != nil || own == nil {
+	known, err := l.knownEarlier(ctx, d)
+	if known {
+		req.key = publisher.EarlierSequenceKey(d.source, d.sequence)
+		req.RequestID = req.key.Name
+	}
+	return err
+}
+
+// knownEarlier reports whether an earlier version has written an event about this message
+// under the key that it used. The last event tells: all others with this sequence are about
+// the same message or about one of an earlier stream.
+func (l *ledger) knownEarlier(ctx context.Context, d *delivery) (bool, error) {
+	last, err := l.last(ctx, publisher.EarlierSequenceKey(d.source, d.sequence))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	return err == nil && last.event.Requested().RequestedAt.Equal(d.stored), err
+}
+
+// recordAlone records an event about one message only, under the message's own key. The
+// error is errTakenOver if it was recorded before, also by an earlier version. An event of
+// an earlier version that cannot be read does not keep the message from its end.
+func (l *ledger) recordAlone(ctx context.Context, d *delivery, req *request, outcome schemas.Event) error {
+	known, err := l.knownEarlier(ctx, d)
+	if _, unreadable := errors.AsType[*unreadableError](err); err != nil && !unreadable {
 		return err
 	}
-	if last, err := recordOf(own); err == nil && last.event.Requested().RequestedAt.Equal(d.stored) {
-		req.key, req.RequestID = earlier, earlier.Name
+	if known {
+		return errTakenOver
 	}
-	return nil
+	own := *req
+	own.key = publisher.SequenceKey(d.source, d.sequence, d.stored)
+	return l.record(ctx, &own, 0, outcome)
 }
 
 // takeOver replaces a claim that no longer holds, with the doubt that it leaves.

@@ -95,7 +95,7 @@ func Recover(ctx context.Context, nc *nats.Conn, policy Policy) (Recovered, erro
 		if err != nil {
 			return r, fmt.Errorf("read request %d: %w", next, err)
 		}
-		d := newDelivery(&nats.Msg{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}, msg.Sequence, msg.Time, 2) // it may have been
+		d := newDelivery(&nats.Msg{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}, msg.Sequence, msg.Time, 1)
 		r.Waiting++
 		if err := l.doubt(ctx, d, mark, policy, &r); err != nil {
 			return r, fmt.Errorf("request %d: %w", msg.Sequence, err)

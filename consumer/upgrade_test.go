@@ -1,0 +1,115 @@
+package consumer_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+	"backhaul/vendorapi/simulator"
+)
+
+// earlierEvent appends an event of an earlier version about the message that waits.
+func (b *bench) earlierEvent(event func(publisher.Key, schemas.Message) schemas.Event) publisher.Key {
+	b.t.Helper()
+	msgs := b.stored(publisher.RequestsStream, ">")
+	key := publisher.EarlierSequenceKey("billing", msgs[0].Sequence)
+	pub, err := publisher.New(b.js.Conn())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	message := schemas.Message{RequestedAt: msgs[0].Time, PayloadHash: schemas.HashBytes(msgs[0].Data)}
+	if _, err := pub.Append(b.within(patience), key, 0, event(key, message), ""); err != nil {
+		b.t.Fatal(err)
+	}
+	return key
+}
+
+func earlierStart(key publisher.Key, m schemas.Message) schemas.Event {
+	return &schemas.JobStarted{
+		Naming: schemas.Naming{RequestID: key.Name, Source: key.Source}, Message: m, JobID: "7", JobIDs: []string{"7"}, StartedAt: time.Now(),
+	}
+}
+
+// An earlier version has recorded the rejection and was killed before it acknowledged the
+// message: the rejection is not recorded again.
+func TestARejectionThatAnEarlierVersionRecorded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	b.publish("billing", body("id"))
+	w := b.start()
+	b.settled()
+	w.drain()
+	b.publish("billing", body("id", `"backupLevel":"FULL"`))
+	b.deliverAndForget()
+	key := b.earlierEvent(func(key publisher.Key, m schemas.Message) schemas.Event {
+		return &schemas.RequestRejected{
+			Naming: schemas.Naming{RequestID: "id", Source: key.Source}, Message: m, First: m, Reason: "used before", RejectedAt: time.Now(),
+		}
+	})
+	b.start(owner("new"))
+	b.settled()
+	if got := b.events("backup.event.request-rejected.>"); len(got) != 1 || got[0].key != key {
+		t.Errorf("%d rejections, want the one of the earlier version", len(got))
+	}
+	if got := len(b.letters()); got != 1 {
+		t.Errorf("%d dead letters, want 1", got)
+	}
+}
+
+// The consumer is deleted and set up again, so its delivery counts start again. What an
+// earlier version recorded about the message counts nevertheless.
+func TestAnEarlierVersionsOutcomeBehindANewConsumer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.publish("billing", body(""))
+	b.deliverAndForget()
+	key := b.earlierEvent(earlierStart)
+	stream, err := b.js.Stream(b.within(patience), publisher.RequestsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	durable, err := stream.Consumer(b.within(patience), publisher.RequestsConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.DeleteConsumer(b.within(patience), publisher.RequestsConsumer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.js.CreateConsumer(b.within(patience), publisher.RequestsStream, durable.CachedInfo().Config); err != nil {
+		t.Fatal(err)
+	}
+	b.start(owner("new"))
+	b.settled()
+	if got := b.events("backup.event.job-started.>"); len(got) != 1 || got[0].key != key {
+		t.Errorf("%d events job-started, want the one of the earlier version", len(got))
+	}
+	if got := b.sim.Account().JobsStarted; got != 0 {
+		t.Errorf("%d jobs, want none: the message has its job", got)
+	}
+}
+
+// What an earlier version recorded and this one cannot read may be a job: nothing is sent.
+func TestAnEarlierVersionsEventThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	b.publish("billing", body("", `"notAfter":"`+time.Now().Add(2*time.Second).UTC().Format(time.RFC3339Nano)+`"`))
+	b.deliverAndForget()
+	key := publisher.EarlierSequenceKey("billing", 1)
+	if _, err := b.js.PublishMsg(b.within(patience), &nats.Msg{
+		Subject: key.Subject(schemas.KindJobStarted), Header: eventHeader(key, schemas.KindJobStarted), Data: []byte(`{"jobId":`),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.start(owner("new"))
+	b.settled()
+	if got := b.sim.Account().CreateTaskCalls; got != 0 {
+		t.Errorf("%d calls of CreateTask, want none", got)
+	}
+	if e := b.failed(b.place("billing", 1)); e.ErrorCode != schemas.CodeOutcomeUnknown {
+		t.Errorf("job-failed is %+v", e)
+	}
+}
