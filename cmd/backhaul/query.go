@@ -61,6 +61,7 @@ func queryOf(cmd *cobra.Command, now time.Time) (q eventlog.Query, operators boo
 		q.Filters = filtersOf(kinds, source, &q.Match)
 		operators = len(kinds) == 0 && !ofRequests
 	}
+	q.UpToLeader = source == "" // the user of a source may read its events, and nothing else
 	q.Since, q.Until, err = periodOf(cmd, now)
 	return q, operators, err
 }

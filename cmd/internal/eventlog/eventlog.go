@@ -32,6 +32,10 @@ type Query struct {
 	// Operators is called for each event about what an operator did, in the same
 	// order as visit; nil skips them. Match does not select them.
 	Operators func(OperatorEvent) error
+	// UpToLeader asks the stream's leader for its last message that Filters select, and reads
+	// up to it. It needs STREAM.{INFO,MSG.GET}, which a source's own user does not have.
+	// Without it, a server that has just come back can hide the newest events.
+	UpToLeader bool
 	// Follow goes on with what is stored later, until the context ends.
 	Follow bool
 }
@@ -67,7 +71,7 @@ func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event
 	}
 	r := reading{js: js, stream: publisher.EventsStream, cfg: cfg, bytes: batchBytes, follow: q.Follow}
 	r.visit = func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error { return deliver(msg, meta, q, visit) }
-	if !q.Follow {
+	if q.UpToLeader && !q.Follow {
 		r.target = lastOf(ctx, js, r.stream, cfg)
 	}
 	return r.run(ctx)

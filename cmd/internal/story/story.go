@@ -9,7 +9,7 @@
 //
 // # What it asks of NATS
 //
-// Below $JS.API: STREAM.INFO and CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE} of
+// Below $JS.API: STREAM.{INFO,MSG.GET} and CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE} of
 // BACKUP_EVENTS, STREAM.{INFO,MSG.GET} of BACKUP_REQUESTS and, for a request that
 // failed, the consumer calls of BACKUP_DLQ.
 package story
@@ -107,7 +107,7 @@ func read(ctx context.Context, js jetstream.JetStream, f Found) (Story, error) {
 
 // readSteps reads the key's own events, and which rejections name its id.
 func (s *Story) readSteps(ctx context.Context, js jetstream.JetStream, key publisher.Key) error {
-	q := eventlog.Query{Filters: eventlog.RequestFilters(key.Source, []string{key.Name}, schemas.Kinds)}
+	q := eventlog.Query{Filters: eventlog.RequestFilters(key.Source, []string{key.Name}, schemas.Kinds), UpToLeader: true}
 	return eventlog.Read(ctx, js, q, func(e eventlog.Event) error {
 		switch {
 		case e.Key == key:

@@ -19,7 +19,7 @@ func (s *State) Story(ctx context.Context, key publisher.Key) (events []eventlog
 	if publisher.CheckSource(key.Source) != nil || !subjectSafe(key.Name) {
 		return nil, false, nil // nothing is stored under such a subject
 	}
-	err = eventlog.Read(ctx, s.js, eventlog.Query{Filters: []string{key.Filter()}}, func(e eventlog.Event) error {
+	err = eventlog.Read(ctx, s.js, eventlog.Query{Filters: []string{key.Filter()}, UpToLeader: true}, func(e eventlog.Event) error {
 		if len(events) == maxStory {
 			more = true
 			return eventlog.ErrStop
