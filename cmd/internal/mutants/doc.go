@@ -19,8 +19,8 @@
 // The old text ("-") occurs exactly once in the file. One line is a part of a line; several
 // lines are compared without the space around them. The new text ("+") takes its place and
 // may be missing. "?" is a regular expression of the tests that find the mutant, as for
-// go test -run: they run first, and all of the package's tests run if they pass. "="
-// says why a mutant changes nothing that a test could see; it is not run.
+// go test -run: those of the mutant's package run first, and all tests of the area run if
+// they pass. "=" says why a mutant changes nothing that a test could see; it is not run.
 //
 // # Results
 //

@@ -16,6 +16,7 @@ import (
 var (
 	area     = flag.String("mutants.area", "", "run the mutants of this `area`, or of all")
 	only     = flag.String("mutants.only", "", "run mutants whose names match this `regexp`")
+	named    = flag.Bool("mutants.named", false, "run of each mutant's tests only those that its list names")
 	parallel = flag.Int("mutants.parallel", 2, "mutants at a time")
 	timeout  = flag.Duration("mutants.timeout", 4*time.Minute, "longest time of one mutant's tests")
 )
@@ -102,7 +103,7 @@ func TestMutants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Runner{Root: absolute, Dir: t.TempDir(), Timeout: *timeout}
+	r := Runner{Root: absolute, Dir: t.TempDir(), Timeout: *timeout, NamedOnly: *named}
 	ran := false
 	for _, list := range lists(t) {
 		if *area == "all" || *area == list.Area {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,6 +30,8 @@ type Runner struct {
 	Root, Dir string
 	// Timeout bounds the tests of one mutant.
 	Timeout time.Duration
+	// NamedOnly leaves out the other tests of a mutant that names some.
+	NamedOnly bool
 }
 
 var (
@@ -43,11 +46,21 @@ func (r Runner) Run(ctx context.Context, list List, m Mutant) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if m.Tests != "" {
-		if o, err := r.test(ctx, list, overlay, m.Tests); err != nil || o.Killed {
+		o, err := r.test(ctx, namedIn(list, m), overlay, m.Tests)
+		if err != nil || o.Killed || r.NamedOnly {
 			return o, err
 		}
 	}
-	return r.test(ctx, list, overlay, "")
+	return r.test(ctx, list.Packages, overlay, "")
+}
+
+// namedIn returns the packages that have the tests which a mutant names: its own, if
+// that is one of the list's.
+func namedIn(list List, m Mutant) []string {
+	if own := "./" + filepath.ToSlash(filepath.Dir(m.File)); slices.Contains(list.Packages, own) {
+		return []string{own}
+	}
+	return list.Packages
 }
 
 // overlay writes the mutated file and returns the name of the overlay that go test takes.
@@ -78,11 +91,11 @@ func (r Runner) overlay(m Mutant) (string, error) {
 }
 
 // test runs tests until the first of them fails.
-func (r Runner) test(ctx context.Context, list List, overlay, tests string) (Outcome, error) {
+func (r Runner) test(ctx context.Context, packages []string, overlay, tests string) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	args := []string{"test", "-overlay", overlay, "-failfast", "-vet=off", "-count=1", "-ldflags=-s -w", "-timeout", (2 * r.Timeout).String(), "-v", "-run", cmp.Or(tests, ".")}
-	cmd := exec.CommandContext(ctx, "go", append(args, list.Packages...)...)
+	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
 	cmd.Dir = r.Root
 	// The test's own processes end with it, also when it is ended early.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -98,6 +111,8 @@ func (r Runner) test(ctx context.Context, list List, overlay, tests string) (Out
 		return Outcome{Killed: true, By: failed[1]}, nil
 	case strings.Contains(text, "panic: "):
 		return Outcome{Killed: true, By: "panic"}, nil
+	case strings.Contains(text, "goleak: Errors"):
+		return Outcome{Killed: true, By: "goleak"}, nil
 	case ctx.Err() != nil:
 		return Outcome{Killed: true, By: "timeout"}, nil
 	case err != nil:
