@@ -1,0 +1,50 @@
+package simulator_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"backhaul/vendorapi/simulator"
+)
+
+// A simulator is an http.Handler. Account tells a test what it has seen.
+func Example() {
+	vendor := simulator.New(simulator.Config{})
+	server := httptest.NewServer(vendor)
+	defer server.Close()
+	vendor.ScriptFor("Login", simulator.Fault{Kind: simulator.HTML})
+
+	for range 2 {
+		answer, err := http.Post(server.URL+"/webconsole/api/Login", "application/json",
+			strings.NewReader(`{"username": "backhaul", "password": "c2ltdWxhdG9y"}`))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_ = answer.Body.Close()
+		fmt.Println(answer.Status)
+	}
+	fmt.Println("logins:", vendor.Account().Logins)
+	// Output:
+	// 503 Service Unavailable
+	// 200 OK
+	// logins: 1
+}
+
+// ParseFaults reads what `backhaul simulator --faults` takes.
+func ExampleParseFaults() {
+	chances, err := simulator.ParseFaults("cut-after-start=0.05,503=0.1:10s,Jobs/429=0.2")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, chance := range chances {
+		fmt.Println(chance.Endpoint, chance.Fault, chance.Probability, chance.For)
+	}
+	// Output:
+	// CreateTask cut-after-start 0.05 0s
+	// CreateTask 503 0.1 10s
+	// Jobs 429 0.2 0s
+}
