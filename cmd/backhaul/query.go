@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/eventlog"
-	"backhaul/cmd/internal/story"
+	"backhaul/cmd/internal/history"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -102,7 +102,7 @@ func filtersOf(kinds []schemas.Kind, source string, m *eventlog.Match) []string 
 		if len(kinds) == 0 {
 			kinds = schemas.Kinds
 		}
-		names := story.Names(m.RequestID)
+		names := history.Names(m.RequestID)
 		if len(names) > 1 { // the name of a key, such as "seq-7", and not an id that others may have used
 			m.RequestID = ""
 			return eventlog.KeyFilters(source, names, kinds)

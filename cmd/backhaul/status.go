@@ -30,7 +30,7 @@ of itself and of the vendor, and, if "backhaul trigger" is in use: the notificat
 that wait for it, its open windows and the oldest change in them, how many requests
 it has made of how many changes, and which window it decided last.
 
-With a request id: the request's whole story, and what happens next. Give its
+With a request id: the request's whole history, and what happens next. Give its
 source with --source or as SOURCE/ID; without one it is looked for under every
 source. Nothing is changed, and nothing is asked of the vendor.`,
 		Example: `  backhaul status --nats nats://127.0.0.1:4222
@@ -74,7 +74,7 @@ func runStatus(cmd *cobra.Command, args []string) error {
 			if err != nil {
 				return explain(err)
 			}
-			return explain(showStory(ctx, cmd.OutOrStdout(), output, js, request, cfg))
+			return explain(showHistory(ctx, cmd.OutOrStdout(), output, js, request, cfg))
 		}
 		s, err := lookAround(ctx, js, cfg.Admin)
 		if err != nil {

@@ -9,53 +9,53 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/show"
-	"backhaul/cmd/internal/story"
 	"backhaul/consumer"
 	"backhaul/publisher"
 )
 
-// showStory prints what happened to one request. What happens next depends on
+// showHistory prints what happened to one request. What happens next depends on
 // settings of the replicas, which are taken to be ours.
-func showStory(ctx context.Context, w io.Writer, output string, js jetstream.JetStream, request story.Found, cfg *config.Config) error {
+func showHistory(ctx context.Context, w io.Writer, output string, js jetstream.JetStream, request history.Found, cfg *config.Config) error {
 	s, err := request.Read(ctx, js)
 	if err != nil {
 		return err
 	}
-	summary := s.Summary(story.Replicas{
+	summary := s.Summary(history.Replicas{
 		VisibilityWindow: cfg.Vendor.VisibilityWindow, FailInDoubt: cfg.Work.InDoubt == consumer.InDoubtFail,
 	})
 	if output == outputJSON {
 		return printJSON(w, struct {
 			Summary string `json:"summary"`
-			story.Story
+			history.History
 		}{summary, s})
 	}
-	return printStory(w, s, summary)
+	return printHistory(w, s, summary)
 }
 
 // findRequest is the request that is meant.
-func findRequest(ctx context.Context, js jetstream.JetStream, source, id string) (story.Found, error) {
-	found, err := story.Find(ctx, js, source, id)
+func findRequest(ctx context.Context, js jetstream.JetStream, source, id string) (history.Found, error) {
+	found, err := history.Find(ctx, js, source, id)
 	if before, after, both := strings.Cut(id, "/"); err == nil && len(found) == 0 && source == "" && both {
-		found, err = story.Find(ctx, js, before, after)
+		found, err = history.Find(ctx, js, before, after)
 	}
 	switch {
 	case err != nil:
-		return story.Found{}, err
+		return history.Found{}, err
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) == 0:
-		return story.Found{}, fmt.Errorf("no request %s: no event on record tells of it, and it does not wait", id)
+		return history.Found{}, fmt.Errorf("no request %s: no event on record tells of it, and it does not wait", id)
 	}
 	var names []string
 	for _, request := range found {
 		names = append(names, request.String())
 	}
-	return story.Found{}, &usageError{fmt.Errorf("%s is the id of %d requests, say which one: %s", id, len(found), strings.Join(names, ", "))}
+	return history.Found{}, &usageError{fmt.Errorf("%s is the id of %d requests, say which one: %s", id, len(found), strings.Join(names, ", "))}
 }
 
-func printStory(w io.Writer, s story.Story, summary string) error {
+func printHistory(w io.Writer, s history.History, summary string) error {
 	key := publisher.Key{Source: s.Source, Name: s.Key}
 	fmt.Fprintf(w, "%s: %s\n\n", key, show.Line(summary))
 	t := newTable(w)

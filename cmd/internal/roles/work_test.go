@@ -14,10 +14,10 @@ import (
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/doctor"
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/operator"
 	"backhaul/cmd/internal/provision"
 	"backhaul/cmd/internal/queue"
-	"backhaul/cmd/internal/story"
 	"backhaul/consumer"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
@@ -77,7 +77,7 @@ var jobs = []job{
 		}
 		_, queueErr := queue.Look(g.within(), js)
 		triggerErr := errors.Join(lookAtTheTrigger(g, "reader"), lookAtTheLedger(g, "reader"))
-		found, err := story.Find(g.within(), js, "billing", "one")
+		found, err := history.Find(g.within(), js, "billing", "one")
 		if err != nil || len(found) != 1 {
 			return errors.Join(fmt.Errorf("found %v", found), err)
 		}

@@ -1,4 +1,4 @@
-package story
+package history
 
 import (
 	"context"
@@ -35,8 +35,8 @@ type Found struct {
 	queued *Queued // nil if it was found by its events
 }
 
-// Read tells its story, as [Read] does, without looking for its message again.
-func (f Found) Read(ctx context.Context, js jetstream.JetStream) (Story, error) {
+// Read reads its history, as [Read] does, without looking for its message again.
+func (f Found) Read(ctx context.Context, js jetstream.JetStream) (History, error) {
 	return read(ctx, js, f)
 }
 
@@ -127,7 +127,7 @@ func keyOf(msg *jetstream.RawStreamMsg) (publisher.Key, bool) {
 	if err != nil {
 		return publisher.Key{}, false
 	}
-	m, _ := schemas.DecodeRequest(schemas.Header(msg.Header), msg.Data) // an invalid one has a story too
+	m, _ := schemas.DecodeRequest(schemas.Header(msg.Header), msg.Data) // an invalid one has a history too
 	if m.Request.RequestID == "" {
 		return publisher.SequenceKey(source, msg.Sequence, msg.Time), true
 	}

@@ -1,4 +1,4 @@
-package story
+package history
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ const (
 	Rejected  What = "rejected" // another request with the same id
 )
 
-// Step is one event of a story.
+// Step is one event of a history.
 type Step struct {
 	What What `json:"what"`
 	// At is when JetStream stored the event.

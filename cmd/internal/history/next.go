@@ -1,4 +1,4 @@
-package story
+package history
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ type Replicas struct {
 }
 
 // Summary says in a sentence where the request stands and what happens next.
-func (s *Story) Summary(replicas Replicas) string {
+func (s *History) Summary(replicas Replicas) string {
 	last := s.Last()
 	if last == nil {
 		switch {
@@ -48,14 +48,14 @@ func (s *Story) Summary(replicas Replicas) string {
 
 // leftover tells of the message of a request that has its outcome: its
 // acknowledgement is missing.
-func (s *Story) leftover() string {
+func (s *History) leftover() string {
 	if s.Queued == nil {
 		return ""
 	}
 	return "; its message goes with the next delivery"
 }
 
-func (s *Story) underWay(last Step, e *schemas.JobSubmitting, replicas Replicas) string {
+func (s *History) underWay(last Step, e *schemas.JobSubmitting, replicas Replicas) string {
 	gone := ""
 	if s.Queued == nil {
 		gone = "; its message is in the queue no more: without it nobody goes on"

@@ -1,4 +1,4 @@
-package story
+package history
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ const (
 	window = time.Minute
 )
 
-// teller writes stories on a real stream, as the service does.
+// teller writes histories on a real stream, as the service does.
 type teller struct {
 	*testing.T
 	js  jetstream.JetStream
@@ -113,13 +113,13 @@ func failed(m schemas.Message, code string, candidates ...string) *schemas.JobFa
 
 var times = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 
-func TestStories(t *testing.T) {
+func TestRead_histories(t *testing.T) {
 	t.Parallel()
 	key := publisher.NewKey("billing", "r-1")
 	for name, c := range map[string]struct {
 		// tell writes the events that follow the request's first one.
 		tell func(t *teller, m schemas.Message)
-		// later is when the story is read, after its last event.
+		// later is when the history is read, after its last event.
 		later   time.Duration
 		whats   []What
 		state   State
@@ -409,7 +409,7 @@ func TestFind(t *testing.T) {
 			got = append(got, found.String())
 			s, err := found.Read(t.Context(), w.js)
 			if err != nil || s.Key != found.Name || s.State == StateUnknown || s.Queued == nil {
-				t.Errorf("the story of %s: %+v, %v", found, s, err)
+				t.Errorf("the history of %s: %+v, %v", found, s, err)
 			}
 		}
 		if err != nil || strings.Join(got, " ") != c.want {

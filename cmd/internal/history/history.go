@@ -1,9 +1,9 @@
-// Package story tells what happened to one request, and what happens next.
+// Package history says what happened to one request, and what happens next.
 //
-// The events of a request's key are its story: each claim, renewal, release and
+// The events of a request's key are its history: each claim, renewal, release and
 // take-over, and its outcome. [Read] collects them, with the rejections of other
 // requests that had its id, its place in the queue and its dead letters. It asks
-// only, and changes nothing. What it returns is true of one moment, [Story.AsOf],
+// only, and changes nothing. What it returns is true of one moment, [History.AsOf],
 // by the server's clock; while a replica is at work, a part of it may be newer
 // than another.
 //
@@ -12,7 +12,7 @@
 // Below $JS.API: STREAM.{INFO,MSG.GET} and CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE} of
 // BACKUP_EVENTS, STREAM.{INFO,MSG.GET} of BACKUP_REQUESTS and, for a request that
 // failed, the consumer calls of BACKUP_DLQ.
-package story
+package history
 
 import (
 	"context"
@@ -42,8 +42,8 @@ const (
 	StateFailed  State = "failed"
 )
 
-// Story is what is known of one request.
-type Story struct {
+// History is what is known of one request.
+type History struct {
 	Source    string `json:"source"`
 	Key       string `json:"key"`
 	RequestID string `json:"requestId,omitempty"`
@@ -64,15 +64,15 @@ type Queued struct {
 	Since    time.Time `json:"since"`
 }
 
-// Read tells the story of a key. A key of which nothing is known has the state
+// Read returns the history of a key. A key of which nothing is known has the state
 // [StateUnknown].
-func Read(ctx context.Context, js jetstream.JetStream, key publisher.Key) (Story, error) {
+func Read(ctx context.Context, js jetstream.JetStream, key publisher.Key) (History, error) {
 	return read(ctx, js, Found{Key: key})
 }
 
-func read(ctx context.Context, js jetstream.JetStream, f Found) (Story, error) {
+func read(ctx context.Context, js jetstream.JetStream, f Found) (History, error) {
 	key := f.Key
-	s := Story{Source: key.Source, Key: key.Name, Steps: []Step{}}
+	s := History{Source: key.Source, Key: key.Name, Steps: []Step{}}
 	events, err := js.Stream(ctx, publisher.EventsStream)
 	if err != nil {
 		return s, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
@@ -106,7 +106,7 @@ func read(ctx context.Context, js jetstream.JetStream, f Found) (Story, error) {
 }
 
 // readSteps reads the key's own events, and which rejections name its id.
-func (s *Story) readSteps(ctx context.Context, js jetstream.JetStream, key publisher.Key) error {
+func (s *History) readSteps(ctx context.Context, js jetstream.JetStream, key publisher.Key) error {
 	q := eventlog.Query{Filters: eventlog.RequestFilters(key.Source, []string{key.Name}, schemas.Kinds), UpToLeader: true}
 	return eventlog.Read(ctx, js, q, func(e eventlog.Event) error {
 		switch {
@@ -131,7 +131,7 @@ var earlierName = regexp.MustCompile(`^seq-[0-9]+$`)
 
 // keepLastMessage leaves out the events of other messages than the last one, where the
 // key may stand for several.
-func (s *Story) keepLastMessage() {
+func (s *History) keepLastMessage() {
 	if last := s.Last(); last != nil && earlierName.MatchString(s.Key) {
 		about := last.Event.Requested().RequestedAt
 		s.Steps = slices.DeleteFunc(s.Steps, func(step Step) bool { return !step.Event.Requested().RequestedAt.Equal(about) })
@@ -139,7 +139,7 @@ func (s *Story) keepLastMessage() {
 }
 
 // keepLastMessagesLetters does the same for the dead letters.
-func (s *Story) keepLastMessagesLetters() {
+func (s *History) keepLastMessagesLetters() {
 	if about := s.requestedAt(); !about.IsZero() && earlierName.MatchString(s.Key) {
 		s.DeadLetters = slices.DeleteFunc(s.DeadLetters, func(l DeadLetter) bool { return !l.requested.Equal(about) })
 	}
@@ -147,7 +147,7 @@ func (s *Story) keepLastMessagesLetters() {
 
 // readDoubts finds out since when a doubt is. The claim that it names is, all but
 // always, one of the steps.
-func (s *Story) readDoubts(ctx context.Context, events jetstream.Stream) error {
+func (s *History) readDoubts(ctx context.Context, events jetstream.Stream) error {
 	began := make(map[uint64]time.Time)
 	for i := range s.Steps {
 		step := &s.Steps[i]
@@ -173,7 +173,7 @@ func (s *Story) readDoubts(ctx context.Context, events jetstream.Stream) error {
 }
 
 // lastClaim is the last claim so far, nil before the first.
-func (s *Story) lastClaim() *Step {
+func (s *History) lastClaim() *Step {
 	for i := len(s.Steps) - 1; i >= 0; i-- {
 		if _, ok := s.Steps[i].Event.(*schemas.JobSubmitting); ok {
 			return &s.Steps[i]
@@ -184,7 +184,7 @@ func (s *Story) lastClaim() *Step {
 
 // Last is the step that decides about the state, nil if there is none: the
 // outcome, or the last claim. Rejections are about other requests.
-func (s *Story) Last() *Step {
+func (s *History) Last() *Step {
 	for i := len(s.Steps) - 1; i >= 0; i-- {
 		if s.Steps[i].Event.Kind() != schemas.KindRequestRejected {
 			return &s.Steps[i]
@@ -193,16 +193,16 @@ func (s *Story) Last() *Step {
 	return nil
 }
 
-// requestedAt is when the message was stored that the story is about, zero if
+// requestedAt is when the message was stored that the history is about, zero if
 // that is not known.
-func (s *Story) requestedAt() time.Time {
+func (s *History) requestedAt() time.Time {
 	if last := s.Last(); last != nil {
 		return last.Event.Requested().RequestedAt
 	}
 	return time.Time{}
 }
 
-func (s *Story) mayHaveLetters() bool {
+func (s *History) mayHaveLetters() bool {
 	for _, step := range s.Steps {
 		if step.What == Failed || step.What == Rejected {
 			return true
@@ -211,7 +211,7 @@ func (s *Story) mayHaveLetters() bool {
 	return false
 }
 
-func (s *Story) state() State {
+func (s *History) state() State {
 	last := s.Last()
 	if last == nil {
 		if s.Queued != nil {
