@@ -16,8 +16,13 @@ import (
 // SelectedContext names the context that `nats context select` has chosen.
 const SelectedContext = "@selected"
 
-// natsContext is a context file of the nats command: the fields that say how to
-// connect. The others are of no matter here.
+// natsContext has those fields of a context file of the nats command that say how to
+// connect.
+//
+// nats-io/jsm.go/natscontext reads these files too. It was tried (0.5.1) and not taken: it adds
+// 47 packages and 7.9 MB to the program, an expression language among them; it runs the commands
+// nsc and op to resolve references; and it returns a connection, not values, so that
+// `config show` could not say where a value comes from, and flags could not override one.
 type natsContext struct {
 	URL         string `json:"url"`
 	Token       string `json:"token"`

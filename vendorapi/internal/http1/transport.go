@@ -49,10 +49,10 @@ type Request struct {
 	Body   []byte
 	// Limit is the largest body of an answer in bytes.
 	Limit int
-	// Permit is asked when there is a connection, right before the first byte. Its
-	// error ends the exchange and is returned as it is. Nil permits.
+	// Permit, if non-nil, is called when there is a connection, right before the first
+	// byte is written. Its error ends the exchange and is returned unchanged.
 	Permit func() error
-	// Head is told of an answer before its body is read. Nil is not told.
+	// Head, if non-nil, is called with an answer's head before its body is read.
 	Head func(status int, h http.Header)
 }
 
