@@ -3,7 +3,6 @@ package trigger
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +12,6 @@ import (
 
 	"backhaul/publisher"
 	"backhaul/schemas"
-	"backhaul/schemas/bounded"
 	"backhaul/schemas/strictyaml"
 )
 
@@ -60,19 +58,11 @@ var words = map[string]string{
 
 // Load reads a routes file. Any error is a [*strictyaml.Error].
 func Load(file string) (*Routes, error) {
-	data, err := readFile(file)
+	data, err := strictyaml.ReadFile(fileKind, file, maxFile)
 	if err != nil {
-		return nil, &strictyaml.Error{What: fileKind, File: file, Problems: []strictyaml.Problem{{Text: "cannot be read: " + err.Error()}}}
+		return nil, err
 	}
 	return Parse(file, data)
-}
-
-func readFile(name string) ([]byte, error) {
-	data, err := bounded.ReadFile(name, maxFile)
-	if path, ok := errors.AsType[*os.PathError](err); ok {
-		return nil, path.Err // the name is said already
-	}
-	return data, err
 }
 
 // Parse reads the content of a routes file. Any error is a [*strictyaml.Error].

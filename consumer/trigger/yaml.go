@@ -17,7 +17,7 @@ type loader struct{ strictyaml.Reader }
 func (l *loader) text(n *yaml.Node, what string) string {
 	switch {
 	case n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null":
-		l.Problem(n.Line, "%s must be a text, here is %s", what, strictyaml.Describe(n))
+		l.Problem(n.Line, "%s must be a text, here is %s", what, l.Describe(n))
 	case n.ShortTag() != "!!str":
 		l.Problem(n.Line, "%s must be a text; put %s into quotes", what, strictyaml.Quoted(n.Value))
 	case n.Value == "":
@@ -30,7 +30,7 @@ func (l *loader) text(n *yaml.Node, what string) string {
 
 func (l *loader) boolean(n *yaml.Node, what string) bool {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" {
-		l.Problem(n.Line, "%s must be true or false, here is %s", what, strictyaml.Describe(n))
+		l.Problem(n.Line, "%s must be true or false, here is %s", what, l.Describe(n))
 		return false
 	}
 	return strings.EqualFold(n.Value, "true")
@@ -39,7 +39,7 @@ func (l *loader) boolean(n *yaml.Node, what string) bool {
 func (l *loader) number(n *yaml.Node, what string, least, most int) int {
 	number, err := strconv.Atoi(n.Value)
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil || number < least || number > most {
-		l.Problem(n.Line, "%s must be a whole number from %d to %d, here is %s", what, least, most, strictyaml.Describe(n))
+		l.Problem(n.Line, "%s must be a whole number from %d to %d, here is %s", what, least, most, l.Describe(n))
 	}
 	return number
 }
@@ -47,7 +47,7 @@ func (l *loader) number(n *yaml.Node, what string, least, most int) int {
 func (l *loader) duration(n *yaml.Node, what string, least, most time.Duration) time.Duration {
 	d, err := time.ParseDuration(n.Value)
 	if n.Kind != yaml.ScalarNode || err != nil || d < least || d > most {
-		l.Problem(n.Line, "%s must be a duration such as 30s, from %s to %s, here is %s", what, least, most, strictyaml.Describe(n))
+		l.Problem(n.Line, "%s must be a duration such as 30s, from %s to %s, here is %s", what, least, most, l.Describe(n))
 		return 0
 	}
 	return d

@@ -1,13 +1,12 @@
-// Package strictyaml reads YAML that people write: it tells every problem at
-// once, each with its line and with the name that was probably meant.
+// Package strictyaml reads YAML that people write. It reports every problem at once, each
+// with its line and with the name that was probably meant.
 //
-// A [Reader] walks the nodes of one document and collects what is wrong with
-// them. A key that is not known or given twice, a value of another kind, a merge
-// key, a second document: none of it is passed over in silence. Whoever reads a
-// file with it states its own problems the same way, and has a result only if
+// A [Reader] walks the nodes of one document and collects what is wrong with them: an
+// unknown or repeated key, a value of another kind, a merge key, a second document. A
+// caller adds its own problems with [Reader.Problem]; the document is good only if
 // [Reader.Err] is nil.
 //
-// A problem shows what the file says. Files with secrets are not for this package.
+// A problem quotes the file's values unless the Reader is Secretive.
 //
 // A Reader is for one document and one goroutine.
 package strictyaml
@@ -18,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -26,6 +26,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"backhaul/schemas"
+	"backhaul/schemas/bounded"
 )
 
 // MaxProblems bounds what is said of one file.
@@ -45,23 +46,24 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	lines := e.lines()
+	lines := e.Lines()
 	if len(lines) == 1 {
 		return e.What + ": " + lines[0]
 	}
 	return e.What + ":\n  " + strings.Join(lines, "\n  ")
 }
 
-// Each is every problem as an error of its own.
+// Each returns each problem as an error of its own.
 func (e *Error) Each() []string {
-	lines := e.lines()
+	lines := e.Lines()
 	for i := range lines {
 		lines[i] = e.What + ": " + lines[i]
 	}
 	return lines
 }
 
-func (e *Error) lines() []string {
+// Lines returns the problems, each with its file and line in front.
+func (e *Error) Lines() []string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
 		if lines[i] = e.File; p.Line > 0 {
@@ -76,8 +78,10 @@ func (e *Error) lines() []string {
 type Reader struct {
 	// Words are what people call some of the keys, in small letters.
 	Words map[string]string
-	// Aliases: an alias may stand for the value of a key. Else it is a problem.
+	// Aliases allows an alias as the value of a key. Otherwise it is a problem.
 	Aliases bool
+	// Secretive keeps values, which may be secrets, out of all problems.
+	Secretive bool
 
 	problems []Problem
 	visited  int // members and items, by [Reader.Mapping] and [Reader.Sequence]
@@ -117,8 +121,22 @@ func (r *Reader) Err(what, file string) error {
 	return &Error{What: what, File: file, Problems: problems}
 }
 
-// Document is the root of the one document that data has, nil after a problem.
-// The file may have limit bytes, and must have the key.
+// ReadFile reads a regular file of at most limit bytes. what is what the file is. The error
+// is an [*Error].
+func ReadFile(what, file string, limit int64) ([]byte, error) {
+	data, err := bounded.ReadFile(file, limit)
+	if path, ok := errors.AsType[*os.PathError](err); ok {
+		err = path.Err // the error has the name already
+	}
+	if err != nil {
+		return nil, &Error{What: what, File: file, Problems: []Problem{{Text: "cannot be read: " + err.Error()}}}
+	}
+	return data, nil
+}
+
+// Document returns the root of the one document in data, nil after a problem. data may
+// have limit bytes. The document must have the key; with key "" it may be empty, and the
+// root is nil then.
 func (r *Reader) Document(data []byte, limit int, key string) *yaml.Node {
 	if len(data) > limit {
 		r.Problem(0, "has more than %d bytes", limit)
@@ -127,7 +145,8 @@ func (r *Reader) Document(data []byte, limit int, key string) *yaml.Node {
 	var doc, next yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	err := dec.Decode(&doc)
-	if errors.Is(err, io.EOF) || err == nil && (len(doc.Content) != 1 || doc.Content[0].ShortTag() == "!!null") {
+	empty := errors.Is(err, io.EOF) || err == nil && (len(doc.Content) != 1 || doc.Content[0].ShortTag() == "!!null")
+	if empty && key != "" {
 		r.Problem(1, "is empty; it must have the key %s", key)
 		return nil
 	}
@@ -141,16 +160,27 @@ func (r *Reader) Document(data []byte, limit int, key string) *yaml.Node {
 		r.syntax(err)
 		return nil
 	}
+	if empty {
+		return nil
+	}
 	return doc.Content[0]
 }
 
-// yamlLine takes the line out of the library's messages, which have no type.
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(?s:(.*))$`)
+// The library's messages have no type. yamlLine takes the line out of one; yamlQuoted is
+// what one quotes of the document.
+var (
+	yamlLine   = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(?s:(.*))$`)
+	yamlQuoted = regexp.MustCompile(` '.*'`)
+)
 
 func (r *Reader) syntax(err error) {
 	m := yamlLine.FindStringSubmatch(err.Error())
 	line, _ := strconv.Atoi(m[1])
-	r.Problem(line, "is not valid YAML: %s", m[2])
+	text := m[2]
+	if r.Secretive {
+		text = yamlQuoted.ReplaceAllString(text, "")
+	}
+	r.Problem(line, "is not valid YAML: %s", text)
 }
 
 // Mapping visits the members of a mapping in order. keys are the known ones, nil
@@ -159,7 +189,7 @@ func (r *Reader) syntax(err error) {
 // and what it lacks may only be misspelt.
 func (r *Reader) Mapping(n *yaml.Node, what string, keys []string, visit func(key string, value *yaml.Node)) (whole bool) {
 	if n.Kind != yaml.MappingNode {
-		r.Problem(n.Line, "%s must be a mapping, here is %s", what, Describe(n))
+		r.Problem(n.Line, "%s must be a mapping, here is %s", what, r.Describe(n))
 		return false
 	}
 	whole = true
@@ -203,7 +233,7 @@ func (r *Reader) resolved(value *yaml.Node, line int) *yaml.Node {
 // Sequence visits the items of a sequence in order. want is what they are.
 func (r *Reader) Sequence(n *yaml.Node, what, want string, visit func(item *yaml.Node)) {
 	if n.Kind != yaml.SequenceNode {
-		r.Problem(n.Line, "%s must be a list of %s; here is %s", what, want, Describe(n))
+		r.Problem(n.Line, "%s must be a list of %s; here is %s", what, want, r.Describe(n))
 		return
 	}
 	for _, item := range n.Content {
@@ -237,8 +267,9 @@ func (r *Reader) Nearest(name string, known []string) string {
 	return ""
 }
 
-// Describe says what a node is.
-func Describe(n *yaml.Node) string {
+// Describe returns what a node is, as the end of "here is …". A scalar is quoted, or with
+// Secretive named by its type.
+func (r *Reader) Describe(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.MappingNode:
 		return "a mapping"
@@ -248,9 +279,23 @@ func Describe(n *yaml.Node) string {
 		return "an alias, which is not read here"
 	case n.ShortTag() == "!!null":
 		return "nothing"
-	default:
+	case !r.Secretive:
 		return Quoted(n.Value)
 	}
+	switch n.ShortTag() {
+	case "!!str":
+		if n.Value == "" {
+			return "nothing"
+		}
+		return "a text"
+	case "!!bool":
+		return "true or false"
+	case "!!int", "!!float":
+		return "a number"
+	case "!!timestamp":
+		return "a date"
+	}
+	return "of another type"
 }
 
 // Quoted shows a text, however long.

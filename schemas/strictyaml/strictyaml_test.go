@@ -24,7 +24,7 @@ func pets(text string, aliases bool) (names []string, err error) {
 	whole := r.Mapping(root, "a zoo", []string{"pets", "others"}, func(key string, value *yaml.Node) {
 		r.Sequence(value, key, "names", func(item *yaml.Node) {
 			if item.Kind != yaml.ScalarNode {
-				r.Problem(item.Line, "a name is %s", strictyaml.Describe(item))
+				r.Problem(item.Line, "a name is %s", r.Describe(item))
 			}
 			names = append(names, fmt.Sprintf("%s %d", item.Value, value.Line))
 		})

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"backhaul/schemas"
+	"backhaul/schemas/strictyaml"
 )
 
 // envPrefix begins the name of every environment variable that is a setting.
@@ -73,8 +74,8 @@ func (env environment) problems(settings []setting) []string {
 		problems = append(problems, fmt.Sprintf("%s: unknown environment variable%s", printable(name), near))
 	}
 	slices.Sort(problems)
-	if len(problems) > maxProblems {
-		problems = append(problems[:maxProblems], "and more environment variables")
+	if len(problems) > strictyaml.MaxProblems {
+		problems = append(problems[:strictyaml.MaxProblems], "and more environment variables")
 	}
 	return problems
 }

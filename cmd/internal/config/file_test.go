@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/schemas/strictyaml"
 	"backhaul/vendorapi/secretstest"
 )
 
@@ -81,32 +82,32 @@ func TestWhatIsWrongInAFileIsNamedWithItsLine(t *testing.T) {
 		"vendr:\n  endpoint: x":                                ":1: section vendr: unknown, did you mean vendor?",
 		"\nextra: {}":                                          ":2: section extra: unknown",
 		"vendor.endpoint: x":                                   ":1: vendor.endpoint: write it as endpoint in the section vendor",
-		"work:\n  maxInFlight: 1\n  maxInFlight: 2":            ":3: work.maxInFlight: given twice, first in line 2",
-		"log:\n  level: info\nlog:\n  level: debug":            ":3: log: given twice, first in line 1",
-		"work:\n  maxInFlight: many":                           ":2: work.maxInFlight: is a text, must be a whole number",
+		"work:\n  maxInFlight: 1\n  maxInFlight: 2":            `:3: the key "maxInFlight" is given twice, first in line 2`,
+		"log:\n  level: info\nlog:\n  level: debug":            `:3: the key "log" is given twice, first in line 1`,
+		"work:\n  maxInFlight: many":                           ":2: work.maxInFlight: must be a whole number, here is a text",
 		"work:\n  maxInFlight: 0":                              `:2: work.maxInFlight: is "0", must be a whole number of at least 1`,
-		"work:\n  maxInFlight: 1.5":                            ":2: work.maxInFlight: is a number, must be a whole number",
-		"vendor:\n  timeout: 30":                               ":2: vendor.timeout: is a number, must be a duration such as 30s",
+		"work:\n  maxInFlight: 1.5":                            ":2: work.maxInFlight: must be a whole number, here is a number",
+		"vendor:\n  timeout: 30":                               ":2: vendor.timeout: must be a duration such as 30s, here is a number",
 		"vendor:\n  timeout: soon":                             `:2: vendor.timeout: is "soon", must be a duration such as 30s`,
-		"vendor:\n  username: 0815":                            ":2: vendor.username: is a number, must be a text; put it into quotes",
-		"vendor:\n  username:":                                 ":2: vendor.username: is empty, must be a text",
-		"vendor:\n  username: [a]":                             ":2: vendor.username: is a list, must be a text",
-		"vendor:\n  username: {a: b}":                          ":2: vendor.username: is a section, must be a text",
-		"vendor:\n  insecureHTTP: \"true\"":                    ":2: vendor.insecureHTTP: is a text, must be true or false",
-		"vendor:\n  passwordFile: ''":                          ":2: vendor.passwordFile: is empty, must be the name of a file",
+		"vendor:\n  username: 0815":                            ":2: vendor.username: must be a text; put it into quotes, here is a number",
+		"vendor:\n  username:":                                 ":2: vendor.username: must be a text, here is nothing",
+		"vendor:\n  username: [a]":                             ":2: vendor.username: must be a text, here is a list",
+		"vendor:\n  username: {a: b}":                          ":2: vendor.username: must be a text, here is a mapping",
+		"vendor:\n  insecureHTTP: \"true\"":                    ":2: vendor.insecureHTTP: must be true or false, here is a text",
+		"vendor:\n  passwordFile: ''":                          ":2: vendor.passwordFile: must be the name of a file, here is nothing",
 		"vendor: yes please":                                   ":1: vendor: must be a section with settings",
 		"vendor:\n  auth: magic":                               `:2: vendor.auth: is "magic", must be one of login, token, bearer`,
 		"nats:\n  url: [a, 5]":                                 ":2: nats.url: each of the list must be a text",
-		"nats:\n  creds: [a]":                                  ":2: nats.creds: is a list, must be a text",
+		"nats:\n  creds: [a]":                                  ":2: nats.creds: must be a text, here is a list",
 		"- a":                                                  ":1: must be sections with settings",
-		"log:\n  level: info\n---\nlog:\n  level: debug":       ":3: a second document begins",
-		"log:\n\tlevel: info":                                  ":2: is not YAML: found character that cannot start any token",
+		"log:\n  level: info\n---\nlog:\n  level: debug":       ":3: has more than one document",
+		"log:\n\tlevel: info":                                  ":2: is not valid YAML: found character that cannot start any token",
 		"nats:\n  url: nats://u:geheim@a":                      ":2: nats.url: has a user or token in it",
 		"nats:\n  url: [nats://a, \"nats://u:geh%eim@b\"]":     ":2: nats.url: has a user or token in it",
 		"vendor:\n  password: geheim":                          ":2: vendor.password: a secret must not stand in this file; put it into a file of its own and name that with vendor.passwordFile, or set BACKHAUL_VENDOR_PASSWORD",
-		"vendor:\n  password: *geheim":                         "is not YAML: unknown anchor",
-		"? [a, b]\n: c":                                        ":1: a name must be plain text",
-		"log: {level: info, format: json, <<: {level: debug}}": ":1: log.<<: unknown",
+		"vendor:\n  password: *geheim":                         "is not valid YAML: unknown anchor",
+		"? [a, b]\n: c":                                        ":1: the file: the key",
+		"log: {level: info, format: json, <<: {level: debug}}": ":1: the section log: merge keys are not read",
 	} {
 		_, name, err := loadFile(t, text, nil)
 		problems, ok := errors.AsType[*Error](err)
@@ -139,7 +140,7 @@ func TestParseFile_ProblemsAreBounded(t *testing.T) {
 	}
 	_, name, err := loadFile(t, text.String(), nil)
 	wrong, ok := errors.AsType[*Error](err)
-	if !ok || len(wrong.Problems) > maxProblems+10 || !slices.Contains(wrong.Problems, name+": and more") {
+	if !ok || len(wrong.Problems) > strictyaml.MaxProblems+10 || !slices.Contains(wrong.Problems, name+": and more") {
 		t.Errorf("%d problems: %.500v", len(wrong.Problems), err)
 	}
 }

@@ -3,10 +3,7 @@ package policy
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,40 +47,8 @@ func Load(file string) (*Policy, error) {
 	return Parse(file, data)
 }
 
-// Read is the content of a file, if it is one and not too large. The error is an
-// [*strictyaml.Error].
-func Read(file string) ([]byte, error) {
-	data, err := readRegular(file)
-	if err != nil {
-		return nil, &strictyaml.Error{What: fileKind, File: file, Problems: []strictyaml.Problem{{Text: "cannot be read: " + plain(err)}}}
-	}
-	return data, nil
-}
-
-func readRegular(file string) ([]byte, error) {
-	// Opening a pipe would wait for its writer.
-	info, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is no regular file")
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, maxFile+1)) // Parse refuses what is larger
-}
-
-// plain is a file's error without its name, which is said already.
-func plain(err error) string {
-	if e, ok := errors.AsType[*os.PathError](err); ok {
-		return e.Err.Error()
-	}
-	return err.Error()
-}
+// Read reads the content of a file. The error is an [*strictyaml.Error].
+func Read(file string) ([]byte, error) { return strictyaml.ReadFile(fileKind, file, maxFile) }
 
 // Parse reads the content of a file. The error is an [*strictyaml.Error].
 func Parse(file string, data []byte) (*Policy, error) {
@@ -201,7 +166,7 @@ func (d *decoder) text(m *member, n *yaml.Node) (string, bool) {
 		}
 		return strconv.FormatBool(strings.EqualFold(n.Value, "true")), true
 	case n.Kind != yaml.ScalarNode:
-		d.Problem(n.Line, "%s must list texts, here is %s", m.name, strictyaml.Describe(n))
+		d.Problem(n.Line, "%s must list texts, here is %s", m.name, d.Describe(n))
 		return "", false
 	case tag != "!!str":
 		d.Problem(n.Line, "%s must list texts; put %s into quotes", m.name, strictyaml.Quoted(n.Value))
