@@ -18,7 +18,7 @@ var arrows = []struct {
 	imports []string
 }{
 	{"backhaul/schemas/bounded", nil},
-	{"backhaul/schemas/strictyaml", []string{"backhaul/schemas"}},
+	{"backhaul/schemas/strictyaml", []string{"backhaul/schemas", "backhaul/schemas/bounded"}},
 	{"backhaul/schemas", nil},
 	{"backhaul/deploy", nil},
 	{"backhaul/publisher/natstest/clustertest", []string{"backhaul/publisher/natstest"}},
