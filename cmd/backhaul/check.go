@@ -112,6 +112,9 @@ func checkServer(ctx context.Context, cfg config.NATS, log zerolog.Logger) (*nat
 	if unreachable, ok := errors.AsType[*natsconn.UnreachableError](err); ok {
 		return nil, []doctor.Finding{doctor.Unreachable(check, unreachable, "see whether the server runs, the URL, the credentials and the firewall")}, nil
 	}
+	if inbox, ok := errors.AsType[*natsconn.InboxError](err); ok {
+		return nil, []doctor.Finding{{Check: check, Level: doctor.Error, What: inbox.Error(), Fix: "the role of this user has its inbox prefix: deploy/nats/README.md"}}, nil
+	}
 	return nc, nil, err
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,11 +27,13 @@ A batch can be ended at any moment, even by kill -9, and run again with the same
 file: every request is done exactly once. What has its outcome is not sent again,
 and what is sent again is dropped by JetStream or answered from the ledger.
 
-A request without an id gets one. Given by flags, it is a random one. In a file it
-is made of the name of the batch (--batch, by default the file's name), the
-request's content and how often the same content stood before it. So the same file
-asks for the same backups however often it is run. To ask for all of them again,
-give another --batch, such as --batch "$(date +%F)".
+A request without an id gets one. Given by flags, it is a random one: the same
+command run again asks for another backup, unless it has --request-id. The error
+about a request that was not confirmed names its id. In a file the id is made of
+the name of the batch (--batch, by default the file's name), the request's content
+and how often the same content stood before it. So the same file asks for the same
+backups however often it is run. To ask for all of them again, give another
+--batch, such as --batch "$(date +%F)".
 
 With --wait the outcomes are printed. With a file, a summary follows: on standard
 error, or with --output json as the last line, {"summary":{…}}.
@@ -91,7 +95,7 @@ func runRequest(cmd *cobra.Command, _ []string) error {
 	report := newRequestReport(cmd, output, b, file)
 	summary, err := batch.Run(cmd.Context(), nc, js, b, report)
 	report.end(summary)
-	return requestError(cmd.Context(), summary, err)
+	return requestError(cmd.Context(), b, summary, err)
 }
 
 // batchOf is the batch that the flags describe, still without requests.
@@ -117,9 +121,13 @@ func batchOf(cmd *cobra.Command) (batch.Batch, error) {
 }
 
 // requestError says how a batch ended, and how to go on.
-func requestError(ctx context.Context, s batch.Summary, err error) error {
+func requestError(ctx context.Context, b batch.Batch, s batch.Summary, err error) error {
 	missing, noOutcome := errors.AsType[*batch.NoOutcomeError](err)
-	const goOn = "run the same command again to go on, nothing is done twice"
+	goOn := "run the same command again to go on, nothing is done twice"
+	if !b.Resume {
+		// Its id may be random: without it, the same command is another request.
+		goOn = fmt.Sprintf("run the same command again with --request-id %s to go on, nothing is done twice", quoted(b.Requests[0].RequestID))
+	}
 	switch {
 	case err == nil && s.Succeeded():
 		return nil
@@ -132,4 +140,15 @@ func requestError(ctx context.Context, s batch.Summary, err error) error {
 	default:
 		return fmt.Errorf("%d of %d requests are not confirmed: %w; %s", s.NotSent, s.Requests, err, goOn)
 	}
+}
+
+// plain is text that a shell takes as it is.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
+
+// quoted is text as a word for a shell.
+func quoted(text string) string {
+	if plain.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

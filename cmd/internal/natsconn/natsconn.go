@@ -43,7 +43,7 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 const minPayload = 1 << 20
 
 // Connect joins the server of the settings. name is how the server lists the
-// connection.
+// connection. The error is a [*config.Error], an [*UnreachableError] or an [*InboxError].
 func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logger) (*nats.Conn, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
@@ -66,6 +66,10 @@ func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logg
 		nc.Close()
 		return nil, &config.Error{Problems: []string{fmt.Sprintf(
 			"NATS at %s has max_payload %d; a request and its dead letter need %d: raise max_payload", config.Masked(cfg.URL), nc.MaxPayload(), minPayload)}}
+	}
+	if err := receives(ctx, nc, "NATS at "+config.Masked(cfg.URL)); err != nil {
+		nc.Close()
+		return nil, err
 	}
 	return nc, nil
 }
