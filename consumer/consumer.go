@@ -14,6 +14,7 @@ import (
 	"backhaul/consumer/internal/writes"
 	"backhaul/publisher"
 	"backhaul/schemas"
+	"backhaul/vendorapi"
 )
 
 // Ways to treat a request when it is not known whether its job was started and
@@ -23,28 +24,36 @@ const (
 	InDoubtFail      = "fail"      // end it as OUTCOME_UNKNOWN
 )
 
+// Defaults of Config.
+const (
+	DefaultMaxInFlight      = 64
+	DefaultVisibilityWindow = time.Minute
+	DefaultGiveUpAfter      = 24 * time.Hour
+	DefaultDrainTimeout     = 25 * time.Second
+)
+
 // Config is how requests are worked on. Zero values stand for the defaults.
 type Config struct {
 	// Owner names this process in claims. Required.
 	Owner string
 	// MaxInFlight is how many requests are at the vendor at once. Half as many
 	// again are claimed ahead or wait for their outcome to be recorded. Defaults
-	// to 64.
+	// to DefaultMaxInFlight.
 	MaxInFlight int
 	// AttemptTimeout bounds one call of CreateTask, and with it the lease of a
-	// claim. It must be the vendor client's. Defaults to 30 s.
+	// claim. It must be the vendor client's. Defaults to [vendorapi.DefaultTimeout].
 	AttemptTimeout time.Duration
 	// VisibilityWindow is how long the vendor may take to show a job that it
-	// started. Defaults to 60 s.
+	// started. Defaults to DefaultVisibilityWindow.
 	VisibilityWindow time.Duration
 	// GiveUpAfter is the age at which a request that cannot reach the vendor
-	// fails. Defaults to 24 h.
+	// fails. Defaults to DefaultGiveUpAfter.
 	GiveUpAfter time.Duration
 	// DrainTimeout is how long work under way may go on after a stop. Defaults
-	// to 25 s.
+	// to DefaultDrainTimeout.
 	DrainTimeout time.Duration
-	// SweepInterval is how often it is looked for requests that the server has
-	// forgotten to deliver. Defaults to 30 s.
+	// SweepInterval is how often to scan for requests that the server no longer
+	// delivers. Defaults to 30 s.
 	SweepInterval time.Duration
 	// InDoubt is one of the InDoubt constants. Defaults to InDoubtReconcile.
 	InDoubt string
@@ -59,7 +68,7 @@ const maxLogged = 64 << 10
 
 func (c Config) withDefaults() Config {
 	if c.MaxInFlight == 0 {
-		c.MaxInFlight = 64
+		c.MaxInFlight = DefaultMaxInFlight
 	}
 	if c.InDoubt == "" {
 		c.InDoubt = InDoubtReconcile
@@ -68,10 +77,10 @@ func (c Config) withDefaults() Config {
 		field *time.Duration
 		value time.Duration
 	}{
-		{&c.AttemptTimeout, 30 * time.Second},
-		{&c.VisibilityWindow, 60 * time.Second},
-		{&c.GiveUpAfter, 24 * time.Hour},
-		{&c.DrainTimeout, 25 * time.Second},
+		{&c.AttemptTimeout, vendorapi.DefaultTimeout},
+		{&c.VisibilityWindow, DefaultVisibilityWindow},
+		{&c.GiveUpAfter, DefaultGiveUpAfter},
+		{&c.DrainTimeout, DefaultDrainTimeout},
 		{&c.SweepInterval, 30 * time.Second},
 	} {
 		if *d.field == 0 {

@@ -29,6 +29,13 @@ const (
 // caller is taken for an outage.
 const patience = time.Second
 
+// Defaults of Config and Policy.
+const (
+	// DefaultTimeout is that of one exchange and of one attempt.
+	DefaultTimeout     = 30 * time.Second
+	DefaultRetryBudget = 30 * time.Second
+)
+
 // Config is how to reach the vendor.
 type Config struct {
 	// Endpoint is the base of the API, such as
@@ -48,7 +55,7 @@ type Config struct {
 	MaxConns int
 	// ConnectTimeout bounds dialling and the TLS handshake each. Defaults to 5 s.
 	ConnectTimeout time.Duration
-	// Timeout bounds any exchange whose context ends later. Defaults to 30 s.
+	// Timeout bounds any exchange whose context ends later. Defaults to DefaultTimeout.
 	Timeout time.Duration
 	// Pace limits CreateTask. Defaults to no limit.
 	Pace Pace
@@ -91,7 +98,7 @@ func New(cfg Config) (*Client, error) {
 		cfg.ConnectTimeout = 5 * time.Second
 	}
 	if cfg.Timeout == 0 {
-		cfg.Timeout = 30 * time.Second
+		cfg.Timeout = DefaultTimeout
 	}
 	if err := CheckEndpoint(cfg.Endpoint, cfg.InsecureHTTP); err != nil {
 		return nil, err

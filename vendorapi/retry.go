@@ -17,9 +17,9 @@ type Policy struct {
 	InitialInterval time.Duration
 	// MaxInterval defaults to 10 s.
 	MaxInterval time.Duration
-	// Budget is when to stop, counted from the start. Defaults to 30 s.
+	// Budget is when to stop, counted from the start. Defaults to DefaultRetryBudget.
 	Budget time.Duration
-	// AttemptTimeout bounds one HTTP attempt. Defaults to 30 s.
+	// AttemptTimeout bounds one HTTP attempt. Defaults to DefaultTimeout.
 	AttemptTimeout time.Duration
 	// RoomWait is how long Submit waits for room before it gives the task back, so
 	// that the caller need not hold on to it. Defaults to the budget.
@@ -37,8 +37,8 @@ func (p Policy) WithDefaults() Policy {
 	}{
 		{&p.InitialInterval, 500 * time.Millisecond},
 		{&p.MaxInterval, 10 * time.Second},
-		{&p.Budget, 30 * time.Second},
-		{&p.AttemptTimeout, 30 * time.Second},
+		{&p.Budget, DefaultRetryBudget},
+		{&p.AttemptTimeout, DefaultTimeout},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value

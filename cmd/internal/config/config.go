@@ -3,23 +3,23 @@
 //
 // # Sources
 //
-// The file is named by --config or BACKHAUL_CONFIG; there is no place where one is
-// looked for. It is read strictly: what is not known, given twice or of another
-// type is a problem with its line. An empty environment variable is one that is
-// not set. A context of the nats command fills in what no other source gives.
+// The file is named by --config or BACKHAUL_CONFIG; no default location is searched. It
+// is read strictly: an unknown name, a repeated one and a value of another type are
+// problems with their line. An empty environment variable counts as unset. A context of
+// the nats command supplies what no other source gives.
 //
 // # Secrets
 //
 // A secret is never a flag and never stands in the file. It comes from the
 // environment, from a file that a setting names, or from the directory that
-// systemd makes for a service's credentials. It is masked wherever a value is
-// shown, and a file is read anew each time that its secret is needed.
+// systemd makes for a service's credentials. It is masked wherever a value is shown. A
+// file is read each time that its secret is needed.
 //
 // # Problems
 //
-// Every value knows where it came from. Whatever is wrong is reported at once as
-// one [Error], before anything is started: by [Load] what cannot be read at all, by
-// [Config.CheckRun] what `backhaul run` cannot work with.
+// Every value knows its origin. All problems are reported together as one [Error], before
+// anything starts: by [Load] what cannot be read, by [Config.CheckRun] what `backhaul run`
+// cannot work with.
 package config
 
 import (

@@ -1,6 +1,9 @@
 package config
 
 import (
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"backhaul/consumer"
@@ -53,65 +56,334 @@ type setting struct {
 	list bool
 }
 
+// settings returns every setting, in the order of the reference.
 func (c *Config) settings() []setting {
-	const s = int64(time.Second)
-	n, v, w, l := &c.NATS, &c.Vendor, &c.Work, &c.Log
+	return slices.Concat(c.NATS.settings(), c.Vendor.settings(), c.Work.settings(), c.Admin.settings(), c.Trigger.settings(), c.Log.settings())
+}
+
+func (n *NATS) settings() []setting {
 	return []setting{
-		{group: GroupNATS, flag: "nats", key: "nats.url", env: "BACKHAUL_NATS_URL", field: &n.URL, usage: "NATS server to join, `URL`[,URL]; without it, and without a context, run starts an embedded server", url: true, doc: "As the nats command takes it: 127.0.0.1:4222 is nats://127.0.0.1:4222. nsc:// is refused; `nsc generate creds` writes a file for nats.creds.", list: true},
-		{group: GroupNATS, flag: "nats-context", key: "nats.context", env: "BACKHAUL_NATS_CONTEXT", field: &n.Context, usage: "`name` of a context of the nats command, instead of a URL; " + SelectedContext + " is the selected one", doc: "It is read from $XDG_CONFIG_HOME/nats/context/NAME.json, or below ~/.config. Other settings are stronger than what it says. Its nsc, socks_proxy, jetstream_domain, jetstream_api_prefix and op:// are refused. The nats command's own NATS_CONTEXT is not looked at."},
-		{group: GroupNATS, flag: "nats-creds", key: "nats.creds", env: "BACKHAUL_NATS_CREDS", field: &n.Auth.Creds, usage: "`file` with the user's JWT and seed", reads: true},
-		{group: GroupNATS, flag: "nats-nkey", key: "nats.nkey", env: "BACKHAUL_NATS_NKEY", field: &n.Auth.NKey, usage: "`file` with the seed of a user's nkey", reads: true},
-		{group: GroupNATS, flag: "nats-user", key: "nats.user", env: "BACKHAUL_NATS_USER", field: &n.Auth.User, usage: "NATS `user`"},
-		{group: GroupNATS, key: "nats.password", env: "BACKHAUL_NATS_PASSWORD", field: &n.Auth.Password, usage: "the NATS user's password"},
-		{group: GroupNATS, key: "nats.token", env: "BACKHAUL_NATS_TOKEN", field: &n.Auth.Token, usage: "NATS token"},
-		{group: GroupNATS, flag: "nats-ca", key: "nats.ca", env: "BACKHAUL_NATS_CA", field: &n.TLS.CA, usage: "PEM `file` with the only roots to trust for NATS", reads: true},
-		{group: GroupNATS, flag: "nats-cert", key: "nats.cert", env: "BACKHAUL_NATS_CERT", field: &n.TLS.Cert, usage: "PEM `file` with the client's certificate", reads: true},
-		{group: GroupNATS, flag: "nats-key", key: "nats.key", env: "BACKHAUL_NATS_KEY", field: &n.TLS.Key, usage: "PEM `file` with the key of the certificate", reads: true},
-		{group: GroupNATS, flag: "nats-tls-first", key: "nats.tlsFirst", env: "BACKHAUL_NATS_TLS_FIRST", field: &n.TLS.First, usage: "begin with the TLS handshake, for a server with handshake_first", fallback: "false"},
-		{group: GroupNATS, flag: "nats-inbox-prefix", key: "nats.inboxPrefix", env: "BACKHAUL_NATS_INBOX_PREFIX", field: &n.InboxPrefix, usage: "`prefix` of reply subjects", fallback: "_INBOX", doc: "A user who may subscribe to nothing but its own replies needs the prefix that is allowed."},
-		{group: GroupEmbedded, flag: "nats-listen", key: "nats.listen", env: "BACKHAUL_NATS_LISTEN", field: &n.Embedded.Listen, usage: "`address` of the embedded server", fallback: "127.0.0.1:4222", doc: "It has no authentication: keep it on loopback."},
-		{group: GroupEmbedded, flag: "store-dir", key: "nats.storeDir", env: "BACKHAUL_STORE_DIR", field: &n.Embedded.StoreDir, usage: "`directory` of the embedded server's streams", fallback: defaultStoreDir(), doc: "One process at a time: a lock in it refuses a second one."},
-		{group: GroupEmbedded, flag: "provision", key: "nats.provision", env: "BACKHAUL_NATS_PROVISION", field: &n.Provision, usage: "make streams and consumers that are missing", fallback: "true", doc: "If false they must be there, as deploy/streams has them, and the user needs no permission to make any."},
-		{group: GroupEmbedded, flag: "replicas", key: "nats.replicas", env: "BACKHAUL_NATS_REPLICAS", field: &n.Replicas, usage: "replicas of new streams, 0 means 3 in a cluster and else 1", fallback: "0"},
-
-		{group: GroupVendor, flag: "vendor-endpoint", key: "vendor.endpoint", env: "BACKHAUL_VENDOR_ENDPOINT", field: &v.Endpoint, usage: "base `URL` of the Commvault API", url: true, doc: "For example https://m6.metallic.io/webconsole/api."},
-		{group: GroupVendor, flag: "vendor-insecure-http", key: "vendor.insecureHTTP", env: "BACKHAUL_VENDOR_INSECURE_HTTP", field: &v.InsecureHTTP, usage: "allow plain http to a vendor that is not on this machine", fallback: "false", doc: "The password and the token can then be read on the way."},
-		{group: GroupVendor, flag: "vendor-ca", key: "vendor.ca", env: "BACKHAUL_VENDOR_CA", field: &v.CA, usage: "PEM `file` with the only roots to trust", reads: true},
-		{group: GroupVendor, flag: "vendor-auth", key: "vendor.auth", env: "BACKHAUL_VENDOR_AUTH", field: &v.Auth, usage: "how calls are authorised", fallback: vendorapi.AuthLogin, oneOf: []string{vendorapi.AuthLogin, vendorapi.AuthToken, vendorapi.AuthBearer}, doc: "login: with user and password. token: with an access token as it is. bearer: with an access token that is renewed, from the token pair file."},
-		{group: GroupVendor, flag: "vendor-username", key: "vendor.username", env: "BACKHAUL_VENDOR_USERNAME", field: &v.Username, usage: "Commvault `user`"},
-		{group: GroupVendor, key: "vendor.password", env: "BACKHAUL_VENDOR_PASSWORD", field: &v.Password, usage: "the Commvault user's password"},
-		{group: GroupVendor, key: "vendor.token", env: "BACKHAUL_VENDOR_TOKEN", field: &v.Token, usage: "access token, for the mode token"},
-		{group: GroupVendor, flag: "vendor-token-pair-file", key: "vendor.tokenPairFile", env: "BACKHAUL_VENDOR_TOKEN_PAIR_FILE", field: &v.TokenPairFile, usage: "`file` with an access token and its refresh token, shared by all replicas and rewritten", doc: "For the mode bearer: {\"accessToken\":\"…\",\"refreshToken\":\"…\"}, rewritten with each renewal, so it and its directory must be writable."},
-		{group: GroupVendor, flag: "vendor-format", key: "vendor.format", env: "BACKHAUL_VENDOR_FORMAT", field: &v.Format, usage: "how CreateTask is written", fallback: vendorapi.FormatXML, oneOf: []string{vendorapi.FormatXML, vendorapi.FormatJSON}, doc: "xml is as on the vendor's page."},
-		{group: GroupVendor, flag: "vendor-timeout", key: "vendor.timeout", env: "BACKHAUL_VENDOR_TIMEOUT", field: &v.Timeout, usage: "how long one call may take", fallback: "30s", least: s / 10},
-		{group: GroupVendor, flag: "vendor-retry-budget", key: "vendor.retryBudget", env: "BACKHAUL_VENDOR_RETRY_BUDGET", field: &v.RetryBudget, usage: "how long one delivery tries before the request is postponed", fallback: "30s", least: s / 10},
-		{group: GroupVendor, flag: "vendor-visibility-window", key: "vendor.visibilityWindow", env: "BACKHAUL_VENDOR_VISIBILITY_WINDOW", field: &v.VisibilityWindow, usage: "how long the vendor may take to list a job that it started", fallback: "60s", least: s / 10},
-		{group: GroupVendor, flag: "vendor-look-after", key: "vendor.lookAfter", env: "BACKHAUL_VENDOR_LOOK_AFTER", field: &v.LookAfter, usage: "how long an answer may take before its job is looked for, 0 means never", fallback: "5s", doc: "Looks are calls too, which a limited tenant has to count."},
-		{group: GroupVendor, flag: "starts-per-hour", key: "vendor.startsPerHour", env: "BACKHAUL_STARTS_PER_HOUR", field: &v.StartsPerHour, usage: "most jobs started in an hour by one replica, 0 means no limit", fallback: "0", doc: "It is for each replica, so divide. Metallic's gateway allows a tenant 100 writing calls an hour, logins and looks among them."},
-		{group: GroupVendor, flag: "starts-per-second", key: "vendor.startsPerSecond", env: "BACKHAUL_STARTS_PER_SECOND", field: &v.StartsPerSecond, usage: "most jobs started in a second by one replica, 0 means no limit", fallback: "0"},
-
-		{group: GroupWork, flag: "max-in-flight", key: "work.maxInFlight", env: "BACKHAUL_MAX_IN_FLIGHT", field: &w.MaxInFlight, usage: "requests at the vendor at once", fallback: "64", least: 1, doc: "Of one replica; up to 32 more are claimed ahead."},
-		{group: GroupWork, flag: "give-up-after", key: "work.giveUpAfter", env: "BACKHAUL_GIVE_UP_AFTER", field: &w.GiveUpAfter, usage: "age at which a request that cannot reach the vendor fails", fallback: "24h", least: s},
-		{group: GroupWork, flag: "drain-timeout", key: "work.drainTimeout", env: "BACKHAUL_DRAIN_TIMEOUT", field: &w.DrainTimeout, usage: "how long work may go on after a stop", fallback: "25s", least: 1},
-		{group: GroupWork, flag: "in-doubt", key: "work.inDoubt", env: "BACKHAUL_IN_DOUBT", field: &w.InDoubt, usage: "a request whose job is not to be seen after a lost answer", fallback: consumer.InDoubtReconcile, oneOf: []string{consumer.InDoubtReconcile, consumer.InDoubtFail}, doc: "reconcile: it is sent again once the visibility window is over. fail: it ends as OUTCOME_UNKNOWN."},
-		{group: GroupWork, flag: "policy-file", key: "work.policyFile", env: "BACKHAUL_POLICY_FILE", field: &w.PolicyFile, usage: "YAML `file` that says who may back up what; without it everybody may everything", reads: true, doc: "See POLICY.md. It is read again when it changes."},
-
-		{group: GroupAdmin, flag: "admin-addr", key: "admin.addr", env: "BACKHAUL_ADMIN_ADDR", field: &c.Admin.Addr, usage: "`address` of the console page, /livez, /readyz and /metrics, or off", fallback: "127.0.0.1:9090", doc: "A second replica on the same machine needs another one, such as 127.0.0.1:0 for any free port. On loopback it answers to the names of loopback only; elsewhere everybody who reaches it can read the page."},
-		{group: GroupAdmin, key: "admin.token", env: "BACKHAUL_ADMIN_TOKEN", field: &c.Admin.Token, usage: "what the console page asks for before it changes anything", doc: "At least 22 characters, 8 of them different; `openssl rand -hex 32` makes them. Without one the page is read-only."},
-		{group: GroupAdmin, flag: "admin-command-center-url", key: "admin.commandCenterURL", env: "BACKHAUL_ADMIN_COMMAND_CENTER_URL", field: &c.Admin.CommandCenterURL, url: true, usage: "`URL` of a job in the Command Center, with {jobId} in it, for the links of the console page", doc: "For example https://cc.example.com/commandcenter/#/jobs/{jobId}."},
-		{group: GroupProfiles, flag: "admin-pprof", key: "admin.pprof", env: "BACKHAUL_ADMIN_PPROF", field: &c.Admin.Pprof, usage: "serve profiles at /debug/pprof/; on a loopback address only", fallback: "false"},
-
-		{group: GroupTrigger, flag: "routes", key: "trigger.routes", env: "BACKHAUL_TRIGGER_ROUTES", field: &c.Trigger.Routes, usage: "YAML `file` with the routes from changes in storage to content groups", reads: true, doc: "See routes.example.yaml. `backhaul trigger check` tells what is wrong with one."},
-
-		{group: GroupStore, flag: "s3-endpoint", key: "trigger.s3Endpoint", env: "BACKHAUL_TRIGGER_S3_ENDPOINT", field: &c.Trigger.S3.Endpoint, usage: "`URL` of the S3 API that directive files are written with", url: true, doc: "For example https://s3.eu-central-1.amazonaws.com. Needed if a route has a directive; it must be the account that is backed up."},
-		{group: GroupStore, flag: "s3-region", key: "trigger.s3Region", env: "BACKHAUL_TRIGGER_S3_REGION", field: &c.Trigger.S3.Region, usage: "`region` of the buckets", fallback: "us-east-1"},
-		{group: GroupStore, flag: "s3-path-style", key: "trigger.s3PathStyle", env: "BACKHAUL_TRIGGER_S3_PATH_STYLE", field: &c.Trigger.S3.PathStyle, usage: "the bucket is part of the path, not of the host's name", fallback: "false", doc: "What MinIO and Ceph usually want."},
-		{group: GroupStore, flag: "s3-ca", key: "trigger.s3CA", env: "BACKHAUL_TRIGGER_S3_CA", field: &c.Trigger.S3.CA, usage: "PEM `file` with the only roots to trust for it", reads: true},
-		{group: GroupStore, flag: "s3-insecure-http", key: "trigger.s3InsecureHTTP", env: "BACKHAUL_TRIGGER_S3_INSECURE_HTTP", field: &c.Trigger.S3.InsecureHTTP, usage: "allow plain http to an object store that is not on this machine", fallback: "false", doc: "The paths can then be read on the way; the secret key is never sent."},
-		{group: GroupStore, key: "trigger.s3AccessKey", env: "BACKHAUL_TRIGGER_S3_ACCESS_KEY", field: &c.Trigger.S3.AccessKey, usage: "the access key; it must be allowed to put objects below the directives' prefixes"},
-		{group: GroupStore, key: "trigger.s3SecretKey", env: "BACKHAUL_TRIGGER_S3_SECRET_KEY", field: &c.Trigger.S3.SecretKey, usage: "the secret key of the access key"},
-
-		{group: GroupLog, flag: "log-level", key: "log.level", env: "BACKHAUL_LOG_LEVEL", field: &l.Level, usage: "least `level` that is logged", fallback: "info", oneOf: []string{"debug", "info", "warn", "error"}},
-		{group: GroupLog, flag: "log-format", key: "log.format", env: "BACKHAUL_LOG_FORMAT", field: &l.Format, usage: "auto is console on a terminal, else json", fallback: "auto", oneOf: []string{"auto", "console", "json"}},
+		{
+			group: GroupNATS, key: "nats.url", env: "BACKHAUL_NATS_URL", flag: "nats",
+			field: &n.URL, url: true, list: true,
+			usage: "NATS server to join, `URL`[,URL]; without it, and without a context, run starts an embedded " +
+				"server",
+			doc: "As the nats command takes it: 127.0.0.1:4222 is nats://127.0.0.1:4222. nsc:// is refused; " +
+				"`nsc generate creds` writes a file for nats.creds.",
+		},
+		{
+			group: GroupNATS, key: "nats.context", env: "BACKHAUL_NATS_CONTEXT", flag: "nats-context",
+			field: &n.Context,
+			usage: "`name` of a context of the nats command, instead of a URL; " + SelectedContext + " is the selected one",
+			doc: "It is read from $XDG_CONFIG_HOME/nats/context/NAME.json, or below ~/.config. Other settings " +
+				"are stronger than what it says. Its nsc, socks_proxy, jetstream_domain, jetstream_api_prefix " +
+				"and op:// are refused. The nats command's own NATS_CONTEXT is not looked at.",
+		},
+		{
+			group: GroupNATS, key: "nats.creds", env: "BACKHAUL_NATS_CREDS", flag: "nats-creds",
+			field: &n.Auth.Creds, reads: true,
+			usage: "`file` with the user's JWT and seed",
+		},
+		{
+			group: GroupNATS, key: "nats.nkey", env: "BACKHAUL_NATS_NKEY", flag: "nats-nkey",
+			field: &n.Auth.NKey, reads: true,
+			usage: "`file` with the seed of a user's nkey",
+		},
+		{
+			group: GroupNATS, key: "nats.user", env: "BACKHAUL_NATS_USER", flag: "nats-user",
+			field: &n.Auth.User,
+			usage: "NATS `user`",
+		},
+		{
+			group: GroupNATS, key: "nats.password", env: "BACKHAUL_NATS_PASSWORD",
+			field: &n.Auth.Password,
+			usage: "the NATS user's password",
+		},
+		{
+			group: GroupNATS, key: "nats.token", env: "BACKHAUL_NATS_TOKEN",
+			field: &n.Auth.Token,
+			usage: "NATS token",
+		},
+		{
+			group: GroupNATS, key: "nats.ca", env: "BACKHAUL_NATS_CA", flag: "nats-ca",
+			field: &n.TLS.CA, reads: true,
+			usage: "PEM `file` with the only roots to trust for NATS",
+		},
+		{
+			group: GroupNATS, key: "nats.cert", env: "BACKHAUL_NATS_CERT", flag: "nats-cert",
+			field: &n.TLS.Cert, reads: true,
+			usage: "PEM `file` with the client's certificate",
+		},
+		{
+			group: GroupNATS, key: "nats.key", env: "BACKHAUL_NATS_KEY", flag: "nats-key",
+			field: &n.TLS.Key, reads: true,
+			usage: "PEM `file` with the key of the certificate",
+		},
+		{
+			group: GroupNATS, key: "nats.tlsFirst", env: "BACKHAUL_NATS_TLS_FIRST", flag: "nats-tls-first",
+			field: &n.TLS.First, fallback: "false",
+			usage: "begin with the TLS handshake, for a server with handshake_first",
+		},
+		{
+			group: GroupNATS, key: "nats.inboxPrefix", env: "BACKHAUL_NATS_INBOX_PREFIX", flag: "nats-inbox-prefix",
+			field: &n.InboxPrefix, fallback: "_INBOX",
+			usage: "`prefix` of reply subjects",
+			doc:   "A user who may subscribe to nothing but its own replies needs the prefix that is allowed.",
+		},
+		{
+			group: GroupEmbedded, key: "nats.listen", env: "BACKHAUL_NATS_LISTEN", flag: "nats-listen",
+			field: &n.Embedded.Listen, fallback: "127.0.0.1:4222",
+			usage: "`address` of the embedded server",
+			doc:   "It has no authentication: keep it on loopback.",
+		},
+		{
+			group: GroupEmbedded, key: "nats.storeDir", env: "BACKHAUL_STORE_DIR", flag: "store-dir",
+			field: &n.Embedded.StoreDir, fallback: defaultStoreDir(),
+			usage: "`directory` of the embedded server's streams",
+			doc:   "One process at a time: a lock in it refuses a second one.",
+		},
+		{
+			group: GroupEmbedded, key: "nats.provision", env: "BACKHAUL_NATS_PROVISION", flag: "provision",
+			field: &n.Provision, fallback: "true",
+			usage: "make streams and consumers that are missing",
+			doc: "If false they must be there, as deploy/streams has them, and the user needs no permission to " +
+				"make any.",
+		},
+		{
+			group: GroupEmbedded, key: "nats.replicas", env: "BACKHAUL_NATS_REPLICAS", flag: "replicas",
+			field: &n.Replicas, fallback: "0",
+			usage: "replicas of new streams, 0 means 3 in a cluster and else 1",
+		},
 	}
+}
+
+func (v *Vendor) settings() []setting {
+	return []setting{
+		{
+			group: GroupVendor, key: "vendor.endpoint", env: "BACKHAUL_VENDOR_ENDPOINT", flag: "vendor-endpoint",
+			field: &v.Endpoint, url: true,
+			usage: "base `URL` of the Commvault API",
+			doc:   "For example https://m6.metallic.io/webconsole/api.",
+		},
+		{
+			group: GroupVendor, key: "vendor.insecureHTTP", env: "BACKHAUL_VENDOR_INSECURE_HTTP", flag: "vendor-insecure-http",
+			field: &v.InsecureHTTP, fallback: "false",
+			usage: "allow plain http to a vendor that is not on this machine",
+			doc:   "The password and the token can then be read on the way.",
+		},
+		{
+			group: GroupVendor, key: "vendor.ca", env: "BACKHAUL_VENDOR_CA", flag: "vendor-ca",
+			field: &v.CA, reads: true,
+			usage: "PEM `file` with the only roots to trust",
+		},
+		{
+			group: GroupVendor, key: "vendor.auth", env: "BACKHAUL_VENDOR_AUTH", flag: "vendor-auth",
+			field: &v.Auth, fallback: vendorapi.AuthLogin, oneOf: []string{vendorapi.AuthLogin, vendorapi.AuthToken, vendorapi.AuthBearer},
+			usage: "how calls are authorised",
+			doc: "login: with user and password. token: with an access token as it is. bearer: with an access " +
+				"token that is renewed, from the token pair file.",
+		},
+		{
+			group: GroupVendor, key: "vendor.username", env: "BACKHAUL_VENDOR_USERNAME", flag: "vendor-username",
+			field: &v.Username,
+			usage: "Commvault `user`",
+		},
+		{
+			group: GroupVendor, key: "vendor.password", env: "BACKHAUL_VENDOR_PASSWORD",
+			field: &v.Password,
+			usage: "the Commvault user's password",
+		},
+		{
+			group: GroupVendor, key: "vendor.token", env: "BACKHAUL_VENDOR_TOKEN",
+			field: &v.Token,
+			usage: "access token, for the mode token",
+		},
+		{
+			group: GroupVendor, key: "vendor.tokenPairFile", env: "BACKHAUL_VENDOR_TOKEN_PAIR_FILE", flag: "vendor-token-pair-file",
+			field: &v.TokenPairFile,
+			usage: "`file` with an access token and its refresh token, shared by all replicas and rewritten",
+			doc: "For the mode bearer: {\"accessToken\":\"…\",\"refreshToken\":\"…\"}, rewritten with each " +
+				"renewal, so it and its directory must be writable.",
+		},
+		{
+			group: GroupVendor, key: "vendor.format", env: "BACKHAUL_VENDOR_FORMAT", flag: "vendor-format",
+			field: &v.Format, fallback: vendorapi.FormatXML, oneOf: []string{vendorapi.FormatXML, vendorapi.FormatJSON},
+			usage: "how CreateTask is written",
+			doc:   "xml is as on the vendor's page.",
+		},
+		{
+			group: GroupVendor, key: "vendor.timeout", env: "BACKHAUL_VENDOR_TIMEOUT", flag: "vendor-timeout",
+			field: &v.Timeout, fallback: text(vendorapi.DefaultTimeout), least: int64(time.Second / 10),
+			usage: "how long one call may take",
+		},
+		{
+			group: GroupVendor, key: "vendor.retryBudget", env: "BACKHAUL_VENDOR_RETRY_BUDGET", flag: "vendor-retry-budget",
+			field: &v.RetryBudget, fallback: text(vendorapi.DefaultRetryBudget), least: int64(time.Second / 10),
+			usage: "how long one delivery tries before the request is postponed",
+		},
+		{
+			group: GroupVendor, key: "vendor.visibilityWindow", env: "BACKHAUL_VENDOR_VISIBILITY_WINDOW", flag: "vendor-visibility-window",
+			field: &v.VisibilityWindow, fallback: text(consumer.DefaultVisibilityWindow), least: int64(time.Second / 10),
+			usage: "how long the vendor may take to list a job that it started",
+		},
+		{
+			group: GroupVendor, key: "vendor.lookAfter", env: "BACKHAUL_VENDOR_LOOK_AFTER", flag: "vendor-look-after",
+			field: &v.LookAfter, fallback: "5s",
+			usage: "how long an answer may take before its job is looked for, 0 means never",
+			doc:   "Looks are calls too, which a limited tenant has to count.",
+		},
+		{
+			group: GroupVendor, key: "vendor.startsPerHour", env: "BACKHAUL_STARTS_PER_HOUR", flag: "starts-per-hour",
+			field: &v.StartsPerHour, fallback: "0",
+			usage: "most jobs started in an hour by one replica, 0 means no limit",
+			doc: "It is for each replica, so divide. Metallic's gateway allows a tenant 100 writing calls an " +
+				"hour, logins and looks among them.",
+		},
+		{
+			group: GroupVendor, key: "vendor.startsPerSecond", env: "BACKHAUL_STARTS_PER_SECOND", flag: "starts-per-second",
+			field: &v.StartsPerSecond, fallback: "0",
+			usage: "most jobs started in a second by one replica, 0 means no limit",
+		},
+	}
+}
+
+func (w *Work) settings() []setting {
+	return []setting{
+		{
+			group: GroupWork, key: "work.maxInFlight", env: "BACKHAUL_MAX_IN_FLIGHT", flag: "max-in-flight",
+			field: &w.MaxInFlight, fallback: strconv.Itoa(consumer.DefaultMaxInFlight), least: 1,
+			usage: "requests at the vendor at once",
+			doc:   "Of one replica; up to 32 more are claimed ahead.",
+		},
+		{
+			group: GroupWork, key: "work.giveUpAfter", env: "BACKHAUL_GIVE_UP_AFTER", flag: "give-up-after",
+			field: &w.GiveUpAfter, fallback: text(consumer.DefaultGiveUpAfter), least: int64(time.Second),
+			usage: "age at which a request that cannot reach the vendor fails",
+		},
+		{
+			group: GroupWork, key: "work.drainTimeout", env: "BACKHAUL_DRAIN_TIMEOUT", flag: "drain-timeout",
+			field: &w.DrainTimeout, fallback: text(consumer.DefaultDrainTimeout), least: 1,
+			usage: "how long work may go on after a stop",
+		},
+		{
+			group: GroupWork, key: "work.inDoubt", env: "BACKHAUL_IN_DOUBT", flag: "in-doubt",
+			field: &w.InDoubt, fallback: consumer.InDoubtReconcile, oneOf: []string{consumer.InDoubtReconcile, consumer.InDoubtFail},
+			usage: "a request whose job is not to be seen after a lost answer",
+			doc: "reconcile: it is sent again once the visibility window is over. fail: it ends as " +
+				"OUTCOME_UNKNOWN.",
+		},
+		{
+			group: GroupWork, key: "work.policyFile", env: "BACKHAUL_POLICY_FILE", flag: "policy-file",
+			field: &w.PolicyFile, reads: true,
+			usage: "YAML `file` that says who may back up what; without it everybody may everything",
+			doc:   "See POLICY.md. It is read again when it changes.",
+		},
+	}
+}
+
+func (a *Admin) settings() []setting {
+	return []setting{
+		{
+			group: GroupAdmin, key: "admin.addr", env: "BACKHAUL_ADMIN_ADDR", flag: "admin-addr",
+			field: &a.Addr, fallback: "127.0.0.1:9090",
+			usage: "`address` of the console page, /livez, /readyz and /metrics, or off",
+			doc: "A second replica on the same machine needs another one, such as 127.0.0.1:0 for any free " +
+				"port. On loopback it answers to the names of loopback only; elsewhere everybody who reaches " +
+				"it can read the page.",
+		},
+		{
+			group: GroupAdmin, key: "admin.token", env: "BACKHAUL_ADMIN_TOKEN",
+			field: &a.Token,
+			usage: "what the console page asks for before it changes anything",
+			doc: "At least 22 characters, 8 of them different; `openssl rand -hex 32` makes them. Without one " +
+				"the page is read-only.",
+		},
+		{
+			group: GroupAdmin, key: "admin.commandCenterURL", env: "BACKHAUL_ADMIN_COMMAND_CENTER_URL", flag: "admin-command-center-url",
+			field: &a.CommandCenterURL, url: true,
+			usage: "`URL` of a job in the Command Center, with {jobId} in it, for the links of the console page",
+			doc:   "For example https://cc.example.com/commandcenter/#/jobs/{jobId}.",
+		},
+		{
+			group: GroupProfiles, key: "admin.pprof", env: "BACKHAUL_ADMIN_PPROF", flag: "admin-pprof",
+			field: &a.Pprof, fallback: "false",
+			usage: "serve profiles at /debug/pprof/; on a loopback address only",
+		},
+	}
+}
+
+func (t *Trigger) settings() []setting {
+	return []setting{
+		{
+			group: GroupTrigger, key: "trigger.routes", env: "BACKHAUL_TRIGGER_ROUTES", flag: "routes",
+			field: &t.Routes, reads: true,
+			usage: "YAML `file` with the routes from changes in storage to content groups",
+			doc:   "See routes.example.yaml. `backhaul trigger check` tells what is wrong with one.",
+		},
+		{
+			group: GroupStore, key: "trigger.s3Endpoint", env: "BACKHAUL_TRIGGER_S3_ENDPOINT", flag: "s3-endpoint",
+			field: &t.S3.Endpoint, url: true,
+			usage: "`URL` of the S3 API that directive files are written with",
+			doc: "For example https://s3.eu-central-1.amazonaws.com. Needed if a route has a directive; it " +
+				"must be the account that is backed up.",
+		},
+		{
+			group: GroupStore, key: "trigger.s3Region", env: "BACKHAUL_TRIGGER_S3_REGION", flag: "s3-region",
+			field: &t.S3.Region, fallback: "us-east-1",
+			usage: "`region` of the buckets",
+		},
+		{
+			group: GroupStore, key: "trigger.s3PathStyle", env: "BACKHAUL_TRIGGER_S3_PATH_STYLE", flag: "s3-path-style",
+			field: &t.S3.PathStyle, fallback: "false",
+			usage: "the bucket is part of the path, not of the host's name",
+			doc:   "What MinIO and Ceph usually want.",
+		},
+		{
+			group: GroupStore, key: "trigger.s3CA", env: "BACKHAUL_TRIGGER_S3_CA", flag: "s3-ca",
+			field: &t.S3.CA, reads: true,
+			usage: "PEM `file` with the only roots to trust for it",
+		},
+		{
+			group: GroupStore, key: "trigger.s3InsecureHTTP", env: "BACKHAUL_TRIGGER_S3_INSECURE_HTTP", flag: "s3-insecure-http",
+			field: &t.S3.InsecureHTTP, fallback: "false",
+			usage: "allow plain http to an object store that is not on this machine",
+			doc:   "The paths can then be read on the way; the secret key is never sent.",
+		},
+		{
+			group: GroupStore, key: "trigger.s3AccessKey", env: "BACKHAUL_TRIGGER_S3_ACCESS_KEY",
+			field: &t.S3.AccessKey,
+			usage: "the access key; it must be allowed to put objects below the directives' prefixes",
+		},
+		{
+			group: GroupStore, key: "trigger.s3SecretKey", env: "BACKHAUL_TRIGGER_S3_SECRET_KEY",
+			field: &t.S3.SecretKey,
+			usage: "the secret key of the access key",
+		},
+	}
+}
+
+func (l *Log) settings() []setting {
+	return []setting{
+		{
+			group: GroupLog, key: "log.level", env: "BACKHAUL_LOG_LEVEL", flag: "log-level",
+			field: &l.Level, fallback: "info", oneOf: []string{"debug", "info", "warn", "error"},
+			usage: "least `level` that is logged",
+		},
+		{
+			group: GroupLog, key: "log.format", env: "BACKHAUL_LOG_FORMAT", flag: "log-format",
+			field: &l.Format, fallback: "auto", oneOf: []string{"auto", "console", "json"},
+			usage: "auto is console on a terminal, else json",
+		},
+	}
+}
+
+// text returns a default as people write it: 24h and not 24h0m0s.
+func text(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
 }
