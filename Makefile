@@ -133,17 +133,17 @@ release-test: ## read .goreleaser.yaml with GoReleaser's loader, find every file
 
 .PHONY: chaos
 chaos: ## kill replicas, kill the broker, break the vendor, judge every request (SEED=1, CHAOS=flags)
-	$(GO) test ./cmd/backhaul -run '^TestChaos$$' -count=1 -v -timeout 15m \
+	$(GO) test ./cmd/internal/chaos -run '^TestChaos$$' -count=1 -v -timeout 15m \
 		-chaos.requests=3000 -chaos.rate=100 -chaos.replicas=4 -chaos.seed=$(SEED) $(CHAOS)
 
 .PHONY: trigger-chaos
 trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups
-	$(GO) test ./cmd/backhaul -run '^TestTriggerChaos$$' -count=1 -v -timeout 15m -trigger.notifications=100000 -trigger.rate=5000
+	$(GO) test ./cmd/internal/chaos -run '^TestTriggerChaos$$' -count=1 -v -timeout 15m -trigger.notifications=100000 -trigger.rate=5000
 
 SOAK ?= 1h
 .PHONY: soak
 soak: ## hostile messages, vendor faults, stream edits and kills for SOAK (1h), judged from outside (SEED=1)
-	$(GO) test ./cmd/backhaul -run '^TestSoak$$' -count=1 -v -timeout 2h -soak.length=$(SOAK) -soak.seed=$(SEED) -soak.livez=100ms $(CHAOS)
+	$(GO) test ./cmd/internal/chaos -run '^TestSoak$$' -count=1 -v -timeout 2h -soak.length=$(SOAK) -soak.seed=$(SEED) -soak.livez=100ms $(CHAOS)
 
 AREA ?= all
 .PHONY: mutants
@@ -152,18 +152,18 @@ mutants: ## change the code that the promise rests on, one place at a time: the 
 
 .PHONY: long
 long: ## run at full length what `make test` runs short: the broker away for 150 s, 600 requests that outlast the ack wait
-	$(GO) test ./cmd/backhaul -run '^(TestBrokerAway|TestRetriesOutlastTheAckWait)$$' -count=1 -v -timeout 20m -parallel 1 \
+	$(GO) test ./cmd/internal/chaos -run '^(TestBrokerAway|TestRetriesOutlastTheAckWait)$$' -count=1 -v -timeout 20m -parallel 1 \
 		-outage.length=150s -ackwait.requests=600 -ackwait.faults=slow=1.5s,503=0.4:1s
 
 .PHONY: upgrade
 upgrade: ## replace replicas of an older version under load, and take a step back: FROM=revision
 	@test -n "$(FROM)" || { echo "say what to upgrade from: make upgrade FROM=revision"; exit 2; }
-	$(GO) test ./cmd/backhaul -run '^TestUpgrade$$' -count=1 -v -timeout 15m -upgrade.from=$(FROM)
+	$(GO) test ./cmd/internal/chaos -run '^TestUpgrade$$' -count=1 -v -timeout 15m -upgrade.from=$(FROM)
 
 .PHONY: bench
 bench: ## run every benchmark, compare with a hand-written loop
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	$(GO) test ./cmd/backhaul -run '^TestThroughput$$' -count=1 -v -timeout 30m -throughput.requests=20000
+	$(GO) test ./cmd/internal/chaos -run '^TestThroughput$$' -count=1 -v -timeout 30m -throughput.requests=20000
 
 ##@ Run and release
 

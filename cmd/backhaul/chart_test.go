@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"backhaul/cmd/internal/programtest"
 )
 
 // What needs Helm and Kubernetes' types is a module of its own: deploy/helm/test. It
@@ -78,7 +80,7 @@ func TestChartFitsTheProgram(t *testing.T) {
 				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				code, shown, stderr := once(t, nil, "", "config", "show", "--config", name)
+				code, shown, stderr := programtest.Once(t, nil, "", "config", "show", "--config", name)
 				if code != exitDone {
 					t.Errorf("%s: %s: exit code %d: %s", file, m.Metadata.Name, code, stderr)
 				}
@@ -91,7 +93,7 @@ func TestChartFitsTheProgram(t *testing.T) {
 				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				if code, _, stderr := once(t, nil, "", "policy", "check", name); code != exitDone {
+				if code, _, stderr := programtest.Once(t, nil, "", "policy", "check", name); code != exitDone {
 					t.Errorf("%s: %s: exit code %d: %s", file, m.Metadata.Name, code, stderr)
 				}
 			}
@@ -100,7 +102,7 @@ func TestChartFitsTheProgram(t *testing.T) {
 				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				if code, _, stderr := once(t, nil, "", "trigger", "check", "--routes", name); code != exitDone {
+				if code, _, stderr := programtest.Once(t, nil, "", "trigger", "check", "--routes", name); code != exitDone {
 					t.Errorf("%s: %s: exit code %d: %s", file, m.Metadata.Name, code, stderr)
 				}
 			}

@@ -11,12 +11,13 @@ import (
 	"strings"
 	"testing"
 
+	"backhaul/cmd/internal/programtest"
 	"backhaul/vendorapi/simulator"
 )
 
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
-	vendor := []string{"BACKHAUL_VENDOR_ENDPOINT=https://vendor.invalid/webconsole/api", "BACKHAUL_VENDOR_USERNAME=u", "BACKHAUL_VENDOR_PASSWORD=" + password, "BACKHAUL_ADMIN_ADDR=off"}
+	vendor := []string{"BACKHAUL_VENDOR_ENDPOINT=https://vendor.invalid/webconsole/api", "BACKHAUL_VENDOR_USERNAME=u", "BACKHAUL_VENDOR_PASSWORD=" + programtest.Password, "BACKHAUL_ADMIN_ADDR=off"}
 	for name, c := range map[string]struct {
 		env    []string
 		args   []string
@@ -45,8 +46,8 @@ func TestExitCodes(t *testing.T) {
 		"bad choice":       {vendor, []string{"run", "--in-doubt", "guess"}, exitUsage, "reconcile, fail"},
 		"bad listen":       {vendor, []string{"run", "--nats-listen", "nowhere"}, exitUsage, "--nats-listen: is"},
 		"NATS unreachable": {vendor, []string{"run", "--nats", "nats://127.0.0.1:1"}, exitUnreachable, "127.0.0.1:1"},
-		"NATS password":    {vendor, []string{"run", "--nats", "nats://u:" + url.PathEscape(password) + "@127.0.0.1:1"}, exitUnreachable, "xxxxx@127.0.0.1:1"},
-		"NATS no URL":      {vendor, []string{"run", "--nats", "nats://u:" + password + "@127.0.0.1:1"}, exitUsage, "--nats: number 1"},
+		"NATS password":    {vendor, []string{"run", "--nats", "nats://u:" + url.PathEscape(programtest.Password) + "@127.0.0.1:1"}, exitUnreachable, "xxxxx@127.0.0.1:1"},
+		"NATS no URL":      {vendor, []string{"run", "--nats", "nats://u:" + programtest.Password + "@127.0.0.1:1"}, exitUsage, "--nats: number 1"},
 		"config check":     {vendor, []string{"config", "check"}, exitDone, ""},
 		"config bad":       {vendor[1:], []string{"config", "check", "-o", "json"}, exitUsage, ""},
 		"config argument":  {nil, []string{"config", "show", "now"}, exitUsage, "now"},
@@ -66,7 +67,7 @@ func TestExitCodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			code, _, stderr := once(t, c.env, "", c.args...)
+			code, _, stderr := programtest.Once(t, c.env, "", c.args...)
 			if code != c.code || !strings.Contains(stderr, c.stderr) {
 				t.Errorf("exit code %d, want %d with %q in\n%s", code, c.code, c.stderr, stderr)
 			}
@@ -76,10 +77,10 @@ func TestExitCodes(t *testing.T) {
 
 func TestRequestAndEventsCommands(t *testing.T) {
 	t.Parallel()
-	s := startService(t, simulator.Config{})
+	s := programtest.StartService(t, simulator.Config{})
 	client := []string{"--client-name", "s-adhoc-object-storage"}
 
-	code, out, stderr := once(t, s.env, "", append(client, "request", "--subclient-name", "stestgroup", "--request-id", "cli-1", "--label", "ticket=CHG-17", "--wait", "-o", "json")...)
+	code, out, stderr := programtest.Once(t, s.Env, "", append(client, "request", "--subclient-name", "stestgroup", "--request-id", "cli-1", "--label", "ticket=CHG-17", "--wait", "-o", "json")...)
 	var event struct {
 		Type string
 		Data struct {
@@ -95,45 +96,45 @@ func TestRequestAndEventsCommands(t *testing.T) {
 		t.Errorf("got %s", out)
 	}
 
-	if code, out, _ = once(t, s.env, "", append(client, "request", "--subclient-name", "no-such-group", "--wait")...); code != exitFailed || !strings.Contains(out, "587207178") {
+	if code, out, _ = programtest.Once(t, s.Env, "", append(client, "request", "--subclient-name", "no-such-group", "--wait")...); code != exitFailed || !strings.Contains(out, "587207178") {
 		t.Errorf("a refused request: exit code %d, %s", code, out)
 	}
 	// The same id for another content group is not the same request.
-	if code, out, _ = once(t, s.env, "", append(client, "request", "--subclient-name", "load-1", "--request-id", "cli-1", "--wait")...); code != exitFailed {
+	if code, out, _ = programtest.Once(t, s.Env, "", append(client, "request", "--subclient-name", "load-1", "--request-id", "cli-1", "--wait")...); code != exitFailed {
 		t.Errorf("a reused id: exit code %d, %s", code, out)
 	}
 
 	file := `{"requestId":"f-1","clientName":"s-adhoc-object-storage","subclientName":"load-1"}
 {"requestId":"f-2","clientName":"s-adhoc-object-storage",
  "subclientName":"load-2"}`
-	if code, out, stderr = once(t, s.env, file, "request", "--source", "billing", "--file", "-", "--wait"); code != exitDone || strings.Count(out, "job-started") != 2 {
+	if code, out, stderr = programtest.Once(t, s.Env, file, "request", "--source", "billing", "--file", "-", "--wait"); code != exitDone || strings.Count(out, "job-started") != 2 {
 		t.Errorf("a file of two: exit code %d, %s%s", code, out, stderr)
 	}
-	s.oneJob("f-1")
-	s.oneJob("f-2")
-	if code, _, stderr = once(t, s.env, file+`{"clientName":"x"}`, "request", "--file", "-"); code != exitUsage || !strings.Contains(stderr, "-:3: ") {
+	s.OneJob("f-1")
+	s.OneJob("f-2")
+	if code, _, stderr = programtest.Once(t, s.Env, file+`{"clientName":"x"}`, "request", "--file", "-"); code != exitUsage || !strings.Contains(stderr, "-:3: ") {
 		t.Errorf("a bad third request: exit code %d, %s", code, stderr)
 	}
 
-	code, out, _ = once(t, s.env, "", "events", "--source", "billing", "--kind", "job-started", "--since", "1h")
+	code, out, _ = programtest.Once(t, s.Env, "", "events", "--source", "billing", "--kind", "job-started", "--since", "1h")
 	if code != exitDone || strings.Count(out, "\n") != 2 || !strings.Contains(out, "f-2") {
 		t.Errorf("events: exit code %d, %s", code, out)
 	}
-	follow := start(t, s.env, "backhaul", "events", "--follow", "--kind", "job-started", "-o", "json")
-	s.publish("backup.request.billing", nil, sampleRequest("live-1"))
-	follow.waitFor(t, `"billing/live-1/job-started"`)
-	if code := follow.stop(t); code != exitInterrupted {
+	follow := programtest.Start(t, s.Env, "backhaul", "events", "--follow", "--kind", "job-started", "-o", "json")
+	s.Publish("backup.request.billing", nil, programtest.SampleRequest("live-1"))
+	follow.WaitFor(t, `"billing/live-1/job-started"`)
+	if code := follow.Stop(t); code != exitInterrupted {
 		t.Errorf("events --follow, interrupted: exit code %d, want %d", code, exitInterrupted)
 	}
 }
 
 func TestSetup(t *testing.T) {
 	t.Parallel()
-	env := []string{"BACKHAUL_NATS_URL=" + natsServer(t)}
-	if code, out, stderr := once(t, env, "", "setup"); code != exitDone || strings.Count(out, "created") != 5 {
+	env := []string{"BACKHAUL_NATS_URL=" + programtest.NATSServer(t)}
+	if code, out, stderr := programtest.Once(t, env, "", "setup"); code != exitDone || strings.Count(out, "created") != 5 {
 		t.Fatalf("first: exit code %d, %s%s", code, out, stderr)
 	}
-	if code, out, _ := once(t, env, "", "setup", "-o", "json"); code != exitDone || strings.Count(out, `"created":false`) != 5 {
+	if code, out, _ := programtest.Once(t, env, "", "setup", "-o", "json"); code != exitDone || strings.Count(out, `"created":false`) != 5 {
 		t.Errorf("again: exit code %d, %s", code, out)
 	}
 }
@@ -147,10 +148,10 @@ func TestSimulatorCommand(t *testing.T) {
 	if err := os.WriteFile(worldFile, []byte(someWorld), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, nil, "backhaul", "simulator", "--listen", "127.0.0.1:0", "--world", worldFile,
+	p := programtest.Start(t, nil, "backhaul", "simulator", "--listen", "127.0.0.1:0", "--world", worldFile,
 		"--fault", "slow=10ms", "--script", "502", "--reads", "2", "--log-format", "json")
-	p.waitFor(t, "simulating Commvault")
-	endpoint := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(p.output.String())
+	p.WaitFor(t, "simulating Commvault")
+	endpoint := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(p.Output.String())
 	call := func(method, path, body string) (status int, answer string) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, endpoint+path, strings.NewReader(body))
@@ -192,7 +193,7 @@ func TestSimulatorCommand(t *testing.T) {
 			t.Errorf("%s %s %s: %d %s, want %d with %q", step.method, step.path, step.body, status, answer, step.status, step.answer)
 		}
 	}
-	if code := p.stop(t); code != exitDone {
+	if code := p.Stop(t); code != exitDone {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -210,7 +211,7 @@ func TestDemoPrintsWhatTheReadmeShows(t *testing.T) {
 	if shown == nil {
 		t.Fatal("the README has no demo")
 	}
-	code, out, stderr := once(t, nil, "", "demo")
+	code, out, stderr := programtest.Once(t, nil, "", "demo")
 	if code != exitDone {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
@@ -269,7 +270,7 @@ func TestInputsWithoutAnEnd(t *testing.T) {
 		{[]string{server}, []string{"events", "--config", "/dev/zero"}, "not a regular file"},
 		{[]string{"BACKHAUL_VENDOR_PASSWORD_FILE=/dev/zero", "BACKHAUL_VENDOR_USERNAME=u", "BACKHAUL_VENDOR_ENDPOINT=https://vendor.invalid/api"}, []string{"config", "check"}, "not a regular file"},
 	} {
-		code, out, stderr := once(t, c.env, "", c.args...)
+		code, out, stderr := programtest.Once(t, c.env, "", c.args...)
 		if code == exitDone || !strings.Contains(out+stderr, c.want) {
 			t.Errorf("%v: exit code %d, want %q in %s%s", c.args, code, c.want, out, stderr)
 		}

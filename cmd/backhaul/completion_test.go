@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"backhaul/cmd/internal/programtest"
 )
 
 // eachCommand calls visit with every command that people can see.
@@ -103,7 +105,7 @@ func TestChoicesAreOffered(t *testing.T) {
 func TestEveryShellHasACompletion(t *testing.T) {
 	t.Parallel()
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		if code, out, stderr := once(t, nil, "", "completion", shell); code != exitDone || !strings.Contains(out, "backhaul") {
+		if code, out, stderr := programtest.Once(t, nil, "", "completion", shell); code != exitDone || !strings.Contains(out, "backhaul") {
 			t.Errorf("%s: exit code %d, %s", shell, code, stderr)
 		}
 	}

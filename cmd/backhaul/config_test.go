@@ -7,14 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"backhaul/cmd/internal/programtest"
 	"backhaul/vendorapi/simulator"
 )
 
 // A file alone is enough to run, and what is wrong in it is said before.
 func TestRunFromAConfigurationFile(t *testing.T) {
 	t.Parallel()
-	s := startService(t, simulator.Config{})
-	s.run.stop(t)
+	s := programtest.StartService(t, simulator.Config{})
+	s.Run.Stop(t)
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		name = filepath.Join(dir, name)
@@ -24,21 +25,21 @@ func TestRunFromAConfigurationFile(t *testing.T) {
 		return name
 	}
 	setting := func(name string) string {
-		for _, v := range s.env {
+		for _, v := range s.Env {
 			if value, ok := strings.CutPrefix(v, name+"="); ok {
 				return value
 			}
 		}
-		t.Fatalf("no %s in %v", name, s.env)
+		t.Fatalf("no %s in %v", name, s.Env)
 		return ""
 	}
-	secret := write("password", password+"\n")
+	secret := write("password", programtest.Password+"\n")
 	text := "nats:\n  url: " + setting("BACKHAUL_NATS_URL") + "\nadmin:\n  addr: \"off\"\n" +
 		"vendor:\n  endpoint: " + setting("BACKHAUL_VENDOR_ENDPOINT") + "\n  username: backhaul\n  passwordFile: " + secret + "\n"
 	file := write("backhaul.yaml", text)
-	s.env = []string{"BACKHAUL_CONFIG=" + file}
+	s.Env = []string{"BACKHAUL_CONFIG=" + file}
 
-	code, out, stderr := once(t, s.env, "", "config", "show", "-o", "json")
+	code, out, stderr := programtest.Once(t, s.Env, "", "config", "show", "-o", "json")
 	var origins []string
 	for dec := json.NewDecoder(strings.NewReader(out)); dec.More(); {
 		var v struct{ Key, Origin string }
@@ -52,16 +53,16 @@ func TestRunFromAConfigurationFile(t *testing.T) {
 	if got, want := strings.Join(origins, ", "), "nats.url :2, vendor.endpoint :6, vendor.username :7, vendor.password :8, admin.addr :4"; code != exitDone || got != want {
 		t.Errorf("config show: exit code %d, %s\ngot  %s\nwant %s", code, stderr, got, want)
 	}
-	if code, out, stderr := once(t, s.env, "", "config", "check"); code != exitDone {
+	if code, out, stderr := programtest.Once(t, s.Env, "", "config", "check"); code != exitDone {
 		t.Errorf("config check: exit code %d, %s%s", code, out, stderr)
 	}
-	s.startRun(t)
-	s.publish("backup.request.billing", nil, sampleRequest("file-1"))
-	s.waitForOutcomes()
-	s.oneJob("file-1")
+	s.StartRun(t)
+	s.Publish("backup.request.billing", nil, programtest.SampleRequest("file-1"))
+	s.WaitForOutcomes()
+	s.OneJob("file-1")
 
-	bad := write("bad.yaml", text+"  pasword: "+password+"\nwork: {maxInFlight: 0}\n")
-	code, out, _ = once(t, nil, "", "config", "check", "--config", bad, "-o", "json")
+	bad := write("bad.yaml", text+"  pasword: "+programtest.Password+"\nwork: {maxInFlight: 0}\n")
+	code, out, _ = programtest.Once(t, nil, "", "config", "check", "--config", bad, "-o", "json")
 	var answer struct {
 		OK       bool
 		Problems []string
@@ -69,7 +70,7 @@ func TestRunFromAConfigurationFile(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &answer); err != nil || code != exitUsage || answer.OK || len(answer.Problems) != 2 {
 		t.Errorf("exit code %d, %v, %s", code, err, out)
 	}
-	if code, _, stderr := once(t, nil, "", "run", "--config", bad); code != exitUsage || !strings.Contains(stderr, "bad.yaml:9: vendor.pasword: unknown, did you mean vendor.passwordFile?") {
+	if code, _, stderr := programtest.Once(t, nil, "", "run", "--config", bad); code != exitUsage || !strings.Contains(stderr, "bad.yaml:9: vendor.pasword: unknown, did you mean vendor.passwordFile?") {
 		t.Errorf("run: exit code %d, %s", code, stderr)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"backhaul/cmd/internal/programtest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/vendorapi/simulator"
@@ -20,13 +21,13 @@ import (
 
 // startServiceOf runs the service against a vendor that can be exchanged for
 // another one at the same address.
-func startServiceOf(t *testing.T, vendor *atomic.Pointer[simulator.Simulator]) *service {
+func startServiceOf(t *testing.T, vendor *atomic.Pointer[simulator.Simulator]) *programtest.Service {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { vendor.Load().ServeHTTP(w, r) }))
 	t.Cleanup(server.Close)
-	url := natsServer(t)
-	s := &service{plainClient: connectPlainly(t, url), sim: vendor.Load(), env: serviceEnv(url, server.URL+"/webconsole/api")}
-	s.startRun(t)
+	url := programtest.NATSServer(t)
+	s := &programtest.Service{Client: programtest.Connect(t, url), Sim: vendor.Load(), Env: programtest.ServiceEnv(url, server.URL+"/webconsole/api")}
+	s.StartRun(t)
 	return s
 }
 
@@ -35,7 +36,7 @@ func worldWith(contentGroups ...string) *simulator.World {
 		Clients: []simulator.Client{{Name: "files", AppName: "Cloud Apps", Instances: []simulator.Instance{{
 			Name: "files", BackupSets: []simulator.BackupSet{{Name: "defaultBackupSet", ContentGroups: contentGroups}},
 		}}}},
-		Users: []simulator.User{{Name: "backhaul", Password: base64.StdEncoding.EncodeToString([]byte(password))}},
+		Users: []simulator.User{{Name: "backhaul", Password: base64.StdEncoding.EncodeToString([]byte(programtest.Password))}},
 	}
 }
 
@@ -62,10 +63,10 @@ func TestARefusedRequestIsReplayedAfterAFix(t *testing.T) {
 	vendor.Store(simulator.New(simulator.Config{World: worldWith("other")}))
 	s := startServiceOf(t, &vendor)
 	const request = `{"requestId":"inv-7", "clientName":"files","subclientName":"home"}` // not as we would write it
-	s.publish("backup.request.billing", map[string][]string{"X-Team": {"billing"}}, []byte(request))
-	s.waitForOutcomes()
+	s.Publish("backup.request.billing", map[string][]string{"X-Team": {"billing"}}, []byte(request))
+	s.WaitForOutcomes()
 
-	code, out, stderr := once(t, s.env, "", "dlq", "ls")
+	code, out, stderr := programtest.Once(t, s.Env, "", "dlq", "ls")
 	const listed = `SEQUENCE  KEPT  SOURCE   REQUEST  CLIENT/GROUP  CODE       REPLAYED  REASON
 1         TIME  billing  inv-7    files/home    587207178  -         Failed to start backups as no eligible subclients were found.
 `
@@ -73,61 +74,61 @@ func TestARefusedRequestIsReplayedAfterAFix(t *testing.T) {
 	if code != exitDone || strings.Join(strings.Fields(short), " ") != strings.Join(strings.Fields(listed), " ") {
 		t.Errorf("exit code %d, %s\n%s", code, stderr, short)
 	}
-	code, out, _ = once(t, s.env, "", "dlq", "show", "1")
+	code, out, _ = programtest.Once(t, s.Env, "", "dlq", "show", "1")
 	if code != exitDone || !strings.Contains(out, "X-Team: billing") || !strings.HasSuffix(out, "\n\n"+request+"\n") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 
 	vendor.Store(simulator.New(simulator.Config{World: worldWith("home")}))
-	if code, out, stderr = once(t, s.env, "", "dlq", "replay", "1"); code != exitUsage || !strings.Contains(stderr, "Replay 1 dead letter (1 of billing)?") || !strings.Contains(stderr, "--yes") {
+	if code, out, stderr = programtest.Once(t, s.Env, "", "dlq", "replay", "1"); code != exitUsage || !strings.Contains(stderr, "Replay 1 dead letter (1 of billing)?") || !strings.Contains(stderr, "--yes") {
 		t.Errorf("nobody to ask: exit code %d, %s%s", code, out, stderr)
 	}
-	if code, out, _ = once(t, s.env, "", "dlq", "replay", "--source", "billing", "--dry-run"); code != exitDone || out != "1  billing/inv-7  would replay as inv-7-replay-1\n" {
+	if code, out, _ = programtest.Once(t, s.Env, "", "dlq", "replay", "--source", "billing", "--dry-run"); code != exitDone || out != "1  billing/inv-7  would replay as inv-7-replay-1\n" {
 		t.Errorf("dry run: exit code %d, %s", code, out)
 	}
-	if n := len(s.stored(publisher.EventsStream, publisher.AnyOperator)); n != 0 {
+	if n := len(s.Stored(publisher.EventsStream, publisher.AnyOperator)); n != 0 {
 		t.Errorf("%d operator events for nothing done", n)
 	}
 	for range 2 { // a double click
-		code, out, stderr = once(t, s.env, "", "dlq", "replay", "1", "--yes", "--as", "ann", "--reason", "group made, CHG-17")
+		code, out, stderr = programtest.Once(t, s.Env, "", "dlq", "replay", "1", "--yes", "--as", "ann", "--reason", "group made, CHG-17")
 		if code != exitDone {
 			t.Errorf("exit code %d, %s%s", code, out, stderr)
 		}
 	}
-	s.waitForOutcomes()
-	subject, event := s.terminal("inv-7-replay-1")
+	s.WaitForOutcomes()
+	subject, event := s.Terminal("inv-7-replay-1")
 	if subject != "backup.event.job-started.billing.inv-7-replay-1" || event["replayOf"] != "billing/inv-7" {
 		t.Errorf("%s: %v", subject, event)
 	}
-	if _, out, _ := once(t, s.env, "", "status", "inv-7-replay-1"); !strings.Contains(out, "replay of      billing/inv-7\n") {
+	if _, out, _ := programtest.Once(t, s.Env, "", "status", "inv-7-replay-1"); !strings.Contains(out, "replay of      billing/inv-7\n") {
 		t.Errorf("status does not say whose replay it is:\n%s", out)
 	}
 	if a := vendor.Load().Account(); a.JobsStarted != 1 || len(a.JobsByMarker["backhaul:billing/inv-7-replay-1"]) != 1 {
 		t.Errorf("jobs at the vendor: %v", a.JobsByMarker)
 	}
-	code, out, _ = once(t, s.env, "", "dlq", "ls", "-o", "json")
+	code, out, _ = programtest.Once(t, s.Env, "", "dlq", "ls", "-o", "json")
 	if letters := lines(t, out); code != exitDone || len(letters) != 1 || letters[0]["replays"].([]any)[0].(map[string]any)["state"] != "job-started" {
 		t.Errorf("exit code %d: %s", code, out)
 	}
-	if code, _, stderr = once(t, s.env, "", "dlq", "replay", "--all", "--yes"); code != exitDone || !strings.Contains(stderr, "no dead letter is selected") {
+	if code, _, stderr = programtest.Once(t, s.Env, "", "dlq", "replay", "--all", "--yes"); code != exitDone || !strings.Contains(stderr, "no dead letter is selected") {
 		t.Errorf("once more: exit code %d, %s", code, stderr)
 	}
 
-	if code, out, _ = once(t, s.env, "", "dlq", "drop", "1", "--yes", "--as", "ann"); code != exitDone || !strings.Contains(out, "dropped") || s.messages(publisher.DeadLetterStream) != 0 {
+	if code, out, _ = programtest.Once(t, s.Env, "", "dlq", "drop", "1", "--yes", "--as", "ann"); code != exitDone || !strings.Contains(out, "dropped") || s.Messages(publisher.DeadLetterStream) != 0 {
 		t.Errorf("drop: exit code %d, %s", code, out)
 	}
-	code, out, _ = once(t, s.env, "", "events", "--kind", "operator")
+	code, out, _ = programtest.Once(t, s.Env, "", "events", "--kind", "operator")
 	const told = `TIME  operator          dlq-replay  ann                         letter 1 (billing/inv-7, 587207178) as inv-7-replay-1: group made, CHG-17
 TIME  operator          dlq-drop    ann                         letter 1 (billing/inv-7, 587207178)
 `
 	if got := moments.ReplaceAllString(out, "TIME"); code != exitDone || got != told {
 		t.Errorf("exit code %d, got\n%s\nwant\n%s", code, got, told)
 	}
-	if code, out, _ = once(t, s.env, "", "events", "--last", "1"); code != exitDone || strings.Count(out, "\n") != 1 || !strings.Contains(out, "dlq-drop") {
+	if code, out, _ = programtest.Once(t, s.Env, "", "events", "--last", "1"); code != exitDone || strings.Count(out, "\n") != 1 || !strings.Contains(out, "dlq-drop") {
 		t.Errorf("the last event: exit code %d\n%s", code, out)
 	}
-	if code, out, _ = once(t, s.env, "", "events", "-o", "json"); code == exitDone {
-		if code, shown, stderr := once(t, s.env, out, "schema", "validate", "-"); code != exitDone {
+	if code, out, _ = programtest.Once(t, s.Env, "", "events", "-o", "json"); code == exitDone {
+		if code, shown, stderr := programtest.Once(t, s.Env, out, "schema", "validate", "-"); code != exitDone {
 			t.Errorf("events that do not fit their schemas: %s%s", shown, stderr)
 		}
 	}
@@ -138,22 +139,22 @@ TIME  operator          dlq-drop    ann                         letter 1 (billin
 
 func TestACorrectedReplay(t *testing.T) {
 	t.Parallel()
-	s := startService(t, simulator.Config{})
-	s.publish("backup.request.billing", map[string][]string{"Nats-Msg-Id": {"bad-1"}}, []byte(`{"clientName":"s-adhoc-object-storage"}`))
-	s.waitForOutcomes()
-	if code, out, _ := once(t, s.env, "", "dlq", "replay", "1", "--yes"); code != exitFailed || !strings.Contains(out, "refused: ") || !strings.Contains(out, "--file") {
+	s := programtest.StartService(t, simulator.Config{})
+	s.Publish("backup.request.billing", map[string][]string{"Nats-Msg-Id": {"bad-1"}}, []byte(`{"clientName":"s-adhoc-object-storage"}`))
+	s.WaitForOutcomes()
+	if code, out, _ := programtest.Once(t, s.Env, "", "dlq", "replay", "1", "--yes"); code != exitFailed || !strings.Contains(out, "refused: ") || !strings.Contains(out, "--file") {
 		t.Errorf("unchanged: exit code %d, %s", code, out)
 	}
 	const corrected = `{"clientName":"s-adhoc-object-storage","subclientName":"stestgroup"}`
-	code, out, stderr := once(t, s.env, corrected, "dlq", "replay", "1", "--file", "-", "--yes", "-o", "json")
+	code, out, stderr := programtest.Once(t, s.Env, corrected, "dlq", "replay", "1", "--file", "-", "--yes", "-o", "json")
 	if results := lines(t, out); code != exitDone || len(results) != 1 || results[0]["newRequestId"] != "bad-1-replay-1" {
 		t.Fatalf("exit code %d, %s%s", code, out, stderr)
 	}
-	s.waitForOutcomes()
-	if event := s.oneJob("bad-1-replay-1"); event["replayOf"] != "billing/bad-1" {
+	s.WaitForOutcomes()
+	if event := s.OneJob("bad-1-replay-1"); event["replayOf"] != "billing/bad-1" {
 		t.Errorf("%v", event)
 	}
-	told := s.stored(publisher.EventsStream, publisher.AnyOperator)
+	told := s.Stored(publisher.EventsStream, publisher.AnyOperator)
 	if len(told) != 1 || !strings.Contains(string(told[0].Data()), `"corrected":true`) {
 		t.Errorf("on record: %d events, the first %s", len(told), told[0].Data())
 	}
@@ -184,19 +185,19 @@ func TestOperatorsPermissions(t *testing.T) {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, nil, "nats-server", "-a", "127.0.0.1", "-p", "-1", "-c", conf)
-	p.waitFor(t, "Server is ready")
-	address := regexp.MustCompile(`Listening for client connections on (\S+)`).FindStringSubmatch(p.output.String())[1]
-	admin := connectPlainly(t, "nats://admin:p@"+address)
-	natstest.Provision(t, admin.nc)
-	pub, err := publisher.New(admin.nc)
+	p := programtest.Start(t, nil, "nats-server", "-a", "127.0.0.1", "-p", "-1", "-c", conf)
+	p.WaitFor(t, "Server is ready")
+	address := regexp.MustCompile(`Listening for client connections on (\S+)`).FindStringSubmatch(p.Output.String())[1]
+	admin := programtest.Connect(t, "nats://admin:p@"+address)
+	natstest.Provision(t, admin.NC)
+	pub, err := publisher.New(admin.NC)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 2 {
 		id := fmt.Sprint("inv-", i)
 		err := pub.DeadLetter(t.Context(), publisher.DeadLetter{
-			Subject: "backup.request.billing", Data: sampleRequest(id), Key: publisher.NewKey("billing", id), RequestID: id,
+			Subject: "backup.request.billing", Data: programtest.SampleRequest(id), Key: publisher.NewKey("billing", id), RequestID: id,
 			Sequence: uint64(i + 1), Code: "2", Reason: "busy",
 		})
 		if err != nil {
@@ -206,10 +207,10 @@ func TestOperatorsPermissions(t *testing.T) {
 	as := func(user string) []string {
 		return []string{"BACKHAUL_NATS_URL=nats://" + user + ":p@" + address, "BACKHAUL_NATS_INBOX_PREFIX=_INBOX_" + user}
 	}
-	if code, out, _ := once(t, as("half"), "", "dlq", "replay", "1", "--yes"); code == exitDone || admin.messages(publisher.RequestsStream) != 0 {
+	if code, out, _ := programtest.Once(t, as("half"), "", "dlq", "replay", "1", "--yes"); code == exitDone || admin.Messages(publisher.RequestsStream) != 0 {
 		t.Errorf("without permission to publish requests: exit code %d, %s", code, out)
 	}
-	if code, out, stderr := once(t, as("ops"), "", "dlq", "ls"); code != exitDone || !strings.Contains(out, "no outcome yet") {
+	if code, out, stderr := programtest.Once(t, as("ops"), "", "dlq", "ls"); code != exitDone || !strings.Contains(out, "no outcome yet") {
 		t.Errorf("after half a replay: exit code %d, %s%s", code, out, stderr)
 	}
 	for _, step := range []struct {
@@ -224,66 +225,66 @@ func TestOperatorsPermissions(t *testing.T) {
 		{[]string{"resume"}, ""},
 		{[]string{"events", "--kind", "operator"}, "dlq-drop"},
 	} {
-		if code, out, stderr := once(t, as("ops"), "", step.args...); code != exitDone || !strings.Contains(out, step.want) {
+		if code, out, stderr := programtest.Once(t, as("ops"), "", step.args...); code != exitDone || !strings.Contains(out, step.want) {
 			t.Errorf("%v: exit code %d, %s%s", step.args, code, out, stderr)
 		}
 	}
-	if requests, told := admin.messages(publisher.RequestsStream), len(admin.stored(publisher.EventsStream, publisher.OperatorSubject("dlq-replay"))); requests != 2 || told != 2 {
+	if requests, told := admin.Messages(publisher.RequestsStream), len(admin.Stored(publisher.EventsStream, publisher.OperatorSubject("dlq-replay"))); requests != 2 || told != 2 {
 		t.Errorf("%d requests and %d replays on record, want two of each", requests, told)
 	}
 }
 
 func TestPauseAndResumeCommands(t *testing.T) {
 	t.Parallel()
-	s := startService(t, simulator.Config{})
-	if code, out, stderr := once(t, s.env, "", "pause", "--for", "30m", "--reason", "maintenance", "--as", "ann"); code != exitDone || !strings.HasPrefix(out, "paused until 2") {
+	s := programtest.StartService(t, simulator.Config{})
+	if code, out, stderr := programtest.Once(t, s.Env, "", "pause", "--for", "30m", "--reason", "maintenance", "--as", "ann"); code != exitDone || !strings.HasPrefix(out, "paused until 2") {
 		t.Fatalf("exit code %d, %s%s", code, out, stderr)
 	}
-	if code, out, _ := once(t, s.env, "", "pause", "--for", "1m"); code != exitDone || !strings.Contains(out, "which is longer") {
+	if code, out, _ := programtest.Once(t, s.Env, "", "pause", "--for", "1m"); code != exitDone || !strings.Contains(out, "which is longer") {
 		t.Errorf("a shorter one: exit code %d, %s", code, out)
 	}
-	if _, out, _ := once(t, s.env, "", "status"); !strings.Contains(out, ", by ann: maintenance\n") {
+	if _, out, _ := programtest.Once(t, s.Env, "", "status"); !strings.Contains(out, ", by ann: maintenance\n") {
 		t.Errorf("status does not say who paused, and why:\n%s", out)
 	}
-	_, out, _ := once(t, s.env, "", "status", "-o", "json")
+	_, out, _ := programtest.Once(t, s.Env, "", "status", "-o", "json")
 	if by, _ := lines(t, out)[0]["queue"].(map[string]any)["pausedBy"].(map[string]any); by["actor"] != "ann" || by["reason"] != "maintenance" {
 		t.Errorf("status says of the pause: %v", by)
 	}
-	s.publish("backup.request.billing", nil, sampleRequest("p-1"))
-	code, out, _ := once(t, s.env, "", "resume", "-o", "json", "--as", "ann")
+	s.Publish("backup.request.billing", nil, programtest.SampleRequest("p-1"))
+	code, out, _ := programtest.Once(t, s.Env, "", "resume", "-o", "json", "--as", "ann")
 	if code != exitDone || lines(t, out)[0]["wasPaused"] != true {
 		t.Errorf("exit code %d, %s", code, out)
 	}
-	if _, out, _ := once(t, s.env, "", "status"); !strings.Contains(out, ", resumed by ann\n") {
+	if _, out, _ := programtest.Once(t, s.Env, "", "status"); !strings.Contains(out, ", resumed by ann\n") {
 		t.Errorf("status does not say who resumed:\n%s", out)
 	}
-	s.waitForOutcomes()
-	s.oneJob("p-1")
-	if code, out, _ := once(t, s.env, "", "resume"); code != exitDone || out != "not paused\n" {
+	s.WaitForOutcomes()
+	s.OneJob("p-1")
+	if code, out, _ := programtest.Once(t, s.Env, "", "resume"); code != exitDone || out != "not paused\n" {
 		t.Errorf("exit code %d, %s", code, out)
 	}
-	if _, out, _ := once(t, s.env, "", "events", "--kind", "operator"); strings.Count(out, "  pause ") != 2 || strings.Count(out, "  resume ") != 1 || !strings.Contains(out, "maintenance") {
+	if _, out, _ := programtest.Once(t, s.Env, "", "events", "--kind", "operator"); strings.Count(out, "  pause ") != 2 || strings.Count(out, "  resume ") != 1 || !strings.Contains(out, "maintenance") {
 		t.Errorf("on record:\n%s", out)
 	}
 }
 
 func TestCheckCommand(t *testing.T) {
 	t.Parallel()
-	s := startService(t, simulator.Config{})
-	s.publish("backup.request.billing", nil, sampleRequest("c-1"))
-	s.waitForOutcomes()
-	s.oneJob("c-1")
-	code, out, stderr := once(t, s.env, "", "check")
+	s := programtest.StartService(t, simulator.Config{})
+	s.Publish("backup.request.billing", nil, programtest.SampleRequest("c-1"))
+	s.WaitForOutcomes()
+	s.OneJob("c-1")
+	code, out, stderr := programtest.Once(t, s.Env, "", "check")
 	if code != exitDone || !strings.Contains(out, "job 5976 shows the one that it was started with") || !strings.HasSuffix(out, "0 warnings, 0 errors\n") {
 		t.Errorf("exit code %d, %s%s", code, out, stderr)
 	}
-	code, out, _ = once(t, s.env, "", "check", "-o", "json")
+	code, out, _ = programtest.Once(t, s.Env, "", "check", "-o", "json")
 	for _, f := range lines(t, out) {
 		if f["level"] != "ok" && f["level"] != "note" || f["check"] == "" || f["what"] == "" {
 			t.Errorf("exit code %d: %v", code, f)
 		}
 	}
-	bare := natsServer(t)
+	bare := programtest.NATSServer(t)
 	for name, test := range map[string]struct {
 		env  []string
 		code int
@@ -293,15 +294,15 @@ func TestCheckCommand(t *testing.T) {
 		"no NATS":        {[]string{"BACKHAUL_NATS_URL=nats://127.0.0.1:1"}, exitUnreachable, "127.0.0.1:1"},
 		"no vendor":      {[]string{"BACKHAUL_VENDOR_ENDPOINT=http://127.0.0.1:1/api"}, exitUnreachable, "vendor TCP"},
 		"embedded":       {[]string{"BACKHAUL_NATS_URL="}, exitDone, "--nats nats://127.0.0.1:4222"},
-		"wrong password": {[]string{"BACKHAUL_VENDOR_PASSWORD=not-" + password}, exitFailed, "login refused"},
+		"wrong password": {[]string{"BACKHAUL_VENDOR_PASSWORD=not-" + programtest.Password}, exitFailed, "login refused"},
 		"no user":        {[]string{"BACKHAUL_VENDOR_USERNAME="}, exitUsage, "BACKHAUL_VENDOR_USERNAME"},
 	} {
-		code, out, stderr := once(t, append(s.env, test.env...), "", "check")
+		code, out, stderr := programtest.Once(t, append(s.Env, test.env...), "", "check")
 		if code != test.code || !strings.Contains(out+stderr, test.want) {
 			t.Errorf("%s: exit code %d, want %d\n%s%s", name, code, test.code, out, stderr)
 		}
 	}
-	if a := s.sim.Account(); a.JobsStarted != 1 || a.Calls["Logout"] < 3 {
+	if a := s.Sim.Account(); a.JobsStarted != 1 || a.Calls["Logout"] < 3 {
 		t.Errorf("%d jobs and %d logouts after the checks", a.JobsStarted, a.Calls["Logout"])
 	}
 }
@@ -334,7 +335,7 @@ func TestOperatorsCommandLines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if code, _, stderr := once(t, nil, "", c.args...); code != exitUsage || !strings.Contains(stderr, c.stderr) {
+			if code, _, stderr := programtest.Once(t, nil, "", c.args...); code != exitUsage || !strings.Contains(stderr, c.stderr) {
 				t.Errorf("exit code %d, want %d with %q in\n%s", code, exitUsage, c.stderr, stderr)
 			}
 		})

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -151,46 +150,4 @@ func TestManPages(t *testing.T) {
 			t.Errorf("%s: %v, %d bytes", name, err, len(page))
 		}
 	})
-}
-
-// The first page is short enough to be read, and fits a terminal.
-func TestReadme_isShort(t *testing.T) {
-	t.Parallel()
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if words := len(strings.Fields(string(readme))); words > 900 {
-		t.Errorf("the README has %d words, 900 are allowed: move details to deploy/ or schemas/README.md", words)
-	}
-	for line := range strings.Lines(string(readme)) {
-		if width := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); width > 100 {
-			t.Errorf("%d columns, 100 are allowed: %s", width, line)
-		}
-	}
-}
-
-// Links between the documents lead to files that exist.
-func TestDocuments_linksLeadToFiles(t *testing.T) {
-	t.Parallel()
-	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
-	n := 0
-	for _, file := range trackedFiles(t) {
-		if filepath.Ext(file) != ".md" {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join("..", "..", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
-			n++
-			if _, err := os.Stat(filepath.Join("..", "..", filepath.Dir(file), m[1])); err != nil {
-				t.Errorf("%s: %v", file, err)
-			}
-		}
-	}
-	if n < 50 {
-		t.Errorf("%d links were checked, want at least 50", n)
-	}
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/cmd/internal/programtest"
+	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer/trigger"
 	"backhaul/consumer/trigger/objectstore/objectstoretest"
 	"backhaul/publisher"
@@ -77,7 +79,7 @@ func TestOutputs(t *testing.T) {
 	show := func(t *testing.T, env []string, code int, stdin, name string, args ...string) {
 		t.Helper()
 		for _, output := range []string{outputTable, outputJSON} {
-			got, out, stderr := once(t, env, stdin, append(args, "--output", output)...)
+			got, out, stderr := programtest.Once(t, env, stdin, append(args, "--output", output)...)
 			if got != code {
 				t.Errorf("%v: exit code %d, want %d: %s", args, got, code, stderr)
 			}
@@ -97,8 +99,8 @@ func TestOutputs(t *testing.T) {
 	})
 	t.Run("empty", func(t *testing.T) {
 		t.Parallel()
-		env := []string{"BACKHAUL_NATS_URL=" + natsServer(t), "BACKHAUL_ADMIN_ADDR=off"}
-		if code, out, _ := once(t, env, "", "setup"); code != exitDone {
+		env := []string{"BACKHAUL_NATS_URL=" + programtest.NATSServer(t), "BACKHAUL_ADMIN_ADDR=off"}
+		if code, out, _ := programtest.Once(t, env, "", "setup"); code != exitDone {
 			t.Fatal(out)
 		} else {
 			golden(t, "setup-first.txt", out)
@@ -107,55 +109,55 @@ func TestOutputs(t *testing.T) {
 		show(t, env, exitDone, "", "status-empty", "status")
 		show(t, append(env, "BACKHAUL_ADMIN_ADDR=127.0.0.1:1"), exitDone, "", "status-no-replica", "status")
 		show(t, env, exitDone, "", "events-empty", "events")
-		once(t, env, "", "request", "--client-name", "c", "--subclient-name", "g", "--request-id", "waits")
+		programtest.Once(t, env, "", "request", "--client-name", "c", "--subclient-name", "g", "--request-id", "waits")
 		show(t, env, exitDone, "", "request-sent-again", "request", "--client-name", "c", "--subclient-name", "g", "--request-id", "waits")
-		c := connectPlainly(t, strings.TrimPrefix(env[0], "BACKHAUL_NATS_URL="))
-		if _, err := c.js.PauseConsumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Hour)); err != nil {
+		c := programtest.Connect(t, strings.TrimPrefix(env[0], "BACKHAUL_NATS_URL="))
+		if _, err := c.JS.PauseConsumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		show(t, env, exitDone, "", "status-waiting", "status")
 		show(t, env, exitDone, "", "status-request-waiting", "status", "cli/waits")
 
-		if code, _, stderr := once(t, env, "", "setup", "--trigger"); code != exitDone {
+		if code, _, stderr := programtest.Once(t, env, "", "setup", "--trigger"); code != exitDone {
 			t.Fatal(stderr)
 		}
 		show(t, env, exitDone, "", "status-trigger-empty", "status")
 		for range 2 {
-			c.publish("storage.event.minio", nil, notification("invoices", "a"))
+			c.Publish("storage.event.minio", nil, programtest.Notification("invoices", "a"))
 		}
-		c.publish(publisher.WindowSubject("group"), nil, []byte("{}"))
+		c.Publish(publisher.WindowSubject("group"), nil, []byte("{}"))
 		show(t, env, exitDone, "", "status-trigger", "status")
 
-		p := start(t, triggerEnv(t, c.nc.ConnectedUrl(), objectstoretest.Start(t), `routes:
+		p := programtest.Start(t, programtest.TriggerEnv(t, c.NC.ConnectedUrl(), objectstoretest.Start(t), `routes:
 - {container: invoices, clientName: c, subclientName: s, window: {quiet: 1h, max: 2h, maxPaths: 2}}
 `), "backhaul", "trigger")
-		c.publish("storage.event.minio", nil, notification("invoices", "b"))
-		c.publish("storage.event.minio", nil, notification("invoices", "c"))
-		eventually(t, "a request, and a window", func() bool {
-			said, err := trigger.Listen(t.Context(), c.nc)
+		c.Publish("storage.event.minio", nil, programtest.Notification("invoices", "b"))
+		c.Publish("storage.event.minio", nil, programtest.Notification("invoices", "c"))
+		waittest.Eventually(t, "a request, and a window", func() bool {
+			said, err := trigger.Listen(t.Context(), c.NC)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return said != nil && said.Asked.Requests == 1 && said.Notifications == 1 && c.inHand(publisher.StorageStream, publisher.StorageConsumer) == 1
+			return said != nil && said.Asked.Requests == 1 && said.Notifications == 1 && inHand(c, publisher.StorageStream, publisher.StorageConsumer) == 1
 		})
 		show(t, env, exitDone, "", "status-trigger-reading", "status")
-		p.kill()
+		p.Kill()
 	})
 	t.Run("service", func(t *testing.T) {
 		t.Parallel()
-		s := startService(t, simulator.Config{})
-		s.publish("backup.request.billing", nil, sampleRequest("done-1"))
-		s.waitForOutcomes()
-		s.publish("backup.request.billing", nil, []byte(`{"requestId":"refused-1","clientName":"s-adhoc-object-storage","subclientName":"no-such-group"}`))
-		s.waitForOutcomes()
-		s.publish("backup.request.billing", nil, []byte(`{"requestId":"done-1","clientName":"other","subclientName":"group"}`))
-		s.waitForOutcomes()
-		env := append(s.env, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(adminURL(t, s.run), "http://"))
-		eventually(t, "a pull", func() bool { return s.pulls() == 1 })
+		s := programtest.StartService(t, simulator.Config{})
+		s.Publish("backup.request.billing", nil, programtest.SampleRequest("done-1"))
+		s.WaitForOutcomes()
+		s.Publish("backup.request.billing", nil, []byte(`{"requestId":"refused-1","clientName":"s-adhoc-object-storage","subclientName":"no-such-group"}`))
+		s.WaitForOutcomes()
+		s.Publish("backup.request.billing", nil, []byte(`{"requestId":"done-1","clientName":"other","subclientName":"group"}`))
+		s.WaitForOutcomes()
+		env := append(s.Env, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(programtest.AdminURL(t, s.Run), "http://"))
+		waittest.Eventually(t, "a pull", func() bool { return pulls(s.Client) == 1 })
 		show(t, env, exitDone, "", "status", "status")
 		show(t, env, exitDone, "", "status-request-done", "status", "done-1")
 		show(t, env, exitDone, "", "status-request-refused", "status", "billing/refused-1")
-		rejected := s.stored(publisher.EventsStream, "backup.event.request-rejected.billing.*")[0].Subject()
+		rejected := s.Stored(publisher.EventsStream, "backup.event.request-rejected.billing.*")[0].Subject()
 		show(t, env, exitDone, "", "status-request-rejected", "status", "--source", "billing", rejected[strings.LastIndexByte(rejected, '.')+1:])
 		show(t, env, exitDone, "", "events", "events")
 		client := []string{"request", "--client-name", "s-adhoc-object-storage", "--source", "billing", "--wait"}
@@ -165,21 +167,21 @@ func TestOutputs(t *testing.T) {
 }
 
 // inHand is how many messages of a stream are delivered and not acknowledged.
-func (c *plainClient) inHand(stream, durable string) int {
-	c.t.Helper()
-	consumer, err := c.js.Consumer(c.t.Context(), stream, durable)
+func inHand(c *programtest.Client, stream, durable string) int {
+	c.T.Helper()
+	consumer, err := c.JS.Consumer(c.T.Context(), stream, durable)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	return consumer.CachedInfo().NumAckPending
 }
 
 // pulls is how many pulls wait at the server.
-func (c *plainClient) pulls() int {
-	c.t.Helper()
-	consumer, err := c.js.Consumer(c.t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
+func pulls(c *programtest.Client) int {
+	c.T.Helper()
+	consumer, err := c.JS.Consumer(c.T.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	return consumer.CachedInfo().NumWaiting
 }

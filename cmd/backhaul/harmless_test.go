@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/cmd/internal/programtest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 )
@@ -45,7 +46,7 @@ func TestOutputsAreHarmless(t *testing.T) {
 		{"schema", "validate", file}, {"schema", "validate", "-o", "json", file}, {"request", "--file", file}, {"dlq", "show", foul},
 		{"request", "--dry-run", "--client-name", foul, "--subclient-name", "s"}, {"request", "--dry-run", "-o", "json", "--client-name", foul, "--subclient-name", "s"},
 	} {
-		_, stdout, stderr := once(t, env, "", args...)
+		_, stdout, stderr := programtest.Once(t, env, "", args...)
 		if strings.ContainsAny(stdout+stderr, raw) {
 			t.Errorf("%q prints %q, %q", args, stdout, stderr)
 		}
@@ -56,7 +57,7 @@ func TestOutputsAreHarmless(t *testing.T) {
 			}
 		}
 	}
-	if _, out, _ := once(t, env, "", "dlq", "ls"); !strings.Contains(out, `inv-7\u200b`) {
+	if _, out, _ := programtest.Once(t, env, "", "dlq", "ls"); !strings.Contains(out, `inv-7\u200b`) {
 		t.Errorf("the character without a width is not visible:\n%s", out)
 	}
 }
@@ -85,7 +86,7 @@ func TestOutputsAreBounded(t *testing.T) {
 		{100 << 10, "", []string{"dlq", "show", "2"}},
 		{2 << 20, notification, []string{"trigger", "explain", "-", "--routes", routes}},
 	} {
-		code, stdout, stderr := once(t, env, c.in, c.args...)
+		code, stdout, stderr := programtest.Once(t, env, c.in, c.args...)
 		if code != exitDone || len(stdout) > c.most || len(stdout) < 1000 {
 			t.Errorf("%q: exit code %d, %d bytes, %.500s", c.args, code, len(stdout), stderr)
 		}

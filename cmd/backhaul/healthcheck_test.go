@@ -3,36 +3,36 @@ package main
 import (
 	"net/http"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"backhaul/cmd/internal/programtest"
 	"backhaul/vendorapi/simulator"
 )
 
 func TestHealthcheck(t *testing.T) {
 	t.Parallel()
-	s := startService(t, simulator.Config{})
-	admin := adminURL(t, s.run)
+	s := programtest.StartService(t, simulator.Config{})
+	admin := programtest.AdminURL(t, s.Run)
 	env := []string{"BACKHAUL_ADMIN_ADDR=" + strings.TrimPrefix(admin, "http://")}
-	waitForStatus(t, admin+"/readyz", http.StatusOK)
-	if code, out, stderr := once(t, env, "", "healthcheck"); code != exitDone || out != "ready\n" {
+	programtest.WaitForStatus(t, admin+"/readyz", http.StatusOK)
+	if code, out, stderr := programtest.Once(t, env, "", "healthcheck"); code != exitDone || out != "ready\n" {
 		t.Errorf("ready: exit code %d, %q, %s", code, out, stderr)
 	}
 	// No requests are read: not ready, and alive.
-	if err := s.js.DeleteConsumer(t.Context(), "BACKUP_REQUESTS", "backhaul"); err != nil {
+	if err := s.JS.DeleteConsumer(t.Context(), "BACKUP_REQUESTS", "backhaul"); err != nil {
 		t.Fatal(err)
 	}
-	waitForStatus(t, admin+"/readyz", http.StatusServiceUnavailable)
-	if code, _, stderr := once(t, env, "", "healthcheck"); code != exitFailed || !strings.Contains(stderr, "not ready: requests") {
+	programtest.WaitForStatus(t, admin+"/readyz", http.StatusServiceUnavailable)
+	if code, _, stderr := programtest.Once(t, env, "", "healthcheck"); code != exitFailed || !strings.Contains(stderr, "not ready: requests") {
 		t.Errorf("not ready: exit code %d, %s", code, stderr)
 	}
-	if code, out, stderr := once(t, env, "", "healthcheck", "--live"); code != exitDone || out != "alive\n" {
+	if code, out, stderr := programtest.Once(t, env, "", "healthcheck", "--live"); code != exitDone || out != "alive\n" {
 		t.Errorf("alive: exit code %d, %q, %s", code, out, stderr)
 	}
-	s.run.kill()
-	if code, _, stderr := once(t, env, "", "healthcheck", "--live"); code != exitFailed || !strings.Contains(stderr, "no answer") {
+	s.Run.Kill()
+	if code, _, stderr := programtest.Once(t, env, "", "healthcheck", "--live"); code != exitFailed || !strings.Contains(stderr, "no answer") {
 		t.Errorf("dead: exit code %d, %s", code, stderr)
 	}
 }
@@ -41,7 +41,7 @@ func TestHealthcheck(t *testing.T) {
 // zones at work; for the roots it would need the Internet.
 func TestProgramBringsRootsAndZones(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/backhaul")
-	cmd.Dir = filepath.Join("..", "..")
+	cmd.Dir = programtest.InRepository(t)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)

@@ -15,6 +15,8 @@ import (
 	"github.com/creack/pty"
 
 	"backhaul/cmd/internal/batch"
+	"backhaul/cmd/internal/programtest"
+	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/vendorapi/simulator"
 )
@@ -57,29 +59,29 @@ func summaryOf(t *testing.T, stdout string) batch.Summary {
 // a fourth run: every request has one job and one outcome.
 func TestABatchIsKilledAndResumed(t *testing.T) {
 	t.Parallel()
-	s := startService(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+	s := programtest.StartService(t, simulator.Config{Conflict: simulator.ConflictIgnore})
 	const requests = 2000
 	args := []string{"request", "--source", "billing", "--file", requestFile(t, requests), "--wait", "--output", "json"}
 	stored := func() uint64 {
-		stream, err := s.js.Stream(t.Context(), publisher.RequestsStream)
+		stream, err := s.JS.Stream(t.Context(), publisher.RequestsStream)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return stream.CachedInfo().State.LastSeq
 	}
 	for i, end := range []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGINT} {
-		slow := start(t, s.env, "backhaul", append(args, "--rate", "300/s")...)
-		eventually(t, "requests in the stream", func() bool { return stored() >= uint64(300*(i+1)) })
-		slow.signal(t, end)
-		code := slow.exitCode()
-		if end == syscall.SIGINT && (code != exitInterrupted || !strings.Contains(slow.output.String(), "run the same command again")) {
-			t.Errorf("interrupted: exit code %d, %s", code, slow.output)
+		slow := programtest.Start(t, s.Env, "backhaul", append(args, "--rate", "300/s")...)
+		waittest.Eventually(t, "requests in the stream", func() bool { return stored() >= uint64(300*(i+1)) })
+		slow.Signal(t, end)
+		code := slow.ExitCode()
+		if end == syscall.SIGINT && (code != exitInterrupted || !strings.Contains(slow.Output.String(), "run the same command again")) {
+			t.Errorf("interrupted: exit code %d, %s", code, slow.Output)
 		}
 	}
 	if got := stored(); got >= requests {
 		t.Fatalf("%d requests were stored before the last run: they were not ended in the middle", got)
 	}
-	code, out, stderr := once(t, s.env, "", args...)
+	code, out, stderr := programtest.Once(t, s.Env, "", args...)
 	sum := summaryOf(t, out)
 	if code != exitDone || sum.Requests != requests || sum.Outcomes.Started != requests || sum.Sent == 0 || sum.Known == 0 {
 		t.Errorf("exit code %d, %+v, %s", code, sum, stderr)
@@ -87,21 +89,21 @@ func TestABatchIsKilledAndResumed(t *testing.T) {
 	if got := strings.Count(out, `"backhaul.job.started.v1"`); got != requests {
 		t.Errorf("%d outcomes were printed", got)
 	}
-	s.waitForOutcomes()
-	jobs := s.sim.Account().JobsByMarker
+	s.WaitForOutcomes()
+	jobs := s.Sim.Account().JobsByMarker
 	for marker, ids := range jobs {
 		if len(ids) != 1 {
 			t.Errorf("%s has jobs %v", marker, ids)
 		}
 	}
-	if n := s.sim.Account().JobsStarted; n != requests || len(jobs) != requests {
+	if n := s.Sim.Account().JobsStarted; n != requests || len(jobs) != requests {
 		t.Errorf("%d jobs of %d requests, want %d", n, len(jobs), requests)
 	}
-	if n := len(s.stored(publisher.EventsStream, "backup.event.job-started.billing.*")); n != requests {
+	if n := len(s.Stored(publisher.EventsStream, "backup.event.job-started.billing.*")); n != requests {
 		t.Errorf("%d job-started events, want %d", n, requests)
 	}
 	// And what a script does that runs it once more.
-	if code, out, _ := once(t, s.env, "", args...); code != exitDone || summaryOf(t, out).Known != requests {
+	if code, out, _ := programtest.Once(t, s.Env, "", args...); code != exitDone || summaryOf(t, out).Known != requests {
 		t.Errorf("once more: exit code %d, %+v", code, summaryOf(t, out))
 	}
 }
@@ -116,7 +118,7 @@ func TestABadFileSendsNothing(t *testing.T) {
 		"two contents of one id":   {good + "\n" + strings.Replace(good, `"g"`, `"h"`, 1), `requestId "a" is that of line 1`},
 		"nothing":                  {"", "no request"},
 	} {
-		code, _, stderr := once(t, nowhere, "", "request", "--file", writeFile(t, c.data))
+		code, _, stderr := programtest.Once(t, nowhere, "", "request", "--file", writeFile(t, c.data))
 		if code != exitUsage || !strings.Contains(stderr, c.stderr) {
 			t.Errorf("%s: exit code %d, %s", name, code, stderr)
 		}
@@ -135,7 +137,7 @@ func TestABadFileSendsNothing(t *testing.T) {
 		"batch without file":   {[]string{"--batch", "b"}, exitUsage, "--batch"},
 		"NATS is out of reach": {[]string{"--file", writeFile(t, good)}, exitUnreachable, "127.0.0.1:1"},
 	} {
-		if code, _, stderr := once(t, nowhere, "", append([]string{"request"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.stderr) {
+		if code, _, stderr := programtest.Once(t, nowhere, "", append([]string{"request"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.stderr) {
 			t.Errorf("%s: exit code %d, want %d with %q in %s", name, code, c.code, c.stderr, stderr)
 		}
 	}
@@ -144,29 +146,29 @@ func TestABadFileSendsNothing(t *testing.T) {
 // What goes where, without a service that works on the requests.
 func TestRequestFilePrints(t *testing.T) {
 	t.Parallel()
-	env := []string{"BACKHAUL_NATS_URL=" + natsServer(t)}
-	if code, _, stderr := once(t, env, "", "setup"); code != exitDone {
+	env := []string{"BACKHAUL_NATS_URL=" + programtest.NATSServer(t)}
+	if code, _, stderr := programtest.Once(t, env, "", "setup"); code != exitDone {
 		t.Fatal(stderr)
 	}
 	file := `{"requestId":"a","clientName":"c","subclientName":"g"}
 {"clientName":"c","subclientName":"h"}
 {"requestId":"a","clientName":"c","subclientName":"g"}`
-	code, out, stderr := once(t, env, file, "request", "--file", "-")
+	code, out, stderr := programtest.Once(t, env, file, "request", "--file", "-")
 	if code != exitDone || strings.Count(out, "\n") != 2 || !strings.HasPrefix(out, "sent  cli/a  sequence 1\nsent  cli/file-") {
 		t.Errorf("exit code %d, stdout %q", code, out)
 	}
 	if !strings.Contains(stderr, "1 requests of the file repeat an earlier one") || !strings.Contains(stderr, "2 requests in ") || !strings.Contains(stderr, "2 sent, 0 already known\n") {
 		t.Errorf("stderr %q", stderr)
 	}
-	code, out, stderr = once(t, env, file, "request", "--file", "-")
+	code, out, stderr = programtest.Once(t, env, file, "request", "--file", "-")
 	if code != exitDone || strings.Count(out, "sent  ") != 2 { // nobody has worked on the first, so nothing is on record
 		t.Errorf("again: exit code %d, %q, %q", code, out, stderr)
 	}
-	code, out, stderr = once(t, env, file, "request", "--file", "-", "--batch", "other", "--quiet", "--output", "json")
+	code, out, stderr = programtest.Once(t, env, file, "request", "--file", "-", "--batch", "other", "--quiet", "--output", "json")
 	if sum := summaryOf(t, out); code != exitDone || sum.Sent != 2 || sum.Known != 0 || sum.Outcomes != nil || stderr != "" {
 		t.Errorf("another batch, quiet: exit code %d, %+v, %q", code, sum, stderr)
 	}
-	code, out, stderr = once(t, env, file, "request", "--file", "-", "--wait", "--timeout", "300ms", "--output", "json")
+	code, out, stderr = programtest.Once(t, env, file, "request", "--file", "-", "--wait", "--timeout", "300ms", "--output", "json")
 	if sum := summaryOf(t, out); code != exitFailed || sum.Outcomes.None != 2 || !strings.Contains(stderr, "2 requests have no outcome yet: a, file-") {
 		t.Errorf("no outcome in time: exit code %d, %+v, %q", code, sum, stderr)
 	}
@@ -175,21 +177,21 @@ func TestRequestFilePrints(t *testing.T) {
 // The bar is for people: on a terminal, and not when it is told to be quiet.
 func TestTheBarIsOnATerminalOnly(t *testing.T) {
 	t.Parallel()
-	s := startService(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+	s := programtest.StartService(t, simulator.Config{Conflict: simulator.ConflictIgnore})
 	file := requestFile(t, 300)
 	bar := regexp.MustCompile(`\d+% \|`)
 	args := []string{"request", "--source", "billing", "--file", file, "--wait", "--rate", "600/s"}
-	code, out, screen := onTerminal(t, s.env, args...)
+	code, out, screen := onTerminal(t, s.Env, args...)
 	if code != exitDone || !bar.MatchString(screen) || !strings.Contains(screen, "300 requests in ") {
 		t.Errorf("on a terminal: exit code %d, %q", code, screen)
 	}
 	if strings.Count(out, "job-started") != 300 || strings.ContainsAny(out, "\x1b\r|") {
 		t.Errorf("standard output is %q", out)
 	}
-	if code, _, screen := onTerminal(t, s.env, append(args, "--quiet")...); code != exitDone || screen != "" {
+	if code, _, screen := onTerminal(t, s.Env, append(args, "--quiet")...); code != exitDone || screen != "" {
 		t.Errorf("quiet: exit code %d, %q", code, screen)
 	}
-	if code, _, stderr := once(t, s.env, "", args...); code != exitDone || bar.MatchString(stderr) || strings.ContainsAny(stderr, "\x1b\r") {
+	if code, _, stderr := programtest.Once(t, s.Env, "", args...); code != exitDone || bar.MatchString(stderr) || strings.ContainsAny(stderr, "\x1b\r") {
 		t.Errorf("no terminal: exit code %d, %q", code, stderr)
 	}
 }
@@ -215,8 +217,8 @@ func onTerminal(t *testing.T, env []string, args ...string) (code int, stdout, s
 			}
 		}
 	}()
-	cmd := exec.CommandContext(t.Context(), binary(t, "backhaul"), args...)
-	cmd.Env = append(cleanEnv(), env...)
+	cmd := exec.CommandContext(t.Context(), programtest.Binary(t, "backhaul"), args...)
+	cmd.Env = append(programtest.CleanEnv(), env...)
 	cmd.Stderr = tty
 	out, err := cmd.Output()
 	_ = tty.Close()
@@ -224,7 +226,7 @@ func onTerminal(t *testing.T, env []string, args ...string) (code int, stdout, s
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		t.Fatal(err)
 	}
-	noSecrets(t, string(out), screen)
+	programtest.NoSecrets(t, string(out), screen)
 	return cmd.ProcessState.ExitCode(), string(out), screen
 }
 
@@ -232,7 +234,7 @@ func onTerminal(t *testing.T, env []string, args ...string) (code int, stdout, s
 func TestDryRun(t *testing.T) {
 	t.Parallel()
 	args := []string{"request", "--dry-run", "--source", "billing", "--client-name", "c & sons", "--subclient-name", "g", "--request-id", "r-1"}
-	code, out, stderr := once(t, nil, "", args...)
+	code, out, stderr := programtest.Once(t, nil, "", args...)
 	if code != exitDone {
 		t.Fatalf("exit code %d, %s", code, stderr)
 	}
@@ -245,7 +247,7 @@ func TestDryRun(t *testing.T) {
 		}
 	}
 	file := `{"requestId":"r-1","clientName":"c","subclientName":"g"} {"clientName":"c","subclientName":"g"}`
-	code, out, stderr = once(t, []string{"BACKHAUL_VENDOR_FORMAT=json"}, file, "request", "--dry-run", "--file", "-", "--output", "json")
+	code, out, stderr = programtest.Once(t, []string{"BACKHAUL_VENDOR_FORMAT=json"}, file, "request", "--dry-run", "--file", "-", "--output", "json")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if code != exitDone || len(lines) != 2 {
 		t.Fatalf("exit code %d, %s%s", code, out, stderr)
@@ -258,7 +260,7 @@ func TestDryRun(t *testing.T) {
 		!strings.Contains(first.Vendor.Body, `"backhaul:cli/r-1"`) {
 		t.Errorf("got %+v", first)
 	}
-	if code, out, _ := once(t, []string{"BACKHAUL_VENDOR_FORMAT=json"}, "", append(args, "--vendor-format", "xml")...); code != exitDone || !strings.Contains(out, "<?xml ") {
+	if code, out, _ := programtest.Once(t, []string{"BACKHAUL_VENDOR_FORMAT=json"}, "", append(args, "--vendor-format", "xml")...); code != exitDone || !strings.Contains(out, "<?xml ") {
 		t.Errorf("--vendor-format: exit code %d, %s", code, out)
 	}
 }

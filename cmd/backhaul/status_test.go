@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"backhaul/cmd/internal/programtest"
+	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
@@ -19,7 +21,7 @@ import (
 // A question that cannot be answered says why, at once, and how to go on.
 func TestStatusWithoutPermissionOrStreams(t *testing.T) {
 	t.Parallel()
-	address := freeAddress(t)
+	address := programtest.FreeAddress(t)
 	file := filepath.Join(t.TempDir(), "nats.conf")
 	const conf = `listen: %q
 jetstream { store_dir: %q }
@@ -35,12 +37,12 @@ accounts {
 	if err := os.WriteFile(file, fmt.Appendf(nil, conf, address, t.TempDir()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, nil, "nats-server", "-c", file)
-	p.waitFor(t, "Server is ready")
+	p := programtest.Start(t, nil, "nats-server", "-c", file)
+	p.WaitFor(t, "Server is ready")
 	as := func(user string) []string {
 		return []string{"BACKHAUL_NATS_URL=nats://" + user + ":a@" + address, "BACKHAUL_ADMIN_ADDR=off"}
 	}
-	if code, _, stderr := once(t, as("all"), "", "setup"); code != exitDone {
+	if code, _, stderr := programtest.Once(t, as("all"), "", "setup"); code != exitDone {
 		t.Fatal(stderr)
 	}
 	for _, args := range [][]string{{"status"}, {"status", "r-1"}, {"events"}, {"events", "--last", "3"}} {
@@ -53,36 +55,36 @@ accounts {
 			{"empty", exitFailed, "backhaul setup"},
 			{"core", exitUnreachable, "JetStream is out of reach"},
 		} {
-			code, out, stderr := once(t, as(c.user), "", args...)
+			code, out, stderr := programtest.Once(t, as(c.user), "", args...)
 			if code != c.code || !strings.Contains(stderr, c.want) || out != "" {
 				t.Errorf("%v as %s: exit code %d, want %d with %q in\n%s%s", args, c.user, code, c.code, c.want, out, stderr)
 			}
 		}
 	}
-	if code, _, stderr := once(t, as("core"), "", "setup"); code != exitUnreachable || !strings.Contains(stderr, "JetStream is out of reach") {
+	if code, _, stderr := programtest.Once(t, as("core"), "", "setup"); code != exitUnreachable || !strings.Contains(stderr, "JetStream is out of reach") {
 		t.Errorf("setup without JetStream: exit code %d, %s", code, stderr)
 	}
 	// The trigger is no part of the service: what may not be seen of it hides nothing else.
-	if code, out, stderr := once(t, as("service"), "", "status"); code != exitDone || strings.Contains(out, "trigger") {
+	if code, out, stderr := programtest.Once(t, as("service"), "", "status"); code != exitDone || strings.Contains(out, "trigger") {
 		t.Errorf("without a trigger: %d, %s%s", code, out, stderr)
 	}
-	if code, _, stderr := once(t, as("all"), "", "setup", "--trigger"); code != exitDone {
+	if code, _, stderr := programtest.Once(t, as("all"), "", "setup", "--trigger"); code != exitDone {
 		t.Fatal(stderr)
 	}
-	if code, out, stderr := once(t, as("service"), "", "status"); code != exitDone || !strings.Contains(out, "trigger       not to be seen") || !strings.Contains(out, "replica") {
+	if code, out, stderr := programtest.Once(t, as("service"), "", "status"); code != exitDone || !strings.Contains(out, "trigger       not to be seen") || !strings.Contains(out, "replica") {
 		t.Errorf("a trigger that may not be seen: %d, %s%s", code, out, stderr)
 	}
 	// Nor may everybody read who has paused.
-	if code, _, stderr := once(t, as("all"), "", "pause", "--for", "5m", "--as", "ann"); code != exitDone {
+	if code, _, stderr := programtest.Once(t, as("all"), "", "pause", "--for", "5m", "--as", "ann"); code != exitDone {
 		t.Fatal(stderr)
 	}
-	if code, out, stderr := once(t, as("all"), "", "status"); code != exitDone || !strings.Contains(out, ", by ann\n") {
+	if code, out, stderr := programtest.Once(t, as("all"), "", "status"); code != exitDone || !strings.Contains(out, ", by ann\n") {
 		t.Errorf("a pause: %d, %s%s", code, out, stderr)
 	}
-	if code, out, stderr := once(t, as("service"), "", "status"); code != exitDone || !strings.Contains(out, "paused        until 2") || strings.Contains(out, "Z, by") {
+	if code, out, stderr := programtest.Once(t, as("service"), "", "status"); code != exitDone || !strings.Contains(out, "paused        until 2") || strings.Contains(out, "Z, by") {
 		t.Errorf("a pause of somebody who may not be seen: %d, %s%s", code, out, stderr)
 	}
-	if code, out, stderr := once(t, as("all"), "", "status", "r-1"); code != exitFailed || !strings.Contains(stderr, "no request r-1") {
+	if code, out, stderr := programtest.Once(t, as("all"), "", "status", "r-1"); code != exitFailed || !strings.Contains(stderr, "no request r-1") {
 		t.Errorf("an id of nobody: %d, %s%s", code, out, stderr)
 	}
 }
@@ -96,9 +98,9 @@ func TestStatusAsksTheReplica(t *testing.T) {
 	}
 	go func() { _ = stranger.Serve(listener) }()
 	t.Cleanup(func() { _ = stranger.Close() })
-	s := startService(t, simulator.Config{})
-	waitForStatus(t, adminURL(t, s.run)+"/readyz", http.StatusOK)
-	port := adminURL(t, s.run)[strings.LastIndex(adminURL(t, s.run), ":"):]
+	s := programtest.StartService(t, simulator.Config{})
+	programtest.WaitForStatus(t, programtest.AdminURL(t, s.Run)+"/readyz", http.StatusOK)
+	port := programtest.AdminURL(t, s.Run)[strings.LastIndex(programtest.AdminURL(t, s.Run), ":"):]
 	for admin, want := range map[string]string{
 		"127.0.0.1" + port:       "127.0.0.1" + port + " is ready",
 		port:                     "127.0.0.1" + port + " is ready", // as a listener on every address is written
@@ -108,7 +110,7 @@ func TestStatusAsksTheReplica(t *testing.T) {
 		"nowhere":                "none answers at nowhere",
 		"off":                    "not asked",
 	} {
-		code, out, stderr := once(t, s.env, "", "status", "--admin-addr", admin)
+		code, out, stderr := programtest.Once(t, s.Env, "", "status", "--admin-addr", admin)
 		if code != exitDone || !strings.Contains(out, want) || !strings.Contains(out, "dead letters") {
 			t.Errorf("%s: exit code %d, want %q in\n%s%s", admin, code, want, out, stderr)
 		}
@@ -117,12 +119,12 @@ func TestStatusAsksTheReplica(t *testing.T) {
 
 func TestStatusFindsTheRequest(t *testing.T) {
 	t.Parallel()
-	s := startService(t, simulator.Config{})
+	s := programtest.StartService(t, simulator.Config{})
 	const odd = "of two / parts"
 	for _, m := range []struct{ source, id string }{{"billing", "one"}, {"billing", "both"}, {"other", "both"}, {"other", odd}} {
-		s.publish(publisher.RequestSubject(m.source), nats.Header{}, sampleRequest(m.id))
+		s.Publish(publisher.RequestSubject(m.source), nats.Header{}, programtest.SampleRequest(m.id))
 	}
-	s.waitForOutcomes()
+	s.WaitForOutcomes()
 	for _, c := range []struct {
 		args string
 		code int
@@ -141,32 +143,32 @@ func TestStatusFindsTheRequest(t *testing.T) {
 		{"--source|other", exitUsage, "--source needs"},
 		{"one|both", exitUsage, "accepts at most 1"},
 	} {
-		code, out, stderr := once(t, s.env, "", append([]string{"status"}, strings.Split(c.args, "|")...)...)
+		code, out, stderr := programtest.Once(t, s.Env, "", append([]string{"status"}, strings.Split(c.args, "|")...)...)
 		if code != c.code || !strings.Contains(out+stderr, c.want) {
 			t.Errorf("%s: exit code %d, want %d with %q in\n%s%s", c.args, code, c.code, c.want, out, stderr)
 		}
 	}
-	watch := start(t, s.env, "backhaul", "status", "--watch", "-o", "json")
-	eventually(t, "a second look", func() bool { return strings.Count(watch.output.String(), `"queue":{`) >= 2 })
-	if code := watch.stop(t); code != exitInterrupted {
+	watch := programtest.Start(t, s.Env, "backhaul", "status", "--watch", "-o", "json")
+	waittest.Eventually(t, "a second look", func() bool { return strings.Count(watch.Output.String(), `"queue":{`) >= 2 })
+	if code := watch.Stop(t); code != exitInterrupted {
 		t.Errorf("status --watch, interrupted: exit code %d, want %d", code, exitInterrupted)
 	}
 }
 
 func TestEventsFilters(t *testing.T) {
 	t.Parallel()
-	sim, endpoint := simulatortest.Start(t, simulator.Config{World: world()})
-	url := natsServer(t)
+	sim, endpoint := simulatortest.Start(t, simulator.Config{World: programtest.World()})
+	url := programtest.NATSServer(t)
 	// No lease is renewed meanwhile: that would be one more event.
-	s := &service{plainClient: connectPlainly(t, url), sim: sim, env: append(serviceEnv(url, endpoint), "BACKHAUL_VENDOR_TIMEOUT=1m")}
-	s.startRun(t)
+	s := &programtest.Service{Client: programtest.Connect(t, url), Sim: sim, Env: append(programtest.ServiceEnv(url, endpoint), "BACKHAUL_VENDOR_TIMEOUT=1m")}
+	s.StartRun(t)
 	for _, id := range []string{"f-1", "f-2", "f-3"} {
-		s.publish("backup.request.billing", nil, sampleRequest(id))
-		s.waitForOutcomes()
+		s.Publish("backup.request.billing", nil, programtest.SampleRequest(id))
+		s.WaitForOutcomes()
 	}
-	s.publish("backup.request.other", nil, []byte(`{"requestId":"f-4","clientName":"s-adhoc-object-storage","subclientName":"no-such-group"}`))
-	s.publish("backup.request.billing", nil, []byte(`{"requestId":"f-1","clientName":"c","subclientName":"other"}`))
-	s.waitForOutcomes()
+	s.Publish("backup.request.other", nil, []byte(`{"requestId":"f-4","clientName":"s-adhoc-object-storage","subclientName":"no-such-group"}`))
+	s.Publish("backup.request.billing", nil, []byte(`{"requestId":"f-1","clientName":"c","subclientName":"other"}`))
+	s.WaitForOutcomes()
 	for args, want := range map[string]int{
 		"":                                    9,
 		"--kind job-started":                  3,
@@ -189,22 +191,22 @@ func TestEventsFilters(t *testing.T) {
 		"--last 1 --kind job-started":         1,
 		"--last 5 --limit 2":                  2,
 	} {
-		code, out, stderr := once(t, s.env, "", append([]string{"events"}, strings.Fields(args)...)...)
+		code, out, stderr := programtest.Once(t, s.Env, "", append([]string{"events"}, strings.Fields(args)...)...)
 		if got := strings.Count(out, "\n"); code != exitDone || got != want {
 			t.Errorf("%s: exit code %d, %d events, want %d\n%s%s", args, code, got, want, out, stderr)
 		}
 	}
 	for _, args := range []string{"--last -1", "--limit -1", "--follow --until 1h", "--since 1h --until 2h", "--until soon", "--label x"} {
-		if code, out, _ := once(t, s.env, "", append([]string{"events"}, strings.Fields(args)...)...); code != exitUsage {
+		if code, out, _ := programtest.Once(t, s.Env, "", append([]string{"events"}, strings.Fields(args)...)...); code != exitUsage {
 			t.Errorf("%s: exit code %d, %s", args, code, out)
 		}
 	}
-	follow := start(t, s.env, "backhaul", "events", "--follow", "--last", "1", "--kind", "job-started")
-	follow.waitFor(t, "f-3")
-	s.publish("backup.request.billing", nil, sampleRequest("f-5"))
-	follow.waitFor(t, "f-5")
-	if strings.Contains(follow.output.String(), "f-2") {
-		t.Errorf("more than the last: %s", follow.output)
+	follow := programtest.Start(t, s.Env, "backhaul", "events", "--follow", "--last", "1", "--kind", "job-started")
+	follow.WaitFor(t, "f-3")
+	s.Publish("backup.request.billing", nil, programtest.SampleRequest("f-5"))
+	follow.WaitFor(t, "f-5")
+	if strings.Contains(follow.Output.String(), "f-2") {
+		t.Errorf("more than the last: %s", follow.Output)
 	}
-	follow.kill()
+	follow.Kill()
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"backhaul/cmd/internal/programtest"
 )
 
 // someRoutes is the path of a routes file with this content.
@@ -18,16 +20,6 @@ func someRoutes(t *testing.T, text string) string {
 	return file
 }
 
-// inRepository is the absolute path of a file of ours: the program runs elsewhere.
-func inRepository(t *testing.T, parts ...string) string {
-	t.Helper()
-	path, err := filepath.Abs(filepath.Join(append([]string{"..", ".."}, parts...)...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 func TestTriggerCheck(t *testing.T) {
 	t.Parallel()
 	const route = "- {container: a, clientName: c, subclientName: g}\n"
@@ -37,7 +29,7 @@ func TestTriggerCheck(t *testing.T) {
 		code           int
 		stdout, stderr string
 	}{
-		"example":     {[]string{"--routes", inRepository(t, "deploy", "routes.example.yaml")}, "", exitDone, "created in invoices/2026/*.pdf", ""},
+		"example":     {[]string{"--routes", programtest.InRepository(t, "deploy", "routes.example.yaml")}, "", exitDone, "created in invoices/2026/*.pdf", ""},
 		"no routes":   {nil, "", exitUsage, "", "BACKHAUL_TRIGGER_ROUTES"},
 		"no file":     {[]string{"--routes", "none.yaml"}, "", exitUsage, "", "none.yaml: cannot be read: no such file"},
 		"an argument": {[]string{"routes.yaml"}, "", exitUsage, "", "--routes"},
@@ -53,7 +45,7 @@ func TestTriggerCheck(t *testing.T) {
 			if c.routes != "" {
 				env = append(env, "BACKHAUL_TRIGGER_ROUTES="+someRoutes(t, c.routes))
 			}
-			code, stdout, stderr := once(t, env, "", append([]string{"trigger", "check"}, c.args...)...)
+			code, stdout, stderr := programtest.Once(t, env, "", append([]string{"trigger", "check"}, c.args...)...)
 			if code != c.code || !strings.Contains(stdout, c.stdout) || !strings.Contains(stderr, c.stderr) {
 				t.Errorf("exit code %d, want %d with %q and %q in\n%s\n%s", code, c.code, c.stdout, c.stderr, stdout, stderr)
 			}
@@ -68,7 +60,7 @@ func TestTriggerExplain(t *testing.T) {
 - {name: listed, container: b, clientName: c, subclientName: g, directive: {container: b, prefix: lists/}, window: {quiet: 90s, max: 1h}}
 `)
 	explain := func(stdin string, args ...string) (int, string, string) {
-		return once(t, nil, stdin, append([]string{"trigger", "explain", "--routes", routes}, args...)...)
+		return programtest.Once(t, nil, stdin, append([]string{"trigger", "explain", "--routes", routes}, args...)...)
 	}
 	const created = `{"detail-type":"Object Created","source":"aws.s3","detail":{"bucket":{"name":"BUCKET"},"object":{"key":"KEY","size":3}}}`
 	document := func(bucket, key string) string {
@@ -97,7 +89,7 @@ func TestTriggerExplain(t *testing.T) {
 		}
 	}
 
-	code, out, _ = explain("", "-o", "json", inRepository(t, "consumer", "trigger", "testdata", "minio-put.json"), inRepository(t, "consumer", "trigger", "testdata", "aws-s3-2.6.json"))
+	code, out, _ = explain("", "-o", "json", programtest.InRepository(t, "consumer", "trigger", "testdata", "minio-put.json"), programtest.InRepository(t, "consumer", "trigger", "testdata", "aws-s3-2.6.json"))
 	var first struct {
 		Message, Format, Kind, Container, Key, Reason, Conclusion string
 		Size                                                      int64

@@ -1,0 +1,196 @@
+package systemtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"backhaul/cmd/internal/programtest"
+)
+
+// arrows says what each part of the module may import of the module. Longer
+// paths come first.
+var arrows = []struct {
+	part    string
+	imports []string
+}{
+	{"backhaul/schemas/bounded", nil},
+	{"backhaul/schemas/strictyaml", []string{"backhaul/schemas", "backhaul/schemas/bounded"}},
+	{"backhaul/schemas", nil},
+	{"backhaul/deploy", nil},
+	{"backhaul/publisher/natstest/clustertest", []string{"backhaul/publisher/natstest"}},
+	{"backhaul/publisher/natstest", []string{"backhaul/deploy"}},
+	{"backhaul/publisher", []string{"backhaul/schemas"}},
+	// The simulator shares nothing with the client that is tested against it.
+	{"backhaul/vendorapi/simulator/simulatortest", []string{"backhaul/vendorapi/simulator"}},
+	{"backhaul/vendorapi/simulator", nil},
+	{"backhaul/vendorapi/internal/http1", nil},
+	{"backhaul/vendorapi", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/vendorapi/internal/http1"}},
+	// The trigger asks as any other publisher; it does not know the vendor.
+	{"backhaul/consumer/internal/news", nil},
+	{"backhaul/consumer/internal/writes", []string{"backhaul/consumer/internal/news", "backhaul/publisher"}},
+	{"backhaul/consumer/trigger/objectstore", []string{"backhaul/schemas/bounded"}},
+	{"backhaul/consumer/trigger", []string{"backhaul/consumer/internal/news", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/schemas/bounded", "backhaul/schemas/strictyaml", "backhaul/publisher"}},
+	{"backhaul/consumer", []string{"backhaul/consumer/internal/news", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
+	// It runs the program from outside, and what the program talks to.
+	{"backhaul/cmd/internal/programtest", []string{"backhaul/cmd/internal/waittest", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi/secretstest", "backhaul/vendorapi/simulator", "backhaul/vendorapi/simulator/simulatortest", "backhaul/consumer/trigger/objectstore/objectstoretest"}},
+	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/schemas/strictyaml", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/deploy", "backhaul/cmd"}},
+}
+
+// listed is what `go list` says of a package.
+type listed struct {
+	ImportPath string
+	Doc        string
+	Imports    []string
+}
+
+// wrongImports names the imports that go against the arrows.
+func wrongImports(packages []listed) []string {
+	var wrong []string
+	for _, p := range packages {
+		rule := slices.IndexFunc(arrows, func(a struct {
+			part    string
+			imports []string
+		}) bool {
+			return p.ImportPath == a.part || strings.HasPrefix(p.ImportPath, a.part+"/")
+		})
+		if rule < 0 {
+			wrong = append(wrong, p.ImportPath+" has no place in the architecture")
+			continue
+		}
+		for _, imported := range p.Imports {
+			allowed := slices.ContainsFunc(arrows[rule].imports, func(part string) bool {
+				return imported == part || part == "backhaul/cmd" && strings.HasPrefix(imported, part+"/")
+			})
+			if strings.HasPrefix(imported, "backhaul/") && !allowed {
+				wrong = append(wrong, p.ImportPath+" must not import "+imported)
+			}
+		}
+	}
+	return wrong
+}
+
+func listPackages(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Doc,Imports", "./...")
+	cmd.Dir = programtest.InRepository(t)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
+		var p listed
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+	return packages
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	packages := listPackages(t)
+	if len(packages) < 8 {
+		t.Fatalf("go list found %d packages", len(packages))
+	}
+	for _, wrong := range wrongImports(packages) {
+		t.Error(wrong)
+	}
+}
+
+// The other packages tell an observer; what becomes of that is not theirs to know.
+func TestOnlyTelemetryKnowsItsLibraries(t *testing.T) {
+	const telemetry = "backhaul/cmd/internal/telemetry"
+	seen := false
+	for _, p := range listPackages(t) {
+		for _, imported := range p.Imports {
+			if !strings.HasPrefix(imported, "github.com/prometheus/") && !strings.HasPrefix(imported, "go.opentelemetry.io/") {
+				continue
+			}
+			if seen = true; p.ImportPath != telemetry && !strings.HasPrefix(p.ImportPath, telemetry+"/") {
+				t.Errorf("%s must not import %s", p.ImportPath, imported)
+			}
+		}
+	}
+	if !seen {
+		t.Error("nobody imports them, not even telemetry")
+	}
+}
+
+func TestReversedImportsAreFound(t *testing.T) {
+	for _, arrow := range [][2]string{
+		{"schemas", "publisher"}, {"schemas", "vendorapi"}, {"publisher", "consumer"}, {"vendorapi", "consumer"},
+		{"consumer", "cmd/internal/config"}, {"publisher", "vendorapi"}, {"vendorapi", "publisher"},
+		{"vendorapi/simulator", "vendorapi"}, {"deploy", "schemas"}, {"consumer", "vendorapi/simulator"},
+		{"consumer/trigger", "vendorapi"}, {"consumer/trigger", "consumer"},
+	} {
+		p := listed{ImportPath: "backhaul/" + arrow[0], Imports: []string{"backhaul/" + arrow[1]}}
+		want := fmt.Sprintf("backhaul/%s must not import backhaul/%s", arrow[0], arrow[1])
+		if got := wrongImports([]listed{p}); !slices.Equal(got, []string{want}) {
+			t.Errorf("%v: got %q, want %q", arrow, got, want)
+		}
+	}
+}
+
+// Containers are for tests. The library that runs them brings a hundred packages.
+func TestProgramLinksNoContainers(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/backhaul")
+	cmd.Dir = programtest.InRepository(t)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	packages := strings.Fields(string(out))
+	if !slices.Contains(packages, "backhaul/consumer") {
+		t.Fatalf("go list found %d packages, not the consumer", len(packages))
+	}
+	for _, p := range packages {
+		if strings.Contains(p, "testcontainers") || strings.Contains(p, "/moby/") {
+			t.Errorf("bin/backhaul links %s", p)
+		}
+	}
+}
+
+func TestEveryPackageHasADoc(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if p.Doc == "" {
+			t.Errorf("%s has no package doc", p.ImportPath)
+		}
+	}
+}
+
+// The top level is a promise to people who find their way by it.
+func TestTopLevelIsFixed(t *testing.T) {
+	want := []string{
+		"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
+		"cmd", "consumer", "deploy", "go.mod", "go.sum", "publisher", "schemas", "vendorapi",
+	}
+	for _, file := range trackedFiles(t) {
+		top, _, _ := strings.Cut(file, "/")
+		if !strings.HasPrefix(top, ".") && !slices.Contains(want, top) {
+			t.Errorf("%s: %s is not one of the top-level entries", file, top)
+		}
+	}
+	for _, entry := range want {
+		if _, err := os.Stat(programtest.InRepository(t, entry)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// trackedFiles are the project's, with slashes, from its top.
+func trackedFiles(t *testing.T) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", "ls-files")
+	cmd.Dir = programtest.InRepository(t)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("git ls-files: %v", err)
+	}
+	return strings.Fields(string(out))
+}

@@ -1,0 +1,86 @@
+package systemtest
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"backhaul/cmd/internal/programtest"
+	"backhaul/cmd/internal/waittest"
+	"backhaul/vendorapi/simulator"
+	"backhaul/vendorapi/simulator/simulatortest"
+)
+
+// A request whose answers are unclear again and again is said wherever an operator
+// looks: in the log, in /readyz?verbose, by `status` and by `check`.
+func TestADoubtThatGoesRoundIsACondition(t *testing.T) {
+	t.Parallel()
+	sim, endpoint := simulatortest.Start(t, simulator.Config{World: programtest.World()})
+	for range 200 {
+		sim.Script(simulator.Fault{Kind: simulator.Crash})
+	}
+	url := programtest.NATSServer(t)
+	s := &programtest.Service{Client: programtest.Connect(t, url), Sim: sim, Env: append(programtest.ServiceEnv(url, endpoint), "BACKHAUL_VENDOR_VISIBILITY_WINDOW=300ms")}
+	s.StartRun(t)
+	admin := programtest.AdminURL(t, s.Run)
+	s.Publish("backup.request.billing", nil, programtest.SampleRequest("round-1"))
+	said := func(text string) bool {
+		return strings.Contains(text, "billing/round-1 was sent several times without a clear answer")
+	}
+	waittest.Eventually(t, "the condition in /readyz?verbose", func() bool {
+		status, text := programtest.Probe(t, admin+"/readyz?verbose")
+		return status == http.StatusOK && said(text)
+	})
+	if log := s.Run.Output.String(); !strings.Contains(log, "unclear again and again") {
+		t.Errorf("not in the log:\n%s", log)
+	}
+	env := append(s.Env, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(admin, "http://"))
+	for _, command := range []string{"status", "check"} {
+		if _, out, stderr := programtest.Once(t, env, "", command); !said(out) {
+			t.Errorf("%s does not say it:\n%s%s", command, out, stderr)
+		}
+	}
+}
+
+// A wrong password of two replicas and of `check` locks no account, is said wherever
+// an operator looks, and a right one is tried at once.
+func TestAWrongPasswordLocksNoAccount(t *testing.T) {
+	t.Parallel()
+	sim, endpoint := simulatortest.Start(t, simulator.Config{World: programtest.World()})
+	url := programtest.NATSServer(t)
+	right := programtest.ServiceEnv(url, endpoint)
+	wrong := append(slices.Clone(right), "BACKHAUL_VENDOR_PASSWORD=not-"+programtest.Password)
+	client := programtest.Connect(t, url)
+	replicas := []*programtest.Service{{Client: client, Sim: sim, Env: wrong}, {Client: client, Sim: sim, Env: wrong}}
+	for _, s := range replicas {
+		s.StartRun(t)
+	}
+	for i := range 20 {
+		replicas[0].Publish("backup.request.billing", nil, programtest.SampleRequest(fmt.Sprintf("locked-%d", i)))
+	}
+	for _, s := range replicas {
+		admin := programtest.AdminURL(t, s.Run)
+		waittest.Eventually(t, "the condition in /readyz?verbose", func() bool {
+			status, text := programtest.Probe(t, admin+"/readyz?verbose")
+			return status == http.StatusOK && strings.Contains(text, "login refused: code 1116") && strings.Contains(text, "not sent again before")
+		})
+		if log := s.Run.Output.String(); !strings.Contains(log, "login refused: code 1116") {
+			t.Errorf("not in the log:\n%s", log)
+		}
+		env := append(wrong, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(admin, "http://"))
+		for _, command := range []string{"status", "check"} {
+			if _, out, stderr := programtest.Once(t, env, "", command); !strings.Contains(out, "login refused: code 1116") {
+				t.Errorf("%s does not say it:\n%s%s", command, out, stderr)
+			}
+		}
+	}
+	if n := sim.Account().LoginFailures; n < 1 || n > 2 { // the second is due after a minute
+		t.Errorf("%d refused logins", n)
+	}
+	third := &programtest.Service{Client: client, Sim: sim, Env: right}
+	third.StartRun(t)
+	third.Publish("backup.request.billing", nil, programtest.SampleRequest("locked-last"))
+	waittest.Eventually(t, "a job of the replica with the right password", func() bool { return sim.Account().JobsStarted > 0 })
+}

@@ -1,0 +1,106 @@
+package systemtest
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"backhaul/cmd/internal/programtest"
+	"backhaul/cmd/internal/waittest"
+	"backhaul/consumer/trigger/objectstore/objectstoretest"
+	"backhaul/publisher"
+	"backhaul/vendorapi/secretstest"
+	"backhaul/vendorapi/simulator"
+)
+
+// From a change in storage to a job, with the list of what changed in the store.
+func TestAStorageChangeBecomesAJob(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{})
+	store := objectstoretest.Start(t, "invoices")
+	env := programtest.TriggerEnv(t, s.NC.ConnectedUrl(), store, `routes:
+- container: invoices
+  clientName: s-adhoc-object-storage
+  subclientName: stestgroup
+  window: {quiet: 500ms}
+  directive: {container: invoices, prefix: .backhaul/}
+  labels: {team: finance}
+`)
+	p := programtest.Start(t, env, "backhaul", "trigger")
+	p.WaitFor(t, "reading notifications")
+	url := programtest.AdminURL(t, p)
+	programtest.WaitForStatus(t, url+"/readyz", http.StatusOK)
+	s.Publish("storage.event.minio", nil, programtest.Notification("invoices", "2026/1.pdf"))
+	s.Publish("storage.event.minio", nil, programtest.Notification("invoices", "2026/2.pdf"))
+	s.Publish("storage.event.minio", nil, programtest.Notification("invoices", ".backhaul/old.txt"))
+	s.Publish("storage.event.minio", nil, []byte("not a notification"))
+	p.WaitFor(t, "backup requested")
+	s.WaitForOutcomes()
+	id := programtest.Logged(t, p.Output.String(), "requestId")
+	_, event := s.TerminalOf("storage", id)
+	file := "/invoices/.backhaul/" + id + ".txt"
+	if event["jobId"] == nil || event["onDemandInputFile"] != file {
+		t.Errorf("the outcome is %v, want a job for %s", event, file)
+	}
+	if labels, ok := event["labels"].(map[string]any); !ok || labels["team"] != "finance" || labels["trigger.changes"] != "2" || labels["trigger.directive"] != "listed" {
+		t.Errorf("its labels are %v", event["labels"])
+	}
+	if got, want := store.Get("invoices", ".backhaul/"+id+".txt"), "/invoices/2026/1.pdf\n/invoices/2026/2.pdf\n"; got != want {
+		t.Errorf("the file is %q, want %q", got, want)
+	}
+	waittest.Eventually(t, "empty notification stream", func() bool { return s.Messages(publisher.StorageStream) == 0 })
+	_, metrics := programtest.Probe(t, url+"/metrics")
+	for _, series := range []string{
+		`backhaul_trigger_changes_total{format="minio",reason="routed"} 2`,
+		`backhaul_trigger_changes_total{format="minio",reason="directive"} 1`,
+		`backhaul_trigger_requests_total{directive="listed"} 1`,
+		`backhaul_trigger_dead_letters_total{reason="unknown"} 1`,
+		`backhaul_trigger_directive_uploads_total{result="ok"} 1`,
+		`backhaul_trigger_request_changes_sum 2`,
+		`backhaul_ready 1`,
+	} {
+		if !strings.Contains(metrics, "\n"+series+"\n") {
+			t.Errorf("/metrics has no %s", series)
+		}
+	}
+	if n := s.Messages(publisher.DeadLetterStream); n != 1 {
+		t.Errorf("%d dead letters", n)
+	}
+	if code := p.Stop(t); code != 0 {
+		t.Errorf("the exit code is %d", code)
+	}
+	secretstest.NotShown(t, []string{programtest.StoreKey}, p.Output.String(), metrics)
+}
+
+func TestTriggerSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	store := objectstoretest.Start(t)
+	plain := "routes:\n- {container: a, clientName: c, subclientName: s}\n"
+	listing := "routes:\n- {container: a, clientName: c, subclientName: s, directive: {container: a, prefix: x/}}\n"
+	for name, test := range map[string]struct {
+		routes string
+		env    func(env []string) []string
+		code   int
+		want   string
+	}{
+		"no server":  {plain, func(env []string) []string { return env[1:] }, 2, "BACKHAUL_NATS_URL"},
+		"no store":   {listing, func(env []string) []string { return env[:3] }, 2, "BACKHAUL_TRIGGER_S3_ENDPOINT"},
+		"no key":     {listing, func(env []string) []string { return env[:5] }, 2, "BACKHAUL_TRIGGER_S3_ACCESS_KEY"},
+		"plain http": {listing, func(env []string) []string { return append(env, "BACKHAUL_TRIGGER_S3_ENDPOINT=http://s3.example.com") }, 2, "plain http"},
+		"no endpoint": {listing, func(env []string) []string {
+			return append(env, "BACKHAUL_TRIGGER_S3_ENDPOINT=http://127.0.0.1:9000/scans")
+		}, 2, "configuration: the endpoint of the object store must be a URL"},
+		"no routes":    {"routes: []\n", func(env []string) []string { return env }, 2, "routes is empty"},
+		"out of reach": {plain, func(env []string) []string { return env }, 3, "127.0.0.1:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env := test.env(programtest.TriggerEnv(t, "nats://127.0.0.1:1", store, test.routes))
+			code, _, stderr := programtest.Once(t, env, "", "trigger")
+			if code != test.code || !strings.Contains(stderr, test.want) {
+				t.Errorf("exit code %d, want %d with %q:\n%s", code, test.code, test.want, stderr)
+			}
+			secretstest.NotShown(t, []string{programtest.StoreKey}, stderr)
+		})
+	}
+}
