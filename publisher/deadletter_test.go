@@ -93,11 +93,13 @@ func TestDeadLetterIsKeptOncePerMessage(t *testing.T) {
 	other.Sequence = 43
 	newStream := letter()
 	newStream.Time = newStream.Time.Add(time.Nanosecond)
-	for _, d := range []publisher.DeadLetter{first, again, first, other, newStream} {
+	notification := letter()
+	notification.Stream = publisher.StorageStream
+	for _, d := range []publisher.DeadLetter{first, again, first, other, newStream, notification} {
 		keep(t, s, d)
 	}
-	if got := len(stored(t, s, publisher.DeadLetterStream, ">")); got != 3 {
-		t.Errorf("%d letters are stored, want 3: sequences 42 and 43, and 42 of another stream", got)
+	if got := len(stored(t, s, publisher.DeadLetterStream, ">")); got != 4 {
+		t.Errorf("%d letters are stored, want 4: sequences 42 and 43, 42 of a new stream and 42 of another stream", got)
 	}
 }
 
@@ -123,7 +125,7 @@ func TestDeadLetterHeadersAreOneLineEach(t *testing.T) {
 			}
 		}
 	}
-	if got := schemas.DecodeHeader(msg.Header.Get(publisher.HeaderDeadLetterReason)); !strings.HasPrefix(got, "line one  Nats-Rollup: all") || !strings.Contains(got, "\uFFFD") {
+	if got := schemas.DecodeHeader(msg.Header.Get(publisher.HeaderDeadLetterReason)); !strings.HasPrefix(got, "line one  Nats-Rollup: all") || !strings.HasSuffix(got, " [31m \uFFFD") {
 		t.Errorf("the reason became %q", got)
 	}
 }
@@ -187,5 +189,37 @@ func TestDeadLetterOfAStrangeMessage(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A letter that is too large without the headers as well is kept with the beginning of its
+// payload. It says that it is cut, and is not replayed.
+func TestDeadLetter_cutsAPayloadThatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, func(cfg *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
+		if cfg != nil && cfg.Name == publisher.DeadLetterStream {
+			cfg.MaxMsgSize = 16 << 10
+		}
+	})
+	d := letter()
+	d.Header["X-Theirs"] = []string{strings.Repeat("x", 12<<10)}
+	for name, c := range map[string]struct{ size, kept int }{
+		"whole, without the headers": {8 << 10, 8 << 10},
+		"a part":                     {40 << 10, 4 << 10},
+	} {
+		d.Data, d.Time = []byte(strings.Repeat("p", c.size-1)+"e"), d.Time.Add(time.Second)
+		msg := keep(t, s, d)
+		got := publisher.ReadDeadLetter(msg.Subject, msg.Header, msg.Data)
+		if len(got.Data) != c.kept || !strings.HasPrefix(string(d.Data), string(got.Data)) || len(got.Header) != 0 || got.Code != d.Code {
+			t.Errorf("%s: %d bytes are kept of %d, with %d headers and the code %q", name, len(got.Data), c.size, len(got.Header), got.Code)
+		}
+		_, err := newPublisher(t, s.Connect(t)).Replay(within(t, patience), got, "again")
+		if cut := c.kept < c.size; cut {
+			if got.Size != c.size || got.Whole() == nil || err == nil || !strings.Contains(err.Error(), fmt.Sprintf("only the first %d of the message's %d bytes", c.kept, c.size)) {
+				t.Errorf("%s: the size is %d, and the replay %v", name, got.Size, err)
+			}
+		} else if got.Size != 0 || got.Whole() != nil || err != nil {
+			t.Errorf("%s: the size is %d, and the replay %v", name, got.Size, err)
+		}
 	}
 }

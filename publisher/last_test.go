@@ -40,7 +40,12 @@ func TestLastReader_readsEachForeignMessageOnce(t *testing.T) {
 	nc := s.Connect(t)
 	js, pub, ctx := natstest.JetStream(t, nc), newPublisher(t, nc), within(t, patience)
 	key, other := publisher.NewKey("crm", "victim"), publisher.NewKey("crm", "other")
-	want, err := pub.Append(ctx, key, 0, failed(key, "refused"), "")
+	first, err := pub.Append(ctx, key, 0, failed(key, "refused"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	intrude(t, js, key, 300)
+	want, err := pub.Append(ctx, key, first+300, failed(key, "refused again"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,5 +157,74 @@ func TestLastReader_forgetsAStreamThatIsGone(t *testing.T) {
 			}
 			empty = made.CachedInfo().State.LastSeq == 0
 		}
+	}
+}
+
+// What comes behind the messages that were read counts, and an event that is gone does not.
+func TestLastReader_seesWhatChanges(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, func(cfg *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
+		if cfg != nil {
+			cfg.DenyDelete = false
+		}
+	}).Connect(t)
+	js, pub, ctx := natstest.JetStream(t, nc), newPublisher(t, nc), within(t, patience)
+	key := publisher.NewKey("crm", "victim")
+	events, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := publisher.NewLastReader(events)
+	read := func(what string, want uint64) {
+		t.Helper()
+		event, _, err := reader.Last(ctx, key.Filter())
+		if err != nil || (event == nil) != (want == 0) || event != nil && event.Sequence != want {
+			t.Errorf("%s: event %v, %v; want %d", what, event, err, want)
+		}
+	}
+	var appended []uint64
+	for end := uint64(0); len(appended) < 2; end++ {
+		sequence, err := pub.Append(ctx, key, end, failed(key, "refused"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		intrude(t, js, key, 1)
+		appended, end = append(appended, sequence), sequence
+		read("appended", sequence)
+	}
+	for i, want := range []uint64{appended[0], 0} {
+		if err := events.DeleteMsg(ctx, appended[1-i]); err != nil {
+			t.Fatal(err)
+		}
+		read("deleted", want)
+	}
+}
+
+// Of several events the last one counts, also where more foreign messages than are read of
+// one window are between them.
+func TestLastReader_readsAWindowToItsEnd(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t).Connect(t)
+	js, pub, ctx := natstest.JetStream(t, nc), newPublisher(t, nc), within(t, patience)
+	key := publisher.NewKey("crm", "victim")
+	const foreign = 1500
+	if _, err := pub.Append(ctx, key, 0, failed(key, "first"), ""); err != nil {
+		t.Fatal(err)
+	}
+	intrude(t, js, key, foreign)
+	want, err := pub.Append(ctx, key, foreign+1, failed(key, "last"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 { // so many that the windows become large
+		intrude(t, js, publisher.NewKey("crm", "other"), 3000)
+	}
+	intrude(t, js, key, 1)
+	events, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if event, _, err := publisher.LastEvent(ctx, events, key.Filter()); err != nil || event == nil || event.Sequence != want {
+		t.Errorf("event %v, %v; want %d", event, err, want)
 	}
 }

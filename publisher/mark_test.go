@@ -26,6 +26,15 @@ func TestMark_Differs(t *testing.T) {
 		}
 		return info
 	}
+	if got := publisher.MarkOf(state(nil)); got != known {
+		t.Errorf("the mark is %+v, want %+v", got, known)
+	}
+	gone := publisher.Mark{Created: made, First: 807, FirstAt: now, Last: 806}
+	if got := publisher.MarkOf(state(func(i *jetstream.StreamInfo) {
+		i.State = jetstream.StreamState{FirstSeq: 807, LastSeq: 806, LastTime: now}
+	})); got != gone {
+		t.Errorf("the mark of a stream whose messages are all gone is %+v, want %+v", got, gone)
+	}
 	for name, c := range map[string]struct {
 		mark publisher.Mark
 		info *jetstream.StreamInfo
@@ -43,6 +52,10 @@ func TestMark_Differs(t *testing.T) {
 		"the front, early": {known, state(func(i *jetstream.StreamInfo) { i.State.FirstSeq = 400 }), "begins at sequence 400 instead of 11"},
 		"the front, by age": {known, state(func(i *jetstream.StreamInfo) {
 			i.State.FirstSeq, i.TimeStamp = 400, now.Add(2*time.Hour)
+		}), ""},
+		// The clocks of two servers differ.
+		"the front, by age on another server": {known, state(func(i *jetstream.StreamInfo) {
+			i.State.FirstSeq, i.TimeStamp = 400, now.Add(time.Hour-30*time.Second)
 		}), ""},
 		"the front, without an age": {known, state(func(i *jetstream.StreamInfo) {
 			i.State.FirstSeq, i.TimeStamp, i.Config.MaxAge = 400, now.Add(2*time.Hour), 0
@@ -71,7 +84,7 @@ func TestRecordMark(t *testing.T) {
 	if m, sequence, err := publisher.ReadMark(ctx, marks); err != nil || sequence != 0 || m != (publisher.Mark{}) {
 		t.Fatalf("%+v %d, %v; want none", m, sequence, err)
 	}
-	mark := publisher.Mark{Created: time.Date(2026, 11, 1, 0, 0, 0, 7, time.UTC), First: 1, FirstAt: time.Date(2026, 11, 2, 0, 0, 0, 8, time.UTC), Last: 9, Missing: 2}
+	mark := publisher.Mark{Created: time.Date(2026, 11, 1, 0, 0, 0, 7, time.UTC), First: 1, FirstAt: time.Date(2026, 11, 2, 0, 0, 0, 8, time.UTC), Last: 9, Missing: 2, Forgot: "it was lost"}
 	for range 2 {
 		_, after, err := publisher.ReadMark(ctx, marks)
 		if err != nil {

@@ -411,9 +411,15 @@ func TestAppend_endsAtAPermanentError(t *testing.T) {
 			t.Errorf("%s: %v, want ErrTooLarge of a window's record", name, err)
 		}
 	}
+	if _, err := newPublisher(t, small.Connect(t)).Append(within(t, patience), publisher.Key{Source: "a b", Name: "id"}, 0, &schemas.JobStarted{JobID: "1"}, ""); !errors.Is(err, nats.ErrBadSubject) || strings.Contains(err.Error(), "not confirmed") {
+		t.Errorf("%v, want that the subject is invalid", err)
+	}
 	closed := small.Connect(t)
 	p := newPublisher(t, closed)
 	closed.Close()
+	if err := p.DeadLetter(within(t, patience), letter()); err == nil {
+		t.Error("a dead letter is kept on a closed connection")
+	}
 	if _, err := p.Append(within(t, patience), key, 0, &schemas.JobStarted{JobID: "1"}, ""); err == nil || !strings.Contains(err.Error(), nats.ErrConnectionClosed.Error()) || strings.Contains(err.Error(), "not confirmed") {
 		t.Errorf("%v, want that the connection is closed", err)
 	}

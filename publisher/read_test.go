@@ -21,21 +21,25 @@ func TestLastEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	intrude := func(key publisher.Key) uint64 {
-		ack, err := js.Publish(ctx, key.Subject(schemas.KindJobFailed), []byte(`{"stream":"BACKUP_REQUESTS","seq":1}`))
+	intrude := func(subject string, header nats.Header) uint64 {
+		ack, err := js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: header, Data: []byte(`{"stream":"BACKUP_REQUESTS","seq":1}`)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return ack.Sequence
 	}
-	for name, places := range map[string]string{ // e an event, x something else
+	for name, places := range map[string]string{ // e an event, k one of an unknown kind, x something else
 		"nothing": "", "event": "e", "other": "x", "others": "xx",
-		"before": "xe", "behind": "ex", "around": "xexx",
+		"before": "xe", "behind": "ex", "around": "xexx", "kind": "k", "kind-behind": "ekx", "two": "eexx",
 	} {
 		key, want, end := publisher.NewKey("billing", name), uint64(0), uint64(0)
 		for _, place := range places {
-			if place == 'x' {
-				end = intrude(key)
+			switch place {
+			case 'x':
+				end = intrude(key.Subject(schemas.KindJobFailed), nil)
+				continue
+			case 'k':
+				end = intrude(key.Subject("job-finished"), nats.Header{"ce-id": {key.EventID("job-finished")}})
 				continue
 			}
 			if end, err = pub.Append(ctx, key, end, failed(key, "refused"), ""); err != nil {

@@ -41,7 +41,7 @@ func TestReplayIsTheOriginalUnderANewID(t *testing.T) {
 	d.Header = schemas.Header{
 		"Content-Type": {"text/plain"}, "X-Several": {"one", "two"}, "Status": {"409"}, "traceparent": {"tp"},
 		nats.MsgIdHdr: {"their-id"}, "nats-rollup": {"all"}, "NATS-Expected-Stream": {"OTHER"}, "Nats-Expected-Last-Sequence": {"999"}, "Nats-TTL": {"1s"},
-		"backhaul-request-id": {"inv-7"}, "Backhaul-Replay-Of": {"billing/inv-0"},
+		"backhaul-request-id": {"inv-7"}, "Backhaul-Replay-Of": {"billing/inv-0"}, "no client's": {"x"},
 	}
 	p := newPublisher(t, s.Connect(t))
 	for range 2 { // a double click

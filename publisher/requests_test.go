@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -74,8 +75,48 @@ func TestSend_otherSourcesMessageIDs(t *testing.T) {
 	if ack, err := p.Replay(ctx, letter, "old-1-replay-3"); err != nil || ack.Duplicate {
 		t.Errorf("replayed: %+v, %v", ack, err)
 	}
-	if got := len(stored(t, s, publisher.RequestsStream, "backup.request.crm")); got != 3 {
-		t.Errorf("%d requests of crm are stored, want 3", got)
+	got := stored(t, s, publisher.RequestsStream, "backup.request.crm")
+	if len(got) != 3 {
+		t.Fatalf("%d requests of crm are stored, want 3", len(got))
+	}
+	if got[0].Header.Get(nats.MsgIdHdr) == "" {
+		t.Error("what was sent has no message id: a repetition of it would be stored again")
+	}
+}
+
+// What is denied on one subject says nothing about another one.
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
+		Users: []*server.User{{Username: "u", Password: "p", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"backup.request.billing"}},
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+	if !srv.ReadyForConnections(patience) {
+		t.Fatal("the server does not start")
+	}
+	nc, err := nats.Connect(srv.ClientURL(), nats.UserInfo("u", "p"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	if err := publisher.Denied(nc, "backup.request."); err != nil {
+		t.Errorf("before: %v", err)
+	}
+	if err := errors.Join(nc.Publish("backup.request.billing", nil), nc.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if err := publisher.Denied(nc, "backup.request."); !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("of the subject: %v, want a violation", err)
+	}
+	if err := publisher.Denied(nc, "backup.event."); err != nil {
+		t.Errorf("of another one: %v", err)
 	}
 }
 
