@@ -14,6 +14,8 @@ func TestReplaces(t *testing.T) {
 	version := func(c Change, v string) Change { c.Version = v; return c }
 	tree := func(c Change) Change { c.Tree = true; return c }
 	account := func(c Change, a string) Change { c.Account = a; return c }
+	in := func(c Change, container string) Change { c.Container = container; return c }
+	untimed := func(c Change) Change { c.Time = time.Time{}; return c }
 	later := func(c Change) Change { c.Time = at.Add(time.Second); return c }
 	created, deleted := KindCreated, KindDeleted
 	for name, c := range map[string]struct {
@@ -22,6 +24,8 @@ func TestReplaces(t *testing.T) {
 	}{
 		"another object":                {make(FormatS3, created, "a", "2"), make(FormatS3, created, "b", "1"), false},
 		"another account":               {account(make(FormatEventGrid, created, "a", "2"), "x"), account(make(FormatEventGrid, created, "a", "1"), "y"), false},
+		"another container":             {in(make(FormatS3, created, "a", "2"), "x"), make(FormatS3, created, "a", "1"), false},
+		"the directory of its name":     {make(FormatEventGrid, created, "d/", "2"), tree(make(FormatEventGrid, created, "d/", "1")), false},
 		"later":                         {make(FormatS3, created, "a", "2"), make(FormatS3, created, "a", "1"), true},
 		"older, late":                   {make(FormatS3, created, "a", "1"), make(FormatS3, deleted, "a", "2"), false},
 		"duplicate":                     {make(FormatS3, created, "a", "1"), make(FormatS3, created, "a", "1"), false},
@@ -33,6 +37,8 @@ func TestReplaces(t *testing.T) {
 		"padded: longer is not greater": {make(FormatS3, created, "a", "0055AED6"), make(FormatS3, created, "a", "06"), false},
 		"MinIO":                         {make(FormatMinIO, deleted, "a", "17C0A0B0C0D0E0F2"), make(FormatMinIO, created, "a", "17C0A0B0C0D0E0F1"), true},
 		"Azure: plain text":             {make(FormatEventGrid, created, "a", "0A00"), make(FormatEventGrid, created, "a", "0A"), true},
+		"Azure, CloudEvents":            {make(FormatAzureCloudEvents, created, "a", "0A00"), make(FormatAzureCloudEvents, created, "a", "0A"), true},
+		"Eventarc: numbers":             {make(FormatEventarc, created, "a", "1000"), make(FormatEventarc, created, "a", "999"), true},
 		"GCS: numbers":                  {make(FormatPubSub, created, "a", "1000"), make(FormatPubSub, created, "a", "999"), true},
 		"GCS: deleted after created":    {make(FormatPubSub, deleted, "a", "7"), make(FormatPubSub, created, "a", "7"), true},
 		"GCS: created, late":            {make(FormatPubSub, created, "a", "7"), make(FormatPubSub, deleted, "a", "7"), false},
@@ -45,6 +51,10 @@ func TestReplaces(t *testing.T) {
 		"the name goes":                 {make(FormatS3, deleted, "a", "3"), version(make(FormatS3, created, "a", "2"), "v2"), true},
 		"the directory goes":            {tree(make(FormatEventGrid, deleted, "d/", "1")), make(FormatEventGrid, created, "d/e/f", "9"), true},
 		"the directory went before":     {tree(make(FormatEventGrid, deleted, "d/", "1")), later(make(FormatEventGrid, created, "d/e/f", "9")), false},
+		"the directory, at no time":     {untimed(tree(make(FormatEventGrid, deleted, "d/", "1"))), make(FormatEventGrid, created, "d/e/f", "9"), true},
+		"what is below, at no time":     {tree(make(FormatEventGrid, deleted, "d/", "1")), untimed(make(FormatEventGrid, created, "d/e/f", "9")), true},
+		"below, in another container":   {tree(make(FormatEventGrid, deleted, "d/", "1")), in(make(FormatEventGrid, created, "d/e", "0"), "x"), false},
+		"below, in another account":     {tree(make(FormatEventGrid, deleted, "d/", "1")), account(make(FormatEventGrid, created, "d/e", "0"), "x"), false},
 		"a directory beside it":         {tree(make(FormatEventGrid, deleted, "d/", "1")), make(FormatEventGrid, created, "de", "0"), false},
 		"a directory comes":             {tree(make(FormatEventGrid, created, "d/", "1")), make(FormatEventGrid, created, "d/e", "0"), false},
 		"no change":                     {make(FormatS3, KindNone, "a", "2"), make(FormatS3, created, "a", "1"), false},
@@ -71,7 +81,8 @@ func TestPath(t *testing.T) {
 		"./a":                     ". or ..",
 		"a/../b":                  ". or ..",
 		"...":                     "",
-		strings.Repeat("x", 4096): "4096",
+		strings.Repeat("x", 4093): "",
+		strings.Repeat("x", 4094): "4096",
 	} {
 		path, got := Change{Kind: KindCreated, Container: "c", Key: key}.Path()
 		if (why == "") != (got == "") || !strings.Contains(got, why) || why == "" && path != "/c/"+key {

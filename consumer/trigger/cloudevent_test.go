@@ -60,6 +60,13 @@ func TestBinaryCloudEvents(t *testing.T) {
 			schemas.Header{"Eventtype": {"OBJECT_FINALIZE"}, "bucketId": {"lab"}, "objectId": {"x+%41"}, "objectGeneration": {"9"}}, "",
 			`gcs-pubsub created lab "x+%41" seq=9`,
 		},
+		"attributes as headers, of an overwritten object": {
+			schemas.Header{"eventType": {"OBJECT_DELETE"}, "bucketId": {"lab"}, "objectId": {"x"}, "objectGeneration": {"9"}, "overwrittenByGeneration": {"10"}}, "",
+			`gcs-pubsub none lab "x" seq=9`,
+		},
+		"a header of somebody else": {
+			schemas.Header{"eventType": {"put"}}, put, `minio created media "raw/ä b+c.mov" size=2048 seq=17C0A0B0C0D0E0F1`,
+		},
 	} {
 		changes, err := Decode(c.header, []byte(c.data))
 		if err != nil || len(changes) != 1 || brief(changes[0]) != c.want {

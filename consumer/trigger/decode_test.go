@@ -169,6 +169,68 @@ func TestEveryFormat(t *testing.T) {
 	}
 }
 
+// Each document has one meaning, in the order of the package's table.
+func TestDecode_oneChange(t *testing.T) {
+	record := func(event, object string) string {
+		return `"Records":[{"eventSource":"aws:s3","eventName":"` + event + `","s3":{"bucket":{"name":"b"},"object":{` + object + `}}}]`
+	}
+	s3 := "{" + record("ObjectCreated:Put", `"key":"k"`) + "}"
+	quoted := fmt.Sprintf("%q", s3)
+	const (
+		marker = `aws-s3 none  ""`
+		grid   = `{"eventType":"Microsoft.Storage.BlobCreated","subject":"/blobServices/default/containers/c/blobs/`
+	)
+	for data, want := range map[string]string{
+		`{"Event":"s3:TestEvent",` + s3[1:]:                                                                                     marker,
+		`{"specversion":"1.0","type":"x","data":{"Event":"s3:TestEvent"},` + s3[1:]:                                             `aws-s3 created b "k"`,
+		`{"Type":"Notification","TopicArn":"t","Message":"{\"Event\":\"s3:TestEvent\"}","MessageId":"1","Body":` + quoted + `}`: marker,
+		"{" + record("ObjectCreated:Put", `"key":"k","size":-5`) + "}":                                                          `aws-s3 created b "k"`,
+		"{" + record("ObjectCreated:Put", `"key":"k","size":"5"`) + "}":                                                         `aws-s3 created b "k" size=5`,
+		"{" + record("ObjectCreated:Put", `"key":"d/"`) + "}":                                                                   `aws-s3 created b "d/"`,
+		"{" + record("ObjectRemoved:Delete", `"key":"d/"`) + "}":                                                                `aws-s3 deleted b "d/"`,
+		grid + `a/blobs/b"}`: `azure-event-grid created c "a/blobs/b"`,
+	} {
+		changes, err := Decode(nil, []byte(data))
+		if err != nil || len(changes) != 1 || brief(changes[0]) != want {
+			t.Errorf("%s: %v, %+v, want %s", data, err, changes, want)
+		}
+	}
+}
+
+// What an event does, and whether it says so of one version.
+func TestS3Kind(t *testing.T) {
+	for event, want := range map[string]string{
+		"ObjectCreated:CompleteMultipartUpload":   "created v",
+		"s3:ObjectCreated:PutTagging":             "none v",
+		"s3:ObjectCreated:DeleteTagging":          "none v",
+		"s3:ObjectCreated:PutRetention":           "none v",
+		"s3:ObjectCreated:PutLegalHold":           "none v",
+		"ObjectRemoved:Delete":                    "deleted v",
+		"ObjectRemoved:DeleteMarkerCreated":       "deleted ",
+		"s3:ObjectRemoved:DeleteAllVersions":      "deleted ",
+		"s3:ObjectRemoved:NoOP":                   "none v",
+		"LifecycleExpiration:Delete":              "deleted v",
+		"LifecycleExpiration:DeleteMarkerCreated": "deleted ",
+		"ObjectSynced:Create":                     "created v",
+		"ObjectSynced:Delete":                     "deleted ",
+		"ObjectSynced:DeletionMarkerCreated":      "deleted ",
+		"ObjectLifecycle:Expiration:Current":      "deleted ",
+		"ObjectLifecycle:Expiration:NonCurrent":   "none v",
+		"ObjectLifecycle:Transition:Current":      "none v",
+		"ObjectTagging:Put":                       "none v",
+		"ObjectAcl:Put":                           "none v",
+		"ObjectAnnotation:Put":                    "none v",
+		"ObjectAccessed:Get":                      "none v",
+		"Replication:OperationFailedReplication":  "none v",
+	} {
+		c := Change{Event: event, Version: "v"}
+		kind, note := s3Kind(&c)
+		if got := string(kind) + " " + c.Version; got != want || (note == "") == (kind == KindNone) {
+			t.Errorf("%s: %s, %q, want %s", event, got, note, want)
+		}
+	}
+}
+
 // What stands in a notification comes out as it is, whatever it means to others.
 func TestKeysAreNeverNormalised(t *testing.T) {
 	for _, key := range []string{"a//b", "./a", "../a", "/a", "a/", "é", "e\u0301", " a ", "a\nb", "a\x00b", "100%", "a+b", "%2F", "\\", "\u202e"} {

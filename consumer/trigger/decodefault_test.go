@@ -68,6 +68,7 @@ func TestDecode_RefusesWhatNoStoreSent(t *testing.T) {
 		"an answer in an array":                    {nil, `[` + answer + `]`, "answer of the NATS server"},
 		"an answer in an envelope":                 {nil, `{"Type":"Notification","TopicArn":"arn:aws:sns:x","Message":` + jsonText(answer) + `}`, "answer of the NATS server"},
 		"an answer with everything of a push":      {nil, strings.Replace(answer, `{"type"`, `{"subscription":"s","type"`, 1), "answer of the NATS server"},
+		"an answer with records":                   {nil, strings.Replace(answer, `{"type"`, `{"Records":[{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"k"}}}],"type"`, 1), "answer of the NATS server"},
 		"a message without a subscription":         {nil, `{"message":{"data":"` + text + `"}}`, "subscription"},
 		"the same with attributes":                 {nil, `{"message":{"attributes":{"eventType":"OBJECT_FINALIZE","bucketId":"b","objectId":"o"}}}`, "subscription"},
 		"data beside attributes":                   {nil, `{"attributes":{},"data":"` + text + `"}`, "Cloud Storage"},

@@ -58,7 +58,10 @@ func TestTheFirstMatchWins(t *testing.T) {
 		`- {container: "*", account: acc, prefix: x/`+to("any-x")+
 		`- {container: a, prefix: x/, events: [created, deleted]`+to("x")+
 		`- {container: b, directive: {container: b, prefix: lists/}`+to("b")+
-		`- {container: "*", prefix: z`+to("z"))
+		`- {container: "*", prefix: z`+to("z")+
+		`- {container: "*", account: own, prefix: q, directive: {container: d, prefix: lists/}`+to("q")+
+		`- {container: i, events: [deleted], ignore: true}
+- {container: i`+to("i"))
 	for _, c := range []struct {
 		container, key string
 		kind           Kind
@@ -76,6 +79,10 @@ func TestTheFirstMatchWins(t *testing.T) {
 		{"b", "1", KindDeleted, "no-route"},
 		{"b", "lists/1", KindCreated, "directive"},
 		{"b", "lists", KindCreated, "b"},
+		{"own:d", "lists/1", KindCreated, "directive"},
+		{"acc:d", "lists/1", KindCreated, "no-route"},
+		{"i", "1", KindCreated, "i"},
+		{"i", "1", KindDeleted, "ignored"},
 		{"q", "zebra", KindCreated, "z"},
 		{"q", "x/1", KindCreated, "no-route"},
 		{"acc:q", "x/1", KindCreated, "any-x"},
@@ -175,6 +182,10 @@ func TestDirectoriesMayHaveSeveralRoutes(t *testing.T) {
 	if got := match("d/", KindDeleted); got != "ignored" {
 		t.Errorf("deleted: %s", got)
 	}
+	own := parse(t, "routes:\n- {container: a, events: [created, deleted], directive: {container: a, prefix: lists/}"+to("g"))
+	if routes, reason := own.Match(Change{Kind: KindDeleted, Container: "a", Key: "lists/old/", Tree: true}); len(routes) != 0 || reason != ReasonDirective {
+		t.Errorf("a directory of directive files: %v, %s", routes, reason)
+	}
 	wide := Change{Kind: KindCreated, Container: "a", Key: "d/", Tree: true}
 	for i, want := range []string{"/a/d/1/", "/a/d/2/", "", "", "", "/a/d/"} {
 		if path, _ := rs.All()[i].Path(wide); path != want && want != "" {
@@ -196,6 +207,48 @@ func TestDeletionsReachTheWindowOfTheCreation(t *testing.T) {
 	if routes := rs.Holders(c); routes != nil {
 		t.Errorf("a creation: got %v", routes)
 	}
+}
+
+// A decision is about one set of routes: whatever sends a change elsewhere makes another
+// mark, and what does not leaves it.
+func TestRoutes_mark(t *testing.T) {
+	const list = ", directive: {container: l, prefix: x/}"
+	first := parse(t, "routes:\n- {container: a"+to("g")+"- {container: b"+to("h"))
+	for name, text := range map[string]string{
+		"source":    "source: s\nroutes:\n- {container: a" + to("g") + "- {container: b" + to("h"),
+		"container": "routes:\n- {container: c" + to("g") + "- {container: b" + to("h"),
+		"prefix":    "routes:\n- {container: a, prefix: x" + to("g") + "- {container: b" + to("h"),
+		"events":    "routes:\n- {container: a, events: [deleted]" + to("g") + "- {container: b" + to("h"),
+		"group":     "routes:\n- {container: a" + to("h") + "- {container: b" + to("h"),
+		"instance":  "routes:\n- {container: a, instanceName: i" + to("g") + "- {container: b" + to("h"),
+		"order":     "routes:\n- {container: b" + to("h") + "- {container: a" + to("g"),
+		"directive": "routes:\n- {container: a" + list + to("g") + "- {container: b" + to("h"),
+	} {
+		if other := parse(t, text); other.mark == first.mark {
+			t.Errorf("another %s leaves the mark", name)
+		}
+	}
+	same := parse(t, "routes:\n- {container: a, window: {quiet: 1s}, labels: {x: y}"+to("g")+"- {name: n, container: b, storagePolicyName: p"+to("h"))
+	if same.mark != first.mark {
+		t.Error("another window, label, name or plan makes another mark")
+	}
+	// Of the routes' own: what one ignores has no other member.
+	ignores := Routes{routes: []*Route{{Ignore: true}}}
+	takes := Routes{routes: []*Route{{}}}
+	ignores.index()
+	takes.index()
+	if ignores.mark == takes.mark {
+		t.Error("what a route ignores leaves the mark")
+	}
+}
+
+// labels are some labels of a route.
+func labels(n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf("l%d: v", i))
+	}
+	return strings.Join(all, ", ")
 }
 
 func TestWhatCannotBeLoaded(t *testing.T) {
@@ -234,6 +287,10 @@ func TestWhatCannotBeLoaded(t *testing.T) {
 		"a merge":          {"routes:\n- &a {container: a" + to("g") + "- {<<: *a, prefix: x}\n", []string{"merge keys are not read"}},
 		"two windows":      {"routes:\n- {container: a" + to("g") + "- {container: b, window: {quiet: 1s}" + to("g"), []string{":3: the content group c/g has another window in the route of line 2"}},
 		"two levels":       {"routes:\n- {container: a" + to("g") + "- {container: b, backupLevel: FULL" + to("g"), []string{"another backupLevel"}},
+		"no quiet time":    {"routes:\n- {container: a, window: {quiet: 0s}" + to("g"), []string{"quiet must be a duration such as 30s, from 100ms to 24h0m0s, here is"}},
+		"two days":         {"routes:\n- {container: a, window: {max: 48h}" + to("g"), []string{"max must be a duration such as 30s, from 100ms to 24h0m0s, here is"}},
+		"many labels":      {"routes:\n- {container: a, labels: {" + labels(25) + "}" + to("g"), []string{"labels has 25 labels, a route may have 24"}},
+		"two prefixes":     {"routes:\n- {container: a, directive: {container: b, prefix: x/}" + to("g") + "- {container: b, directive: {container: b, prefix: y/}" + to("g"), []string{"another directive"}},
 		"two directives":   {"routes:\n- {container: a" + to("g") + "- {container: b, directive: {container: b, prefix: x/}" + to("g"), []string{"another directive"}},
 	} {
 		_, err := Parse("routes.yaml", []byte(c.text))

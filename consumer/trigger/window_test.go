@@ -12,6 +12,7 @@ type collector struct {
 	g        *group
 	sequence uint64
 	at       time.Time
+	late     time.Duration // from when a message is stored to when it is read
 }
 
 func newCollector(t *testing.T, limits Window) *collector {
@@ -23,7 +24,7 @@ func newCollector(t *testing.T, limits Window) *collector {
 func (c *collector) says(after time.Duration, changes ...held) bool {
 	c.sequence++
 	c.at = c.at.Add(after)
-	return c.g.add(&message{sequence: c.sequence, stored: c.at, read: c.at}, &concern{route: c.g.route, changes: changes})
+	return c.g.add(&message{sequence: c.sequence, stored: c.at, read: c.at.Add(c.late)}, &concern{route: c.g.route, changes: changes})
 }
 
 func created(key, sequencer string) held {
@@ -53,6 +54,7 @@ func treeDeleted(key string) held {
 func TestWhenAWindowEnds(t *testing.T) {
 	limits := Window{Quiet: 30 * time.Second, Max: time.Minute, MaxPaths: 100}
 	c := newCollector(t, limits)
+	c.late = time.Hour
 	began := c.at
 	for n, want := range []time.Duration{30, 50, 60, 60} { // s after the first change
 		c.says(time.Duration(min(n, 1))*20*time.Second, created(fmt.Sprint(n), "1"))
@@ -60,13 +62,16 @@ func TestWhenAWindowEnds(t *testing.T) {
 			t.Errorf("after change %d the window ends at %s, want %d s", n, got, want)
 		}
 	}
-	if got := c.g.open.due(limits, true).Sub(began); got != time.Minute {
-		t.Errorf("while there is more to read it ends at %s, want its longest time", got)
+	if got := c.g.open.due(limits, true).Sub(began); got != time.Hour+time.Minute {
+		t.Errorf("while there is more to read it ends at %s, want its longest time from the reading", got)
 	}
 	// A duplicate, or what came late, does not make it longer.
 	before := c.g.open.due(limits, false)
 	if c.says(time.Second, created("0", "1")) || c.says(time.Second, created("0", "0")) || !c.g.open.due(limits, false).Equal(before) {
 		t.Error("a duplicate is held, or makes the window longer")
+	}
+	if !c.says(time.Second, created("new", "1"), created("0", "1")) {
+		t.Error("a message with something new and a duplicate is not held")
 	}
 }
 
@@ -97,6 +102,7 @@ func TestWhatAWindowHolds(t *testing.T) {
 		"the earlier one comes last":             {[]held{created("x", "2").of("v2"), deleted("x", "3", false).of("v2"), created("x", "1").of("v1")}, []bool{true, true, true}, 1},
 		"two versions, and a duplicate":          {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), created("x", "1").of("v1")}, []bool{true, true, false}, 1},
 		"the same, without an order":             {[]held{created("x", "").of("v1"), created("x", "").of("v2"), created("x", "").of("v2"), deleted("x", "", false).of("v2")}, []bool{true, true, true, false}, 1},
+		"the later of two, written twice":        {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), created("x", "3").of("v2"), deleted("x", "4", false).of("v2")}, []bool{true, true, true, false}, 1},
 		"two versions, and the name deleted":     {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), deleted("x", "3", false)}, []bool{true, true, true}, 0},
 		"a version, and the group's own removal": {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), deleted("x", "3", true).of("v2")}, []bool{true, true, true}, 1},
 		"a creation and the group's own removal": {[]held{created("x", "1"), deleted("x", "2", true)}, []bool{true, true}, 1},
@@ -110,7 +116,9 @@ func TestWhatAWindowHolds(t *testing.T) {
 			}
 			paths := 0
 			if w := c.g.open; w != nil {
-				paths = w.paths
+				if paths = w.paths; len(w.messages) == 0 {
+					t.Error("a window without a message is open")
+				}
 				counting := 0
 				for _, h := range w.objects {
 					if h.counts {
@@ -138,6 +146,17 @@ func TestAMessageThatDoesNotFitBeginsAWindow(t *testing.T) {
 	c.says(time.Second, created("5", ""))
 	if len(c.g.queue) != 2 || c.g.open != nil {
 		t.Errorf("%d windows are over, want 2 and none open", len(c.g.queue))
+	}
+}
+
+// One that is too large by itself goes into a window in which nothing is left to ask for.
+func TestAMessageThatIsTooLarge(t *testing.T) {
+	c := newCollector(t, Window{MaxPaths: 3})
+	c.says(time.Second, created("1", "1"))
+	c.says(time.Second, deleted("1", "2", false))
+	c.says(time.Second, created("1", "3"), created("2", ""), created("3", ""), created("4", ""))
+	if len(c.g.queue) != 1 || c.g.queue[0].paths != 4 || c.g.queue[0].first != 1 || c.g.open != nil {
+		t.Errorf("the queue is %+v, the open window %+v", c.g.queue, c.g.open)
 	}
 }
 
