@@ -101,9 +101,10 @@ func (s *session) reset(ctx context.Context) error {
 	ask, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	resp, err := s.nc.RequestWithContext(ask, resetSubject, []byte(`{"seq":1}`))
-	if errors.Is(err, nats.ErrNoResponders) {
-		return fmt.Errorf("reset consumer %s of %s: it is not there, has no leader, or the server is older than 2.14",
-			publisher.StorageConsumer, publisher.StorageStream)
+	// A server answers nothing about a consumer or a subject that it does not know.
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("reset consumer %s of %s: no answer: it is not there, has no leader, the user may not publish to %s, or the server is older than 2.14",
+			publisher.StorageConsumer, publisher.StorageStream, resetSubject)
 	}
 	if err != nil {
 		return fmt.Errorf("reset consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
