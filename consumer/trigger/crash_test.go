@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -181,6 +182,9 @@ func TestARestartInTheMiddleOfAWindow(t *testing.T) {
 			b.publish(put("a", "1"), put("a", "2"))
 			b.eventually("both are held", func() bool { return first.State().Notifications == 2 })
 			end(first)
+			if s, err := first.State(), first.ready.err(); s.Reading || s.Notifications != 0 || !errors.Is(err, errStopping) {
+				t.Errorf("stopped, the state is %+v, ready: %v", s, err)
+			}
 			if got := b.requests(); len(got) != 0 {
 				t.Fatalf("%d requests", len(got))
 			}
@@ -230,9 +234,13 @@ func TestTwoReplicas(t *testing.T) {
 func TestTheServerRestarts(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.run(routesFor("quiet: 500ms", "a"))
+	w := b.run(routesFor("quiet: 500ms", "a"))
 	b.publish(put("a", "1"), put("a", "2"))
 	b.nats.Stop()
+	b.eventually("it says so", func() bool {
+		err := w.Ready()
+		return err != nil && strings.Contains(err.Error(), "NATS is not connected")
+	})
 	b.nats.Restart()
 	b.eventually("the server answers", func() bool {
 		_, err := b.js.Publish(t.Context(), "storage.event.minio", []byte(put("a", "3")))

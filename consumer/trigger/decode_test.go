@@ -191,7 +191,7 @@ func TestDecode_oneChange(t *testing.T) {
 		grid + `a/blobs/b"}`: `azure-event-grid created c "a/blobs/b"`,
 	} {
 		changes, err := Decode(nil, []byte(data))
-		if err != nil || len(changes) != 1 || brief(changes[0]) != want {
+		if err != nil || len(changes) != 1 || brief(changes[0]) != want || changes[0].Size < -1 {
 			t.Errorf("%s: %v, %+v, want %s", data, err, changes, want)
 		}
 	}

@@ -44,7 +44,7 @@ func TestLimits(t *testing.T) {
 		"arrays with nothing": `[` + strings.TrimSuffix(strings.Repeat("[],", MaxChanges+1), ",") + `]`,
 	} {
 		allocated := testing.AllocsPerRun(1, func() { changes, err = Decode(nil, []byte(data)) })
-		if err == nil || strings.Count(err.Error(), "more than 10000") != 1 || len(changes) > MaxChanges || allocated > 20*MaxChanges {
+		if err == nil || strings.Count(err.Error(), "more than 10000") != 1 || len(changes) > MaxChanges || allocated > 8*MaxChanges {
 			t.Errorf("%s: %d changes, %.0f allocations, %.300v", name, len(changes), allocated, err)
 		}
 	}

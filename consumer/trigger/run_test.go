@@ -412,12 +412,21 @@ func TestAWholeDirectoryForSeveralRoutes(t *testing.T) {
 func TestWhatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	ended, err := b.nc.SubscribeSync("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED." + publisher.StorageStream + "." + publisher.StorageConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.run(routesFor(soon, "a"))
 	whole := "[" + put("a", "1") + `,{"some":"thing"}]`
 	b.publish("no notification at all", whole)
 	b.requested(1)
 	b.settled()
 	b.exactlyOnce([]string{"/a/1"})
+	for range 2 { // an operator sees that they were not understood
+		if msg, err := ended.NextMsg(time.Minute); err != nil || !strings.Contains(string(msg.Data), "unknown format") {
+			t.Errorf("the server says %+v, %v", msg, err)
+		}
+	}
 	letters := b.stored(publisher.DeadLetterStream)
 	if len(letters) != 2 {
 		t.Fatalf("%d dead letters, want 2", len(letters))
@@ -461,6 +470,9 @@ func TestAStoreThatIsAway(t *testing.T) {
 			}
 			req := b.requested(1)[0]
 			b.settled()
+			if err := w.StoreTrouble(); (err == nil) != test.comesBack {
+				t.Errorf("the trouble is %v", err)
+			}
 			if req.Labels[LabelDirective] != test.want {
 				t.Errorf("the request is %s", req.JSON())
 			}

@@ -168,12 +168,15 @@ func (s *session) loop(ctx, work context.Context) error {
 		case <-tick.C:
 			s.state.Store(s.snapshot())
 			s.tell()
-			if s.asked > 0 && time.Since(s.heardAt) > silence {
+			if s.silent() {
 				return errors.New("pull: no heartbeat from the server")
 			}
 		}
 	}
 }
+
+// silent reports whether the server has said nothing for too long about an open pull.
+func (s *session) silent() bool { return s.asked > 0 && time.Since(s.heardAt) > silence }
 
 // drain waits for the requests that are on their way, not for windows.
 func (s *session) drain() {

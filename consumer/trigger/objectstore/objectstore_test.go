@@ -2,9 +2,11 @@ package objectstore_test
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,7 +76,8 @@ func TestWhatIsRefused(t *testing.T) {
 		"no such bucket": {0, "others", "NoSuchBucket: The specified bucket does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server.Fail(func(*http.Request) int { return test.status })
+			asked := 0
+			server.Fail(func(*http.Request) int { asked++; return test.status })
 			err := store(t, server.URL, nil).Put(t.Context(), test.bucket, "x", []byte("y"))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("the error is %v, want one with %q", err, test.want)
@@ -82,7 +85,30 @@ func TestWhatIsRefused(t *testing.T) {
 			if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), secretKey) {
 				t.Error("the error shows the key")
 			}
+			if asked != 1 {
+				t.Errorf("it was asked %d times: the caller knows how long it may wait", asked)
+			}
 		})
+	}
+}
+
+// What is signed and sent with an object, to a store with roots of its own.
+func TestPut_asConfigured(t *testing.T) {
+	got := make(chan http.Header, 1)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header }))
+	t.Cleanup(server.Close)
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for region, want := range map[string]string{"": "us-east-1", "eu-central-1": "eu-central-1"} {
+		s := store(t, server.URL, func(cfg *objectstore.Config) { cfg.CAFile, cfg.Region = roots, region })
+		if err := s.Put(t.Context(), "lists", "x", []byte("y")); err != nil {
+			t.Fatal(err)
+		}
+		if h := <-got; !strings.Contains(h.Get("Authorization"), "/"+want+"/s3/") || h.Get("Content-Md5") == "" {
+			t.Errorf("the region %q: it was sent with %v", region, h)
+		}
 	}
 }
 

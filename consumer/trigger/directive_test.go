@@ -1,0 +1,69 @@
+package trigger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"backhaul/schemas"
+)
+
+// The labels of one request are not those of the next, nor the route's.
+func TestRequest_hasItsOwnLabels(t *testing.T) {
+	labels := map[string]string{"team": "x"}
+	g := &group{name: "g", route: &Route{Request: schemas.BackupRequest{Labels: labels}}}
+	one := (&window{first: 1, last: 2, paths: 3}).request(g)
+	two := (&window{first: 4, last: 5, paths: 6}).request(g)
+	if len(labels) != 1 || one.Labels[LabelChanges] != "3" || one.Labels[LabelLast] != "2" || two.Labels[LabelFirst] != "4" || two.Labels["team"] != "x" {
+		t.Errorf("the labels are %v and %v, the route's %v", one.Labels, two.Labels, labels)
+	}
+}
+
+// The same changes make the same file, in whatever order they came.
+func TestList_isSorted(t *testing.T) {
+	c := newCollector(t, Window{MaxPaths: 100})
+	var want []string
+	for n := range 20 {
+		h := created(fmt.Sprint(n), "")
+		h.route = c.g.route
+		c.says(time.Second, h)
+		h.Account = "of another account"
+		c.says(time.Second, h)
+		want = append(want, fmt.Sprint("/a/", n))
+	}
+	slices.Sort(want)
+	content, paths, why := c.g.open.list(c.g.route)
+	if string(content) != strings.Join(want, "\n")+"\n" || paths != len(want) || why != "" {
+		t.Errorf("%d paths, %q: %s", paths, why, content)
+	}
+}
+
+// putFunc is a store for what takes longer than a test may.
+type putFunc func(ctx context.Context) error
+
+func (f putFunc) Put(ctx context.Context, _, _ string, _ []byte) error { return f(ctx) }
+
+// A store that does not answer is asked again after some time, and given up after more.
+func TestUpload_ofAStoreThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		hang := func(ctx context.Context) error {
+			attempts++
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		trigger := &Trigger{observe: silent{}, cfg: Config{StoreGivesUp: storeGivesUp}, store: putFunc(hang)}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		began := time.Now()
+		err := trigger.upload(ctx, &Directive{Container: "c", Prefix: "x/"}, "x/y", nil)
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || attempts < 10 {
+			t.Errorf("after %s and %d attempts: %v", time.Since(began), attempts, err)
+		}
+	})
+}

@@ -1,0 +1,335 @@
+package trigger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+)
+
+// session is a session that was not begun: its methods are called one by one.
+func (b *bench) session(routes string) *session {
+	b.Helper()
+	t, err := New(b.Context(), Config{}, b.nats.Connect(b), parse(b, routes), b.store, zerolog.New(b.log))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return newSession(t)
+}
+
+// delivery is a notification as the consumer delivers it.
+func delivery(stream, consumer uint64, stored time.Time, pending int, data string) *nats.Msg {
+	return &nats.Msg{
+		Subject: "storage.event.minio", Sub: &nats.Subscription{}, Data: []byte(data),
+		Reply: fmt.Sprintf("%s%s.%s.1.%d.%d.%d.%d", ackPrefix, publisher.StorageStream, publisher.StorageConsumer, stream, consumer, stored.UnixNano(), pending),
+	}
+}
+
+// What a session answers to deliveries that come again, and to one that is missing.
+func TestSession_take(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := b.session("routes:\n- {container: a, window: {quiet: 1h, max: 2h}" + to("g"))
+	acks, err := s.nc.SubscribeSync(ackPrefix + ">")
+	if err != nil {
+		t.Fatal(err)
+	}
+	acked := func() (all []string) {
+		t.Helper()
+		if err := s.nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for n, _, _ := acks.Pending(); n > 0; n-- {
+			msg, err := acks.NextMsg(time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, strings.TrimPrefix(msg.Subject, ackPrefix+publisher.StorageStream+"."+publisher.StorageConsumer+".")[:5]+" "+string(msg.Data))
+		}
+		return all
+	}
+	old := time.Now().Add(-time.Hour)
+	s.asked = 10
+	for n, step := range []struct {
+		msg    *nats.Msg
+		behind bool
+		acks   []string
+	}{
+		{delivery(1, 1, old, 5, put("a", "1")), true, nil},
+		{delivery(1, 2, old, 5, put("a", "1")), true, nil},                        // again, and it is held
+		{delivery(2, 3, old, 5, put("other", "1")), true, []string{"1.2.3 +ACK"}}, // for no route
+		{delivery(2, 4, old, 5, put("other", "1")), true, []string{"1.2.4 +ACK"}}, // again: the acknowledgement was lost
+		{delivery(3, 5, time.Now(), 5, put("a", "2")), false, nil},                // just stored
+		{delivery(4, 6, old, 5, put("a", "2")), true, nil},                        // written once more
+		{delivery(5, 7, old, 0, put("a", "3")), false, nil},                       // the last one
+	} {
+		if err := s.heard(t.Context(), step.msg); err != nil {
+			t.Fatalf("delivery %d: %v", n, err)
+		}
+		if got := acked(); !slices.Equal(got, step.acks) || s.behind != step.behind || s.asked != 9-n {
+			t.Errorf("after delivery %d: %q are acknowledged, behind %t, %d are asked for; want %q, %t, %d", n, got, s.behind, s.asked, step.acks, step.behind, 9-n)
+		}
+	}
+	if len(s.messages) != 4 || s.changes != 3 {
+		t.Errorf("%d notifications with %d changes are held, want 4 with 3", len(s.messages), s.changes)
+	}
+	s.ackWait = time.Minute
+	s.messages[1].touched = time.Now().Add(-30 * time.Second)
+	s.progress()
+	s.progress()
+	if got := acked(); !slices.Equal(got, []string{"1.1.2 +WPI"}) {
+		t.Errorf("%q are acknowledged as in progress, want the first notification, once, by its last delivery", got)
+	}
+	if err := s.take(t.Context(), delivery(7, 9, old, 0, put("a", "4"))); !errors.Is(err, errGap) {
+		t.Errorf("a missing delivery: %v", err)
+	}
+}
+
+// What the server says about a pull.
+func TestSession_heard(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status, text, left string
+		asked              int    // of 400, "" for an error
+		want               string // in the error
+	}{
+		"a heartbeat":        {"100", "Idle Heartbeat", "", 400, ""},
+		"it has run out":     {"408", "Request Timeout", "400", 0, ""},
+		"bytes":              {"409", "Message Size Exceeds MaxBytes", "400", 0, ""},
+		"everything":         {"409", "Batch Completed", "", 0, ""},
+		"a deleted consumer": {"409", "Consumer Deleted", "400", 0, "Consumer Deleted"},
+		"another leader":     {"409", "Leadership Change", "400", 0, "Leadership Change"},
+		"another pull":       {"409", "Exceeded MaxWaiting", "", 400, "MaxWaiting"},
+		"no JetStream":       {"503", "", "", 400, "no responders"},
+	} {
+		s := newSession(&Trigger{nc: &nats.Conn{}})
+		s.asked, s.behind = 400, true
+		msg := &nats.Msg{Header: nats.Header{"Status": {c.status}, "Description": {c.text}}}
+		if c.left != "" {
+			msg.Header.Set("Nats-Pending-Messages", c.left)
+		}
+		err := s.heard(t.Context(), msg)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || s.asked != c.asked {
+			t.Errorf("%s: %v, and %d are asked for; want %q, %d", name, err, s.asked, c.want, c.asked)
+		}
+		if s.behind != (c.status != "100") {
+			t.Errorf("%s: behind %t", name, s.behind)
+		}
+	}
+}
+
+// A pull says when it ends and how often the server is heard, and is made when the last
+// one is over and there is memory for what it brings.
+func TestSession_pull(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	pulls, err := b.nc.SubscribeSync(nextSubject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	s := b.session(routesFor("quiet: 1s", "a"))
+	pull := func() {
+		t.Helper()
+		if err := s.pull(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.changes = maxHeld
+	pull()
+	s.changes, s.asked = maxHeld-1, 1
+	pull()
+	s.asked = 0
+	pull()
+	pull()
+	msg, err := pulls.NextMsg(time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var request map[string]int64
+	if err := json.Unmarshal(msg.Data, &request); err != nil {
+		t.Fatal(err)
+	}
+	if request["batch"] != pullBatch || request["expires"] != int64(pullExpiry) || request["idle_heartbeat"] != int64(pullHeartbeat) ||
+		request["max_bytes"] < pullBytes || s.asked != pullBatch {
+		t.Errorf("the pull is %s, and %d are asked for", msg.Data, s.asked)
+	}
+	if err := s.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, _ := pulls.Pending(); n != 0 {
+		t.Errorf("%d more pulls", n)
+	}
+}
+
+// Silence is of a pull that is open: with its memory full, a session asks for nothing.
+func TestSession_silent(t *testing.T) {
+	s := newSession(&Trigger{nc: &nats.Conn{}})
+	s.asked, s.heardAt = 1, time.Now()
+	if s.silent() {
+		t.Error("it was heard just now")
+	}
+	s.heardAt = s.heardAt.Add(-2 * silence)
+	if !s.silent() {
+		t.Error("a silence is not heard")
+	}
+	s.asked = 0
+	if s.silent() {
+		t.Error("nothing is asked for, and silence is heard")
+	}
+}
+
+func TestSession_reset(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	s := b.session(routesFor("quiet: 1s", "a"))
+	if err := s.reset(t.Context()); err != nil || s.ackWait == 0 || s.maxPending == 0 || s.done.Since.IsZero() {
+		t.Errorf("%v; ack wait %s, %d may be pending, since %s", err, s.ackWait, s.maxPending, s.done.Since)
+	}
+	if err := b.js.DeleteConsumer(t.Context(), publisher.StorageStream, publisher.StorageConsumer); err != nil {
+		t.Fatal(err)
+	}
+	// The server answers nothing, as one that knows no reset.
+	soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := s.reset(soon); err == nil || !strings.Contains(err.Error(), "it is not there") {
+		t.Errorf("no consumer: %v", err)
+	}
+}
+
+// A refusal is an error, not the beginning.
+func TestSession_resetRefused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(stream *jetstream.StreamConfig, cfg *jetstream.ConsumerConfig) {
+		switch {
+		case stream != nil && stream.Name == publisher.StorageStream:
+			stream.Retention = jetstream.InterestPolicy
+		case cfg != nil && cfg.Durable == publisher.StorageConsumer:
+			cfg.DeliverPolicy = jetstream.DeliverNewPolicy
+		}
+	})
+	if err := b.session(routesFor("quiet: 1s", "a")).reset(t.Context()); err == nil || !strings.Contains(err.Error(), "not allowed") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A group hears of a change once, with its route's word on whether it counts.
+func TestSession_concerns(t *testing.T) {
+	rs := parse(t, "routes:\n- {container: a, events: [created, deleted]"+to("g")+"- {container: b, events: [deleted]"+to("d")+"- {container: b"+to("c"))
+	s := newSession(&Trigger{nc: &nats.Conn{}, routes: rs, observe: silent{}})
+	all := s.concerns([]Change{{Kind: KindDeleted, Container: "a", Key: "k"}, {Kind: KindDeleted, Container: "b", Key: "k"}})
+	for n, want := range []bool{true, true, false} {
+		c := all[rs.All()[n].Group()]
+		if c == nil || len(c.changes) != 1 || c.changes[0].counts != want {
+			t.Errorf("group %d hears %+v, want one deletion that counts: %t", n, c, want)
+		}
+	}
+	if s.concerns(nil) != nil {
+		t.Error("nothing concerns a group")
+	}
+}
+
+func TestSession_landed(t *testing.T) {
+	failed := errors.New("failed")
+	for _, c := range []struct{ err, want error }{{failed, failed}, {fmt.Errorf("x: %w", publisher.ErrConflict), errTakenOver}} {
+		s := newSession(&Trigger{nc: &nats.Conn{}, observe: silent{}})
+		m := &message{waits: 1}
+		g := &group{queue: []*window{{messages: []*message{m}}}, flying: true}
+		if err := s.landed(&flight{group: g, window: g.queue[0], err: c.err}); !errors.Is(err, c.want) || m.waits != 1 || len(g.queue) != 1 {
+			t.Errorf("%v: %v, and the notification waits for %d groups", c.err, err, m.waits)
+		}
+	}
+}
+
+func TestCollection_next(t *testing.T) {
+	now := time.Now()
+	c := newCollection()
+	if c.untilDue() <= 0 {
+		t.Error("a window ends, and there is none")
+	}
+	for _, after := range []time.Duration{2, 1, 3} {
+		c.expect(now.Add(after * time.Hour))
+	}
+	if !c.next.Equal(now.Add(time.Hour)) {
+		t.Errorf("the first window ends at %s, want in one hour", c.next.Sub(now))
+	}
+	c.caughtUp(false)
+	if !c.behind || c.untilDue() <= 0 {
+		t.Errorf("behind %t, due in %s", c.behind, c.untilDue())
+	}
+	c.caughtUp(true)
+	if c.behind || c.untilDue() > 0 {
+		t.Errorf("behind %t, due in %s; want that windows are looked at", c.behind, c.untilDue())
+	}
+
+	limits := Window{Quiet: time.Minute, Max: time.Hour, MaxPaths: 10}
+	over, open, none := &group{route: &Route{Window: limits}}, &group{route: &Route{Window: limits}}, &group{route: &Route{Window: limits}}
+	over.open = &window{since: now.Add(-time.Minute), latest: now.Add(-time.Minute)}
+	open.open = &window{since: now, latest: now}
+	c.groups = map[Group]*group{{Client: "1"}: over, {Client: "2"}: open, {Client: "3"}: none}
+	c.endWindows(now)
+	if over.open != nil || len(c.ended) != 1 || c.ended[0] != over || open.open == nil || !c.next.Equal(now.Add(time.Minute)) {
+		t.Errorf("%d windows have ended, the next one ends in %s; want 1, 1m0s", len(c.ended), c.next.Sub(now))
+	}
+	c.endAll()
+	if open.open != nil || len(c.ended) != 2 || !c.next.IsZero() {
+		t.Errorf("%d windows have ended, want both", len(c.ended))
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	if got := oneLine("a\r\nb\tc"); got != "a  b c" {
+		t.Errorf("got %q", got)
+	}
+	if got := oneLine(strings.Repeat("x", 1000)); len(got) != 512 {
+		t.Errorf("got %d bytes", len(got))
+	}
+}
+
+// The stream's and the consumer's settings that would lose changes are refused.
+func TestNew_refuses(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change natstest.Change
+		want   string
+	}{
+		"deliveries": {func(_ *jetstream.StreamConfig, cfg *jetstream.ConsumerConfig) {
+			if cfg != nil && cfg.Durable == publisher.StorageConsumer {
+				cfg.MaxDeliver = 5
+			}
+		}, "set max_deliver to -1"},
+		"direct reads": {func(cfg *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
+			if cfg != nil && cfg.Name == publisher.WindowsStream {
+				cfg.AllowDirect = true
+			}
+		}, "set allow_direct to false"},
+		"no store": {func(*jetstream.StreamConfig, *jetstream.ConsumerConfig) {}, "no store"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, c.change)
+			if name == "no store" {
+				b.store = nil
+			}
+			if _, err := New(t.Context(), Config{}, b.nc, parse(t, routesFor("quiet: 1s", "a")), b.store, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
