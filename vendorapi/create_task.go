@@ -54,6 +54,7 @@ func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 		return Job{}, err
 	}
 	job, err := classify(resp)
+	err = c.notAtBase(resp, err)
 	for _, id := range job.IDs {
 		c.known.put(id, t.Marker)
 	}

@@ -213,7 +213,7 @@ func (c *Client) jobs(ctx context.Context, offset int, back time.Duration) (list
 	}
 	resp, err := c.read(ctx, call{op: opJobs, method: http.MethodPost, path: "/Jobs", contentType: "application/json", body: body})
 	if err != nil {
-		return list, err
+		return list, c.notAtBase(resp, err)
 	}
 	return readJobList[jobSummary](opJobs, resp, offset > 0)
 }

@@ -87,6 +87,7 @@ func (l *login) send(ctx context.Context, password Secret) (Secret, error) {
 		return "", err
 	}
 	value, err := readLogin(resp)
+	err = l.client.notAtBase(resp, err)
 	mask := strings.NewReplacer(encoded, "***", string(password), "***")
 	if refusal, ok := errors.AsType[*LoginError](err); ok {
 		refusal.Message = mask.Replace(refusal.Message)

@@ -35,7 +35,8 @@ type Reached struct {
 }
 
 // Reach goes the way to the vendor step by step and stops at the first that
-// fails. It sends one GET of the endpoint, without a token, and starts nothing.
+// fails. It sends one GET of the endpoint, and asks for WhoAmI if that is not found, both
+// without a token, and starts nothing.
 func (c *Client) Reach(ctx context.Context) Reached {
 	var r Reached
 	u, err := url.Parse(c.endpoint)
@@ -62,12 +63,32 @@ func (c *Client) Reach(ctx context.Context) Reached {
 	if target := redirectTarget(resp); target != "" {
 		seen += ", " + target
 	}
+	if resp.Status == http.StatusNotFound {
+		if seen, err = c.reachOperation(ctx, seen); err != nil {
+			r.add("HTTP", "", err)
+			return r
+		}
+	}
 	r.add("HTTP", seen, nil)
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		ours := before.Add(after.Sub(before) / 2)
 		r.Skew, r.SkewKnown = date.Add(time.Second/2).Sub(ours), true // it has whole seconds
 	}
 	return r
+}
+
+// reachOperation asks for an operation where the base of the API is not found: a gateway
+// may answer at its operations only. Without a token it has no effect. The error wraps an
+// [*EndpointError] if there is no such operation, either. seen is what was seen so far.
+func (c *Client) reachOperation(ctx context.Context, seen string) (string, error) {
+	resp, err := c.do(ctx, call{op: opWhoAmI, method: http.MethodPost, path: "/WhoAmI", accept: "application/json"})
+	if err != nil {
+		return "", err
+	}
+	if code, _ := wordsOf(resp); code == "" && noOperation(opWhoAmI, resp) {
+		return "", fmt.Errorf("%s: %w", seen, c.endpointError())
+	}
+	return fmt.Sprintf("%s, POST WhoAmI: %d", seen, resp.Status), nil
 }
 
 func (r *Reached) add(name, detail string, err error) {

@@ -33,7 +33,7 @@ func (c *Client) renewPair(ctx context.Context, pair tokenPair) (tokenPair, erro
 	if err == nil {
 		c.tokenExpires.Store(expiry(resp.Body))
 	}
-	return next, err
+	return next, c.notAtBase(resp, err)
 }
 
 // readRenewal takes the new pair from an answer. It is as careful as with an

@@ -45,7 +45,7 @@ func TestVendorsWordsAboutALogin(t *testing.T) {
 			v := startVendor(t, map[string]http.HandlerFunc{"Login": tt.answer})
 			c := newTestClient(t, v.url, withAuth(Auth{Mode: AuthLogin, Username: "u", Password: fixed(testSecret)}))
 			err := c.LogIn(t.Context())
-			if err == nil || !strings.Contains(err.Error(), tt.want) || len(err.Error()) > 400 {
+			if err == nil || !strings.Contains(err.Error(), tt.want) || len(err.Error()) > 500 {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
 			noSecrets(t, err)

@@ -33,11 +33,17 @@ func Vendor(ctx context.Context, client *vendorapi.Client, past *Past) []Finding
 // certificateWarned is how long before its end a certificate is worth a word.
 const certificateWarned = 14 * 24 * time.Hour
 
+// endpointFix is what to do about a [vendorapi.EndpointError].
+const endpointFix = "set BACKHAUL_VENDOR_ENDPOINT to the base of the API, with its path; the credentials are not at fault"
+
 // reach goes to the vendor, step by step.
 func reach(ctx context.Context, client *vendorapi.Client) (all []Finding, reached bool) {
 	r := client.Reach(ctx)
 	for _, step := range r.Steps {
 		check := "vendor " + step.Name
+		if _, ok := errors.AsType[*vendorapi.EndpointError](step.Err); ok {
+			return append(all, finding(Error, check, step.Err.Error(), endpointFix)), false
+		}
 		if step.Err != nil {
 			return append(all, Unreachable(check, step.Err, reachFix(step))), false
 		}
@@ -93,8 +99,11 @@ func logIn(ctx context.Context, client *vendorapi.Client) (Finding, bool) {
 		}
 		return finding(Error, check, refusal.Error(), fix), false
 	}
+	_, notThere := errors.AsType[*vendorapi.EndpointError](err)
 	e, ofVendor := errors.AsType[*vendorapi.Error](err)
 	switch {
+	case notThere:
+		return finding(Error, check, err.Error(), endpointFix), false
 	case ofVendor && e.Verdict == vendorapi.Throttled:
 		return finding(Warning, check, err.Error(), "the vendor wants to be left alone; try again later"), false
 	case ofVendor && (e.Status >= 500 || e.Status == 0 && ofNetwork(e.Err)):
