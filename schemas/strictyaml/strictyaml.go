@@ -53,6 +53,15 @@ func (e *Error) Error() string {
 	return e.What + ":\n  " + strings.Join(lines, "\n  ")
 }
 
+// First returns the first problem in one line, with the number of the others.
+func (e *Error) First() string {
+	text := e.What + ": " + e.Lines()[0]
+	if others := len(e.Problems) - 1; others > 0 {
+		text += fmt.Sprintf(" (and %d more)", others)
+	}
+	return text
+}
+
 // Each returns each problem as an error of its own.
 func (e *Error) Each() []string {
 	lines := e.Lines()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/policy"
+	"backhaul/schemas/strictyaml"
 )
 
 // Interval is how often a file is read. A change counts after two readings.
@@ -115,7 +117,12 @@ func (f *File) reject(found string, asked bool, err error) {
 		return
 	}
 	f.said = found
-	f.trouble = fmt.Errorf("since %s: %w; the policy with SHA-256 %s stays in force", time.Now().UTC().Format(time.RFC3339), err, prefix(current))
+	short := err.Error() // a condition is one line
+	if e, ok := errors.AsType[*strictyaml.Error](err); ok {
+		short = e.First()
+	}
+	f.trouble = fmt.Errorf("since %s: %s; the policy with SHA-256 %s stays in force; fix the file: `backhaul policy check %s` lists every problem",
+		time.Now().UTC().Format(time.RFC3339), short, prefix(current), f.path)
 	f.log.Error().Err(err).Str("file", f.path).Str("sha256", prefix(current)).Msg("policy file refused, the old policy stays in force")
 }
 

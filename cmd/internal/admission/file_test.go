@@ -149,7 +149,10 @@ func TestABrokenFileKeepsTheOldPolicy(t *testing.T) {
 	dir := t.TempDir()
 	for name, spoil := range map[string]func(t *testing.T, file string){
 		"not valid": func(t *testing.T, file string) { write(t, file, broken) },
-		"empty":     func(t *testing.T, file string) { write(t, file, "") },
+		"many faults": func(t *testing.T, file string) {
+			write(t, file, broken+"  crm: {alow: []}\n  dev: {allow: []}\nmore: 1\n")
+		},
+		"empty": func(t *testing.T, file string) { write(t, file, "") },
 		"removed": func(t *testing.T, file string) {
 			if err := os.Remove(file); err != nil {
 				t.Fatal(err)
@@ -169,6 +172,9 @@ func TestABrokenFileKeepsTheOldPolicy(t *testing.T) {
 				}
 				if err := f.Trouble(); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), before.Sum[:12]+" stays in force") {
 					t.Errorf("the trouble is %v", err)
+				}
+				if text := f.Trouble().Error(); strings.Contains(text, "\n") || !strings.Contains(text, "backhaul policy check "+file) {
+					t.Errorf("not one line with the way out: %s", text)
 				}
 				if log.count("policy file refused") != 1 {
 					t.Errorf("it was said %d times:\n%s", log.count("policy file refused"), log)

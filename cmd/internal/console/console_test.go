@@ -82,6 +82,10 @@ func TestReadiness(t *testing.T) {
 			[]Check{check("requests", away), condition("vendor", away)}, http.StatusServiceUnavailable, "not ready: requests: NATS is not connected\n",
 			[]result{{Name: "requests", Error: away.Error()}, {Name: "vendor", Condition: true, Error: away.Error()}},
 		},
+		"several errors": {
+			[]Check{check("requests", errors.Join(away, errors.New("and:\n  a\r\n  b")))}, http.StatusServiceUnavailable,
+			"not ready: requests: NATS is not connected; and:; a; b\n", []result{{Name: "requests", Error: "NATS is not connected; and:; a; b"}},
+		},
 		"before there are checks": {
 			nil, http.StatusServiceUnavailable, "not ready: start: starting\n",
 			[]result{{Name: "start", Error: "starting"}},

@@ -38,9 +38,9 @@ func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
 	for _, check := range *c.checks.Load() {
 		one := result{Name: check.Name, OK: true, Condition: check.Condition}
 		if err := check.Probe(); err != nil {
-			one.OK, one.Error = false, err.Error()
+			one.OK, one.Error = false, inOneLine(err)
 			if !check.Condition {
-				failed = append(failed, fmt.Sprintf("%s: %v", check.Name, err))
+				failed = append(failed, check.Name+": "+one.Error)
 			}
 		}
 		results = append(results, one)
@@ -60,6 +60,15 @@ func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer(w, status, "ready")
 	}
+}
+
+// inOneLine returns the text of an error that may be several, each on a line.
+func inOneLine(err error) string {
+	lines := strings.FieldsFunc(err.Error(), func(c rune) bool { return c == '\n' || c == '\r' })
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	return strings.Join(lines, "; ")
 }
 
 // A caller that has gone does not want to know: errors of writing are dropped.
