@@ -122,7 +122,7 @@ func TestMigrateNeedsAStore(t *testing.T) {
 		stderr string
 	}{
 		{[]string{"migrate", "--nats", url}, "--from-store"},
-		{[]string{"migrate", "--from-store", t.TempDir(), "--nats", url}, "no store directory"},
+		{[]string{"migrate", "--from-store", t.TempDir(), "--nats", url}, "not the store directory"},
 		{[]string{"migrate", "--from-store", t.TempDir()}, "--nats"},
 	} {
 		if code, _, stderr := programtest.Once(t, nil, "", c.args...); code != exitUsage || !strings.Contains(stderr, c.stderr) {

@@ -147,11 +147,14 @@ func (e *Error) checkNATS(n NATS) {
 	if !isAddress(n.Embedded.Listen) {
 		e.add("BACKHAUL_NATS_LISTEN: is %q, must be an address such as 127.0.0.1:4222", n.Embedded.Listen)
 	}
-	// What is not there is made.
-	if info, err := os.Stat(n.Embedded.StoreDir); err == nil && !info.IsDir() || err != nil && !errors.Is(err, fs.ErrNotExist) {
-		e.add("BACKHAUL_STORE_DIR: %s is no directory that can be read", n.Embedded.StoreDir)
-	} else if where := n.Embedded.Moved(); where != "" {
-		e.add("BACKHAUL_STORE_DIR: %s", where)
+	info, err := os.Stat(n.Embedded.StoreDir)
+	if err == nil && !info.IsDir() {
+		err = errors.New("is not a directory")
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // what does not exist is made
+		e.add("BACKHAUL_STORE_DIR: %s", StoreProblem("BACKHAUL_STORE_DIR", n.Embedded.StoreDir, err))
+	} else if why := n.Embedded.Refusal(); why != "" {
+		e.add("BACKHAUL_STORE_DIR: %s", why)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -62,14 +63,30 @@ type Embedded struct {
 // MovedFile is in a store directory whose requests were moved to another server.
 func (e Embedded) MovedFile() string { return filepath.Join(e.StoreDir, "backhaul.moved") }
 
-// Moved says why nobody may work on the store any more, "" if anybody may.
-func (e Embedded) Moved() string {
+// Refusal returns why no process may work on the store: its requests were moved, or the
+// file that would say so cannot be read. It is "" if a process may.
+func (e Embedded) Refusal() string {
 	where, err := bounded.ReadFile(e.MovedFile(), bounded.Small)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return ""
+	case err != nil:
+		return StoreProblem("BACKHAUL_STORE_DIR", e.StoreDir, err)
 	}
 	return fmt.Sprintf("the requests in %s were %s: to work on them here as well could start jobs twice. Set BACKHAUL_NATS_URL to that server, or BACKHAUL_STORE_DIR to a new directory (%s says so)",
 		e.StoreDir, strings.TrimSpace(string(where)), e.MovedFile())
+}
+
+// StoreProblem returns what is wrong with a store directory, and the way out. setting
+// is what names the directory.
+func StoreProblem(setting, dir string, err error) string {
+	user := os.Geteuid()
+	way := fmt.Sprintf("set %s to a directory that user %d can read and write", setting, user)
+	// The NATS server's errors have no type.
+	if text := err.Error(); strings.Contains(text, fs.ErrPermission.Error()) || strings.Contains(text, "not writable") {
+		way = fmt.Sprintf("this process runs as user %d: make that user the owner (chown -R %d %s), or %s", user, user, dir, way)
+	}
+	return fmt.Sprintf("store directory %s: %v; %s", dir, err, way)
 }
 
 // joinNATS fills in what the context of the nats command says, and refuses ways

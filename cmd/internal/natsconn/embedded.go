@@ -3,6 +3,7 @@ package natsconn
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -46,15 +47,15 @@ func StartEmbedded(cfg config.Embedded, log zerolog.Logger) (*Embedded, error) {
 		number = server.RANDOM_PORT
 	}
 	if err := os.MkdirAll(cfg.StoreDir, 0o700); err != nil {
-		return nil, fmt.Errorf("store directory: %w", err)
+		return nil, startError("BACKHAUL_STORE_DIR", cfg.StoreDir, err)
 	}
 	e, err := start(cfg.StoreDir, server.Options{Host: host, Port: number}, log)
 	if err != nil {
-		return nil, err
+		return nil, startError("BACKHAUL_STORE_DIR", cfg.StoreDir, err)
 	}
-	if where := cfg.Moved(); where != "" { // under the lock: no move is under way
+	if why := cfg.Refusal(); why != "" { // under the lock: no move is under way
 		e.Stop()
-		return nil, &config.Error{Problems: []string{where}}
+		return nil, &config.Error{Problems: []string{why}}
 	}
 	e.watch(e)
 	return e, nil
@@ -63,10 +64,36 @@ func StartEmbedded(cfg config.Embedded, log zerolog.Logger) (*Embedded, error) {
 // OpenStore runs a server on a store directory that exists, for this process
 // alone: nobody can connect from outside. It may be one that was moved.
 func OpenStore(dir string, log zerolog.Logger) (*Embedded, error) {
-	if info, err := os.Stat(filepath.Join(dir, "jetstream")); err != nil || !info.IsDir() {
-		return nil, &config.Error{Problems: []string{fmt.Sprintf("%s is no store directory of an embedded server: there is no jetstream in it", dir)}}
+	const setting = "--from-store"
+	info, err := os.Stat(filepath.Join(dir, "jetstream"))
+	if err == nil && !info.IsDir() || errors.Is(err, fs.ErrNotExist) {
+		return nil, &config.Error{Problems: []string{fmt.Sprintf("%s is not the store directory of an embedded server: it has no directory jetstream; set %s to the directory of BACKHAUL_STORE_DIR", dir, setting)}}
 	}
-	return start(dir, server.Options{DontListen: true}, log)
+	if err != nil {
+		return nil, startError(setting, dir, err)
+	}
+	e, err := start(dir, server.Options{DontListen: true}, log)
+	if err != nil {
+		return nil, startError(setting, dir, err)
+	}
+	return e, nil
+}
+
+// startError returns why a server cannot be started, and the way out. setting is what
+// names its directory.
+func startError(setting, dir string, err error) error {
+	if _, ok := errors.AsType[*config.Error](err); ok {
+		return err
+	}
+	problem := config.StoreProblem(setting, dir, err)
+	if listen, ok := errors.AsType[*net.OpError](err); ok && listen.Op == "listen" {
+		problem = fmt.Sprintf("the embedded NATS server cannot listen: %v; ", listen)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			problem += "stop the program that uses the address, or join it by BACKHAUL_NATS_URL if it is a NATS server, or "
+		}
+		problem += "set BACKHAUL_NATS_LISTEN or --nats-listen to another address, such as 127.0.0.1:0 for any free port"
+	}
+	return &config.Error{Problems: []string{problem}}
 }
 
 func start(dir string, options server.Options, log zerolog.Logger) (*Embedded, error) {
@@ -93,11 +120,15 @@ func (e *Embedded) serve() error {
 	if err != nil {
 		return fmt.Errorf("embedded NATS: %w", err)
 	}
+	e.log.fatal.Store(nil)
 	srv.SetLoggerV2(e.log, false, false, false)
-	srv.Start()
+	srv.Start() // which returns once it listens, or has logged why it cannot
 	e.srv.Store(srv)
+	if err := e.log.fatal.Load(); err != nil {
+		return *err
+	}
 	if !srv.ReadyForConnections(30 * time.Second) {
-		return fmt.Errorf("embedded NATS did not start on %s:%d: is the address in use?", options.Host, options.Port)
+		return fmt.Errorf("embedded NATS did not start on %s:%d within 30 s", options.Host, options.Port)
 	}
 	if address, ok := srv.Addr().(*net.TCPAddr); ok {
 		e.options.Port = address.Port
@@ -126,7 +157,7 @@ func (e *Embedded) MarkMoved(where string, now time.Time) error {
 func lockDirectory(dir string) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, "backhaul.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("store directory: %w", err)
+		return nil, err
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = lock.Close()

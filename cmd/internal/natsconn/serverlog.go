@@ -18,6 +18,8 @@ type serverLog struct {
 	// broken tells that writeError was set.
 	broken     chan struct{}
 	writeError atomic.Pointer[error]
+	// fatal is why the server cannot start.
+	fatal atomic.Pointer[error]
 
 	mu    sync.Mutex
 	since time.Time       // the current minute's beginning
@@ -83,8 +85,17 @@ func (l *serverLog) isNews(text string) bool {
 func (l *serverLog) Warnf(format string, args ...any)  { l.take(zerolog.WarnLevel, format, args) }
 func (l *serverLog) Errorf(format string, args ...any) { l.take(zerolog.ErrorLevel, format, args) }
 
-// Fatalf does not end the process: a server that cannot start is not ready, either.
-func (l *serverLog) Fatalf(format string, args ...any) { l.take(zerolog.ErrorLevel, format, args) }
+// Fatalf does not end the process. It keeps why the server cannot start, which [Embedded.serve]
+// returns: an error among the arguments, else the text.
+func (l *serverLog) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	for _, arg := range args {
+		if cause, ok := arg.(error); ok {
+			err = cause
+		}
+	}
+	l.fatal.CompareAndSwap(nil, &err)
+}
 
 func (*serverLog) Noticef(string, ...any) {}
 func (*serverLog) Debugf(string, ...any)  {}
