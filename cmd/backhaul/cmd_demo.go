@@ -16,6 +16,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/history"
 	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
@@ -161,20 +162,14 @@ func narrate(out io.Writer, e eventlog.Event) {
 			fmt.Fprintf(out, "  %-14s %s\n", name, strings.TrimSpace(value))
 		}
 	}
-	switch data := e.Data.(type) {
-	case *schemas.JobStarted:
-		line("jobId", data.JobID)
-		line("taskId", data.TaskID)
-	case *schemas.JobFailed:
-		code := data.ErrorCode
-		if data.ErrorLogCode != "" {
-			code += " (" + data.ErrorLogCode + ")"
-		}
-		line("errorCode", code)
-		line("errorMessage", data.ErrorMessage)
-	default:
+	if !e.Kind.Terminal() {
 		return
 	}
+	r := history.ResultOf(e.Data)
+	line("jobId", r.JobID)
+	line("taskId", r.TaskID)
+	line("errorCode", r.CodeText())
+	line("errorMessage", r.Message)
 	line("requestId", names.RequestID)
 	line("clientName", names.ClientName)
 	line("subclientName", names.SubclientName)

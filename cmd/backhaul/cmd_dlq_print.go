@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/show"
 	"backhaul/schemas"
 )
@@ -57,7 +58,7 @@ func viewOf(l deadletter.Letter) letterView {
 	for _, r := range l.Replays {
 		view := replayView{DeadLetterReplay: r.DeadLetterReplay, Actor: r.Actor, Reason: r.Reason, At: r.At}
 		if r.Last != nil {
-			view.State, view.Detail = r.Last.Kind(), gist(r.Last)
+			view.State, view.Detail = r.Last.Kind(), history.Line(r.Last)
 		}
 		v.Replays = append(v.Replays, view)
 	}
@@ -91,14 +92,14 @@ func replayed(l deadletter.Letter) string {
 	if n == 0 {
 		return "-"
 	}
-	switch e := l.Replays[n-1].Last.(type) {
-	case nil:
+	last := l.Replays[n-1].Last
+	if last == nil {
 		return "no outcome yet"
-	case *schemas.JobStarted:
-		return "job " + e.JobID
-	default:
-		return string(e.Kind())
 	}
+	if job := history.ResultOf(last).JobID; job != "" {
+		return "job " + job
+	}
+	return string(last.Kind())
 }
 
 func printLetter(w io.Writer, output string, l deadletter.Letter) error {
@@ -124,7 +125,7 @@ func printLetter(w io.Writer, output string, l deadletter.Letter) error {
 	for _, r := range l.Replays {
 		state := "no outcome yet"
 		if r.Last != nil {
-			state = fmt.Sprintf("%s, %s", r.Last.Kind(), gist(r.Last))
+			state = fmt.Sprintf("%s, %s", r.Last.Kind(), history.Line(r.Last))
 		}
 		row("replayed", "%s by %s as %s: %s", stamp(r.At), r.Actor, r.RequestID, state)
 	}

@@ -13,8 +13,8 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/show"
-	"backhaul/schemas"
 )
 
 func newEventsCommand() *cobra.Command {
@@ -107,7 +107,7 @@ func printEvent(w io.Writer, output string, e eventlog.Event) error {
 	}
 	names := e.Data.Names()
 	_, err := fmt.Fprintln(w, show.Line(fmt.Sprintf("%s  %-16s  %-10s  %-26s  %s/%s  %s", e.Stored.UTC().Format(time.RFC3339), e.Kind,
-		names.Source, names.RequestID, dash(names.ClientName), dash(names.SubclientName), gist(e.Data))))
+		names.Source, names.RequestID, dash(names.ClientName), dash(names.SubclientName), history.Line(e.Data))))
 	return err
 }
 
@@ -116,27 +116,4 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-// gist is what a person wants to know of an event first.
-func gist(e schemas.Event) string {
-	switch e := e.(type) {
-	case *schemas.JobStarted:
-		text := "job " + e.JobID
-		if e.Adopted {
-			text += ", found after a lost answer"
-		}
-		return text
-	case *schemas.JobFailed:
-		return fmt.Sprintf("%s: %s", e.ErrorCode, e.ErrorMessage)
-	case *schemas.RequestRejected:
-		return e.Reason
-	case *schemas.JobSubmitting:
-		if e.LeaseMillis == 0 {
-			return "released by " + e.Owner
-		}
-		return "claimed by " + e.Owner
-	default:
-		return ""
-	}
 }

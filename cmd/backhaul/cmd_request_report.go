@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/batch"
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/show"
 	"backhaul/schemas"
 )
@@ -65,7 +66,7 @@ func (r *requestReport) Request(req schemas.BackupRequest, n batch.News) error {
 		return printEvent(r.out, r.output, *n.Outcome)
 	case n.Outcome != nil:
 		members["duplicate"], members["outcome"] = true, n.Outcome.Kind
-		return r.line(fmt.Sprintf("done before  %s  %s, %s", name, n.Outcome.Kind, gist(n.Outcome.Data)), members)
+		return r.line(fmt.Sprintf("done before  %s  %s, %s", name, n.Outcome.Kind, history.Line(n.Outcome.Data)), members)
 	}
 	members["duplicate"], members["sequence"] = false, n.Ack.Sequence
 	return r.line(fmt.Sprintf("sent  %s  sequence %d", name, n.Ack.Sequence), members)

@@ -46,7 +46,7 @@ func findRequest(ctx context.Context, js jetstream.JetStream, source, id string)
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) == 0:
-		return history.Found{}, fmt.Errorf("no request %s: no event on record tells of it, and it does not wait", id)
+		return history.Found{}, fmt.Errorf("no request %s: it has no events and is not queued", id)
 	}
 	var names []string
 	for _, request := range found {

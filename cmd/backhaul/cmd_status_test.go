@@ -130,15 +130,15 @@ func TestStatusFindsTheRequest(t *testing.T) {
 		code int
 		want string
 	}{
-		{"one", exitDone, "billing/one: done: job "},
-		{"billing/one", exitDone, "billing/one: done: job "},
+		{"one", exitDone, "billing/one: started: job "},
+		{"billing/one", exitDone, "billing/one: started: job "},
 		{"other/one", exitFailed, "no request other/one"},
 		{"both", exitUsage, "billing/both, other/both"},
-		{"other/both", exitDone, "other/both: done: job "},
-		{"--source|other|both", exitDone, "other/both: done: job "},
+		{"other/both", exitDone, "other/both: started: job "},
+		{"--source|other|both", exitDone, "other/both: started: job "},
 		{"--source|other|one", exitFailed, "no request"},
-		{odd, exitDone, ": done: job "},
-		{"other/" + odd, exitDone, ": done: job "},
+		{odd, exitDone, ": started: job "},
+		{"other/" + odd, exitDone, ": started: job "},
 		{"--source|a.b|one", exitUsage, "--source"},
 		{"--source|other", exitUsage, "--source needs"},
 		{"one|both", exitUsage, "accepts at most 1"},

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/history"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -28,20 +29,18 @@ const (
 
 // see takes an event that names the request's id.
 func (e *entry) see(event eventlog.Event) result {
-	same := event.Data.Requested().PayloadHash == e.hash
-	switch {
-	case event.Kind == schemas.KindRequestRejected && same:
-		// About this message or a copy of it: the same is said of both.
-		return rejected
-	case !event.Kind.Terminal():
-		return open
-	case same && event.Kind == schemas.KindJobStarted:
-		return started
-	case same:
-		return failed
-	default: // the outcome of other content under this id: ours will be rejected by an event of its own
-		return open
+	if event.Data.Requested().PayloadHash != e.hash {
+		return open // about other content under this id: ours will be rejected by an event of its own
 	}
+	switch history.OutcomeOf(event.Data) {
+	case history.Rejected: // about this message or a copy of it: the same holds for both
+		return rejected
+	case history.Started:
+		return started
+	case history.Failed, history.OutcomeUnknown:
+		return failed
+	}
+	return open
 }
 
 // keyOf is the key of the request that an event names.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -256,7 +257,7 @@ func (r *run) settle(e *entry, res result, event eventlog.Event) error {
 	case rejected:
 		r.sum.Outcomes.Rejected++
 	case failed:
-		r.sum.Outcomes.Failed[event.Data.(*schemas.JobFailed).ErrorCode]++
+		r.sum.Outcomes.Failed[history.ResultOf(event.Data).Code]++
 	}
 	return r.rep.Request(*e.req, News{Outcome: &event})
 }

@@ -75,7 +75,7 @@ type Letter struct {
 	// DeadLetter has no header and no data when it comes from [Box.List].
 	publisher.DeadLetter
 	// Request is as much of the request as could be read, and Invalid why it is
-	// none, nil if it is.
+	// none, nil if it is. Both are empty when only headers were read ([Box.Page], [OfKey]).
 	Request schemas.BackupRequest
 	Invalid error
 	// Replays are those on record, oldest first.
@@ -117,10 +117,15 @@ func (f Filter) matches(l *Letter) bool {
 		same(f.Client, l.Request.ClientName) && same(f.Subclient, l.Request.SubclientName)
 }
 
-// letterOf reads one message of the stream.
+// headersOf returns a message of the stream as a dead letter without its request.
+func headersOf(subject string, header nats.Header, sequence uint64, stored time.Time) Letter {
+	return Letter{Number: sequence, Kept: stored.UTC(), DeadLetter: publisher.ReadDeadLetter(subject, header, nil)}
+}
+
+// letterOf returns a message of the stream as a dead letter.
 func letterOf(subject string, header nats.Header, data []byte, sequence uint64, stored time.Time) Letter {
-	l := Letter{Number: sequence, Kept: stored.UTC(), DeadLetter: publisher.ReadDeadLetter(subject, header, data)}
-	l.root = rootID(l.DeadLetter)
+	l := headersOf(subject, header, sequence, stored)
+	l.Data, l.root = data, rootID(l.DeadLetter)
 	var m schemas.RequestMessage
 	m, l.Invalid = schemas.DecodeRequest(l.Header, l.Data)
 	l.Request = m.Request

@@ -1,13 +1,18 @@
 // Package history says what happened to one request, and what happens next.
 //
 // The events of a request's key are its history: each claim, renewal, release and
-// take-over, and its outcome. [Read] collects them, with the rejections of other
-// requests that had its id, its place in the queue and its dead letters. It asks
-// only, and changes nothing. What it returns is true of one moment, [History.AsOf],
-// by the server's clock; while a replica is at work, a part of it may be newer
-// than another.
+// take-over, and its outcome. This package is the one place that derives from them
+// where a request stands ([Standing], [Status]), what an event says in words
+// ([Step.Text]) and what a request came to ([Result]). The status depends on the
+// time as well: a lease ends without an event, so readers keep the [Standing] and
+// take the status when they show it.
 //
-// # What it asks of NATS
+// [Read] collects a history from the streams, with the rejections of other requests
+// that used its id, its place in the queue and its dead letters. It changes nothing.
+// What it returns is true at one moment, [History.AsOf], by the server's clock; while
+// a replica is at work, a part of it may be newer than another.
+//
+// # Permissions
 //
 // Below $JS.API: STREAM.{INFO,MSG.GET} and CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE} of
 // BACKUP_EVENTS, STREAM.{INFO,MSG.GET} of BACKUP_REQUESTS and, for a request that
@@ -24,22 +29,10 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/publisher"
 	"backhaul/schemas"
-)
-
-// State is where a request stands.
-type State string
-
-// The states.
-const (
-	StateUnknown State = "unknown"  // neither an event nor a waiting message
-	StateWaiting State = "waiting"  // nobody has it: never claimed, or released
-	StateClaimed State = "claimed"  // a replica holds it
-	StateInDoubt State = "in-doubt" // it may have a job; that is looked for
-	StateStarted State = "started"  // it has its job
-	StateFailed  State = "failed"
 )
 
 // History is what is known of one request.
@@ -47,14 +40,14 @@ type History struct {
 	Source    string `json:"source"`
 	Key       string `json:"key"`
 	RequestID string `json:"requestId,omitempty"`
-	State     State  `json:"state"`
+	Status    Status `json:"state"`
 	// AsOf is the server's time.
 	AsOf time.Time `json:"asOf"`
 	// Steps are in the order of the stream.
 	Steps []Step `json:"steps"`
 	// Queued is the message in the queue, nil if there is none.
 	Queued *Queued `json:"queued,omitempty"`
-	// DeadLetters are what is kept of its messages that could not be done.
+	// DeadLetters are those of the request.
 	DeadLetters []DeadLetter `json:"deadLetters,omitempty"`
 }
 
@@ -64,65 +57,76 @@ type Queued struct {
 	Since    time.Time `json:"since"`
 }
 
-// Read returns the history of a key. A key of which nothing is known has the state
-// [StateUnknown].
+// DeadLetter is a dead letter of the request.
+type DeadLetter struct {
+	// Sequence is its sequence in the dead-letter stream.
+	Sequence uint64    `json:"sequence"`
+	Stored   time.Time `json:"stored"`
+	Code     string    `json:"code"`
+	Reason   string    `json:"reason"`
+	// RequestSequence is the sequence that the message had in the queue.
+	RequestSequence uint64 `json:"requestSequence"`
+}
+
+// Read returns the history of a key. A key of which nothing is known has the status
+// [NotFound].
 func Read(ctx context.Context, js jetstream.JetStream, key publisher.Key) (History, error) {
 	return read(ctx, js, Found{Key: key})
 }
 
 func read(ctx context.Context, js jetstream.JetStream, f Found) (History, error) {
 	key := f.Key
-	s := History{Source: key.Source, Key: key.Name, Steps: []Step{}}
+	h := History{Source: key.Source, Key: key.Name, Steps: []Step{}}
 	events, err := js.Stream(ctx, publisher.EventsStream)
 	if err != nil {
-		return s, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
+		return h, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
 	}
-	if err := s.readSteps(ctx, js, key); err != nil {
-		return s, err
+	if err := h.readSteps(ctx, js); err != nil {
+		return h, err
 	}
-	s.keepLastMessage()
-	if err := s.readDoubts(ctx, events); err != nil {
-		return s, err
+	h.keepLastMessage()
+	if err := h.readDoubts(ctx, events); err != nil {
+		return h, err
 	}
-	if s.Queued = f.queued; s.Queued == nil || s.Last() != nil {
-		if s.Queued, err = findQueued(ctx, js, key, s.requestedAt()); err != nil {
-			return s, err
+	if h.Queued = f.queued; h.Queued == nil || h.Last() != nil {
+		if h.Queued, err = findQueued(ctx, js, key, h.requestedAt()); err != nil {
+			return h, err
 		}
 	}
-	if s.mayHaveLetters() {
-		if s.DeadLetters, err = readLetters(ctx, js, key); err != nil {
-			return s, err
-		}
-		s.keepLastMessagesLetters()
+	if err := h.readDeadLetters(ctx, js); err != nil {
+		return h, err
 	}
-	// Last, so that nothing that was read is of later than this.
+	// Last, so that nothing that was read is newer than this.
 	info, err := events.Info(ctx)
 	if err != nil {
-		return s, fmt.Errorf("read the server's clock: %w", err)
+		return h, fmt.Errorf("read the server's clock: %w", err)
 	}
-	s.AsOf = info.TimeStamp.UTC()
-	s.State = s.state()
-	return s, nil
+	h.AsOf = info.TimeStamp.UTC()
+	h.Status = h.status()
+	return h, nil
 }
 
-// readSteps reads the key's own events, and which rejections name its id.
-func (s *History) readSteps(ctx context.Context, js jetstream.JetStream, key publisher.Key) error {
-	q := eventlog.Query{Filters: eventlog.RequestFilters(key.Source, []string{key.Name}, schemas.Kinds), UpToLeader: true}
-	return eventlog.Read(ctx, js, q, func(e eventlog.Event) error {
+// own returns the key whose history it is.
+func (h *History) own() publisher.Key { return publisher.Key{Source: h.Source, Name: h.Key} }
+
+// readSteps reads the key's own events, and the rejections that name its id.
+func (h *History) readSteps(ctx context.Context, js jetstream.JetStream) error {
+	own := h.own()
+	var events []eventlog.Event
+	q := eventlog.Query{Filters: eventlog.RequestFilters(own.Source, []string{own.Name}, schemas.Kinds), UpToLeader: true}
+	err := eventlog.Read(ctx, js, q, func(e eventlog.Event) error {
 		switch {
-		case e.Key == key:
-		case e.Kind == schemas.KindRequestRejected && publisher.NewKey(key.Source, e.Data.Names().RequestID) == key:
+		case e.Key == own:
+			h.RequestID = e.Data.Names().RequestID
+		case e.Kind == schemas.KindRequestRejected && publisher.NewKey(own.Source, e.Data.Names().RequestID) == own:
 		default:
 			return nil
 		}
-		if e.Key == key {
-			s.RequestID = e.Data.Names().RequestID
-		}
-		s.Steps = append(s.Steps, Step{
-			What: whatOf(e.Data, s.lastClaim()), At: e.Stored.UTC(), Sequence: e.Sequence, Event: e.Data,
-		})
+		events = append(events, e)
 		return nil
 	})
+	h.Steps = Timeline(events)
+	return err
 }
 
 // earlierName matches the names of keys that may stand for several messages: a sequence
@@ -131,111 +135,86 @@ var earlierName = regexp.MustCompile(`^seq-[0-9]+$`)
 
 // keepLastMessage leaves out the events of other messages than the last one, where the
 // key may stand for several.
-func (s *History) keepLastMessage() {
-	if last := s.Last(); last != nil && earlierName.MatchString(s.Key) {
+func (h *History) keepLastMessage() {
+	if last := h.Last(); last != nil && earlierName.MatchString(h.Key) {
 		about := last.Event.Requested().RequestedAt
-		s.Steps = slices.DeleteFunc(s.Steps, func(step Step) bool { return !step.Event.Requested().RequestedAt.Equal(about) })
+		h.Steps = slices.DeleteFunc(h.Steps, func(step Step) bool { return !step.Event.Requested().RequestedAt.Equal(about) })
 	}
 }
 
-// keepLastMessagesLetters does the same for the dead letters.
-func (s *History) keepLastMessagesLetters() {
-	if about := s.requestedAt(); !about.IsZero() && earlierName.MatchString(s.Key) {
-		s.DeadLetters = slices.DeleteFunc(s.DeadLetters, func(l DeadLetter) bool { return !l.requested.Equal(about) })
+// readDeadLetters reads those of a request that may have some. Where the key may
+// stand for several messages, those of the last one count.
+func (h *History) readDeadLetters(ctx context.Context, js jetstream.JetStream) error {
+	failed := slices.ContainsFunc(h.Steps, func(s Step) bool {
+		outcome := OutcomeOf(s.Event)
+		return outcome != "" && outcome != Started
+	})
+	if !failed {
+		return nil
 	}
-}
-
-// readDoubts finds out since when a doubt is. The claim that it names is, all but
-// always, one of the steps.
-func (s *History) readDoubts(ctx context.Context, events jetstream.Stream) error {
-	began := make(map[uint64]time.Time)
-	for i := range s.Steps {
-		step := &s.Steps[i]
-		began[step.Sequence] = step.At
-		claim, ok := step.Event.(*schemas.JobSubmitting)
-		if !ok || claim.DoubtSequence == 0 {
+	letters, err := deadletter.OfKey(ctx, js, h.own())
+	about := h.requestedAt()
+	for _, l := range letters {
+		if !about.IsZero() && earlierName.MatchString(h.Key) && !l.Time.Equal(about) {
 			continue
 		}
-		if _, known := began[claim.DoubtSequence]; !known {
-			msg, err := events.GetMsg(ctx, claim.DoubtSequence)
-			switch {
-			case err == nil:
-				began[claim.DoubtSequence] = msg.Time.UTC()
-			case errors.Is(err, jetstream.ErrMsgNotFound): // the stream's limits have taken it
-				began[claim.DoubtSequence] = claim.RequestedAt.UTC()
-			default:
-				return fmt.Errorf("read the claim %d: %w", claim.DoubtSequence, err)
-			}
-		}
-		step.InDoubtSince = began[claim.DoubtSequence]
+		h.DeadLetters = append(h.DeadLetters, DeadLetter{
+			Sequence: l.Number, Stored: l.Kept, Code: l.Code, Reason: l.Reason, RequestSequence: l.Sequence,
+		})
 	}
-	return nil
+	return err
 }
 
-// lastClaim is the last claim so far, nil before the first.
-func (s *History) lastClaim() *Step {
-	for i := len(s.Steps) - 1; i >= 0; i-- {
-		if _, ok := s.Steps[i].Event.(*schemas.JobSubmitting); ok {
-			return &s.Steps[i]
+// readDoubts finds the times of the calls that left a doubt, where the claim under
+// which the call was made is not one of the steps.
+func (h *History) readDoubts(ctx context.Context, events jetstream.Stream) error {
+	for i := range h.Steps {
+		step := &h.Steps[i]
+		claim, ok := step.Event.(*schemas.JobSubmitting)
+		if !ok || claim.DoubtSequence == 0 || !step.InDoubtSince.IsZero() {
+			continue
 		}
-	}
-	return nil
-}
-
-// Last is the step that decides about the state, nil if there is none: the
-// outcome, or the last claim. Rejections are about other requests.
-func (s *History) Last() *Step {
-	for i := len(s.Steps) - 1; i >= 0; i-- {
-		if s.Steps[i].Event.Kind() != schemas.KindRequestRejected {
-			return &s.Steps[i]
+		msg, err := events.GetMsg(ctx, claim.DoubtSequence)
+		switch {
+		case err == nil:
+			step.InDoubtSince = msg.Time.UTC()
+		case errors.Is(err, jetstream.ErrMsgNotFound): // the stream's limits have deleted it
+			step.InDoubtSince = claim.RequestedAt.UTC()
+		default:
+			return fmt.Errorf("read the claim %d: %w", claim.DoubtSequence, err)
 		}
 	}
 	return nil
 }
 
-// requestedAt is when the message was stored that the history is about, zero if
+// Last returns the last event under the request's own key, which decides about the
+// status, nil if there is none. Rejections of other requests have keys of their own.
+func (h *History) Last() *Step {
+	for i := len(h.Steps) - 1; i >= 0; i-- {
+		if h.Steps[i].key == h.own() {
+			return &h.Steps[i]
+		}
+	}
+	return nil
+}
+
+// requestedAt returns when the message was stored that the history is about, zero if
 // that is not known.
-func (s *History) requestedAt() time.Time {
-	if last := s.Last(); last != nil {
+func (h *History) requestedAt() time.Time {
+	if last := h.Last(); last != nil {
 		return last.Event.Requested().RequestedAt
 	}
 	return time.Time{}
 }
 
-func (s *History) mayHaveLetters() bool {
-	for _, step := range s.Steps {
-		if step.What == Failed || step.What == Rejected {
-			return true
-		}
+func (h *History) status() Status {
+	switch last := h.Last(); {
+	case last != nil:
+		return last.Standing().At(h.AsOf)
+	case h.Queued != nil:
+		return Waiting
+	case len(h.Steps) > 0: // only rejections of others are left
+		return Rejected
 	}
-	return false
-}
-
-func (s *History) state() State {
-	last := s.Last()
-	if last == nil {
-		if s.Queued != nil {
-			return StateWaiting
-		}
-		if len(s.Steps) > 0 { // a request whose own key is that of its rejection
-			return StateFailed
-		}
-		return StateUnknown
-	}
-	switch e := last.Event.(type) {
-	case *schemas.JobStarted:
-		return StateStarted
-	case *schemas.JobFailed:
-		return StateFailed
-	case *schemas.JobSubmitting:
-		switch {
-		case e.DoubtSequence > 0:
-			return StateInDoubt
-		case e.LeaseMillis == 0:
-			return StateWaiting
-		case s.AsOf.After(last.LeaseEnd()): // nobody knows whether it was sent
-			return StateInDoubt
-		}
-	}
-	return StateClaimed
+	return NotFound
 }

@@ -122,41 +122,41 @@ func TestRead_histories(t *testing.T) {
 		// later is when the history is read, after its last event.
 		later   time.Duration
 		whats   []What
-		state   State
+		status  Status
 		summary string
 		gone    bool // the message is acknowledged
 		letters int
 	}{
 		"waits": {
-			state: StateWaiting, summary: "waiting since TIME: no replica has claimed it yet",
+			status: Waiting, summary: "waiting since TIME: no replica has claimed it yet",
 		},
 		"claimed": {
 			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
-			whats: []What{Claimed}, state: StateClaimed, summary: "in hand: a/1 holds it until TIME, unless it renews",
+			whats: []What{StepClaimed}, status: Claimed, summary: "claimed by a/1 until TIME, unless it renews the claim",
 		},
 		"claimed, the message is lost": {
 			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
-			whats: []What{Claimed}, state: StateClaimed, gone: true,
-			summary: "in hand: a/1 holds it until TIME, unless it renews; its message is in the queue no more: without it nobody goes on",
+			whats: []What{StepClaimed}, status: Claimed, gone: true,
+			summary: "claimed by a/1 until TIME, unless it renews the claim; its message is no longer queued, so no replica will resume it",
 		},
 		"the owner died": {
 			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
 			later: lease + time.Second,
-			whats: []What{Claimed}, state: StateInDoubt,
-			summary: "in doubt since TIME: a/1 has let its lease end; its job is looked for until TIME, and if there is none, the request is sent again",
+			whats: []What{StepClaimed}, status: InDoubt,
+			summary: "in doubt since TIME: the lease of a/1 has ended; its job is looked up until TIME, and if there is none, the request is sent again",
 		},
 		"the owner died long ago": {
 			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
 			later: lease + window + time.Second,
-			whats: []What{Claimed}, state: StateInDoubt,
-			summary: "in doubt since TIME: a/1 has let its lease end; the window for its job was over at TIME; with the next delivery it is looked for once more, and if there is none, the request is sent again",
+			whats: []What{StepClaimed}, status: InDoubt,
+			summary: "in doubt since TIME: the lease of a/1 has ended; the window for its job ended at TIME; the next delivery looks it up once more, and if there is none, the request is sent again",
 		},
 		"released": {
 			tell: func(t *teller, m schemas.Message) {
 				t.append(key, t.append(key, 0, claim(m, "a/1", 1, lease, 0)), claim(m, "a/1", 1, 0, 0))
 			},
-			whats: []What{Claimed, Released}, state: StateWaiting,
-			summary: "waiting since TIME: a/1 has given it back, the next delivery claims it",
+			whats: []What{StepClaimed, StepReleased}, status: Waiting,
+			summary: "waiting since TIME: released by a/1, the next delivery claims it",
 		},
 		"released in doubt": {
 			tell: func(t *teller, m schemas.Message) {
@@ -164,8 +164,8 @@ func TestRead_histories(t *testing.T) {
 				renewed := t.append(key, first, claim(m, "a/1", 1, lease, first))
 				t.append(key, renewed, claim(m, "a/1", 1, 0, first))
 			},
-			whats: []What{Claimed, Renewed, Released}, state: StateInDoubt,
-			summary: "in doubt since TIME: its job is looked for until TIME, and if there is none, the request is sent again",
+			whats: []What{StepClaimed, StepRenewed, StepReleased}, status: InDoubt,
+			summary: "in doubt since TIME: its job is looked up until TIME, and if there is none, the request is sent again",
 		},
 		"released, and the vendor said that there is no job": {
 			tell: func(t *teller, m schemas.Message) {
@@ -175,8 +175,8 @@ func TestRead_histories(t *testing.T) {
 				t.append(key, first, e)
 			},
 			later: time.Second,
-			whats: []What{Claimed, Released}, state: StateInDoubt,
-			summary: "in doubt since TIME: its job is looked for once more, and if there is none, the request is sent again",
+			whats: []What{StepClaimed, StepReleased}, status: InDoubt,
+			summary: "in doubt since TIME: its job is looked up once more, and if there is none, the request is sent again",
 		},
 		"a task without a job": {
 			tell: func(t *teller, m schemas.Message) {
@@ -185,8 +185,8 @@ func TestRead_histories(t *testing.T) {
 				e.DoubtTaskID = "4038"
 				t.append(key, first, e)
 			},
-			whats: []What{Claimed, Renewed}, state: StateInDoubt,
-			summary: "in doubt since TIME: its job is looked for until TIME, and if task 4038 shows none, the request fails as OUTCOME_UNKNOWN",
+			whats: []What{StepClaimed, StepRenewed}, status: InDoubt,
+			summary: "in doubt since TIME: its job is looked up until TIME, and if task 4038 shows none, the request fails as OUTCOME_UNKNOWN",
 		},
 		"taken over and adopted": {
 			tell: func(t *teller, m schemas.Message) {
@@ -194,8 +194,8 @@ func TestRead_histories(t *testing.T) {
 				second := t.append(key, first, claim(m, "b/2", 2, lease, first))
 				t.append(key, second, started(m, true))
 			},
-			whats: []What{Claimed, TakenOver, Adopted}, state: StateStarted, gone: true,
-			summary: "done: job 7, found after a lost answer",
+			whats: []What{StepClaimed, StepTakenOver, StepAdopted}, status: Started, gone: true,
+			summary: "started: job 7, found after a lost answer",
 		},
 		"claimed again after a release, done, not acknowledged": {
 			tell: func(t *teller, m schemas.Message) {
@@ -204,8 +204,8 @@ func TestRead_histories(t *testing.T) {
 				third := t.append(key, second, claim(m, "b/2", 2, lease, 0))
 				t.append(key, third, started(m, false))
 			},
-			whats: []What{Claimed, Released, Claimed, Started}, state: StateStarted,
-			summary: "done: job 7; its message goes with the next delivery",
+			whats: []What{StepClaimed, StepReleased, StepClaimed, StepStarted}, status: Started,
+			summary: "started: job 7; its message is still queued, the next delivery removes it",
 		},
 		"failed, with its letter": {
 			tell: func(t *teller, m schemas.Message) {
@@ -213,7 +213,7 @@ func TestRead_histories(t *testing.T) {
 				t.letter(key, 1, "INVALID_REQUEST")
 				t.letter(publisher.NewKey("billing", "another"), 2, "INVALID_REQUEST")
 			},
-			whats: []What{Failed}, state: StateFailed, gone: true, letters: 1,
+			whats: []What{StepFailed}, status: Failed, gone: true, letters: 1,
 			summary: "failed: INVALID_REQUEST: it is so",
 		},
 		"nobody knows": {
@@ -221,8 +221,8 @@ func TestRead_histories(t *testing.T) {
 				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
 				t.append(key, first, failed(m, schemas.CodeOutcomeUnknown, "8", "9"))
 			},
-			whats: []What{Claimed, Failed}, state: StateFailed, gone: true,
-			summary: "failed: OUTCOME_UNKNOWN: it is so; candidates 8, 9; look at the vendor before you ask again",
+			whats: []What{StepClaimed, StepFailed}, status: OutcomeUnknown, gone: true,
+			summary: "outcome unknown: OUTCOME_UNKNOWN: it is so; candidates 8, 9; look for its job at the vendor before you send a new request",
 		},
 		"another request with the same id": {
 			tell: func(t *teller, m schemas.Message) {
@@ -235,12 +235,12 @@ func TestRead_histories(t *testing.T) {
 				}
 				t.letterOf(key, 100, other.RequestedAt, "request-rejected")
 				rejected, err := Read(t.Context(), t.js, publisher.SequenceKey("billing", 100, other.RequestedAt))
-				if err != nil || rejected.State != StateFailed || len(rejected.DeadLetters) != 1 {
+				if err != nil || rejected.Status != Rejected || len(rejected.DeadLetters) != 1 {
 					t.Errorf("the rejected request: %+v, %v", rejected, err)
 				}
 			},
-			whats: []What{Claimed, Started, Rejected}, state: StateStarted, gone: true, letters: 1,
-			summary: "done: job 7",
+			whats: []What{StepClaimed, StepStarted, StepRejected}, status: Started, gone: true, letters: 1,
+			summary: "started: job 7",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -265,7 +265,7 @@ func TestRead_histories(t *testing.T) {
 			}
 			if last := s.Last(); last != nil {
 				s.AsOf = last.At.Add(c.later)
-				s.State = s.state()
+				s.Status = s.status()
 			}
 			var whats []What
 			for _, step := range s.Steps {
@@ -274,8 +274,8 @@ func TestRead_histories(t *testing.T) {
 					t.Errorf("step %+v tells nothing", step)
 				}
 			}
-			if !slices.Equal(whats, c.whats) || s.State != c.state {
-				t.Errorf("got %v, %s, want %v, %s", whats, s.State, c.whats, c.state)
+			if !slices.Equal(whats, c.whats) || s.Status != c.status {
+				t.Errorf("got %v, %s, want %v, %s", whats, s.Status, c.whats, c.status)
 			}
 			if got := times.ReplaceAllString(s.Summary(Replicas{VisibilityWindow: window}), "TIME"); got != c.summary {
 				t.Errorf("got  %s\nwant %s", got, c.summary)
@@ -321,7 +321,7 @@ func TestRead_aSequenceThatCameAgain(t *testing.T) {
 	w.append(key, end, &schemas.JobFailed{Naming: schemas.Naming{RequestID: key.Name, Source: "billing"}, Message: m, ErrorCode: schemas.CodeExpired, FailedAt: time.Now()})
 	w.letterOf(key, 1, m.RequestedAt, schemas.CodeExpired)
 	s, err := Read(t.Context(), w.js, key)
-	if err != nil || len(s.Steps) != 1 || s.Steps[0].What != Failed || len(s.DeadLetters) != 1 || !s.DeadLetters[0].requested.Equal(m.RequestedAt) {
+	if err != nil || len(s.Steps) != 1 || s.Steps[0].What != StepFailed || len(s.DeadLetters) != 1 || s.DeadLetters[0].Sequence != 2 {
 		t.Errorf("got %+v, %v, want the second message's failure and dead letter", s, err)
 	}
 }
@@ -408,7 +408,7 @@ func TestFind(t *testing.T) {
 		for _, found := range all {
 			got = append(got, found.String())
 			s, err := found.Read(t.Context(), w.js)
-			if err != nil || s.Key != found.Name || s.State == StateUnknown || s.Queued == nil {
+			if err != nil || s.Key != found.Name || s.Status == NotFound || s.Queued == nil {
 				t.Errorf("the history of %s: %+v, %v", found, s, err)
 			}
 		}
@@ -417,7 +417,7 @@ func TestFind(t *testing.T) {
 		}
 	}
 	s, err := Read(t.Context(), w.js, publisher.NewKey("billing", "nobody"))
-	if err != nil || s.State != StateUnknown || !strings.HasPrefix(s.Summary(Replicas{VisibilityWindow: window}), "unknown") {
+	if err != nil || s.Status != NotFound || !strings.HasPrefix(s.Summary(Replicas{VisibilityWindow: window}), "not found") {
 		t.Errorf("of nobody: %+v, %v", s, err)
 	}
 }

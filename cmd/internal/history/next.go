@@ -7,81 +7,84 @@ import (
 	"backhaul/schemas"
 )
 
-// Replicas are those settings of theirs that decide what happens next, and that
-// no event tells.
+// Replicas are the settings of the replicas that decide what happens next. No event
+// says them.
 type Replicas struct {
 	// VisibilityWindow is how long the vendor may take to show a job.
 	VisibilityWindow time.Duration
-	// FailInDoubt: a request whose job is not to be seen fails.
+	// FailInDoubt: a request whose job is not found fails.
 	FailInDoubt bool
 }
 
-// Summary says in a sentence where the request stands and what happens next.
-func (s *History) Summary(replicas Replicas) string {
-	last := s.Last()
-	if last == nil {
-		switch {
-		case s.Queued != nil:
-			return fmt.Sprintf("waiting since %s: no replica has claimed it yet", stamp(s.Queued.Since))
-		case len(s.Steps) > 0:
-			return "rejected: its request id was used before, by a request with other content"
+// Summary returns in a sentence where the request stands and what happens next.
+func (h *History) Summary(replicas Replicas) string {
+	last := h.Last()
+	switch h.Status {
+	case Claimed:
+		return fmt.Sprintf("claimed by %s until %s, unless it renews the claim", owner(last), stamp(last.Standing().LeaseEnd)) + h.notQueued()
+	case Waiting:
+		if last == nil {
+			return fmt.Sprintf("waiting since %s: no replica has claimed it yet", stamp(h.Queued.Since))
 		}
-		return "unknown: no event tells of it, and it does not wait"
-	}
-	switch e := last.Event.(type) {
-	case *schemas.JobStarted:
-		text := "done: job " + e.JobID
-		if last.What == Adopted {
+		return fmt.Sprintf("waiting since %s: released by %s, the next delivery claims it", stamp(h.requestedAt()), owner(last)) + h.notQueued()
+	case InDoubt:
+		return h.doubt(*last, replicas) + h.notQueued()
+	case Started:
+		text := "started: job " + ResultOf(last.Event).JobID
+		if last.What == StepAdopted {
 			text += ", found after a lost answer"
 		}
-		return text + s.leftover()
-	case *schemas.JobFailed:
-		if e.ErrorCode == schemas.CodeOutcomeUnknown {
-			return "failed: " + failure(e) + "; look at the vendor before you ask again" + s.leftover()
+		return text + h.notAcknowledged()
+	case Failed, OutcomeUnknown:
+		text := h.Status.Word() + ": " + failure(last.Event.(*schemas.JobFailed))
+		if h.Status == OutcomeUnknown {
+			text += "; look for its job at the vendor before you send a new request"
 		}
-		return "failed: " + failure(e) + s.leftover()
-	case *schemas.JobSubmitting:
-		return s.underWay(*last, e, replicas)
+		return text + h.notAcknowledged()
+	case Rejected:
+		return "rejected: its request id was used before, by a request with other content"
+	case NotFound:
+		return "not found: it has no events and is not queued"
 	}
-	return string(s.State)
+	return h.Status.Word()
 }
 
-// leftover tells of the message of a request that has its outcome: its
-// acknowledgement is missing.
-func (s *History) leftover() string {
-	if s.Queued == nil {
+func owner(s *Step) string { return s.Event.(*schemas.JobSubmitting).Owner }
+
+// notAcknowledged says that the message of a request with an outcome is still queued.
+func (h *History) notAcknowledged() string {
+	if h.Queued == nil {
 		return ""
 	}
-	return "; its message goes with the next delivery"
+	return "; its message is still queued, the next delivery removes it"
 }
 
-func (s *History) underWay(last Step, e *schemas.JobSubmitting, replicas Replicas) string {
-	gone := ""
-	if s.Queued == nil {
-		gone = "; its message is in the queue no more: without it nobody goes on"
+// notQueued says that the message of a request without an outcome is missing.
+func (h *History) notQueued() string {
+	if h.Queued != nil {
+		return ""
 	}
-	if s.State == StateClaimed {
-		return fmt.Sprintf("in hand: %s holds it until %s, unless it renews", e.Owner, stamp(last.LeaseEnd())) + gone
-	}
-	if s.State == StateWaiting {
-		return fmt.Sprintf("waiting since %s: %s has given it back, the next delivery claims it", stamp(e.RequestedAt), e.Owner) + gone
-	}
+	return "; its message is no longer queued, so no replica will resume it"
+}
+
+func (h *History) doubt(last Step, replicas Replicas) string {
+	e := last.Event.(*schemas.JobSubmitting)
 	since := last.InDoubtSince
 	if since.IsZero() {
 		since = last.At
 	}
 	text := fmt.Sprintf("in doubt since %s: ", stamp(since))
-	if end := last.LeaseEnd(); s.AsOf.After(end) && !end.IsZero() {
-		text += e.Owner + " has let its lease end; "
+	if end := last.Standing().LeaseEnd; h.AsOf.After(end) && !end.IsZero() {
+		text += "the lease of " + e.Owner + " has ended; "
 	}
 	until := doubtEnd(last, e, replicas.VisibilityWindow)
 	switch {
-	case s.AsOf.Before(until):
-		text += fmt.Sprintf("its job is looked for until %s, ", stamp(until))
+	case h.AsOf.Before(until):
+		text += fmt.Sprintf("its job is looked up until %s, ", stamp(until))
 	case e.DoubtUnlikely:
-		text += "its job is looked for once more, "
+		text += "its job is looked up once more, "
 	default:
-		text += fmt.Sprintf("the window for its job was over at %s; with the next delivery it is looked for once more, ", stamp(until))
+		text += fmt.Sprintf("the window for its job ended at %s; the next delivery looks it up once more, ", stamp(until))
 	}
 	switch {
 	case e.DoubtTaskID != "":
@@ -91,14 +94,14 @@ func (s *History) underWay(last Step, e *schemas.JobSubmitting, replicas Replica
 	default:
 		text += "and if there is none, the request is sent again"
 	}
-	return text + gone
+	return text
 }
 
-// doubtEnd is when a job that is still not to be seen does not exist, as the
-// ledger of package consumer reckons it.
+// doubtEnd returns when a job that is still not found does not exist, as the ledger
+// of package consumer computes it.
 func doubtEnd(last Step, e *schemas.JobSubmitting, window time.Duration) time.Time {
 	if e.LeaseMillis == 0 && e.DoubtUnlikely {
 		return last.At
 	}
-	return last.At.Add(time.Duration(e.LeaseMillis)*time.Millisecond + window)
+	return last.At.Add(leaseOf(e) + window)
 }

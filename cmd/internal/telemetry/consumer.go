@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -8,9 +9,9 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"backhaul/cmd/internal/history"
 	"backhaul/consumer"
 	"backhaul/publisher"
-	"backhaul/schemas"
 )
 
 // Consumer is told what becomes of requests.
@@ -76,14 +77,13 @@ func (c Consumer) outcome(ctx context.Context, s consumer.Settled) {
 	m := &c.Metrics.requests
 	m.results.WithLabelValues(resultOf(s.Outcome)).Inc()
 	observe(m.duration.WithLabelValues(string(s.Outcome.Kind())), time.Since(s.Stored), trace.SpanContextFromContext(ctx))
-	switch e := s.Outcome.(type) {
-	case *schemas.JobStarted:
-		m.attempts.Observe(float64(e.Attempts))
-		if e.Adopted {
-			m.adopted.Inc()
-		}
-	case *schemas.JobFailed:
-		m.attempts.Observe(float64(e.Attempts))
+	if !s.Outcome.Kind().Terminal() {
+		return
+	}
+	r := history.ResultOf(s.Outcome)
+	m.attempts.Observe(float64(r.Attempts))
+	if r.Adopted {
+		m.adopted.Inc()
 	}
 }
 
@@ -103,15 +103,11 @@ func describe(span trace.Span, s consumer.Settled) {
 		attribute.String(attrResult, result),
 		attribute.String(attrClient, names.ClientName),
 		attribute.String(attrSubclient, names.SubclientName))
-	switch e := s.Outcome.(type) {
-	case *schemas.JobStarted:
-		span.SetAttributes(attribute.String(attrJobID, e.JobID), attribute.Bool(attrAdopted, e.Adopted))
-	case *schemas.JobFailed:
-		span.SetAttributes(attribute.String(attrErrorType, e.ErrorCode))
-		span.SetStatus(codes.Error, e.ErrorMessage)
-	case *schemas.RequestRejected:
-		span.SetAttributes(attribute.String(attrErrorType, result))
-		span.SetStatus(codes.Error, e.Reason)
+	if r := history.ResultOf(s.Outcome); r.JobID != "" {
+		span.SetAttributes(attribute.String(attrJobID, r.JobID), attribute.Bool(attrAdopted, r.Adopted))
+	} else {
+		span.SetAttributes(attribute.String(attrErrorType, cmp.Or(r.Code, result)))
+		span.SetStatus(codes.Error, r.Message)
 	}
 }
 

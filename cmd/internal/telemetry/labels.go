@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"backhaul/cmd/internal/history"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
@@ -40,18 +41,19 @@ func kindNames() (names []string) {
 // label makes words the value of a label.
 func label(words string) string { return strings.ReplaceAll(words, " ", "_") }
 
-// resultOf is what a request came to.
+// resultOf returns what a request came to.
 func resultOf(outcome schemas.Event) string {
-	switch e := outcome.(type) {
-	case *schemas.JobStarted:
+	switch history.OutcomeOf(outcome) {
+	case history.Started:
 		return "started"
-	case *schemas.RequestRejected:
+	case history.Rejected:
 		return "id_reused"
-	case *schemas.JobFailed:
-		if own := strings.ToLower(e.ErrorCode); slices.Contains(results, own) {
+	case history.Failed, history.OutcomeUnknown:
+		r := history.ResultOf(outcome)
+		if own := strings.ToLower(r.Code); slices.Contains(results, own) {
 			return own
 		}
-		if e.ErrorSource == schemas.ErrorSourceVendor {
+		if r.Source == schemas.ErrorSourceVendor {
 			return "vendor_refused"
 		}
 	}

@@ -17,6 +17,7 @@ import (
 // DeadLetters keeps what could not be done. Its methods are those of
 // [deadletter.Box].
 type DeadLetters interface {
+	Page(ctx context.Context, source string, before, limit uint64) (letters []deadletter.Letter, older uint64, err error)
 	Get(ctx context.Context, number uint64) (deadletter.Letter, error)
 	// Replay leaves an event of who sends the letter's message again.
 	Replay(ctx context.Context, l deadletter.Letter, o deadletter.Order) (deadletter.Plan, error)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"backhaul/cmd/internal/console/state"
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/show"
 	"backhaul/publisher"
 )
@@ -24,13 +24,13 @@ func functions(versions map[string]string) template.FuncMap {
 		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 		"duration": duration,
 		"count":    count,
-		"word":     func(s state.Status) string { return s.Word() },
-		"statuses": func() []state.Status { return state.Statuses },
+		"word":     history.Status.Word,
+		"statuses": func() []history.Status { return history.Statuses },
 		"rowID":    rowID,
 		"link":     requestPath,
 		"replayed": replayedPath,
 		"job":      jobURL,
-		"stateURL": func(s state.Status) string { return "/" + form{State: string(s), Page: 1}.query() },
+		"stateURL": func(s history.Status) string { return "/" + form{State: string(s), Page: 1}.query() },
 		"login":    func(next string) string { return "/login?" + url.Values{"next": {next}}.Encode() },
 		"json":     show.JSON,
 		"line":     show.Line,

@@ -13,7 +13,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/show"
 	"backhaul/publisher"
@@ -25,7 +24,7 @@ type lettersPage struct {
 	chrome
 	Now     time.Time
 	Source  string
-	Letters []state.Letter
+	Letters []deadletter.Letter
 	// Older and Newest are the addresses of other pages, "" if there is none.
 	Older, Newest string
 	Trouble       string
@@ -48,7 +47,7 @@ func (p *Page) letters(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	err := p.demand(r.Context(), func(ctx context.Context) (err error) {
 		var older uint64
-		l.Letters, older, err = p.cfg.State.Letters(ctx, l.Source, before, pageSize)
+		l.Letters, older, err = p.cfg.Letters.Page(ctx, l.Source, before, pageSize)
 		if older > 0 {
 			l.Older = at(older)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/console/state"
+	"backhaul/cmd/internal/history"
 	"backhaul/vendorapi"
 )
 
@@ -26,7 +27,6 @@ const (
 type listPage struct {
 	chrome
 	state.View
-	Now    time.Time
 	Lights []light
 	Filter form
 	Pager  pager
@@ -50,7 +50,10 @@ func formOf(q url.Values) form {
 		return text[:min(len(text), maxField)]
 	}
 	f := form{State: field("state"), Source: field("source"), Client: field("client"), Group: field("group"), Text: field("q")}
-	if !slices.Contains(state.Statuses, state.Status(f.State)) {
+	if f.State == "submitting" {
+		f.State = string(history.Claimed) // as addresses of earlier versions have it
+	}
+	if !slices.Contains(history.Statuses, history.Status(f.State)) {
 		f.State = ""
 	}
 	f.Page = 1
@@ -61,7 +64,7 @@ func formOf(q url.Values) form {
 }
 
 func (f form) filter() state.Filter {
-	return state.Filter{Status: state.Status(f.State), Source: f.Source, Client: f.Client, ContentGroup: f.Group, Text: f.Text}
+	return state.Filter{Status: history.Status(f.State), Source: f.Source, Client: f.Client, ContentGroup: f.Group, Text: f.Text}
 }
 
 // Active tells whether anything is left out.
@@ -124,14 +127,13 @@ func (p *Page) list(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Page) look(r *http.Request, f form) listPage {
-	now := time.Now()
 	l := listPage{
-		chrome: p.chrome(r, "", "requests"), Now: now, Filter: f, CommandCenter: p.cfg.CommandCenter,
+		chrome: p.chrome(r, "", "requests"), Filter: f, CommandCenter: p.cfg.CommandCenter,
 		View: p.cfg.State.Look(f.filter(), (f.Page-1)*pageSize, pageSize),
 	}
 	l.Pager = pagerOf(f, len(l.Requests), l.Matching)
 	l.Plot = plotOf(l.Minutes)
-	l.Lights = p.lights(l.View, now)
+	l.Lights = p.lights(l.View, time.Now())
 	return l
 }
 

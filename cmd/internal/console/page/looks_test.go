@@ -64,7 +64,7 @@ func detail(w *tab) {
 	w.shows("claimed by host/7")
 	w.waitFor("live", live)
 	s.start("5976")
-	w.shows("the vendor has job 5976")
+	w.shows("started job 5976")
 	w.waitFor("outcome", `document.querySelector("#outcome .status").innerText.toLowerCase() === "started"`)
 	w.run(chromedp.Click(chromedp.CSS("#timeline summary")))
 	w.waitFor("the event as JSON", `document.querySelector("#timeline details[open] pre").innerText.includes("stestgroup")`)
@@ -116,10 +116,10 @@ func withoutScript(w *tab) {
 		w.t.Errorf("it reloads after %q s", refresh.Value)
 	}
 	w.follow(`#rows th a`)
-	story, err := chromedp.Run(w.ctx, chromedp.Text(chromedp.CSS("#timeline")))
+	timeline, err := chromedp.Run(w.ctx, chromedp.Text(chromedp.CSS("#timeline")))
 	w.do("read the timeline", err)
-	if !strings.Contains(story, "the vendor has job 100") {
-		w.t.Errorf("the timeline is %q", story)
+	if !strings.Contains(timeline, "started job 100") {
+		w.t.Errorf("the timeline is %q", timeline)
 	}
 }
 

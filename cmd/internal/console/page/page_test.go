@@ -41,7 +41,7 @@ func TestTheListShowsRequests(t *testing.T) {
 	b.request("photos", "inv-3").submit()
 	b.waitForRow("inv-1", "started", `href="https://cc.example.com/#/jobs/5976"`, "billing", "stestgroup", "INCREMENTAL")
 	b.waitForRow("inv-2", "failed", "587207178 (35:4618)", "no eligible subclients")
-	b.waitForRow("inv-3", "submitting")
+	b.waitForRow("inv-3", "s-claimed")
 	body := b.get("/")
 	for _, want := range []string{"v1.2.3", "host/7", "in trouble", "since 10:00: &lt;connection refused&gt;", "<b>open</b>", "<b>connected</b>", "<b>running</b>"} {
 		if !strings.Contains(body, want) {
@@ -49,7 +49,7 @@ func TestTheListShowsRequests(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
-		"?state=failed": "inv-2", "?source=BILL": "inv-1", "?q=5976": "inv-1", "?q=eligible": "inv-2", "?group=test&state=submitting": "inv-3",
+		"?state=failed": "inv-2", "?source=BILL": "inv-1", "?q=5976": "inv-1", "?q=eligible": "inv-2", "?group=test&state=claimed": "inv-3", "?state=submitting": "inv-3",
 		"?client=adhoc&source=photos": "inv-3 inv-2", "?state=nonsense": "inv-3 inv-2 inv-1", "?page=7": "", "?q=%3Cscript%3E": "",
 	} {
 		var got []string
@@ -115,7 +115,7 @@ func TestTheListShowsTheTrigger(t *testing.T) {
 			strings.Contains(body, `: 2 changes of c/s are <a href="/?q=changes-`)
 	})
 	without.request("billing", "inv-1").submit()
-	without.waitForRow("inv-1", "submitting")
+	without.waitForRow("inv-1", "s-claimed")
 	if body := without.get("/"); strings.Contains(body, "Storage notifications") {
 		t.Error("a trigger that is not there is shown")
 	}
@@ -144,7 +144,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-func TestARequestsStory(t *testing.T) {
+func TestRequest_showsItsHistory(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	s := b.request("billing", "inv-1").submit()
@@ -167,12 +167,13 @@ func TestARequestsStory(t *testing.T) {
 	b.waitForRow("inv-1", "rejected")
 	body := b.get("/requests/billing/inv-1")
 	for _, want := range []string{
-		"claimed by host/7 for 35 s", "renewed by host/7", "host/7 gave it back", "claimed by other/8 for 35 s; in doubt: a call under claim 3 may have started a job of task 77",
-		"taken over by third/9 from other/8", "the vendor has job 5976 and 5977; it was found after its answer had been lost",
+		"<b>claimed</b> by host/7, epoch 1, lease 35s<", "<b>renewed</b> by host/7", "<b>released</b> by host/7",
+		"<b>claimed</b> by other/8, epoch 2, lease 35s, in doubt since ", ": a call under claim 3 may have started a job of task 77",
+		"<b>taken-over</b> by third/9", "<b>adopted</b> job 5976, 5977, found at the vendor after a lost answer",
 		"4bf92f3577b34da6a3ce929d0e0e4736", "CHG-17", "default-plan", "&#34;subclientName&#34;: &#34;stestgroup&#34;", "/requests/billing/seq-99", `data-live="/live/requests/billing/inv-1"`,
 	} {
 		if !strings.Contains(body, want) {
-			t.Errorf("the story lacks %s", want)
+			t.Errorf("the history lacks %s", want)
 		}
 	}
 	for _, path := range []string{"/requests/billing/inv-9", "/requests/%2A/inv-1", "/requests/billing/%3E", "/requests/billing/" + strings.Repeat("x", 4000)} {

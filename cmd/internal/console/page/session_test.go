@@ -42,6 +42,10 @@ func (a *acts) Get(_ context.Context, number uint64) (deadletter.Letter, error) 
 	return deadletter.Letter{Number: number}, nil
 }
 
+func (a *acts) Page(context.Context, string, uint64, uint64) ([]deadletter.Letter, uint64, error) {
+	return nil, 0, nil
+}
+
 func (a *acts) Replay(_ context.Context, l deadletter.Letter, o deadletter.Order) (deadletter.Plan, error) {
 	switch l.Number {
 	case 409:

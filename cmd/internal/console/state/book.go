@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/list"
 	"slices"
+	"time"
 
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/publisher"
@@ -50,7 +51,7 @@ func (b *book) apply(e eventlog.Event) *Request {
 }
 
 func (b *book) listOf(r *Request) *list.List {
-	if r.Status.Open() {
+	if r.Open() {
 		return b.running
 	}
 	return b.settled
@@ -66,11 +67,11 @@ func (b *book) dropOldest() {
 	delete(b.place, key)
 }
 
-// matching are the requests that match, the newest first.
-func (b *book) matching(f Filter) []*Request {
+// matching returns the requests that match at a time, the newest first.
+func (b *book) matching(f Filter, now time.Time) []*Request {
 	matching := make([]*Request, 0, len(b.byKey))
 	for _, r := range b.byKey {
-		if f.matches(r) {
+		if f.matches(r, now) {
 			matching = append(matching, r)
 		}
 	}
@@ -78,17 +79,9 @@ func (b *book) matching(f Filter) []*Request {
 	return matching
 }
 
-// open counts the requests without an outcome.
-func (b *book) open() (submitting, inDoubt, waiting int) {
+// countOpen counts the requests without an outcome by their status at a time.
+func (b *book) countOpen(counts Counts, now time.Time) {
 	for at := b.running.Front(); at != nil; at = at.Next() {
-		switch b.byKey[at.Value.(publisher.Key)].Status {
-		case Submitting:
-			submitting++
-		case InDoubt:
-			inDoubt++
-		default:
-			waiting++
-		}
+		counts[b.byKey[at.Value.(publisher.Key)].At(now)]++
 	}
-	return submitting, inDoubt, waiting
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/queue"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -198,18 +199,12 @@ func (s *State) take(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 // so outcomes are requests.
 func (s *State) count(e eventlog.Event) {
 	r := s.book.apply(e)
-	switch r.Status {
-	case Started:
-		s.counts.Started++
-		s.series.add(e.Stored, true, r.Took(e.Stored))
-	case Failed:
-		s.counts.Failed++
-		s.series.add(e.Stored, false, r.Took(e.Stored))
-	case Unknown:
-		s.counts.Unknown++
-		s.series.add(e.Stored, false, r.Took(e.Stored))
-	case Rejected:
-		s.counts.Rejected++
+	if r.Open() {
+		return
+	}
+	s.counts[r.Outcome]++
+	if e.Kind.Terminal() {
+		s.series.add(e.Stored, r.Outcome == history.Started, r.Took(e.Stored))
 	}
 }
 
@@ -237,8 +232,12 @@ func (s *State) askOnce(ctx context.Context) {
 	now := time.Now()
 	seen, err := queue.Look(ctx, s.js)
 	var last uint64
+	var ahead time.Duration
 	if stream, streamErr := s.js.Stream(ctx, publisher.EventsStream); streamErr == nil {
 		last = stream.CachedInfo().State.LastSeq
+		if at := stream.CachedInfo().TimeStamp; !at.IsZero() { // zero before NATS 2.10
+			ahead = time.Until(at)
+		}
 	} else {
 		err = errors.Join(err, streamErr)
 	}
@@ -247,7 +246,7 @@ func (s *State) askOnce(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		s.queue.State, s.queue.at = seen, now
+		s.queue.State, s.queue.at, s.ahead = seen, now, ahead
 		switch p := &s.progress; {
 		case last <= p.last:
 			p.behindSince = time.Time{}

@@ -8,7 +8,7 @@
 // each text cut to [maxText] bytes, and an hour of figures. It begins [MaxEvents]
 // events before the end of the stream, so a start takes as long with a million
 // events as with twenty thousand; [View.Since] says from when on it counts. What
-// is older is read from the stream when it is asked for ([State.Story],
+// is older is read from the stream when it is asked for ([State.Events],
 // [State.Find]).
 //
 // # Failures
@@ -20,7 +20,7 @@
 // trigger every five.
 //
 // It asks NATS for STREAM.{INFO,MSG.GET} and CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE}
-// of BACKUP_EVENTS and BACKUP_DLQ, STREAM.INFO and CONSUMER.INFO of BACKUP_REQUESTS,
+// of BACKUP_EVENTS, STREAM.INFO and CONSUMER.INFO of BACKUP_REQUESTS,
 // and those of STORAGE_EVENTS and STREAM.{INFO,MSG.GET} of STORAGE_WINDOWS, without
 // which the trigger is not shown, and to subscribe to storage.state, without which its
 // open windows are not.
@@ -31,6 +31,7 @@ package state
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -38,6 +39,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/queue"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -65,6 +67,7 @@ type State struct {
 	progress progress
 	queue    queueView
 	trigger  *queue.Trigger // what was last seen and heard, never changed
+	ahead    time.Duration  // of the server's clock before ours
 	version  uint64         // goes up with every change
 }
 
@@ -101,40 +104,14 @@ func newState(nc *nats.Conn, l limits) (*State, error) {
 
 // reset forgets what was counted. The caller holds mu, or has the only reference.
 func (s *State) reset() {
-	s.tally = tally{book: newBook(s.limits.requests)}
+	s.tally = tally{book: newBook(s.limits.requests), counts: Counts{}}
 	s.progress.last, s.progress.since = 0, time.Time{}
 	s.version++
 }
 
-// Counts is how many requests there are, or were since [View.Since].
-type Counts struct {
-	// Now, among the requests that are held.
-	Submitting, InDoubt, Waiting int
-	// Since it counts.
-	Started, Failed, Unknown, Rejected int
-}
-
-// Of is the count of a status.
-func (c Counts) Of(status Status) int {
-	switch status {
-	case Submitting:
-		return c.Submitting
-	case InDoubt:
-		return c.InDoubt
-	case Waiting:
-		return c.Waiting
-	case Started:
-		return c.Started
-	case Failed:
-		return c.Failed
-	case Unknown:
-		return c.Unknown
-	case Rejected:
-		return c.Rejected
-	default:
-		return 0
-	}
-}
+// Counts are numbers of requests by status: of open ones those that are held, of
+// settled ones all since [View.Since].
+type Counts map[history.Status]int
 
 // Action is what an operator did.
 type Action struct {
@@ -167,6 +144,8 @@ func actionOf(e schemas.OperatorEvent, stored time.Time) Action {
 
 // View is the state at one moment.
 type View struct {
+	// At is when this is true, by the server's clock.
+	At time.Time
 	// Requests match the filter, the newest first: one page of them.
 	Requests []Request
 	// Matching is how many match, Held how many are held.
@@ -187,7 +166,19 @@ type View struct {
 	Trigger *queue.Trigger
 }
 
-// Version changes with everything that [State.Look] shows.
+// Now returns the time by the server's clock, as far as it is known: leases are
+// measured by it.
+func (s *State) Now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now()
+}
+
+// now is Now for a caller that holds mu.
+func (s *State) now() time.Time { return time.Now().Add(s.ahead) }
+
+// Version changes with every event and every answer of the server. What [State.Look]
+// returns changes with the time as well: a lease ends without an event.
 func (s *State) Version() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,16 +189,17 @@ func (s *State) Version() uint64 {
 func (s *State) Look(f Filter, offset, limit int) View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.now()
 	v := View{
-		Held: s.book.len(), Counts: s.counts, Minutes: s.series.minutes(time.Now()),
+		At: now, Held: s.book.len(), Counts: maps.Clone(s.counts), Minutes: s.series.minutes(now),
 		Since: s.progress.since, Complete: s.progress.complete, Stale: s.stale(),
 		Queue: s.queue.State, QueueAt: s.queue.at, Trigger: s.trigger,
 	}
-	v.Counts.Submitting, v.Counts.InDoubt, v.Counts.Waiting = s.book.open()
-	matching := s.book.matching(f.compile())
+	s.book.countOpen(v.Counts, now)
+	matching := s.book.matching(f.compile(), now)
 	v.Matching = len(matching)
 	for _, r := range matching[min(offset, len(matching)):min(offset+limit, len(matching))] {
-		v.Requests = append(v.Requests, *r)
+		v.Requests = append(v.Requests, r.seen(now))
 	}
 	v.Actions = slices.Clone(s.actions)
 	slices.Reverse(v.Actions)
@@ -222,7 +214,7 @@ func (s *State) Related(source, requestID string) []Request {
 	var related []Request
 	for _, r := range s.book.byKey {
 		if r.Key.Source == source && r.RequestID == requestID {
-			related = append(related, *r)
+			related = append(related, r.seen(s.now()))
 		}
 	}
 	slices.SortFunc(related, func(a, b Request) int { return a.Requested.Compare(b.Requested) })

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
@@ -114,12 +116,12 @@ func TestWhatIsNoEventIsNotShown(t *testing.T) {
 		}
 	}
 	b.start("r3") // behind them
-	waittest.Eventually(t, "the last request", func() bool { return s.all().Counts.Started == 2 })
-	if v := s.all(); v.Counts != (Counts{Started: 2}) || len(v.Requests) != 2 {
+	waittest.Eventually(t, "the last request", func() bool { return s.all().Counts[history.Started] == 2 })
+	if v := s.all(); !maps.Equal(v.Counts, Counts{history.Started: 2}) || len(v.Requests) != 2 {
 		t.Errorf("shows %s, %+v", ids(v), v.Counts)
 	}
 	r, found, err := s.Find(t.Context(), "billing", "r1")
-	if err != nil || !found || r.Status != Started || r.JobID != "7" {
+	if err != nil || !found || r.Status != history.Started || r.JobID != "7" {
 		t.Errorf("r1: %+v, found %t, %v", r, found, err)
 	}
 	if r, found, err := s.Find(t.Context(), "billing", "r2"); err != nil || found {
@@ -132,7 +134,7 @@ func TestARequestGoesThroughItsStates(t *testing.T) {
 	b := newBench(t)
 	s := b.follow(few)
 	claim := claimOf("r1")
-	shows := func(want Status) Request {
+	shows := func(want history.Status) Request {
 		t.Helper()
 		waittest.Eventually(t, string(want), func() bool {
 			v := s.all()
@@ -141,26 +143,26 @@ func TestARequestGoesThroughItsStates(t *testing.T) {
 		return s.all().Requests[0]
 	}
 	at := b.append("r1", 0, claim)
-	if r := shows(Submitting); r.Client != "client-r1" || r.ContentGroup != "group" || r.Level != "FULL" || r.Owner != "host/1" || r.First != at {
+	if r := shows(history.Claimed); r.Client != "client-r1" || r.ContentGroup != "group" || r.Level != "FULL" || r.Owner != "host/1" || r.First != at {
 		t.Errorf("claimed: %+v", r)
 	}
 	released := *claim
 	released.LeaseMillis = 0
 	at = b.append("r1", at, &released)
-	shows(Waiting)
+	shows(history.Waiting)
 	doubtful := *claim
 	doubtful.Epoch, doubtful.DoubtSequence = 2, at
 	at = b.append("r1", at, &doubtful)
-	shows(InDoubt)
-	if c := s.all().Counts; c != (Counts{InDoubt: 1}) {
+	shows(history.InDoubt)
+	if c := s.all().Counts; !maps.Equal(c, Counts{history.InDoubt: 1}) {
 		t.Errorf("counts %+v, want one in doubt", c)
 	}
 	b.append("r1", at, startedOf(claim, "5976"))
-	if r := shows(Started); r.JobID != "5976" || r.Attempts != 2 || r.Took(time.Now()) < time.Second || r.Took(time.Now()) != r.Took(time.Now().Add(time.Hour)) {
+	if r := shows(history.Started); r.JobID != "5976" || r.Attempts != 2 || r.Took(time.Now()) < time.Second || r.Took(time.Now()) != r.Took(time.Now().Add(time.Hour)) {
 		t.Errorf("started: %+v", r)
 	}
 	v := s.all()
-	if v.Counts != (Counts{Started: 1}) || v.Since.IsZero() || !v.Complete {
+	if !maps.Equal(v.Counts, Counts{history.Started: 1}) || v.Since.IsZero() || !v.Complete {
 		t.Errorf("counts %+v since %s, complete %t", v.Counts, v.Since, v.Complete)
 	}
 	if m := v.Minutes; len(m) != 60 || m[58].Started+m[59].Started != 1 {
@@ -193,7 +195,7 @@ func TestOutcomesAreCountedApart(t *testing.T) {
 	s := b.follow(few)
 	s.Caught(t.Context())
 	v := s.all()
-	if want := (Counts{Started: 1, Failed: 1, Unknown: 1, Rejected: 1}); v.Counts != want {
+	if want := (Counts{history.Started: 1, history.Failed: 1, history.OutcomeUnknown: 1, history.Rejected: 1}); !maps.Equal(v.Counts, want) {
 		t.Errorf("counts %+v, want %+v", v.Counts, want)
 	}
 	if got, want := ids(v), "r3 rejected, r2 outcome-unknown, r1 failed, r0 started"; got != want {
@@ -206,12 +208,12 @@ func TestOutcomesAreCountedApart(t *testing.T) {
 		f    Filter
 		want string
 	}{
-		{Filter{Status: Failed}, "r1 failed"},
+		{Filter{Status: history.Failed}, "r1 failed"},
 		{Filter{Client: "CLIENT-r2"}, "r2 outcome-unknown"},
 		{Filter{Text: "SUCH group"}, "r1 failed"},
 		{Filter{Text: "r0"}, "r0 started"},
 		{Filter{Source: "other"}, ""},
-		{Filter{ContentGroup: "grou", Status: Rejected}, "r3 rejected"},
+		{Filter{ContentGroup: "grou", Status: history.Rejected}, "r3 rejected"},
 	} {
 		if got := ids(s.Look(test.f, 0, 10)); got != test.want {
 			t.Errorf("%+v: got %s, want %s", test.f, got, test.want)
@@ -245,14 +247,14 @@ func TestItIsBounded(t *testing.T) {
 	s := b.follow(limits{requests: 30, events: 81, idleAfter: time.Hour})
 	s.Caught(t.Context())
 	v := s.all()
-	if v.Held != 30 || v.Complete || v.Counts.Started != 40 || v.Counts.Submitting != 1 {
+	if v.Held != 30 || v.Complete || v.Counts[history.Started] != 40 || v.Counts[history.Claimed] != 1 {
 		t.Errorf("holds %d, complete %t, counts %+v; want 30, not, 40 started and one open", v.Held, v.Complete, v.Counts)
 	}
-	if got := ids(v); !strings.Contains(got, "open submitting") || strings.Contains(got, "r30 ") {
+	if got := ids(v); !strings.Contains(got, "open claimed") || strings.Contains(got, "r30 ") {
 		t.Errorf("holds %s", got)
 	}
 	r, found, err := s.Find(t.Context(), "", "r1")
-	if err != nil || !found || r.Status != Started || r.Key != publisher.NewKey("billing", "r1") {
+	if err != nil || !found || r.Status != history.Started || r.Key != publisher.NewKey("billing", "r1") {
 		t.Errorf("r1: %+v, found %t, %v", r, found, err)
 	}
 	if _, found, err := s.Find(t.Context(), "photos", "r1"); found || err != nil {
@@ -262,13 +264,13 @@ func TestItIsBounded(t *testing.T) {
 		if _, found, err := s.Find(t.Context(), "", odd); found || err != nil {
 			t.Errorf("%.20q: found %t, %v", odd, found, err)
 		}
-		if events, _, err := s.Story(t.Context(), publisher.Key{Source: "billing", Name: odd}); len(events) > 0 || err != nil {
+		if events, _, err := s.Events(t.Context(), publisher.Key{Source: "billing", Name: odd}); len(events) > 0 || err != nil {
 			t.Errorf("%.20q: %d events, %v", odd, len(events), err)
 		}
 	}
-	events, more, err := s.Story(t.Context(), publisher.NewKey("billing", "r1"))
+	events, more, err := s.Events(t.Context(), publisher.NewKey("billing", "r1"))
 	if err != nil || more || len(events) != 2 || events[1].Kind != schemas.KindJobStarted {
-		t.Errorf("the story of r1 is %+v, more %t, %v", events, more, err)
+		t.Errorf("the events of r1 is %+v, more %t, %v", events, more, err)
 	}
 }
 
@@ -299,7 +301,7 @@ func TestTheBrokerGoesAwayAndComesBack(t *testing.T) {
 		v := s.all()
 		return ids(v) == "after started, before started" && v.Stale == ""
 	})
-	if c := s.all().Counts; c != (Counts{Started: 2}) {
+	if c := s.all().Counts; !maps.Equal(c, Counts{history.Started: 2}) {
 		t.Errorf("counts %+v: something was counted twice, or not", c)
 	}
 }
@@ -325,7 +327,7 @@ func TestItRestsWhileNobodyLooks(t *testing.T) {
 	}
 	s.Want()
 	s.Caught(t.Context())
-	if v := s.all(); v.Counts.Started != 100 || v.Complete {
+	if v := s.all(); v.Counts[history.Started] != 100 || v.Complete {
 		t.Errorf("counts %+v, complete %t; want the last 100", v.Counts, v.Complete)
 	}
 }
@@ -358,41 +360,32 @@ func TestTheTrigger(t *testing.T) {
 	waittest.Eventually(t, "no trigger", func() bool { return s.all().Trigger == nil })
 }
 
-func TestDeadLetters(t *testing.T) {
+func TestStateLook_aLeaseEndsWithoutAnEvent(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	s := b.follow(few)
-	if letters, older, err := s.Letters(t.Context(), "", 0, 10); err != nil || len(letters) != 0 || older != 0 {
-		t.Errorf("none: %v, %d, %v", letters, older, err)
+	c := claimOf("r1")
+	c.LeaseMillis = 300
+	b.append("r1", 0, c)
+	for _, want := range []history.Status{history.Claimed, history.InDoubt} {
+		waittest.Eventually(t, string(want), func() bool {
+			v := s.Look(Filter{Status: want}, 0, 10)
+			return len(v.Requests) == 1 && v.Requests[0].Status == want && v.Counts[want] == 1
+		})
 	}
-	for i := range 25 {
-		source := []string{"billing", "photos"}[i%2]
-		id := fmt.Sprint("d", i)
-		if err := b.pub.DeadLetter(t.Context(), publisher.DeadLetter{
-			Subject: "backup.request." + source, Data: []byte("{}"), Key: publisher.NewKey(source, id), RequestID: id,
-			Sequence: uint64(i + 1), Time: time.Now(), Code: "INVALID_REQUEST", Reason: "because",
-		}); err != nil {
-			t.Fatal(err)
-		}
+}
+
+// Of a request with more events than are shown, the last one is among them.
+func TestStateEvents_keepsTheLastOfMany(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	c, at := claimOf("r1"), uint64(0)
+	for range maxEvents + 3 {
+		at = b.append("r1", at, c)
 	}
-	var seen []string
-	for before := uint64(0); ; {
-		letters, older, err := s.Letters(t.Context(), "photos", before, 10)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, l := range letters {
-			seen = append(seen, l.Request)
-			if l.Key.Source != "photos" || l.Code != "INVALID_REQUEST" || l.Reason != "because" {
-				t.Errorf("%+v", l)
-			}
-		}
-		if older == 0 {
-			break
-		}
-		before = older
-	}
-	if got, want := strings.Join(seen, " "), "d23 d21 d19 d17 d15 d13 d11 d9 d7 d5 d3 d1"; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	at = b.append("r1", at, startedOf(c, "7"))
+	events, more, err := b.follow(few).Events(t.Context(), publisher.NewKey("billing", "r1"))
+	if err != nil || !more || len(events) != maxEvents || events[maxEvents-1].Sequence != at {
+		t.Errorf("got %d events, more %t, %v, want %d, the last of them %d", len(events), more, err, maxEvents, at)
 	}
 }

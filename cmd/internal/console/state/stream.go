@@ -9,22 +9,23 @@ import (
 	"backhaul/publisher"
 )
 
-// maxStory is how many events of one request are read. A vendor outage of a day
+// maxEvents is how many events of one request are shown. A vendor outage of a day
 // leaves some hundred claims.
-const maxStory = 500
+const maxEvents = 500
 
-// Story is every event of a request in the order of the stream, the first
-// maxStory of them, and whether there are more.
-func (s *State) Story(ctx context.Context, key publisher.Key) (events []eventlog.Event, more bool, err error) {
+// Events returns the events of a request in the order of the stream. Of more than
+// maxEvents it returns the first ones and the last one, which decides about the
+// status; more reports whether there were that many.
+func (s *State) Events(ctx context.Context, key publisher.Key) (events []eventlog.Event, more bool, err error) {
 	if publisher.CheckSource(key.Source) != nil || !subjectSafe(key.Name) {
 		return nil, false, nil // nothing is stored under such a subject
 	}
 	err = eventlog.Read(ctx, s.js, eventlog.Query{Filters: []string{key.Filter()}, UpToLeader: true}, func(e eventlog.Event) error {
-		if len(events) == maxStory {
-			more = true
-			return eventlog.ErrStop
+		if len(events) < maxEvents {
+			events = append(events, e)
+		} else {
+			events[maxEvents-1], more = e, true
 		}
-		events = append(events, e)
 		return nil
 	})
 	return events, more, err
@@ -71,5 +72,5 @@ func (s *State) lastOf(ctx context.Context, key publisher.Key) (r Request, found
 	if err != nil {
 		return r, false, nil // a kind of a later version
 	}
-	return Whole(eventlog.Event{Kind: data.Kind(), Key: key, Data: data, Sequence: msg.Sequence, Stored: msg.Time}), true, nil
+	return RequestOf(eventlog.Event{Kind: data.Kind(), Key: key, Data: data, Sequence: msg.Sequence, Stored: msg.Time}, s.Now()), true, nil
 }

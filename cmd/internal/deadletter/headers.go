@@ -1,0 +1,75 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/eventlog"
+	"backhaul/publisher"
+)
+
+// Page returns dead letters with a sequence below before, 0 for the newest, the
+// newest first, of one source or of any. older is the value of before for the next
+// page, 0 at the end. It reads headers only, whatever the size of the messages, and
+// no replays.
+func (b *Box) Page(ctx context.Context, source string, before, limit uint64) (letters []Letter, older uint64, err error) {
+	if source != "" && publisher.CheckSource(source) != nil {
+		return nil, 0, nil
+	}
+	stream, err := b.js.Stream(ctx, publisher.DeadLetterStream)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w", publisher.DeadLetterStream, err)
+	}
+	held := stream.CachedInfo().State
+	if before == 0 || before > held.LastSeq {
+		before = held.LastSeq + 1
+	}
+	if held.Msgs == 0 || before <= held.FirstSeq {
+		return nil, 0, nil
+	}
+	from := held.FirstSeq
+	if before-from > limit {
+		from, older = before-limit, before-limit
+	}
+	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from}
+	err = readHeaders(ctx, b.js, source, cfg, func(l Letter) error {
+		if l.Number >= before {
+			return eventlog.ErrStop
+		}
+		letters = append(letters, l)
+		return nil
+	})
+	slices.Reverse(letters)
+	return letters, older, err
+}
+
+// OfKey returns the dead letters of a request, the oldest first, by their headers. A
+// stream that does not exist has none.
+func OfKey(ctx context.Context, js jetstream.JetStream, key publisher.Key) (letters []Letter, err error) {
+	err = readHeaders(ctx, js, key.Source, jetstream.ConsumerConfig{}, func(l Letter) error {
+		// A rejected message has the key of its sequence, and its dead letter that of its id.
+		if l.Key == key || publisher.SequenceKey(key.Source, l.Sequence, l.Time) == key || publisher.EarlierSequenceKey(key.Source, l.Sequence) == key {
+			letters = append(letters, l)
+		}
+		return nil
+	})
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, nil
+	}
+	return letters, err
+}
+
+// readHeaders calls visit with the dead letters of one source or of any.
+func readHeaders(ctx context.Context, js jetstream.JetStream, source string, cfg jetstream.ConsumerConfig, visit func(Letter) error) error {
+	cfg.HeadersOnly = true
+	if source != "" {
+		cfg.FilterSubjects = []string{publisher.DeadLetterSubject(source)}
+	}
+	return eventlog.Messages(ctx, js, publisher.DeadLetterStream, cfg, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		return visit(headersOf(msg.Subject(), msg.Headers(), meta.Sequence.Stream, meta.Timestamp))
+	})
+}
