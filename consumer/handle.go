@@ -326,7 +326,7 @@ func postpone(d *delivery, err error) settlement {
 	delay := min(max(time.Since(d.stored)/2, firstDelay), lastDelay)
 	if e, ok := errors.AsType[*vendorapi.Error](err); ok && e.RetryAfter > 0 {
 		delay = max(e.RetryAfter-claimLead, shortestHold)
-		if e.Status == 0 { // the vendor was not asked
+		if e.NotAsked() {
 			delay = shortestHold
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"backhaul/schemas"
@@ -92,7 +91,7 @@ func (h *handler) judge(c *claim, err error, attempts int) (schemas.Event, doubt
 			mayBe.task = e.TaskID
 		}
 		return nil, mayBe, err
-	case e.Verdict == vendorapi.Throttled && e.Status == http.StatusServiceUnavailable:
+	case e.LookFirst():
 		// It says that there is no job; one look after the wait makes sure of it.
 		wait := max(e.RetryAfter, firstDelay)
 		if h.tooOld(c.req) {

@@ -20,7 +20,7 @@ func classify(resp response) (Job, error) {
 	fail := func(v Verdict) (Job, error) {
 		e := &Error{
 			Verdict: v, Op: opCreateTask, Status: resp.Status,
-			TaskID: env.taskID, Code: env.code, Message: cmp.Or(redirectTarget(resp), env.message, excerpt(resp.Body)), Err: readErr,
+			TaskID: env.taskID, load: loadOf(resp.Status, resp.Header), Code: env.code, Message: cmp.Or(redirectTarget(resp), env.message, excerpt(resp.Body)), Err: readErr,
 		}
 		if v == Throttled {
 			e.RetryAfter = retryAfter(resp.Header)
@@ -39,7 +39,7 @@ func classify(resp response) (Job, error) {
 
 	case isAccessDenied(resp):
 		return fail(AuthRefused)
-	case asksForPause(resp.Status, resp.Header):
+	case loadOf(resp.Status, resp.Header).pauses():
 		return fail(Throttled)
 
 	case env.refuses() && (ok || isClientError(resp.Status)):

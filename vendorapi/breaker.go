@@ -2,7 +2,6 @@ package vendorapi
 
 import (
 	"errors"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -91,20 +90,11 @@ func (b *breaker) room(n int) (int, time.Duration) {
 // errNotTried ends a turn without an attempt.
 var errNotTried = errors.New("not tried")
 
-// isOutage tells whether an attempt failed because the vendor is out of reach:
-// it could not be reached, gave no answer at all, or something in front of it
-// says that it is not there. Assumed for the last: 502 and 504 are a gateway's,
-// 503 without a time is IIS's while its application is stopped.
+// isOutage reports whether an attempt failed because the vendor is out of reach: there was
+// no connection, no answer at all, or the answer of something in front of it.
 func isOutage(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.RetryAfter > 0 || e.Code != "" {
-		return false
-	}
-	switch e.Status {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return e.noAnswer
+	return ok && e.RetryAfter == 0 && e.Code == "" && (e.load.outage() || e.noAnswer)
 }
 
 // saysNothing tells whether a failure says nothing about the vendor: the caller

@@ -280,7 +280,7 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 		},
 	})
 	if failure, ok := errors.AsType[*http1.Error](err); ok {
-		e := &Error{Verdict: Unknown, Op: cl.op, Status: failure.Status, Err: failure.Err}
+		e := &Error{Verdict: Unknown, Op: cl.op, Status: failure.Status, Err: failure.Err, load: loadOf(failure.Status, nil)}
 		// Told by the context, because the error may be the cause of its end.
 		gaveUp := errors.Is(ctx.Err(), context.Canceled) || ctx.Err() != nil && time.Since(began) < min(patience, c.timeout)
 		e.noAnswer = failure.Status == 0 && !gaveUp
@@ -298,15 +298,10 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 // a POST, and to the SaaS gateway every method but GET is a write, as CreateTask
 // is one. Logins have a pause of their own.
 func (c *Client) heed(cl call, status int, h http.Header) {
-	if cl.op == opCreateTask && asksForPause(status, h) || cl.op == opJobs && status == http.StatusTooManyRequests {
+	load := loadOf(status, h)
+	if cl.op == opCreateTask && load.pauses() || cl.op == opJobs && load == rateLimited {
 		c.quiet.extend(retryAfter(h))
 	}
-}
-
-// asksForPause tells whether a status and headers are those of a caller who is
-// to come again later.
-func asksForPause(status int, h http.Header) bool {
-	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable && h.Get("Retry-After") != ""
 }
 
 func (c *Client) noteDate(h http.Header) {

@@ -101,6 +101,19 @@
 // has closed it is known before anything is sent, as a rule. Redirects are not
 // followed: a POST would become a GET, and the token might leave for another host.
 //
+// # What a verdict asks for
+//
+//	                       a job?   the same call   look it up    all callers   outage
+//	                                may repeat      first         wait
+//	Unknown                maybe    no              yes           no            if 502, 503, 504 or no answer
+//	Refused, AuthRefused   no       no              no            no            no
+//	NotSent                no       yes             no            no            if there was no connection
+//	Throttled: 429         no       yes             no            yes           no
+//	Throttled: 503         no       no              yes, once     yes           no
+//
+// load has what statuses say about the vendor's load, [Error.LookFirst] the third column,
+// Error.repeatable the second, isOutage the last.
+//
 // # Load
 //
 // What holds one caller back holds back all: a pause that the vendor asked for,

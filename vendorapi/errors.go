@@ -65,6 +65,8 @@ type Error struct {
 	// noAnswer: the vendor could not be reached or said nothing, although the
 	// caller was patient.
 	noAnswer bool
+	load     load
+	held     bool // see NotAsked
 }
 
 func (e *Error) Error() string {

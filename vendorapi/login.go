@@ -178,12 +178,12 @@ func (a *loginAnswer) refusal() *LoginError {
 // the token in it.
 func readLogin(resp response) (Secret, error) {
 	code, message := reasonOf(resp)
-	e := &Error{Verdict: NotSent, Op: opLogin, Status: resp.Status, Code: code, Message: message}
-	switch resp.Status {
-	case http.StatusTooManyRequests:
+	e := &Error{Verdict: NotSent, Op: opLogin, Status: resp.Status, Code: code, Message: message, load: loadOf(resp.Status, resp.Header)}
+	switch e.load {
+	case rateLimited:
 		e.Verdict, e.RetryAfter = Throttled, retryAfter(resp.Header)
 		return "", e
-	case http.StatusServiceUnavailable:
+	case overloaded, unavailable:
 		e.RetryAfter = retryAfter(resp.Header)
 		return "", e
 	}

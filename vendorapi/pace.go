@@ -122,7 +122,7 @@ func (c *Client) takeTurn(ctx, waits context.Context, end time.Time) (turn, erro
 
 // held is the answer of an attempt that is not made.
 func (c *Client) held(h Hold) error {
-	e := &Error{Verdict: NotSent, Op: opCreateTask, RetryAfter: h.For}
+	e := &Error{Verdict: NotSent, Op: opCreateTask, RetryAfter: h.For, held: true}
 	switch h.Reason {
 	case HoldThrottled:
 		e.Verdict, e.Message = Throttled, "the vendor asked for a pause"

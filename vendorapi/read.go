@@ -15,9 +15,9 @@ func (c *Client) read(ctx context.Context, cl call) (response, error) {
 	if resp.Status == http.StatusOK {
 		return resp, nil
 	}
-	e := &Error{Op: cl.op, Status: resp.Status}
+	e := &Error{Op: cl.op, Status: resp.Status, load: loadOf(resp.Status, resp.Header)}
 	e.Code, e.Message = wordsOf(resp)
-	if resp.Status == http.StatusTooManyRequests || resp.Status == http.StatusServiceUnavailable {
+	if e.load.holdsReads() {
 		e.Verdict = Throttled
 		e.RetryAfter = retryAfter(resp.Header)
 	}

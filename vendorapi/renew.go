@@ -46,12 +46,13 @@ func readRenewal(resp response, old tokenPair) (tokenPair, error) {
 	_, reason := reasonOf(resp)
 	reason = strings.NewReplacer(old.Access, "***", old.Refresh, "***").Replace(reason)
 	denied := resp.Status == http.StatusUnauthorized || resp.Status == http.StatusForbidden
+	load := loadOf(resp.Status, resp.Header)
 	switch {
 	case ok && next.usable() && next.Access != old.Access:
 		return next, nil
 	case next.Access != "" && next.Access != old.Access, next.Refresh != "" && next.Refresh != old.Refresh:
 		return tokenPair{}, &Error{Op: opRenew, Status: resp.Status, Message: "the answer is not a new token pair"}
-	case resp.Status == http.StatusTooManyRequests:
+	case load == rateLimited:
 		return tokenPair{}, &Error{Verdict: Throttled, Op: opRenew, Status: resp.Status, RetryAfter: retryAfter(resp.Header)}
 	case denied, readErr == nil && env.refuses() && (ok || isClientError(resp.Status)):
 		return tokenPair{}, &LoginError{Code: env.code, Message: "the vendor does not renew the token pair, a new one has to be put into its file: " +
@@ -59,7 +60,7 @@ func readRenewal(resp response, old tokenPair) (tokenPair, error) {
 	case neverArrived(resp.Status):
 		return tokenPair{}, &Error{Verdict: NotSent, Op: opRenew, Status: resp.Status, Message: reason, RetryAfter: loginPause}
 	}
-	return tokenPair{}, &Error{Op: opRenew, Status: resp.Status, Code: env.code,
+	return tokenPair{}, &Error{Op: opRenew, Status: resp.Status, Code: env.code, load: load,
 		Message: cmp.Or(reason, fmt.Sprintf("%d bytes that are no answer to a renewal", len(resp.Body)))}
 }
 

@@ -3,7 +3,6 @@ package vendorapi
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -154,12 +153,6 @@ func (r *Retrier) attempt(ctx context.Context, until time.Time, t Task) (Job, er
 		return found, nil
 	}
 	return job, err
-}
-
-// repeatable tells whether there certainly is no job and nothing has been
-// decided about the task.
-func (e *Error) repeatable() bool {
-	return e.Verdict == NotSent || e.Verdict == Throttled && e.Status != http.StatusServiceUnavailable
 }
 
 // atLeast makes the wait after a throttled attempt as long as the vendor asked

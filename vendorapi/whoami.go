@@ -75,10 +75,10 @@ func (c *Client) knows(ctx context.Context, t *token) (bool, error) {
 		return false, err
 	case resp.Status == http.StatusOK && !isAccessDenied(resp) && userName.Match(resp.Body) && !isPage(resp.Body):
 		return true, nil
-	case isAccessDenied(resp), isClientError(resp.Status) && resp.Status != http.StatusTooManyRequests:
+	case isAccessDenied(resp), isClientError(resp.Status) && loadOf(resp.Status, resp.Header) == loadNormal:
 		return false, nil
 	}
-	e := &Error{Op: opWhoAmI, Status: resp.Status, Message: "cannot tell whether the token is still accepted"}
+	e := &Error{Op: opWhoAmI, Status: resp.Status, load: loadOf(resp.Status, resp.Header), Message: "cannot tell whether the token is still accepted"}
 	code, message := reasonOf(response{Status: resp.Status, Header: resp.Header, Body: t.hide(resp.Body)})
 	if e.Code = code; message != "" {
 		e.Message += ": " + message
