@@ -55,7 +55,7 @@ func (l *look) stop() Job {
 func (r *Retrier) lookFor(ctx context.Context, t Task, since time.Time) Job {
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
 		// While the vendor wants to be left alone, this waits too.
-		wait := max(pause, r.quiet.left())
+		wait := max(pause, r.Client.quiet.left())
 		if wait == pause {
 			found, err := r.Find(ctx, t, since)
 			if err == nil && found.Job.ID != "" {

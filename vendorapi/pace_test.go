@@ -124,7 +124,7 @@ func TestTurnThatIsNotUsed(t *testing.T) {
 	for _, wait := range []time.Duration{0, 3 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			sim, r := onPipeRetrying(t, simulator.Config{}, Policy{Budget: time.Hour})
-			r.limits = newLimits(Pace{PerHour: 1})
+			r.Client.limits = newLimits(Pace{PerHour: 1})
 			deny := func() {
 				_, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), func(context.Context) (time.Time, error) {
 					<-time.After(wait)
@@ -138,7 +138,7 @@ func TestTurnThatIsNotUsed(t *testing.T) {
 				deny()
 				wantRoom(t, r.Client, 1, Hold{})
 			}
-			job, err := r.CreateTask(t.Context(), testTask())
+			job, err := r.Client.CreateTask(t.Context(), testTask())
 			wantJob(t, job, err)
 			// And after a wait for the place.
 			deny()
@@ -198,11 +198,11 @@ func TestWaitForATurnEndsWithWaits(t *testing.T) {
 func TestTurnIsWaitedForOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, r := onPipeRetrying(t, simulator.Config{Conflict: simulator.ConflictIgnore}, Policy{Budget: time.Minute})
-		r.limits = newLimits(Pace{PerHour: 360}) // one in 11 s, 36 at once
+		r.Client.limits = newLimits(Pace{PerHour: 360}) // one in 11 s, 36 at once
 		for range 36 {
-			r.limits.take(0)
+			r.Client.limits.take(0)
 		}
-		r.quiet.extend(15 * time.Second) // longer than the wait for the place
+		r.Client.quiet.extend(15 * time.Second) // longer than the wait for the place
 		begin, asked := time.Now(), 0
 		job, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), func(ctx context.Context) (time.Time, error) {
 			asked++
@@ -222,7 +222,7 @@ func TestRetryAfterStopsEverybody(t *testing.T) {
 	run := func(t *testing.T, sim *simulator.Simulator, r *Retrier, fault simulator.Fault, period time.Duration) {
 		t.Helper()
 		sim.Script(fault)
-		_, err := r.CreateTask(t.Context(), testTask())
+		_, err := r.Client.CreateTask(t.Context(), testTask())
 		wantVerdict(t, err, Throttled)
 		told := time.Now()
 		room, hold := r.Room(workers)

@@ -53,11 +53,20 @@ func (p Policy) WithDefaults() Policy {
 // the wire; an error ends the submission instead and is returned as it is.
 type Permit func(ctx context.Context) (until time.Time, err error)
 
-// Retrier repeats CreateTask.
+// Retrier is what a request needs of a client: a CreateTask that is repeated while it certainly
+// started nothing, and the lookup of its job. A CreateTask past the policy is not to be had from it.
 type Retrier struct {
-	*Client
+	Client *Client
 	Policy Policy
 }
+
+// Find is [Client.Find].
+func (r *Retrier) Find(ctx context.Context, t Task, since time.Time) (Found, error) {
+	return r.Client.Find(ctx, t, since)
+}
+
+// Room is [Client.Room].
+func (r *Retrier) Room(n int) (room int, hold Hold) { return r.Client.Room(n) }
 
 // Submit starts the task's job and counts the attempts that were made. An
 // attempt that the vendor throttled does not count. Before each attempt it waits
@@ -78,7 +87,7 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 	end := time.Now().Add(policy.Budget)
 	var last error
 	attempt := func() error {
-		turn, turnErr := r.takeTurn(ctx, waits, earlier(end, time.Now().Add(policy.RoomWait)))
+		turn, turnErr := r.Client.takeTurn(ctx, waits, earlier(end, time.Now().Add(policy.RoomWait)))
 		if turnErr != nil {
 			last = turnErr
 			return backoff.Permanent(turnErr)
@@ -111,8 +120,8 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 	// WithContext has to be outermost, or the wait cannot be interrupted. The
 	// library returns only the context's error then, hence last.
 	waiting := func(err error, wait time.Duration) {
-		if r.observer != nil {
-			r.observer.Wait(ctx, Wait{For: wait, Err: err, Task: t})
+		if r.Client.observer != nil {
+			r.Client.observer.Wait(ctx, Wait{For: wait, Err: err, Task: t})
 		}
 	}
 	if err := backoff.RetryNotify(attempt, backoff.WithContext(&atLeast{exponential, policy, &last}, waits), waiting); err != nil {
@@ -130,10 +139,10 @@ func earlier(a, b time.Time) time.Time {
 
 // observed is attempt, with whoever is told of it.
 func (r *Retrier) observed(ctx context.Context, until time.Time, t Task, number int) (Job, error) {
-	if r.observer == nil {
+	if r.Client.observer == nil {
 		return r.attempt(ctx, until, t)
 	}
-	ctx, end := r.observer.Attempt(ctx, t, number)
+	ctx, end := r.Client.observer.Attempt(ctx, t, number)
 	job, err := r.attempt(ctx, until, t)
 	end(job, err)
 	return job, err
@@ -147,7 +156,7 @@ func (r *Retrier) attempt(ctx context.Context, until time.Time, t Task) (Job, er
 	if after := r.Policy.LookAfter; after > 0 && after < time.Until(until) {
 		look = r.lookAfter(ctx, cancel, after, t)
 	}
-	job, err := r.createTask(ctx, t)
+	job, err := r.Client.createTask(ctx, t)
 	// Whatever went wrong with the answer, a job that was found is there.
 	if found := look.stop(); err != nil && found.ID != "" {
 		return found, nil
