@@ -3,10 +3,8 @@ package main
 import (
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
 
@@ -31,25 +29,4 @@ func hangups() <-chan os.Signal {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGHUP)
 	return c
-}
-
-// refuseReloads logs at each hangup that nothing was read again, and why, until stop
-// is called.
-func refuseReloads(hangups <-chan os.Signal, why string, log zerolog.Logger) (stop func()) {
-	ended := make(chan struct{})
-	var listening sync.WaitGroup
-	listening.Go(func() {
-		for {
-			select {
-			case <-hangups:
-				log.Warn().Msg("SIGHUP: nothing was read again: " + why)
-			case <-ended:
-				return
-			}
-		}
-	})
-	return func() {
-		close(ended)
-		listening.Wait()
-	}
 }

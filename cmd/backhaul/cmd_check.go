@@ -15,6 +15,8 @@ import (
 	"backhaul/cmd/internal/doctor"
 	"backhaul/cmd/internal/logins"
 	"backhaul/cmd/internal/natsconn"
+	"backhaul/cmd/internal/replica"
+	"backhaul/cmd/internal/service"
 	"backhaul/vendorapi"
 )
 
@@ -54,16 +56,12 @@ func runCheck(cmd *cobra.Command, _ []string) error {
 	if cfg.NATS.URL != "" {
 		clientConfig.Auth.Logins = store
 	}
-	clientConfig.Auth.Process = "backhaul check on " + ownerName()
+	clientConfig.Auth.Process = "backhaul check on " + service.Owner()
 	client, err := vendorapi.New(clientConfig)
 	if err != nil {
 		return &config.Error{Problems: []string{err.Error()}}
 	}
-	defer func() {
-		logout, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), shutdownTimeout)
-		defer cancel()
-		client.Close(logout)
-	}()
+	defer service.Logout(cmd.Context(), client)
 	nc, findings, err := checkServer(cmd.Context(), cfg.NATS, log)
 	if err != nil {
 		return err
@@ -81,7 +79,7 @@ func runCheck(cmd *cobra.Command, _ []string) error {
 		}
 	}
 	findings = append(findings, doctor.Vendor(cmd.Context(), client, past)...)
-	findings = append(findings, askReplica(cmd.Context(), cfg.Admin).findings()...)
+	findings = append(findings, replica.Ask(cmd.Context(), cfg.Admin).Findings()...)
 	if err := printFindings(cmd.OutOrStdout(), output, findings); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/cmd/internal/history"
+	"backhaul/cmd/internal/service"
 	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
@@ -77,7 +78,9 @@ func runDemo(cmd *cobra.Command, _ []string) error {
 	defer stop()
 	urls := make(chan string, 1)
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, cfg, log, nil, func(url string) { urls <- url }) }()
+	go func() {
+		served <- service.Run(ctx, service.Options{Config: cfg, Log: log, Build: buildInfo(), Ready: func(url string) { urls <- url }})
+	}()
 	select {
 	case err := <-served:
 		return err

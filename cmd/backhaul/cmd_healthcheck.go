@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/replica"
 )
 
 func newHealthcheckCommand() *cobra.Command {
@@ -38,7 +39,7 @@ func runHealthcheck(cmd *cobra.Command, _ []string) error {
 	if cfg.Admin.Off() {
 		return &config.Error{Problems: []string{"the admin listener is off, so there is nobody to ask: set BACKHAUL_ADMIN_ADDR or --admin-addr"}}
 	}
-	address, err := adminAddress(cfg.Admin.Addr)
+	address, err := replica.Address(cfg.Admin.Addr)
 	if err != nil {
 		return &config.Error{Problems: []string{fmt.Sprintf("BACKHAUL_ADMIN_ADDR: %v", err)}}
 	}
@@ -46,7 +47,7 @@ func runHealthcheck(cmd *cobra.Command, _ []string) error {
 	if live, _ := cmd.Flags().GetBool("live"); live {
 		page = "/livez"
 	}
-	status, body, err := askAdmin(cmd.Context(), address, page)
+	status, body, err := replica.Get(cmd.Context(), address, page)
 	if err != nil {
 		return fmt.Errorf("no answer from %s: %w", address, err)
 	}

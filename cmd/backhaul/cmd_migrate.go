@@ -68,7 +68,7 @@ func runMigrate(cmd *cobra.Command, _ []string) error {
 	}
 	defer from.Close()
 	return migrate.Run(cmd.Context(), migrate.Plan{
-		From: from, To: nc, Replicas: replicas(nc, cfg.NATS),
+		From: from, To: nc, Replicas: natsconn.Replicas(nc, cfg.NATS),
 		Moved: func() error { return store.MarkMoved(config.Masked(cfg.NATS.URL), time.Now()) },
 		Done: func(r migrate.Result) {
 			if output == outputJSON {

@@ -1,79 +1,17 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
-	"backhaul/cmd/internal/admission"
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/policy"
-	"backhaul/consumer"
 	"backhaul/schemas"
-	"backhaul/schemas/strictyaml"
 )
-
-// openPolicy reads the policy file, nil if there is none to read.
-func openPolicy(cfg config.Work, log zerolog.Logger) (*admission.File, error) {
-	if cfg.PolicyFile == "" {
-		return nil, nil
-	}
-	file, err := admission.Open(cfg.PolicyFile, log)
-	if err != nil {
-		return nil, fileError(err)
-	}
-	return file, nil
-}
-
-// fileError is a configuration's error with every problem of a file that it names.
-func fileError(err error) error {
-	if e, ok := errors.AsType[*strictyaml.Error](err); ok {
-		return &config.Error{Problems: e.Each()}
-	}
-	return err
-}
-
-func warnWithoutPolicy(cfg config.Work, log zerolog.Logger) {
-	if cfg.PolicyFile == "" {
-		log.Warn().Msg("there is no policy: whoever may publish on backup.request.> may have anything backed up; set BACKHAUL_POLICY_FILE to change that")
-	}
-}
-
-// gateTimeout bounds what a stop spends on the consumers that count requests.
-const gateTimeout = 2 * time.Second
-
-// enforce makes the consumer ask the policy, and follows the file until unfollow is
-// called. reload asks for the file to be read at once.
-func enforce(ctx context.Context, file *admission.File, nc *nats.Conn, work *consumer.Config, reload <-chan os.Signal) (unfollow func(), err error) {
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, err
-	}
-	gate := admission.NewGate(file, js)
-	work.Policy = gate
-	lasting := context.WithoutCancel(ctx) // while the work is drained, too
-	ctx, stop := context.WithCancel(lasting)
-	var following sync.WaitGroup
-	following.Go(func() { file.Follow(ctx, admission.Interval, reload) })
-	return func() {
-		stop()
-		following.Wait()
-		closing, cancel := context.WithTimeout(lasting, gateTimeout)
-		defer cancel()
-		gate.Close(closing)
-	}, nil
-}
 
 func newPolicyCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -149,7 +87,7 @@ func loadPolicy(cmd *cobra.Command, args []string) (*policy.Policy, error) {
 	}
 	p, err := policy.Load(file)
 	if err != nil {
-		return nil, fileError(err)
+		return nil, config.FileError(err)
 	}
 	return p, nil
 }

@@ -13,6 +13,7 @@ import (
 	"backhaul/cmd/internal/admission"
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/queue"
+	"backhaul/cmd/internal/service"
 	"backhaul/consumer"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -134,7 +135,7 @@ func triggerHasSent(ctx context.Context, js jetstream.JetStream) error {
 
 // rulesOf is the policy without its limits per hour, nil if there is none.
 func rulesOf(cfg config.Work) (consumer.Policy, error) {
-	file, err := openPolicy(cfg, zerolog.Nop())
+	file, err := service.OpenPolicy(cfg, zerolog.Nop())
 	if err != nil || file == nil {
 		return nil, err
 	}

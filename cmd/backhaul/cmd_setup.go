@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
 )
 
@@ -79,11 +80,11 @@ func setUp(cmd *cobra.Command) ([]provision.Action, error) {
 	}
 	defer nc.Close()
 	ctx, explain := ask(cmd.Context(), nc)
-	actions, err := provision.Apply(ctx, js, replicas(nc, cfg.NATS), true)
-	mark, markErr := provision.ApplyMark(ctx, js, replicas(nc, cfg.NATS))
+	actions, err := provision.Apply(ctx, js, natsconn.Replicas(nc, cfg.NATS), true)
+	mark, markErr := provision.ApplyMark(ctx, js, natsconn.Replicas(nc, cfg.NATS))
 	actions, err = append(actions, mark...), errors.Join(err, markErr)
 	if trigger, _ := cmd.Flags().GetBool("trigger"); trigger {
-		more, moreErr := provision.ApplyTrigger(ctx, js, replicas(nc, cfg.NATS), true)
+		more, moreErr := provision.ApplyTrigger(ctx, js, natsconn.Replicas(nc, cfg.NATS), true)
 		actions, err = append(actions, more...), errors.Join(err, moreErr)
 	}
 	return actions, explain(err)

@@ -15,6 +15,7 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/queue"
+	"backhaul/cmd/internal/replica"
 	"backhaul/cmd/internal/show"
 	"backhaul/consumer"
 	"backhaul/publisher"
@@ -98,7 +99,7 @@ func withReplica(cmd *cobra.Command, err error) error {
 	if loadErr != nil {
 		return err
 	}
-	for _, f := range askReplica(cmd.Context(), cfg.Admin).findings() {
+	for _, f := range replica.Ask(cmd.Context(), cfg.Admin).Findings() {
 		err = fmt.Errorf("%w; %s: %s", err, f.Check, f.What)
 	}
 	return err
@@ -140,7 +141,7 @@ type status struct {
 	// Trigger is nil where `backhaul trigger` has no stream.
 	Trigger *triggerStatus `json:"trigger,omitempty"`
 	// Replica is nil when there is none to ask.
-	Replica *replica `json:"replica,omitempty"`
+	Replica *replica.Replica `json:"replica,omitempty"`
 }
 
 type queueStatus struct {
@@ -187,7 +188,7 @@ func lookAround(ctx context.Context, js jetstream.JetStream, admin config.Admin)
 			return s, err
 		}
 	}
-	s.Replica = askReplica(ctx, admin)
+	s.Replica = replica.Ask(ctx, admin)
 	return s, nil
 }
 
@@ -252,7 +253,7 @@ func printStatus(w io.Writer, output string, s status) error {
 	}
 	t.row("dead letters", s.DeadLetters.text())
 	s.Trigger.print(t, s.AsOf)
-	s.Replica.print(t)
+	printReplica(t, s.Replica)
 	return t.flush()
 }
 
@@ -271,7 +272,7 @@ func (s stored) text() string {
 	return fmt.Sprintf("%d, %s, %s to %s", s.Messages, size(s.Bytes), stamp(s.First), stamp(s.Last))
 }
 
-func (r *replica) print(t table) {
+func printReplica(t table, r *replica.Replica) {
 	switch {
 	case r == nil:
 		t.row("replica", "not asked")

@@ -210,3 +210,19 @@ func TestEventsFilters(t *testing.T) {
 	}
 	follow.Kill()
 }
+
+// Without NATS `status` tells what the replica says of it.
+func TestStatus_NamesTheReplicasTroubleWithoutNATS(t *testing.T) {
+	t.Parallel()
+	sim, endpoint := simulatortest.Start(t, simulator.Config{World: programtest.World()})
+	broker, url := programtest.NATSServerProcess(t)
+	s := &programtest.Service{Client: programtest.Connect(t, url), Sim: sim, Env: programtest.ServiceEnv(url, endpoint)}
+	s.StartRun(t)
+	admin := programtest.AdminURL(t, s.Run)
+	broker.Kill()
+	programtest.WaitForStatus(t, admin+"/readyz", http.StatusServiceUnavailable)
+	code, _, stderr := programtest.Once(t, append(s.Env, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(admin, "http://")), "", "status")
+	if code != exitUnreachable || !strings.Contains(stderr, "replica requests: ") || !strings.Contains(stderr, "NATS is not connected") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/service"
 	"backhaul/consumer/trigger"
 )
 
@@ -35,6 +36,19 @@ windows as well, is that of "backhaul run".`,
 	}
 	cmd.AddCommand(newTriggerExplainCommand(), newTriggerCheckCommand())
 	return cmd
+}
+
+func runTrigger(cmd *cobra.Command, _ []string) error {
+	reload := hangups()
+	routes, err := loadRoutes(cmd)
+	if err != nil {
+		return err
+	}
+	cfg, log, err := load(cmd)
+	if err != nil {
+		return err
+	}
+	return service.Trigger(cmd.Context(), service.Options{Config: cfg, Log: log, Build: buildInfo(), Reload: reload}, routes)
 }
 
 func newTriggerCheckCommand() *cobra.Command {
@@ -75,7 +89,7 @@ func loadRoutes(cmd *cobra.Command) (*trigger.Routes, error) {
 	}
 	routes, err := trigger.Load(cfg.Trigger.Routes)
 	if err != nil {
-		return nil, fileError(err)
+		return nil, config.FileError(err)
 	}
 	return routes, nil
 }

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/telemetry"
 )
 
 // version and commit are set by the linker for releases and images, which are to be
@@ -57,4 +59,10 @@ func readVersion() versionInfo {
 		}
 	}
 	return v
+}
+
+// buildInfo returns the version for services.
+func buildInfo() telemetry.Build {
+	v := readVersion()
+	return telemetry.Build{Version: v.Version, Commit: v.Commit}
 }

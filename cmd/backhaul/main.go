@@ -26,7 +26,7 @@ const (
 )
 
 func main() {
-	runtime.MemProfileRate = 0 // its samples take 1 MB; mountTelemetry takes them where they can be asked for
+	runtime.MemProfileRate = 0 // its samples take 1 MB; package service turns them on where they can be asked for
 	// The first signal ends ctx, which every command takes as "finish and stop".
 	// The second one is not ours any more and kills.
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}

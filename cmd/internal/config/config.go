@@ -23,11 +23,13 @@
 package config
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"backhaul/consumer"
+	"backhaul/schemas/strictyaml"
 	"backhaul/vendorapi"
 )
 
@@ -126,6 +128,15 @@ func (e *Error) Error() string {
 		return "configuration: " + e.Problems[0]
 	}
 	return "configuration:\n  " + strings.Join(e.Problems, "\n  ")
+}
+
+// FileError returns an [*Error] with every problem of a YAML file, or err itself if it is
+// another error.
+func FileError(err error) error {
+	if e, ok := errors.AsType[*strictyaml.Error](err); ok {
+		return &Error{Problems: e.Each()}
+	}
+	return err
 }
 
 // Client is the vendor client's configuration.

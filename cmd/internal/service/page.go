@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"context"
@@ -21,7 +21,8 @@ import (
 //
 // The page has a connection of its own: what it may not read, or reads a lot of,
 // must not make the service unready or slow.
-func showPage(ctx context.Context, admin *console.Console, cfg *config.Config, natsURL, owner string, vendor page.Vendor, log zerolog.Logger) (stop func(), err error) {
+func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, owner string, vendor page.Vendor) (stop func(), err error) {
+	cfg, log := o.Config, o.Log
 	if cfg.Admin.Off() {
 		return func() {}, nil
 	}
@@ -41,7 +42,7 @@ func showPage(ctx context.Context, admin *console.Console, cfg *config.Config, n
 		nc.Close()
 	}
 	shown, known, err := newPage(ctx, nc, cfg.Admin, page.Config{
-		Version: readVersion().Version, Owner: owner, Exposed: admin.Exposed(), Vendor: vendor,
+		Version: o.Build.Version, Owner: owner, Exposed: admin.Exposed(), Vendor: vendor,
 	}, log)
 	if err != nil {
 		stop()

@@ -1,14 +1,12 @@
-package main
+package service
 
 import (
 	"context"
 	"errors"
-	"os"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
-	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/console"
@@ -19,23 +17,13 @@ import (
 	"backhaul/consumer/trigger/objectstore"
 )
 
-func runTrigger(cmd *cobra.Command, _ []string) error {
-	reload := hangups()
-	routes, err := loadRoutes(cmd)
-	if err != nil {
-		return err
-	}
-	cfg, log, err := load(cmd)
-	if err != nil {
-		return err
-	}
-	return watchStorage(cmd.Context(), cfg, routes, log, reload)
-}
-
-// watchStorage turns notifications into requests until ctx ends. Like serve it is
-// one straight line: what it starts it stops in reverse.
-func watchStorage(ctx context.Context, cfg *config.Config, routes *trigger.Routes, log zerolog.Logger, reload <-chan os.Signal) error {
-	defer refuseReloads(reload, "routes and settings are read at the start; restart the trigger", log)()
+// Trigger turns the notifications of object stores into requests until ctx ends.
+// o.Reload is answered with a log line: routes and settings are read at the start.
+func Trigger(ctx context.Context, o Options, routes *trigger.Routes) error {
+	cfg, log := o.Config, o.Log
+	stops := &stops{log: log}
+	defer stops.run()
+	stops.add("refusal of reloads", refuseReloads(o.Reload, "routes and settings are read at the start; restart the trigger", log))
 	if err := cfg.CheckTrigger(routes.HasDirectives()); err != nil {
 		return err
 	}
@@ -55,15 +43,15 @@ func watchStorage(ctx context.Context, cfg *config.Config, routes *trigger.Route
 	if err != nil {
 		return err
 	}
-	defer admin.Stop()
-	metrics := telemetry.NewTrigger(buildInfo())
+	stops.add("admin listener", admin.Stop)
+	metrics := telemetry.NewTrigger(o.Build)
 	mountTelemetry(admin, cfg.Admin, metrics)
 
 	nc, err := natsconn.Connect(ctx, cfg.NATS, "backhaul trigger", log)
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
+	stops.add("NATS connection", nc.Close)
 	permissions := natsconn.WatchPermissions(nc, log)
 	var worker *trigger.Trigger
 	if err := onceAnswered(ctx, nc, admin, log, func(ctx context.Context) (err error) {
@@ -87,7 +75,10 @@ func watchStorage(ctx context.Context, cfg *config.Config, routes *trigger.Route
 	)
 	log.Info().Str("source", routes.Source).Str("file", routes.File).Int("routes", len(routes.All())).
 		Str("nats", config.Masked(cfg.NATS.URL)).Str("admin", admin.URL()).Msg("reading notifications")
-	defer supervise(ctx, admin, "reading notifications", log)()
+	stops.add("supervision", supervise(ctx, admin, "reading notifications", log))
+	if o.Ready != nil {
+		o.Ready(config.Masked(cfg.NATS.URL))
+	}
 	worker.Run(ctx)
 	log.Info().Msg("drained")
 	return nil
@@ -105,7 +96,7 @@ func prepareTrigger(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zer
 	if err != nil {
 		return err
 	}
-	actions, err := provision.ApplyTrigger(ctx, js, replicas(nc, cfg), cfg.Provision)
+	actions, err := provision.ApplyTrigger(ctx, js, natsconn.Replicas(nc, cfg), cfg.Provision)
 	logCreated(log, actions)
 	return err
 }

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/console"
+	"backhaul/cmd/internal/replica"
 	"backhaul/cmd/internal/sdnotify"
 )
 
@@ -54,18 +55,18 @@ func supervise(ctx context.Context, admin *console.Console, doing string, log ze
 	}
 }
 
-// answers asks this process what a supervisor would ask from outside. Where the
-// listener is off, that this runs is all there is to know.
+// answers asks this process what a supervisor would ask from outside. Without a listener
+// there is nothing to ask: the process runs.
 func answers(ctx context.Context, admin *console.Console) error {
 	address, ok := strings.CutPrefix(admin.URL(), "http://")
 	if !ok {
 		return nil
 	}
-	address, err := adminAddress(address)
+	address, err := replica.Address(address)
 	if err != nil {
 		return err
 	}
-	status, _, err := askAdmin(ctx, address, "/livez")
+	status, _, err := replica.Get(ctx, address, "/livez")
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("/livez answers %d", status)
 	}

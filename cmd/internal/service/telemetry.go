@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"net/http"
@@ -7,18 +7,13 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/console"
-	"backhaul/cmd/internal/telemetry"
 )
-
-func buildInfo() telemetry.Build {
-	v := readVersion()
-	return telemetry.Build{Version: v.Version, Commit: v.Commit}
-}
 
 // memProfileRate is Go's own: a sample for each so many bytes.
 const memProfileRate = 512 << 10
 
-// mountTelemetry adds what the admin listener shows beside the console's own.
+// mountTelemetry adds metrics and profiles to the admin listener. The program starts with
+// runtime.MemProfileRate 0: samples of memory are taken only where they can be asked for.
 func mountTelemetry(admin *console.Console, cfg config.Admin, metrics interface{ Handler() http.Handler }) {
 	admin.Handle("GET /metrics", metrics.Handler())
 	if !cfg.Pprof {

@@ -1,4 +1,7 @@
-package main
+// Package replica asks the admin listener of one `backhaul run` or `backhaul trigger`, as a
+// supervisor or an operator does. The listener answers from memory, so every question has
+// a short timeout. A replica that does not answer is a result, not an error.
+package replica
 
 import (
 	"context"
@@ -15,23 +18,22 @@ import (
 	"backhaul/cmd/internal/doctor"
 )
 
-// replica is what the admin listener of one `backhaul run` says.
-type replica struct {
-	// Address was asked.
+// Replica is what the admin listener of one process answers.
+type Replica struct {
+	// Address is the one that was asked.
 	Address string `json:"address"`
-	// Answered is false when nobody did, or nobody who can be understood; Error
-	// says why.
+	// Answered is false without an answer, or with one of another program; Error says why.
 	Answered bool    `json:"answered"`
 	Error    string  `json:"error,omitempty"`
 	Ready    bool    `json:"ready"`
-	Checks   []check `json:"checks,omitempty"`
+	Checks   []Check `json:"checks,omitempty"`
 }
 
-// check is one of those that /readyz?verbose tells.
-type check struct {
+// Check is one line of /readyz?verbose.
+type Check struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
-	// Condition: it does not decide whether the replica is ready.
+	// Condition is true if it does not decide whether the replica is ready.
 	Condition bool   `json:"condition"`
 	Error     string `json:"error,omitempty"`
 }
@@ -42,29 +44,29 @@ const (
 	maxAnswer      = 1 << 20
 )
 
-// askReplica asks the listener of the settings. It is nil when they turn it off.
-func askReplica(ctx context.Context, cfg config.Admin) *replica {
+// Ask asks the listener of the settings. It returns nil if they turn it off.
+func Ask(ctx context.Context, cfg config.Admin) *Replica {
 	if cfg.Off() {
 		return nil
 	}
-	r := &replica{Address: cfg.Addr}
+	r := &Replica{Address: cfg.Addr}
 	if err := r.ask(ctx); err != nil {
 		r.Error = err.Error()
 	}
 	return r
 }
 
-func (r *replica) ask(ctx context.Context) (err error) {
-	if r.Address, err = adminAddress(r.Address); err != nil {
+func (r *Replica) ask(ctx context.Context) (err error) {
+	if r.Address, err = Address(r.Address); err != nil {
 		return err
 	}
-	status, body, err := askAdmin(ctx, r.Address, "/readyz?verbose")
+	status, body, err := Get(ctx, r.Address, "/readyz?verbose")
 	if err != nil {
 		return err
 	}
 	var answer struct {
 		Ready  *bool
-		Checks []check
+		Checks []Check
 	}
 	if json.Unmarshal(body, &answer) != nil || answer.Ready == nil {
 		return fmt.Errorf("what answers there (HTTP %d) is no backhaul", status)
@@ -73,8 +75,8 @@ func (r *replica) ask(ctx context.Context) (err error) {
 	return nil
 }
 
-// adminAddress is where a listener is to be had from this machine.
-func adminAddress(listen string) (string, error) {
+// Address returns the address at which a listener is reached from this machine.
+func Address(listen string) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	switch {
 	case err != nil:
@@ -88,9 +90,9 @@ func adminAddress(listen string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// askAdmin asks the listener for one of its pages. An error means that there was
+// Get asks the listener at an address for one of its pages. An error means that there was
 // no answer.
-func askAdmin(ctx context.Context, address, page string) (status int, body []byte, err error) {
+func Get(ctx context.Context, address, page string) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, replicaTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+page, nil)
@@ -113,9 +115,9 @@ func askAdmin(ctx context.Context, address, page string) (status int, body []byt
 	return resp.StatusCode, body, err
 }
 
-// findings returns what the replica says is wrong: an error if it is not ready for that. A
+// Findings returns what the replica says is wrong: an error if it is not ready for that. A
 // replica that does not answer may not run, or elsewhere: that is no finding.
-func (r *replica) findings() (all []doctor.Finding) {
+func (r *Replica) Findings() (all []doctor.Finding) {
 	if r == nil || !r.Answered {
 		return nil
 	}

@@ -1,0 +1,33 @@
+// Package service wires the two long-running commands: [Run] turns requests into jobs,
+// [Trigger] turns changes in object storage into requests. Each is one straight line, on
+// purpose: a reader sees from top to bottom what is started, in which order, and what
+// each part is given.
+//
+// Both run until their context ends, then finish the work in progress, and stop what they
+// started in reverse order. Each stop has a name and a bound. One that fails or exceeds its
+// bound is logged by its name and does not keep the others from running; it does not
+// change what [Run] and [Trigger] return, because the work is done by then.
+//
+// An error before the work begins is a [*config.Error] if the settings cause it, and a
+// [*natsconn.UnreachableError] if NATS or JetStream does not answer.
+package service
+
+import (
+	"os"
+
+	"github.com/rs/zerolog"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/telemetry"
+)
+
+// Options are what a service is started with.
+type Options struct {
+	Config *config.Config
+	Log    zerolog.Logger
+	Build  telemetry.Build // of the program, for the page, metrics and traces
+	// Reload asks for the policy file to be read again. Nil, the default, never asks.
+	Reload <-chan os.Signal
+	// Ready, if not nil, is called with the URL of the NATS server once requests are read.
+	Ready func(natsURL string)
+}

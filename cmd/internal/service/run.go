@@ -1,0 +1,127 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"backhaul/cmd/internal/admission"
+	"backhaul/cmd/internal/console"
+	"backhaul/cmd/internal/logins"
+	"backhaul/cmd/internal/natsconn"
+	"backhaul/cmd/internal/telemetry"
+	"backhaul/consumer"
+)
+
+const (
+	// logoutTimeout bounds the end of the session at the vendor.
+	logoutTimeout = 5 * time.Second
+	// embeddedTimeout bounds the stop of the embedded server, which writes to its disk.
+	embeddedTimeout = 30 * time.Second
+)
+
+// Run reads requests and starts their jobs until ctx ends; what is in progress then is
+// finished first.
+func Run(ctx context.Context, o Options) error {
+	cfg, log := o.Config, o.Log
+	if err := cfg.CheckRun(); err != nil {
+		return err
+	}
+	policyFile, err := OpenPolicy(cfg.Work, log)
+	if err != nil {
+		return err
+	}
+	warnOfOpenFiles(cfg, log)
+	stops := &stops{log: log}
+	defer stops.run()
+	admin, err := console.Start(ctx, cfg.Admin, log)
+	if err != nil {
+		return err
+	}
+	stops.add("admin listener", admin.Stop)
+	owner, metrics := Owner(), telemetry.NewMetrics(o.Build)
+	mountTelemetry(admin, cfg.Admin, metrics)
+	traces := telemetry.StartTraces(ctx, o.Build, owner, metrics, log)
+	stops.add("traces", traces.Stop)
+
+	store := &logins.Store{Log: log}
+	vendor, err := newVendor(cfg, owner, store, &telemetry.Vendor{Metrics: metrics, Traces: traces, Log: log})
+	if err != nil {
+		return err
+	}
+	stops.addWithin("vendor session", logoutTimeout, vendor.close)
+	nc, url, embedded, err := connect(ctx, cfg.NATS, log)
+	if err != nil {
+		return err
+	}
+	if embedded != nil {
+		stops.addWithin("embedded NATS server", embeddedTimeout, func(context.Context) error { embedded.Stop(); return nil })
+	}
+	stops.add("NATS connection", nc.Close)
+	if err := store.Use(nc); err != nil {
+		return err
+	}
+	permissions := natsconn.WatchPermissions(nc, log)
+
+	work := cfg.Consumer(owner)
+	work.Observer = telemetry.Consumer{Metrics: metrics, Traces: traces}
+	if policyFile != nil {
+		unfollow, err := enforce(policyFile, nc, &work, o.Reload)
+		if err != nil {
+			return err
+		}
+		stops.addWithin("policy", gateTimeout, unfollow)
+	} else {
+		stops.add("refusal of reloads", refuseReloads(o.Reload, "there is no policy file (BACKHAUL_POLICY_FILE), and other settings are read at the start", log))
+	}
+	var worker *consumer.Consumer
+	if err := onceAnswered(ctx, nc, admin, log, func(ctx context.Context) (err error) {
+		if err := prepare(ctx, nc, cfg.NATS, log); err != nil {
+			return err
+		}
+		worker, err = consumer.New(ctx, work, nc, vendor, log)
+		return err
+	}); err != nil {
+		return errors.Join(err, permissions.Trouble())
+	}
+	if err := metrics.WatchQueue(nc); err != nil {
+		return err
+	}
+	metrics.WatchProcess(vendor.client, worker.Ready, vendor.trouble)
+	admin.Watch(runChecks(worker, permissions, vendor, embedded, policyFile)...)
+	stopPage, err := showPage(ctx, admin, o, url, owner, vendor.forPage())
+	if err != nil {
+		return err
+	}
+	stops.add("console page", stopPage)
+	log.Info().Str("owner", owner).Str("nats", url).Str("vendor", cfg.Vendor.Endpoint).Str("admin", admin.URL()).
+		Int("maxInFlight", cfg.Work.MaxInFlight).Msg("reading requests")
+	stops.add("supervision", supervise(ctx, admin, "reading requests", log))
+	if o.Ready != nil {
+		o.Ready(url)
+	}
+	worker.Run(ctx)
+	log.Info().Msg("drained")
+	return nil
+}
+
+// runChecks returns what /readyz answers from, in the order that it is shown in.
+func runChecks(worker *consumer.Consumer, permissions *natsconn.Permissions, vendor *watchedVendor, embedded *natsconn.Embedded, policy *admission.File) []console.Check {
+	checks := []console.Check{
+		{Name: "requests", Probe: worker.Ready},
+		{Name: "nats", Probe: permissions.Trouble},
+		{Name: "vendor", Probe: vendor.trouble, Condition: true},
+	}
+	if embedded != nil {
+		checks = append(checks, console.Check{Name: "embedded nats", Probe: embedded.Trouble})
+	}
+	if policy != nil {
+		checks = append(checks, console.Check{Name: "policy", Probe: policy.Trouble, Condition: true})
+	}
+	return append(checks,
+		console.Check{Name: "ledger", Probe: worker.Ledger, Condition: true},
+		console.Check{Name: "ledger writes", Probe: worker.Writable},
+		console.Check{Name: "dead letters", Probe: worker.DeadLetters, Condition: true},
+		console.Check{Name: "doubt", Probe: worker.Unclear, Condition: true},
+	)
+}

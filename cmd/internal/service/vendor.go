@@ -1,0 +1,105 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/console/page"
+	"backhaul/cmd/internal/logins"
+	"backhaul/cmd/internal/telemetry"
+	"backhaul/consumer"
+	"backhaul/vendorapi"
+)
+
+// watchedVendor is the vendor's client with its retries. It remembers whether the vendor
+// answers, from the calls that are made anyway: extra calls would use up its rate limits.
+type watchedVendor struct {
+	consumer.Vendor
+	client   *vendorapi.Client
+	observer *telemetry.Vendor
+
+	mu    sync.Mutex
+	since time.Time // of the trouble
+	err   error     // the last call's, nil when it was answered
+}
+
+// newVendor returns a client that keeps its login token in store.
+func newVendor(cfg *config.Config, owner string, store *logins.Store, observer *telemetry.Vendor) (*watchedVendor, error) {
+	settings := cfg.Vendor.Client(cfg.Work.MaxInFlight)
+	settings.Observer = observer
+	settings.Auth.Logins, settings.Auth.Process = store, owner
+	client, err := vendorapi.New(settings)
+	if err != nil {
+		return nil, &config.Error{Problems: []string{err.Error()}}
+	}
+	return &watchedVendor{client: client, observer: observer, Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
+		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout, RoomWait: consumer.RoomWait, LookAfter: cfg.Vendor.LookAfter,
+	}}}, nil
+}
+
+// close ends the session at the vendor.
+func (v *watchedVendor) close(ctx context.Context) error {
+	v.client.Close(ctx)
+	return nil
+}
+
+// forPage returns what the console page shows of the vendor.
+func (v *watchedVendor) forPage() page.Vendor {
+	return page.Vendor{Trouble: v.trouble, Hold: func() vendorapi.Hold {
+		_, hold := v.client.Room(1)
+		return hold
+	}}
+}
+
+func (v *watchedVendor) Submit(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
+	job, attempts, err := v.Vendor.Submit(ctx, waits, t, permit)
+	v.note(ctx, err)
+	return job, attempts, err
+}
+
+func (v *watchedVendor) Find(ctx context.Context, t vendorapi.Task, since time.Time) (vendorapi.Found, error) {
+	ctx, end := v.observer.FindJob(ctx)
+	found, err := v.Vendor.Find(ctx, t, since)
+	end(found, err)
+	v.note(ctx, err)
+	return found, err
+}
+
+// note keeps what a call says about the vendor. A call that we ended, or that was
+// never made, says nothing; one that was refused was answered.
+func (v *watchedVendor) note(ctx context.Context, err error) {
+	e, ofVendor := errors.AsType[*vendorapi.Error](err)
+	switch {
+	case ctx.Err() != nil, err != nil && !ofVendor:
+		return
+	case ofVendor && (e.Verdict == vendorapi.Refused || e.Verdict == vendorapi.AuthRefused):
+		err = nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.err == nil {
+		v.since = time.Now()
+	}
+	v.err = err
+}
+
+// trouble returns why the vendor cannot be used at the moment, nil if it can.
+func (v *watchedVendor) trouble() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.err == nil {
+		return nil
+	}
+	return fmt.Errorf("since %s: %w", v.since.UTC().Format(time.RFC3339), v.err)
+}
+
+// Logout closes a client in bounded time, also after the end of ctx.
+func Logout(ctx context.Context, client *vendorapi.Client) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoutTimeout)
+	defer cancel()
+	client.Close(ctx)
+}
