@@ -58,8 +58,6 @@ type doubt struct {
 	since time.Time
 	// until is when a job that is still not to be seen does not exist.
 	until time.Time
-	// lookFrom is when the vendor may be asked, at once if it is zero.
-	lookFrom time.Time
 	// task is what the vendor made of the call without naming a job, "" if it
 	// did not say so.
 	task string

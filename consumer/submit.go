@@ -57,7 +57,7 @@ func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
 		}
 		// There may be a job. From here on the claim says so, whoever holds it.
 		c.doubt, last = doubt, err
-		if time.Until(doubt.lookFrom) > RoomWait {
+		if doubt.unlikely && time.Until(doubt.until) > RoomWait {
 			return nil, last // whoever has it then looks for it
 		}
 		if err := h.ledger.renew(ctx, c); err != nil {
@@ -97,8 +97,7 @@ func (h *handler) judge(c *claim, err error, attempts int) (schemas.Event, doubt
 		if h.tooOld(c.req) {
 			wait = 0 // it will not be sent again
 		}
-		mayBe.lookFrom = time.Now().Add(wait)
-		mayBe.until, mayBe.unlikely = mayBe.lookFrom, true
+		mayBe.until, mayBe.unlikely = time.Now().Add(wait), true
 		return nil, mayBe, err
 	case e.Verdict == vendorapi.Refused:
 		return h.failed(c.req, schemas.JobFailed{
@@ -154,9 +153,6 @@ const (
 // exist any more. The result is the outcome, an error to try again later, or
 // neither: there is no job, and the request may be sent.
 func (h *handler) reconcile(ctx context.Context, c *claim, task vendorapi.Task, attempts int) (schemas.Event, error) {
-	if err := h.hold(ctx, c, time.Until(c.lookFrom)); err != nil {
-		return nil, err
-	}
 	for pause := firstLook; ; pause = min(pause+pause/2, lastLook) {
 		// Said before the look: what was not to be seen when it began may be seen at
 		// its end.
