@@ -1,8 +1,10 @@
 package consumer_test
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
+	"backhaul/vendorapi"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -112,10 +115,23 @@ func TestATaskWithoutAJob(t *testing.T) {
 		b := newBench(t, simulator.Config{})
 		b.sim.Script(simulator.Fault{Kind: simulator.TaskOnly, For: 300 * time.Millisecond})
 		b.publish("billing", body("late"))
-		b.start(func(s *setup) { s.cfg.VisibilityWindow = patience })
+		var atLook atomic.Pointer[schemas.JobSubmitting]
+		b.start(unhurried, func(s *setup) {
+			s.cfg.VisibilityWindow = patience
+			s.wrap = func(v consumer.Vendor) consumer.Vendor {
+				return vendorFuncs{Vendor: v, find: func(ctx context.Context, task vendorapi.Task, since time.Time) (vendorapi.Found, error) {
+					story := b.story(billing("late"))
+					atLook.CompareAndSwap(nil, story[len(story)-1].data.(*schemas.JobSubmitting))
+					return v.Find(ctx, task, since)
+				}}
+			}
+		})
 		b.settled()
 		if e := b.started(billing("late")); !e.Adopted {
 			t.Errorf("job-started is %+v", e)
+		}
+		if c := atLook.Load(); c == nil || c.DoubtSequence == 0 || c.DoubtTaskID == "" {
+			t.Errorf("at the first look the claim is %+v, want the doubt and its task on record", c)
 		}
 		b.checkPromise(1)
 	})
@@ -166,7 +182,22 @@ func TestASlowLookIsNotTheLastOne(t *testing.T) {
 		Fault: simulator.Fault{Kind: simulator.Slow, For: 900 * time.Millisecond}, Endpoint: "Jobs", Probability: 1,
 	}})
 	b.publish("billing", body("late"))
-	b.start(func(s *setup) { s.cfg.VisibilityWindow = 2 * time.Second })
+	var submitted atomic.Pointer[time.Time]
+	b.start(func(s *setup) {
+		s.cfg.VisibilityWindow = 2 * time.Second
+		s.wrap = func(v consumer.Vendor) consumer.Vendor {
+			return vendorFuncs{Vendor: v, submit: func(ctx, waits context.Context, task vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
+				now := time.Now()
+				submitted.Store(&now)
+				return v.Submit(ctx, waits, task, permit)
+			}, find: func(ctx context.Context, task vendorapi.Task, since time.Time) (vendorapi.Found, error) {
+				if since.After(*submitted.Load()) {
+					t.Errorf("looked for since %s, sent at %s", since, submitted.Load())
+				}
+				return v.Find(ctx, task, since)
+			}}
+		}
+	})
 	b.settled()
 	if e := b.started(billing("late")); !e.Adopted {
 		t.Errorf("job-started is %+v", e)

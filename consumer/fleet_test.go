@@ -338,6 +338,9 @@ func TestNothingIsSentAfterAStop(t *testing.T) {
 	b.start(owner("two"))
 	b.settled()
 	b.checkPromise(1)
+	if got := b.sim.Account().Calls["Jobs"]; got != 0 {
+		t.Errorf("%d looks for a job of a request that was never sent", got)
+	}
 }
 
 func TestTheNATSServerRestartsUnderLoad(t *testing.T) {

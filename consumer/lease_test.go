@@ -4,34 +4,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
 )
 
-// The last instants of a lease are for the way of the last byte to the vendor: an attempt
-// has ended before them, and before that there is time for a whole attempt.
-func TestPermit_endsBeforeTheLease(t *testing.T) {
-	t.Parallel()
-	cfg := Config{AttemptTimeout: 10 * time.Second}
-	h := &handler{cfg: cfg, stop: t.Context()}
-	c := &claim{req: &request{}, taken: time.Now()}
-	until, err := h.permit(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	beyond := cfg.lease() - cfg.AttemptTimeout
-	if allowed := until.Sub(c.taken); allowed != cfg.AttemptTimeout+beyond/2 {
-		t.Errorf("an attempt is permitted for %s of a lease of %s, want half of the %s beyond an attempt to be left", allowed, cfg.lease(), beyond)
-	}
+// newLedger returns a ledger on a server of its own, which nothing is known of.
+func newLedger(t *testing.T, lease time.Duration) *ledger {
+	t.Helper()
+	return newLedgerOn(t, natstest.Start(t).Connect(t), lease)
 }
 
-// Our lease begins before the claim is sent. The server's begins when it is stored, so
-// it never ends before ours.
-func TestLedgerClaim_leaseBeginsBeforeTheWrite(t *testing.T) {
-	t.Parallel()
-	s := natstest.Start(t)
-	nc := s.Connect(t)
+func newLedgerOn(t *testing.T, nc *nats.Conn, lease time.Duration) *ledger {
+	t.Helper()
 	pub, err := publisher.New(nc)
 	if err != nil {
 		t.Fatal(err)
@@ -40,17 +28,99 @@ func TestLedgerClaim_leaseBeginsBeforeTheWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &ledger{events: events, reader: publisher.NewLastReader(events), publisher: pub, owner: "one", lease: time.Minute}
-	req := &request{BackupRequest: schemas.BackupRequest{RequestID: "r"}, key: publisher.NewKey("test", "r")}
+	return &ledger{events: events, reader: publisher.NewLastReader(events), publisher: pub, owner: "one", lease: lease}
+}
+
+// of returns the same ledger as another replica has it.
+func (l *ledger) of(owner string) *ledger {
+	other := *l
+	other.owner = owner
+	return &other
+}
+
+// testRequest is a request with this id.
+func testRequest(id string) *request {
+	return &request{
+		BackupRequest: schemas.BackupRequest{RequestID: id}, key: publisher.NewKey("test", id),
+		message: schemas.Message{RequestedAt: time.Now().Add(-time.Minute).UTC()},
+	}
+}
+
+// started is the outcome of a request with this id.
+func started(id string) *schemas.JobStarted {
+	return &schemas.JobStarted{Naming: schemas.Naming{RequestID: id, Source: "test"}, JobID: "1", JobIDs: []string{"1"}, StartedAt: time.Now().UTC()}
+}
+
+// claimed claims a request.
+func (l *ledger) claimed(t *testing.T, req *request) *claim {
+	t.Helper()
 	c, err := l.claim(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg, err := events.GetMsg(t.Context(), c.sequence)
+	return c
+}
+
+// stored is the message of the ledger with this sequence.
+func (l *ledger) stored(t *testing.T, sequence uint64) *jetstream.RawStreamMsg {
+	t.Helper()
+	msg, err := l.events.GetMsg(t.Context(), sequence)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.taken.Before(msg.Time) {
+	return msg
+}
+
+// The last instants of a lease are for the way of the last byte to the vendor: an attempt
+// has ended before them, and before that there is time for a whole attempt.
+func TestPermit_endsBeforeTheLease(t *testing.T) {
+	t.Parallel()
+	cfg := Config{AttemptTimeout: 10 * time.Second}
+	l := newLedger(t, cfg.lease())
+	h := &handler{cfg: cfg, stop: t.Context(), ledger: l}
+	c := l.claimed(t, testRequest("r"))
+	beyond := cfg.lease() - cfg.AttemptTimeout
+	for _, renewed := range []bool{false, true} {
+		before := *c
+		if renewed { // what is left of the lease is not enough for an attempt and its margin
+			c.taken = c.taken.Add(-beyond/2 - time.Millisecond)
+		}
+		until, err := h.permit(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if allowed := until.Sub(c.taken); allowed != cfg.AttemptTimeout+beyond/2 {
+			t.Errorf("an attempt is permitted for %s of a lease of %s, want half of the %s beyond an attempt to be left", allowed, cfg.lease(), beyond)
+		}
+		if got := c.sequence > before.sequence && c.taken.After(before.taken); got != renewed {
+			t.Errorf("the lease was renewed: %t, want %t", got, renewed)
+		}
+	}
+}
+
+// Our lease begins before the claim is sent. The server's begins when it is stored, so
+// it never ends before ours.
+func TestLedgerClaim_leaseBeginsBeforeTheWrite(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, time.Minute)
+	c := l.claimed(t, testRequest("r"))
+	if msg := l.stored(t, c.sequence); !c.taken.Before(msg.Time) {
 		t.Errorf("the lease begins at %s, the claim was stored at %s", c.taken, msg.Time)
+	}
+}
+
+// A claim holds while its owner waits for longer than a lease.
+func TestHold_renewsTheClaim(t *testing.T) {
+	t.Parallel()
+	cfg := Config{AttemptTimeout: 200 * time.Millisecond}
+	l := newLedger(t, cfg.lease())
+	h := &handler{cfg: cfg, stop: t.Context(), ledger: l}
+	c := l.claimed(t, testRequest("r"))
+	before := *c
+	if err := h.hold(t.Context(), c, cfg.lease()*3/4); err != nil {
+		t.Fatal(err)
+	}
+	if c.sequence == before.sequence || !c.taken.After(before.taken) {
+		t.Errorf("the claim was not renewed within %s of a lease of %s", cfg.lease()*3/4, cfg.lease())
 	}
 }

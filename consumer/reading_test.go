@@ -1,55 +1,91 @@
 package consumer
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 )
 
-// The server hears of a delivery that is still being decoded: on a busy machine that may
-// take longer than the acknowledgement wait, and a redelivery would be one more to decode.
-func TestInWork_ADeliveryThatIsDecodedIsInProgress(t *testing.T) {
-	t.Parallel()
+// deliveries returns deliveries that came a minute ago, and a function that returns what the
+// server has heard of each since.
+func deliveries(t *testing.T, number int) (all []*delivery, heard func() []string) {
+	t.Helper()
 	nc := natstest.StartBare(t).Connect(t)
 	messages, err := nc.SubscribeSync("request")
 	if err != nil {
 		t.Fatal(err)
 	}
-	acks, err := nc.SubscribeSync("ack")
+	acks, err := nc.SubscribeSync("ack.*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := nc.PublishRequest("request", "ack", nil); err != nil {
-		t.Fatal(err)
+	next := func(sub *nats.Subscription) *nats.Msg {
+		msg, err := sub.NextMsg(10 * time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return msg
 	}
-	msg, err := messages.NextMsg(10 * time.Second)
-	if err != nil {
-		t.Fatal(err)
+	for i := range number {
+		if err := nc.PublishRequest("request", fmt.Sprint("ack.", i+1), nil); err != nil {
+			t.Fatal(err)
+		}
+		d := newDelivery(next(messages), uint64(i+1), time.Now(), 1)
+		d.received = time.Now().Add(-time.Minute)
+		all = append(all, d)
 	}
-	d := newDelivery(msg, 1, time.Now(), 1)
-	d.received = time.Now().Add(-time.Minute)
+	return all, func() (got []string) {
+		if err := nc.PublishMsg(&nats.Msg{Subject: "ack.end"}); err != nil {
+			t.Fatal(err)
+		}
+		for msg := next(acks); msg.Subject != "ack.end"; msg = next(acks) {
+			got = append(got, msg.Subject+" "+string(msg.Data))
+		}
+		slices.Sort(got)
+		return got
+	}
+}
 
+// The server hears of a delivery that is still being decoded: on a busy machine that may
+// take longer than the acknowledgement wait, and a redelivery would be one more to decode.
+func TestInWork_ADeliveryThatIsDecodedIsInProgress(t *testing.T) {
+	t.Parallel()
+	all, heard := deliveries(t, 1)
 	w := newInWork()
-	done := w.read(d)
+	done := w.read(all[0])
 	w.progress(30 * time.Second) // told of
 	w.progress(30 * time.Second) // not again
 	done()
 	w.progress(0) // no more
-	if err := nc.PublishMsg(&nats.Msg{Subject: "ack", Data: []byte("end")}); err != nil {
-		t.Fatal(err)
+	if got := heard(); !slices.Equal(got, []string{"ack.1 +WPI"}) {
+		t.Errorf("the server heard %q, want one +WPI", got)
 	}
-	var got []string
-	for len(got) == 0 || got[len(got)-1] != "end" {
-		msg, err := acks.NextMsg(10 * time.Second)
-		if err != nil {
-			t.Fatal(err)
+}
+
+// The server hears of every delivery of a request that is in work: of one that it does not
+// hear of it makes another.
+func TestInWork_EveryDeliveryOfARequestIsInProgress(t *testing.T) {
+	t.Parallel()
+	all, heard := deliveries(t, 3)
+	w, req := newInWork(), &request{key: publisher.NewKey("test", "r")}
+	for i, d := range all {
+		if first := w.enter(req, d); first != (i == 0) {
+			t.Errorf("delivery %d begins the work: %t", i, first)
 		}
-		got = append(got, string(msg.Data))
 	}
-	if len(got) != 2 || got[0] != "+WPI" {
-		t.Errorf("the server heard %q, want one +WPI and the end", got)
+	w.progress(30 * time.Second)
+	w.progress(30 * time.Second)
+	if attached := w.leave(req.key, all[0]); len(attached) != 2 {
+		t.Errorf("%d deliveries have joined, want 2", len(attached))
+	}
+	w.progress(0)
+	if got := heard(); !slices.Equal(got, []string{"ack.1 +WPI", "ack.2 +WPI", "ack.3 +WPI"}) {
+		t.Errorf("the server heard %q, want one +WPI of each", got)
 	}
 }

@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -111,5 +112,28 @@ func TestAnEarlierVersionsEventThatCannotBeRead(t *testing.T) {
 	}
 	if e := b.failed(b.place("billing", 1)); e.ErrorCode != schemas.CodeOutcomeUnknown {
 		t.Errorf("job-failed is %+v", e)
+	}
+}
+
+// A request that a later version has claimed and this one cannot read may have a job: it
+// waits for that version.
+func TestAClaimOfAVersionThatCanReadMore(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, simulator.Config{})
+	b.publish("billing", body("id", `"later":1`))
+	pub, err := publisher.New(b.js.Conn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pub.Append(b.within(patience), billing("id"), 0, &schemas.JobSubmitting{
+		RequestID: "id", Source: "billing", Message: schemas.Message{RequestedAt: b.stored(publisher.RequestsStream, ">")[0].Time},
+		Claim: schemas.Claim{Owner: "later", Nonce: "n", Epoch: 1}, SubmittingAt: time.Now(),
+	}, ""); err != nil {
+		t.Fatal(err)
+	}
+	w := b.start()
+	b.eventually("the log says so", func() bool { return strings.Contains(w.log.String(), "claimed by a version that could read it") })
+	if got := kinds(b.story(billing("id"))); got != "job-submitting" || b.queued() != 1 || len(b.letters()) != 0 {
+		t.Errorf("the story is %q, %d requests wait, %d dead letters", got, b.queued(), len(b.letters()))
 	}
 }

@@ -2,6 +2,7 @@ package news
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,32 @@ func TestChanged(t *testing.T) {
 			if got := teller.Changed(step.err); got != step.want {
 				t.Errorf("step %d: %v after %s: news is %t, want %t", i, step.err, step.after, got, step.want)
 			}
+		}
+	})
+}
+
+// Each reason is said once a minute, and not more of them than a reader can use.
+func TestReasons(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reasons Reasons
+		said := func() (n int) {
+			for range 2 {
+				for i := range 2 * maxReasons {
+					if reasons.New(fmt.Errorf("reason %d", i/2)) {
+						n++
+					}
+				}
+				if reasons.New(errors.New("one more")) {
+					n++
+				}
+			}
+			return n
+		}
+		for minute := range 3 {
+			if got := said(); got != maxReasons {
+				t.Errorf("%d reasons are said in minute %d, want %d", got, minute, maxReasons)
+			}
+			<-time.After(repeatAfter)
 		}
 	})
 }

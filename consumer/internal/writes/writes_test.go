@@ -1,0 +1,54 @@
+package writes
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backhaul/publisher"
+)
+
+// A stream is in trouble from the first try that it does not take until one that it takes,
+// or until nothing was tried for a while. The log has a line for each change.
+func TestWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		w := Watch{Log: zerolog.New(&log)}
+		full := errors.New("it is full")
+		failed := func(stream string) { w.Note(publisher.Try{Stream: stream, Err: full}) }
+		trouble := func(step string, want ...bool) {
+			t.Helper()
+			for i, stream := range []string{"one", "two"} {
+				if got := w.Trouble(stream); (got != nil) != want[i] || got != nil && !errors.Is(got, full) {
+					t.Errorf("%s: stream %s: %v, want trouble: %t", step, stream, got, want[i])
+				}
+			}
+			if got := w.Trouble("one", "two") != nil; got != (want[0] || want[1]) {
+				t.Errorf("%s: trouble in one of them: %t", step, got)
+			}
+		}
+		w.Note(publisher.Try{Stream: "one"})
+		trouble("at first", false, false)
+		failed("one")
+		failed("one")
+		failed("two")
+		trouble("both are full", true, true)
+		w.Note(publisher.Try{Stream: "one"})
+		trouble("one takes messages again", false, true)
+		<-time.After(lasts - time.Second)
+		trouble("a while later", false, true)
+		<-time.After(time.Second)
+		trouble("nothing was tried for a minute", false, false)
+		w.Note(publisher.Try{Stream: "two"})
+		w.Note(publisher.Try{Stream: "two"})
+		for text, want := range map[string]int{"does not take": 2, "takes what is written to it again": 2, `"stream":"one"`: 2, `"stream":"two"`: 2} {
+			if got := strings.Count(log.String(), text); got != want {
+				t.Errorf("%q is in the log %d times, want %d:\n%s", text, got, want, log.String())
+			}
+		}
+	})
+}

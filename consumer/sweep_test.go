@@ -1,0 +1,73 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+)
+
+// sweepCount counts the sweeps by what each of them asks for.
+type sweepCount struct {
+	jetstream.Stream
+	sweeps int
+}
+
+func (c *sweepCount) Info(ctx context.Context, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
+	c.sweeps++
+	return c.Stream.Info(ctx, opts...)
+}
+
+// What lies below the acknowledgement floor in two sweeps is taken up, nothing else, and
+// is deleted when it is done.
+func TestSweep_takesUpWhatWasForgotten(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t).Connect(t)
+	js, ctx := natstest.JetStream(t, nc), t.Context()
+	for range 3 {
+		if _, err := js.Publish(ctx, "backup.request.test", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Behind the second one: the first two count as acknowledged.
+	reset := fmt.Sprintf("$JS.API.CONSUMER.RESET.%s.%s", publisher.RequestsStream, publisher.RequestsConsumer)
+	if _, err := nc.Request(reset, []byte(`{"seq":3}`), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	requests, err := js.Stream(ctx, publisher.RequestsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	queue, err := js.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := &sweepCount{Stream: requests}
+	c := &Consumer{cfg: Config{SweepInterval: 10 * time.Millisecond}, requests: counted, queue: queue, log: zerolog.Nop()}
+	running, stop := context.WithTimeout(ctx, time.Minute)
+	defer stop()
+	var taken []uint64
+	c.sweep(running, func(d *delivery) {
+		if taken = append(taken, d.sequence); counted.sweeps != 2 {
+			t.Errorf("message %d is taken up in sweep %d", d.sequence, counted.sweeps)
+		}
+		d.ack()
+		stop()
+	})
+	if fmt.Sprint(taken) != "[1 2]" {
+		t.Errorf("taken up: %v, want 1 and 2", taken)
+	}
+	for sequence := range uint64(3) {
+		_, err := requests.GetMsg(ctx, sequence+1)
+		if gone := errors.Is(err, jetstream.ErrMsgNotFound); gone != (sequence < 2) {
+			t.Errorf("message %d: %v", sequence+1, err)
+		}
+	}
+}
