@@ -33,6 +33,11 @@ func TestBinaryCloudEvents(t *testing.T) {
 				"ce-subject": {"/blobServices/default/containers/c/blobs/a%20b"}},
 			`{"url":"https://acc.blob.core.windows.net/c/a%20b"}`, `azure-cloudevents deleted acc:c "a b"`,
 		},
+		"Azure, with a plus": {
+			schemas.Header{"ce-specversion": {"1.0"}, "ce-type": {"Microsoft.Storage.BlobCreated"}, "ce-source": {"/subscriptions/s/storageAccounts/acc"},
+				"ce-subject": {"/blobServices/default/containers/c/blobs/a+b"}},
+			`{"contentLength":3,"url":"https://acc.blob.core.windows.net/c/a+b"}`, `azure-cloudevents created acc:c "a+b" size=3`,
+		},
 		"Azure, in Latin-1": {
 			schemas.Header{"ce-specversion": {"1.0"}, "ce-type": {"Microsoft.Storage.BlobCreated"}, "ce-source": {"/subscriptions/s/storageAccounts/acc"},
 				"ce-subject": {"/blobServices/default/containers/c/blobs/gr\xfcn"}},

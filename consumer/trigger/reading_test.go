@@ -181,29 +181,6 @@ func TestTrigger_boundsRequestsOnTheirWay(t *testing.T) {
 	}
 }
 
-// full lets a stream take nothing.
-func full(stream string) natstest.Change {
-	return func(cfg *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
-		if cfg != nil && cfg.Name == stream {
-			cfg.Discard, cfg.MaxBytes = jetstream.DiscardNew, 100
-		}
-	}
-}
-
-// limit sets how many bytes a stream may have.
-func (b *bench) limit(stream string, most int64) {
-	b.Helper()
-	s, err := b.js.Stream(b.Context(), stream)
-	if err != nil {
-		b.Fatal(err)
-	}
-	cfg := s.CachedInfo().Config
-	cfg.Discard, cfg.MaxBytes = jetstream.DiscardNew, most
-	if _, err := b.js.UpdateStream(b.Context(), cfg); err != nil {
-		b.Fatal(err)
-	}
-}
-
 // A notification that cannot be understood stays where it is until it is kept elsewhere.
 func TestTrigger_keepsWhatCannotBeSetAside(t *testing.T) {
 	t.Parallel()
