@@ -136,8 +136,8 @@ type source interface {
 	// next is a token for the calls to come. With refused it is another than that
 	// one, which the vendor has just not accepted, or errNoOther.
 	next(ctx context.Context, refused *token) (*token, error)
-	// replaced tells whether somebody has meanwhile put another secret in the place
-	// of a refused one, so that it need not wait.
+	// replaced reports whether another secret has meanwhile been put in the place of a
+	// refused one, so that it need not wait. It may be called at any time.
 	replaced(refused *token) bool
 	// end gives a token back.
 	end(ctx context.Context, t *token)
@@ -167,7 +167,9 @@ type session struct {
 	lock     chan struct{}
 	current  *token
 	lastUsed time.Time
-	held     hold
+	// held is the last failure that is kept, nil once a token was got. It is read
+	// without the lock, and written with it.
+	held atomic.Pointer[hold]
 	// denied is until when an operation counts as denied to the login itself.
 	denied    map[string]time.Time
 	agreement agreement
@@ -210,12 +212,8 @@ func (s *session) token(ctx context.Context) (*token, error) {
 		s.lastUsed = now
 		return s.current, nil
 	}
-	if wait := s.held.until.Sub(now); wait > 0 && !s.source.replaced(s.held.refused) {
-		failure := *s.held.failure
-		if failure.RetryAfter > 0 {
-			failure.RetryAfter = wait
-		}
-		return nil, &failure
+	if failure := s.kept(); failure != nil {
+		return nil, failure
 	}
 	if err := s.obtain(ctx, nil); err != nil {
 		return nil, loginFailure(err)
@@ -233,18 +231,56 @@ func (s *session) obtain(ctx context.Context, refused *token) error {
 	}
 	s.current, s.lastUsed = next, now
 	if err == nil {
-		s.held = hold{}
+		s.held.Store(nil)
 		return nil
 	}
 	failure := loginFailure(err)
-	pause := failure.RetryAfter
 	if refusal, ok := errors.AsType[*LoginError](err); ok {
-		pause = max(loginPause, min(refusal.Locked, longestLock))
+		failure.RetryAfter = max(loginPause, min(refusal.Locked, longestLock))
 	}
-	if pause > 0 {
-		s.held = hold{failure, time.Now().Add(pause), refused}
+	if failure.RetryAfter > 0 {
+		s.hold(failure, refused)
 	}
 	return failure
+}
+
+// hold keeps a failure for all callers, for as long as it says.
+func (s *session) hold(failure *Error, refused *token) {
+	s.held.Store(&hold{failure, time.Now().Add(failure.RetryAfter), refused})
+}
+
+// kept returns the failure that is kept, nil if a token may be asked for.
+func (s *session) kept() *Error {
+	held := s.held.Load()
+	if held == nil {
+		return nil
+	}
+	left := time.Until(held.until)
+	if left <= 0 || s.source.replaced(held.refused) {
+		return nil
+	}
+	failure := *held.failure
+	failure.RetryAfter = left
+	return &failure
+}
+
+// refusal returns why the credentials were refused, nil if they were not or may be tried
+// again. It does not wait for a login.
+func (s *session) refusal() *Error {
+	if s.wasRefused() {
+		return s.kept()
+	}
+	return nil
+}
+
+// wasRefused reports whether the last credentials that were tried were refused.
+func (s *session) wasRefused() bool {
+	held := s.held.Load()
+	if held == nil {
+		return false
+	}
+	_, refused := errors.AsType[*LoginError](held.failure)
+	return refused
 }
 
 // loginFailure is a failure to get a token as the callers see it: whatever
@@ -323,7 +359,9 @@ func (s *session) refused(ctx context.Context, t *token, op string, r *refusals)
 	}
 	failure := loginFailure(refusal)
 	if s.current == t {
-		s.current, s.held = nil, hold{failure, time.Now().Add(loginPause), t}
+		s.current = nil
+		failure.RetryAfter = loginPause
+		s.hold(failure, t)
 	}
 	return false, failure
 }

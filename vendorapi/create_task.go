@@ -48,7 +48,8 @@ func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 		contentType: rendered.ContentType, accept: rendered.ContentType, body: rendered.Body,
 	})
 	if err != nil {
-		if e, ok := errors.AsType[*Error](err); ok && e.Op == opLogin {
+		_, refused := errors.AsType[*LoginError](err) // the session knows for how long
+		if e, ok := errors.AsType[*Error](err); ok && e.Op == opLogin && !refused {
 			c.noLogin.extend(e.RetryAfter)
 		}
 		return Job{}, err

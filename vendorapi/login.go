@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -34,7 +35,7 @@ type login struct {
 	username string
 	password func() (Secret, error)
 	gate     loginGate
-	refused  *Secret // the last one that the vendor refused, nil for none
+	refused  atomic.Pointer[Secret] // the last one that the vendor refused, nil for none
 }
 
 // next logs in, whatever the token before was.
@@ -45,13 +46,13 @@ func (l *login) next(ctx context.Context, _ *token) (*token, error) {
 	}
 	account := l.username + "\x00" + string(password)
 	if err := l.gate.enter(ctx, account); err != nil {
-		l.refused = &password
+		l.refused.Store(&password)
 		return nil, err
 	}
 	value, err := l.send(ctx, password)
 	l.gate.leave(ctx, account, err)
 	if err != nil {
-		l.refused = &password
+		l.refused.Store(&password)
 		return nil, err
 	}
 	t := authtoken(value)
@@ -102,7 +103,8 @@ func (l *login) send(ctx context.Context, password Secret) (Secret, error) {
 // not accepted.
 func (l *login) replaced(*token) bool {
 	password, err := l.secret()
-	return err == nil && l.refused != nil && password != *l.refused
+	refused := l.refused.Load()
+	return err == nil && refused != nil && password != *refused
 }
 
 // end logs out. The answer does not matter: 200 or, for a session that is over

@@ -222,7 +222,7 @@ func TestSecretIsNeverShown(t *testing.T) {
 	_, err = c.CreateTask(t.Context(), testTask())
 	wantVerdict(t, err, NotSent)
 	noSecrets(t, c)
-	noSecrets(t, *c.session)
+	noSecrets(t, c.session)
 	noSecrets(t, []any{secret, &secret, struct{ Password Secret }{secret}})
 }
 

@@ -30,6 +30,8 @@ const (
 	HoldOutage
 	// HoldRate: the limit of our own [Pace] is used up.
 	HoldRate
+	// HoldLogin: the vendor refused the credentials of this process.
+	HoldLogin
 )
 
 func (r HoldReason) String() string {
@@ -40,6 +42,8 @@ func (r HoldReason) String() string {
 		return "outage"
 	case HoldRate:
 		return "rate"
+	case HoldLogin:
+		return "login"
 	default:
 		return "none"
 	}
@@ -53,13 +57,19 @@ type Hold struct {
 
 // Room says how many jobs may be started now, n at most; with none, Hold says
 // for how long and why. It reserves nothing: who asks twice is told the same
-// room twice. After an outage there is room for one, to try.
+// room twice. After an outage, and after refused credentials, there is room for one, to try.
 func (c *Client) Room(n int) (room int, hold Hold) {
 	if n <= 0 {
 		return 0, Hold{}
 	}
 	if left := max(c.quiet.left(), c.noLogin.left()); left > 0 {
 		return 0, Hold{left, HoldThrottled}
+	}
+	if c.session.wasRefused() {
+		if refusal := c.session.kept(); refusal != nil {
+			return 0, Hold{refusal.RetryAfter, HoldLogin}
+		}
+		n = 1
 	}
 	n, wait := c.breaker.room(n)
 	if n == 0 {
@@ -93,6 +103,9 @@ func (c *Client) takeTurn(ctx, waits context.Context, end time.Time) (turn, erro
 	var t turn
 	for first := true; ; {
 		hold := Hold{c.quiet.left(), HoldThrottled}
+		if refusal := c.session.refusal(); hold.For <= 0 && refusal != nil {
+			hold = Hold{refusal.RetryAfter, HoldLogin}
+		}
 		if hold.For <= 0 {
 			hold = Hold{c.breaker.rest.left(), HoldOutage}
 		}
@@ -126,6 +139,11 @@ func (c *Client) held(h Hold) error {
 	switch h.Reason {
 	case HoldThrottled:
 		e.Verdict, e.Message = Throttled, "the vendor asked for a pause"
+	case HoldLogin:
+		if refusal := c.session.refusal(); refusal != nil {
+			return refusal
+		}
+		e.Message = "the credentials were refused"
 	case HoldOutage:
 		e.Message = "no attempt is made during an outage"
 		if cause := c.breaker.cause.Load(); cause != nil {

@@ -114,7 +114,7 @@ func TestOneRenewalForAll(t *testing.T) {
 		}
 		before = after
 		noSecrets(t, c)
-		noSecrets(t, *c.session)
+		noSecrets(t, c.session)
 		expire()
 	}
 	info, err := os.Stat(file)
@@ -285,7 +285,7 @@ func TestRenewalThatHelpsNothing(t *testing.T) {
 			if n, calls := v.count("Renew"), v.count("CreateTask"); n != round+1 || calls != 2*(round+1) {
 				t.Errorf("%d renewals, %d calls in round %d", n, calls, round)
 			}
-			c.session.held.until = time.Now() // the pause is over
+			c.session.held.Store(nil) // the pause is over
 		}
 	})
 }

@@ -9,6 +9,8 @@ import (
 
 	"backhaul/cmd/internal/programtest"
 	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher"
+	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
 )
@@ -79,8 +81,29 @@ func TestAWrongPasswordLocksNoAccount(t *testing.T) {
 	if n := sim.Account().LoginFailures; n < 1 || n > 2 { // the second is due after a minute
 		t.Errorf("%d refused logins", n)
 	}
+	if left := programtest.Metric(t, replicas[0], `backhaul_vendor_hold_seconds{reason="login"}`); left <= 0 {
+		t.Errorf("the credentials are not tried for %v s", left)
+	}
+	// The requests are for the one that can do them.
 	third := &programtest.Service{Client: client, Sim: sim, Env: right}
 	third.StartRun(t)
-	third.Publish("backup.request.billing", nil, programtest.SampleRequest("locked-last"))
-	waittest.Eventually(t, "a job of the replica with the right password", func() bool { return sim.Account().JobsStarted > 0 })
+	for i := range 40 {
+		third.Publish("backup.request.billing", nil, programtest.SampleRequest(fmt.Sprintf("fair-%d", i)))
+	}
+	waittest.Eventually(t, "jobs of the replica with the right password", func() bool { return sim.Account().JobsStarted == 60 })
+	owner := programtest.Logged(t, third.Run.Output.String(), "owner")
+	others := 0
+	for _, msg := range client.Stored(publisher.EventsStream, "backup.event.job-submitting.billing.*") {
+		event, err := schemas.DecodeEvent(schemas.KindJobSubmitting, msg.Data())
+		claim, ok := event.(*schemas.JobSubmitting)
+		if err != nil || !ok {
+			t.Fatalf("%T, %v", event, err)
+		}
+		if strings.HasPrefix(claim.RequestID, "fair-") && claim.Owner != owner {
+			others++
+		}
+	}
+	if others > 8 { // each of them may try one at a time, every 30 s
+		t.Errorf("%d of 40 requests were claimed by replicas whose credentials are refused", others)
+	}
 }

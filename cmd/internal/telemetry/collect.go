@@ -187,7 +187,7 @@ func (p *process) Collect(metrics chan<- prometheus.Metric) {
 		gauge(breakerState, number(s == state), s)
 	}
 	_, hold := p.client.Room(1)
-	for _, reason := range []vendorapi.HoldReason{vendorapi.HoldThrottled, vendorapi.HoldOutage, vendorapi.HoldRate} {
+	for _, reason := range []vendorapi.HoldReason{vendorapi.HoldThrottled, vendorapi.HoldOutage, vendorapi.HoldRate, vendorapi.HoldLogin} {
 		left := 0.0
 		if hold.Reason == reason {
 			left = hold.For.Seconds()

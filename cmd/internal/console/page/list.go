@@ -203,6 +203,8 @@ func (p *Page) breakerLight() light {
 		return light{"Breaker", "open", wait, bad}
 	case vendorapi.HoldThrottled:
 		return light{"Breaker", "closed", "the vendor asked for a pause: " + wait, warning}
+	case vendorapi.HoldLogin:
+		return light{"Breaker", "closed", "the vendor refuses this replica's credentials: " + wait, bad}
 	case vendorapi.HoldRate:
 		return light{"Breaker", "closed", "our own limit of starts is used up: " + wait, warning}
 	default:
