@@ -9,6 +9,7 @@ require (
 	github.com/go-logr/logr v1.4.3 // silences OpenTelemetry's own log, which would show secrets
 	github.com/mattn/go-isatty v0.0.22 // logs for people on a terminal, JSON elsewhere
 	github.com/minio/minio-go/v7 v7.4.1 // writes directive files; behind consumer/trigger/objectstore only
+	github.com/nats-io/jwt/v2 v2.8.2 // whether the credentials of a user have expired
 	github.com/nats-io/nats-server/v2 v2.15.2 // the embedded JetStream server, and the tests' servers
 	github.com/nats-io/nats.go v1.55.0 // the client, with its jetstream package
 	github.com/prometheus/client_golang v1.25.0 // the metrics; behind cmd/internal/telemetry only
@@ -38,8 +39,7 @@ require (
 	github.com/johannesboyne/gofakes3 v1.2.0 // an S3 server in the test process; package objectstoretest only
 	github.com/moby/moby/api v1.56.1 // the types of the next
 	github.com/moby/moby/client v0.6.2 // faults that testcontainers-go has no call for: kill, pause, disconnect
-	github.com/nats-io/jwt/v2 v2.8.2 // users of NATS by JWT, and
-	github.com/nats-io/nkeys v0.4.16 // by key
+	github.com/nats-io/nkeys v0.4.16 // users of NATS by key
 	github.com/testcontainers/testcontainers-go v0.45.0 // a cluster of containers; package clustertest only
 	go.opentelemetry.io/proto/otlp v1.10.0 // what an OTLP receiver reads
 	go.uber.org/goleak v1.3.0 // no goroutine is left behind

@@ -2,8 +2,11 @@ package natsconn
 
 import (
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -17,7 +20,15 @@ func TestConnect_errorsNameTheCause(t *testing.T) {
 	}
 	closed := listener.Addr().String()
 	_ = listener.Close()
-	known, unknown := newUser(t), newUser(t)
+	known, unknown, expired := newUser(t), newUser(t), newUserUntil(t, time.Now().Add(-time.Minute))
+	pki, otherPKI := newPKI(t), newPKI(t)
+	encrypted, mutual, first := serve(t, pki.server(t, false)), serve(t, pki.server(t, true)), serve(t, pki.firstServer(t))
+	plain := serve(t, server.Options{})
+	noInbox := serve(t, server.Options{Users: []*server.User{{Username: "relay", Password: password, Permissions: &server.Permissions{
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_relay.>"}},
+	}}}})
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
 	nkeys := serve(t, known.nkeyServer())
 	users := serve(t, server.Options{Username: "relay", Password: password})
 	for name, c := range map[string]struct {
@@ -30,6 +41,18 @@ func TestConnect_errorsNameTheCause(t *testing.T) {
 			"does not accept this user", "set one of"},
 		"a wrong password": {map[string]string{"BACKHAUL_NATS_URL": users, "BACKHAUL_NATS_USER": "relay", "BACKHAUL_NATS_PASSWORD": "wrong"},
 			"does not accept this user", "set one of"},
+		"expired credentials": {map[string]string{"BACKHAUL_NATS_URL": serve(t, expired.operatorServer(t)), "BACKHAUL_NATS_CREDS": file(t, "user.creds", expired.creds)},
+			"have expired; issue new ones", "compare nats-creds"},
+		"an unknown authority":        {map[string]string{"BACKHAUL_NATS_URL": encrypted}, "set the CA of the server's certificate", "no servers"},
+		"another authority":           {map[string]string{"BACKHAUL_NATS_URL": encrypted, "BACKHAUL_NATS_CA": otherPKI.ca}, otherPKI.ca + ", did not sign", "set the CA"},
+		"another name":                {map[string]string{"BACKHAUL_NATS_URL": strings.Replace(encrypted, "127.0.0.1", "localhost", 1), "BACKHAUL_NATS_CA": pki.ca}, "use a name of the certificate", "no servers"},
+		"no certificate":              {map[string]string{"BACKHAUL_NATS_URL": mutual, "BACKHAUL_NATS_CA": pki.ca}, "set nats-cert and nats-key", "no servers"},
+		"TLS to a plain server":       {map[string]string{"BACKHAUL_NATS_URL": strings.Replace(plain, "nats://", "tls://", 1)}, "the server has no TLS: use nats://", "no servers"},
+		"TLS first to a plain server": {map[string]string{"BACKHAUL_NATS_URL": plain, "BACKHAUL_NATS_TLS_FIRST": "true"}, "leave out nats-tls-first", "no servers"},
+		"plain to TLS first":          {map[string]string{"BACKHAUL_NATS_URL": first, "BACKHAUL_NATS_CA": pki.ca}, "set nats-tls-first", "no servers"},
+		"a web server":                {map[string]string{"BACKHAUL_NATS_URL": strings.Replace(web.URL, "http://", "nats://", 1)}, "the client port of a NATS server", "no servers"},
+		"an inbox that is not permitted": {map[string]string{"BACKHAUL_NATS_URL": noInbox, "BACKHAUL_NATS_USER": "relay", "BACKHAUL_NATS_PASSWORD": password},
+			"subscribe to _INBOX.>, where its answers arrive: set the inbox prefix", "out of reach"},
 		"nobody": {map[string]string{"BACKHAUL_NATS_URL": users}, "set one of", "does not accept"},
 	} {
 		if _, err := try(t, c.env, password); err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), c.instead) {

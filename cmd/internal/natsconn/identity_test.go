@@ -31,6 +31,12 @@ type user struct {
 
 func newUser(t *testing.T) *user {
 	t.Helper()
+	return newUserUntil(t, time.Time{})
+}
+
+// newUserUntil makes a user whose JWT expires, if that is not zero.
+func newUserUntil(t *testing.T, expires time.Time) *user {
+	t.Helper()
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -59,7 +65,11 @@ func newUser(t *testing.T) *user {
 	must(err)
 	u.account, err = jwt.NewAccountClaims(accountID).Encode(operatorKey)
 	must(err)
-	u.jwt, err = jwt.NewUserClaims(userID).Encode(accountKey)
+	claims := jwt.NewUserClaims(userID)
+	if !expires.IsZero() {
+		claims.Expires = expires.Unix()
+	}
+	u.jwt, err = claims.Encode(accountKey)
 	must(err)
 	u.creds, err = jwt.FormatUserConfig(u.jwt, u.seed)
 	must(err)

@@ -10,14 +10,10 @@
 package natsconn
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -56,7 +52,7 @@ func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logg
 	}
 	nc, err := nats.Connect(cfg.URL, append(options, who...)...)
 	if err != nil {
-		return nil, &UnreachableError{What: "NATS at " + config.Masked(cfg.URL), Err: explained(ctx, cfg, err)}
+		return nil, &UnreachableError{What: "NATS at " + config.Masked(cfg.URL), Err: notConnected(ctx, cfg, err)}
 	}
 	if ctx.Err() != nil {
 		nc.Close()
@@ -72,53 +68,6 @@ func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logg
 		return nil, err
 	}
 	return nc, nil
-}
-
-// explained adds the cause and the way out to an error that the client does not explain.
-func explained(ctx context.Context, cfg config.NATS, err error) error {
-	switch {
-	case errors.Is(err, nats.ErrAuthExpired):
-		return fmt.Errorf("%w: the credentials of nats-creds have expired; issue new ones", err)
-	case errors.Is(err, nats.ErrAuthorization) && identified(cfg):
-		return fmt.Errorf("%w: the server does not accept this user, or not with this secret; compare nats-creds, nats-nkey, nats-user or the token with the server's configuration", err)
-	case errors.Is(err, nats.ErrAuthorization):
-		return fmt.Errorf("%w: it does not know who connects; set one of nats-creds, nats-nkey, nats-user, a token (deploy/CONFIGURATION.md)", err)
-	case errors.Is(err, nats.ErrNoServers):
-		if cause := dialed(ctx, cfg.URL); cause != nil {
-			return fmt.Errorf("%w; see whether the server runs and nats-url has its host and port", cause)
-		}
-	}
-	return err
-}
-
-// identified reports whether the settings say who connects.
-func identified(cfg config.NATS) bool {
-	a := cfg.Auth
-	return a.Creds != "" || a.NKey != "" || a.User != "" || a.JWT != "" || a.Token.Given() || strings.Contains(cfg.URL, "@")
-}
-
-// dialed returns why no server of a list can be reached, nil if one can. The client says
-// only that there is none.
-func dialed(ctx context.Context, servers string) error {
-	dialer := net.Dialer{Timeout: time.Second}
-	var all []error
-	for server := range strings.SplitSeq(servers, ",") {
-		if !strings.Contains(server, "://") {
-			server = "nats://" + server
-		}
-		u, err := url.Parse(strings.TrimSpace(server))
-		if err != nil {
-			return nil
-		}
-		port := cmp.Or(u.Port(), strconv.Itoa(nats.DefaultPort))
-		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
-		if err == nil {
-			_ = conn.Close()
-			return nil
-		}
-		all = append(all, err)
-	}
-	return errors.Join(all...)
 }
 
 func ofNetwork(err error) bool {

@@ -1,0 +1,118 @@
+package natsconn
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats.go"
+
+	"backhaul/cmd/internal/config"
+)
+
+// notConnected adds the cause and the way out to an error that the client does not
+// explain.
+func notConnected(ctx context.Context, cfg config.NATS, err error) error {
+	if way := wayOutOfTLS(cfg, err); way != "" {
+		return fmt.Errorf("%w; %s", err, way)
+	}
+	switch {
+	case errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthorization) && expired(cfg.Auth):
+		return fmt.Errorf("%w: the credentials of nats-creds have expired; issue new ones", err)
+	case errors.Is(err, nats.ErrAuthorization) && identified(cfg):
+		return fmt.Errorf("%w: the server does not accept this user, or not with this secret; compare nats-creds, nats-nkey, nats-user or the token with the server's configuration", err)
+	case errors.Is(err, nats.ErrAuthorization):
+		return fmt.Errorf("%w: it does not know who connects; set one of nats-creds, nats-nkey, nats-user, a token (deploy/CONFIGURATION.md)", err)
+	case errors.Is(err, nats.ErrNoServers):
+		if cause := dialed(ctx, cfg.URL); cause != nil {
+			return fmt.Errorf("%w; see whether the server runs and nats-url has its host and port", cause)
+		}
+	}
+	return err
+}
+
+// wayOutOfTLS returns what to change after an error of encryption, "" if err is not one.
+func wayOutOfTLS(cfg config.NATS, err error) string {
+	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
+	_, otherName := errors.AsType[x509.HostnameError](err)
+	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
+	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
+	failed, silent := errors.AsType[*net.OpError](err)
+	text := err.Error()
+	switch {
+	case unknown && cfg.TLS.CA == "":
+		return "set the CA of the server's certificate (BACKHAUL_NATS_CA, --nats-ca)"
+	case unknown:
+		return fmt.Sprintf("the CA of nats-ca, %s, did not sign the server's certificate", cfg.TLS.CA)
+	case otherName:
+		return "use a name of the certificate in nats-url, or give the server a certificate with this one"
+	case isInvalid && invalid.Reason == x509.Expired:
+		return "renew the server's certificate, or set the clock of this host"
+	case noTLS:
+		return "the server does not begin with TLS: leave out nats-tls-first, or set `handshake_first` at the server"
+	case errors.Is(err, nats.ErrSecureConnWanted):
+		return "the server has no TLS: use nats:// in nats-url and leave out nats-ca and nats-cert, or enable `tls {}` at the server"
+	case cfg.TLS.Cert == "" && (strings.Contains(text, "tls: certificate required") || strings.Contains(text, "after TLS handshake")):
+		return "the server demands a certificate of the client: set nats-cert and nats-key"
+	case silent && failed.Timeout() && failed.Op == "read":
+		return "the server is silent: it begins with TLS (set nats-tls-first), or nats-url is not the client port of a NATS server, such as 4222"
+	}
+	return ""
+}
+
+// expired reports whether the JWT of the credentials has expired. A server does not say
+// so to one that connects.
+func expired(auth config.NATSAuth) bool {
+	text := auth.JWT
+	if auth.Creds != "" {
+		data, err := os.ReadFile(auth.Creds)
+		if err != nil {
+			return false
+		}
+		if text, err = jwt.ParseDecoratedJWT(data); err != nil {
+			return false
+		}
+	}
+	claims, err := jwt.DecodeUserClaims(text)
+	return err == nil && claims.Expires != 0 && time.Unix(claims.Expires, 0).Before(time.Now())
+}
+
+// identified reports whether the settings say who connects.
+func identified(cfg config.NATS) bool {
+	a := cfg.Auth
+	return a.Creds != "" || a.NKey != "" || a.User != "" || a.JWT != "" || a.Token.Given() || strings.Contains(cfg.URL, "@")
+}
+
+// dialed returns why no server of a list can be reached, nil if one can. The client says
+// only that there is none.
+func dialed(ctx context.Context, servers string) error {
+	dialer := net.Dialer{Timeout: time.Second}
+	var all []error
+	for server := range strings.SplitSeq(servers, ",") {
+		if !strings.Contains(server, "://") {
+			server = "nats://" + server
+		}
+		u, err := url.Parse(strings.TrimSpace(server))
+		if err != nil {
+			return nil
+		}
+		port := cmp.Or(u.Port(), strconv.Itoa(nats.DefaultPort))
+		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+		if err == nil {
+			_ = conn.Close()
+			return nil
+		}
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
