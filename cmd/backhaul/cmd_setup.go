@@ -80,13 +80,8 @@ func setUp(cmd *cobra.Command) ([]provision.Action, error) {
 	}
 	defer nc.Close()
 	ctx, explain := ask(cmd.Context(), nc)
-	actions, err := provision.Apply(ctx, js, natsconn.Replicas(nc, cfg.NATS), true)
-	mark, markErr := provision.ApplyMark(ctx, js, natsconn.Replicas(nc, cfg.NATS))
-	actions, err = append(actions, mark...), errors.Join(err, markErr)
-	if trigger, _ := cmd.Flags().GetBool("trigger"); trigger {
-		more, moreErr := provision.ApplyTrigger(ctx, js, natsconn.Replicas(nc, cfg.NATS), true)
-		actions, err = append(actions, more...), errors.Join(err, moreErr)
-	}
+	withTrigger, _ := cmd.Flags().GetBool("trigger")
+	actions, err := provision.Setup(ctx, js, natsconn.Replicas(nc, cfg.NATS), withTrigger)
 	return actions, explain(err)
 }
 
@@ -95,5 +90,6 @@ func setUp(cmd *cobra.Command) ([]provision.Action, error) {
 func mayPass(ctx context.Context, err error) bool {
 	_, settings := errors.AsType[*config.Error](err)
 	_, drift := errors.AsType[*provision.DriftError](err)
-	return ctx.Err() == nil && !settings && !drift && !errors.Is(err, nats.ErrAuthorization) && !errors.Is(err, nats.ErrPermissionViolation)
+	_, overlap := errors.AsType[*provision.OverlapError](err)
+	return ctx.Err() == nil && !settings && !drift && !overlap && !errors.Is(err, nats.ErrAuthorization) && !errors.Is(err, nats.ErrPermissionViolation)
 }

@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
-	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/consumer"
-	"backhaul/deploy"
 	"backhaul/publisher"
 )
 
@@ -53,29 +50,28 @@ type Existing struct {
 // Compare compares all streams and consumers of the service with their definitions.
 // It changes nothing.
 func Compare(ctx context.Context, js jetstream.JetStream) ([]Existing, error) {
-	return compare(ctx, js, deploy.Streams, "streams/")
+	return compare(ctx, js, service)
 }
 
 // CompareTrigger does the same for what only `backhaul trigger` needs. The first
 // is the stream that it reads: where that is missing, there is no trigger.
 func CompareTrigger(ctx context.Context, js jetstream.JetStream) ([]Existing, error) {
-	return compare(ctx, js, deploy.TriggerStreams, "streams/trigger/")
+	return compare(ctx, js, trigger)
 }
 
-func compare(ctx context.Context, js jetstream.JetStream, files fs.ReadFileFS, dir string) ([]Existing, error) {
-	names, err := definitions(files, dir)
+func compare(ctx context.Context, js jetstream.JetStream, s set) ([]Existing, error) {
+	names, err := definitions(s.files, s.dir)
 	if err != nil {
 		return nil, err
 	}
 	var all []Existing
 	for _, name := range names {
-		data, err := files.ReadFile(name)
+		data, err := s.files.ReadFile(name)
 		if err != nil {
 			return all, err
 		}
-		base := strings.TrimSuffix(strings.TrimPrefix(name, dir), ".json")
 		var one Existing
-		if stream, durable, ok := strings.Cut(base, ".consumer."); ok {
+		if stream, durable, ok := s.consumerOf(name); ok {
 			one, err = compareConsumer(ctx, js, stream, durable, data)
 		} else {
 			one, err = compareStream(ctx, js, data)

@@ -47,38 +47,81 @@ func (e *MissingError) Error() string {
 	return e.Name + " does not exist; run `backhaul setup`, or allow --provision"
 }
 
+// set is a directory of definitions.
+type set struct {
+	files fs.ReadFileFS
+	dir   string
+}
+
+var (
+	service = set{deploy.Streams, "streams/"}
+	trigger = set{deploy.TriggerStreams, "streams/trigger/"}
+	mark    = set{deploy.MarkStreams, "streams/mark/"}
+)
+
+// Setup makes all that is missing, and checks the rest; what only `backhaul trigger`
+// needs is left out unless withTrigger. If another stream has a subject that a missing
+// one needs, nothing is made, and the error is an [*OverlapError].
+func Setup(ctx context.Context, js jetstream.JetStream, replicas int, withTrigger bool) ([]Action, error) {
+	sets := []set{service, mark}
+	if withTrigger {
+		sets = append(sets, trigger)
+	}
+	if err := overlaps(ctx, js, sets...); err != nil {
+		return nil, err
+	}
+	var actions []Action
+	var errs []error
+	for _, s := range sets {
+		more, err := s.apply(ctx, js, replicas, true)
+		actions, errs = append(actions, more...), append(errs, err)
+		if _, differs := errors.AsType[*DriftError](err); err != nil && !differs {
+			break
+		}
+	}
+	return actions, errors.Join(errs...)
+}
+
 // Apply makes what is missing, with this number of replicas, and checks the
 // rest. With create false, what is missing is a [*MissingError].
 func Apply(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
-	return apply(ctx, js, deploy.Streams, "streams/", replicas, create)
+	return service.checkAndApply(ctx, js, replicas, create)
 }
 
 // ApplyTrigger does the same for what only `backhaul trigger` needs.
 func ApplyTrigger(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
-	return apply(ctx, js, deploy.TriggerStreams, "streams/trigger/", replicas, create)
+	return trigger.checkAndApply(ctx, js, replicas, create)
 }
 
 // ApplyMark makes the stream in which the service keeps what it knows of its ledger. The
 // service works without it.
 func ApplyMark(ctx context.Context, js jetstream.JetStream, replicas int) ([]Action, error) {
-	return apply(ctx, js, deploy.MarkStreams, "streams/mark/", replicas, true)
+	return mark.checkAndApply(ctx, js, replicas, true)
 }
 
-func apply(ctx context.Context, js jetstream.JetStream, files fs.ReadFileFS, dir string, replicas int, create bool) ([]Action, error) {
-	names, err := definitions(files, dir)
+func (s set) checkAndApply(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
+	if create {
+		if err := overlaps(ctx, js, s); err != nil {
+			return nil, err
+		}
+	}
+	return s.apply(ctx, js, replicas, create)
+}
+
+func (s set) apply(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
+	names, err := definitions(s.files, s.dir)
 	if err != nil {
 		return nil, err
 	}
 	var actions []Action
 	var drift DriftError
 	for _, name := range names {
-		data, err := files.ReadFile(name)
+		data, err := s.files.ReadFile(name)
 		if err != nil {
 			return actions, err
 		}
 		var action Action
-		base := strings.TrimSuffix(strings.TrimPrefix(name, dir), ".json")
-		if stream, durable, ok := strings.Cut(base, ".consumer."); ok {
+		if stream, durable, ok := s.consumerOf(name); ok {
 			action, err = applyConsumer(ctx, js, stream, durable, data, create, &drift)
 		} else {
 			action, err = applyStream(ctx, js, data, replicas, create, &drift)
@@ -92,6 +135,35 @@ func apply(ctx context.Context, js jetstream.JetStream, files fs.ReadFileFS, dir
 		return actions, &drift
 	}
 	return actions, nil
+}
+
+// streams returns the definitions of streams.
+func (s set) streams() ([]jetstream.StreamConfig, error) {
+	names, err := definitions(s.files, s.dir)
+	if err != nil {
+		return nil, err
+	}
+	var all []jetstream.StreamConfig
+	for _, name := range names {
+		if _, _, isConsumer := s.consumerOf(name); isConsumer {
+			continue
+		}
+		data, err := s.files.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		var config jetstream.StreamConfig
+		if err := json.Unmarshal(data, &config); err != nil {
+			return nil, err
+		}
+		all = append(all, config)
+	}
+	return all, nil
+}
+
+// consumerOf returns the stream and name of a consumer whose definition a file is.
+func (s set) consumerOf(file string) (stream, durable string, ok bool) {
+	return strings.Cut(strings.TrimSuffix(strings.TrimPrefix(file, s.dir), ".json"), ".consumer.")
 }
 
 // definitions are the shipped files, a stream before its consumers: "X.json" would
@@ -117,8 +189,13 @@ func applyStream(ctx context.Context, js jetstream.JetStream, data []byte, repli
 			return action, &MissingError{Name: "stream " + want.Name}
 		}
 		// Two replicas may start at once: creating the same stream again is no error.
-		stream, err = js.CreateStream(ctx, want)
-		action.Created = err == nil
+		if stream, err = js.CreateStream(ctx, want); err != nil {
+			if refusal, ok := errors.AsType[*jetstream.APIError](err); ok && refusal.ErrorCode == subjectsOverlap {
+				return action, &OverlapError{[]Overlap{{Stream: want.Name, Subject: want.Subjects[0]}}}
+			}
+			return action, notMade(js, "stream "+want.Name, "$JS.API.STREAM.CREATE."+want.Name, err)
+		}
+		action.Created = true
 	}
 	if err != nil {
 		return action, fmt.Errorf("stream %s: %w", want.Name, err)
@@ -138,8 +215,10 @@ func applyConsumer(ctx context.Context, js jetstream.JetStream, stream, durable 
 		if !create {
 			return action, &MissingError{Name: "consumer " + action.Name}
 		}
-		consumer, err = js.CreateConsumer(ctx, stream, want)
-		action.Created = err == nil
+		if consumer, err = js.CreateConsumer(ctx, stream, want); err != nil {
+			return action, notMade(js, "consumer "+action.Name, "$JS.API.CONSUMER.CREATE."+stream+"."+durable, err)
+		}
+		action.Created = true
 	}
 	if err != nil {
 		return action, fmt.Errorf("consumer %s: %w", action.Name, err)

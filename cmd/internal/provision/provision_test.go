@@ -40,6 +40,39 @@ func TestApplyMakesWhatIsMissing(t *testing.T) {
 	}
 }
 
+// A stream that cannot be made keeps the others from being made, too.
+func TestSetup_makesNothingWhenAnotherStreamHasASubject(t *testing.T) {
+	t.Parallel()
+	js := natstest.JetStream(t, natstest.StartBare(t).Connect(t))
+	for name, subject := range map[string]string{"WIDE": "backup.dlq.>", "STORE": "storage.event.s3"} {
+		if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, apply := range map[string]func() ([]Action, error){
+		"Setup": func() ([]Action, error) { return Setup(t.Context(), js, 1, true) },
+		"Apply": func() ([]Action, error) { return Apply(t.Context(), js, 1, true) },
+	} {
+		actions, err := apply()
+		overlap, ok := errors.AsType[*OverlapError](err)
+		if !ok || len(actions) > 0 || overlap.Overlaps[0] != (Overlap{publisher.DeadLetterStream, "backup.dlq.*", "WIDE"}) {
+			t.Errorf("%s: %v, %v", name, actions, err)
+			continue
+		}
+		if name == "Setup" && (len(overlap.Overlaps) != 2 || overlap.Overlaps[1].Other != "STORE") {
+			t.Errorf("%s: %v, want both streams", name, err)
+		}
+	}
+	for name := range js.StreamNames(t.Context()).Name() {
+		if name != "WIDE" && name != "STORE" {
+			t.Errorf("%s was made", name)
+		}
+	}
+	if actions, err := ApplyMark(t.Context(), js, 1); err != nil || len(actions) != 1 {
+		t.Errorf("a stream that none overlaps: %v, %v", actions, err)
+	}
+}
+
 // The contract with operators and with the protocol, in the shipped files.
 func TestShippedDefinitions(t *testing.T) {
 	t.Parallel()
