@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -43,7 +44,12 @@ type SentRequest struct {
 	msg    *nats.Msg
 	future jetstream.PubAckFuture // nil when err says that nothing was sent
 	err    error
+	before error // the connection's last error before it was sent
 }
+
+// deniedWait is how often a publication without an acknowledgement is looked up among
+// what is not permitted, which the server reports apart from acknowledgements.
+const deniedWait = 250 * time.Millisecond
 
 // Send publishes a request, which must have an id, without waiting for the
 // acknowledgement: [SentRequest.Acked] does. Many may be on their way at once.
@@ -58,7 +64,7 @@ func (p *Publisher) Send(source string, req schemas.BackupRequest) (*SentRequest
 	// The message id is unpredictable: what JetStream drops under it is a copy of this
 	// very message, sent again after a lost acknowledgement.
 	msg.Header.Set(nats.MsgIdHdr, rand.Text())
-	s := &SentRequest{p: p, msg: msg}
+	s := &SentRequest{p: p, msg: msg, before: p.js.Conn().LastError()}
 	s.future, s.err = p.js.PublishMsgAsync(msg)
 	return s, nil
 }
@@ -67,6 +73,8 @@ func (p *Publisher) Send(source string, req schemas.BackupRequest) (*SentRequest
 // repeated under the same message id until ctx ends; the error then says that it is
 // not known whether the request was stored.
 func (s *SentRequest) Acked(ctx context.Context) (*jetstream.PubAck, error) {
+	tick := time.NewTicker(deniedWait)
+	defer tick.Stop()
 	var last error
 	for refused := 0; ; {
 		if s.err == nil {
@@ -75,6 +83,11 @@ func (s *SentRequest) Acked(ctx context.Context) (*jetstream.PubAck, error) {
 				s.p.tell(s.msg.Subject, nil)
 				return ack, nil
 			case s.err = <-s.future.Err():
+			case <-tick.C:
+				if err := s.denied(); err != nil {
+					return nil, err
+				}
+				continue
 			case <-ctx.Done():
 			}
 		}
@@ -88,16 +101,23 @@ func (s *SentRequest) Acked(ctx context.Context) (*jetstream.PubAck, error) {
 		if permanent(s.err) {
 			return nil, fmt.Errorf("publish request on %s: %w", s.msg.Subject, s.err)
 		}
-		if errors.Is(s.err, jetstream.ErrAsyncPublishTimeout) {
-			if err := Denied(s.p.js.Conn(), s.msg.Subject); err != nil {
-				return nil, fmt.Errorf("publish request on %s: %w", s.msg.Subject, err)
-			}
+		if err := s.denied(); err != nil {
+			return nil, err
 		}
 		if err := pause(ctx, refused); err != nil {
 			return nil, fmt.Errorf("publish request on %s: not confirmed: %w", s.msg.Subject, errors.Join(last, err))
 		}
 		s.future, s.err = s.p.js.PublishMsgAsync(s.msg)
 	}
+}
+
+// denied returns an error if this publication is not permitted.
+func (s *SentRequest) denied() error {
+	err := Denied(s.p.js.Conn(), s.msg.Subject)
+	if err == nil || err == s.before { //nolint:errorlint // the very same error is about an earlier one
+		return nil
+	}
+	return fmt.Errorf("publish request on %s: %w", s.msg.Subject, err)
 }
 
 // Denied is the connection's last error if it says that publishing to a subject

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/natsconn"
+	"backhaul/cmd/internal/provision"
 )
 
 // ask is the context for questions to the server, and what makes an error of
@@ -22,24 +22,25 @@ func ask(ctx context.Context, nc *nats.Conn) (_ context.Context, explain func(er
 		switch {
 		case !errors.Is(err, nats.ErrPermissionViolation):
 			before(nc, sub, err)
-		case strings.Contains(err.Error(), ".CONSUMER.DELETE."): // tidying up: what was read ends by itself as well
+		case natsconn.Unneeded(err):
 		default:
 			cancel(err)
 		}
 	})
 	return asking, func(err error) error {
 		refused := context.Cause(asking)
+		_, notMade := errors.AsType[*provision.CreateError](err)
 		switch {
-		case err == nil, ctx.Err() != nil:
+		case err == nil, ctx.Err() != nil, notMade:
 			return err
 		case errors.Is(refused, nats.ErrPermissionViolation):
-			return fmt.Errorf("not permitted to this NATS user: %w", refused)
+			return natsconn.Explained(refused)
 		case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrConsumerNotFound):
 			return fmt.Errorf("%w; `backhaul setup` makes what is missing", err)
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders),
 			errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-			return &natsconn.UnreachableError{What: "JetStream", Err: err}
+			return &natsconn.UnreachableError{What: "JetStream", Err: natsconn.Explained(err)}
 		}
-		return err
+		return natsconn.Explained(err)
 	}
 }

@@ -8,10 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/batch"
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/natsconn"
 	"backhaul/vendorapi"
 )
 
@@ -137,8 +139,10 @@ func requestError(ctx context.Context, b batch.Batch, s batch.Summary, err error
 		return fmt.Errorf("%w; they stay in the stream; %s", missing, goOn)
 	case ctx.Err() != nil:
 		return fmt.Errorf("interrupted, %d of %d requests are not confirmed; %s", s.NotSent, s.Requests, goOn)
+	case errors.Is(err, nats.ErrPermissionViolation):
+		return fmt.Errorf("%d of %d requests are not confirmed: %w, or connect as a user that has it; then %s", s.NotSent, s.Requests, natsconn.Explained(err), goOn)
 	default:
-		return fmt.Errorf("%d of %d requests are not confirmed: %w; %s", s.NotSent, s.Requests, err, goOn)
+		return fmt.Errorf("%d of %d requests are not confirmed: %w; %s", s.NotSent, s.Requests, natsconn.Explained(err), goOn)
 	}
 }
 

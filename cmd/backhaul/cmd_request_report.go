@@ -10,6 +10,7 @@ import (
 
 	"backhaul/cmd/internal/batch"
 	"backhaul/cmd/internal/history"
+	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/show"
 	"backhaul/schemas"
 )
@@ -75,6 +76,11 @@ func (r *requestReport) Request(req schemas.BackupRequest, n batch.News) error {
 // Unreadable says that nothing can be looked up.
 func (r *requestReport) Unreadable(err error) {
 	r.note("outcomes cannot be looked up, so every request is sent; what was sent before is found out by the service: %v", err)
+}
+
+// Waiting says why a request is published again.
+func (r *requestReport) Waiting(err error) {
+	r.note("not stored yet, trying again: %v", natsconn.Explained(err))
 }
 
 // Progress moves the bar.

@@ -165,6 +165,7 @@ type recorder struct {
 	sent       []string // request ids
 	outcomes   []eventlog.Event
 	unreadable error
+	waiting    error
 	progress   func(batch.Summary)
 }
 
@@ -179,6 +180,7 @@ func (r *recorder) Request(req schemas.BackupRequest, n batch.News) error {
 }
 
 func (r *recorder) Unreadable(err error) { r.unreadable = err }
+func (r *recorder) Waiting(err error)    { r.waiting = err }
 
 func (r *recorder) Progress(s batch.Summary) {
 	if r.progress != nil {

@@ -1,12 +1,14 @@
 package batch_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/batch"
 	"backhaul/publisher"
@@ -121,5 +123,22 @@ func TestPublishingIsDenied(t *testing.T) {
 	s, err := batch.Run(t.Context(), nc, natstest.JetStream(t, nc), set, &recorder{})
 	if !errors.Is(err, nats.ErrPermissionViolation) || s.NotSent != 3 {
 		t.Errorf("got %v, %v", s, err)
+	}
+}
+
+// Where no stream takes the requests, the reason is reported while they are tried again.
+func TestRun_reportsWhyTheStreamDoesNotTakeARequest(t *testing.T) {
+	t.Parallel()
+	nc := natstest.StartBare(t).Connect(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	set := batchOf(1)
+	set.Wait, set.Timeout = false, time.Hour
+	rep := &recorder{progress: func(batch.Summary) { cancel() }}
+	if s, err := batch.Run(ctx, nc, natstest.JetStream(t, nc), set, rep); !errors.Is(err, context.Canceled) || s.NotSent != 1 {
+		t.Errorf("got %v, %v", s, err)
+	}
+	if !errors.Is(rep.waiting, jetstream.ErrNoStreamResponse) {
+		t.Errorf("the reason is %v", rep.waiting)
 	}
 }

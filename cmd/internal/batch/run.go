@@ -45,6 +45,9 @@ type Reporter interface {
 	Request(req schemas.BackupRequest, n News) error
 	// Unreadable: the events stream cannot be read, so everything is sent.
 	Unreadable(err error)
+	// Waiting is called once, when the stream did not take a request that is published
+	// again.
+	Waiting(err error)
 	// Progress is called after each step.
 	Progress(s Summary)
 }
@@ -87,6 +90,7 @@ type run struct {
 	byKey   map[publisher.Key]*entry
 	sum     Summary
 	reports chan report
+	waiting chan error // why the stream does not take requests
 }
 
 // report says how far a request is: found or ack is set.
@@ -100,7 +104,7 @@ type report struct {
 // counts what was reached, whatever the error.
 func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, b Batch, rep Reporter) (Summary, error) {
 	began := time.Now()
-	r := &run{Batch: b, nc: nc, js: js, rep: rep, byKey: make(map[publisher.Key]*entry, len(b.Requests)), reports: make(chan report, inFlight)}
+	r := &run{Batch: b, nc: nc, js: js, rep: rep, byKey: make(map[publisher.Key]*entry, len(b.Requests)), reports: make(chan report, inFlight), waiting: make(chan error, 1)}
 	r.sum = Summary{Requests: len(b.Requests), NotSent: len(b.Requests)}
 	if b.Wait {
 		r.sum.Outcomes = &Outcomes{None: len(b.Requests), Failed: make(map[string]int)}
@@ -120,6 +124,7 @@ func (r *run) run(parent context.Context) (err error) {
 	if r.pub, err = publisher.New(r.nc); err != nil {
 		return err
 	}
+	r.pub.OnTry(r.tried)
 	after, err := r.lastSequence(parent)
 	if err != nil {
 		return err
@@ -140,6 +145,7 @@ func (r *run) run(parent context.Context) (err error) {
 		work.Go(func() { cancelWith(cancel, r.follow(ctx, after, outcomes)) })
 	}
 	var timeout <-chan time.Time
+	waiting := r.waiting
 	for !r.done() {
 		if r.sum.NotSent == 0 && timeout == nil {
 			timeout = time.After(r.Timeout)
@@ -149,6 +155,9 @@ func (r *run) run(parent context.Context) (err error) {
 			err = r.take(rep)
 		case event := <-outcomes:
 			err = r.outcome(event)
+		case why := <-waiting:
+			r.rep.Waiting(why)
+			waiting = nil
 		case <-timeout:
 			err = r.noOutcome()
 		case <-ctx.Done():
@@ -160,6 +169,17 @@ func (r *run) run(parent context.Context) (err error) {
 		r.rep.Progress(r.sum)
 	}
 	return nil
+}
+
+// tried keeps the first reason why the stream did not take a request.
+func (r *run) tried(t publisher.Try) {
+	if t.Err == nil {
+		return
+	}
+	select {
+	case r.waiting <- t.Err:
+	default:
+	}
 }
 
 // cancelWith ends the others' work with what ended one.

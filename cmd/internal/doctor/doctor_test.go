@@ -285,10 +285,16 @@ accounts { B { jetstream: enabled, users: [
 
 func TestWithoutJetStream(t *testing.T) {
 	t.Parallel()
-	nc, js := connect(t, configured(t, `authorization { user: u, password: p }`), "u")
-	findings := only(NATS(t.Context(), nc, js), "jetstream")
-	if len(findings) != 1 || findings[0].Level != Error {
-		t.Errorf("without JetStream: %s", text(findings))
+	for name, conf := range map[string]string{
+		"the server":  `authorization { user: u, password: p }`,
+		"the account": `jetstream { store_dir: "STORE" }, accounts { A { users: [ { user: u, password: p } ] }, B { jetstream: enabled } }`,
+	} {
+		nc, js := connect(t, configured(t, conf), "u")
+		for _, f := range only(NATS(t.Context(), nc, js), "jetstream", "streams") {
+			if f.Level != Error || !strings.HasPrefix(f.Fix, "enable JetStream: ") {
+				t.Errorf("%s: %+v", name, f)
+			}
+		}
 	}
 }
 

@@ -109,6 +109,8 @@ func versionOf(version string) (major, minor int) {
 	return major, minor
 }
 
+const enableJetStream = "enable JetStream: `jetstream {}` in the server's configuration, and `jetstream: enabled` for the account of this user"
+
 // jetStream checks that there is JetStream, and room in it.
 func (d *natsDoctor) jetStream(ctx context.Context) []Finding {
 	const check = "jetstream"
@@ -121,7 +123,7 @@ func (d *natsDoctor) jetStream(ctx context.Context) []Finding {
 	case errors.Is(err, nats.ErrPermissionViolation):
 		return []Finding{finding(Note, check, "the limits of the account cannot be known: this user may not ask for $JS.API.INFO", "")}
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return []Finding{finding(Error, check, err.Error(), "enable JetStream: `jetstream {}` in the server's configuration, and for the account")}
+		return []Finding{finding(Error, check, err.Error(), enableJetStream)}
 	case err != nil:
 		return []Finding{Unreachable(check, err, "see whether the cluster has a leader: `nats server report jetstream`")}
 	}
@@ -154,6 +156,8 @@ func (d *natsDoctor) streams(ctx context.Context) []Finding {
 	switch {
 	case errors.Is(err, nats.ErrPermissionViolation):
 		all = append(all, finding(Error, "streams", "not permitted: "+err.Error(), "grant what the package documentation of consumer lists under \"What it asks of NATS\""))
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
+		all = append(all, Unreachable("streams", err, enableJetStream+"; where it is enabled, see whether the cluster has a leader: `nats server report jetstream`"))
 	case err != nil:
 		all = append(all, Unreachable("streams", err, "see whether the stream has a leader: `nats stream report`"))
 	}

@@ -31,36 +31,51 @@ const (
 // deadline. waiting, which may be nil, is told of the first question that had no
 // answer.
 //
-// An answer is returned as it is, also if it is a refusal; what is not permitted
-// is told at once. Without an answer it is an [*UnreachableError], and the
-// context's cause if that ended before.
+// An answer is returned as it is, also if it is a refusal. What is not permitted ends the
+// question at once, unless it is optional. Without an answer it is an
+// [*UnreachableError], and the context's cause if that ended before.
 func Patiently(ctx context.Context, nc *nats.Conn, patience time.Duration, ask func(context.Context) error, waiting func(error)) error {
 	asking, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer time.AfterFunc(patience, func() { cancel(ErrNoAnswer) }).Stop()
+	before := nc.LastError()
+	go func() {
+		for asking.Err() == nil {
+			if err := denied(nc, before); err != nil {
+				cancel(err)
+			}
+			pause(asking, retryWait)
+		}
+	}()
 	var last error
 	for {
 		err := ask(asking)
+		refused := context.Cause(asking)
 		switch {
-		case err == nil:
-			return nil
+		case err == nil, errors.Is(err, nats.ErrPermissionViolation):
+			return err
+		case errors.Is(refused, nats.ErrPermissionViolation):
+			return Explained(refused)
 		case asking.Err() == nil && !unanswered(err):
 			return err
 		case asking.Err() == nil || last == nil:
 			last = err // and not that this is the end
 		}
-		if err := denied(nc); err != nil {
-			return err
-		}
 		if waiting != nil && asking.Err() == nil {
-			waiting(err)
+			waiting(Explained(err))
 			waiting = nil
 		}
-		select {
-		case <-time.After(retryWait):
-		case <-asking.Done():
+		pause(asking, retryWait)
+		if asking.Err() != nil {
 			return Unreachable(context.Cause(asking), last)
 		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
 	}
 }
 
@@ -79,8 +94,13 @@ func unanswered(err error) bool {
 	return ok && (e.Code == 503 || e.ErrorCode == jsClusterNoPeers)
 }
 
-// denied is what this user may not ask. That is answered by silence, too.
-func denied(nc *nats.Conn) error {
+// denied returns the connection's last error if it says that a question is not permitted
+// and is needed, nil if the error is before. That is answered by silence, too.
+func denied(nc *nats.Conn, before error) error {
+	err := nc.LastError()
+	if err == before || !errors.Is(err, nats.ErrPermissionViolation) || Unneeded(err) || optional[grantFor(err.Error())] { //nolint:errorlint // the very same error
+		return nil
+	}
 	for _, question := range []string{"$JS.API.STREAM.", "$JS.API.CONSUMER.INFO.", "$JS.API.CONSUMER.CREATE."} {
 		if err := publisher.Denied(nc, question); err != nil {
 			return err
@@ -97,8 +117,8 @@ func Unreachable(cause, last error) error {
 	case !errors.Is(cause, ErrNoAnswer):
 		return cause
 	case refused && refusal.ErrorCode != jsClusterNotAvailable:
-		return last
+		return Explained(last)
 	default:
-		return &UnreachableError{What: "JetStream", Err: last}
+		return &UnreachableError{What: "JetStream", Err: Explained(last)}
 	}
 }

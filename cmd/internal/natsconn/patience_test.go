@@ -3,10 +3,12 @@ package natsconn
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -106,5 +108,50 @@ func TestPatienceEnds(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A refusal of the question ends it at once. One that came before, and one of what is
+// optional, do not.
+func TestPatiently_refusals(t *testing.T) {
+	t.Parallel()
+	url := serve(t, server.Options{Users: []*server.User{{Username: "relay", Password: password, Permissions: &server.Permissions{
+		Publish: &server.SubjectPermission{Deny: []string{"$JS.API.>"}},
+	}}}})
+	nc, err := nats.Connect(url, nats.UserInfo("relay", password), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	refused := func(subject string) error { return errors.Join(nc.Publish(subject, nil), nc.Flush()) }
+	if err := refused("$JS.API.STREAM.INFO.EARLIER"); err != nil || !errors.Is(nc.LastError(), nats.ErrPermissionViolation) {
+		t.Fatal(err, nc.LastError())
+	}
+	for subject, ends := range map[string]bool{
+		"$JS.API.STREAM.INFO.BACKUP_EVENTS":  true,
+		"$JS.API.STREAM.CREATE.BACKUP_DLQ":   true,
+		"$JS.API.STREAM.CREATE.BACKUP_MARK":  false,
+		"$JS.API.STREAM.NAMES":               false,
+		"backup.request.billing":             false, // permitted
+		"$JS.API.CONSUMER.DELETE.X.reader-X": false,
+	} {
+		err := Patiently(t.Context(), nc, time.Hour, func(ctx context.Context) error {
+			if err := refused(subject); err != nil {
+				return err
+			}
+			if ends {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			select { // long enough for the refusal to be seen
+			case <-time.After(3 * retryWait):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}, nil)
+		if ends != errors.Is(err, nats.ErrPermissionViolation) || ends && !strings.Contains(err.Error(), "grant publish on "+subject) || !ends && err != nil {
+			t.Errorf("%s: %v", subject, err)
+		}
 	}
 }

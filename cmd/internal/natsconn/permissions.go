@@ -72,14 +72,22 @@ func (p *Permissions) Trouble() error {
 	return fmt.Errorf("not permitted by NATS; grant %s", strings.Join(missing, ", "))
 }
 
+// AddTo adds what is not permitted to an error that does not name it.
+func (p *Permissions) AddTo(err error) error {
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return err
+	}
+	return errors.Join(err, p.Trouble())
+}
+
 // handle takes what the client reports beside the answers.
 func (p *Permissions) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		logOther(p.log, err)
 		return
 	}
-	if strings.Contains(err.Error(), ".CONSUMER.DELETE.") {
-		p.log.Debug().Err(err).Msg("a reader's consumer is left to the server, which deletes it when it is inactive")
+	if Unneeded(err) {
+		p.log.Debug().Err(err).Msg("NATS does not permit this user what it does not need")
 		return
 	}
 	grant := grantFor(err.Error())
@@ -115,6 +123,9 @@ var optional = map[string]bool{
 	"publish on " + publisher.StateSubject:                                                             true,
 }
 
+// reader is the name of a reader's consumer, which is another one each time.
+var reader = regexp.MustCompile(`\.reader-[A-Z0-9]+`)
+
 var violated = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]*)"`)
 
 // grantFor is what would have to be granted: the subject, with a wildcard in the
@@ -124,7 +135,7 @@ func grantFor(text string) string {
 	if m == nil {
 		return "what the error names"
 	}
-	subject := m[2]
+	subject := reader.ReplaceAllString(m[2], ".*")
 	if strings.EqualFold(m[1], "subscription") {
 		if subject == publisher.StateSubject {
 			return "subscribe to " + subject

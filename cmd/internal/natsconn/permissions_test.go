@@ -13,19 +13,20 @@ import (
 
 func TestWhatToGrant(t *testing.T) {
 	for text, want := range map[string]string{
-		`Publish to "backup.event.job-started.billing.r-1"`:                              "publish on backup.event.>",
-		`Publish to "backup.dlq.billing"`:                                                "publish on backup.dlq.>",
-		`Publish to "backup.request.billing"`:                                            "publish on backup.request.billing",
-		`Publish to "$JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul"`:                "publish on $JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul",
-		`Publish to "$JS.ACK.BACKUP_REQUESTS.backhaul.1.1.1.1795558907014316111.0"`:      "publish on $JS.ACK.BACKUP_REQUESTS.backhaul.>",
-		`Publish to "$JS.ACK._.hash.BACKUP_REQUESTS.backhaul.1.1.1.179555890701.0"`:      "publish on $JS.ACK._.hash.BACKUP_REQUESTS.backhaul.>",
-		`Publish to "$JS.ACK._.hash.BACKUP_REQUESTS.backhaul.1.1.1.179555890701.0.rand"`: "publish on $JS.ACK._.hash.BACKUP_REQUESTS.backhaul.>",
-		`Publish to "backup.event"`:                                                      "publish on backup.event",
-		`Publish to "$JS.ACK"`:                                                           "publish on $JS.ACK",
-		`Publish to "$JS.ACK.x"`:                                                         "publish on $JS.ACK.>",
-		`Subscription to "_INBOX.abc.*"`:                                                 "subscribe to _INBOX.>, or set an inbox prefix that is permitted (BACKHAUL_NATS_INBOX_PREFIX)",
-		`Subscription to "storage.state"`:                                                "subscribe to storage.state",
-		`Publish with Reply of "x"`:                                                      "what the error names",
+		`Publish to "backup.event.job-started.billing.r-1"`:                                        "publish on backup.event.>",
+		`Publish to "backup.dlq.billing"`:                                                          "publish on backup.dlq.>",
+		`Publish to "backup.request.billing"`:                                                      "publish on backup.request.billing",
+		`Publish to "$JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul"`:                          "publish on $JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul",
+		`Publish to "$JS.ACK.BACKUP_REQUESTS.backhaul.1.1.1.1795558907014316111.0"`:                "publish on $JS.ACK.BACKUP_REQUESTS.backhaul.>",
+		`Publish to "$JS.ACK._.hash.BACKUP_REQUESTS.backhaul.1.1.1.179555890701.0"`:                "publish on $JS.ACK._.hash.BACKUP_REQUESTS.backhaul.>",
+		`Publish to "$JS.ACK._.hash.BACKUP_REQUESTS.backhaul.1.1.1.179555890701.0.rand"`:           "publish on $JS.ACK._.hash.BACKUP_REQUESTS.backhaul.>",
+		`Publish to "$JS.API.CONSUMER.CREATE.BACKUP_DLQ.reader-CWSVUGHM64T2UOTYV4D5.backup.dlq.*"`: "publish on $JS.API.CONSUMER.CREATE.BACKUP_DLQ.*.backup.dlq.*",
+		`Publish to "backup.event"`:                                                                "publish on backup.event",
+		`Publish to "$JS.ACK"`:                                                                     "publish on $JS.ACK",
+		`Publish to "$JS.ACK.x"`:                                                                   "publish on $JS.ACK.>",
+		`Subscription to "_INBOX.abc.*"`:                                                           "subscribe to _INBOX.>, or set an inbox prefix that is permitted (BACKHAUL_NATS_INBOX_PREFIX)",
+		`Subscription to "storage.state"`:                                                          "subscribe to storage.state",
+		`Publish with Reply of "x"`:                                                                "what the error names",
 	} {
 		if got := grantFor("nats: permissions violation: Permissions Violation for " + text); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"backhaul/cmd/internal/admission"
@@ -82,7 +81,7 @@ func Run(ctx context.Context, o Options) error {
 		worker, err = consumer.New(ctx, work, nc, vendor, log)
 		return err
 	}); err != nil {
-		return errors.Join(err, permissions.Trouble())
+		return permissions.AddTo(err)
 	}
 	if err := metrics.WatchQueue(nc); err != nil {
 		return err

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -61,7 +60,7 @@ func Trigger(ctx context.Context, o Options, routes *trigger.Routes) error {
 		worker, err = trigger.New(ctx, trigger.Config{Observer: metrics}, nc, routes, store, log)
 		return err
 	}); err != nil {
-		return errors.Join(err, permissions.Trouble())
+		return permissions.AddTo(err)
 	}
 	if err := metrics.Watch(nc, worker.State, worker.Ready); err != nil {
 		return err
