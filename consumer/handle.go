@@ -245,19 +245,14 @@ func (h *handler) reject(ctx context.Context, d *delivery, req *request, first r
 
 // keepDeadLetter keeps the message if its outcome is that it could not be done.
 func (h *handler) keepDeadLetter(ctx context.Context, d *delivery, req *request, outcome schemas.Event) error {
-	letter := publisher.DeadLetter{
-		Subject: d.msg.Subject, Header: schemas.Header(d.msg.Header), Data: d.msg.Data,
-		Key: req.key, RequestID: req.RequestID, Sequence: d.sequence, Time: d.stored,
-	}
-	switch e := outcome.(type) {
-	case *schemas.JobFailed:
-		letter.Code, letter.Reason = e.ErrorCode, e.ErrorMessage
-	case *schemas.RequestRejected:
-		letter.Code, letter.Reason = string(e.Kind()), e.Reason
-	default:
+	code, reason, failed := failureOf(outcome)
+	if !failed {
 		return nil
 	}
-	return h.pub.DeadLetter(ctx, letter)
+	return h.pub.DeadLetter(ctx, publisher.DeadLetter{
+		Subject: d.msg.Subject, Header: schemas.Header(d.msg.Header), Data: d.msg.Data,
+		Key: req.key, RequestID: req.RequestID, Sequence: d.sequence, Time: d.stored, Code: code, Reason: reason,
+	})
 }
 
 // settleAttached settles the deliveries that joined this one's work. A mere copy

@@ -39,7 +39,7 @@ func eventHeader(key publisher.Key, kind schemas.Kind) nats.Header {
 func TestWhatIsNoEventOfAKey(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, simulator.Config{})
-	kinds := append([]schemas.Kind{"job-finished", "anything"}, schemas.Kinds...)
+	kinds := append([]schemas.Kind{"no-such-kind", "anything"}, schemas.Kinds...)
 	var keys []publisher.Key
 	for _, kind := range kinds {
 		for name, header := range map[string]nats.Header{

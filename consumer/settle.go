@@ -61,17 +61,7 @@ func (s *settler) settle(d *delivery, result settlement) {
 
 func (s *settler) logOutcome(d *delivery, result settlement) {
 	outcome, names := result.outcome, result.outcome.Names()
-	var line *zerolog.Event
-	switch e := outcome.(type) {
-	case *schemas.JobStarted:
-		line = s.log.Info().Str("jobId", e.JobID).Int("attempts", e.Attempts).Bool("adopted", e.Adopted)
-	case *schemas.JobFailed:
-		line = s.log.Warn().Str("errorCode", e.ErrorCode).Str("errorMessage", e.ErrorMessage).Int("attempts", e.Attempts)
-	case *schemas.RequestRejected:
-		line = s.log.Warn().Str("reason", e.Reason)
-	default:
-		line = s.log.Info()
-	}
+	line := outcomeLine(&s.log, outcome)
 	if notes := result.req.notes; len(notes) > 0 {
 		line = line.Array("notes", notesOf(notes))
 	}

@@ -39,7 +39,7 @@ func TestLastEvent(t *testing.T) {
 				end = intrude(key.Subject(schemas.KindJobFailed), nil)
 				continue
 			case 'k':
-				end = intrude(key.Subject("job-finished"), nats.Header{"ce-id": {key.EventID("job-finished")}})
+				end = intrude(key.Subject("no-such-kind"), nats.Header{"ce-id": {key.EventID("no-such-kind")}})
 				continue
 			}
 			if end, err = pub.Append(ctx, key, end, failed(key, "refused"), ""); err != nil {
@@ -77,7 +77,7 @@ func TestReadEventRefuses(t *testing.T) {
 		"an answer":       {key.Subject(schemas.KindJobFailed), nil, `{"stream":"BACKUP_REQUESTS","seq":1}`},
 		"another kind":    {key.Subject(schemas.KindJobStarted), own, `{}`},
 		"another key":     {publisher.NewKey("billing", "r-2").Subject(schemas.KindJobFailed), own, `{}`},
-		"unknown kind":    {key.Subject("job-finished"), nats.Header{"Ce-Id": {key.EventID("job-finished")}}, `{}`},
+		"unknown kind":    {key.Subject("no-such-kind"), nats.Header{"Ce-Id": {key.EventID("no-such-kind")}}, `{}`},
 		"another subject": {publisher.OperatorSubject("pause"), own, `{}`},
 		"no JSON":         {key.Subject(schemas.KindJobFailed), own, `{`},
 	} {

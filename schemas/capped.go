@@ -12,29 +12,7 @@ import (
 // returned if nothing had to be left out.
 func Capped(e Event, size int) Event {
 	c := capper{part: size / 4, omitted: make(map[string]int)}
-	var capped Event
-	switch e := e.(type) {
-	case *JobSubmitting:
-		copied := *e
-		copied.Request.Labels = c.labels(e.Request.Labels)
-		copied.Omitted, capped = c.omitted, &copied
-	case *JobStarted:
-		copied := *e
-		copied.Labels = c.labels(e.Labels)
-		copied.JobIDs = c.list("jobIds", e.JobIDs)
-		copied.Omitted, capped = c.omitted, &copied
-	case *JobFailed:
-		copied := *e
-		copied.Labels = c.labels(e.Labels)
-		copied.ErrorMessage = c.text("errorMessage", e.ErrorMessage)
-		copied.Candidates = c.list("candidates", e.Candidates)
-		copied.Omitted, capped = c.omitted, &copied
-	case *RequestRejected:
-		copied := *e
-		copied.Labels = c.labels(e.Labels)
-		copied.Reason = c.text("reason", e.Reason)
-		copied.Omitted, capped = c.omitted, &copied
-	}
+	capped := e.capped(c)
 	if len(c.omitted) == 0 {
 		return e
 	}

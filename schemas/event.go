@@ -26,28 +26,52 @@ const (
 	KindRequestRejected Kind = "request-rejected"
 )
 
-// Kinds lists every kind of event about requests.
-var Kinds = []Kind{KindJobSubmitting, KindJobStarted, KindJobFailed, KindRequestRejected}
-
-// Type is the kind's CloudEvents type, such as "backhaul.job.started.v1".
-func (k Kind) Type() string {
-	switch k {
-	case KindJobSubmitting:
-		return "backhaul.job.submitting.v1"
-	case KindJobStarted:
-		return "backhaul.job.started.v1"
-	case KindJobFailed:
-		return "backhaul.job.failed.v1"
-	case KindRequestRejected:
-		return "backhaul.request.rejected.v1"
-	default:
-		return "backhaul." + string(k) + ".v1"
-	}
+// kinds is the closed set of the kinds: what depends on the kind alone stands here,
+// and everything that walks the kinds follows. CONTRIBUTING.md, A new event kind,
+// leads to the other places.
+var kinds = []struct {
+	kind Kind
+	// ceType is the CloudEvents type.
+	ceType   string
+	terminal bool
+	// make returns an empty event of the kind.
+	make func() Event
+}{
+	{KindJobSubmitting, "backhaul.job.submitting.v1", false, func() Event { return new(JobSubmitting) }},
+	{KindJobStarted, "backhaul.job.started.v1", true, func() Event { return new(JobStarted) }},
+	{KindJobFailed, "backhaul.job.failed.v1", true, func() Event { return new(JobFailed) }},
+	{KindRequestRejected, "backhaul.request.rejected.v1", false, func() Event { return new(RequestRejected) }},
 }
 
-// Terminal tells whether an event of this kind is a request's outcome: nothing
-// follows it under the same key.
-func (k Kind) Terminal() bool { return k == KindJobStarted || k == KindJobFailed }
+// Kinds lists every kind of event about requests.
+var Kinds = func() (all []Kind) {
+	for _, k := range kinds {
+		all = append(all, k.kind)
+	}
+	return all
+}()
+
+// Type returns the kind's CloudEvents type, such as "backhaul.job.started.v1", "" for
+// an unknown kind.
+func (k Kind) Type() string {
+	for _, known := range kinds {
+		if known.kind == k {
+			return known.ceType
+		}
+	}
+	return ""
+}
+
+// Terminal reports whether an event of this kind is a request's outcome: no claim and
+// no other outcome follows it under the same key.
+func (k Kind) Terminal() bool {
+	for _, known := range kinds {
+		if known.kind == k {
+			return known.terminal
+		}
+	}
+	return false
+}
 
 // EventSource is the CloudEvents source of every event of ours. It is the same
 // for all replicas, so that source and id together identify an event.
@@ -73,8 +97,8 @@ const (
 	ErrorSourceBackhaul = "backhaul"
 )
 
-// Event is the data of one event. Each kind has one implementation, a struct
-// that is written as it stands; readers get pointers from [DecodeEvent].
+// Event is the data of one event. Each kind has one implementation in this package, a
+// struct that is written as it stands; readers get pointers from [DecodeEvent].
 type Event interface {
 	Kind() Kind
 	// Names is what the event says about the request it is about.
@@ -83,6 +107,8 @@ type Event interface {
 	Requested() Message
 	// At is when that which the event tells of happened.
 	At() time.Time
+	// capped returns a copy without what the capper leaves out.
+	capped(c capper) Event
 }
 
 // Naming is the part that every event repeats of its request. All but RequestID
@@ -232,6 +258,38 @@ func (e *JobSubmitting) Names() Naming {
 	return n
 }
 
+func (e *JobSubmitting) capped(c capper) Event {
+	copied := *e
+	copied.Request.Labels = c.labels(e.Request.Labels)
+	copied.Omitted = c.omitted
+	return &copied
+}
+
+func (e *JobStarted) capped(c capper) Event {
+	copied := *e
+	copied.Labels = c.labels(e.Labels)
+	copied.JobIDs = c.list("jobIds", e.JobIDs)
+	copied.Omitted = c.omitted
+	return &copied
+}
+
+func (e *JobFailed) capped(c capper) Event {
+	copied := *e
+	copied.Labels = c.labels(e.Labels)
+	copied.ErrorMessage = c.text("errorMessage", e.ErrorMessage)
+	copied.Candidates = c.list("candidates", e.Candidates)
+	copied.Omitted = c.omitted
+	return &copied
+}
+
+func (e *RequestRejected) capped(c capper) Event {
+	copied := *e
+	copied.Labels = c.labels(e.Labels)
+	copied.Reason = c.text("reason", e.Reason)
+	copied.Omitted = c.omitted
+	return &copied
+}
+
 func (e *JobSubmitting) At() time.Time   { return e.SubmittingAt }
 func (e *JobStarted) At() time.Time      { return e.StartedAt }
 func (e *JobFailed) At() time.Time       { return e.FailedAt }
@@ -243,23 +301,17 @@ func EncodeEvent(e Event) []byte { return mustMarshal(e) }
 // DecodeEvent reads the data of an event of this kind. Unknown members are
 // ignored. An unknown kind is an error.
 func DecodeEvent(kind Kind, data []byte) (Event, error) {
-	var e Event
-	switch kind {
-	case KindJobSubmitting:
-		e = new(JobSubmitting)
-	case KindJobStarted:
-		e = new(JobStarted)
-	case KindJobFailed:
-		e = new(JobFailed)
-	case KindRequestRejected:
-		e = new(RequestRejected)
-	default:
-		return nil, fmt.Errorf("event of unknown kind %q", kind)
+	for _, known := range kinds {
+		if known.kind != kind {
+			continue
+		}
+		e := known.make()
+		if err := json.Unmarshal(data, e, allowInvalidUTF8); err != nil {
+			return nil, fmt.Errorf("decode %s event: %w", kind, err)
+		}
+		return e, nil
 	}
-	if err := json.Unmarshal(data, e, allowInvalidUTF8); err != nil {
-		return nil, fmt.Errorf("decode %s event: %w", kind, err)
-	}
-	return e, nil
+	return nil, fmt.Errorf("event of unknown kind %q: must be one of %q", kind, Kinds)
 }
 
 // NewCloudEvent wraps the event's data with its attributes. id must be unique for

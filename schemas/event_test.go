@@ -151,7 +151,7 @@ func TestDecodeEvent(t *testing.T) {
 		{"unknown members further in", "job-submitting", `{"request":{"clientName":"c","new":1},"lease":1,"epoch":2}`,
 			&schemas.JobSubmitting{Request: schemas.BackupRequest{ClientName: "c"}, Claim: schemas.Claim{Epoch: 2}}, ""},
 		{"invalid UTF-8", "job-failed", "{\"errorMessage\":\"\xff\"}", &schemas.JobFailed{ErrorMessage: "\ufffd"}, ""},
-		{"unknown kind", "job-finished", `{}`, nil, `event of unknown kind "job-finished"`},
+		{"unknown kind", "no-such-kind", `{}`, nil, `event of unknown kind "no-such-kind"`},
 		{"no kind", "", `{}`, nil, `event of unknown kind ""`},
 		{"wrong type", "job-failed", `{"attempts":"2"}`, nil, "decode job-failed event: "},
 		{"no JSON", "request-rejected", `?`, nil, "decode request-rejected event: "},

@@ -64,7 +64,7 @@ func FuzzDecodeEvent(f *testing.F) {
 	for _, event := range events() {
 		f.Add(string(event.Kind()), schemas.EncodeEvent(event))
 	}
-	f.Add("job-finished", []byte(`{}`))
+	f.Add("no-such-kind", []byte(`{}`))
 	f.Add("job-started", []byte(`{"jobIds":null,"labels":{"":""},"startedAt":"0001-01-01T00:00:00Z","attempts":-0}`))
 	f.Add("job-failed", []byte(`{"failedAt":"9999-12-31T23:59:59-01:00","errorMessage":"\ud800"}`))
 	f.Fuzz(func(t *testing.T, kind string, data []byte) {

@@ -61,14 +61,13 @@ func marshal(t testing.TB, v any) []byte {
 }
 
 func TestSchemaNames(t *testing.T) {
-	want := []string{"backup-request.v1", "job-failed.v1", "job-started.v1", "job-submitting.v1", "operator.v1", "request-rejected.v1"}
+	want := []string{"backup-request.v1", "operator.v1"}
+	for _, kind := range schemas.Kinds {
+		want = append(want, string(kind)+".v1")
+	}
+	slices.Sort(want)
 	if got := schemas.SchemaNames(); !slices.Equal(got, want) {
 		t.Errorf("SchemaNames() = %q, want %q", got, want)
-	}
-	for _, kind := range schemas.Kinds {
-		if _, err := schemas.Schema(string(kind) + ".v1"); err != nil {
-			t.Error(err)
-		}
 	}
 	for _, name := range []string{"", "backup-request", "backup-request.v1.json", "../schemas/backup-request.v1"} {
 		if _, err := schemas.Schema(name); err == nil || !strings.Contains(err.Error(), "backup-request.v1") {

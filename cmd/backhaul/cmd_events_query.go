@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,7 @@ import (
 // addQueryFlags adds what selects events. The names are those of `request`.
 func addQueryFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringSlice("kind", nil, "only these `kinds`: job-submitting, job-started, job-failed, request-rejected, operator")
+	flags.StringSlice("kind", nil, "only these `kinds`: "+strings.Join(kindNames(), ", "))
 	flags.String("source", "", "only requests of this `source`")
 	flags.String("request-id", "", "only requests with this `id`, and the rejections of others with it")
 	flags.String("client-name", "", "only requests for this object storage `client`")
@@ -75,7 +76,7 @@ func kindsOf(cmd *cobra.Command) (kinds []schemas.Kind, operators bool, err erro
 		}
 		kind := schemas.Kind(name)
 		if !slices.Contains(schemas.Kinds, kind) {
-			return nil, false, &usageError{fmt.Errorf("--kind: %q is none of %v", name, kindNames())}
+			return nil, false, &usageError{fmt.Errorf("--kind: unknown kind %q: must be one of %s", name, strings.Join(kindNames(), ", "))}
 		}
 		if !slices.Contains(kinds, kind) {
 			kinds = append(kinds, kind)

@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/history"
 	"backhaul/publisher"
 	"backhaul/schemas"
+	"backhaul/schemas/schemastest"
 )
 
 func TestSee(t *testing.T) {
@@ -47,5 +49,23 @@ func TestKeyOf(t *testing.T) {
 	outcome := eventlog.Event{Kind: schemas.KindJobStarted, Key: publisher.NewKey("s", "r"), Data: &schemas.JobStarted{}}
 	if got := keyOf(outcome); got != outcome.Key {
 		t.Errorf("got %v, want %v", got, outcome.Key)
+	}
+}
+
+// Every outcome of the same content ends an entry, whatever its kind, and nothing of
+// other content does.
+func TestEntrySee_everyKind(t *testing.T) {
+	t.Parallel()
+	for _, kind := range schemas.Kinds {
+		for _, e := range schemastest.Events(t, kind) {
+			event := eventlog.Event{Kind: kind, Data: e}
+			same, other := entry{hash: e.Requested().PayloadHash}, entry{hash: "other"}
+			if got := same.see(event); (got == open) != (history.OutcomeOf(e) == "") {
+				t.Errorf("%s makes of an entry %d", kind, got)
+			}
+			if got := other.see(event); got != open {
+				t.Errorf("%s of other content makes of an entry %d, want open", kind, got)
+			}
+		}
 	}
 }

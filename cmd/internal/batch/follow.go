@@ -16,8 +16,10 @@ const retryWait = 100 * time.Millisecond
 // one for each request would be thousands.
 func (r *run) follow(ctx context.Context, after uint64, out chan<- eventlog.Event) error {
 	q := eventlog.Query{Follow: true, From: after + 1}
-	for _, kind := range []schemas.Kind{schemas.KindJobStarted, schemas.KindJobFailed, schemas.KindRequestRejected} {
-		q.Filters = append(q.Filters, publisher.EventFilter(kind, r.Source))
+	for _, kind := range schemas.Kinds {
+		if kind.Terminal() || kind == schemas.KindRequestRejected {
+			q.Filters = append(q.Filters, publisher.EventFilter(kind, r.Source))
+		}
 	}
 	for {
 		err := eventlog.Read(ctx, r.js, q, func(e eventlog.Event) error {

@@ -67,6 +67,9 @@ func (r *run) lookUp(ctx context.Context, chunk []*entry, found []*eventlog.Even
 	return cmp.Or(errs...) // they all say the same
 }
 
+// outcomes are the kinds of outcomes.
+var outcomes = slices.DeleteFunc(slices.Clone(schemas.Kinds), func(k schemas.Kind) bool { return !k.Terminal() })
+
 // outcomeOf reads a request's outcome from the leader, nil if there is none.
 func (r *run) outcomeOf(ctx context.Context, key publisher.Key) (*eventlog.Event, error) {
 	last, err := r.last(ctx, key.Filter())
@@ -74,9 +77,9 @@ func (r *run) outcomeOf(ctx context.Context, key publisher.Key) (*eventlog.Event
 		return nil, err
 	}
 	kind, _, _ := publisher.ParseEventSubject(last.Subject)
-	if !slices.Contains(schemas.Kinds, kind) {
-		// A later version may tell more behind an outcome, which is final.
-		for _, kind = range []schemas.Kind{schemas.KindJobStarted, schemas.KindJobFailed} {
+	if !kind.Terminal() && kind != schemas.KindJobSubmitting {
+		// More may be told behind an outcome, which is final.
+		for _, kind = range outcomes {
 			if last, err = r.last(ctx, key.Subject(kind)); err != nil || last != nil {
 				break
 			}

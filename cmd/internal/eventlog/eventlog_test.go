@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
+	"backhaul/schemas/schemastest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -204,5 +206,29 @@ func TestFollow(t *testing.T) {
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Each kind is found under its request, and an error code is compared wherever an event
+// has one.
+func TestMatch_everyKind(t *testing.T) {
+	t.Parallel()
+	for _, kind := range schemas.Kinds {
+		filters := RequestFilters("billing", []string{"r-1"}, schemas.Kinds)
+		if !slices.Contains(filters, publisher.NewKey("billing", "r-1").Subject(kind)) && !slices.Contains(filters, publisher.EventFilter(kind, "billing")) {
+			t.Errorf("%s is not among the filters of a request, %q", kind, filters)
+		}
+		for _, e := range schemastest.Events(t, kind) {
+			var members struct{ ErrorCode string }
+			if err := json.Unmarshal(schemas.EncodeEvent(e), &members); err != nil {
+				t.Fatal(err)
+			}
+			if code := members.ErrorCode; code != "" && !(Match{ErrorCode: code}).matches(e) {
+				t.Errorf("%s with the code %s is not found by it", kind, code)
+			}
+			if (Match{ErrorCode: "none of them"}).matches(e) {
+				t.Errorf("%s is found by another code", kind)
+			}
+		}
 	}
 }

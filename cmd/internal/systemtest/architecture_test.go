@@ -19,6 +19,7 @@ var arrows = []struct {
 	imports []string
 }{
 	{"backhaul/schemas/bounded", nil},
+	{"backhaul/schemas/schemastest", []string{"backhaul/schemas"}},
 	{"backhaul/schemas/strictyaml", []string{"backhaul/schemas", "backhaul/schemas/bounded"}},
 	{"backhaul/schemas", nil},
 	{"backhaul/deploy", nil},

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/queue"
 	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer"
@@ -27,6 +28,7 @@ import (
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
+	"backhaul/schemas/schemastest"
 	"backhaul/vendorapi"
 )
 
@@ -368,5 +370,17 @@ func BenchmarkARequestIsCounted(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		use(c, v)
+	}
+}
+
+// Every outcome counts under a label of its own; "other" is for codes of a later version.
+func TestResultOf_everyOutcome(t *testing.T) {
+	t.Parallel()
+	for _, kind := range schemas.Kinds {
+		for _, e := range schemastest.Events(t, kind) {
+			if outcome := history.OutcomeOf(e); (resultOf(e) == "other") != (outcome == "") || !slices.Contains(results, resultOf(e)) {
+				t.Errorf("%s, which leaves the request %q, counts as %s", kind, outcome, resultOf(e))
+			}
+		}
 	}
 }

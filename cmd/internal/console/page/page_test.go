@@ -8,6 +8,7 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/console/page"
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer/trigger"
 	"backhaul/publisher"
@@ -423,6 +425,22 @@ func TestAssetsAreKept(t *testing.T) {
 	for _, path := range []string{"/assets/", "/assets/../page.go", "/nothing", "/debug/pprof/"} {
 		if resp, _ := b.do(http.MethodGet, path, nil); resp.StatusCode == http.StatusOK {
 			t.Errorf("%s is there", path)
+		}
+	}
+}
+
+// A status has its colours, in the list and in the timeline.
+func TestStyle_hasEveryStatus(t *testing.T) {
+	t.Parallel()
+	style, err := os.ReadFile("assets/style.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range history.Statuses {
+		for _, class := range []string{".s-" + string(s), ".t-" + string(s) + "::before"} {
+			if !regexp.MustCompile(regexp.QuoteMeta(class) + `[ ,]`).Match(style) {
+				t.Errorf("style.css has no rule for %s", class)
+			}
 		}
 	}
 }

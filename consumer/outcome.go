@@ -1,0 +1,34 @@
+package consumer
+
+import (
+	"github.com/rs/zerolog"
+
+	"backhaul/schemas"
+)
+
+// failureOf returns the code and the reason that the dead letter of a request has.
+// failed is false for an event that leaves no dead letter.
+func failureOf(outcome schemas.Event) (code, reason string, failed bool) {
+	switch e := outcome.(type) {
+	case *schemas.JobFailed:
+		return e.ErrorCode, e.ErrorMessage, true
+	case *schemas.RequestRejected:
+		return string(e.Kind()), e.Reason, true
+	case *schemas.JobSubmitting, *schemas.JobStarted:
+	}
+	return "", "", false
+}
+
+// outcomeLine begins the log line of an outcome.
+func outcomeLine(log *zerolog.Logger, outcome schemas.Event) *zerolog.Event {
+	switch e := outcome.(type) {
+	case *schemas.JobStarted:
+		return log.Info().Str("jobId", e.JobID).Int("attempts", e.Attempts).Bool("adopted", e.Adopted)
+	case *schemas.JobFailed:
+		return log.Warn().Str("errorCode", e.ErrorCode).Str("errorMessage", e.ErrorMessage).Int("attempts", e.Attempts)
+	case *schemas.RequestRejected:
+		return log.Warn().Str("reason", e.Reason)
+	case *schemas.JobSubmitting: // no outcome
+	}
+	return log.Info()
+}

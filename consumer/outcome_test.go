@@ -1,0 +1,45 @@
+package consumer
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"backhaul/schemas"
+	"backhaul/schemas/schemastest"
+)
+
+// A new kind needs a line here: whether its message becomes a dead letter, and at
+// which level its log line is.
+func TestOutcome_everyKind(t *testing.T) {
+	t.Parallel()
+	want := map[schemas.Kind]struct {
+		letter bool
+		line   string
+	}{
+		schemas.KindJobSubmitting:   {false, `"level":"info"`},
+		schemas.KindJobStarted:      {false, `"level":"info","jobId":`},
+		schemas.KindJobFailed:       {true, `"level":"warn","errorCode":`},
+		schemas.KindRequestRejected: {true, `"level":"warn","reason":`},
+	}
+	for _, kind := range schemas.Kinds {
+		c, decided := want[kind]
+		if !decided {
+			t.Errorf("say here what an outcome of the kind %s leads to", kind)
+		}
+		for _, e := range schemastest.Events(t, kind) {
+			code, reason, failed := failureOf(e)
+			if failed != c.letter || failed != (code != "" && reason != "") {
+				t.Errorf("%s: dead letter %t with %q, %q, want %t", kind, failed, code, reason, c.letter)
+			}
+			var out bytes.Buffer
+			log := zerolog.New(&out)
+			outcomeLine(&log, e).Msg(string(kind))
+			if !strings.Contains(out.String(), c.line) {
+				t.Errorf("%s is logged as %s, want %s", kind, out.String(), c.line)
+			}
+		}
+	}
+}
