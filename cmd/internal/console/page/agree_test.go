@@ -2,6 +2,7 @@ package page_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ func TestPageAndStatusAgree(t *testing.T) {
 		}
 		return s.append(&last)
 	}
+	left := slices.Clone(history.Statuses)
 	const running, expired, released = time.Hour, time.Millisecond, 0
 	for i, c := range []struct {
 		lease           time.Duration
@@ -49,6 +51,7 @@ func TestPageAndStatusAgree(t *testing.T) {
 		{lease: expired, doubt: true, outcome: &schemas.JobFailed{ErrorCode: schemas.CodeOutcomeUnknown}, want: history.OutcomeUnknown},
 		{outcome: &schemas.RequestRejected{}, want: history.Rejected},
 	} {
+		left = slices.DeleteFunc(left, func(s history.Status) bool { return s == c.want })
 		name := fmt.Sprintf("r-%d", i)
 		s := b.request("billing", name)
 		switch e := c.outcome.(type) {
@@ -73,5 +76,8 @@ func TestPageAndStatusAgree(t *testing.T) {
 		if h, err := history.Read(t.Context(), js, s.key); err != nil || h.Status != c.want {
 			t.Errorf("%s: `backhaul status` says %s, %v, the page %s", name, h.Status, err, c.want)
 		}
+	}
+	if len(left) > 0 {
+		t.Errorf("no case has the status %s", left)
 	}
 }
