@@ -1,44 +1,44 @@
-// Package admission puts a policy file into force: it follows the file, and counts
-// the requests of sources that have a limit.
+// Package admission enforces a policy file: it reloads the file when it changes and
+// limits the requests that each source makes per hour.
 //
 // # The file
 //
-// A [File] is read when it is opened, on demand (SIGHUP), and when it has changed,
-// which is found out by reading it every few seconds: whatever replaces it, an
-// editor or a Kubernetes volume, its content is what counts. A change counts when
-// two readings in a row find the same, because a file that is being written may be
-// a sound one that allows less. Requests see either the old policy or the new one.
-// A file that cannot be read or understood changes nothing: the old policy stays in
-// force, one line of the log says why, and so does [File.Trouble] until it is mended.
+// A [File] is read when it is opened, on SIGHUP, and every few seconds. Only its
+// content is compared, so it does not matter whether an editor or a Kubernetes
+// volume replaces it. A change takes effect when two consecutive reads find the same
+// content, because a half-written file may be a valid policy that allows less. A
+// request is judged by the old policy or by the new one, never by a mixture. If the
+// file cannot be read or is invalid, the old policy stays in force; the reason is
+// logged once, and [File.Trouble] returns it until the file is fixed.
 //
 // # Requests per hour
 //
-// In no 60 minutes a source may make more requests than its limit. What is counted
-// is requests that were accepted: each once, whether it is delivered or published
-// again, at the time at which JetStream stored it, whenever it is worked on. A
-// request that is denied or invalid does not count, one that fails at the vendor
-// does. One that is over the limit is denied; it is not kept until there is room.
+// A source makes at most as many requests as its limit in any period of 60 minutes.
+// Accepted requests count, each once, at the time when JetStream stored it,
+// regardless of redeliveries, repeated publications and the time of processing.
+// Denied and invalid requests do not count; requests that fail at the vendor do. A
+// request over the limit is denied, not queued until the limit allows it.
 //
-// The count is taken from the claims on the events stream, so that restarts and
-// other replicas change nothing about it: with one replica the limit is exact. With
-// several, each knows of another's claim as soon as JetStream shows it; what they
-// claim within that moment of each other, milliseconds, can go beyond the limit,
-// and at most by what the other replicas have in hand. Where the events cannot be
-// read, a request of a source with a limit is neither allowed nor denied: it waits.
-// Sources without a limit cost nothing and need nothing.
+// The count comes from the claims on the events stream, so restarts and other
+// replicas do not change it: with one replica the limit is exact. With several, each
+// replica sees another's claim as soon as JetStream delivers it. Claims made within
+// that delay of each other (milliseconds) can exceed the limit, by at most the
+// requests that the other replicas have in flight. While the events cannot be read,
+// a request of a source with a limit is neither allowed nor denied: it waits.
+// Sources without a limit need no reads and no permissions.
 //
-// # What it asks of NATS
+// # NATS permissions
 //
 // For limits only, below $JS.API: CONSUMER.CREATE.BACKUP_EVENTS.>, and
 // CONSUMER.{INFO,MSG.NEXT,DELETE}.BACKUP_EVENTS.*. At most [maxReaders] sources have
-// a consumer at a time; [Gate.Close] deletes them. Without DELETE the server does
-// after [inactive].
+// a consumer at a time; [Gate.Close] deletes them. Without permission for DELETE,
+// the server deletes them after [inactive].
 //
 // # Concurrency
 //
-// All methods may be called at any time. The requests of one source with a limit
-// are decided one after another, each by a reading of the events that began after
-// it came; those that wait share one.
+// All methods are safe for concurrent use. The requests of one source with a limit
+// are decided one after another, each after a read of the events that began after
+// the request arrived; waiting requests share one read.
 package admission
 
 import (
@@ -57,7 +57,7 @@ import (
 	"backhaul/schemas"
 )
 
-// Gate is the consumer's policy.
+// Gate implements the consumer's policy by a file and a count of requests.
 type Gate struct {
 	file *File
 	js   jetstream.JetStream
@@ -68,15 +68,15 @@ type Gate struct {
 
 var _ consumer.Policy = (*Gate)(nil)
 
-// maxCounters bounds the memory that sources without an entry of their own, which
-// may be any number, can take. What is forgotten is counted anew when it is needed.
+// maxCounters bounds the memory for sources without an entry of their own, whose
+// number is unlimited. A counter that was dropped is read from the stream again.
 const maxCounters = 1000
 
-// maxReaders bounds the consumers that a replica has on the events stream. A server
-// allows 1000 for a stream, of all replicas and readers.
+// maxReaders bounds the consumers of this replica on the events stream. The server
+// allows 1000 for each stream, over all replicas and readers.
 const maxReaders = 64
 
-// NewGate decides by a file, and counts on the events stream.
+// NewGate returns a gate that decides by a file and counts on the events stream.
 func NewGate(file *File, js jetstream.JetStream) *Gate {
 	return &Gate{file: file, js: js, counters: make(map[string]*counter)}
 }
@@ -95,25 +95,25 @@ func (g *Gate) Allows(ctx context.Context, key publisher.Key, r *schemas.BackupR
 	for _, other := range unused {
 		other.release(ctx)
 	}
-	room, err := c.admit(ctx, key.Name, requested, perHour)
+	capacityAt, err := c.admit(ctx, key.Name, requested, perHour)
 	if err != nil {
 		return fmt.Errorf("count the requests of %q: %w", key.Source, err)
 	}
-	if room.IsZero() {
+	if capacityAt.IsZero() {
 		return nil
 	}
 	from := "now"
-	if time.Until(room) > 0 {
-		from = "from " + room.UTC().Add(time.Second-1).Truncate(time.Second).Format(time.RFC3339)
+	if time.Until(capacityAt) > 0 {
+		from = "from " + capacityAt.UTC().Add(time.Second-1).Truncate(time.Second).Format(time.RFC3339)
 	}
 	v := p.Explain(key.Source, *r)
 	return &consumer.DeniedError{Retryable: true, Reason: fmt.Sprintf(
-		"source %q has made as many requests in an hour as it may (requestsPerHour: %d, %s:%d); there is room for a new one %s",
+		"source %q has reached its limit of requests per hour (requestsPerHour: %d, %s:%d); a new request can be made %s",
 		key.Source, perHour, filepath.Base(p.File), v.RequestsPerHourLine, from)}
 }
 
-// counter returns the counter of a source, and those whose consumers have to go for
-// it.
+// counter returns the counter of a source, and the counters whose consumers the
+// caller must delete to stay within [maxReaders].
 func (g *Gate) counter(source string) (c *counter, unused []*counter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -121,42 +121,43 @@ func (g *Gate) counter(source string) (c *counter, unused []*counter) {
 	if !ok {
 		if len(g.counters) >= maxCounters {
 			oldest := g.oldest(func(*counter) bool { return true })
-			delete(g.counters, oldest.claims.source) // a decision that is under way with it comes to its end
+			delete(g.counters, oldest.claims.source) // a decision in progress still completes with it
 			unused = append(unused, oldest)
 		}
 		c = newCounter(g.js, source)
 		g.counters[source] = c
 	}
 	c.used = time.Now()
-	if !c.reads {
-		c.reads = true
-		reading := 0
+	if !c.mayRead {
+		c.mayRead = true
+		readers := 0
 		for _, one := range g.counters {
-			if one.reads {
-				reading++
+			if one.mayRead {
+				readers++
 			}
 		}
-		if reading > maxReaders {
-			oldest := g.oldest(func(one *counter) bool { return one.reads && one != c })
-			oldest.reads = false
+		if readers > maxReaders {
+			oldest := g.oldest(func(one *counter) bool { return one.mayRead && one != c })
+			oldest.mayRead = false
 			unused = append(unused, oldest)
 		}
 	}
 	return c, unused
 }
 
-// oldest returns the counter that was used longest ago. The caller holds mu.
-func (g *Gate) oldest(of func(*counter) bool) (oldest *counter) {
+// oldest returns the least recently used of the counters that match. The caller
+// holds mu.
+func (g *Gate) oldest(matches func(*counter) bool) (oldest *counter) {
 	for _, c := range g.counters {
-		if of(c) && (oldest == nil || c.used.Before(oldest.used)) {
+		if matches(c) && (oldest == nil || c.used.Before(oldest.used)) {
 			oldest = c
 		}
 	}
 	return oldest
 }
 
-// Close deletes the consumers that count, for as long as ctx allows. A decision
-// after it makes a new one.
+// Close deletes the counters' consumers until ctx ends. A later decision creates a
+// new consumer.
 func (g *Gate) Close(ctx context.Context) {
 	g.mu.Lock()
 	all := slices.Collect(maps.Values(g.counters))

@@ -6,38 +6,40 @@ import (
 	"time"
 )
 
-// book has the accepted requests of one source. It is not safe for concurrent use.
+// book records the accepted requests of one source. It is not safe for concurrent
+// use.
 type book struct {
-	accepted []acceptance // by requested
+	accepted []acceptance // sorted by requested
 	known    map[string]time.Time
-	// reserved are requests that were admitted here and whose claim is not on the
-	// stream yet, and until when it is waited for.
+	// reserved maps requests that were admitted here, and whose claim is not on the
+	// stream yet, to the time when their reservation expires.
 	reserved map[string]time.Time
 }
 
-// acceptance is a request that counts, from when it was stored.
+// acceptance is a request that counts, with the time when JetStream stored it.
 type acceptance struct {
 	requested time.Time
 	name      string
 }
 
-// reservation is how long a request counts without a claim: the claim is on its
-// way, or there is none because the request was a copy of an older one.
+// reservation is how long a request counts without a claim. Its claim is still to
+// arrive, or never will because the request duplicates an older one.
 const reservation = time.Minute
 
 func newBook() *book {
 	return &book{known: make(map[string]time.Time), reserved: make(map[string]time.Time)}
 }
 
-// admit counts a request, if in no hour there are more than limit with it. A
-// request that counts already is admitted. Otherwise room is when there is room
-// for a new one, if nothing else comes; it is zero for an admitted request.
-func (b *book) admit(name string, requested time.Time, limit int, now time.Time) (room time.Time) {
+// admit counts a request unless some hour would then have more than limit. It
+// returns the zero time for an admitted request, and for one that counts already.
+// Otherwise it returns when a new request can be admitted, provided that none
+// arrives before.
+func (b *book) admit(name string, requested time.Time, limit int, now time.Time) (capacityAt time.Time) {
 	b.expire(now)
 	if _, ok := b.known[name]; ok {
 		return time.Time{}
 	}
-	// Some hour has more than limit if limit others, in a row, lie within an hour
+	// Some hour has more than limit if limit consecutive others lie within one hour
 	// together with this one.
 	for i := b.after(requested.Add(-time.Hour)); i+limit <= len(b.accepted); i++ {
 		first, last := b.accepted[i].requested, b.accepted[i+limit-1].requested
@@ -53,7 +55,7 @@ func (b *book) admit(name string, requested time.Time, limit int, now time.Time)
 	return time.Time{}
 }
 
-// note counts a request whose claim is on the stream.
+// note counts a request whose claim is on the stream, and ends its reservation.
 func (b *book) note(name string, requested time.Time) {
 	if _, ok := b.known[name]; !ok {
 		b.insert(name, requested)
@@ -61,7 +63,7 @@ func (b *book) note(name string, requested time.Time) {
 	delete(b.reserved, name)
 }
 
-// forget drops what was requested before a time.
+// forget drops the requests made before a time.
 func (b *book) forget(before time.Time) {
 	n := sort.Search(len(b.accepted), func(i int) bool { return !b.accepted[i].requested.Before(before) })
 	for _, a := range b.accepted[:n] {
@@ -71,6 +73,7 @@ func (b *book) forget(before time.Time) {
 	b.accepted = slices.Delete(b.accepted, 0, n)
 }
 
+// expire drops the requests whose reservation has ended.
 func (b *book) expire(now time.Time) {
 	for name, until := range b.reserved {
 		if now.After(until) {
@@ -86,7 +89,7 @@ func (b *book) insert(name string, requested time.Time) {
 	b.known[name] = requested
 }
 
-// after is the index of the first that was requested after a time.
+// after returns the index of the first request made after a time.
 func (b *book) after(t time.Time) int {
 	return sort.Search(len(b.accepted), func(i int) bool { return b.accepted[i].requested.After(t) })
 }

@@ -14,30 +14,30 @@ import (
 )
 
 const (
-	// inactive is when the server deletes a consumer that is not read any more.
+	// inactive is the time after which the server deletes an unused consumer.
 	inactive = 30 * time.Second
-	// batch is how many claims are read at once.
+	// batch is the largest number of claims in one read.
 	batch = 256
 )
 
-// claims reads the claims of a source, and on where it stopped.
+// claims reads the claims of a source. Each read continues where the last stopped.
 type claims struct {
 	js     jetstream.JetStream
 	source string
-	// from: every claim that was stored since was noted, up to the last that the
-	// consumer delivered.
+	// from is the time since when every stored claim was noted, up to the last that
+	// the consumer delivered.
 	from time.Time
-	// consumer reads on where the last reading stopped; nil if it has to be made.
+	// consumer continues where the last read stopped. If nil, bind creates it.
 	consumer  jetstream.Consumer
 	delivered uint64 // by consumer
 	last      uint64 // sequence in the stream
 }
 
-// noteFunc is told of the claim of a key and when the request was made.
+// noteFunc is called with the name of each claim's key and when its request was made.
 type noteFunc func(name string, requested time.Time)
 
-// catchUp reads the claims that were stored since a time and up to now. What was
-// delivered and did not arrive, and a consumer that is gone, is read again.
+// catchUp reads the claims that were stored from a time until now. It reads again if
+// a delivered claim did not arrive or the consumer no longer exists.
 func (c *claims) catchUp(ctx context.Context, from time.Time, note noteFunc) error {
 	if c.from.IsZero() || from.Before(c.from) {
 		c.unbind(ctx)
@@ -77,10 +77,10 @@ func (c *claims) unbind(ctx context.Context) {
 	}
 }
 
-// bind makes a consumer that goes on behind the last claim that was read.
+// bind creates a consumer that starts after the last claim that was read.
 func (c *claims) bind(ctx context.Context) error {
 	cfg := jetstream.ConsumerConfig{
-		Name:          "counter-" + rand.Text(), // known also where the answer is lost
+		Name:          "counter-" + rand.Text(), // known here, so it can be deleted even if the answer is lost
 		Description:   "counts the requests of a source",
 		FilterSubject: publisher.EventFilter(schemas.KindJobSubmitting, c.source),
 		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &c.from,
@@ -98,6 +98,7 @@ func (c *claims) bind(ctx context.Context) error {
 	return nil
 }
 
+// read fetches up to n claims and passes each to note.
 func (c *claims) read(ctx context.Context, n int, note noteFunc) error {
 	messages, err := c.consumer.Fetch(n, jetstream.FetchContext(ctx))
 	if err != nil {
@@ -109,7 +110,7 @@ func (c *claims) read(ctx context.Context, n int, note noteFunc) error {
 			return err
 		}
 		if meta.Sequence.Consumer != c.delivered+1 {
-			return errors.New("claims were lost on their way")
+			return errors.New("claims were lost in delivery")
 		}
 		c.delivered, c.last = meta.Sequence.Consumer, meta.Sequence.Stream
 		if key, e, err := publisher.ReadEvent(msg.Subject(), msg.Headers(), msg.Data()); err == nil {

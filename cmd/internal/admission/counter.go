@@ -9,55 +9,55 @@ import (
 )
 
 const (
-	// countTimeout bounds one decision, the wait for its turn included.
+	// countTimeout bounds one decision, including the wait for the lock.
 	countTimeout = 5 * time.Second
-	// skew is by how much the clocks of the servers may differ that store requests
-	// and events.
+	// skew bounds the clock difference between the servers that store requests and
+	// events.
 	skew = time.Minute
-	// memory is how far back of a request the book is kept, beyond the hour, for
-	// requests that come out of turn. For an older one it is read anew.
-	memory = 2 * time.Hour
+	// retention is how much longer than an hour the book keeps requests, for those
+	// that arrive out of order. For an older request the claims are read again.
+	retention = 2 * time.Hour
 )
 
-// counter knows the accepted requests of one source from their claims.
+// counter counts the accepted requests of one source by their claims.
 type counter struct {
-	used  time.Time // by the gate
-	reads bool      // may have a consumer; of the gate
-	// tickets counts those who came. Who came before the last reading began need not
-	// read again: what a burst asks is answered by few readings.
+	used    time.Time // guarded by Gate.mu
+	mayRead bool      // may have a consumer; guarded by Gate.mu
+	// tickets numbers the calls of admit. A call that began before the last read did
+	// uses its result, so a burst of calls needs few reads.
 	tickets atomic.Uint64
-	// turn holds one token, so that a wait for it can end with a context. What
-	// follows belongs to whoever has it.
-	turn chan struct{}
+	// lock holds one token. Unlike a mutex, waiting for it can end with a context. It
+	// guards the fields below.
+	lock chan struct{}
 
-	book   *book // every claim since claims.from is in it
+	book   *book // contains every claim since claims.from
 	claims claims
-	served uint64 // the last ticket that the last reading is new enough for
+	served uint64 // the last ticket that began before the last read
 }
 
 func newCounter(js jetstream.JetStream, source string) *counter {
-	return &counter{turn: make(chan struct{}, 1), book: newBook(), claims: claims{js: js, source: source}}
+	return &counter{lock: make(chan struct{}, 1), book: newBook(), claims: claims{js: js, source: source}}
 }
 
-// release deletes the consumer; the next decision makes another one, which goes on
+// release deletes the consumer. The next decision creates another one that continues
 // where this one stopped.
 func (c *counter) release(ctx context.Context) {
 	select {
-	case c.turn <- struct{}{}:
-		defer func() { <-c.turn }()
+	case c.lock <- struct{}{}:
+		defer func() { <-c.lock }()
 		c.claims.unbind(ctx)
 	case <-ctx.Done():
 	}
 }
 
-// admit counts a request or says when there is room; see [book.admit].
-func (c *counter) admit(ctx context.Context, name string, requested time.Time, limit int) (room time.Time, err error) {
+// admit counts a request or returns when one can be admitted; see [book.admit].
+func (c *counter) admit(ctx context.Context, name string, requested time.Time, limit int) (capacityAt time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
 	ticket := c.tickets.Add(1)
 	select {
-	case c.turn <- struct{}{}:
-		defer func() { <-c.turn }()
+	case c.lock <- struct{}{}:
+		defer func() { <-c.lock }()
 	case <-ctx.Done():
 		return time.Time{}, context.Cause(ctx)
 	}
@@ -69,7 +69,7 @@ func (c *counter) admit(ctx context.Context, name string, requested time.Time, l
 		}
 		c.served = last
 	}
-	if old := requested.Add(-memory - time.Hour); c.claims.from.Before(old) {
+	if old := requested.Add(-retention - time.Hour); c.claims.from.Before(old) {
 		c.claims.from = old
 		c.book.forget(old)
 	}

@@ -29,15 +29,15 @@ const limited = `sources:
     allow: [{clientName: ["*"], subclientName: ["*"]}]
 `
 
-// bench is a server, and claims on it.
-type bench struct {
+// rig has a server and writes claims to it.
+type rig struct {
 	t    *testing.T
 	nats *natstest.Server
 	js   jetstream.JetStream
 	pub  *publisher.Publisher
 }
 
-func newBench(t *testing.T) *bench {
+func newRig(t *testing.T) *rig {
 	t.Helper()
 	s := natstest.Start(t)
 	nc := s.Connect(t)
@@ -45,11 +45,11 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{t: t, nats: s, js: natstest.JetStream(t, nc), pub: pub}
+	return &rig{t: t, nats: s, js: natstest.JetStream(t, nc), pub: pub}
 }
 
-// gate is what another replica, or the same after a restart, would have.
-func (b *bench) gate() *Gate {
+// gate returns a new gate, as another replica or a restarted one has.
+func (b *rig) gate() *Gate {
 	b.t.Helper()
 	path := filepath.Join(b.t.TempDir(), "policy.yaml")
 	write(b.t, path, limited)
@@ -68,8 +68,8 @@ func request(client string) *schemas.BackupRequest {
 	return &m.Request
 }
 
-// claim puts a claim on record.
-func (b *bench) claim(key publisher.Key, requested time.Time) {
+// claim publishes a claim.
+func (b *rig) claim(key publisher.Key, requested time.Time) {
 	b.t.Helper()
 	e := &schemas.JobSubmitting{
 		RequestID: key.Name, Source: key.Source, Request: *request("c"),
@@ -91,9 +91,9 @@ func ask(t *testing.T, g *Gate, key publisher.Key, requested time.Time) error {
 
 func billing(id string) publisher.Key { return publisher.NewKey("billing", id) }
 
-func TestALimitHoldsOverRestartsAndReplicas(t *testing.T) {
+func TestGate_LimitsAcrossRestartsAndReplicas(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	now := time.Now()
 	one, two := b.gate(), b.gate()
 	for i := range 5 {
@@ -112,10 +112,10 @@ func TestALimitHoldsOverRestartsAndReplicas(t *testing.T) {
 		if !ok || !denied.Retryable {
 			t.Fatalf("%s: the sixth gets %v", name, err)
 		}
-		room := now.Add(time.Hour).UTC().Add(time.Second - 1).Truncate(time.Second).Format(time.RFC3339)
-		for _, want := range []string{`"billing"`, "requestsPerHour: 5", "policy.yaml:3", "from " + room} {
+		from := now.Add(time.Hour).UTC().Add(time.Second - 1).Truncate(time.Second).Format(time.RFC3339)
+		for _, want := range []string{`"billing"`, "requestsPerHour: 5", "policy.yaml:3", "from " + from} {
 			if !strings.Contains(denied.Reason, want) {
-				t.Errorf("%s: nothing about %s in %s", name, want, denied.Reason)
+				t.Errorf("%s: want %s in %s", name, want, denied.Reason)
 			}
 		}
 		if err := ask(t, g, billing("id-3"), now); err != nil {
@@ -130,12 +130,12 @@ func TestALimitHoldsOverRestartsAndReplicas(t *testing.T) {
 	}
 }
 
-// A queue that was left alone for a day holds requests of different hours.
-func TestABacklogIsCountedByItsOwnHours(t *testing.T) {
+// A queue that was not read for a day has requests of different hours.
+func TestGate_CountsABacklogByItsOwnHours(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	g := b.gate()
-	for _, hour := range []int{0, 5, 10, 20, 3} { // the last comes out of turn
+	for _, hour := range []int{0, 5, 10, 20, 3} { // the last is out of order
 		start := time.Now().Add(time.Duration(hour-24) * time.Hour)
 		for i := range 6 {
 			key, requested := billing(fmt.Sprint(hour, "-", i)), start.Add(time.Duration(i)*time.Minute)
@@ -148,16 +148,16 @@ func TestABacklogIsCountedByItsOwnHours(t *testing.T) {
 			}
 		}
 	}
-	// What was forgotten meanwhile is read again.
+	// The claims that were forgotten meanwhile are read again.
 	if err := ask(t, g, billing("sixth"), time.Now().Add(-24*time.Hour+10*time.Minute)); err == nil {
 		t.Error("the sixth of the first hour was admitted")
 	}
 }
 
-// Many goroutines ask at once, as the consumer's do.
-func TestABurstOnOneReplicaIsExact(t *testing.T) {
+// Many goroutines call Allows at once, as the consumer does.
+func TestGate_LimitsABurstExactly(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	g := b.gate()
 	var admitted atomic.Int64
 	var workers sync.WaitGroup
@@ -175,10 +175,10 @@ func TestABurstOnOneReplicaIsExact(t *testing.T) {
 	}
 }
 
-// The count goes on when its consumer is gone, and when the server was.
-func TestACountThatIsInterrupted(t *testing.T) {
+// The count continues after its consumer was deleted and after a server restart.
+func TestGate_CountsAfterAnInterruption(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	g := b.gate()
 	now := time.Now()
 	for i := range 3 {
@@ -233,7 +233,7 @@ func TestACountThatIsInterrupted(t *testing.T) {
 	}
 }
 
-func TestCountersAreBounded(t *testing.T) {
+func TestGate_BoundsItsCounters(t *testing.T) {
 	t.Parallel()
 	g := NewGate(nil, nil)
 	for i := range maxCounters + 50 {
@@ -245,10 +245,10 @@ func TestCountersAreBounded(t *testing.T) {
 	}
 }
 
-// Many sources with a limit have few consumers, and a gate that is closed has none.
+// Many sources with a limit use a bounded number of consumers. Close deletes them.
 func TestGate_BoundsItsConsumers(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	consumers := func() (n int) {
 		t.Helper()
 		stream, err := b.js.Stream(t.Context(), publisher.EventsStream)
@@ -279,6 +279,6 @@ func TestGate_BoundsItsConsumers(t *testing.T) {
 	}
 	g.Close(t.Context())
 	if n := consumers(); n != 0 {
-		t.Errorf("%d consumers after the end", n)
+		t.Errorf("%d consumers after Close", n)
 	}
 }

@@ -17,22 +17,22 @@ import (
 	"backhaul/schemas/strictyaml"
 )
 
-// Interval is how often a file is read. A change counts after two readings.
+// Interval is how often a file is read. A change takes effect after two reads.
 const Interval = 2 * time.Second
 
-// File is a policy file, and the policy in force.
+// File is a policy file and the policy in force.
 type File struct {
 	path    string
 	log     zerolog.Logger
 	current atomic.Pointer[policy.Policy]
 
-	mu      sync.Mutex // of what follows
-	seen    string     // what the last reading found: a hash, or an error
-	said    string     // what was found wrong and logged
+	mu      sync.Mutex // guards the fields below
+	seen    string     // result of the last read: a hash or an error's text
+	refused string     // result of the read whose refusal was logged last
 	trouble error
 }
 
-// Open reads a file. The error is a [*policy.Error].
+// Open reads a file. The error is a [*strictyaml.Error].
 func Open(path string, log zerolog.Logger) (*File, error) {
 	p, err := policy.Load(path)
 	if err != nil {
@@ -40,41 +40,41 @@ func Open(path string, log zerolog.Logger) (*File, error) {
 	}
 	f := &File{path: path, log: log, seen: p.Sum}
 	f.current.Store(p)
-	f.tell(p, "policy in force")
+	f.logPolicy(p, "policy in force")
 	return f, nil
 }
 
-// Policy is the policy in force.
+// Policy returns the policy in force.
 func (f *File) Policy() *policy.Policy { return f.current.Load() }
 
-// Trouble is why the file is not in force as it is now, nil if it is.
+// Trouble returns why the file's current content is not in force, or nil if it is.
 func (f *File) Trouble() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.trouble
 }
 
-// Follow takes changes over until ctx ends: those that are found every so often,
-// and at once those that there are on a signal.
+// Follow applies changes of the file until ctx ends. It reads the file at the given
+// interval, and immediately on each signal from reload.
 func (f *File) Follow(ctx context.Context, every time.Duration, reload <-chan os.Signal) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			f.look(false)
+			f.update(false)
 		case <-reload:
-			f.look(true)
+			f.update(true)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// look reads the file and takes it over. Unless it is asked for, what is found for
-// the first time waits for the next reading: it may be half written.
-func (f *File) look(asked bool) {
-	data, err := policy.Read(f.path) // which may take long
+// update reads the file and applies its content. Unless requested by a signal, new
+// content is applied only when the next read finds it too: it may be half written.
+func (f *File) update(requested bool) {
+	data, err := policy.Read(f.path) // without the lock: it may take long
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	found := ""
@@ -85,16 +85,16 @@ func (f *File) look(asked bool) {
 		found = hex.EncodeToString(sum[:])
 	}
 	again := found == f.seen
-	if f.seen = found; !again && !asked {
+	if f.seen = found; !again && !requested {
 		return
 	}
 
 	current := f.current.Load()
 	if found == current.Sum {
-		if f.trouble != nil || asked {
-			f.tell(current, "policy unchanged")
+		if f.trouble != nil || requested {
+			f.logPolicy(current, "policy unchanged")
 		}
-		f.trouble, f.said = nil, ""
+		f.trouble, f.refused = nil, ""
 		return
 	}
 	p := current
@@ -102,22 +102,23 @@ func (f *File) look(asked bool) {
 		p, err = policy.Parse(f.path, data)
 	}
 	if err != nil {
-		f.reject(found, asked, err)
+		f.refuse(found, requested, err)
 		return
 	}
 	f.current.Store(p)
-	f.trouble, f.said = nil, ""
-	f.tell(p, "policy reloaded")
+	f.trouble, f.refused = nil, ""
+	f.logPolicy(p, "policy reloaded")
 }
 
-// reject keeps the policy in force and says so, once or when asked.
-func (f *File) reject(found string, asked bool, err error) {
+// refuse keeps the policy in force and logs why: once for each content, and on every
+// signal.
+func (f *File) refuse(found string, requested bool, err error) {
 	current := f.current.Load()
-	if f.said == found && !asked {
+	if f.refused == found && !requested {
 		return
 	}
-	f.said = found
-	short := err.Error() // a condition is one line
+	f.refused = found
+	short := err.Error() // a condition has one line
 	if e, ok := errors.AsType[*strictyaml.Error](err); ok {
 		short = e.First()
 	}
@@ -126,10 +127,10 @@ func (f *File) reject(found string, asked bool, err error) {
 	f.log.Error().Err(err).Str("file", f.path).Str("sha256", prefix(current)).Msg("policy file refused, the old policy stays in force")
 }
 
-func (f *File) tell(p *policy.Policy, what string) {
+func (f *File) logPolicy(p *policy.Policy, message string) {
 	sources, rules := p.Size()
-	f.log.Info().Str("file", f.path).Str("sha256", prefix(p)).Int("sources", sources).Int("rules", rules).Msg(what)
+	f.log.Info().Str("file", f.path).Str("sha256", prefix(p)).Int("sources", sources).Int("rules", rules).Msg(message)
 }
 
-// prefix is as much of a hash as people compare.
+// prefix returns the first 12 digits of a policy's hash, enough for people to compare.
 func prefix(p *policy.Policy) string { return p.Sum[:12] }

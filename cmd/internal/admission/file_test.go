@@ -21,7 +21,7 @@ const (
 	broken = "sources:\n  billing: {alow: []}\n"
 )
 
-// logBook keeps what was logged.
+// logBook counts lines of the log.
 type logBook struct{ waittest.Log }
 
 func (l *logBook) count(text string) int { return strings.Count(l.String(), text) }
@@ -48,13 +48,13 @@ func follow(t *testing.T, path string) (f *File, log *logBook, reload chan os.Si
 	return f, log, reload
 }
 
-// pass lets readings of the file happen.
-func pass(readings int) {
-	<-time.After(time.Duration(readings)*Interval + Interval/2)
+// pass waits for a number of reads of the file.
+func pass(reads int) {
+	<-time.After(time.Duration(reads)*Interval + Interval/2)
 	synctest.Wait()
 }
 
-func TestAChangeIsTakenOver(t *testing.T) {
+func TestFile_AppliesAChange(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, change := range map[string]func(t *testing.T, file string){
@@ -74,7 +74,7 @@ func TestAChangeIsTakenOver(t *testing.T) {
 				before := f.Policy()
 				pass(3)
 				if f.Policy() != before {
-					t.Error("the policy is another one, and the file is not")
+					t.Error("the policy changed, and the file did not")
 				}
 				change(t, file)
 				pass(2)
@@ -90,8 +90,8 @@ func TestAChangeIsTakenOver(t *testing.T) {
 	}
 }
 
-// A Kubernetes volume is a symbolic link to a directory, which is replaced.
-func TestAVolumeIsReplaced(t *testing.T) {
+// A Kubernetes volume is a symbolic link to a directory; the link is replaced.
+func TestFile_FollowsAReplacedVolume(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -121,14 +121,14 @@ func TestAVolumeIsReplaced(t *testing.T) {
 	})
 }
 
-// What is half written is no policy, even if it could be one.
-func TestAFileThatIsBeingWritten(t *testing.T) {
+// A half-written file is ignored, even if it is a valid policy.
+func TestFile_IgnoresAHalfWrittenFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	synctest.Test(t, func(t *testing.T) {
 		write(t, file, open)
 		f, log, _ := follow(t, file)
-		pass(0) // from here on each write has one reading before the next
+		pass(0) // from here on there is one read between two writes
 		for _, text := range []string{"sources:\n", closed, closed + "  crm: {allow: []}\n", closed + "  crm: {allow: []}\n  dev: {allow: []}\n"} {
 			write(t, file, text)
 			<-time.After(Interval)
@@ -144,7 +144,7 @@ func TestAFileThatIsBeingWritten(t *testing.T) {
 	})
 }
 
-func TestABrokenFileKeepsTheOldPolicy(t *testing.T) {
+func TestFile_KeepsThePolicyIfTheFileIsBroken(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, spoil := range map[string]func(t *testing.T, file string){
@@ -168,7 +168,7 @@ func TestABrokenFileKeepsTheOldPolicy(t *testing.T) {
 				spoil(t, file)
 				pass(5)
 				if f.Policy() != before {
-					t.Error("the old policy is not in force any more")
+					t.Error("the old policy is no longer in force")
 				}
 				if err := f.Trouble(); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), before.Sum[:12]+" stays in force") {
 					t.Errorf("the trouble is %v", err)
@@ -177,25 +177,25 @@ func TestABrokenFileKeepsTheOldPolicy(t *testing.T) {
 					t.Errorf("not one line with the way out: %s", text)
 				}
 				if log.count("policy file refused") != 1 {
-					t.Errorf("it was said %d times:\n%s", log.count("policy file refused"), log)
+					t.Errorf("logged %d times, want once:\n%s", log.count("policy file refused"), log)
 				}
 				write(t, file, open)
 				pass(2)
 				if f.Trouble() != nil || f.Policy() != before || log.count("policy unchanged") != 1 {
-					t.Errorf("after it was mended: %v\n%s", f.Trouble(), log)
+					t.Errorf("after the fix: %v\n%s", f.Trouble(), log)
 				}
 				spoil(t, file)
 				pass(2)
 				if log.count("policy file refused") != 2 {
-					t.Error("the second time was not said")
+					t.Error("the second refusal was not logged")
 				}
 			})
 		})
 	}
 }
 
-// A signal is answered at once, and always.
-func TestReloadOnASignal(t *testing.T) {
+// Each signal is applied immediately and logged.
+func TestFile_ReloadsOnASignal(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	synctest.Test(t, func(t *testing.T) {
@@ -207,7 +207,7 @@ func TestReloadOnASignal(t *testing.T) {
 		}
 		send()
 		if log.count("policy unchanged") != 1 {
-			t.Errorf("nothing was said:\n%s", log)
+			t.Errorf("the signal was not logged:\n%s", log)
 		}
 		write(t, file, open)
 		send()
@@ -223,7 +223,7 @@ func TestReloadOnASignal(t *testing.T) {
 	})
 }
 
-func TestOpenRefusesABrokenFile(t *testing.T) {
+func TestOpen_RefusesABrokenFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	write(t, file, broken)

@@ -17,19 +17,19 @@ import (
 )
 
 const (
-	// fileKind is what a file is called in its errors.
+	// fileKind names the file in its errors.
 	fileKind = "policy"
-	// maxFile is the largest policy file in bytes.
+	// maxFile is the largest size of a policy file in bytes.
 	maxFile = 1 << 20
-	// maxText is the longest name or path in characters: no request has a longer one.
+	// maxText is the longest name or path in characters. Requests have the same limit.
 	maxText = 4096
-	// maxPerHour is far above what any vendor takes, and keeps the count small.
+	// maxPerHour bounds the memory of the count. No vendor accepts that many.
 	maxPerHour = 1_000_000
 )
 
 var levels = []string{schemas.LevelFull, schemas.LevelIncremental, schemas.LevelDifferential, schemas.LevelSyntheticFull}
 
-// words are what people call the members of a request.
+// words maps everyday words, in lower case, to the keys that they stand for.
 var words = map[string]string{
 	"client": "clientName", "instance": "instanceName", "backupset": "backupsetName",
 	"contentgroup": "subclientName", "subclient": "subclientName",
@@ -38,7 +38,7 @@ var words = map[string]string{
 	"directivefile": "onDemandInputFile", "rule": "allow", "rateperhour": "requestsPerHour", "source": "sources",
 }
 
-// Load reads a file. The error is an [*strictyaml.Error].
+// Load reads and parses a file. The error is an [*strictyaml.Error].
 func Load(file string) (*Policy, error) {
 	data, err := Read(file)
 	if err != nil {
@@ -50,7 +50,7 @@ func Load(file string) (*Policy, error) {
 // Read reads the content of a file. The error is an [*strictyaml.Error].
 func Read(file string) ([]byte, error) { return strictyaml.ReadFile(fileKind, file, maxFile) }
 
-// Parse reads the content of a file. The error is an [*strictyaml.Error].
+// Parse parses the content of a file. The error is an [*strictyaml.Error].
 func Parse(file string, data []byte) (*Policy, error) {
 	sum := sha256.Sum256(data)
 	d := &decoder{strictyaml.Reader{Words: words}}
@@ -61,7 +61,7 @@ func Parse(file string, data []byte) (*Policy, error) {
 	return &Policy{File: file, Sum: hex.EncodeToString(sum[:]), sources: sources}, nil
 }
 
-// decoder walks a YAML document and collects what is wrong with it.
+// decoder walks a YAML document and collects its problems.
 type decoder struct{ strictyaml.Reader }
 
 func (d *decoder) file(data []byte) (sources map[string]*entry) {
@@ -82,7 +82,7 @@ func (d *decoder) sources(n *yaml.Node) map[string]*entry {
 	all := make(map[string]*entry)
 	d.Mapping(n, "sources", nil, func(source string, value *yaml.Node) {
 		if err := publisher.CheckSource(source); err != nil && source != AnySource {
-			d.Problem(value.Line, "%v; or it is %q, for all others", err, AnySource)
+			d.Problem(value.Line, "%v; or use %q for all other sources", err, AnySource)
 		}
 		all[source] = d.entry(source, value)
 	})
@@ -110,7 +110,7 @@ func (d *decoder) entry(source string, n *yaml.Node) *entry {
 func (d *decoder) perHour(n *yaml.Node) int {
 	number, err := strconv.Atoi(n.Value)
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil || number < 1 || number > maxPerHour {
-		d.Problem(n.Line, "requestsPerHour must be a whole number from 1 to %d; leave it out for any number, and use allow: [] for none", maxPerHour)
+		d.Problem(n.Line, "requestsPerHour must be a whole number from 1 to %d; leave it out to allow any number, use allow: [] to deny all", maxPerHour)
 	}
 	return number
 }
@@ -151,25 +151,25 @@ func (d *decoder) values(m *member, n *yaml.Node) []string {
 		}
 	})
 	if n.Kind == yaml.SequenceNode && items == 0 {
-		d.Problem(n.Line, "%s lists nothing, so the rule would allow nothing; leave it out to allow its default", m.name)
+		d.Problem(n.Line, "%s has no items, so the rule would allow nothing; leave it out to allow its default", m.name)
 	}
 	return values
 }
 
-// text is one listed value.
+// text returns a listed value.
 func (d *decoder) text(m *member, n *yaml.Node) (string, bool) {
 	switch tag := n.ShortTag(); {
 	case m.kind == boolKind:
 		if n.Kind != yaml.ScalarNode || tag != "!!bool" {
-			d.Problem(n.Line, "%s lists true, false or both", m.name)
+			d.Problem(n.Line, "%s must list true, false or both", m.name)
 			return "", false
 		}
 		return strconv.FormatBool(strings.EqualFold(n.Value, "true")), true
 	case n.Kind != yaml.ScalarNode:
-		d.Problem(n.Line, "%s must list texts, here is %s", m.name, d.Describe(n))
+		d.Problem(n.Line, "%s must list strings, here is %s", m.name, d.Describe(n))
 		return "", false
 	case tag != "!!str":
-		d.Problem(n.Line, "%s must list texts; put %s into quotes", m.name, strictyaml.Quoted(n.Value))
+		d.Problem(n.Line, "%s must list strings; put %s into quotes", m.name, strictyaml.Quoted(n.Value))
 		return "", false
 	}
 	if fault := d.valueFault(m, n.Value); fault != "" {
@@ -179,18 +179,19 @@ func (d *decoder) text(m *member, n *yaml.Node) (string, bool) {
 	return n.Value, true
 }
 
+// valueFault returns what is wrong with a listed value, or "" if it is valid.
 func (d *decoder) valueFault(m *member, value string) string {
 	switch {
 	case value == "" && !m.optional:
-		return "is no value that a request could have"
+		return "can never be the value of a request"
 	case utf8.RuneCountInString(value) > maxText:
 		return fmt.Sprintf("has more than %d characters", maxText)
 	case strings.ContainsFunc(value, func(c rune) bool { return c < 0x20 || c == 0x7f }):
-		return "has control characters, which no request may have"
+		return "has control characters, which requests must not have"
 	case m.kind == pathKind:
 		return prefixFault(value)
 	case m.kind == levelKind && value != "*" && !slices.Contains(levels, value):
-		return "is none of " + strings.Join(levels, ", ") + d.Nearest(value, levels)
+		return "must be one of " + strings.Join(levels, ", ") + d.Nearest(value, levels)
 	}
 	return ""
 }

@@ -14,21 +14,21 @@ import (
 	"backhaul/schemas/strictyaml"
 )
 
-// in is an entry for billing with one rule, and lines of its own.
+// in returns a policy with one rule for billing that has these additional lines.
 func in(lines string) string {
 	return "sources:\n  billing:\n    allow:\n      - clientName: [a]\n        subclientName: [b]\n" + lines
 }
 
-func TestFilesThatAreRefused(t *testing.T) {
+func TestParse_RefusesInvalidFiles(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		text string
-		says string // behind the file's name if it begins with a colon
+		says string // follows the file's name if it begins with a colon
 	}{
 		"empty":                   {"", ":1: is empty"},
 		"comment only":            {"# nothing\n", ":1: is empty"},
 		"null":                    {"~\n", ":1: is empty"},
-		"no YAML":                 {"sources:\n  billing: [\n", ":2: is not valid YAML"},
+		"not YAML":                {"sources:\n  billing: [\n", ":2: is not valid YAML"},
 		"tab":                     {"sources:\n\tbilling:\n", ":2: is not valid YAML"},
 		"not UTF-8":               {"sources: \"\xff\"\n", ": is not valid YAML"},
 		"two documents":           {in("") + "---\nsources: {}\n", ":6: has more than one document"},
@@ -53,18 +53,18 @@ func TestFilesThatAreRefused(t *testing.T) {
 		"no client":               {"sources:\n  a:\n    allow:\n      - subclientName: [x]\n", ":4: the rule has no clientName"},
 		"no content group":        {"sources:\n  a:\n    allow:\n      - clientName: [x]\n", ":4: the rule has no subclientName"},
 		"one value":               {in("        backupLevel: FULL\n"), `:6: backupLevel must be a list of values such as backupLevel: ["*"]; here is "FULL"`},
-		"no value":                {in("        backupLevel: []\n"), ":6: backupLevel lists nothing"},
-		"number":                  {in("        appName: [1]\n"), `:6: appName must list texts; put "1" into quotes`},
-		"date":                    {in("        appName: [2026-01-01]\n"), `:6: appName must list texts; put "2026-01-01"`},
-		"nothing in a list":       {in("        appName:\n          - x\n          -\n"), ":8: appName must list texts"},
-		"list in a list":          {in("        appName: [[x]]\n"), ":6: appName must list texts, here is a list"},
+		"no value":                {in("        backupLevel: []\n"), ":6: backupLevel has no items"},
+		"number":                  {in("        appName: [1]\n"), `:6: appName must list strings; put "1" into quotes`},
+		"date":                    {in("        appName: [2026-01-01]\n"), `:6: appName must list strings; put "2026-01-01"`},
+		"nothing in a list":       {in("        appName:\n          - x\n          -\n"), ":8: appName must list strings"},
+		"list in a list":          {in("        appName: [[x]]\n"), ":6: appName must list strings, here is a list"},
 		"alias":                   {in("        instanceName: &x [i]\n        appName: *x\n"), ":7: appName must be a list of values such as appName: [\"*\"]; here is an alias"},
 		"merge":                   {"x: &x {allow: []}\nsources:\n  a:\n    <<: *x\n", `:4: the entry of "a": merge keys are not read`},
-		"empty name":              {in("        appName: [\"\"]\n"), `:6: appName: "" is no value`},
+		"empty name":              {in("        appName: [\"\"]\n"), `:6: appName: "" can never be the value of a request`},
 		"control character":       {in("        appName: [\"a\\nb\"]\n"), "has control characters"},
-		"level":                   {in("        backupLevel: [full]\n"), `:6: backupLevel: "full" is none of FULL, INCREMENTAL, DIFFERENTIAL, SYNTHETIC_FULL; did you mean FULL?`},
-		"pattern of levels":       {in("        backupLevel: [\"*FULL\"]\n"), `"*FULL" is none of`},
-		"ad hoc":                  {in("        adHocBackup: [\"true\"]\n"), ":6: adHocBackup lists true, false or both"},
+		"level":                   {in("        backupLevel: [full]\n"), `:6: backupLevel: "full" must be one of FULL, INCREMENTAL, DIFFERENTIAL, SYNTHETIC_FULL; did you mean FULL?`},
+		"pattern of levels":       {in("        backupLevel: [\"*FULL\"]\n"), `"*FULL" must be one of`},
+		"ad hoc":                  {in("        adHocBackup: [\"true\"]\n"), ":6: adHocBackup must list true, false or both"},
 		"relative path":           {in("        onDemandInputFile: [sk/]\n"), `:6: onDemandInputFile: "sk/" is not absolute`},
 		"path with a pattern":     {in("        onDemandInputFile: [\"/sk/*\"]\n"), `"/sk/*" has a *`},
 		"path that climbs":        {in("        onDemandInputFile: [/sk/..]\n"), `"/sk/.." has the segment ".."`},
@@ -92,8 +92,8 @@ func TestFilesThatAreRefused(t *testing.T) {
 	}
 }
 
-// One run tells everything, in the order of the file.
-func TestEveryProblemIsNamedAtOnce(t *testing.T) {
+// One call reports every problem, in the order of the file.
+func TestParse_ReportsEveryProblem(t *testing.T) {
 	t.Parallel()
 	_, err := Parse("p.yaml", []byte(in("        plan: [x]\n        backupLevel: [full]\n  crm:\n    requestsPerHour: no\n    allow: []\n")))
 	e, ok := errors.AsType[*strictyaml.Error](err)
@@ -138,8 +138,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// Whatever is read, it is a policy or an error, and a policy denies what no rule
-// names.
+// For any input, Parse returns a policy or an error, and Allows and Explain agree.
 func FuzzParse(f *testing.F) {
 	example, err := os.ReadFile(filepath.Join("..", "..", "..", "deploy", "policy.example.yaml"))
 	if err != nil {
@@ -170,7 +169,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		if again, err := Parse("p.yaml", data); err != nil || !reflect.DeepEqual(again, p) {
-			t.Fatalf("read again it is %v, %v", again, err)
+			t.Fatalf("parsed again: %v, %v", again, err)
 		}
 	})
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// matchName tells whether a name is what a list's text stands for. Bytes are
-// compared; as * is no part of a character in UTF-8, that compares characters.
+// matchName reports whether a name matches a listed pattern. It compares bytes, which
+// is the same as comparing characters: in UTF-8, * is never part of another character.
 func matchName(listed, name string) bool {
 	first, rest, hasStar := strings.Cut(listed, "*")
 	if !hasStar {
@@ -21,7 +21,7 @@ func matchName(listed, name string) bool {
 		if !hasStar {
 			return strings.HasSuffix(name, part)
 		}
-		// The first place is as good as any: what follows may skip the rest.
+		// The first match suffices: the next * can skip the rest.
 		at := strings.Index(name, part)
 		if at < 0 {
 			return false
@@ -30,7 +30,7 @@ func matchName(listed, name string) bool {
 	}
 }
 
-// matchPath tells whether a path is at or below a listed prefix.
+// matchPath reports whether a path is at or below a listed prefix.
 func matchPath(listed, path string) bool {
 	switch {
 	case listed == "*":
@@ -45,11 +45,11 @@ func matchPath(listed, path string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// pathFault says why a path may lead elsewhere than its text, "" if it does not:
-// it must be absolute, every segment must name something, and there must be no
-// character that some system takes for a separator or for none at all. Object
-// storage knows keys such as a//b, so the contract lets them through; but whoever
-// opens the path may be a file system, of any kind.
+// pathFault returns why a system might open another path than the text says, or "" if
+// the path is safe. A safe path is absolute, has no empty segment and no segment of
+// dots and spaces only, and has no character that some system treats as a separator
+// or ignores. Object storage has keys such as a//b, so the contract allows them, but
+// the system that opens the path may be a file system of any kind.
 func pathFault(path string) string {
 	if path == "" || path[0] != '/' {
 		return "is not absolute"
@@ -74,13 +74,13 @@ func pathFault(path string) string {
 	return ""
 }
 
-// prefixFault says what is wrong with a listed prefix.
+// prefixFault returns what is wrong with a listed prefix, or "" if it is valid.
 func prefixFault(prefix string) string {
 	switch {
 	case prefix == "" || prefix == "*" || prefix == "/":
 		return ""
 	case strings.ContainsRune(prefix, '*'):
-		return "has a *: paths are prefixes, not patterns; * alone stands for any path and for none"
+		return "has a *: paths are prefixes, not patterns; * alone allows any path and none"
 	}
 	return pathFault(strings.TrimSuffix(prefix, "/"))
 }

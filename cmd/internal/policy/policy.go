@@ -1,4 +1,4 @@
-// Package policy says which source may ask for which backups.
+// Package policy decides which source may request which backups.
 //
 // A policy is a YAML file. Each source has an entry with rules, and a request is
 // allowed if one rule of its source's entry allows all of it:
@@ -13,31 +13,35 @@
 //
 // # What a rule allows
 //
-// A rule lists values by the names that a request has for them. What is not listed
-// is denied. A member that the rule does not have must be left at its default by
-// the request: no plan, no directive file, level INCREMENTAL, the instance of the
-// client's name. So an empty corner of a rule never means "any"; "*" does.
+// A rule lists the allowed values of each member, by the member's name in a request.
+// Values that are not listed are denied. If the rule has no list for a member, the
+// request must leave it at its default: no plan, no directive file, level
+// INCREMENTAL, the instance with the client's name. So a missing list never means
+// "any"; "*" does.
 //
-// A name in a list stands for itself, compared byte for byte: whatever the vendor
-// takes for the same name, such as one in other letters, is another one here. The
-// character * in it stands for any characters, or none; there is no other pattern,
-// and no way to escape it. The text "" in a list allows to leave the member out,
-// and so does a lone *.
+// A name in a list is compared byte for byte. Names that the vendor treats as equal,
+// such as those that differ only in case, are different here. The character * matches
+// any number of any characters; there is no other pattern, and * cannot be escaped.
+// The text "" in a list allows a request without the member, and so does a lone *.
 //
-// A path in a list is a prefix of whole segments: /sk and /sk/ allow /sk/x and not
-// /sku/x. A request's path is held against prefixes only when it is clean, so that
-// what the vendor opens is where the text says; see [pathFault].
+// A path in a list is a prefix of whole segments: /sk and /sk/ allow /sk/x but not
+// /sku/x. A request's path can match a prefix only if every system opens the path
+// that its text says; see [pathFault].
 //
-// The entry "*" is for every source without an entry of its own; entries are never
-// merged. A source without either may ask for nothing.
+// The entry "*" applies to every source without an entry of its own; entries are
+// never merged. A source without either is denied everything.
 //
 // # Reading a file
 //
-// Reading is strict: an unknown or repeated key, a value of another type, a rule
-// that could never match or an alias is a [*strictyaml.Error], which lists all problems with
-// their lines. A policy never changes; any number of goroutines may use one.
+// Reading is strict: an unknown or repeated key, a value of another type, a rule that
+// can never match and an alias are errors. The [*strictyaml.Error] lists all problems
+// with their lines.
 //
-// How many requests in an hour are too many is only stated here, not counted.
+// The package only reads the limit of requests per hour; it does not count requests.
+//
+// # Concurrency
+//
+// A policy is immutable and safe for concurrent use.
 package policy
 
 import (
@@ -46,12 +50,12 @@ import (
 	"backhaul/schemas"
 )
 
-// AnySource is the name of the entry for sources that have none of their own.
+// AnySource is the name of the entry for sources without an entry of their own.
 const AnySource = "*"
 
-// Policy is what a file says.
+// Policy is the content of a policy file.
 type Policy struct {
-	// File is the name of the file, as it was given.
+	// File is the name of the file as passed to [Load] or [Parse].
 	File string
 	// Sum is the SHA-256 of the file in hex.
 	Sum string
@@ -59,21 +63,21 @@ type Policy struct {
 	sources map[string]*entry
 }
 
-// entry is what one source may ask for.
+// entry holds what one source may request.
 type entry struct {
 	line  int
 	rules []rule
-	// perHour is how many requests are allowed in an hour, 0 for any number.
+	// perHour is how many requests are allowed in an hour. 0 means any number.
 	perHour, perHourLine int
 }
 
-// rule allows the requests all of whose members it lists.
+// rule allows a request if it allows the value of every member.
 type rule struct {
 	line  int
 	lists [len(members)]list
 }
 
-// list is the allowed values of a member; line is 0 if the rule has no list.
+// list holds the allowed values of a member. line is 0 if the rule has no list.
 type list struct {
 	line   int
 	values []string
@@ -82,13 +86,14 @@ type list struct {
 // member is a member of a request that a policy judges.
 type member struct {
 	name string
-	// value is the request's value, with its default filled in.
+	// value returns the request's value, with its default filled in.
 	value func(r *schemas.BackupRequest) string
-	// fallback is what a rule without a list allows; nil if it must have one.
+	// fallback returns the only value that a rule without a list allows. If nil, every
+	// rule must have a list.
 	fallback func(r *schemas.BackupRequest) string
-	// kind is how values are listed and compared.
+	// kind selects how values are listed and compared.
 	kind kind
-	// optional: a request may have no value at all.
+	// optional is true if a request may have no value.
 	optional bool
 }
 
@@ -101,8 +106,8 @@ const (
 	pathKind
 )
 
-// members are all that decide what the vendor does. TestEveryMemberIsJudged keeps
-// it so.
+// members lists every member of a request that affects what the vendor does.
+// TestMembers_CoverTheRequest keeps the list complete.
 var members = [...]member{
 	{name: "clientName", value: func(r *schemas.BackupRequest) string { return r.ClientName }},
 	{
@@ -140,8 +145,8 @@ func constant(value string) func(*schemas.BackupRequest) string {
 	return func(*schemas.BackupRequest) string { return value }
 }
 
-// Allows tells whether a source may make a normalised request, apart from how many
-// it may make in an hour: perHour, 0 for any number.
+// Allows reports whether a source may make a normalised request, and returns how many
+// requests it may make per hour (0 for any number). It does not count requests.
 func (p *Policy) Allows(source string, r *schemas.BackupRequest) (ok bool, perHour int) {
 	e := p.entryOf(source)
 	if e == nil {
@@ -185,7 +190,7 @@ func (ru *rule) allowsMember(i int, r *schemas.BackupRequest) bool {
 	return false
 }
 
-// Size is the number of entries and of their rules.
+// Size returns the number of entries and the number of their rules.
 func (p *Policy) Size() (entries, rules int) {
 	for _, e := range p.sources {
 		rules += len(e.rules)

@@ -21,7 +21,7 @@ func parse(t *testing.T, text string) *Policy {
 	return p
 }
 
-// request is a request with its defaults, as the consumer has it. members are JSON.
+// request returns a request with its defaults, as the consumer passes it. members is JSON.
 func request(t *testing.T, members string) schemas.BackupRequest {
 	t.Helper()
 	m, err := schemas.DecodeRequest(nil, []byte("{"+members+"}"))
@@ -31,7 +31,7 @@ func request(t *testing.T, members string) schemas.BackupRequest {
 	return m.Request
 }
 
-// judge is what Allows and Explain say; they must say the same.
+// judge returns the verdict of Explain after checking that Allows agrees.
 func judge(t *testing.T, p *Policy, source string, r schemas.BackupRequest) Verdict {
 	t.Helper()
 	v := p.Explain(source, r)
@@ -41,7 +41,7 @@ func judge(t *testing.T, p *Policy, source string, r schemas.BackupRequest) Verd
 	return v
 }
 
-// denied are the names of the members that the nearest rule denies.
+// denied returns the names of the members that the nearest rule denies.
 func denied(v Verdict) string {
 	if v.Allowed || len(v.Rules) == 0 {
 		return ""
@@ -69,8 +69,8 @@ sources:
         onDemandInputFile: [/sk, /lists/billing/]
 `
 
-// Each dimension is denied by itself, and says what would have to be listed.
-func TestEachDimensionIsDenied(t *testing.T) {
+// Each member alone can cause a denial, whose reason says what to list.
+func TestPolicy_DeniesEachMember(t *testing.T) {
 	t.Parallel()
 	p := parse(t, everyDimension)
 	sound := map[string]string{
@@ -121,27 +121,27 @@ func TestEachDimensionIsDenied(t *testing.T) {
 			v := judge(t, p, "billing", request(t, join(test.member, test.value)))
 			reason := v.Reason()
 			if v.Allowed || denied(v) != test.member {
-				t.Fatalf("denied are %q, want %s: %s", denied(v), test.member, reason)
+				t.Fatalf("%q denied, want %s: %s", denied(v), test.member, reason)
 			}
 			for _, want := range []string{`source "billing"`, test.member, test.says, "policy.yaml:"} {
 				if !strings.Contains(reason, want) {
-					t.Errorf("nothing about %s in %s", want, reason)
+					t.Errorf("want %s in %s", want, reason)
 				}
 			}
 			if strings.Contains(reason, "lists/billing") {
-				t.Errorf("the reason tells the policy: %s", reason)
+				t.Errorf("the reason reveals the policy: %s", reason)
 			}
 		})
 	}
 	both := judge(t, p, "billing", request(t, join("clientName", `"other"`)+`,"backupLevel":"FULL"`))
 	if got := denied(both); got != "clientName backupLevel" {
-		t.Errorf("denied are %q, want all that is", got)
+		t.Errorf("%q denied, want both", got)
 	}
 }
 
-// A rule that lists the least allows what a request asks for when it says the
-// least, and nothing else.
-func TestWhatIsNotListedStaysAtItsDefault(t *testing.T) {
+// A rule with the fewest lists allows a request with the fewest members, and its
+// defaults spelt out, but nothing else.
+func TestPolicy_AllowsOnlyDefaultsWithoutAList(t *testing.T) {
 	t.Parallel()
 	p := parse(t, "sources:\n  billing:\n    allow:\n      - {clientName: [files], subclientName: [home]}\n")
 	const least = `"clientName":"files","subclientName":"home"`
@@ -164,12 +164,12 @@ func TestWhatIsNotListedStaysAtItsDefault(t *testing.T) {
 	} {
 		v := judge(t, p, "billing", request(t, least+members))
 		if got := denied(v); got != want || v.Allowed != (want == "") {
-			t.Errorf("%s: denied are %q, want %q", members, got, want)
+			t.Errorf("%s: %q denied, want %q", members, got, want)
 		}
 	}
 }
 
-func TestEntries(t *testing.T) {
+func TestPolicy_UsesTheSourcesEntry(t *testing.T) {
 	t.Parallel()
 	const text = `
 sources:
@@ -198,7 +198,7 @@ sources:
 		"no entry":              {text, "crm", "a", "one", false, `"crm" has no entry in policy.yaml`},
 		"no entry, others":      {text + others, "crm", "x", "shared", true, ""},
 		"others are not merged": {text + others, "billing", "a", "shared", false, "subclientName"},
-		"closed, with others":   {text + others, "closed", "a", "shared", false, "may ask for nothing"},
+		"closed, with others":   {text + others, "closed", "a", "shared", false, "may not request any backup"},
 		"source named *":        {text, "*", "a", "one", false, "no entry"},
 	} {
 		p := parse(t, test.text)
@@ -212,10 +212,10 @@ sources:
 	}
 }
 
-// A member that a later version of the contract has must not slip past.
-func TestEveryMemberIsJudged(t *testing.T) {
+// A member that a later version of the contract adds must be judged too.
+func TestMembers_CoverTheRequest(t *testing.T) {
 	t.Parallel()
-	free := []string{"requestId", "notAfter", "labels"} // they decide nothing at the vendor
+	free := []string{"requestId", "notAfter", "labels"} // do not affect what the vendor does
 	for field := range reflect.TypeFor[schemas.BackupRequest]().Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		judged := slices.ContainsFunc(members[:], func(m member) bool { return m.name == name })
@@ -225,7 +225,7 @@ func TestEveryMemberIsJudged(t *testing.T) {
 	}
 }
 
-func TestPatterns(t *testing.T) {
+func TestMatchName(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		listed, name string
@@ -262,7 +262,7 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-func TestPaths(t *testing.T) {
+func TestMatchPath(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		listed, path string
@@ -296,7 +296,7 @@ func TestPaths(t *testing.T) {
 		{"/", "/..", false},
 		{"/sk", "/sk/..x", true},
 		{"/sk", "/sk/x y/ü.txt", true},
-		{"/sk", "/sk/%2e%2e/x", true}, // nobody decodes it
+		{"/sk", "/sk/%2e%2e/x", true}, // the vendor does not decode it
 	} {
 		if got := matchPath(test.listed, test.path); got != test.want {
 			t.Errorf("%q for %q: %t", test.listed, test.path, got)
@@ -304,8 +304,8 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// The example that is shipped is sound and does what its comments say.
-func TestExample(t *testing.T) {
+// The shipped example is valid and does what its comments say.
+func TestLoad_ShippedExample(t *testing.T) {
 	t.Parallel()
 	p, err := Load(filepath.Join("..", "..", "..", "deploy", "policy.example.yaml"))
 	if err != nil {
@@ -339,8 +339,8 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// The page about policies shows policies, and what it says of the first is true.
-func TestPage(t *testing.T) {
+// The policies in POLICY.md are valid, and its table of requests is true for the first.
+func TestPolicy_AgreesWithItsDocument(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(filepath.Join("..", "..", "..", "deploy", "POLICY.md"))
 	if err != nil {
@@ -371,8 +371,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// What is allowed costs the path of a request nothing to throw away.
-func TestAllowsDoesNotAllocate(t *testing.T) {
+func TestPolicy_AllowsDoesNotAllocate(t *testing.T) {
 	p := parse(t, everyDimension)
 	r := request(t, `"clientName":"files","backupsetName":"nightly","subclientName":"load-7","storagePolicyName":"gold","onDemandInputFile":"/sk/x.txt"`)
 	if n := testing.AllocsPerRun(100, func() {

@@ -11,8 +11,8 @@ import (
 	"backhaul/schemas/strictyaml"
 )
 
-// Verdict is what a policy says to a request, and why. Lines are those of the
-// policy's file, 0 where it says nothing.
+// Verdict is a policy's decision on a request, with its reasons. Lines are those of
+// the policy's file; 0 means that the file has no such line.
 type Verdict struct {
 	Allowed bool   `json:"allowed"`
 	Source  string `json:"source"`
@@ -20,15 +20,16 @@ type Verdict struct {
 	// Entry is the name of the source's entry: the source, or [AnySource].
 	Entry string `json:"entry,omitempty"`
 	Line  int    `json:"line,omitzero"`
-	// RequestsPerHour is how many requests are allowed in an hour, 0 for any
-	// number. Whether there were more is not part of the verdict.
+	// RequestsPerHour is how many requests are allowed in an hour, 0 for any number.
+	// The verdict does not depend on how many were made.
 	RequestsPerHour     int `json:"requestsPerHour,omitzero"`
 	RequestsPerHourLine int `json:"-"`
 	// Rules are the entry's rules, up to the one that allows the request.
 	Rules []RuleVerdict `json:"rules"`
 }
 
-// RuleVerdict is what one rule says. It allows what no member is denied of.
+// RuleVerdict is the decision of one rule. The rule allows the request if Denied is
+// empty.
 type RuleVerdict struct {
 	Line   int      `json:"line"`
 	Denied []Denial `json:"denied,omitempty"`
@@ -38,18 +39,18 @@ type RuleVerdict struct {
 type Denial struct {
 	// Member is the name of the member, such as subclientName.
 	Member string `json:"member"`
-	// Value is the request's, "" if it has none.
+	// Value is the request's value, "" if it has none.
 	Value string `json:"value"`
-	// Line is where the rule lists the member, or else where the rule is.
+	// Line is the line of the member's list, or of the rule if it has no such list.
 	Line int `json:"line"`
-	// Listed is what it allows.
+	// Listed holds the values that the rule allows.
 	Listed []string `json:"listed"`
-	// Why says what is wrong and what would have to be listed.
+	// Why states why the value is denied and what to list to allow it.
 	Why string `json:"why"`
 }
 
-// Explain tells everything about one request. [Policy.Allows] has the same
-// verdict and costs less.
+// Explain returns the verdict on a request with all reasons. [Policy.Allows] returns
+// the same decision at a lower cost.
 func (p *Policy) Explain(source string, r schemas.BackupRequest) Verdict {
 	v := Verdict{Source: source, File: p.File, Rules: []RuleVerdict{}}
 	e := p.entryOf(source)
@@ -108,7 +109,7 @@ func (ru *rule) denial(i int, r *schemas.BackupRequest) Denial {
 	return d
 }
 
-// directory is the prefix that would allow a path and little else.
+// directory returns the narrowest prefix to suggest for a path: its directory.
 func directory(p string) string {
 	if dir := path.Dir(p); dir != "/" {
 		return dir + "/"
@@ -116,22 +117,22 @@ func directory(p string) string {
 	return p
 }
 
-// Reason says in one line why the request is denied: by the rule that is nearest
-// to allowing it, and by no more of the policy than that.
+// Reason returns in one line why the request is denied. It quotes only the rule that
+// denies the fewest members, to reveal no more of the policy.
 func (v Verdict) Reason() string {
 	file := filepath.Base(v.File)
 	switch {
 	case v.Line == 0:
-		return fmt.Sprintf("source %q has no entry in %s; it would have to be listed below sources", v.Source, file)
+		return fmt.Sprintf("source %q has no entry in %s; to allow requests, add one below sources", v.Source, file)
 	case len(v.Rules) == 0:
-		return fmt.Sprintf("source %q may ask for nothing: its entry (%s:%d) has no rule", v.Source, file, v.Line)
+		return fmt.Sprintf("source %q may not request any backup: its entry (%s:%d) has no rules", v.Source, file, v.Line)
 	}
 	nearest := slices.MinFunc(v.Rules, func(a, b RuleVerdict) int { return len(a.Denied) - len(b.Denied) })
 	var why []string
 	for _, d := range nearest.Denied {
 		why = append(why, fmt.Sprintf("%s (%s:%d)", d.Why, file, d.Line))
 	}
-	text := fmt.Sprintf("source %q may not ask for this: %s", v.Source, strings.Join(why, "; "))
+	text := fmt.Sprintf("source %q may not request this backup: %s", v.Source, strings.Join(why, "; "))
 	if len(v.Rules) > 1 {
 		text += fmt.Sprintf(" (the nearest of %d rules)", len(v.Rules))
 	}

@@ -163,7 +163,7 @@ func TestRequestsPerHour(t *testing.T) {
 		}
 		_, event := s.Terminal(id)
 		if message := fmt.Sprint(event["errorMessage"]); event["errorCode"] != "NOT_ALLOWED" || event["retryable"] != true ||
-			!strings.Contains(message, "requestsPerHour: 20") || !strings.Contains(message, "room for a new one from 20") {
+			!strings.Contains(message, "requestsPerHour: 20") || !strings.Contains(message, "a new request can be made from 20") {
 			t.Errorf("%s: %v", id, event)
 		}
 	}
