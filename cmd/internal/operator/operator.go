@@ -1,7 +1,8 @@
-// Package operator says who acts, and why, for the record.
+// Package operator names the person who performs an action and the reason, for the
+// events on record.
 //
-// Nothing is proved by it: whoever may publish the event may write any name into
-// it. NATS permissions decide who may act at all.
+// The name is not authenticated: every NATS user that may publish the event can write
+// any name into it. NATS permissions decide who may act.
 package operator
 
 import (
@@ -13,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// By is who acts and why.
+// By names who acts and why.
 type By struct {
 	Actor  string
 	Reason string
@@ -24,11 +25,11 @@ const (
 	maxReason = 1024 // characters
 )
 
-// Check refuses what does not belong on the record.
+// Check returns an error if the actor or the reason is not fit for the record.
 func (b By) Check() error {
 	switch {
 	case strings.TrimSpace(b.Actor) == "":
-		return errors.New("it must be known who acts: the name is empty")
+		return errors.New("the actor is empty: it must name who acts")
 	case utf8.RuneCountInString(b.Actor) > maxActor:
 		return fmt.Errorf("the actor has more than %d characters", maxActor)
 	case utf8.RuneCountInString(b.Reason) > maxReason:
@@ -41,7 +42,7 @@ func (b By) Check() error {
 
 func isControl(c rune) bool { return c < ' ' || c >= 0x7f && c < 0xa0 }
 
-// Default is the user of this process at this host.
+// Default returns the user and host of this process as user@host.
 func Default() string {
 	name := fmt.Sprintf("uid-%d", os.Getuid())
 	if current, err := user.Current(); err == nil && current.Username != "" {

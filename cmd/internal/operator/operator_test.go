@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCheck(t *testing.T) {
+func TestBy_Check(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		by    By
@@ -13,7 +13,7 @@ func TestCheck(t *testing.T) {
 	}{
 		"the default":  {By{Actor: Default()}, ""},
 		"with reason":  {By{Actor: "Ännie @ ops", Reason: "CHG-17: größer"}, ""},
-		"nobody":       {By{Actor: " "}, "empty"},
+		"no actor":     {By{Actor: " "}, "empty"},
 		"a long name":  {By{Actor: strings.Repeat("ä", 257)}, "256"},
 		"a long text":  {By{Actor: "a", Reason: strings.Repeat("ä", 1025)}, "1024"},
 		"two lines":    {By{Actor: "a", Reason: "b\nc"}, "one line"},

@@ -14,29 +14,29 @@ import (
 	"backhaul/schemas"
 )
 
-// LongestPause bounds a pause, which ends by itself: a queue that somebody forgot
-// must not stay shut. It can be paused again before the end.
+// LongestPause bounds the duration of a pause, so that a forgotten pause ends. The
+// queue can be paused again before the end.
 const LongestPause = 7 * 24 * time.Hour
 
 // Paused is a pause that is in force.
 type Paused struct {
-	// Until is when it ends by itself, by the server's clock.
+	// Until is when the pause ends, by the server's clock.
 	Until time.Time `json:"until"`
-	// Kept is true when a pause was in force that lasts longer than what was asked
-	// for. It is not made shorter: it may be another operator's, or the vendor's.
+	// Kept is true if a longer pause was in force already. It is not shortened: it may
+	// be another operator's or the vendor's.
 	Kept bool `json:"kept"`
 }
 
-// Pause keeps every replica from getting requests, for d from now at least. What
-// is in hand is finished. It is recorded first, then done, so a pause on record
-// may have failed; and it returns only when no replica can have made it shorter
-// any more (see [consumer.PauseRace]).
+// Pause stops the delivery of requests to every replica for at least d from now.
+// Requests in flight are completed. The pause is recorded before it is made, so a
+// recorded pause may have failed. Pause returns when replicas can no longer shorten
+// the pause (see [consumer.PauseRace]).
 func Pause(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, d time.Duration, by operator.By) (Paused, error) {
 	if err := by.Check(); err != nil {
 		return Paused{}, err
 	}
 	if d <= 0 || d > LongestPause {
-		return Paused{}, fmt.Errorf("a pause of %s: it must be at most %s", d, LongestPause)
+		return Paused{}, fmt.Errorf("cannot pause for %s: a pause must be longer than 0 and at most %s", d, LongestPause)
 	}
 	info, err := consumerInfo(ctx, js)
 	if err != nil {
@@ -65,7 +65,7 @@ func Pause(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher
 	}
 }
 
-// insist pauses once more if somebody has made the pause shorter.
+// insist pauses again if the pause was shortened meanwhile.
 func insist(ctx context.Context, js jetstream.JetStream, until time.Time) error {
 	info, err := consumerInfo(ctx, js)
 	if err != nil {
@@ -78,10 +78,10 @@ func insist(ctx context.Context, js jetstream.JetStream, until time.Time) error 
 	return pauseUntil(ctx, js, until)
 }
 
-// Resume ends a pause. Requests are delivered from the time on that it returns,
-// a few seconds from now: within these a replica that knows of a wait that the
-// vendor asked for makes the pause longer again (see [consumer.ResumeGrace]). It
-// is the zero time if the queue is not paused; then nothing is recorded.
+// Resume ends a pause. It returns the time from which requests are delivered, a few
+// seconds from now. Until then, a replica that the vendor asked to wait extends the
+// pause again (see [consumer.ResumeGrace]). If the queue is not paused, Resume
+// returns the zero time and records nothing.
 func Resume(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, by operator.By) (time.Time, error) {
 	if err := by.Check(); err != nil {
 		return time.Time{}, err
@@ -95,7 +95,7 @@ func Resume(ctx context.Context, js jetstream.JetStream, pub *publisher.Publishe
 		return time.Time{}, err
 	}
 	if info.PauseRemaining <= consumer.ResumeGrace {
-		return before, nil // it is as good as over
+		return before, nil // the pause ends by then anyway
 	}
 	from := info.TimeStamp.Add(consumer.ResumeGrace).UTC()
 	if err := pauseUntil(ctx, js, from); err != nil {
@@ -107,7 +107,7 @@ func Resume(ctx context.Context, js jetstream.JetStream, pub *publisher.Publishe
 func consumerInfo(ctx context.Context, js jetstream.JetStream) (*jetstream.ConsumerInfo, error) {
 	durable, err := js.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
 	if err != nil {
-		return nil, fmt.Errorf("look at consumer %s of %s: %w", publisher.RequestsConsumer, publisher.RequestsStream, err)
+		return nil, fmt.Errorf("read the state of consumer %s of %s: %w", publisher.RequestsConsumer, publisher.RequestsStream, err)
 	}
 	return durable.CachedInfo(), nil
 }

@@ -16,23 +16,23 @@ import (
 
 var ann = operator.By{Actor: "ann@ops", Reason: "maintenance"}
 
-type bench struct {
+type rig struct {
 	t   *testing.T
 	js  jetstream.JetStream
 	pub *publisher.Publisher
 }
 
-func newBench(t *testing.T) *bench {
+func newRig(t *testing.T) *rig {
 	t.Helper()
 	nc := natstest.Start(t).Connect(t)
 	pub, err := publisher.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &bench{t: t, js: natstest.JetStream(t, nc), pub: pub}
+	return &rig{t: t, js: natstest.JetStream(t, nc), pub: pub}
 }
 
-func (b *bench) remaining() time.Duration {
+func (b *rig) remaining() time.Duration {
 	b.t.Helper()
 	info, err := consumerInfo(b.t.Context(), b.js)
 	if err != nil {
@@ -41,8 +41,8 @@ func (b *bench) remaining() time.Duration {
 	return info.PauseRemaining
 }
 
-// events is the actions on record.
-func (b *bench) events() (all []schemas.OperatorEvent) {
+// events returns the actions on record.
+func (b *rig) events() (all []schemas.OperatorEvent) {
 	b.t.Helper()
 	s, err := b.js.Stream(b.t.Context(), publisher.EventsStream)
 	if err != nil {
@@ -66,7 +66,7 @@ func (b *bench) events() (all []schemas.OperatorEvent) {
 
 func TestPauseAndResume(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	if from, err := Resume(t.Context(), b.js, b.pub, ann); err != nil || !from.IsZero() || len(b.events()) != 0 {
 		t.Errorf("nothing to resume: %s, %v, %d events", from, err, len(b.events()))
 	}
@@ -100,11 +100,11 @@ func TestPauseAndResume(t *testing.T) {
 	}
 }
 
-// A replica read the state before an operator's pause and writes its own, shorter
-// one after it.
-func TestAPauseThatWasMadeShorter(t *testing.T) {
+// A replica reads the state before an operator's pause and writes its own, shorter
+// pause after it.
+func TestInsist_RestoresAShortenedPause(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	until := time.Now().Add(time.Hour)
 	for _, shortened := range []time.Time{time.Now().Add(time.Minute), {}} { // and ended
 		if err := pauseUntil(t.Context(), b.js, shortened); err != nil {
@@ -123,21 +123,21 @@ func TestAPauseThatWasMadeShorter(t *testing.T) {
 	}
 }
 
-func TestPausesThatAreRefused(t *testing.T) {
+func TestPause_Refuses(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	for _, d := range []time.Duration{0, -time.Hour, LongestPause + 1} {
 		if p, err := Pause(t.Context(), b.js, b.pub, d, ann); err == nil {
 			t.Errorf("%s: %+v", d, p)
 		}
 	}
 	if _, err := Pause(t.Context(), b.js, b.pub, time.Hour, operator.By{}); err == nil {
-		t.Error("nobody pauses")
+		t.Error("Pause without an actor succeeded")
 	}
 	if _, err := Resume(t.Context(), b.js, b.pub, operator.By{}); err == nil {
-		t.Error("nobody resumes")
+		t.Error("Resume without an actor succeeded")
 	}
-	// What cannot be recorded is not done.
+	// Without a record the queue is not paused.
 	if err := b.js.DeleteStream(t.Context(), publisher.EventsStream); err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,8 @@
-// Package queue tells how the requests stream and its consumer fare, and those of
-// storage notifications.
+// Package queue reads the state of the requests stream and of the storage
+// notifications stream with their consumers, and pauses and resumes the requests.
 //
-// It asks the server for what it knows anyway, by STREAM.INFO and CONSUMER.INFO,
-// and changes nothing. What it returns is true of one moment.
+// The state comes from STREAM.INFO and CONSUMER.INFO and is a snapshot. Only [Pause]
+// and [Resume] change anything.
 package queue
 
 import (
@@ -15,33 +15,33 @@ import (
 	"backhaul/publisher"
 )
 
-// State is the queue at one moment.
+// State is a snapshot of the queue.
 type State struct {
-	// Waiting is how many requests no replica has in hand.
+	// Waiting is the number of requests that are not delivered yet.
 	Waiting uint64 `json:"waiting"`
-	// InHand is how many requests are delivered and not settled, those that are
-	// to be delivered again after a delay included.
+	// InHand is the number of requests in flight: delivered and not settled, including
+	// those that wait for a delayed redelivery.
 	InHand uint64 `json:"inHand"`
-	// Redelivered is how many of those were delivered more than once.
+	// Redelivered is how many of the requests in flight were delivered more than once.
 	Redelivered uint64 `json:"redelivered"`
-	// Oldest is when the oldest request was stored, zero if there is none.
+	// Oldest is when the oldest request was stored, zero if the stream is empty.
 	Oldest time.Time `json:"oldest,omitzero"`
-	// PausedFor is how long the server will deliver nothing, 0 if it does.
+	// PausedFor is for how much longer the server pauses delivery, 0 if not paused.
 	PausedFor time.Duration `json:"-"`
-	// Pulls is how many pulls are waiting at the server: 0 means that no replica
-	// asks for work at the moment.
+	// Pulls is the number of pulls waiting at the server. 0 means that no replica is
+	// ready for work at the moment.
 	Pulls int `json:"pulls"`
 }
 
-// Look asks the server.
+// Look reads the state of the queue from the server.
 func Look(ctx context.Context, js jetstream.JetStream) (State, error) {
 	stream, err := js.Stream(ctx, publisher.RequestsStream)
 	if err != nil {
-		return State{}, fmt.Errorf("look at stream %s: %w", publisher.RequestsStream, err)
+		return State{}, fmt.Errorf("read the state of stream %s: %w", publisher.RequestsStream, err)
 	}
 	consumer, err := js.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
 	if err != nil {
-		return State{}, fmt.Errorf("look at consumer %s of %s: %w", publisher.RequestsConsumer, publisher.RequestsStream, err)
+		return State{}, fmt.Errorf("read the state of consumer %s of %s: %w", publisher.RequestsConsumer, publisher.RequestsStream, err)
 	}
 	info, requests := consumer.CachedInfo(), stream.CachedInfo().State
 	s := State{
@@ -57,7 +57,7 @@ func Look(ctx context.Context, js jetstream.JetStream) (State, error) {
 	return s, nil
 }
 
-// Age is how old the oldest request is, 0 if there is none.
+// Age returns the age of the oldest request, 0 if the stream is empty.
 func (s State) Age(now time.Time) time.Duration {
 	if s.Oldest.IsZero() {
 		return 0

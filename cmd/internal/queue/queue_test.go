@@ -27,7 +27,7 @@ func TestLook(t *testing.T) {
 		return state
 	}
 	if got := look(); got != (State{}) {
-		t.Errorf("an empty queue is %+v", got)
+		t.Errorf("empty queue: %+v", got)
 	}
 
 	pub, err := publisher.New(nc)
@@ -52,12 +52,12 @@ func TestLook(t *testing.T) {
 	}
 	got := look()
 	if got.Waiting != 2 || got.InHand != 1 {
-		t.Errorf("%d waiting and %d in hand, want 2 and 1", got.Waiting, got.InHand)
+		t.Errorf("%d waiting and %d in flight, want 2 and 1", got.Waiting, got.InHand)
 	}
 	if got.PausedFor < 59*time.Minute || got.PausedFor > time.Hour {
 		t.Errorf("paused for %s, want an hour", got.PausedFor)
 	}
 	if age := got.Age(time.Now()); age <= 0 || age > time.Since(before) {
-		t.Errorf("the oldest is %s old, and came %s ago", age, time.Since(before))
+		t.Errorf("age %s, but the oldest came at most %s ago", age, time.Since(before))
 	}
 }

@@ -12,35 +12,36 @@ import (
 	"backhaul/publisher"
 )
 
-// Trigger is what waits for `backhaul trigger` at one moment.
+// Trigger is a snapshot of the notifications for `backhaul trigger`.
 type Trigger struct {
-	// Waiting is how many notifications were delivered to nobody yet.
+	// Waiting is the number of notifications that are not delivered yet.
 	Waiting uint64 `json:"waiting"`
-	// InHand is how many are being collected, and in no request yet.
+	// InHand is the number of notifications in flight: collected for a window, and not
+	// part of a request yet.
 	InHand uint64 `json:"inHand"`
-	// Oldest is when the oldest of both was stored, zero if there is none.
+	// Oldest is when the oldest notification was stored, zero if the stream is empty.
 	Oldest time.Time `json:"oldest,omitzero"`
-	// LastDecision is about the last window of any content group that ended, nil if
-	// none ever did.
+	// LastDecision is the decision on the last window that ended, of any content
+	// group; nil before the first.
 	LastDecision *trigger.Decision `json:"lastDecision,omitempty"`
-	// Reader is what the replica that reads says of itself, nil if none says
-	// anything: open windows are in its memory and nowhere else.
+	// Reader is the state that the reading replica broadcasts, nil if none does. Open
+	// windows are only in that replica's memory.
 	Reader *trigger.State `json:"reader,omitempty"`
 }
 
-// LookAtTrigger asks the server, and listens to the replica that reads, which takes
-// half a second, or 1.5 s if there is none. It is nil where there is no stream of
-// notifications.
+// LookAtTrigger reads the state of the notifications from the server and listens for
+// the reading replica, which takes half a second, or 1.5 s without such a replica. It
+// returns nil if there is no notifications stream.
 func LookAtTrigger(ctx context.Context, js jetstream.JetStream) (*Trigger, error) {
 	stream, err := js.Stream(ctx, publisher.StorageStream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at stream %s: %w", publisher.StorageStream, err)
+		return nil, fmt.Errorf("read the state of stream %s: %w", publisher.StorageStream, err)
 	}
-	// Without a consumer nobody has anything in hand, without windows nothing was
-	// decided: the stream may have been made by hand, or half.
+	// A stream that was created by hand or in part may lack the consumer or the windows
+	// stream. Then nothing is in flight, or nothing was decided.
 	notifications := stream.CachedInfo().State
 	t := Trigger{Waiting: notifications.Msgs}
 	if notifications.Msgs > 0 {
@@ -52,7 +53,7 @@ func LookAtTrigger(ctx context.Context, js jetstream.JetStream) (*Trigger, error
 		info := consumer.CachedInfo()
 		t.Waiting, t.InHand = info.NumPending, uint64(max(info.NumAckPending, 0))
 	case !errors.Is(err, jetstream.ErrConsumerNotFound):
-		return nil, fmt.Errorf("look at consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
+		return nil, fmt.Errorf("read the state of consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
 	}
 	windows, err := js.Stream(ctx, publisher.WindowsStream)
 	switch {
@@ -61,7 +62,7 @@ func LookAtTrigger(ctx context.Context, js jetstream.JetStream) (*Trigger, error
 			return nil, err
 		}
 	case !errors.Is(err, jetstream.ErrStreamNotFound):
-		return nil, fmt.Errorf("look at stream %s: %w", publisher.WindowsStream, err)
+		return nil, fmt.Errorf("read the state of stream %s: %w", publisher.WindowsStream, err)
 	}
 	if t.Reader, err = trigger.Listen(ctx, js.Conn()); err != nil {
 		return nil, err
@@ -69,7 +70,7 @@ func LookAtTrigger(ctx context.Context, js jetstream.JetStream) (*Trigger, error
 	return &t, nil
 }
 
-// Age is how old the oldest notification is, 0 if there is none.
+// Age returns the age of the oldest notification, 0 if the stream is empty.
 func (t Trigger) Age(now time.Time) time.Duration {
 	return State{Oldest: t.Oldest}.Age(now)
 }

@@ -25,7 +25,7 @@ func TestLookAtTrigger(t *testing.T) {
 	}
 	natstest.ProvisionTrigger(t, nc)
 	if got := look(); got == nil || *got != (Trigger{}) {
-		t.Errorf("with nothing to do it is %+v", got)
+		t.Errorf("with empty streams: %+v", got)
 	}
 
 	before := time.Now()
@@ -44,10 +44,10 @@ func TestLookAtTrigger(t *testing.T) {
 	}
 	got := look()
 	if got.Waiting != 2 || got.InHand != 1 || got.LastDecision != nil || got.Reader != nil {
-		t.Errorf("%+v, want 2 waiting, 1 in hand, no decision and nobody who reads", got)
+		t.Errorf("%+v, want 2 waiting, 1 in flight, no decision and no reader", got)
 	}
 	if age := got.Age(time.Now()); age <= 0 || age > time.Since(before) {
-		t.Errorf("the oldest is %s old, and came %s ago", age, time.Since(before))
+		t.Errorf("age %s, but the oldest came at most %s ago", age, time.Since(before))
 	}
 
 	pub, err := publisher.New(nc)
@@ -61,7 +61,7 @@ func TestLookAtTrigger(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := look(); got.Waiting != 2 || got.InHand != 0 || got.LastDecision == nil || got.LastDecision.At.Before(before) {
-		t.Errorf("%+v, want 2 waiting, none in hand and a decision just now", got)
+		t.Errorf("%+v, want 2 waiting, 0 in flight and a recent decision", got)
 	}
 
 	for _, drop := range []func() error{
