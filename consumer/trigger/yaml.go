@@ -17,9 +17,9 @@ type loader struct{ strictyaml.Reader }
 func (l *loader) text(n *yaml.Node, what string) string {
 	switch {
 	case n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null":
-		l.Problem(n.Line, "%s must be a text, here is %s", what, l.Describe(n))
+		l.Problem(n.Line, "%s must be a string, here is %s", what, l.Describe(n))
 	case n.ShortTag() != "!!str":
-		l.Problem(n.Line, "%s must be a text; put %s into quotes", what, strictyaml.Quoted(n.Value))
+		l.Problem(n.Line, "%s must be a string; put %s into quotes", what, strictyaml.Quoted(n.Value))
 	case n.Value == "":
 		l.Problem(n.Line, "%s is empty; leave it out", what)
 	default:

@@ -1,5 +1,7 @@
-// Package bounded reads files and streams that have a largest size, so that an
-// endless one costs an error and not the memory.
+// Package bounded reads files and streams up to a size limit, so that an endless input
+// causes an error instead of exhausting the memory.
+//
+// All functions are safe for concurrent use.
 package bounded
 
 import (
@@ -12,14 +14,14 @@ import (
 // Small is the largest size of a file with a secret, a certificate or a key.
 const Small = 1 << 20
 
-// SizeError says that a file or a stream is too large.
+// SizeError is the error for a file or a stream that is larger than its limit.
 type SizeError struct{ Limit int64 }
 
 func (e *SizeError) Error() string {
 	return fmt.Sprintf("has more than %d bytes, which is the limit", e.Limit)
 }
 
-// Read reads all of r. The error is a [*SizeError] if that is more than limit.
+// Read reads all of r. The error is a [*SizeError] if r has more than limit bytes.
 func Read(r io.Reader, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err == nil && int64(len(data)) > limit {
@@ -28,12 +30,12 @@ func Read(r io.Reader, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// ReadFile reads a regular file of at most limit bytes. It refuses a directory, a
-// device and a named pipe, whose opening would wait for a writer.
+// ReadFile reads a regular file of at most limit bytes. It refuses directories and
+// devices, and named pipes because opening one waits for a writer.
 func ReadFile(name string, limit int64) ([]byte, error) {
 	info, err := os.Stat(name)
 	switch {
-	case err != nil: // opening it says why
+	case err != nil: // os.Open returns the reason
 	case info.IsDir():
 		return nil, &os.PathError{Op: "read", Path: name, Err: errors.New("is a directory")}
 	case !info.Mode().IsRegular():

@@ -21,7 +21,7 @@ func TestRead_NamesItsLimit(t *testing.T) {
 	}
 }
 
-func TestReadFile_RefusesWhatHasNoEnd(t *testing.T) {
+func TestReadFile_RefusesEndlessFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	large, pipe := filepath.Join(dir, "large"), filepath.Join(dir, "pipe")

@@ -6,14 +6,13 @@ import (
 	"os"
 )
 
-// errUTF16 says that a text has two bytes for each letter, as Windows PowerShell's
-// redirection writes it.
+// errUTF16 is the error for UTF-16, which Windows PowerShell's redirection writes.
 var errUTF16 = errors.New("is UTF-16 or has a zero byte; save it as UTF-8")
 
 var utf8BOM = []byte("\xef\xbb\xbf")
 
-// ReadText is [ReadFile] for UTF-8 text. It removes a byte order mark and refuses
-// UTF-16, with or without one.
+// ReadText reads UTF-8 text with [ReadFile]. It removes a byte order mark and refuses
+// UTF-16 with or without one.
 func ReadText(name string, limit int64) ([]byte, error) {
 	data, err := ReadFile(name, limit)
 	if err != nil {

@@ -1,14 +1,14 @@
-// Package strictyaml reads YAML that people write. It reports every problem at once, each
-// with its line and with the name that was probably meant.
+// Package strictyaml reads YAML files written by people. It reports all problems of a file
+// at once, each with its line and, for a misspelt key, with the nearest known one.
 //
-// A [Reader] walks the nodes of one document and collects what is wrong with them: an
-// unknown or repeated key, a value of another kind, a merge key, a second document. A
-// caller adds its own problems with [Reader.Problem]; the document is good only if
-// [Reader.Err] is nil.
+// A [Reader] walks the nodes of one document and collects their problems: an unknown or
+// repeated key, a value of another kind, a merge key, a second document. Callers add their
+// own problems with [Reader.Problem]. The document is valid only if [Reader.Err] returns
+// nil.
 //
-// A problem quotes the file's values unless the Reader is Secretive.
+// Problems quote the file's values unless the Reader is Secretive.
 //
-// A Reader is for one document and one goroutine.
+// A Reader is used for one document, by one goroutine.
 package strictyaml
 
 import (
@@ -29,18 +29,18 @@ import (
 	"backhaul/schemas/bounded"
 )
 
-// MaxProblems bounds what is said of one file.
+// MaxProblems bounds the problems that are reported for one file.
 const MaxProblems = 50
 
-// Problem is something that is wrong with a file.
+// Problem is one problem of a file.
 type Problem struct {
 	Line int // 0 for the file as a whole
 	Text string
 }
 
-// Error lists what is wrong with a file. Nothing of the file is in force.
+// Error lists the problems of a file, which is rejected as a whole.
 type Error struct {
-	What     string // the file is, such as "policy"
+	What     string // kind of file, such as "policy"
 	File     string
 	Problems []Problem
 }
@@ -62,7 +62,7 @@ func (e *Error) First() string {
 	return text
 }
 
-// Each returns each problem as an error of its own.
+// Each returns the text of each problem as a separate error.
 func (e *Error) Each() []string {
 	lines := e.Lines()
 	for i := range lines {
@@ -71,7 +71,7 @@ func (e *Error) Each() []string {
 	return lines
 }
 
-// Lines returns the problems, each with its file and line in front.
+// Lines returns the problems, each prefixed with its file and line.
 func (e *Error) Lines() []string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
@@ -83,9 +83,9 @@ func (e *Error) Lines() []string {
 	return lines
 }
 
-// Reader walks a document and collects what is wrong with it.
+// Reader walks a document and collects its problems.
 type Reader struct {
-	// Words are what people call some of the keys, in small letters.
+	// Words maps everyday words, in lower case, to the keys that they stand for.
 	Words map[string]string
 	// Aliases allows an alias as the value of a key. Otherwise it is a problem.
 	Aliases bool
@@ -96,8 +96,8 @@ type Reader struct {
 	visited  int // members and items, by [Reader.Mapping] and [Reader.Sequence]
 }
 
-// maxVisits is how many members and items are visited in one document. The largest
-// file of a reader has fewer; with aliases a small one can stand for any number.
+// maxVisits bounds how many members and items are visited in one document. Files within
+// their size limit have fewer, unless they repeat values by aliases.
 const maxVisits = 4 << 20
 
 // visit reports whether one more member or item may be visited.
@@ -108,8 +108,8 @@ func (r *Reader) visit(line int) bool {
 	return r.visited <= maxVisits
 }
 
-// Problem states a problem. What is beyond [MaxProblems] is not kept, so that a
-// file of nothing but faults costs no more than any other.
+// Problem adds a problem. Those beyond [MaxProblems] are dropped, so that a file with
+// many problems costs no more than another.
 func (r *Reader) Problem(line int, format string, args ...any) {
 	if len(r.problems) > MaxProblems {
 		return
@@ -117,8 +117,8 @@ func (r *Reader) Problem(line int, format string, args ...any) {
 	r.problems = append(r.problems, Problem{Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
-// Err is an [*Error] with the problems in the order of their lines, nil if there
-// are none. what is what the file is.
+// Err returns an [*Error] with the problems sorted by line, or nil without problems.
+// what names the kind of file.
 func (r *Reader) Err(what, file string) error {
 	if len(r.problems) == 0 {
 		return nil
@@ -130,12 +130,12 @@ func (r *Reader) Err(what, file string) error {
 	return &Error{What: what, File: file, Problems: problems}
 }
 
-// ReadFile reads a regular file of at most limit bytes. what is what the file is. The error
-// is an [*Error].
+// ReadFile reads a regular file of at most limit bytes. what names the kind of file. The
+// error is an [*Error].
 func ReadFile(what, file string, limit int64) ([]byte, error) {
 	data, err := bounded.ReadFile(file, limit)
 	if path, ok := errors.AsType[*os.PathError](err); ok {
-		err = path.Err // the error has the name already
+		err = path.Err // Error adds the name
 	}
 	if err != nil {
 		return nil, &Error{What: what, File: file, Problems: []Problem{{Text: "cannot be read: " + err.Error()}}}
@@ -143,9 +143,10 @@ func ReadFile(what, file string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// Document returns the root of the one document in data, nil after a problem. data may
-// have limit bytes. The document must have the key; with key "" it may be empty, and the
-// root is nil then.
+// Document returns the root of the only document in data, or nil if it has a problem.
+// data must have at most limit bytes. The document must not be empty, and the problem
+// then names the key that it needs; with key "" it may be empty, and Document returns
+// nil.
 func (r *Reader) Document(data []byte, limit int, key string) *yaml.Node {
 	if len(data) > limit {
 		r.Problem(0, "has more than %d bytes", limit)
@@ -175,13 +176,14 @@ func (r *Reader) Document(data []byte, limit int, key string) *yaml.Node {
 	return doc.Content[0]
 }
 
-// The library's messages have no type. yamlLine takes the line out of one; yamlQuoted is
-// what one quotes of the document.
+// The library's errors are untyped texts. yamlLine splits the line from the message;
+// yamlQuoted matches values of the document that a message quotes.
 var (
 	yamlLine   = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(?s:(.*))$`)
 	yamlQuoted = regexp.MustCompile(` '.*'`)
 )
 
+// syntax adds a problem for an error of the YAML library.
 func (r *Reader) syntax(err error) {
 	m := yamlLine.FindStringSubmatch(err.Error())
 	line, _ := strconv.Atoi(m[1])
@@ -192,10 +194,9 @@ func (r *Reader) syntax(err error) {
 	r.Problem(line, "is not valid YAML: %s", text)
 }
 
-// Mapping visits the members of a mapping in order. keys are the known ones, nil
-// for any. A value's line is that of its key, where people look for it. What is
-// not as it should be is a problem and not visited; then the mapping is not whole,
-// and what it lacks may only be misspelt.
+// Mapping calls visit with the members of a mapping in order. keys lists the known keys,
+// nil for any. The line of each value is set to that of its key. A member with a problem
+// is not visited, and Mapping returns false. Then a missing key may only be misspelt.
 func (r *Reader) Mapping(n *yaml.Node, what string, keys []string, visit func(key string, value *yaml.Node)) (whole bool) {
 	if n.Kind != yaml.MappingNode {
 		r.Problem(n.Line, "%s must be a mapping, here is %s", what, r.Describe(n))
@@ -211,9 +212,9 @@ func (r *Reader) Mapping(n *yaml.Node, what string, keys []string, visit func(ke
 		first, again := seen[key.Value]
 		switch {
 		case key.ShortTag() == "!!merge":
-			r.Problem(key.Line, "%s: merge keys are not read", what)
+			r.Problem(key.Line, "%s: merge keys are not supported", what)
 		case key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str":
-			r.Problem(key.Line, "%s: the key %s is not a text; put it into quotes", what, Quoted(key.Value))
+			r.Problem(key.Line, "%s: the key %s is not a string; put it into quotes", what, Quoted(key.Value))
 		case keys != nil && !slices.Contains(keys, key.Value):
 			r.Problem(key.Line, "%s has no key %s%s", what, Quoted(key.Value), suggestion{r, key.Value, keys})
 		case again:
@@ -228,8 +229,8 @@ func (r *Reader) Mapping(n *yaml.Node, what string, keys []string, visit func(ke
 	return whole
 }
 
-// resolved is a value as it stands in a line. It is a copy: an anchor's content
-// may stand in several.
+// resolved returns a copy of a value, or of what it is an alias of, with the given line.
+// It is a copy because an anchor's content can appear in several lines.
 func (r *Reader) resolved(value *yaml.Node, line int) *yaml.Node {
 	if r.Aliases && value.Kind == yaml.AliasNode {
 		value = value.Alias
@@ -239,7 +240,8 @@ func (r *Reader) resolved(value *yaml.Node, line int) *yaml.Node {
 	return &here
 }
 
-// Sequence visits the items of a sequence in order. want is what they are.
+// Sequence calls visit with the items of a sequence in order. want names the items in the
+// problem of a node that is not a sequence.
 func (r *Reader) Sequence(n *yaml.Node, what, want string, visit func(item *yaml.Node)) {
 	if n.Kind != yaml.SequenceNode {
 		r.Problem(n.Line, "%s must be a list of %s; here is %s", what, want, r.Describe(n))
@@ -253,7 +255,7 @@ func (r *Reader) Sequence(n *yaml.Node, what, want string, visit func(item *yaml
 	}
 }
 
-// suggestion is [Reader.Nearest] as a text that is computed only if its problem is kept.
+// suggestion calls [Reader.Nearest] when it is formatted: only if its problem is kept.
 type suggestion struct {
 	reader *Reader
 	name   string
@@ -262,7 +264,8 @@ type suggestion struct {
 
 func (s suggestion) String() string { return s.reader.Nearest(s.name, s.known) }
 
-// Nearest asks whether a known name was meant, "" if none is near.
+// Nearest returns a question whether the nearest known name was meant, or "" if none is
+// near.
 func (r *Reader) Nearest(name string, known []string) string {
 	lower := strings.ToLower(name)
 	for _, word := range []string{lower, strings.TrimSuffix(lower, "s"), strings.TrimSuffix(lower, "es")} {
@@ -276,8 +279,8 @@ func (r *Reader) Nearest(name string, known []string) string {
 	return ""
 }
 
-// Describe returns what a node is, as the end of "here is …". A scalar is quoted, or with
-// Secretive named by its type.
+// Describe returns a description of a node that can follow "here is". It quotes a scalar,
+// or names its type if the Reader is Secretive.
 func (r *Reader) Describe(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.MappingNode:
@@ -285,7 +288,7 @@ func (r *Reader) Describe(n *yaml.Node) string {
 	case n.Kind == yaml.SequenceNode:
 		return "a list"
 	case n.Kind == yaml.AliasNode:
-		return "an alias, which is not read here"
+		return "an alias, which is not supported here"
 	case n.ShortTag() == "!!null":
 		return "nothing"
 	case !r.Secretive:
@@ -296,7 +299,7 @@ func (r *Reader) Describe(n *yaml.Node) string {
 		if n.Value == "" {
 			return "nothing"
 		}
-		return "a text"
+		return "a string"
 	case "!!bool":
 		return "true or false"
 	case "!!int", "!!float":
@@ -307,7 +310,7 @@ func (r *Reader) Describe(n *yaml.Node) string {
 	return "of another type"
 }
 
-// Quoted shows a text, however long.
+// Quoted returns a quoted text that is cut after 100 bytes.
 func Quoted(s string) string {
 	const most = 100
 	if len(s) > most {

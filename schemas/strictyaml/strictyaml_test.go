@@ -14,7 +14,7 @@ import (
 
 const limit = 1000
 
-// pets reads the names of pets, as somebody would who uses the package.
+// pets reads the names of pets in the way that a caller of the package does.
 func pets(text string, aliases bool) (names []string, err error) {
 	r := &strictyaml.Reader{Words: map[string]string{"animal": "pets"}, Aliases: aliases}
 	root := r.Document([]byte(text), limit, "pets")
@@ -30,12 +30,12 @@ func pets(text string, aliases bool) (names []string, err error) {
 		})
 	})
 	if whole && names == nil {
-		r.Problem(root.Line, "nobody is here")
+		r.Problem(root.Line, "has no pets")
 	}
 	return names, r.Err("zoo", "z.yaml")
 }
 
-func TestReader(t *testing.T) {
+func TestReader_ReportsProblems(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		text string
@@ -43,21 +43,21 @@ func TestReader(t *testing.T) {
 	}{
 		"nothing":         {"# nothing\n", []string{"z.yaml:1: is empty; it must have the key pets"}},
 		"null":            {"~\n", []string{"z.yaml:1: is empty"}},
-		"no YAML":         {"pets: [\n", []string{"z.yaml:1: is not valid YAML: did not find"}},
+		"not YAML":        {"pets: [\n", []string{"z.yaml:1: is not valid YAML: did not find"}},
 		"not UTF-8":       {"pets: \"\xff\"\n", []string{"z.yaml: is not valid YAML"}},
 		"two documents":   {"pets: [a]\n---\npets: [b]\n", []string{"z.yaml:2: has more than one document"}},
 		"broken after it": {"pets: [a]\n---\npets: [\n", []string{"is not valid YAML"}},
 		"too large":       {strings.Repeat("#", limit+1), []string{"z.yaml: has more than 1000 bytes"}},
 		"a list":          {"- a\n", []string{"z.yaml:1: a zoo must be a mapping, here is a list"}},
-		"not a list":      {"pets:\n  a: b\n", []string{"z.yaml:1: pets must be a list of names; here is a mapping", "z.yaml:1: nobody is here"}},
-		"a number":        {"1: [a]\n", []string{`z.yaml:1: a zoo: the key "1" is not a text; put it into quotes`}},
+		"not a list":      {"pets:\n  a: b\n", []string{"z.yaml:1: pets must be a list of names; here is a mapping", "z.yaml:1: has no pets"}},
+		"a number":        {"1: [a]\n", []string{`z.yaml:1: a zoo: the key "1" is not a string; put it into quotes`}},
 		"misspelt":        {"petz: [a]\n", []string{`z.yaml:1: a zoo has no key "petz"; did you mean pets?`}},
 		"another word":    {"Animals: [a]\n", []string{"did you mean pets?"}},
 		"far from all":    {"zebra: [a]\n", []string{`z.yaml:1: a zoo has no key "zebra"`}},
 		"twice":           {"pets: [a]\npets: [b]\n", []string{`z.yaml:2: the key "pets" is given twice, first in line 1`}},
-		"merge":           {"pets: [a]\n<<: {others: [b]}\n", []string{"z.yaml:2: a zoo: merge keys are not read"}},
+		"merge":           {"pets: [a]\n<<: {others: [b]}\n", []string{"z.yaml:2: a zoo: merge keys are not supported"}},
 		"alias":           {"pets: &p [a]\nothers: *p\n", []string{"z.yaml:2: others must be a list of names; here is an alias"}},
-		"whole":           {"pets: []\n", []string{"z.yaml:1: nobody is here"}},
+		"whole":           {"pets: []\n", []string{"z.yaml:1: has no pets"}},
 		"all, in order":   {"others: [[]]\n2: x\npets: x\n", []string{"z.yaml:1: a name is a list", "z.yaml:2: a zoo", `z.yaml:3: pets must be a list of names; here is "x"`}},
 	} {
 		_, err := pets(test.text, false)
@@ -79,8 +79,8 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// What an anchor names is in the line where it is used.
-func TestAliases(t *testing.T) {
+// The value of an alias has the line of the alias.
+func TestReader_ResolvesAliases(t *testing.T) {
 	t.Parallel()
 	names, err := pets("pets: &p\n- a\n- b\nothers: *p\n", true)
 	if want := []string{"a 1", "b 1", "a 4", "b 4"}; err != nil || !slices.Equal(names, want) {
@@ -88,7 +88,7 @@ func TestAliases(t *testing.T) {
 	}
 }
 
-func TestManyProblems(t *testing.T) {
+func TestReader_BoundsItsProblems(t *testing.T) {
 	t.Parallel()
 	_, err := pets("pets:\n"+strings.Repeat("- {}\n", 100), false)
 	e, ok := errors.AsType[*strictyaml.Error](err)
@@ -104,8 +104,8 @@ func TestQuoted(t *testing.T) {
 	}
 }
 
-// A file of nothing but unknown keys costs little more than one whose keys are in order.
-func TestReader_ManyUnknownKeysCostLittle(t *testing.T) {
+// A file of unknown keys costs little more than a file of known ones.
+func TestReader_CostsLittleForUnknownKeys(t *testing.T) {
 	const keys = 20_000
 	var text strings.Builder
 	for i := range keys {
@@ -126,8 +126,8 @@ func TestReader_ManyUnknownKeysCostLittle(t *testing.T) {
 	}
 }
 
-// A small file stands for any number of values by aliases. How many are visited has a bound.
-func TestReader_AliasesAreBounded(t *testing.T) {
+// A small file can repeat any number of values by aliases. The visits are bounded.
+func TestReader_BoundsAliases(t *testing.T) {
 	text := "first: &p [" + strings.Repeat("x,", 10_000) + "x]\n"
 	for i := range 1000 {
 		text += fmt.Sprintf("k%d: *p\n", i)

@@ -179,7 +179,7 @@ func (f *file) take(s setting, name string, node *yaml.Node) {
 		var items []string
 		for _, item := range node.Content {
 			if item.Kind != yaml.ScalarNode || item.ShortTag() != "!!str" {
-				f.Problem(item.Line, "%s: each of the list must be a text", name)
+				f.Problem(item.Line, "%s: each item of the list must be a string", name)
 				return
 			}
 			items = append(items, item.Value)
@@ -221,9 +221,9 @@ func (s setting) wants(node *yaml.Node, twin bool) string {
 		case twin:
 			return "the name of a file"
 		case node.Kind == yaml.ScalarNode && tag != "!!null":
-			return "a text; put it into quotes"
+			return "a string; put it into quotes"
 		default:
-			return "a text"
+			return "a string"
 		}
 	}
 	return ""

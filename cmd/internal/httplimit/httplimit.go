@@ -1,10 +1,10 @@
-// Package httplimit bounds the connections of an HTTP server.
+// Package httplimit bounds the open connections of an HTTP server.
 //
-// A new connection is always served, so a health probe has an answer while another
-// caller holds as many connections as there may be: the oldest connection without a
-// request under way is closed for it, and without one the oldest of all.
+// A new connection is always served, so a health probe is answered while another client
+// uses all connections. At the limit, the oldest idle connection is closed; if none is
+// idle, the oldest connection is closed.
 //
-// All functions may be called at any time before the server serves.
+// [Apply] must be called before the server serves.
 package httplimit
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Apply limits the open connections of a server, and has its log lines written to
-// log with a level. It keeps the server's ConnState hook.
+// Apply limits the open connections of a server and writes its log lines to log with a
+// level. It still calls the server's ConnState hook.
 func Apply(server *http.Server, limit int, log zerolog.Logger) {
 	c := &connections{limit: limit, open: make(map[net.Conn]*connection)}
 	hook := server.ConnState
@@ -31,7 +31,7 @@ func Apply(server *http.Server, limit int, log zerolog.Logger) {
 	server.ErrorLog = stdlog.New(lines{log}, "", 0)
 }
 
-// connections are those of one server.
+// connections tracks the open connections of one server.
 type connections struct {
 	limit int
 
@@ -41,8 +41,8 @@ type connections struct {
 }
 
 type connection struct {
-	number uint64 // in the order of their beginnings
-	active bool   // a request is under way
+	number uint64 // increases with each new connection
+	active bool   // has a request in progress
 }
 
 func (c *connections) note(conn net.Conn, state http.ConnState) {
@@ -59,13 +59,13 @@ func (c *connections) note(conn net.Conn, state http.ConnState) {
 		if one := c.open[conn]; one != nil {
 			one.active = state == http.StateActive
 		}
-	default: // closed, or not the server's any more
+	default: // closed or hijacked
 		delete(c.open, conn)
 	}
 }
 
-// closeOldest closes the oldest connection, one without a request under way first.
-// The caller holds mu.
+// closeOldest closes the oldest idle connection, or the oldest one if none is idle. The
+// caller holds mu.
 func (c *connections) closeOldest() {
 	var (
 		oldest net.Conn
@@ -80,7 +80,7 @@ func (c *connections) closeOldest() {
 	_ = oldest.Close()
 }
 
-// lines writes what net/http logs: an error for a panic, else a warning.
+// lines writes the log lines of net/http: a panic as an error, others as warnings.
 type lines struct{ log zerolog.Logger }
 
 func (l lines) Write(line []byte) (int, error) {

@@ -37,16 +37,15 @@ func dial(t *testing.T, address string) net.Conn {
 	return conn
 }
 
-// isOpen reports whether the other side has closed a connection that it sends
-// nothing on.
+// isOpen reports whether a connection is still open. The other side must not send.
 func isOpen(conn net.Conn) bool {
 	_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
 	_, err := conn.Read(make([]byte, 1))
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// While somebody holds idle connections, there are never more than the limit, and
-// each new caller has its answer.
+// While a client opens many idle connections, their number stays within the limit and
+// each new client is answered.
 func TestApply_ServesNewConnections(t *testing.T) {
 	t.Parallel()
 	const limit = 10
@@ -81,7 +80,7 @@ func TestApply_ServesNewConnections(t *testing.T) {
 	}
 }
 
-// A connection with a request under way is closed only if all have one.
+// A connection with a request in progress is closed only if none is idle.
 func TestApply_ClosesIdleConnectionsFirst(t *testing.T) {
 	t.Parallel()
 	entered, leave := make(chan struct{}, 10), make(chan struct{})
@@ -100,13 +99,13 @@ func TestApply_ClosesIdleConnectionsFirst(t *testing.T) {
 	}
 	fmt.Fprint(second, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-entered
-	third := dial(t, address) // all have a request under way
+	third := dial(t, address) // all have a request in progress
 	waittest.Eventually(t, "the oldest one closed", func() bool { return !isOpen(busy) })
 	fmt.Fprint(third, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-entered
 	close(leave)
 	if _, err := http.ReadResponse(bufio.NewReader(timed(third)), nil); err != nil { //nolint:bodyclose // it is empty
-		t.Errorf("the newest has no answer: %v", err)
+		t.Errorf("the newest got no response: %v", err)
 	}
 }
 

@@ -1,12 +1,13 @@
-// Package mutants checks the tests of the code that the promise rests on: it changes one
-// place of a package at a time, as a mistake could, and expects the package's own tests to
-// fail. `make mutants` runs all of it, `make mutants AREA=consumer` one area. It takes long
-// and is run by hand; the quick test of this package keeps the lists from becoming stale.
+// Package mutants checks the tests of the code that the promise depends on: it introduces
+// one plausible mistake at a time into a package and expects the package's own tests to
+// fail. `make mutants` runs all mutants, `make mutants AREA=consumer` those of one area. A
+// run takes long and is started by hand; the quick test of this package keeps the lists
+// from becoming stale.
 //
 // # Lists
 //
-// testdata/<area>.txt has the mutants of an area. The area's first lines name the packages
-// whose tests have to find them:
+// testdata/<area>.txt lists the mutants of an area. Its first lines name the packages whose
+// tests must find them:
 //
 //	package ./consumer
 //
@@ -16,23 +17,23 @@
 //	+ _ = d
 //	? TestALostAnswerIsFoundAgain
 //
-// The old text ("-") occurs exactly once in the file. One line is a part of a line; several
-// lines are compared without the space around them. The new text ("+") takes its place and
-// may be missing. "?" is a regular expression of the tests that find the mutant, as for
-// go test -run: those of the mutant's package run first, and all tests of the area run if
-// they pass. "=" says why a mutant changes nothing that a test could see; it is not run.
+// The old text ("-") must occur exactly once in the file. A single "-" line matches a part
+// of a line; several match whole lines, ignoring the space around them. The new text ("+")
+// replaces it and may be empty. "?" is a regular expression, as for go test -run, of the
+// tests that find the mutant: those of the mutant's package run first, and if they pass, all
+// tests of the area run. "=" states why no test can observe the mutant; it is not run.
 //
 // # Results
 //
-// A mutant is killed if a test fails, or does not end in time, and survives otherwise. One
+// A mutant is killed if a test fails or exceeds its time, and survives otherwise. A mutant
 // that does not compile is a mistake in the list. The check fails if fewer than 95 % are
-// killed or if a survivor has no reason. The mutated file is given to the compiler by
-// go test -overlay: the tree is never changed.
+// killed, and for each survivor. The mutated file is passed to the compiler by go test
+// -overlay, so the tree is never changed.
 //
-// # Why a tool of our own
+// # Why not gremlins
 //
-// gremlins makes mutants by turning conditions and operators around. Most faults that matter
-// here are not of that form: a write that is left out, a clock that is read after the write,
-// a doubt that is not carried on. Its runs also repeat each package's whole test for every
-// mutant, which takes hours for packages that start NATS servers.
+// gremlins creates mutants by inverting conditions and replacing operators. Most faults that
+// matter here have another form: a missing write, a clock that is read after the write, a
+// doubt that is not carried over. gremlins also repeats the whole test of a package for
+// every mutant, which takes hours for packages that start NATS servers.
 package mutants

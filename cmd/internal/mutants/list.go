@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// List is the mutants of one area.
+// List holds the mutants of one area.
 type List struct {
 	Area     string
-	Packages []string // whose tests have to find them, as for go test
+	Packages []string // packages whose tests must find them, as for go test
 	Mutants  []Mutant
 }
 
@@ -21,7 +21,7 @@ type Mutant struct {
 	File     string // relative to the module
 	Old, New []string
 	Tests    string // regular expression of the tests that find it, "" for all
-	// Equivalent is the reason why no test can find it; such a mutant is not run.
+	// Equivalent states why no test can find it. If set, the mutant is not run.
 	Equivalent string
 }
 
@@ -45,7 +45,7 @@ func ReadList(path string) (List, error) {
 		case m.File == "" || len(m.Old) == 0:
 			return list, fmt.Errorf("%s: mutant %q needs a file (@) and an old text (-)", path, m.Name)
 		case names[m.Name]:
-			return list, fmt.Errorf("%s: two mutants are called %q", path, m.Name)
+			return list, fmt.Errorf("%s: two mutants have the name %q", path, m.Name)
 		}
 		names[m.Name] = true
 	}
@@ -66,7 +66,7 @@ func (l *List) add(line string) error {
 		return nil
 	}
 	if len(l.Mutants) == 0 {
-		return fmt.Errorf("%q stands before the first mutant", line)
+		return fmt.Errorf("%q is before the first mutant (==)", line)
 	}
 	m := &l.Mutants[len(l.Mutants)-1]
 	switch sign {
@@ -81,7 +81,7 @@ func (l *List) add(line string) error {
 	case "=":
 		m.Equivalent = text
 	default:
-		return fmt.Errorf("%q begins with none of == @ - + ? =", line)
+		return fmt.Errorf("%q must begin with one of == @ - + ? =", line)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 var (
 	area     = flag.String("mutants.area", "", "run the mutants of this `area`, or of all")
 	only     = flag.String("mutants.only", "", "run mutants whose names match this `regexp`")
-	named    = flag.Bool("mutants.named", false, "run of each mutant's tests only those that its list names")
+	named    = flag.Bool("mutants.named", false, "run only the tests that the list names for each mutant")
 	parallel = flag.Int("mutants.parallel", 2, "mutants at a time")
 	timeout  = flag.Duration("mutants.timeout", 4*time.Minute, "longest time of one mutant's tests")
 )
@@ -40,8 +40,8 @@ func lists(t *testing.T) []List {
 	return all
 }
 
-// Each mutant of the lists applies to one place and is valid Go, so that a change of the
-// code does not leave a list behind.
+// Each listed mutant applies exactly once and is valid Go, so that a change of the code
+// cannot make a list stale.
 func TestLists_apply(t *testing.T) {
 	t.Parallel()
 	for _, list := range lists(t) {
@@ -119,9 +119,9 @@ func TestMutants(t *testing.T) {
 func runList(t *testing.T, r Runner, list List, pattern *regexp.Regexp) {
 	t.Helper()
 	var (
-		all    sync.WaitGroup
-		mu     sync.Mutex
-		places = make(chan struct{}, *parallel)
+		all   sync.WaitGroup
+		mu    sync.Mutex
+		slots = make(chan struct{}, *parallel)
 
 		killed, survived, equivalent, timeouts int
 	)
@@ -133,9 +133,9 @@ func runList(t *testing.T, r Runner, list List, pattern *regexp.Regexp) {
 			equivalent++
 			continue
 		}
-		places <- struct{}{}
+		slots <- struct{}{}
 		all.Go(func() {
-			defer func() { <-places }()
+			defer func() { <-slots }()
 			began := time.Now()
 			o, err := r.Run(t.Context(), list, m)
 			mu.Lock()

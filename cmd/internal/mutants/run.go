@@ -16,21 +16,19 @@ import (
 	"time"
 )
 
-// Outcome is what became of a mutant.
+// Outcome is the result of a mutant's tests.
 type Outcome struct {
 	Killed bool
 	// By is the test that failed, or "timeout".
 	By string
-	// Output is the end of what go test printed about a mutant that did not compile.
-	Output string
 }
 
-// Runner runs mutants of the module at Root. Its directory is for overlays.
+// Runner runs mutants of the module at Root. Dir is a directory for overlays.
 type Runner struct {
 	Root, Dir string
 	// Timeout bounds the tests of one mutant.
 	Timeout time.Duration
-	// NamedOnly leaves out the other tests of a mutant that names some.
+	// NamedOnly runs only the tests that a mutant names, if it names any.
 	NamedOnly bool
 }
 
@@ -39,7 +37,7 @@ var (
 	notBuilt   = regexp.MustCompile(`(?m)\[build failed\]|\[setup failed\]`)
 )
 
-// Run runs the tests that may find the mutant, and says what they did.
+// Run runs the tests that may find the mutant and returns their result.
 func (r Runner) Run(ctx context.Context, list List, m Mutant) (Outcome, error) {
 	overlay, err := r.overlay(m)
 	if err != nil {
@@ -54,8 +52,8 @@ func (r Runner) Run(ctx context.Context, list List, m Mutant) (Outcome, error) {
 	return r.test(ctx, list.Packages, overlay, "")
 }
 
-// namedIn returns the packages that have the tests which a mutant names: its own, if
-// that is one of the list's.
+// namedIn returns the packages in which to run the tests that a mutant names: its own
+// package if the list has it, otherwise all of the list.
 func namedIn(list List, m Mutant) []string {
 	if own := "./" + filepath.ToSlash(filepath.Dir(m.File)); slices.Contains(list.Packages, own) {
 		return []string{own}
@@ -63,7 +61,7 @@ func namedIn(list List, m Mutant) []string {
 	return list.Packages
 }
 
-// overlay writes the mutated file and returns the name of the overlay that go test takes.
+// overlay writes the mutated file and returns the name of an overlay for go test.
 func (r Runner) overlay(m Mutant) (string, error) {
 	path := filepath.Join(r.Root, m.File)
 	content, err := os.ReadFile(path)
@@ -97,7 +95,7 @@ func (r Runner) test(ctx context.Context, packages []string, overlay, tests stri
 	args := []string{"test", "-overlay", overlay, "-failfast", "-vet=off", "-count=1", "-ldflags=-s -w", "-timeout", (2 * r.Timeout).String(), "-v", "-run", cmp.Or(tests, ".")}
 	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
 	cmd.Dir = r.Root
-	// The test's own processes end with it, also when it is ended early.
+	// The processes of the test end with it, even if it is cancelled.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	out := &firstFailure{found: cancel}
@@ -121,7 +119,7 @@ func (r Runner) test(ctx context.Context, packages []string, overlay, tests stri
 	return Outcome{}, nil
 }
 
-// firstFailure keeps what is printed, and ends the tests when one of them has failed.
+// firstFailure keeps the output of the tests and calls found when one of them has failed.
 type firstFailure struct {
 	bytes.Buffer
 	found func()

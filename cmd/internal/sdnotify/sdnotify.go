@@ -1,12 +1,11 @@
-// Package sdnotify tells systemd how a service fares: that it has started, that it
-// is stopping, and, for its watchdog, that it still works. See sd_notify(3) and
+// Package sdnotify reports the state of a service to systemd: that it has started, that it
+// is stopping, and, for the watchdog, that it still works. See sd_notify(3) and
 // systemd.service(5), WatchdogSec=.
 //
-// Messages are single datagrams to $NOTIFY_SOCKET and are never waited for. Where
-// that is not set, there is nobody to tell: [Open] returns nil, on which every
-// method does nothing.
+// Messages are single datagrams to $NOTIFY_SOCKET without an answer. Without that variable,
+// [Open] returns nil, and every method of a nil Socket does nothing.
 //
-// Methods may be called at any time, from any goroutine.
+// All methods are safe for concurrent use.
 package sdnotify
 
 import (
@@ -19,30 +18,31 @@ import (
 	"time"
 )
 
-// States that systemd knows.
+// States of a service, as systemd defines them.
 const (
 	Ready    = "READY=1"
 	Stopping = "STOPPING=1"
 	watchdog = "WATCHDOG=1"
 )
 
-// Status is a line for people, shown by `systemctl status`.
+// Status returns a state with a line of text for `systemctl status`.
 func Status(text string) string { return "STATUS=" + strings.ReplaceAll(text, "\n", " ") }
 
-// Socket is where a service manager listens.
+// Socket is a connection to the service manager.
 type Socket struct {
 	conn *net.UnixConn
-	// interval is how often the watchdog wants to hear something, 0 if there is none.
+	// interval is how often to notify the watchdog, 0 without a watchdog.
 	interval time.Duration
 }
 
-// Open finds the manager that started this process. It is nil if there is none.
+// Open connects to the service manager that started this process. It returns nil without
+// an error if there is none.
 func Open(lookupEnv func(string) (string, bool)) (*Socket, error) {
 	path, ok := lookupEnv("NOTIFY_SOCKET")
 	if !ok || path == "" {
 		return nil, nil
 	}
-	// A name that begins with @ is an abstract one, for package net as well.
+	// A name that begins with @ is an abstract socket, in package net as well.
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		return nil, fmt.Errorf("NOTIFY_SOCKET: %w", err)
@@ -50,7 +50,8 @@ func Open(lookupEnv func(string) (string, bool)) (*Socket, error) {
 	return &Socket{conn: conn, interval: watchdogInterval(lookupEnv)}, nil
 }
 
-// watchdogInterval is half of what the manager grants, as it recommends.
+// watchdogInterval returns half of the manager's timeout, as sd_watchdog_enabled(3)
+// recommends, or 0 without a watchdog.
 func watchdogInterval(lookupEnv func(string) (string, bool)) time.Duration {
 	if pid, ok := lookupEnv("WATCHDOG_PID"); ok && pid != strconv.Itoa(os.Getpid()) {
 		return 0 // meant for another process
@@ -63,11 +64,11 @@ func watchdogInterval(lookupEnv func(string) (string, bool)) time.Duration {
 	return time.Duration(microseconds) * time.Microsecond / 2
 }
 
-// sendTimeout bounds a message to a manager that reads none: its queue is full then.
+// sendTimeout bounds the wait for a manager that does not read and whose queue is full.
 const sendTimeout = time.Second
 
-// Send tells the manager these states, in one message. A manager that does not read is an
-// error after a second, so that it keeps no process from its end.
+// Send sends states to the manager in one message. If the manager does not read, Send
+// returns an error after a second, so that it cannot block the process's end.
 func (s *Socket) Send(states ...string) error {
 	if s == nil {
 		return nil
@@ -79,9 +80,9 @@ func (s *Socket) Send(states ...string) error {
 	return err
 }
 
-// Watch tells the manager's watchdog regularly that the service works, if alive
-// says so, until ctx ends. Each time that it does not, why is given to dead, and the
-// manager hears nothing. alive may take as long as half of what the manager grants.
+// Watch notifies the manager's watchdog regularly until ctx ends, as long as alive returns
+// nil. If alive fails, or the notification does, Watch calls dead with the error instead.
+// The context of alive ends after half of the manager's timeout.
 func (s *Socket) Watch(ctx context.Context, alive func(context.Context) error, dead func(error)) {
 	if s == nil || s.interval == 0 {
 		return
@@ -89,8 +90,8 @@ func (s *Socket) Watch(ctx context.Context, alive func(context.Context) error, d
 	ticker := time.NewTicker(s.interval)
 	defer ticker.Stop()
 	for {
-		asked, cancel := context.WithTimeout(ctx, s.interval)
-		err := alive(asked)
+		check, cancel := context.WithTimeout(ctx, s.interval)
+		err := alive(check)
 		cancel()
 		if ctx.Err() != nil {
 			return
@@ -109,7 +110,7 @@ func (s *Socket) Watch(ctx context.Context, alive func(context.Context) error, d
 	}
 }
 
-// Close lets go of the socket.
+// Close closes the socket.
 func (s *Socket) Close() {
 	if s != nil {
 		_ = s.conn.Close()

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// manager is a real socket, as systemd has one.
+// manager listens on a real socket, as systemd does.
 type manager struct {
 	t    *testing.T
 	conn *net.UnixConn
@@ -61,7 +61,7 @@ func (m *manager) next() string {
 	return string(buffer[:n])
 }
 
-func TestSend(t *testing.T) {
+func TestSocket_Send(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "@backhaul-sdnotify-" + strconv.Itoa(os.Getpid())} {
 		m := newManager(t, name)
@@ -69,12 +69,12 @@ func TestSend(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := m.next(); got != "READY=1\nSTATUS=reading requests" {
-			t.Errorf("on %q the manager heard %q", name, got)
+			t.Errorf("on %q the manager received %q", name, got)
 		}
 	}
 }
 
-func TestNobodyToTell(t *testing.T) {
+func TestOpen_WithoutAManager(t *testing.T) {
 	t.Parallel()
 	s, err := Open(func(string) (string, bool) { return "", false })
 	if s != nil || err != nil {
@@ -83,11 +83,11 @@ func TestNobodyToTell(t *testing.T) {
 	if err := s.Send(Ready); err != nil {
 		t.Error(err)
 	}
-	s.Watch(t.Context(), func(context.Context) error { t.Error("asked"); return nil }, nil)
+	s.Watch(t.Context(), func(context.Context) error { t.Error("alive was called"); return nil }, nil)
 	s.Close()
 }
 
-func TestSocketThatIsNotThere(t *testing.T) {
+func TestOpen_MissingSocket(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "n")
 	if _, err := Open(func(string) (string, bool) { return missing, true }); err == nil || !strings.Contains(err.Error(), "NOTIFY_SOCKET") {
@@ -95,23 +95,23 @@ func TestSocketThatIsNotThere(t *testing.T) {
 	}
 }
 
-// A service that does not work says nothing, whatever else it says.
-func TestWatchdogHearsNothingOfTheDead(t *testing.T) {
+// The watchdog receives nothing from a service that does not work.
+func TestSocket_WatchStopsWhenNotAlive(t *testing.T) {
 	t.Parallel()
 	m := newManager(t, "")
 	m.env["WATCHDOG_USEC"], m.env["WATCHDOG_PID"] = "2000", strconv.Itoa(os.Getpid())
 	s := m.open()
 	ctx, cancel := context.WithCancel(t.Context())
-	asked, said := 0, make(chan struct{})
+	calls, failed := 0, make(chan struct{})
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		s.Watch(ctx, func(context.Context) error {
-			switch asked++; {
-			case asked <= 3:
+			switch calls++; {
+			case calls <= 3:
 				return nil
-			case asked == 10:
-				close(said)
+			case calls == 10:
+				close(failed)
 			}
 			return errors.New("hangs")
 		}, func(err error) {
@@ -120,18 +120,18 @@ func TestWatchdogHearsNothingOfTheDead(t *testing.T) {
 			}
 		})
 	}()
-	<-said
+	<-failed
 	cancel()
 	<-watched
 	if err := s.Send(Stopping); err != nil {
 		t.Fatal(err)
 	}
-	var heard []string
-	for !slices.Contains(heard, Stopping) {
-		heard = append(heard, m.next())
+	var received []string
+	for !slices.Contains(received, Stopping) {
+		received = append(received, m.next())
 	}
-	if want := []string{watchdog, watchdog, watchdog, Stopping}; !slices.Equal(heard, want) {
-		t.Errorf("heard %q, want %q", heard, want)
+	if want := []string{watchdog, watchdog, watchdog, Stopping}; !slices.Equal(received, want) {
+		t.Errorf("received %q, want %q", received, want)
 	}
 }
 
@@ -156,8 +156,8 @@ func TestWatchdogInterval(t *testing.T) {
 	}
 }
 
-// A manager that reads nothing does not hold a process up for ever.
-func TestSocketSend_endsWhereNobodyReads(t *testing.T) {
+// Send does not wait forever for a manager that does not read.
+func TestSocket_SendTimesOutWithoutAReader(t *testing.T) {
 	t.Parallel()
 	s := newManager(t, "").open()
 	ended := make(chan error, 1)

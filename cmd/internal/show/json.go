@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// MaxDepth is how deep [JSON] indents. What is deeper is shown as […] or {…}.
+	// MaxDepth is how deep [JSON] indents. Deeper values are shown as […] or {…}.
 	MaxDepth = 24
-	// MaxJSON bounds what [JSON] returns, in bytes, but for a last line that says so.
+	// MaxJSON bounds the output of [JSON] in bytes, without the line that reports the cut.
 	MaxJSON = 64 << 10
 )
 
@@ -23,9 +23,9 @@ var (
 	errTooMany = errors.New("more than one document")
 )
 
-// JSON returns JSON indented for people, with escapes as of [Escape]; a text that is not
-// JSON is returned as [Lines] does. The result has a bound in length and in depth, and so
-// has the memory that it takes, whatever the data are.
+// JSON returns indented JSON with the escapes of [Escape]. Text that is not JSON is
+// formatted by [Lines] instead. For any data, the length and depth of the result and the
+// memory for it are bounded.
 func JSON(data []byte) string {
 	p := printer{dec: jsontext.NewDecoder(bytes.NewBuffer(data), asItIs...)}
 	err := p.value(0)
@@ -48,10 +48,11 @@ type printer struct {
 	out strings.Builder
 }
 
-// write appends to the output as long as there is room for all of it.
+// write appends to the output. If the text exceeds the limit, it writes a part of it and
+// returns errCut.
 func (p *printer) write(text []byte) error {
 	left := MaxJSON - p.out.Len()
-	text = text[:min(len(text), left+1)] // escaped it is longer, never shorter
+	text = text[:min(len(text), left+1)] // escaping never makes it shorter
 	escaped, _ := appendEscaped(make([]byte, 0, len(text)), text)
 	if len(escaped) > left {
 		p.out.WriteString(strings.ToValidUTF8(string(escaped[:left]), "") + "…")
@@ -65,7 +66,7 @@ func (p *printer) indent(depth int) error {
 	return p.write([]byte("\n" + strings.Repeat("  ", depth)))
 }
 
-// value writes the value that comes next.
+// value writes the next value.
 func (p *printer) value(depth int) error {
 	kind := p.dec.PeekKind()
 	switch {

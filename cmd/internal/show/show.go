@@ -1,19 +1,23 @@
-// Package show makes the text of other people fit to be shown: on a terminal, in a
-// pipeline, on a page. Requests, notifications, headers and the vendor's answers may hold
-// anything, and all of it is shown to somebody sooner or later.
+// Package show makes foreign text safe to display on a terminal, in a pipeline or on a
+// page. Requests, notifications, headers and the vendor's answers may contain any
+// characters, and users see them.
 //
-// # What it guarantees
+// # Guarantees
 //
-//   - Nothing that is shown moves the cursor, changes colours or the direction of a line:
+//   - Output never moves the cursor, changes colours or changes the direction of a line:
 //     control characters (C0, DEL, C1) and bidirectional controls are replaced or escaped.
-//   - Nothing is invisible: characters without a width are written as escapes, so that two
-//     names that differ look different.
-//   - In JSON all of this is done with JSON's own escapes: a parser gets the same value.
-//   - What is shown has a bound, and so has the memory that it takes: [JSON], [Line] and
-//     [Cell] stop while they write. Indenting nests no deeper than [MaxDepth], because
-//     with each level indented the output grows with the square of the depth.
+//   - Every character is visible: characters without a width are written as escapes, so
+//     that two different names look different.
+//   - JSON uses JSON's own escapes, so a parser reads the same value.
+//   - The output and the memory for it are bounded: [JSON], [Line] and [Cell] stop writing
+//     at their limit. Indentation is not deeper than [MaxDepth], because the size of fully
+//     indented output grows with the square of the depth.
 //
-// All of it is safe for concurrent use, but a [Writer] should have one kind of output.
+// # Concurrency
+//
+// All functions and the methods of [Writer] are safe for concurrent use. A Writer keeps an
+// incomplete character until the next write, so concurrent writes should end with whole
+// characters.
 package show
 
 import (
@@ -26,19 +30,20 @@ import (
 const (
 	// MaxLine bounds a line of text, and the last cell of a row, in bytes.
 	MaxLine = 8 << 10
-	// MaxCell bounds a cell that others stand behind: each row is as wide as the widest.
+	// MaxCell bounds the other cells of a row in bytes: the widest cell sets the width of
+	// its column.
 	MaxCell = 512
 )
 
-// Line returns text as one line: what a terminal would obey is replaced by U+FFFD, and what
-// has no width is written as an escape. It is cut at [MaxLine] bytes.
+// Line returns text as one line, cut at [MaxLine] bytes. Characters that a terminal
+// interprets are replaced by U+FFFD; characters without a width are written as escapes.
 func Line(s string) string { return line(s, MaxLine) }
 
-// Cell is [Line], cut at [MaxCell] bytes.
+// Cell returns text as [Line] does, cut at [MaxCell] bytes.
 func Cell(s string) string { return line(s, MaxCell) }
 
-// Lines is [Line] for each line of a text, which is cut at a limit in bytes.
-// A tab is four spaces.
+// Lines formats each line of a text as [Line] does, and cuts the text at a limit in bytes.
+// A tab becomes four spaces.
 func Lines(s string, limit int) string {
 	var b strings.Builder
 	first := true
@@ -69,7 +74,7 @@ func line(s string, limit int) string {
 			break
 		}
 		switch {
-		case isObeyed(c):
+		case isControl(c):
 			b.WriteRune('\uFFFD')
 		case isHidden(c):
 			b.Write(appendEscape(nil, c))
@@ -90,16 +95,16 @@ func isPlain[T string | []byte](s T) bool {
 	return true
 }
 
-// isObeyed reports whether a terminal does something about a character instead of showing
-// it: controls, what changes the direction of a line, and what ends one.
-func isObeyed(c rune) bool {
+// isControl reports whether a terminal interprets a character instead of displaying it:
+// controls, and characters that end a line or change its direction.
+func isControl(c rune) bool {
 	if c < 0x80 {
 		return c < ' ' || c == 0x7f
 	}
 	return unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c) || c == '\u2028' || c == '\u2029'
 }
 
-// isHidden reports whether a character takes no room.
+// isHidden reports whether a character has no width.
 func isHidden(c rune) bool {
 	if c < 0x80 {
 		return false
@@ -122,39 +127,39 @@ func utf16Pair(c rune) (high, low rune) {
 	return 0xd800 + c>>10, 0xdc00 + c&0x3ff
 }
 
-// appendEscaped appends text in which everything that must not be seen raw is written as
-// JSON's escape. Line breaks and tabs stay. It returns how much of the text it took: a
-// character that is cut off at its end is left.
-func appendEscaped(b, text []byte) (escaped []byte, taken int) {
-	for taken < len(text) {
-		c, size := rune(text[taken]), 1
+// appendEscaped appends text, with control and hidden characters written as JSON escapes.
+// Line breaks and tabs are kept. It returns how many bytes it consumed; an incomplete
+// character at the end is not consumed.
+func appendEscaped(b, text []byte) (escaped []byte, consumed int) {
+	for consumed < len(text) {
+		c, size := rune(text[consumed]), 1
 		if c >= utf8.RuneSelf {
-			if !utf8.FullRune(text[taken:]) {
+			if !utf8.FullRune(text[consumed:]) {
 				break
 			}
-			c, size = utf8.DecodeRune(text[taken:])
+			c, size = utf8.DecodeRune(text[consumed:])
 		}
 		switch {
 		case c == '\n' || c == '\t':
 			b = append(b, byte(c))
 		case c == utf8.RuneError && size == 1:
-			b = append(b, "\uFFFD"...) // alone it may be a control, too
-		case isObeyed(c) || isHidden(c):
+			b = append(b, "\uFFFD"...) // a single byte may be a C1 control
+		case isControl(c) || isHidden(c):
 			b = appendEscape(b, c)
 		default:
-			b = append(b, text[taken:taken+size]...)
+			b = append(b, text[consumed:consumed+size]...)
 		}
-		taken += size
+		consumed += size
 	}
-	return b, taken
+	return b, consumed
 }
 
-// Escape returns JSON with escapes for all that must not be seen raw. Its value is the same.
-// Between values there may be spaces, tabs and line feeds, as encoders write them.
+// Escape returns JSON with control and hidden characters escaped. Its value is the same if
+// only spaces, tabs and line feeds separate values, as encoders write them.
 func Escape(json []byte) []byte {
 	if isPlain(json) {
 		return json
 	}
-	escaped, taken := appendEscaped(make([]byte, 0, len(json)+16), json)
-	return append(escaped, json[taken:]...)
+	escaped, consumed := appendEscaped(make([]byte, 0, len(json)+16), json)
+	return append(escaped, json[consumed:]...)
 }

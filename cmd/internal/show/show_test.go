@@ -45,10 +45,10 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// awkward has everything that may not be seen raw, and what may.
+// awkward contains characters that must be escaped, and characters that must not.
 const awkward = "a\u009b\u0085\x7f\u202e\u2066\u200b\ufeff\u00ad\u2028\ufe0f\U000e0041 ä日😀\\\"\n\t\x1b\x00"
 
-// hidden are the characters of it that must not be in any output.
+// hidden contains the characters of awkward that must not be in any output.
 const hidden = "\u009b\u0085\x7f\u202e\u2066\u200b\ufeff\u00ad\u2028\ufe0f\U000e0041\x1b\x00"
 
 func TestEscape_KeepsTheValue(t *testing.T) {
@@ -67,7 +67,7 @@ func TestEscape_KeepsTheValue(t *testing.T) {
 	}
 }
 
-// However a text is divided into writes, the same comes out.
+// The output is the same for any division of a text into writes.
 func TestWriter_SplitWrites(t *testing.T) {
 	t.Parallel()
 	text := awkward + "\nplain\n"
@@ -104,7 +104,7 @@ func escapedWhole(t *testing.T, text string) (string, *show.Writer) {
 func TestWriter_Control(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	w := show.NewWriter(show.NewWriter(&b)) // one of them
+	w := show.NewWriter(show.NewWriter(&b)) // returns the inner writer
 	if err := w.Control("\x1b[H"); err != nil || b.String() != "\x1b[H" {
 		t.Errorf("%q, %v", b.String(), err)
 	}
@@ -134,8 +134,8 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// 20 KB nested as deep as they can be became hundreds of megabytes when every level was
-// indented. Not parallel: it counts what the process allocates.
+// 20 KB of deeply nested JSON once became hundreds of megabytes because every level was
+// indented. The test is not parallel: it measures the process's allocations.
 func TestJSON_IsBounded(t *testing.T) {
 	for name, text := range map[string]string{
 		"deep arrays":          strings.Repeat("[", 9_999) + strings.Repeat("]", 9_999),

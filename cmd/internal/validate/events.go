@@ -15,7 +15,7 @@ import (
 	"backhaul/schemas"
 )
 
-// eventSchemas are the compiled schemas of events, each when it is needed.
+// eventSchemas compiles the schemas of events on first use and keeps them.
 type eventSchemas struct {
 	compiled map[string]*jsonschema.Schema
 	english  *message.Printer
@@ -25,7 +25,7 @@ func newEventSchemas() *eventSchemas {
 	return &eventSchemas{compiled: make(map[string]*jsonschema.Schema), english: message.NewPrinter(language.English)}
 }
 
-// get is the schema with this name, which exists.
+// get returns the schema with this name, which must exist.
 func (s *eventSchemas) get(name string) (*jsonschema.Schema, error) {
 	if schema, ok := s.compiled[name]; ok {
 		return schema, nil
@@ -51,7 +51,8 @@ func (s *eventSchemas) get(name string) (*jsonschema.Schema, error) {
 	return schema, nil
 }
 
-// problems of an event's data, which stands at this pointer in its document.
+// problems returns the problems of an event's data. at is the data's pointer in its
+// document.
 func (s *eventSchemas) problems(name string, data jsontext.Value, at string) []Problem {
 	if len(data) == 0 {
 		return []Problem{{Pointer: at, Text: "is required: the data of the event"}}
@@ -69,12 +70,12 @@ func (s *eventSchemas) problems(name string, data jsontext.Value, at string) []P
 		return nil
 	}
 	all := s.leaves(invalid, at)
-	// The validator walks through a map.
+	// The validator iterates over a map, so its order varies.
 	slices.SortFunc(all, func(a, b Problem) int { return strings.Compare(a.Pointer+a.Text, b.Pointer+b.Text) })
 	return all
 }
 
-// leaves are the reasons at the ends of a tree of errors.
+// leaves returns the innermost errors of a tree of errors.
 func (s *eventSchemas) leaves(e *jsonschema.ValidationError, at string) []Problem {
 	pointer := at
 	for _, token := range e.InstanceLocation {

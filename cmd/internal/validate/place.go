@@ -8,18 +8,19 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// place is a value that a problem is about, or a value around one.
+// place is a value with a problem, or a value that contains one.
 type place struct {
 	line  int // counted from the first line of the document
 	found bool
-	below map[string]*place // by the member's name or the element's index
+	below map[string]*place // by member name or element index
 }
 
-// locate sets the line of each problem in a document that begins at a line: that of its
-// value, or of the nearest value around it if the document does not have it.
+// locate sets the line of each problem in a document that begins at the given line. It is
+// the line of the problem's value or, if the document lacks that value, of the innermost
+// value that would contain it.
 //
-// One pass over the document finds all of them. Only the pointers of problems are kept:
-// those of all values together may be ten thousand times as long as the document.
+// One pass over the document locates all problems. Only the pointers of problems are kept:
+// the pointers of all values can be ten thousand times as long as the document.
 func locate(problems []Problem, document jsontext.Value, line int) {
 	root := place{found: true}
 	for _, p := range problems {
@@ -50,7 +51,7 @@ func locate(problems []Problem, document jsontext.Value, line int) {
 	}
 }
 
-// tokensOf takes a JSON pointer apart.
+// tokensOf returns the unescaped tokens of a JSON pointer.
 func tokensOf(pointer string) []string {
 	if pointer == "" {
 		return nil
@@ -62,11 +63,12 @@ func tokensOf(pointer string) []string {
 	return tokens
 }
 
-// find notes the lines of the places in a document, up to where it is not JSON.
+// find sets the lines of the places in a document. It stops where the document is not
+// JSON.
 func (root *place) find(document jsontext.Value) {
-	// open is an object or array that is not at its end.
+	// open is an object or array whose end was not read yet.
 	type open struct {
-		at    *place // nil if no place is in it
+		at    *place // nil if it contains no place
 		next  *place // of the member whose name was read last
 		array bool
 		count int
@@ -88,7 +90,7 @@ func (root *place) find(document jsontext.Value) {
 			stack = stack[:len(stack)-1]
 			continue
 		}
-		here := root // what the token stands for
+		here := root // the place of the token's value
 		if len(stack) > 0 {
 			top := &stack[len(stack)-1]
 			isName := !top.array && top.count%2 == 0

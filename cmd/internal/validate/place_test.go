@@ -15,9 +15,9 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// The memory that a document takes grows with its size, not with its size times its depth
-// or the length of its names. Not parallel: it counts what the process allocates.
-func TestRead_MemoryIsBounded(t *testing.T) {
+// The memory for a document grows with its size, not with its size times its depth or the
+// length of its names. The test is not parallel: it measures the process's allocations.
+func TestValidator_BoundsItsMemory(t *testing.T) {
 	for name, text := range map[string]string{
 		"deep arrays":  `{"x":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + `}`,
 		"deep objects": `{"x":` + strings.Repeat(`{"abcdefgh":`, 9_000) + "1" + strings.Repeat("}", 9_000) + `}`,
@@ -44,9 +44,9 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-// Each line begins a document that has no end. Every one of them was read to the depth at
-// which a reader gives up.
-func TestRead_WhatIsNotJSONIsBounded(t *testing.T) {
+// Each line begins a document without an end. Each of them was once read down to the depth
+// limit.
+func TestValidator_BoundsInvalidJSON(t *testing.T) {
 	t.Parallel()
 	got := verdicts(t, "", strings.Repeat("{\"abcdefghijkl\":\n", 20_000))
 	if len(got) > 2000 || !strings.Contains(got[len(got)-1], "what follows is not read") {

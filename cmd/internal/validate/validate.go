@@ -1,9 +1,11 @@
-// Package validate holds JSON documents against the contract with other teams.
+// Package validate checks JSON documents against the published schemas.
 //
-// A request is read by the decoder that the service uses, so the verdict is the
-// service's; its JSON Schema says the same (schemas.TestRequestSchemaAndDecoderAgree).
-// Readers of events are lenient on purpose and would take nearly anything, so the
-// data of an event is held against its JSON Schema.
+// A request is read by the service's own decoder, so both decide the same. The JSON Schema
+// of requests agrees with that decoder (schemas.TestRequestSchemaAndDecoderAgree). The
+// decoders of events are lenient on purpose and accept nearly anything, so the data of an
+// event is validated against its JSON Schema.
+//
+// A [Validator] must not be used by several goroutines at a time.
 package validate
 
 import (
@@ -19,37 +21,37 @@ import (
 	"backhaul/schemas"
 )
 
-// RequestSchema is the name of the one schema that is not an event's.
+// RequestSchema is the name of the schema of requests. All others are of events.
 const RequestSchema = "backup-request.v1"
 
-// Document is one document and what is wrong with it.
+// Document is the result for one document.
 type Document struct {
-	// Line is where it begins, counted from 1.
+	// Line is the line where the document begins, counted from 1.
 	Line int `json:"line"`
-	// Schema is the name of the one that it was held against.
+	// Schema is the name of the schema that the document was validated against.
 	Schema   string    `json:"schema"`
 	Problems []Problem `json:"problems,omitempty"`
 }
 
-// Valid tells whether nothing is wrong.
+// Valid reports whether the document has no problems.
 func (d Document) Valid() bool { return len(d.Problems) == 0 }
 
-// Problem is one thing that is wrong.
+// Problem is one problem of a document.
 type Problem struct {
 	Line int `json:"line"`
-	// Pointer is the JSON pointer inside the document, "" for all of it.
+	// Pointer is the JSON pointer to the value, "" for the document as a whole.
 	Pointer string `json:"pointer,omitempty"`
 	Text    string `json:"text"`
 }
 
-// Validator knows the schemas.
+// Validator validates documents.
 type Validator struct {
-	name   string // of the schema for every document, "" for each its own
+	name   string // schema of every document, "" to choose it by the document
 	events *eventSchemas
 }
 
-// New is a validator for documents of this schema, or with "" of any. The error
-// says that there is no such schema.
+// New returns a validator for documents of the named schema, or of any schema if name is
+// "". It returns an error if there is no such schema.
 func New(name string) (*Validator, error) {
 	if name != "" {
 		if _, err := schemas.Schema(name); err != nil {
@@ -59,16 +61,18 @@ func New(name string) (*Validator, error) {
 	return &Validator{name: name, events: newEventSchemas()}, nil
 }
 
-// sameNames: a member that is given twice is a problem of its document and not
-// the end of all.
+// sameNames lets reading continue behind a duplicate member, which becomes a problem of
+// its document only.
 var sameNames = jsontext.AllowDuplicateNames(true)
 
-// maxAgain bounds how many bytes are read more than once: behind a document that is not
-// JSON, from the next line that may begin one, although the fault was seen further on.
+// maxAgain bounds how many bytes are read more than once. After a document that is not
+// JSON, reading continues at the next line that may begin a document, although the fault
+// may have been found further on.
 const maxAgain = 16 << 20
 
-// Read calls visit with each document in data. Behind one that is not JSON it
-// goes on with the next line that begins one. The error is visit's.
+// Read calls visit with the result for each document in data. After a document that is
+// not JSON it continues at the next line that may begin one. It stops at an error of
+// visit and returns it.
 func (v *Validator) Read(data []byte, visit func(Document) error) error {
 	lines := lineCounter{data: data}
 	again := 0
@@ -98,8 +102,8 @@ func (v *Validator) Read(data []byte, visit func(Document) error) error {
 	}
 }
 
-// lineCounter counts the lines of data. It counts on from the last offset, so that a
-// file of many documents is counted once.
+// lineCounter counts the lines of data. It continues from the last offset, so that a file
+// of many documents is counted once.
 type lineCounter struct {
 	data         []byte
 	offset, line int // line breaks before the offset
@@ -115,8 +119,8 @@ func (c *lineCounter) at(offset int) int {
 	return 1 + c.line
 }
 
-// broken is a document that is not JSON, where the next one may begin, and where the fault
-// was seen.
+// broken returns the result for a document that is not JSON, the offset where the next one
+// may begin, and the offset where the fault was found.
 func broken(lines *lineCounter, start int, err error) (d Document, next, seen int) {
 	data := lines.data
 	first := start + len(data[start:]) - len(bytes.TrimLeft(data[start:], " \t\r\n"))
@@ -130,17 +134,17 @@ func broken(lines *lineCounter, start int, err error) (d Document, next, seen in
 	d = Document{Line: lines.at(first), Schema: RequestSchema, Problems: []Problem{
 		{Line: lines.at(at), Text: "is not valid JSON: " + text},
 	}}
-	// The fault may have been seen far behind the line that has it.
+	// The fault may have been found far behind the line that causes it.
 	if next := bytes.Index(data[first:], []byte("\n{")); next >= 0 {
 		return d, first + next + 1, at
 	}
 	return d, len(data), at
 }
 
-// document holds one value against its schema.
+// document validates one value against its schema.
 func (v *Validator) document(value jsontext.Value, line int) Document {
 	name, data, at := v.name, value, ""
-	if kind, inner, ok := ofOurs(value); ok && (name == "" || name == string(kind)+".v1") {
+	if kind, inner, ok := eventOf(value); ok && (name == "" || name == string(kind)+".v1") {
 		name, data, at = string(kind)+".v1", inner, "/data"
 	}
 	d := Document{Line: line, Schema: name}
@@ -155,8 +159,9 @@ func (v *Validator) document(value jsontext.Value, line int) Document {
 	return d
 }
 
-// ofOurs tells whether a document is an event of ours, with its data.
-func ofOurs(value jsontext.Value) (kind schemas.Kind, data jsontext.Value, ok bool) {
+// eventOf reports whether a document is one of Backhaul's events, and returns its kind
+// and data.
+func eventOf(value jsontext.Value) (kind schemas.Kind, data jsontext.Value, ok bool) {
 	var event struct {
 		SpecVersion string         `json:"specversion"`
 		Type        string         `json:"type"`
@@ -166,7 +171,7 @@ func ofOurs(value jsontext.Value) (kind schemas.Kind, data jsontext.Value, ok bo
 		return "", nil, false
 	}
 	if slices.ContainsFunc(schemas.Actions, func(a schemas.Action) bool { return a.Type() == event.Type }) {
-		return "operator", event.Data, true // not a kind, but a schema
+		return "operator", event.Data, true // a schema that is not of a kind
 	}
 	i := slices.IndexFunc(schemas.Kinds, func(k schemas.Kind) bool { return k.Type() == event.Type })
 	if i < 0 {

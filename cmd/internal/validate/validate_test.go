@@ -36,7 +36,7 @@ func event(kind schemas.Kind, data string) string {
 	return fmt.Sprintf("{\"specversion\":\"1.0\",\"id\":\"i\",\"source\":\"/backhaul\",\"type\":%q,\n\"data\":%s}", kind.Type(), data)
 }
 
-func TestVerdicts(t *testing.T) {
+func TestValidator_Read(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		schema, text string
@@ -52,7 +52,7 @@ func TestVerdicts(t *testing.T) {
 				"; 4 /labels/a b is not a label name: 1 to 63 letters, digits and . _ / -, starting with a letter or digit",
 		}},
 		"twice": {"", `{"clientName":"c","clientName":"c","subclientName":"g"}`, []string{"1 backup-request.v1; 1 /clientName is given twice"}},
-		"it goes on behind what is not JSON": {"", "{\"clientName\":\n{\"clientName\" \"c\"}\n" + good, []string{
+		"continues after what is not JSON": {"", "{\"clientName\":\n{\"clientName\" \"c\"}\n" + good, []string{
 			"1 backup-request.v1; 2 is not valid JSON: invalid character '\"' after object name (expecting ':')",
 			"2 backup-request.v1; 2 is not valid JSON: invalid character '\"' after object name (expecting ':')",
 			"3 backup-request.v1",
@@ -85,7 +85,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func TestOwnEventsAreValid(t *testing.T) {
+func TestEventSchemas_Compile(t *testing.T) {
 	t.Parallel()
 	for _, kind := range schemas.Kinds {
 		if _, err := newEventSchemas().get(string(kind) + ".v1"); err != nil {
@@ -93,6 +93,6 @@ func TestOwnEventsAreValid(t *testing.T) {
 		}
 	}
 	if _, err := New("no-such.v1"); err == nil {
-		t.Error("a schema that there is not")
+		t.Error("New accepts an unknown schema")
 	}
 }

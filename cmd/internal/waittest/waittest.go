@@ -1,5 +1,5 @@
-// Package waittest waits in tests: for a condition, and beside what is written
-// meanwhile.
+// Package waittest helps tests of concurrent code: [Eventually] waits for a condition, and
+// [Log] collects output that is read while it is written.
 package waittest
 
 import (
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Eventually waits for a condition. A minute without it ends the test: more than
-// the busiest machine needs.
+// Eventually waits until a condition is true. It fails the test after a minute, which is
+// more than a busy machine needs. what completes the failure's text "no … within a minute".
 func Eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.After(time.Minute)
@@ -25,7 +25,7 @@ func Eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// Log keeps what is written. It may be read meanwhile.
+// Log collects what is written to it. It is safe for concurrent use.
 type Log struct {
 	mu   sync.Mutex
 	text bytes.Buffer
