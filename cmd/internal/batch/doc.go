@@ -1,57 +1,55 @@
-// Package batch publishes many requests and waits for what becomes of them. A
-// batch may be ended at any moment and run again, by the same command with the
-// same file: every request is done exactly once.
+// Package batch publishes many requests and waits for their outcomes. A batch can be
+// interrupted at any moment and repeated by the same command with the same file: each
+// request is executed exactly once.
 //
 // # Guarantees
 //
-// Nothing is sent before the whole file is found valid. Every request has an id
-// that is the same in every run, its own or one derived from its content (see
-// [ReadFile]), so that a second run asks for nothing new. What has its outcome on
-// the events stream is not sent again. What is sent again nevertheless is answered from
-// the ledger by the service. JetStream's own duplicate window plays no part: it compares
-// message ids of all sources, so an answer "duplicate" does not prove that this request
-// is stored.
+// Nothing is sent before the whole file is found valid. Every request has an id that is
+// the same in every run: its own, or one derived from its content (see [ReadFile]). So a
+// second run makes no new requests. A request whose outcome is on the events stream is
+// not sent again; if a request is sent again nevertheless, the service answers it from
+// the ledger. JetStream's duplicate window is not used: it compares the message ids of
+// all sources, so the answer "duplicate" does not prove that this request is stored.
 //
-// It rests on the events stream, which remembers for as long as it keeps its
-// events, 90 days by default: a batch is not to be run again later than that.
+// The guarantees last as long as the events stream keeps its events, 90 days by default.
+// Do not repeat a batch later than that.
 //
-// # No outcome is missed
+// # Every outcome is found
 //
-//  1. the events stream's last sequence is read, from its leader;
-//  2. each request's last event is looked up: its outcome may be there already;
-//  3. what has none is published;
-//  4. outcomes are read from behind the sequence of the first step.
+//  1. the events stream's last sequence is read from its leader;
+//  2. each request's last event is looked up: its outcome may be stored already;
+//  3. requests without an outcome are published;
+//  4. outcomes are read from behind the sequence of step 1.
 //
-// An outcome is at that sequence or before it, and step 2 finds it, or behind it,
-// and step 4 does. No step reads what other sources did, or the past.
+// Step 2 finds an outcome at or before that sequence, step 4 finds a later one. Only the
+// source's own events are read, and no events from before the batch except by the lookup.
 //
 // # A crash after each step
 //
 //	step       what the next run finds             what it does
 //	validate   nothing                             begins
-//	look-up    nothing new                         looks up again
+//	lookup     nothing new                         repeats the lookup
 //	publish    a request in the queue, whether or  publishes it again: a duplicate, answered from the
 //	           not its acknowledgement came        ledger by the service
 //	claim      job-submitting                      as above, and waits for the outcome
 //	outcome    job-started or job-failed           counts and prints it, sends nothing
-//	rejection  other content under the id          publishes; request-rejected says so once more
+//	rejection  other content under the id          publishes again; gets request-rejected again
 //	report     every outcome                       counts and prints them again
 //
-// A broker that restarts in the middle costs time only: publications without a
-// clear answer are repeated under their message id, reading goes on behind the
-// last event that was read.
+// A broker restart during a batch only costs time: publications without a clear answer are
+// repeated under their message id, and reading continues behind the last event read.
 //
-// # What it asks of NATS
+// # NATS permissions
 //
-// Publish permission on backup.request.<source>. To look up and to wait also, below
+// Publish permission on backup.request.<source>. Lookups and waiting also need, below
 // $JS.API, STREAM.{INFO,MSG.GET}.BACKUP_EVENTS and
 // CONSUMER.{CREATE,MSG.NEXT,DELETE}.BACKUP_EVENTS.>.
 //
 // # Concurrency and failure handling
 //
-// Look-ups run ahead of the publications, up to [inFlight] publications have no
-// acknowledgement yet, and one goroutine, [Run]'s caller, owns the state and
-// calls the [Reporter]. A server that gives no answer to one request for the
-// batch's timeout ends it as [natsconn.UnreachableError]; an events stream that
-// cannot be read ends a batch that waits, and only costs the others the look-ups.
+// Lookups run ahead of the publications, up to [inFlight] publications wait for their
+// acknowledgement, and one goroutine, the caller of [Run], owns the state and calls the
+// [Reporter]. If the server does not answer a request within the batch's timeout, the
+// batch ends with a [natsconn.UnreachableError]. An unreadable events stream ends a batch
+// that waits; other batches continue without lookups.
 package batch

@@ -7,33 +7,31 @@ import (
 	"backhaul/schemas"
 )
 
-// entry is one request of a batch and how far it is.
+// entry is one request of a batch with its progress.
 type entry struct {
-	req  *schemas.BackupRequest
-	key  publisher.Key
-	hash string
-	// confirmed: the stream has it, or it has its outcome.
-	confirmed bool
-	settled   bool
+	req     *schemas.BackupRequest
+	key     publisher.Key
+	hash    string
+	settled bool // its outcome is counted
 }
 
-// result is what an event makes of a request.
+// result is the state of a request after an event.
 type result int
 
 const (
 	open     result = iota
-	started         // there is a job
-	failed          // there is none, or nobody knows
-	rejected        // its id is that of another request, which keeps its outcome
+	started         // a job was started
+	failed          // no job was started, or it is unknown whether one was
+	rejected        // the id belongs to another request, which keeps its outcome
 )
 
-// see takes an event that names the request's id.
-func (e *entry) see(event eventlog.Event) result {
+// resultOf returns the request's state after an event that names its id.
+func (e *entry) resultOf(event eventlog.Event) result {
 	if event.Data.Requested().PayloadHash != e.hash {
-		return open // about other content under this id: ours will be rejected by an event of its own
+		return open // the event is about other content: this request will be rejected by a separate event
 	}
 	switch history.OutcomeOf(event.Data) {
-	case history.Rejected: // about this message or a copy of it: the same holds for both
+	case history.Rejected: // of this message or a copy of it; it applies to both
 		return rejected
 	case history.Started:
 		return started
@@ -43,7 +41,7 @@ func (e *entry) see(event eventlog.Event) result {
 	return open
 }
 
-// keyOf is the key of the request that an event names.
+// keyOf returns the key of the request that an event names.
 func keyOf(event eventlog.Event) publisher.Key {
 	if event.Kind == schemas.KindRequestRejected {
 		return publisher.NewKey(event.Key.Source, event.Data.Names().RequestID)

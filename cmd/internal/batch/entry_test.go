@@ -10,7 +10,7 @@ import (
 	"backhaul/schemas/schemastest"
 )
 
-func TestSee(t *testing.T) {
+func TestEntry_ResultOf(t *testing.T) {
 	t.Parallel()
 	mine, other := schemas.Message{PayloadHash: "mine"}, schemas.Message{PayloadHash: "other"}
 	naming := schemas.Naming{RequestID: "r"}
@@ -29,13 +29,13 @@ func TestSee(t *testing.T) {
 		"a released claim mine": {&schemas.JobSubmitting{Message: mine, Claim: schemas.Claim{Epoch: 2}}, open},
 	} {
 		e := entry{hash: "mine"}
-		if got := e.see(eventlog.Event{Kind: c.event.Kind(), Key: publisher.NewKey("s", "r"), Data: c.event}); got != c.want {
+		if got := e.resultOf(eventlog.Event{Kind: c.event.Kind(), Key: publisher.NewKey("s", "r"), Data: c.event}); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
 }
 
-// A rejection is about a message; the request that it names is another key.
+// A rejection has the key of its message; the request that it names has another key.
 func TestKeyOf(t *testing.T) {
 	t.Parallel()
 	rejection := eventlog.Event{

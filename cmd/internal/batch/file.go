@@ -13,22 +13,22 @@ import (
 	"backhaul/schemas"
 )
 
-// File is what a file of requests holds.
+// File holds the requests of a file.
 type File struct {
-	// Requests have an id each, and no two have the same.
+	// Requests are the requests, each with an id of its own.
 	Requests []schemas.BackupRequest
-	// Merged is how many repeated an earlier request with the same id.
+	// Merged is how many documents repeated an earlier request with the same id.
 	Merged int
-	// Derived is how many had no id.
+	// Derived is how many requests had no id and got a derived one.
 	Derived int
 }
 
-// FileError lists what is wrong with a file, in its order.
+// FileError lists the faults of a file, in the order of the file.
 type FileError struct {
 	Faults []error
 }
 
-// maxFaults is how many faults are shown; the rest is counted.
+// maxFaults is how many faults are shown; the others are only counted.
 const maxFaults = 50
 
 func (e *FileError) Error() string {
@@ -40,18 +40,18 @@ func (e *FileError) Error() string {
 	return text
 }
 
-// ReadFile reads JSON documents one after another, such as NDJSON. The error is
-// a [*FileError] that names every fault with its line.
+// ReadFile reads consecutive JSON documents, such as NDJSON. The error is a [*FileError]
+// that names every fault with its line.
 //
-// A request without an id gets one from the batch's name, its own content and how
-// often the same content stood before it. So it is the same id when the file is
-// read again, whatever is added to the file or moved in it meanwhile, and another
-// one in a batch with another name.
+// A request without an id gets one derived from the batch's name, the request's content
+// and how often the same content occurred before it. The id stays the same when the file
+// is read again, even if other requests were added or moved, and differs in a batch with
+// another name.
 func ReadFile(name string, data []byte, batch string) (File, error) {
 	r := fileReader{name: name, batch: batch, seen: make(map[string]seen), times: make(map[[sha256.Size]byte]int)}
 	r.read(data)
 	if len(r.faults) == 0 && len(r.file.Requests) == 0 {
-		r.faults = append(r.faults, fmt.Errorf("%s: no request in it", name))
+		r.faults = append(r.faults, fmt.Errorf("%s: the file has no requests", name))
 	}
 	if len(r.faults) > 0 {
 		return File{}, &FileError{r.faults}
@@ -64,10 +64,10 @@ type fileReader struct {
 	file        File
 	faults      []error
 	seen        map[string]seen           // by request id
-	times       map[[sha256.Size]byte]int // how often a content without an id was there
+	times       map[[sha256.Size]byte]int // occurrences of each content without an id
 }
 
-// seen is where a request id was used first.
+// seen is the first use of a request id.
 type seen struct {
 	line int
 	hash [sha256.Size]byte
@@ -89,7 +89,7 @@ func (r *fileReader) read(data []byte) {
 	data = bytes.TrimPrefix(data, utf8BOM)
 	lines := lineCounter{data: data, line: 1}
 	for start := 0; start < len(data); {
-		// What is given twice is named by the request's own decoder.
+		// The request's own decoder reports duplicate members.
 		dec := jsontext.NewDecoder(bytes.NewBuffer(data[start:]), jsontext.AllowDuplicateNames(true))
 		next := r.documents(dec, &lines, start)
 		if next <= start {
@@ -99,8 +99,8 @@ func (r *fileReader) read(data []byte) {
 	}
 }
 
-// documents reads documents up to the end, or up to a syntax error, and returns
-// where to go on: at the next line that begins a document.
+// documents reads documents up to the end or a syntax error. It returns the offset at which
+// to continue: the next line that begins a document.
 func (r *fileReader) documents(dec *jsontext.Decoder, lines *lineCounter, start int) (next int) {
 	for {
 		value, err := dec.ReadValue()
@@ -128,9 +128,9 @@ func (r *fileReader) documents(dec *jsontext.Decoder, lines *lineCounter, start 
 	}
 }
 
-// nextDocument is the start of the line behind a syntax error that looks like
-// the beginning of a document. An error at the very beginning of such a line was
-// made by the document before it, which has no end.
+// nextDocument returns the offset of the next line after a syntax error that looks like
+// the beginning of a document. An error at the very beginning of such a line belongs to
+// the document before it, which has no end.
 func nextDocument(data []byte, begin, at int) int {
 	lineStart := 1 + bytes.LastIndexByte(data[:at], '\n')
 	if lineStart > begin && begins(data[lineStart:]) && len(bytes.TrimSpace(data[lineStart:at])) == 0 {
@@ -156,7 +156,7 @@ func (r *fileReader) fault(line int, err error) {
 	r.faults = append(r.faults, fmt.Errorf("%s:%d: %w", r.name, line, err))
 }
 
-// add takes a valid request, unless it repeats another.
+// add adds a valid request unless it repeats another.
 func (r *fileReader) add(line int, req schemas.BackupRequest) {
 	hash := sha256.Sum256(req.JSON())
 	if req.RequestID == "" {
@@ -173,7 +173,7 @@ func (r *fileReader) add(line int, req schemas.BackupRequest) {
 	case first.hash == hash:
 		r.file.Merged++
 	default:
-		r.fault(line, fmt.Errorf("requestId %q is that of line %d, with other content", req.RequestID, first.line))
+		r.fault(line, fmt.Errorf("requestId %q is used in line %d with other content", req.RequestID, first.line))
 	}
 }
 
@@ -182,14 +182,14 @@ func derivedID(batch string, content [sha256.Size]byte, time int) string {
 	return "file-" + hex.EncodeToString(sum[:16])
 }
 
-// lineCounter counts lines up to offsets that only grow.
+// lineCounter returns the lines of offsets in increasing order.
 type lineCounter struct {
 	data         []byte
 	offset, line int
 }
 
 func (c *lineCounter) at(offset int) int {
-	if offset < c.offset { // back by one document at most
+	if offset < c.offset { // at most one document back
 		return c.line - bytes.Count(c.data[offset:c.offset], []byte("\n"))
 	}
 	c.line += bytes.Count(c.data[c.offset:offset], []byte("\n"))

@@ -19,23 +19,23 @@ func request(id, group string) string {
 
 func lines(documents ...string) string { return strings.Join(documents, "\n") + "\n" }
 
-// Everything that is wrong is named at once, with its line.
-func TestFaultsOfAFile(t *testing.T) {
+// ReadFile reports all faults at once, each with its line.
+func TestReadFile_ReportsEveryFault(t *testing.T) {
 	t.Parallel()
 	good := request("a", "g")
 	for name, c := range map[string]struct {
 		data string
-		want []string // how the faults begin; all of them
+		want []string // beginnings of all faults
 	}{
-		"empty":               {"", []string{"f: no request in it"}},
-		"only white space":    {" \n\t\n", []string{"f: no request in it"}},
+		"empty":               {"", []string{"f: the file has no requests"}},
+		"only white space":    {" \n\t\n", []string{"f: the file has no requests"}},
 		"UTF-16":              {"\xff\xfe{\x00}\x00", []string{"f:1: the file is UTF-16"}},
 		"not JSON":            {"clientName,subclientName\nc,g\n", []string{"f:1: not JSON"}},
 		"an array":            {"[" + good + "]", []string{"f:1: invalid request"}},
 		"unknown member":      {lines(good, `{"clientName":"c","subclient":"g"}`), []string{"f:2: invalid request"}},
 		"given twice":         {`{"clientName":"c","clientName":"c","subclientName":"g"}`, []string{"f:1: invalid request"}},
 		"not UTF-8":           {lines(good, "{\"clientName\":\"\xff\",\"subclientName\":\"g\"}"), []string{"f:2: "}},
-		"same id":             {lines(good, request("b", "g"), request("a", "other")), []string{`f:3: requestId "a" is that of line 1, with other content`}},
+		"same id":             {lines(good, request("b", "g"), request("a", "other")), []string{`f:3: requestId "a" is used in line 1 with other content`}},
 		"after empty lines":   {"\n\n" + good + "\r\n\r\n" + `{"clientName":"c"}`, []string{"f:5: invalid request"}},
 		"over several lines":  {lines(good, "{\n\"clientName\":\"c\",\n\"subclientName\":7}", `{}`), []string{"f:2: invalid request", "f:5: invalid request"}},
 		"a broken line":       {lines(good, `{"clientName":"c",`+"}", good, `{"clientName":7}`), []string{"f:2: not JSON", "f:4: invalid request"}},
@@ -64,7 +64,7 @@ func TestFaultsOfAFile(t *testing.T) {
 	}
 }
 
-func TestManyFaultsAreCounted(t *testing.T) {
+func TestFileError_CountsManyFaults(t *testing.T) {
 	t.Parallel()
 	_, err := batch.ReadFile("f", []byte(strings.Repeat("{}\n", 1000)), "b")
 	if err == nil || !strings.HasSuffix(err.Error(), "and 950 more") || !strings.Contains(err.Error(), "f:50: ") || strings.Contains(err.Error(), "f:51: ") {
@@ -72,7 +72,7 @@ func TestManyFaultsAreCounted(t *testing.T) {
 	}
 }
 
-func TestAFileIsRead(t *testing.T) {
+func TestReadFile(t *testing.T) {
 	t.Parallel()
 	data := "\xef\xbb\xbf" + request("a", "1") + "\r\n\n" + strings.ReplaceAll(request("b", "2"), ",", ",\n\t") + request("a", "1") +
 		`{"specversion":"1.0","id":"c","source":"/x","type":"t","data":` + request("", "3") + `}`
@@ -96,9 +96,9 @@ func ids(file batch.File) []string {
 	return all
 }
 
-// Ids that a file does not give are the same in every run, whatever was added or
-// moved; each line stays a request of its own.
-func TestDerivedIDs(t *testing.T) {
+// Derived ids are the same in every run, even if requests were added or moved. Equal lines
+// remain separate requests.
+func TestReadFile_DerivesStableIDs(t *testing.T) {
 	t.Parallel()
 	read := func(name, batchName, data string) []string {
 		t.Helper()
@@ -115,10 +115,10 @@ func TestDerivedIDs(t *testing.T) {
 	if again := read("elsewhere/f", "b", lines(request("x", "9"), request("", "2"), request("", "1"), request("", "1"), request("", "3"))); !slices.Equal(again[1:4], []string{first[1], first[0], first[2]}) {
 		t.Errorf("the same requests are %v and %v", first, again)
 	}
-	// What means the same is the same.
+	// A request with an explicit default has the same id as without it.
 	explicit := `{"subclientName":"2", "clientName":"s-adhoc-object-storage","backupLevel":"INCREMENTAL"}`
 	if got := read("f", "b", lines(explicit)); got[0] != first[1] {
-		t.Errorf("a default written out gives %s, want %s", got[0], first[1])
+		t.Errorf("an explicit default gives %s, want %s", got[0], first[1])
 	}
 	if other := read("f", "c", lines(request("", "1"))); other[0] == first[0] {
 		t.Error("another batch has the same ids")

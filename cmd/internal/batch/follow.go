@@ -9,11 +9,11 @@ import (
 	"backhaul/schemas"
 )
 
-// retryWait is the pause before what ended is followed again.
+// retryWait is the pause before reading is resumed.
 const retryWait = 100 * time.Millisecond
 
-// follow reads the source's outcomes until ctx ends. The filters are by source:
-// one for each request would be thousands.
+// follow reads the source's outcomes until ctx ends. It filters by source, because one
+// filter for each request would be thousands.
 func (r *run) follow(ctx context.Context, after uint64, out chan<- eventlog.Event) error {
 	q := eventlog.Query{Follow: true, From: after + 1}
 	for _, kind := range schemas.Kinds {
@@ -34,8 +34,8 @@ func (r *run) follow(ctx context.Context, after uint64, out chan<- eventlog.Even
 		if err := publisher.Denied(r.nc, "$JS.API.CONSUMER.CREATE."); err != nil {
 			return err
 		}
-		// Whatever else ended it, it goes on behind what was read last; for how long
-		// is the batch's timeout to decide.
+		// After any other error it continues behind the last event read, until the batch's
+		// timeout ends it.
 		select {
 		case <-time.After(retryWait):
 		case <-ctx.Done():

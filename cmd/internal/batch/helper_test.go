@@ -26,12 +26,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must happen. It is long because the
-// machine may be busy with something else.
+// patience bounds how long a test waits. It is long because the machine may be busy.
 const patience = 3 * time.Minute
 
-// bench is a NATS server with the shipped streams and a simulated Commvault.
-type bench struct {
+// rig has a NATS server with the shipped streams and a simulated Commvault.
+type rig struct {
 	t        *testing.T
 	nats     *natstest.Server
 	js       jetstream.JetStream
@@ -41,17 +40,17 @@ type bench struct {
 
 const vendorPassword = "geheim-Ü-7f3a"
 
-func newBench(t *testing.T, changes ...natstest.Change) *bench {
+func newRig(t *testing.T, changes ...natstest.Change) *rig {
 	t.Helper()
 	s := natstest.Start(t, changes...)
 	world := simulator.DefaultWorld()
 	world.Users[0].Password = base64.StdEncoding.EncodeToString([]byte(vendorPassword))
 	sim, endpoint := simulatortest.Start(t, simulator.Config{World: world, Conflict: simulator.ConflictIgnore})
-	return &bench{t: t, nats: s, js: natstest.JetStream(t, s.Connect(t)), sim: sim, endpoint: endpoint}
+	return &rig{t: t, nats: s, js: natstest.JetStream(t, s.Connect(t)), sim: sim, endpoint: endpoint}
 }
 
 // work runs a consumer until the test ends.
-func (b *bench) work() {
+func (b *rig) work() {
 	b.t.Helper()
 	client, err := vendorapi.New(vendorapi.Config{Endpoint: b.endpoint, Auth: vendorapi.Auth{
 		Mode: vendorapi.AuthLogin, Username: "backhaul",
@@ -79,7 +78,7 @@ func (b *bench) work() {
 	})
 }
 
-// batchOf is a batch of requests for a content group each, that waits.
+// batchOf returns a batch of n requests that waits for their outcomes.
 func batchOf(n int) batch.Batch {
 	b := batch.Batch{Source: "billing", Wait: true, Timeout: patience}
 	for i := range n {
@@ -97,15 +96,15 @@ func normalised(id, group string) schemas.BackupRequest {
 }
 
 // run runs a batch on a connection of its own.
-func (b *bench) run(ctx context.Context, set batch.Batch, rep batch.Reporter) (batch.Summary, error) {
+func (b *rig) run(ctx context.Context, set batch.Batch, rep batch.Reporter) (batch.Summary, error) {
 	b.t.Helper()
 	nc := b.nats.Connect(b.t)
 	defer nc.Close()
 	return batch.Run(ctx, nc, natstest.JetStream(b.t, nc), set, rep)
 }
 
-// finish runs a batch that must come to its end, and checks the sums.
-func (b *bench) finish(set batch.Batch) (batch.Summary, *recorder) {
+// finish runs a batch that must complete, and checks the sums.
+func (b *rig) finish(set batch.Batch) (batch.Summary, *recorder) {
 	b.t.Helper()
 	rep := &recorder{}
 	s, err := b.run(b.t.Context(), set, rep)
@@ -127,7 +126,7 @@ func checkSums(t *testing.T, s batch.Summary) {
 }
 
 // oneEach checks that each request has one job and one outcome.
-func (b *bench) oneEach(set batch.Batch) {
+func (b *rig) oneEach(set batch.Batch) {
 	b.t.Helper()
 	jobs := b.sim.Account().JobsByMarker
 	outcomes := make(map[publisher.Key]int)
@@ -150,8 +149,8 @@ func (b *bench) oneEach(set batch.Batch) {
 	}
 }
 
-// state is that of a stream.
-func (b *bench) state(stream string) jetstream.StreamState {
+// state returns the state of a stream.
+func (b *rig) state(stream string) jetstream.StreamState {
 	b.t.Helper()
 	s, err := b.js.Stream(b.t.Context(), stream)
 	if err != nil {
@@ -160,7 +159,7 @@ func (b *bench) state(stream string) jetstream.StreamState {
 	return s.CachedInfo().State
 }
 
-// recorder keeps what is reported.
+// recorder is a Reporter that keeps what is reported.
 type recorder struct {
 	sent       []string // request ids
 	outcomes   []eventlog.Event
@@ -188,7 +187,7 @@ func (r *recorder) Progress(s batch.Summary) {
 	}
 }
 
-// kinds are those of the outcomes, sorted.
+// kinds returns the kinds of the outcomes, sorted.
 func (r *recorder) kinds() []schemas.Kind {
 	var all []schemas.Kind
 	for _, e := range r.outcomes {

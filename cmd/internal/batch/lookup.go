@@ -16,15 +16,14 @@ import (
 )
 
 const (
-	// lookUps is how many look-ups are under way at once.
+	// lookUps is how many lookups run at once.
 	lookUps = 64
 	// ahead is how many requests are looked up before any of them is published.
 	ahead = 512
 )
 
-// lookUpAll passes on the requests that have no outcome, in order, and reports
-// the events of those that were found. The next requests are looked up while the
-// last are published.
+// lookUpAll passes on the requests without an outcome, in order, and reports the events
+// of the others. Requests are looked up while earlier ones are published.
 func (r *run) lookUpAll(ctx context.Context, out chan<- *entry) error {
 	for chunk := range slices.Chunk(r.entries, ahead) {
 		found := make([]*eventlog.Event, len(chunk))
@@ -52,7 +51,7 @@ func (r *run) lookUpAll(ctx context.Context, out chan<- *entry) error {
 	return nil
 }
 
-// lookUp fills in the outcome of each request that has one, of whatever content.
+// lookUp fills in the outcome of each request id that has one, regardless of the content.
 func (r *run) lookUp(ctx context.Context, chunk []*entry, found []*eventlog.Event) error {
 	errs := make([]error, lookUps)
 	var workers sync.WaitGroup
@@ -64,13 +63,13 @@ func (r *run) lookUp(ctx context.Context, chunk []*entry, found []*eventlog.Even
 		})
 	}
 	workers.Wait()
-	return cmp.Or(errs...) // they all say the same
+	return cmp.Or(errs...) // all have the same cause
 }
 
-// outcomes are the kinds of outcomes.
+// outcomes lists the kinds of events that are outcomes.
 var outcomes = slices.DeleteFunc(slices.Clone(schemas.Kinds), func(k schemas.Kind) bool { return !k.Terminal() })
 
-// outcomeOf reads a request's outcome from the leader, nil if there is none.
+// outcomeOf returns a request's outcome from the stream's leader, or nil without one.
 func (r *run) outcomeOf(ctx context.Context, key publisher.Key) (*eventlog.Event, error) {
 	last, err := r.last(ctx, key.Filter())
 	if err != nil || last == nil {
@@ -78,7 +77,7 @@ func (r *run) outcomeOf(ctx context.Context, key publisher.Key) (*eventlog.Event
 	}
 	kind, _, _ := publisher.ParseEventSubject(last.Subject)
 	if !kind.Terminal() && kind != schemas.KindJobSubmitting {
-		// More may be told behind an outcome, which is final.
+		// Events of other kinds may follow an outcome, which is final.
 		for _, kind = range outcomes {
 			if last, err = r.last(ctx, key.Subject(kind)); err != nil || last != nil {
 				break
@@ -98,7 +97,7 @@ func (r *run) outcomeOf(ctx context.Context, key publisher.Key) (*eventlog.Event
 	}, nil
 }
 
-// last is the last event on a filter, nil if there is none.
+// last returns the last event on a filter, or nil without one.
 func (r *run) last(ctx context.Context, filter string) (msg *jetstream.RawStreamMsg, err error) {
 	err = natsconn.Patiently(ctx, r.nc, r.Timeout, func(ctx context.Context) error {
 		msg, _, err = publisher.LastEvent(ctx, r.events, filter)

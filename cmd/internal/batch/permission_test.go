@@ -16,7 +16,7 @@ import (
 	"backhaul/schemas"
 )
 
-// strictServer is a server whose user "requester" may publish to allowed.
+// strictServer starts a server whose user "requester" may publish to allowed only.
 func strictServer(t *testing.T, allowed ...string) (requester, admin *nats.Conn) {
 	t.Helper()
 	srv, err := server.NewServer(&server.Options{
@@ -53,8 +53,8 @@ func strictServer(t *testing.T, allowed ...string) (requester, admin *nats.Conn)
 	return connect("requester"), admin
 }
 
-// Who may only publish can send a batch, without the look-ups.
-func TestARequesterMayOnlyPublish(t *testing.T) {
+// A user that may only publish can send a batch without lookups.
+func TestRun_WithPublishPermissionOnly(t *testing.T) {
 	t.Parallel()
 	nc, _ := strictServer(t, "backup.request.billing")
 	set := batchOf(3)
@@ -70,8 +70,8 @@ func TestARequesterMayOnlyPublish(t *testing.T) {
 	}
 }
 
-// Who waits needs what the package doc lists, and nothing else.
-func TestPermissionsOfWhoWaits(t *testing.T) {
+// Waiting needs exactly the permissions that the package doc lists.
+func TestRun_NeedsTheListedPermissions(t *testing.T) {
 	t.Parallel()
 	nc, admin := strictServer(t, "backup.request.billing",
 		"$JS.API.STREAM.INFO.BACKUP_EVENTS", "$JS.API.STREAM.MSG.GET.BACKUP_EVENTS", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.>",
@@ -103,8 +103,8 @@ func TestPermissionsOfWhoWaits(t *testing.T) {
 	}
 }
 
-// Who may not make a consumer is told so, and waits for nothing.
-func TestReadingIsDenied(t *testing.T) {
+// Without permission to create a consumer, Run returns the error at once.
+func TestRun_ReportsDeniedReads(t *testing.T) {
 	t.Parallel()
 	nc, _ := strictServer(t, "backup.request.billing", "$JS.API.STREAM.>")
 	set := batchOf(3)
@@ -114,8 +114,8 @@ func TestReadingIsDenied(t *testing.T) {
 	}
 }
 
-// A source that one may not use is an error, not a wait for a server.
-func TestPublishingIsDenied(t *testing.T) {
+// Without permission for the source, Run returns the error at once.
+func TestRun_ReportsDeniedPublications(t *testing.T) {
 	t.Parallel()
 	nc, _ := strictServer(t, "backup.request.other", "$JS.API.>")
 	set := batchOf(3)

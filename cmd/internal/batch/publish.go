@@ -10,12 +10,12 @@ import (
 	"backhaul/publisher"
 )
 
-// inFlight is how many publications may have no acknowledgement yet. More does
-// not make a server faster.
+// inFlight limits the publications without an acknowledgement. A higher limit does not
+// make a server faster.
 const inFlight = 512
 
-// publishAll sends what is not on record and reports the acknowledgements, both in
-// order, with many on their way at once.
+// publishAll publishes requests and reports their acknowledgements, both in order, with
+// up to [inFlight] publications in flight.
 func (r *run) publishAll(ctx context.Context, in <-chan *entry) error {
 	sent := make(chan *sending, inFlight)
 	var work sync.WaitGroup
@@ -42,14 +42,14 @@ func (r *run) publishAll(ctx context.Context, in <-chan *entry) error {
 	return context.Cause(ctx)
 }
 
-// sending is a publication under way. The rest is there when acked is closed.
+// sending is a publication in flight. The other fields are set when acked is closed.
 type sending struct {
 	acked  chan struct{}
 	report report
 	err    error
 }
 
-// send publishes at the batch's rate, as long as there is room in out.
+// send publishes at the batch's rate. It waits while out is full.
 func (r *run) send(ctx context.Context, in <-chan *entry, out chan<- *sending) error {
 	limiter := rate.NewLimiter(rate.Inf, 1)
 	if r.Rate > 0 {
@@ -65,7 +65,7 @@ func (r *run) send(ctx context.Context, in <-chan *entry, out chan<- *sending) e
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if e == nil { // it is closed
+		if e == nil { // in is closed
 			return nil
 		}
 		if err := limiter.Wait(ctx); err != nil {
@@ -93,7 +93,7 @@ func (r *run) send(ctx context.Context, in <-chan *entry, out chan<- *sending) e
 // confirm waits for the acknowledgement of a publication.
 func (r *run) confirm(ctx context.Context, e *entry, request *publisher.SentRequest) (report, error) {
 	patience := r.Timeout
-	if r.events == nil { // then nothing has been answered yet
+	if r.events == nil { // the server has not answered anything yet
 		patience = min(firstAnswer, patience)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, natsconn.ErrNoAnswer)

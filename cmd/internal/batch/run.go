@@ -19,51 +19,52 @@ import (
 	"backhaul/schemas"
 )
 
-// firstAnswer is how long a server may take for the first answer.
+// firstAnswer bounds the wait for the server's first answer.
 const firstAnswer = 15 * time.Second
 
-// Batch is what to publish, and how.
+// Batch describes what to publish and how.
 type Batch struct {
 	Source string
-	// Requests have ids, and no two the same.
+	// Requests are the requests, each with an id of its own.
 	Requests []schemas.BackupRequest
-	// Resume looks for each request's outcome before it is published.
+	// Resume looks up each request's outcome before it is published.
 	Resume bool
 	// Wait waits for the outcomes. It implies Resume.
 	Wait bool
-	// Timeout is how long to wait for the outcomes once all is published, and for
-	// a server that does not answer.
+	// Timeout is how long to wait for the outcomes after everything is published, and
+	// for a server that does not answer.
 	Timeout time.Duration
-	// Rate is how many to publish in a second; 0 means no limit.
+	// Rate is how many requests to publish per second. 0 means no limit.
 	Rate rate.Limit
 }
 
-// Reporter is told what happens, by one goroutine.
+// Reporter receives the progress of a batch. Its methods are called by one goroutine.
 type Reporter interface {
-	// Request is called when something has become of a request. An error ends the
+	// Request is called when a request is stored or has its outcome. An error ends the
 	// batch.
 	Request(req schemas.BackupRequest, n News) error
-	// Unreadable: the events stream cannot be read, so everything is sent.
+	// Unreadable is called if the events stream cannot be read, so that all requests are
+	// sent.
 	Unreadable(err error)
-	// Waiting is called once, when the stream did not take a request that is published
-	// again.
+	// Waiting is called once, when the stream has not accepted a request and it is
+	// published again.
 	Waiting(err error)
 	// Progress is called after each step.
 	Progress(s Summary)
 }
 
-// News is what has become of a request.
+// News is the progress of one request.
 type News struct {
-	// Ack is set when the stream has the request.
+	// Ack is set when the stream has stored the request.
 	Ack *jetstream.PubAck
-	// Outcome is set when the request has come to its end. In a batch that does not
-	// wait it was on record already, and the request is not sent.
+	// Outcome is set when the request has its outcome. In a batch that does not wait,
+	// the outcome was on record already, and the request is not sent.
 	Outcome *eventlog.Event
 }
 
-// NoOutcomeError ends a batch some of whose requests have no outcome in time.
+// NoOutcomeError is the error of a batch with requests that have no outcome in time.
 type NoOutcomeError struct {
-	// IDs are those of the requests, in the order of the batch.
+	// IDs lists the ids of these requests, in the order of the batch.
 	IDs []string
 }
 
@@ -77,31 +78,31 @@ func (e *NoOutcomeError) Error() string {
 	return text
 }
 
-// run is a batch that runs.
+// run is the state of a running batch.
 type run struct {
 	Batch
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	pub    *publisher.Publisher
 	rep    Reporter
-	events jetstream.Stream // nil when nothing is to be looked up
+	events jetstream.Stream // nil without lookups
 
 	entries []*entry
 	byKey   map[publisher.Key]*entry
 	sum     Summary
 	reports chan report
-	waiting chan error // why the stream does not take requests
+	waiting chan error // why the stream does not accept requests
 }
 
-// report says how far a request is: found or ack is set.
+// report is the result of a lookup or a publication: found or ack is set.
 type report struct {
 	entry *entry
 	found *eventlog.Event
 	ack   *jetstream.PubAck
 }
 
-// Run publishes the batch and, if it waits, follows it to the end. The summary
-// counts what was reached, whatever the error.
+// Run publishes the batch and, if Wait is set, waits for all outcomes. The summary is
+// valid even with an error.
 func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, b Batch, rep Reporter) (Summary, error) {
 	began := time.Now()
 	r := &run{Batch: b, nc: nc, js: js, rep: rep, byKey: make(map[publisher.Key]*entry, len(b.Requests)), reports: make(chan report, inFlight), waiting: make(chan error, 1)}
@@ -152,7 +153,7 @@ func (r *run) run(parent context.Context) (err error) {
 		}
 		select {
 		case rep := <-r.reports:
-			err = r.take(rep)
+			err = r.record(rep)
 		case event := <-outcomes:
 			err = r.outcome(event)
 		case why := <-waiting:
@@ -171,7 +172,7 @@ func (r *run) run(parent context.Context) (err error) {
 	return nil
 }
 
-// tried keeps the first reason why the stream did not take a request.
+// tried keeps the first reason why the stream did not accept a request.
 func (r *run) tried(t publisher.Try) {
 	if t.Err == nil {
 		return
@@ -182,7 +183,7 @@ func (r *run) tried(t publisher.Try) {
 	}
 }
 
-// cancelWith ends the others' work with what ended one.
+// cancelWith cancels the batch with the error of one goroutine.
 func cancelWith(cancel context.CancelCauseFunc, err error) {
 	if err != nil {
 		cancel(err)
@@ -203,7 +204,7 @@ func (r *run) noOutcome() error {
 	return e
 }
 
-// lastSequence is where the events stream ends before anything is looked up.
+// lastSequence returns the last sequence of the events stream before the lookups.
 func (r *run) lastSequence(ctx context.Context) (uint64, error) {
 	if !r.Resume && !r.Wait {
 		return 0, nil
@@ -220,7 +221,7 @@ func (r *run) lastSequence(ctx context.Context) (uint64, error) {
 		r.rep.Unreadable(err)
 		return 0, nil
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return 0, fmt.Errorf("there is no stream %s; `backhaul setup` makes it: %w", publisher.EventsStream, err)
+		return 0, fmt.Errorf("stream %s does not exist; create it with `backhaul setup`: %w", publisher.EventsStream, err)
 	default:
 		return 0, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
 	}
@@ -235,12 +236,11 @@ func (r *run) report(ctx context.Context, rep report) error {
 	}
 }
 
-// take notes what a look-up or a publication has come to.
-func (r *run) take(rep report) error {
+// record counts the result of a lookup or a publication.
+func (r *run) record(rep report) error {
 	e := rep.entry
 	if rep.found != nil {
 		if rep.found.Data.Requested().PayloadHash == e.hash {
-			e.confirmed = true
 			r.sum.Known++
 			r.sum.NotSent--
 			if !r.Wait {
@@ -251,20 +251,19 @@ func (r *run) take(rep report) error {
 	}
 	r.sum.NotSent--
 	r.sum.Sent++
-	e.confirmed = true
 	return r.rep.Request(*e.req, News{Ack: rep.ack})
 }
 
-// outcome takes an event of the source, which need not be about this batch.
+// outcome handles an event of the source, which may not belong to this batch.
 func (r *run) outcome(event eventlog.Event) error {
 	e := r.byKey[keyOf(event)]
 	if e == nil || e.settled {
 		return nil
 	}
-	return r.settle(e, e.see(event), event)
+	return r.settle(e, e.resultOf(event), event)
 }
 
-// settle counts the end of a request once.
+// settle counts the outcome of a request once.
 func (r *run) settle(e *entry, res result, event eventlog.Event) error {
 	if res == open || e.settled || !r.Wait {
 		return nil

@@ -17,11 +17,10 @@ import (
 	"backhaul/schemas"
 )
 
-// Every sort of outcome, and the same batch again: nothing is sent, and the same
-// is said.
-func TestOutcomes(t *testing.T) {
+// A batch with every kind of outcome, repeated: nothing is sent, the same is reported.
+func TestRun_CountsOutcomes(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	b.work()
 	first := batchOf(1)
 	if s, _ := b.finish(first); s.Outcomes.Started != 1 || !s.Succeeded() {
@@ -53,11 +52,11 @@ func TestOutcomes(t *testing.T) {
 	b.oneEach(set)
 }
 
-// A request whose id stands for other content is stored and rejected, within JetStream's
-// duplicate window as well as after it.
-func TestAnIDThatIsTaken(t *testing.T) {
+// A request whose id is used with other content is stored and rejected, within
+// JetStream's duplicate window as well as after it.
+func TestRun_CountsARejection(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	b.work()
 	b.finish(batchOf(1))
 	set := batchOf(0)
@@ -69,11 +68,11 @@ func TestAnIDThatIsTaken(t *testing.T) {
 	b.oneEach(batchOf(1))
 }
 
-// A message of another source under the message id that names this request does not keep
-// this request from being stored.
-func TestRun_anotherSourcesMessageIDs(t *testing.T) {
+// Messages of another source with the message ids of these requests do not prevent these
+// requests from being stored.
+func TestRun_IgnoresOtherSourcesMessageIDs(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	js, err := jetstream.New(b.nats.Connect(t))
 	if err != nil {
 		t.Fatal(err)
@@ -90,11 +89,10 @@ func TestRun_anotherSourcesMessageIDs(t *testing.T) {
 	b.oneEach(batchOf(3))
 }
 
-// What is reported while it happens, and not for ever waited for: a queue that
-// nobody reads.
-func TestNoOutcomeInTime(t *testing.T) {
+// Without a consumer the outcomes do not come. The batch ends after its timeout.
+func TestRun_EndsWithoutOutcomes(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	set := batchOf(3)
 	set.Timeout = 5 * time.Second // it is also how long the queue may take to accept a request
 	s, err := b.run(t.Context(), set, &recorder{})
@@ -103,7 +101,7 @@ func TestNoOutcomeInTime(t *testing.T) {
 		t.Errorf("got %v, %v", s, err)
 	}
 	checkSums(t, s)
-	// The next run sends again what has no outcome yet, and waits for what comes of the first.
+	// The next run sends the requests without an outcome again and waits for the outcomes.
 	b.work()
 	if s, _ := b.finish(batchOf(3)); s.Sent+s.Known != 3 || s.Outcomes.Started != 3 {
 		t.Errorf("the next run: %v", s)
@@ -111,10 +109,10 @@ func TestNoOutcomeInTime(t *testing.T) {
 	b.oneEach(batchOf(3))
 }
 
-// A queue that is full is waited for, and is no server that is out of reach.
-func TestAFullQueue(t *testing.T) {
+// Run waits for a full queue, and does not report the server as unreachable.
+func TestRun_WaitsForAFullQueue(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, func(stream *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
+	b := newRig(t, func(stream *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
 		if stream != nil && stream.Name == publisher.RequestsStream {
 			stream.MaxMsgs = 2
 		}
@@ -132,10 +130,10 @@ func TestAFullQueue(t *testing.T) {
 	b.oneEach(batchOf(20))
 }
 
-// Ended in the middle and run again, several times.
-func TestInterrupted(t *testing.T) {
+// A batch is interrupted and repeated several times.
+func TestRun_ContinuesAfterAnInterrupt(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	b.work()
 	set := batchOf(600)
 	for _, after := range []int{100, 300, 500} {
@@ -156,10 +154,10 @@ func TestInterrupted(t *testing.T) {
 	b.oneEach(set)
 }
 
-// The broker goes away and comes back, with publications and outcomes under way.
-func TestBrokerRestarts(t *testing.T) {
+// The broker restarts twice while requests are published and outcomes are read.
+func TestRun_SurvivesBrokerRestarts(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	b.work()
 	set := batchOf(900)
 	set.Rate = 600
@@ -189,10 +187,10 @@ func TestBrokerRestarts(t *testing.T) {
 	b.oneEach(set)
 }
 
-// Waiting does not read the past: the events that others left are not looked at.
-func TestThePastIsNotRead(t *testing.T) {
+// Waiting does not read events from before the batch.
+func TestRun_ReadsOnlyNewEvents(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	pub, err := publisher.New(b.nats.Connect(t))
 	if err != nil {
 		t.Fatal(err)
@@ -224,14 +222,14 @@ func TestThePastIsNotRead(t *testing.T) {
 	}
 }
 
-func TestMissingStreams(t *testing.T) {
+func TestRun_WithoutStreams(t *testing.T) {
 	t.Parallel()
 	s := natstest.StartBare(t)
-	b := &bench{t: t, nats: s, js: natstest.JetStream(t, s.Connect(t))}
+	b := &rig{t: t, nats: s, js: natstest.JetStream(t, s.Connect(t))}
 	if _, err := b.run(t.Context(), batchOf(1), &recorder{}); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("waiting: %v", err)
 	}
-	// Who does not wait may do without the events, but not without the queue.
+	// A batch that does not wait needs the queue, but not the events.
 	set := batchOf(1)
 	set.Wait, set.Resume, set.Timeout = false, true, time.Second
 	rep := &recorder{}
@@ -241,10 +239,10 @@ func TestMissingStreams(t *testing.T) {
 	}
 }
 
-// A report that cannot be printed ends the batch.
-func TestAFailingReporter(t *testing.T) {
+// An error of the reporter ends the batch.
+func TestRun_EndsOnAReporterError(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newRig(t)
 	b.work()
 	if _, err := b.run(t.Context(), batchOf(50), brokenPipe{&recorder{}}); !errors.Is(err, errBroken) {
 		t.Errorf("got %v", err)

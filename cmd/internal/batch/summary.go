@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// Summary counts what became of a batch.
+// Summary counts the requests of a batch.
 type Summary struct {
 	Requests int `json:"requests"`
-	// Sent is how many were stored in the queue by this run.
+	// Sent is how many requests this run stored in the queue.
 	Sent int `json:"sent"`
 	// Known is how many were not sent because their outcome was on record.
 	Known int `json:"alreadyKnown"`
-	// NotSent is how many are not confirmed: the batch was ended before.
+	// NotSent is how many are not confirmed because the batch ended before.
 	NotSent int `json:"notSent"`
-	// Outcomes is nil for a batch that does not wait for them.
+	// Outcomes is nil for a batch that does not wait for outcomes.
 	Outcomes *Outcomes `json:"outcomes,omitempty"`
 	Seconds  float64   `json:"seconds"`
 }
@@ -24,15 +24,15 @@ type Summary struct {
 // Outcomes counts the requests of a batch by their outcome.
 type Outcomes struct {
 	Started int `json:"started"`
-	// Failed is by error code.
+	// Failed counts failed requests by error code.
 	Failed map[string]int `json:"failed"`
-	// Rejected is how many have the id of another request.
+	// Rejected is how many use the id of another request.
 	Rejected int `json:"rejected"`
 	// None is how many have no outcome yet.
 	None int `json:"none"`
 }
 
-// FailedTotal is how many failed, whatever the code.
+// FailedTotal returns how many requests failed with any code.
 func (o Outcomes) FailedTotal() int {
 	n := 0
 	for _, count := range o.Failed {
@@ -41,8 +41,8 @@ func (o Outcomes) FailedTotal() int {
 	return n
 }
 
-// Succeeded tells whether every request is sent and, if the batch waits, every
-// job started.
+// Succeeded reports whether every request is sent and, if the batch waits, every job
+// was started.
 func (s Summary) Succeeded() bool {
 	return s.NotSent == 0 && (s.Outcomes == nil || s.Outcomes.Started == s.Requests)
 }

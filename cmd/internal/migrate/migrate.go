@@ -1,24 +1,28 @@
-// Package migrate moves the streams of an embedded server to another one.
+// Package migrate moves the streams of an embedded server to another server.
 //
 // # Guarantees
 //
-// The events stream is the ledger, and requests that are not done refer to it by
-// sequences and times. So streams are moved by JetStream's own snapshot and
-// restore: every message keeps its sequence, time, subject, headers and payload,
-// a stream its last sequence, and the durable consumer what was delivered and
-// acknowledged. A stream is never merged into another: what exists at the other
-// end is either the very same or an error.
+// The events stream is the ledger, and unfinished requests refer to it by sequences and
+// times. So streams are moved by JetStream's snapshot and restore: every message keeps its
+// sequence, time, subject, headers and payload, a stream its last sequence, and a durable
+// consumer its delivered and acknowledged sequences. Streams are never merged: an existing
+// stream at the target is either identical or an error.
 //
 // # Failure handling
 //
-// What is worked on is moved last: requests when the ledger is there, and behind them
-// storage notifications when there is what the trigger has decided, and the queue
-// that it asks in. Before that the store is marked as moved, and no embedded server
-// works on it any more: the same request never has two queues. A move that ends in
-// between is simply run again; what is there already is left as it is.
+// Streams whose messages are processed are moved last: requests after the ledger, then
+// storage notifications after the trigger's decisions and the queue that it publishes to.
+// Before these, the store is marked as moved, and embedded servers refuse to work on it: a
+// request is never in two queues. An interrupted move is repeated; streams that were moved
+// already are left unchanged.
 //
-// Claims end by the server's clock. If the two servers' clocks differ, the
-// requests and notifications are not moved.
+// Claims end by the server's clock. If the clocks of the two servers differ, requests and
+// notifications are not moved.
+//
+// # Why not nats stream backup and restore
+//
+// They move one stream at a time and know neither the order, the mark on the store nor the
+// comparison of clocks. A wrong order can start a job twice.
 package migrate
 
 import (
@@ -40,21 +44,21 @@ import (
 	"backhaul/publisher"
 )
 
-// maxSkew is how far the clocks of the two servers may be apart: far less than
-// the visibility window, by which a claim is waited out.
+// maxSkew is the largest allowed difference of the servers' clocks. It is far less than
+// the visibility window, which a replica waits before it takes over a claim.
 const maxSkew = 5 * time.Second
 
-// Result is what became of one stream.
+// Result is the result for one stream.
 type Result struct {
 	Stream        string `json:"stream"`
 	Messages      uint64 `json:"messages"`
 	FirstSequence uint64 `json:"firstSequence"`
 	LastSequence  uint64 `json:"lastSequence"`
-	// Moved is false for a stream that was there already, the very same.
+	// Moved is false for a stream that existed at the target and is identical.
 	Moved bool `json:"moved"`
 }
 
-// OccupiedError says that a stream is at the other end and is another one.
+// OccupiedError is the error for a stream at the target that is not identical.
 type OccupiedError struct {
 	Stream string
 	Empty  bool
@@ -62,31 +66,32 @@ type OccupiedError struct {
 
 func (e *OccupiedError) Error() string {
 	if e.Empty {
-		return fmt.Sprintf("stream %s is there already, and empty: delete it (nats stream rm %s), so that it can be moved with its sequences", e.Stream, e.Stream)
+		return fmt.Sprintf("stream %s exists already and is empty: delete it (nats stream rm %s), so that it can be moved with its sequences", e.Stream, e.Stream)
 	}
-	return fmt.Sprintf("stream %s is there already, with other messages: two ledgers cannot be made one. Move to an account without it", e.Stream)
+	return fmt.Sprintf("stream %s exists already with other messages: streams cannot be merged. Move to an account without it", e.Stream)
 }
 
-// SkewError says that the servers' clocks differ.
+// SkewError is the error for servers whose clocks differ.
 type SkewError struct{ Ahead time.Duration }
 
 func (e *SkewError) Error() string {
-	return fmt.Sprintf("the other server's clock is %s ahead of this machine's; claims end by it: set the clocks, then run this again", e.Ahead.Round(time.Millisecond))
+	return fmt.Sprintf("the other server's clock is %s ahead of this machine's, and claims end by the server's clock: set the clocks, then run this again", e.Ahead.Round(time.Millisecond))
 }
 
-// Plan is a move.
+// Plan describes a move.
 type Plan struct {
-	// From is a connection to the embedded server, To to the other one.
+	// From is a connection to the embedded server, To one to the target.
 	From, To *nats.Conn
-	// Replicas of the moved streams.
+	// Replicas is the number of replicas of the moved streams.
 	Replicas int
-	// Moved marks the store. It is called before what is worked on is moved.
+	// Moved marks the store. It is called before streams are moved whose messages are
+	// processed.
 	Moved func() error
-	// Done is called for each stream.
+	// Done is called with the result for each stream.
 	Done func(Result)
 }
 
-// Run moves every stream of ours that the embedded server has.
+// Run moves all of Backhaul's streams that the embedded server has.
 func Run(ctx context.Context, p Plan) error {
 	from, err := jetstream.New(p.From)
 	if err != nil {
@@ -100,31 +105,31 @@ func Run(ctx context.Context, p Plan) error {
 	if err != nil {
 		return err
 	}
-	var there []*jetstream.StreamInfo // at the embedded server, in order
+	var existing []*jetstream.StreamInfo // at the embedded server, in order
 	for _, name := range names {
-		info, err := look(ctx, from, name)
+		info, err := streamInfo(ctx, from, name)
 		if err != nil {
 			return fmt.Errorf("embedded server: %w", err)
 		}
 		if info != nil {
-			there = append(there, info)
+			existing = append(existing, info)
 		}
 	}
-	if len(there) == 0 {
-		return errors.New("the store has none of the streams")
+	if len(existing) == 0 {
+		return errors.New("the store has no stream of Backhaul: check its directory")
 	}
-	// Before anything is moved: whether all of it can be.
+	// Check that every stream can be moved before the first is.
 	same := make(map[string]bool)
-	for _, info := range there {
-		if same[info.Config.Name], err = occupied(ctx, to, info); err != nil {
+	for _, info := range existing {
+		if same[info.Config.Name], err = isMoved(ctx, to, info); err != nil {
 			return err
 		}
 	}
 	marked := false
-	for _, info := range there {
+	for _, info := range existing {
 		name := info.Config.Name
-		if place[name] > 0 && !marked {
-			if err := skew(ctx, to); err != nil {
+		if order[name] > 0 && !marked {
+			if err := compareClocks(ctx, to); err != nil {
 				return err
 			}
 			if err := p.Moved(); err != nil {
@@ -147,26 +152,27 @@ func Run(ctx context.Context, p Plan) error {
 	return nil
 }
 
-// compare makes sure that a stream is the same at both ends.
+// compare returns an error if a stream differs between the two servers.
 func compare(ctx context.Context, from, to jetstream.JetStream, name string) error {
-	here, err := look(ctx, from, name)
+	here, err := streamInfo(ctx, from, name)
 	if err != nil {
 		return err
 	}
-	there, err := look(ctx, to, name)
+	there, err := streamInfo(ctx, to, name)
 	if err != nil {
 		return err
 	}
 	if here == nil || there == nil || !equal(here, there) {
-		return fmt.Errorf("stream %s was moved, but is not the same at the other end: delete it there and run this again", name)
+		return fmt.Errorf("stream %s was moved but differs at the target: delete it there and run this again", name)
 	}
 	return nil
 }
 
-// place is the order: what the others refer to comes first, what is worked on last.
-var place = map[string]int{publisher.EventsStream: -1, publisher.RequestsStream: 1, publisher.StorageStream: 2}
+// order sorts the streams: those that others refer to come first, and those whose messages
+// are processed come last, with a positive number. Streams that are not listed have 0.
+var order = map[string]int{publisher.EventsStream: -1, publisher.RequestsStream: 1, publisher.StorageStream: 2}
 
-// streams are the names of ours, the trigger's too, in order.
+// streams returns the names of Backhaul's streams, including the trigger's, in order.
 func streams() ([]string, error) {
 	var names []string
 	for pattern, files := range map[string]fs.FS{"streams/*.json": deploy.Streams, "streams/trigger/*.json": deploy.TriggerStreams} {
@@ -180,12 +186,12 @@ func streams() ([]string, error) {
 			}
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(place[a]-place[b], strings.Compare(a, b)) })
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(order[a]-order[b], strings.Compare(a, b)) })
 	return names, nil
 }
 
-// look is a stream's state, nil if there is no such stream.
-func look(ctx context.Context, js jetstream.JetStream, name string) (*jetstream.StreamInfo, error) {
+// streamInfo returns a stream's state, or nil if the stream does not exist.
+func streamInfo(ctx context.Context, js jetstream.JetStream, name string) (*jetstream.StreamInfo, error) {
 	stream, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, nil
@@ -196,10 +202,10 @@ func look(ctx context.Context, js jetstream.JetStream, name string) (*jetstream.
 	return stream.CachedInfo(), nil
 }
 
-// occupied tells whether the other end has the very same stream already. Any
-// other one is an [*OccupiedError].
-func occupied(ctx context.Context, to jetstream.JetStream, info *jetstream.StreamInfo) (same bool, err error) {
-	there, err := look(ctx, to, info.Config.Name)
+// isMoved reports whether the target has the identical stream already. If it has a
+// different one, the error is an [*OccupiedError].
+func isMoved(ctx context.Context, to jetstream.JetStream, info *jetstream.StreamInfo) (same bool, err error) {
+	there, err := streamInfo(ctx, to, info.Config.Name)
 	switch {
 	case err != nil || there == nil:
 		return false, err
@@ -210,9 +216,9 @@ func occupied(ctx context.Context, to jetstream.JetStream, info *jetstream.Strea
 	}
 }
 
-// equal tells whether two streams hold the same messages. Times are stored with
-// them, to the nanosecond; that of a last message that is gone is not, and a restored
-// stream has the one of a message before it, or none.
+// equal reports whether two streams have the same messages. It compares times, which are
+// stored with messages to the nanosecond. The time of a deleted last message is not
+// stored: the restored stream has the time of an earlier message, or none.
 func equal(here, there *jetstream.StreamInfo) bool {
 	x, y := here.State, there.State
 	if x.LastSeq == 0 && y.LastSeq == 0 {
@@ -223,20 +229,21 @@ func equal(here, there *jetstream.StreamInfo) bool {
 		x.FirstTime.Equal(y.FirstTime) && (x.LastTime.Equal(y.LastTime) || lastIsGone && y.LastTime.Before(x.LastTime))
 }
 
-// skew refuses clocks that differ. The ledger is there by now.
-func skew(ctx context.Context, to jetstream.JetStream) error {
+// compareClocks returns a [*SkewError] if the target's clock differs from this machine's.
+// The ledger has been moved by then.
+func compareClocks(ctx context.Context, to jetstream.JetStream) error {
 	before := time.Now()
-	info, err := look(ctx, to, publisher.EventsStream)
+	info, err := streamInfo(ctx, to, publisher.EventsStream)
 	if err != nil {
 		return err
 	}
 	if info == nil || info.TimeStamp.IsZero() {
-		return nil // there is no ledger, so there are no claims
+		return nil // without a ledger there are no claims
 	}
 	return checkSkew(before, info.TimeStamp, time.Now())
 }
 
-// checkSkew takes a clock that was read between two moments of ours.
+// checkSkew compares a server's clock with the local times before and after it was read.
 func checkSkew(before, server, after time.Time) error {
 	if ahead := server.Sub(after); ahead > maxSkew {
 		return &SkewError{ahead}
@@ -247,13 +254,13 @@ func checkSkew(before, server, after time.Time) error {
 	return nil
 }
 
-// apiError is the error of an answer of JetStream's API, nil if there is none.
+// apiError returns the error in an answer of JetStream's API, or nil without one.
 func apiError(answer []byte) error {
 	var response struct {
 		Error *jetstream.APIError `json:"error"`
 	}
 	if err := json.Unmarshal(answer, &response); err != nil {
-		return fmt.Errorf("an answer that is not JetStream's: %w", err)
+		return fmt.Errorf("the answer is not from JetStream: %w", err)
 	}
 	if response.Error != nil {
 		return response.Error

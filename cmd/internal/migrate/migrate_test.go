@@ -19,7 +19,7 @@ import (
 	"backhaul/publisher/natstest"
 )
 
-// embedded runs a server on a directory, with the streams.
+// embedded starts a server with the streams in a directory.
 func embedded(t *testing.T, dir string) (*natsconn.Embedded, jetstream.JetStream) {
 	t.Helper()
 	server, err := natsconn.StartEmbedded(config.Embedded{Listen: "127.0.0.1:0", StoreDir: dir}, zerolog.Nop())
@@ -44,7 +44,7 @@ func inProcess(t *testing.T, server *natsconn.Embedded) *nats.Conn {
 	return nc
 }
 
-// opened is a connection to what a server of before has left in dir.
+// opened returns a connection to the store that an earlier server left in dir.
 func opened(t *testing.T, dir string) *nats.Conn {
 	t.Helper()
 	store, err := natsconn.OpenStore(dir, zerolog.Nop())
@@ -55,7 +55,7 @@ func opened(t *testing.T, dir string) *nats.Conn {
 	return inProcess(t, store)
 }
 
-// content is everything that a stream holds.
+// content returns all messages of a stream, after an entry for its last sequence.
 func content(t *testing.T, js jetstream.JetStream, name string) []jetstream.RawStreamMsg {
 	t.Helper()
 	stream, err := js.Stream(t.Context(), name)
@@ -63,7 +63,7 @@ func content(t *testing.T, js jetstream.JetStream, name string) []jetstream.RawS
 		t.Fatal(err)
 	}
 	state := stream.CachedInfo().State
-	all := []jetstream.RawStreamMsg{{Sequence: state.LastSeq}} // it counts even if nothing is left
+	all := []jetstream.RawStreamMsg{{Sequence: state.LastSeq}} // compared even if the stream is empty
 	for seq := state.FirstSeq; seq <= state.LastSeq; seq++ {
 		msg, err := stream.GetMsg(t.Context(), seq)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -81,7 +81,7 @@ func plan(from, to *nats.Conn, results *[]Result) Plan {
 	return Plan{From: from, To: to, Replicas: 1, Moved: func() error { return nil }, Done: func(r Result) { *results = append(*results, r) }}
 }
 
-func TestEverythingIsMovedAsItWas(t *testing.T) {
+func TestRun_MovesStreamsUnchanged(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	server, js := embedded(t, dir)
@@ -92,7 +92,7 @@ func TestEverythingIsMovedAsItWas(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// More than a chunk, and more than the window.
+	// More than a chunk, and more than the window of chunks.
 	for i := range 300 {
 		publish(fmt.Sprintf("backup.event.job-started.billing.r-%d", i), 20_000+i)
 	}
@@ -104,7 +104,7 @@ func TestEverythingIsMovedAsItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// 1, 2 and 4 are done, 3 and 5 are under way, the others wait.
+	// 1, 2 and 4 are acknowledged, 3 and 5 are in flight, the others wait.
 	batch, err := queue.Fetch(5)
 	if err != nil {
 		t.Fatal(err)
@@ -136,19 +136,19 @@ func TestEverythingIsMovedAsItWas(t *testing.T) {
 	if len(results) != 3 || results[0].Stream != publisher.EventsStream || results[2] != (Result{publisher.RequestsStream, 7, 3, 10, true}) {
 		t.Errorf("results %+v, want the ledger first and the requests last", results)
 	}
-	// Not only until the next start.
+	// The streams survive a restart.
 	target.Stop()
 	target.Restart()
 	there := natstest.JetStream(t, target.Connect(t))
 	for name, messages := range want {
 		if got := content(t, there, name); !reflect.DeepEqual(got, messages) {
-			t.Errorf("%s: %d messages are not the %d that it had", name, len(got), len(messages))
+			t.Errorf("%s: the %d messages differ from the %d before the move", name, len(got), len(messages))
 		}
 	}
 	if _, err := provision.Apply(t.Context(), there, 1, false); err != nil {
 		t.Errorf("after the move: %v", err)
 	}
-	// What was under way comes again, what was done does not.
+	// Requests in flight are delivered again, acknowledged ones are not.
 	queue, err = there.Consumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
 	if err != nil {
 		t.Fatal(err)
@@ -179,9 +179,9 @@ func TestEverythingIsMovedAsItWas(t *testing.T) {
 	}
 }
 
-// Notifications refer to decisions, and decisions to requests: each is there before
-// what refers to it, and as it was.
-func TestTheTriggerIsMoved(t *testing.T) {
+// Notifications refer to decisions, and decisions to requests. Each stream is moved before
+// those that refer to it, and unchanged.
+func TestRun_MovesTheTrigger(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	server, js := embedded(t, dir)
@@ -230,7 +230,7 @@ func TestTheTriggerIsMoved(t *testing.T) {
 		marks++
 		for _, name := range []string{publisher.RequestsStream, publisher.StorageStream} {
 			if _, err := there.Stream(t.Context(), name); !errors.Is(err, jetstream.ErrStreamNotFound) {
-				t.Errorf("%s is there before the store is marked: %v", name, err)
+				t.Errorf("%s exists before the store is marked: %v", name, err)
 			}
 		}
 		return nil
@@ -250,7 +250,7 @@ func TestTheTriggerIsMoved(t *testing.T) {
 	}
 	for _, name := range own {
 		if got := content(t, there, name); !reflect.DeepEqual(got, want[name]) {
-			t.Errorf("%s: %d messages are not the %d that it had", name, len(got), len(want[name]))
+			t.Errorf("%s: the %d messages differ from the %d before the move", name, len(got), len(want[name]))
 		}
 	}
 	if _, err := provision.ApplyTrigger(t.Context(), there, 1, false); err != nil {
@@ -261,9 +261,9 @@ func TestTheTriggerIsMoved(t *testing.T) {
 	}
 }
 
-// A server does not keep the time of a last message that is gone: of a queue that was
-// worked off, or in which an earlier message still waits.
-func TestTheLastMessageIsGone(t *testing.T) {
+// A server does not keep the time of a deleted last message: of an empty queue, or of one
+// in which an earlier message still waits.
+func TestRun_ComparesADeletedLastMessage(t *testing.T) {
 	t.Parallel()
 	for name, keep := range map[string]int{"none is left": 0, "the first is left": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -306,7 +306,7 @@ func TestTheLastMessageIsGone(t *testing.T) {
 	}
 }
 
-func TestAMoveThatIsRepeated(t *testing.T) {
+func TestRun_ContinuesARepeatedMove(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	server, js := embedded(t, dir)
@@ -325,7 +325,7 @@ func TestAMoveThatIsRepeated(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	if _, err := natstest.JetStream(t, to).Stream(t.Context(), publisher.RequestsStream); !errors.Is(err, jetstream.ErrStreamNotFound) {
-		t.Errorf("the requests are there before the store is marked: %v", err)
+		t.Errorf("the requests stream exists before the store is marked: %v", err)
 	}
 	for range 2 {
 		results = nil
@@ -338,7 +338,7 @@ func TestAMoveThatIsRepeated(t *testing.T) {
 			t.Errorf("%s was moved twice", r.Stream)
 		}
 	}
-	// Once requests are worked on at the other end, it is another queue.
+	// Once the target has received requests of its own, its queue is a different one.
 	if _, err := natstest.JetStream(t, to).Publish(t.Context(), "backup.request.billing", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func TestAMoveThatIsRepeated(t *testing.T) {
 	}
 }
 
-func TestAStreamIsNeverMerged(t *testing.T) {
+func TestRun_RefusesAnOccupiedTarget(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	server, js := embedded(t, dir)
@@ -359,26 +359,26 @@ func TestAStreamIsNeverMerged(t *testing.T) {
 	var results []Result
 	err := Run(t.Context(), plan(opened(t, dir), natstest.Start(t).Connect(t), &results))
 	if occupied, ok := errors.AsType[*OccupiedError](err); !ok || !occupied.Empty || len(results) != 0 {
-		t.Errorf("streams that setup made: %v", err)
+		t.Errorf("streams made by setup: %v", err)
 	}
 }
 
-func TestAStoreOfTwo(t *testing.T) {
+func TestOpenStore_RefusesAUsedOrMissingStore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	server, _ := embedded(t, dir)
 	if _, err := natsconn.OpenStore(dir, zerolog.Nop()); err == nil {
-		t.Error("a store is opened while a server uses it")
+		t.Error("OpenStore opened a store that a server uses")
 	}
 	server.Stop()
 	for _, dir := range []string{t.TempDir(), dir + "/none"} {
 		if _, err := natsconn.OpenStore(dir, zerolog.Nop()); err == nil {
-			t.Errorf("%s is taken for a store", dir)
+			t.Errorf("OpenStore accepted %s, which is not a store", dir)
 		}
 	}
 }
 
-func TestClocksThatDiffer(t *testing.T) {
+func TestCheckSkew(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for _, c := range []struct {

@@ -3,7 +3,6 @@ package migrate
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,15 +10,15 @@ import (
 )
 
 const (
-	// chunkSize is the size of what is sent at once, below every max_payload that
-	// the program works with.
+	// chunkSize is the size of a chunk of a snapshot. It is below every max_payload that
+	// the program supports.
 	chunkSize = 512 << 10
-	// chunkWindow bounds what the embedded server sends ahead.
+	// chunkWindow bounds the unacknowledged bytes that the embedded server sends.
 	chunkWindow = 4 << 20
-	// silence is how long either server may say nothing.
-	silence = 30 * time.Second
-	// restoreTimeout is how long the other server may take to make a stream of what
-	// it was sent.
+	// answerTimeout bounds the wait for the next answer of either server.
+	answerTimeout = 30 * time.Second
+	// restoreTimeout bounds how long the target may take to create the stream after the
+	// last chunk.
 	restoreTimeout = 10 * time.Minute
 )
 
@@ -28,8 +27,8 @@ const (
 	restoreSubject  = "$JS.API.STREAM.RESTORE."
 )
 
-// transfer sends a snapshot of a stream and its consumers from one server to the
-// other, which makes the stream only when it has all of it.
+// transfer sends a snapshot of a stream and its consumers from one server to the other.
+// The target creates the stream only after it has received the whole snapshot.
 func transfer(ctx context.Context, from, to *nats.Conn, stream string, replicas int) error {
 	chunks := make(chan *nats.Msg, chunkWindow/chunkSize+2)
 	inbox := from.NewInbox()
@@ -70,7 +69,7 @@ func transfer(ctx context.Context, from, to *nats.Conn, stream string, replicas 
 		if err := send(ctx, to, restore.DeliverSubject, chunk.Data); err != nil {
 			return err
 		}
-		if chunk.Reply != "" { // the last one wants no answer
+		if chunk.Reply != "" { // the last chunk needs no acknowledgement
 			if err := from.Publish(chunk.Reply, nil); err != nil {
 				return err
 			}
@@ -78,22 +77,23 @@ func transfer(ctx context.Context, from, to *nats.Conn, stream string, replicas 
 	}
 }
 
+// next returns the next chunk of a snapshot.
 func next(ctx context.Context, chunks <-chan *nats.Msg) (*nats.Msg, error) {
-	quiet := time.NewTimer(silence)
-	defer quiet.Stop()
+	timeout := time.NewTimer(answerTimeout)
+	defer timeout.Stop()
 	select {
 	case chunk := <-chunks:
 		return chunk, nil
-	case <-quiet.C:
-		return nil, errors.New("snapshot: the embedded server has gone silent")
+	case <-timeout.C:
+		return nil, fmt.Errorf("snapshot: the embedded server sent nothing for %s", answerTimeout)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 }
 
-// send hands a chunk over. A server that cannot take it says so in its answer.
+// send sends a chunk. It returns the error in the server's answer, if any.
 func send(ctx context.Context, to *nats.Conn, subject string, data []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, silence)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	answer, err := to.RequestWithContext(ctx, subject, data)
 	if err == nil && len(answer.Data) > 0 {
@@ -105,7 +105,7 @@ func send(ctx context.Context, to *nats.Conn, subject string, data []byte) error
 	return nil
 }
 
-// finish says that this was all.
+// finish tells the target that the snapshot is complete, and waits for the stream.
 func finish(ctx context.Context, to *nats.Conn, subject string) error {
 	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
 	defer cancel()
@@ -119,13 +119,13 @@ func finish(ctx context.Context, to *nats.Conn, subject string) error {
 	return nil
 }
 
-// ask asks JetStream's API.
+// ask sends a request to JetStream's API and decodes the answer.
 func ask(ctx context.Context, nc *nats.Conn, subject string, question, answer any) error {
 	data, err := json.Marshal(question)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, silence)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	msg, err := nc.RequestWithContext(ctx, subject, data)
 	if err != nil {

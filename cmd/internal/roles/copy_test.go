@@ -18,16 +18,16 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// notification is what AWS S3 sends about an object in a bucket.
+// notification returns a notification of AWS S3 about an object in a bucket.
 func notification(bucket string) []byte {
 	return fmt.Appendf(nil, `{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":%q},"object":{"key":"k"}}}]}`, bucket)
 }
 
-// A reader of one account can have the server store what was read on any subject, by
-// naming it as the reply subject (TestRepliesAreNotChecked). A dead letter that is copied
-// so starts no backup: neither the notification in an answer of STREAM.MSG.GET, nor the
-// notification or the request that a consumer delivers as it was published.
-func TestACopyStartsNoBackup(t *testing.T) {
+// By naming any subject as the reply subject, a reader of the same account makes the server
+// store there what it reads (TestServer_DoesNotCheckReplies). A dead letter that is copied in
+// this way does not start a backup: neither a notification inside an answer of
+// STREAM.MSG.GET, nor a notification or request as a consumer delivers it.
+func TestService_IgnoresCopiedDeadLetters(t *testing.T) {
 	t.Parallel()
 	g := startGuarded(t, oneAccount)
 	g.setUp()
@@ -37,11 +37,11 @@ func TestACopyStartsNoBackup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		letter := publisher.DeadLetter{
+		dead := publisher.DeadLetter{
 			Subject: subject, Data: data, Key: publisher.SequenceKey(source, sequence, time.Now()), Stream: stream, Sequence: sequence,
 			Code: schemas.CodeNotAllowed, Reason: "of the test",
 		}
-		if err := pub.DeadLetter(g.within(), letter); err != nil {
+		if err := pub.DeadLetter(g.within(), dead); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -103,7 +103,7 @@ func TestACopyStartsNoBackup(t *testing.T) {
 		failed, isFailed := e.Data.(*schemas.JobFailed)
 		switch {
 		case isFailed && failed.ErrorCode == schemas.CodeInvalidRequest && names.ClientName == "" &&
-			(names.Source == "crm" || names.Source == publisher.NoSource): // what a consumer delivers keeps its subject
+			(names.Source == "crm" || names.Source == publisher.NoSource): // a message that a consumer delivers keeps its subject
 			invalid++
 		case names.Source != "storage" || names.SubclientName != "stestgroup":
 			t.Errorf("%s of %s: client %q, content group %q", e.Kind, names.Source, names.ClientName, names.SubclientName)
@@ -113,17 +113,16 @@ func TestACopyStartsNoBackup(t *testing.T) {
 	if err != nil || invalid != 2 {
 		t.Errorf("%d copies ended as invalid requests, want 2; %v", invalid, err)
 	}
-	// The two letters, and one for each copy.
-	if letters := g.messages(publisher.DeadLetterStream); letters != 6 {
-		t.Errorf("%d dead letters, want 6", letters)
+	// The two original dead letters, and one for each copy.
+	if n := g.messages(publisher.DeadLetterStream); n != 6 {
+		t.Errorf("%d dead letters, want 6", n)
 	}
 }
 
-// An event that a consumer delivers to a subject of the ledger keeps its own subject, its
-// id and also what its writer expected: that no event, or another one, was the last of its
-// key. That is not so any more, and the server refuses the copy: an old claim does not
-// come back behind an outcome.
-func TestACopiedEventIsRefused(t *testing.T) {
+// An event that a consumer delivers to a subject of the ledger keeps its subject, its id and
+// its writer's expectation of the key's last sequence. That expectation no longer holds, so
+// the server refuses the copy: an old claim cannot return after an outcome.
+func TestServer_RefusesACopiedEvent(t *testing.T) {
 	t.Parallel()
 	g := startGuarded(t, oneAccount)
 	g.setUp()
@@ -135,7 +134,7 @@ func TestACopiedEventIsRefused(t *testing.T) {
 	go func() { ended <- run() }()
 	waittest.Eventually(t, "end of the work", func() bool { return g.messages(publisher.RequestsStream) == 0 })
 
-	g.ask("backhaul", "backup.event.operator.first", "") // its writer expected nothing: it is copied
+	g.ask("backhaul", "backup.event.operator.first", "") // without an expectation: it can be copied
 	events := g.messages(publisher.EventsStream)
 	g.ask("reader", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.copy", `{"stream_name":"BACKUP_EVENTS","config":{"name":"copy","ack_policy":"none"}}`)
 	reader := g.as("reader")
@@ -144,14 +143,14 @@ func TestACopiedEventIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// What was delivered before is stored or refused before this is.
+	// Earlier deliveries are stored or refused before the barrier is stored.
 	waittest.Eventually(t, "the deliveries", func() bool {
 		answer := g.ask("reader", "$JS.API.CONSUMER.INFO.BACKUP_EVENTS.copy", "")
 		return decode[jetstream.ConsumerInfo](t, answer.Data).NumPending == 0
 	})
 	g.ask("backhaul", "backup.event.operator.barrier", "")
 	if now := g.messages(publisher.EventsStream); events < 3 || now != events+2 {
-		t.Errorf("%d events became %d, want the copy that expects nothing, and the barrier", events, now)
+		t.Errorf("%d events became %d, want one copy and the barrier in addition", events, now)
 	}
 	cancel()
 	if err := <-ended; err != nil {

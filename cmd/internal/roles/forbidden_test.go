@@ -11,57 +11,57 @@ import (
 	"backhaul/publisher"
 )
 
-// forbidden is something that a user must not be able to do: to publish on a
-// subject, or to subscribe to one.
+// forbidden is an action that must be denied to a user: publishing on a subject or
+// subscribing to one.
 type forbidden struct {
 	user, what string
 	subject    string
 	subscribe  bool
 }
 
-var everyFile = []forbidden{
-	{"billing", "ask for another source", "backup.request.crm", false},
+var forbiddenActions = []forbidden{
+	{"billing", "request a backup for another source", "backup.request.crm", false},
 	{"billing", "write an event", "backup.event.job-started.billing.one", false},
 	{"billing", "drop a dead letter", "$JS.API.STREAM.MSG.DELETE.BACKUP_DLQ", false},
-	{"billing", "hear events as they are written", "backup.event.>", true},
+	{"billing", "receive events as they are stored", "backup.event.>", true},
 	{"billing", "read events", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.x", false},
-	{"billing", "look an event up", "$JS.API.STREAM.MSG.GET.BACKUP_EVENTS", false},
+	{"billing", "look up an event", "$JS.API.STREAM.MSG.GET.BACKUP_EVENTS", false},
 	{"billing", "pull requests", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul", false},
 	{"billing", "acknowledge a request", "$JS.ACK.BACKUP_REQUESTS.backhaul.1.1.1.1.0", false},
 	{"billing", "pause the queue", "$JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul", false},
-	{"billing", "hear another's acknowledgements", "_INBOX_crm.>", true},
+	{"billing", "read another source's acknowledgements", "_INBOX_crm.>", true},
 	{"crm", "read all events", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.x.backup.event.>", false},
 	{"crm", "read another source's events", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.x.backup.event.*.billing.>", false},
-	{"crm", "take the auditor's events away", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.audit", false},
-	{"auditor", "ask for a backup", "backup.request.billing", false},
+	{"crm", "consume the auditor's events", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.audit", false},
+	{"auditor", "request a backup", "backup.request.billing", false},
 	{"auditor", "write an event", "backup.event.job-failed.billing.one", false},
 	{"auditor", "pull requests", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul", false},
 	{"auditor", "acknowledge a request", "$JS.ACK.BACKUP_REQUESTS.backhaul.1.1.1.1.0", false},
 	{"auditor", "delete an event", "$JS.API.STREAM.MSG.DELETE.BACKUP_EVENTS", false},
 	{"auditor", "purge the events", "$JS.API.STREAM.PURGE.BACKUP_EVENTS", false},
-	{"auditor", "make a consumer", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.x", false},
-	{"reader", "ask for a backup", "backup.request.billing", false},
+	{"auditor", "create a consumer", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.x", false},
+	{"reader", "request a backup", "backup.request.billing", false},
 	{"reader", "write an operator's event", "backup.event.operator.pause", false},
 	{"reader", "pause the queue", "$JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul", false},
 	{"reader", "drop a dead letter", "$JS.API.STREAM.MSG.DELETE.BACKUP_DLQ", false},
 	{"reader", "delete the auditor's consumer", "$JS.API.CONSUMER.DELETE.BACKUP_EVENTS.audit", false},
-	{"reader", "take the auditor's events away", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.audit", false},
+	{"reader", "consume the auditor's events", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.audit", false},
 	{"operator", "write a request's event", "backup.event.job-started.billing.one", false},
 	{"operator", "write on the filter of a request", "backup.event.operator.billing.one", false},
 	{"operator", "delete an event", "$JS.API.STREAM.MSG.DELETE.BACKUP_EVENTS", false},
 	{"operator", "delete a request", "$JS.API.STREAM.MSG.DELETE.BACKUP_REQUESTS", false},
 	{"operator", "purge the dead letters", "$JS.API.STREAM.PURGE.BACKUP_DLQ", false},
 	{"operator", "pull requests", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul", false},
-	{"backhaul", "make a stream", "$JS.API.STREAM.CREATE.BACKUP_EVENTS", false},
+	{"backhaul", "create a stream", "$JS.API.STREAM.CREATE.BACKUP_EVENTS", false},
 	{"backhaul", "change a stream", "$JS.API.STREAM.UPDATE.BACKUP_EVENTS", false},
 	{"backhaul", "purge the events", "$JS.API.STREAM.PURGE.BACKUP_EVENTS", false},
 	{"backhaul", "delete an event", "$JS.API.STREAM.MSG.DELETE.BACKUP_EVENTS", false},
-	{"backhaul", "ask for a backup", "backup.request.billing", false},
+	{"backhaul", "request a backup", "backup.request.billing", false},
 	{"backhaul", "change the consumer of the requests", "$JS.API.CONSUMER.CREATE.BACKUP_REQUESTS.backhaul", false},
-	{"trigger", "ask for another source", "backup.request.billing", false},
+	{"trigger", "request a backup for another source", "backup.request.billing", false},
 	{"trigger", "write an event", "backup.event.job-started.storage.one", false},
 	{"trigger", "pull requests", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul", false},
-	{"store", "ask for a backup", "backup.request.storage", false},
+	{"store", "request a backup", "backup.request.storage", false},
 	{"store", "read notifications", "$JS.API.CONSUMER.MSG.NEXT.STORAGE_EVENTS.trigger", false},
 	{"provisioner", "delete the events' stream", "$JS.API.STREAM.DELETE.BACKUP_EVENTS", false},
 	{"provisioner", "purge the requests", "$JS.API.STREAM.PURGE.BACKUP_REQUESTS", false},
@@ -69,12 +69,12 @@ var everyFile = []forbidden{
 	{"provisioner", "pull requests", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul", false},
 	{"snapshot", "restore a stream", "$JS.API.STREAM.RESTORE.BACKUP_EVENTS", false},
 	{"snapshot", "delete a stream", "$JS.API.STREAM.DELETE.BACKUP_EVENTS", false},
-	{"admin", "ask for a backup", "backup.request.billing", false},
+	{"admin", "request a backup", "backup.request.billing", false},
 	{"admin", "write an event", "backup.event.job-started.billing.one", false},
-	{"backhaul", "ask the system account", "$SYS.REQ.SERVER.PING", false},
+	{"backhaul", "query the system account", "$SYS.REQ.SERVER.PING", false},
 }
 
-// tryForbidden tries all of it, and that the streams are as they were before.
+// tryForbidden tries every forbidden action and checks that the streams are unchanged.
 func (g *guarded) tryForbidden(t *testing.T, lines *strings.Builder) {
 	t.Helper()
 	streams := []string{publisher.RequestsStream, publisher.EventsStream, publisher.DeadLetterStream, "STORAGE_EVENTS"}
@@ -82,7 +82,7 @@ func (g *guarded) tryForbidden(t *testing.T, lines *strings.Builder) {
 	for _, stream := range streams {
 		before[stream] = g.messages(stream)
 	}
-	for _, f := range everyFile {
+	for _, f := range forbiddenActions {
 		if err := g.denies(f); err != nil {
 			t.Errorf("%s: %s: %v", f.user, f.what, err)
 		}
@@ -92,7 +92,7 @@ func (g *guarded) tryForbidden(t *testing.T, lines *strings.Builder) {
 		}
 		fmt.Fprintf(lines, "  %-11s  may not  %s: %s %s\n", f.user, f.what, verb, f.subject)
 	}
-	// What even the administrator cannot do, because the stream says so.
+	// The stream itself denies these to every user.
 	events, err := g.jetstream("admin").Stream(g.within(), publisher.EventsStream)
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func (g *guarded) tryForbidden(t *testing.T, lines *strings.Builder) {
 	if events.Purge(g.within()) == nil || events.DeleteMsg(g.within(), 1) == nil {
 		t.Error("an event can be purged or deleted")
 	}
-	fmt.Fprintf(lines, "  %-11s  cannot   purge the events, delete one: the stream denies it to everybody\n", "admin")
+	fmt.Fprintf(lines, "  %-11s  cannot   purge the events or delete one: the stream denies it to all users\n", "admin")
 	for _, stream := range streams {
 		if now := g.messages(stream); now != before[stream] {
 			t.Errorf("%s had %d messages, has %d", stream, before[stream], now)
@@ -108,7 +108,7 @@ func (g *guarded) tryForbidden(t *testing.T, lines *strings.Builder) {
 	}
 }
 
-// denies is nil when the server says that it is not permitted.
+// denies returns nil if the server denies the action.
 func (g *guarded) denies(f forbidden) error {
 	nc := g.as(f.user)
 	kind := "publish"
@@ -120,7 +120,7 @@ func (g *guarded) denies(f forbidden) error {
 	} else if err := nc.Publish(f.subject, []byte(`{}`)); err != nil {
 		return err
 	}
-	// The server answers in order: what it denies it has said by then.
+	// The server answers in order, so a denial has arrived by then.
 	if err := nc.Flush(); err != nil {
 		return err
 	}

@@ -13,12 +13,11 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// A server does not check whether a client may publish on the reply subject that
-// it names. In one account whoever may ask JetStream anything, if only to store a
-// request, can so have the answer stored as an event. Between accounts the answer
-// goes back to where the question came from. deploy/nats/README.md says what
-// follows; this is what it rests on.
-func TestRepliesAreNotChecked(t *testing.T) {
+// A server does not check whether a client may publish on the reply subject that it names.
+// Within one account, every user that may send a request to JetStream, if only to store a
+// message, can make the server store the answer as an event. Between accounts, the answer
+// goes to the account of the question. deploy/nats/README.md describes the consequences.
+func TestServer_DoesNotCheckReplies(t *testing.T) {
 	t.Parallel()
 	for _, conf := range []string{oneAccount, separate} {
 		t.Run(conf, func(t *testing.T) {
@@ -50,7 +49,7 @@ func TestRepliesAreNotChecked(t *testing.T) {
 					waittest.Eventually(t, "answer of "+c.subject+" on "+c.reply, func() bool { return g.messages(c.into) == before+1 })
 					continue
 				}
-				// What was answered before is stored before.
+				// Earlier answers are stored before this one.
 				g.ask(c.user, c.subject, c.data)
 				switch c.into {
 				case publisher.EventsStream:
@@ -69,7 +68,7 @@ func TestRepliesAreNotChecked(t *testing.T) {
 	}
 }
 
-// ask asks as a user and waits for the answer.
+// ask sends a request as a user and returns the answer.
 func (g *guarded) ask(user, subject, data string) *nats.Msg {
 	g.t.Helper()
 	msg, err := g.as(user).RequestWithContext(g.within(), subject, []byte(data))
@@ -79,9 +78,8 @@ func (g *guarded) ask(user, subject, data string) *nats.Msg {
 	return msg
 }
 
-// What such an answer does in the ledger: nothing. The request whose id it stands for
-// is worked on.
-func TestAnAnswerInTheLedger(t *testing.T) {
+// An answer that is stored in the ledger has no effect: the request with its id is executed.
+func TestService_IgnoresAnAnswerInTheLedger(t *testing.T) {
 	t.Parallel()
 	g := startGuarded(t, oneAccount)
 	g.setUp()

@@ -11,10 +11,10 @@ import (
 	"backhaul/cmd/internal/waittest"
 )
 
-// A key is rotated without a restart: the new one beside the old one, reload, the
-// client changes its seed, the old one is taken out, reload. Whoever still has it is
-// thrown out at once.
-func TestRotateAndRevoke(t *testing.T) {
+// A key is rotated without a restart: add the new key next to the old one, reload, change
+// the client's seed, remove the old key, reload. Connections with the old key are closed at
+// once.
+func TestServer_RotatesAndRevokesKeys(t *testing.T) {
 	t.Parallel()
 	for _, conf := range []string{oneAccount, separate} {
 		t.Run(conf, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestRotateAndRevoke(t *testing.T) {
 			g.seeds["billing"] = seed
 			g.request("billing", "with-the-new-key")
 			if before.Status() != nats.CONNECTED {
-				t.Error("who has the old key was thrown out too early")
+				t.Error("the connection with the old key was closed too early")
 			}
 
 			g.change(conf, line, "")
@@ -43,12 +43,12 @@ func TestRotateAndRevoke(t *testing.T) {
 			waittest.Eventually(t, "end of the connection with the old key", func() bool { return before.Status() != nats.CONNECTED })
 			g.request("billing", "still-with-the-new-key")
 			if other.Status() != nats.CONNECTED || g.messages("BACKUP_REQUESTS") != 3 {
-				t.Error("others were affected")
+				t.Error("other users were affected")
 			}
 			g.seeds["billing"] = old
 			if nc, err := g.connect("billing"); err == nil {
 				nc.Close()
-				t.Error("the revoked key is let in")
+				t.Error("the revoked key is accepted")
 			}
 		})
 	}
@@ -67,7 +67,7 @@ func (g *guarded) change(name, old, text string) {
 	write(g.t, g.dir, name, strings.Replace(string(data), old, text, 1))
 }
 
-// reload is `nats-server --signal reload`.
+// reload reloads the configuration as `nats-server --signal reload` does.
 func (g *guarded) reload() {
 	g.t.Helper()
 	if err := g.srv.Reload(); err != nil {

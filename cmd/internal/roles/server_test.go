@@ -22,16 +22,16 @@ import (
 	"backhaul/publisher"
 )
 
-// shipped is where the files are that are tested.
+// shipped is the directory of the files under test.
 const shipped = "../../../deploy/nats"
 
-// The two ways to set a server up.
+// The two configurations of a server.
 const (
 	oneAccount = "permissions.conf"
 	separate   = "accounts.conf"
 )
 
-// users are the roles, by the names of their keys and inboxes.
+// users lists the roles by the names of their keys and inboxes.
 var users = []string{
 	"backhaul", "billing", "crm", "trigger", "store", "auditor", "reader", "operator", "provisioner", "snapshot", "admin", "system",
 }
@@ -46,13 +46,13 @@ type guarded struct {
 	seeds map[string][]byte
 
 	mu     sync.Mutex
-	denied map[string][]string // by user: what the server said
+	denied map[string][]string // by user: the server's errors
 }
 
 // edit changes a shipped file before it is used.
 type edit func(name, text string) string
 
-// startGuarded runs a server on a shipped file, with keys made for it.
+// startGuarded starts a server on a shipped file with new keys.
 func startGuarded(t *testing.T, conf string, edits ...edit) *guarded {
 	t.Helper()
 	g := &guarded{t: t, conf: conf, seeds: make(map[string][]byte), denied: make(map[string][]string)}
@@ -118,8 +118,8 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// as is a connection of a user. What the server denies it is an error of the test
-// only where somebody looks for it.
+// as returns a new connection of a user. Denials by the server are collected and do not
+// fail the test by themselves.
 func (g *guarded) as(user string) *nats.Conn {
 	g.t.Helper()
 	nc, err := g.connect(user)
@@ -150,20 +150,20 @@ func (g *guarded) connect(user string) (*nats.Conn, error) {
 			}
 		}),
 	}
-	if user != "store" { // as MinIO, which cannot set it
+	if user != "store" { // MinIO cannot set the prefix
 		options = append(options, nats.CustomInboxPrefix("_INBOX_"+user))
 	}
 	return nats.Connect(g.url, options...)
 }
 
-// wasDenied is what the server has denied a user so far.
+// wasDenied returns the server's denials of a user so far.
 func (g *guarded) wasDenied(user string) []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.denied[user])
 }
 
-// nothingDenied fails the test if a user wanted more than it has.
+// nothingDenied fails the test if the server denied anything to a user.
 func (g *guarded) nothingDenied() {
 	g.t.Helper()
 	for _, user := range users {
@@ -173,8 +173,8 @@ func (g *guarded) nothingDenied() {
 	}
 }
 
-// jetstream is a user's JetStream; that of an auditor in an account of its own has
-// another prefix.
+// jetstream returns a user's JetStream. An auditor in a separate account uses another
+// prefix.
 func (g *guarded) jetstream(user string) jetstream.JetStream {
 	g.t.Helper()
 	nc := g.as(user)
@@ -188,11 +188,11 @@ func (g *guarded) jetstream(user string) jetstream.JetStream {
 	return js
 }
 
-// setUp makes the streams, as the provisioner.
+// setUp creates the streams as the provisioner.
 func (g *guarded) setUp() {
 	g.t.Helper()
 	js := g.jetstream("provisioner")
-	for range 2 { // the second finds all of it
+	for range 2 { // the second run finds everything in place
 		if _, err := provision.Apply(g.within(), js, 1, true); err != nil {
 			g.t.Fatal(err)
 		}
@@ -227,7 +227,7 @@ func (g *guarded) within() context.Context {
 	return ctx
 }
 
-// messages is how many messages a stream has.
+// messages returns the number of messages of a stream.
 func (g *guarded) messages(stream string) uint64 {
 	g.t.Helper()
 	s, err := g.jetstream("admin").Stream(g.within(), stream)

@@ -26,7 +26,7 @@ import (
 	"backhaul/vendorapi/simulator/simulatortest"
 )
 
-// sample is the request of the vendor's page.
+// sample returns the request of the vendor's documentation.
 func sample(id string) schemas.BackupRequest {
 	m, err := schemas.DecodeRequest(nil, fmt.Appendf(nil,
 		`{"requestId":%q,"clientName":"s-adhoc-object-storage","subclientName":"stestgroup","storagePolicyName":"default-plan"}`, id))
@@ -48,7 +48,8 @@ func (g *guarded) request(source, id string) {
 	}
 }
 
-// service is the service as the user backhaul, with a policy that counts.
+// service returns a simulated vendor and a function that runs the service as the user
+// backhaul, with a policy that limits requests per hour.
 func (g *guarded) service(ctx context.Context, sim simulator.Config) (*simulator.Simulator, func() error) {
 	g.t.Helper()
 	const password = "roles-7f3a"
@@ -88,9 +89,9 @@ func (g *guarded) service(ctx context.Context, sim simulator.Config) (*simulator
 	}
 }
 
-// everything is a course of events for which the service needs all that it may do:
-// a pause, a duplicate, a dead letter, a forgotten request. It is over when all have
-// their outcome, or when stop says so.
+// everything runs the service through events that need all of its permissions: a pause, a
+// duplicate, a dead letter, a request that the server no longer delivers. It returns when
+// all requests have their outcome, or when stop returns true.
 func (g *guarded) everything(stop func() bool) *simulator.Simulator {
 	g.t.Helper()
 	g.setUp()
@@ -114,7 +115,7 @@ func (g *guarded) everything(stop func() bool) *simulator.Simulator {
 	g.request("crm", "two")
 	settled()
 	billing := g.jetstream("billing")
-	for _, body := range []string{`{"clientName":"c"}`, string(sample("one").JSON())} { // no request, and a duplicate
+	for _, body := range []string{`{"clientName":"c"}`, string(sample("one").JSON())} { // an invalid request and a duplicate
 		if _, err := billing.PublishMsg(g.within(), &nats.Msg{Subject: "backup.request.billing", Data: []byte(body)}); err != nil {
 			g.t.Fatal(err)
 		}
@@ -129,8 +130,8 @@ func (g *guarded) everything(stop func() bool) *simulator.Simulator {
 
 func never() bool { return false }
 
-// The service does all of its work with what the shipped files give it.
-func TestTheService(t *testing.T) {
+// The service does all of its work with the permissions of the shipped files.
+func TestService_WorksWithItsRole(t *testing.T) {
 	t.Parallel()
 	for _, conf := range []string{oneAccount, separate} {
 		t.Run(conf, func(t *testing.T) {
@@ -143,23 +144,23 @@ func TestTheService(t *testing.T) {
 					t.Errorf("%s: jobs %v, want one", key, jobs)
 				}
 			}
-			if letters := g.messages(publisher.DeadLetterStream); letters != 1 {
-				t.Errorf("%d dead letters, want one", letters)
+			if n := g.messages(publisher.DeadLetterStream); n != 1 {
+				t.Errorf("%d dead letters, want one", n)
 			}
 		})
 	}
 }
 
-// allowed finds the subjects that the service may publish on, and thePage those
-// among them that only the console page needs.
+// allowed matches the subjects that the service may publish on, and thePage those of them
+// that only the console page needs.
 var (
 	allowed = regexp.MustCompile(`(?s)\nBACKHAUL_ROLE \{.*?allow: \[(.*?)\]`)
 	thePage = regexp.MustCompile(`(?s)# The console page\..*`)
 )
 
-// Nothing that the service may do is more than it needs, the page aside: without any
-// one line the server denies it something.
-func TestTheServiceNeedsEveryLine(t *testing.T) {
+// The service needs each of its permissions except those of the page: without any one line
+// the server denies it something.
+func TestService_NeedsEveryLineOfItsRole(t *testing.T) {
 	t.Parallel()
 	var roles string
 	startGuarded(t, oneAccount, func(name, text string) string {
@@ -205,8 +206,8 @@ func TestTheServiceNeedsEveryLine(t *testing.T) {
 	}
 }
 
-// A role of an earlier version has no line about BACKUP_MARK: the service works.
-func TestTheServiceWithAnEarlierRole(t *testing.T) {
+// The service works with a role of an earlier version, which has no line for BACKUP_MARK.
+func TestService_WorksWithAnEarlierRole(t *testing.T) {
 	t.Parallel()
 	g := startGuarded(t, oneAccount, func(_, text string) string {
 		return regexp.MustCompile(`"(\$JS\.API\.STREAM\.(INFO|MSG\.GET)\.BACKUP_MARK|backup\.mark)"`).ReplaceAllString(text, "")
@@ -219,7 +220,7 @@ func TestTheServiceWithAnEarlierRole(t *testing.T) {
 	}
 }
 
-// subjectPattern matches the subjects of a permission.
+// subjectPattern returns an expression that matches the subjects of a permission.
 func subjectPattern(permission string) *regexp.Regexp {
 	pattern := strings.NewReplacer(`\*`, `[^.]+`, `>`, `.+`).Replace(regexp.QuoteMeta(permission))
 	return regexp.MustCompile("^" + pattern + "$")

@@ -15,7 +15,7 @@ import (
 	"backhaul/publisher"
 )
 
-// runTheTrigger runs the real one as its user, until it has let everything go.
+// runTheTrigger runs a real trigger as its user until all notifications are processed.
 func runTheTrigger(g *guarded) error {
 	if _, err := provision.ApplyTrigger(g.within(), g.jetstream("trigger"), 1, false); err != nil {
 		return err
@@ -52,34 +52,34 @@ func runTheTrigger(g *guarded) error {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			return errors.Join(errors.New("the notifications are still there"), worker.Ready())
+			return errors.Join(errors.New("notifications are left in the stream"), worker.Ready())
 		}
 	}
 }
 
-// lookAtTheTrigger is what backhaul status and the console page do. They also hear what
-// the trigger says.
-func lookAtTheTrigger(g *guarded, user string) error {
-	word := g.as("trigger")
-	ctx, heard := context.WithCancel(g.within())
-	var saying sync.WaitGroup
-	saying.Go(func() {
+// readTriggerState reads the trigger's state as backhaul status and the console page do,
+// including the state that the trigger broadcasts.
+func readTriggerState(g *guarded, user string) error {
+	nc := g.as("trigger")
+	ctx, stop := context.WithCancel(g.within())
+	var broadcast sync.WaitGroup
+	broadcast.Go(func() {
 		for ctx.Err() == nil {
-			_ = word.Publish(publisher.StateSubject, []byte(`{"windows":1}`))
+			_ = nc.Publish(publisher.StateSubject, []byte(`{"windows":1}`))
 			select {
 			case <-ctx.Done():
 			case <-time.After(10 * time.Millisecond):
 			}
 		}
 	})
-	defer saying.Wait()
-	defer heard()
+	defer broadcast.Wait()
+	defer stop()
 	seen, err := queue.LookAtTrigger(g.within(), g.jetstream(user))
 	if err == nil && seen == nil {
-		err = errors.New("there is no trigger to be seen")
+		err = errors.New("the notifications stream was not found")
 	}
 	if err == nil && (seen.Reader == nil || seen.Reader.Windows != 1) {
-		err = fmt.Errorf("of the trigger was heard %+v", seen.Reader)
+		err = fmt.Errorf("the trigger's broadcast state is %+v", seen.Reader)
 	}
 	return err
 }

@@ -25,15 +25,15 @@ import (
 
 var update = flag.Bool("update", false, "write deploy/nats/roles.txt")
 
-// job is something that a user has to be able to do.
+// job is an action that a user must be able to do.
 type job struct {
 	user, what string
 	do         func(g *guarded) error
 }
 
-// jobs are done in this order, after the service's own (see everything).
+// jobs run in this order, after the service's own work (see everything).
 var jobs = []job{
-	{"provisioner", "backhaul setup --trigger: finds or makes every stream and consumer", func(g *guarded) error {
+	{"provisioner", "backhaul setup --trigger: finds or creates every stream and consumer", func(g *guarded) error {
 		js := g.jetstream("provisioner")
 		_, err := provision.Apply(g.within(), js, 1, true)
 		_, triggerErr := provision.ApplyTrigger(g.within(), js, 1, true)
@@ -41,9 +41,9 @@ var jobs = []job{
 		return errors.Join(err, triggerErr, markErr)
 	}},
 	{"backhaul", "works on requests: starts jobs, pauses, counts, keeps dead letters, sweeps", func(g *guarded) error {
-		return lookAtTheTrigger(g, "backhaul") // the page does; the rest is everything
+		return readTriggerState(g, "backhaul") // as the page does; everything did the rest
 	}},
-	{"backhaul", "backhaul check: asks what it may do, and for the account's limits", func(g *guarded) error {
+	{"backhaul", "backhaul check: reads its own permissions and the account's limits", func(g *guarded) error {
 		for _, f := range doctor.NATS(g.within(), g.as("backhaul"), g.jetstream("backhaul")) {
 			if f.Check == "nats permissions" && f.Level != doctor.OK {
 				return fmt.Errorf("%s: %s", f.Level, f.What)
@@ -51,7 +51,7 @@ var jobs = []job{
 		}
 		return nil
 	}},
-	{"billing", "publishes a request, and hears that it is stored", func(g *guarded) error {
+	{"billing", "publishes a request and receives its acknowledgement", func(g *guarded) error {
 		return publishRequest(g, "billing", "billing")
 	}},
 	{"store", "publishes a notification without asking for an acknowledgement", func(g *guarded) error {
@@ -76,13 +76,13 @@ var jobs = []job{
 			return errors.Join(fmt.Errorf("%d events", n), err)
 		}
 		_, queueErr := queue.Look(g.within(), js)
-		triggerErr := errors.Join(lookAtTheTrigger(g, "reader"), lookAtTheLedger(g, "reader"))
+		triggerErr := errors.Join(readTriggerState(g, "reader"), compareLedger(g, "reader"))
 		found, err := history.Find(g.within(), js, "billing", "one")
 		if err != nil || len(found) != 1 {
 			return errors.Join(fmt.Errorf("found %v", found), err)
 		}
-		_, storyErr := found[0].Read(g.within(), js)
-		return errors.Join(queueErr, triggerErr, storyErr)
+		_, historyErr := found[0].Read(g.within(), js)
+		return errors.Join(queueErr, triggerErr, historyErr)
 	}},
 	{"operator", "backhaul pause, resume, dlq ls, show, replay, drop", func(g *guarded) error {
 		js, ctx := g.jetstream("operator"), g.within()
@@ -97,20 +97,20 @@ var jobs = []job{
 		by := operator.By{Actor: "ann@ops", Reason: "CHG-17"}
 		_, pauseErr := queue.Pause(ctx, js, pub, time.Minute, by)
 		_, resumeErr := queue.Resume(ctx, js, pub, by)
-		box, err := deadletter.New(nc)
+		dlq, err := deadletter.New(nc)
 		if err != nil {
 			return err
 		}
-		letters, _, err := box.List(ctx, deadletter.Filter{})
-		if err != nil || len(letters) != 1 {
-			return errors.Join(fmt.Errorf("dead letters %v", letters), err)
+		dead, _, err := dlq.List(ctx, deadletter.Filter{})
+		if err != nil || len(dead) != 1 {
+			return errors.Join(fmt.Errorf("dead letters %v", dead), err)
 		}
-		letter, err := box.Get(ctx, letters[0].Number)
+		one, err := dlq.Get(ctx, dead[0].Number)
 		if err != nil {
 			return err
 		}
-		_, replayErr := box.Replay(ctx, letter, deadletter.Order{By: by, Payload: sample("corrected").JSON()})
-		return errors.Join(pauseErr, resumeErr, replayErr, box.Drop(ctx, letter, by), lookAtTheTrigger(g, "operator"), lookAtTheLedger(g, "operator"))
+		_, replayErr := dlq.Replay(ctx, one, deadletter.Order{By: by, Payload: sample("corrected").JSON()})
+		return errors.Join(pauseErr, resumeErr, replayErr, dlq.Drop(ctx, one, by), readTriggerState(g, "operator"), compareLedger(g, "operator"))
 	}},
 	{"snapshot", "takes a snapshot of a stream", func(g *guarded) error {
 		natstest.TakeSnapshot(g.t, g.as("snapshot"), publisher.EventsStream)
@@ -125,15 +125,15 @@ var jobs = []job{
 		kept.Restore(g.t, nc)
 		return nil
 	}},
-	{"system", "asks the servers how they are", func(g *guarded) error {
+	{"system", "queries the servers' state", func(g *guarded) error {
 		_, err := g.as("system").RequestWithContext(g.within(), "$SYS.REQ.SERVER.PING", nil)
 		return err
 	}},
-	{"trigger", "backhaul trigger: notifications become a request and a dead letter", runTheTrigger},
+	{"trigger", "backhaul trigger: turns notifications into a request and a dead letter", runTheTrigger},
 }
 
-// own is what only a source in the account of the streams can do.
-var own = job{"crm", "follows its own outcomes, and nobody else's", func(g *guarded) error {
+// own is a job that only a source in the account of the streams can do.
+var own = job{"crm", "follows its own outcomes, and no others", func(g *guarded) error {
 	js := g.jetstream("crm")
 	var keys []string
 	err := eventlog.Read(g.within(), js, eventlog.Query{Filters: []string{publisher.EventFilter("", "crm")}}, func(e eventlog.Event) error {
@@ -160,8 +160,8 @@ func countEvents(g *guarded, js jetstream.JetStream) (n int, err error) {
 	return n, err
 }
 
-// takeOne reads a message from a durable consumer and has its acknowledgement
-// confirmed.
+// takeOne reads a message from a durable consumer and waits for the confirmation of its
+// acknowledgement.
 func (g *guarded) takeOne(user, stream, durable string) error {
 	c, err := g.jetstream(user).Consumer(g.within(), stream, durable)
 	if err != nil {
@@ -174,15 +174,15 @@ func (g *guarded) takeOne(user, stream, durable string) error {
 	return msg.DoubleAck(g.within())
 }
 
-// Each role can do its work with the shipped files, and none wants more. What must
-// not be possible is not. What this says is kept in deploy/nats/roles.txt.
-func TestRoles(t *testing.T) {
+// With the shipped files, each role can do its work, nothing is denied to it meanwhile, and
+// every forbidden action is denied. deploy/nats/roles.txt lists them.
+func TestRoles_AllowAndDeny(t *testing.T) {
 	t.Parallel()
-	said := make(map[string]string)
+	results := make(map[string]string)
 	t.Run("files", func(t *testing.T) {
 		for _, conf := range []string{oneAccount, separate} {
 			var lines strings.Builder
-			t.Cleanup(func() { said[conf] = lines.String() })
+			t.Cleanup(func() { results[conf] = lines.String() })
 			t.Run(conf, func(t *testing.T) {
 				g := startGuarded(t, conf)
 				g.everything(never)
@@ -205,7 +205,7 @@ func TestRoles(t *testing.T) {
 		}
 	})
 	const file = shipped + "/roles.txt"
-	text := said[oneAccount] + strings.TrimSuffix(said[separate], "\n")
+	text := results[oneAccount] + strings.TrimSuffix(results[separate], "\n")
 	if *update {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -213,10 +213,10 @@ func TestRoles(t *testing.T) {
 	}
 	want, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatalf("%v; make it with -update", err)
+		t.Fatalf("%v; create it with -update", err)
 	}
 	if text != string(want) && !t.Failed() {
-		t.Errorf("%s differs; run with -update if it is meant\ngot:\n%s", file, text)
+		t.Errorf("%s differs; run with -update if the change is intended\ngot:\n%s", file, text)
 	}
 	index, err := os.ReadFile(shipped + "/../README.md")
 	if err != nil {
@@ -227,7 +227,7 @@ func TestRoles(t *testing.T) {
 	}
 }
 
-func lookAtTheLedger(g *guarded, user string) error {
+func compareLedger(g *guarded, user string) error {
 	why, err := consumer.Differs(g.within(), g.jetstream(user))
 	return errors.Join(why, err)
 }
