@@ -1,5 +1,5 @@
-// Package natstest starts real JetStream servers inside the test process, with
-// the streams that Backhaul ships.
+// Package natstest starts real JetStream servers in the test process, with the streams
+// that Backhaul ships, and breaks their connections ([Proxy]).
 package natstest
 
 import (
@@ -20,9 +20,9 @@ import (
 	"backhaul/deploy"
 )
 
-// Server is a JetStream server that lives as long as its test.
+// Server is a JetStream server that runs until its test ends.
 type Server struct {
-	// URL is where clients connect. It stays the same over Stop and Restart.
+	// URL is the address for clients. It stays the same after Stop and Restart.
 	URL string
 
 	t       testing.TB
@@ -30,7 +30,7 @@ type Server struct {
 	srv     *server.Server
 }
 
-// Start runs a server with the shipped streams and consumers, changed.
+// Start runs a server with the shipped streams and consumers after applying changes.
 func Start(t testing.TB, changes ...Change) *Server {
 	t.Helper()
 	s := StartBare(t)
@@ -57,16 +57,16 @@ func StartBare(t testing.TB) *Server {
 	return s
 }
 
-// StoreDir is where the server keeps its streams.
+// StoreDir returns the directory of the server's streams.
 func (s *Server) StoreDir() string { return s.options.StoreDir }
 
-// Stop shuts the server down; its store stays.
+// Stop shuts the server down and keeps its store.
 func (s *Server) Stop() {
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()
 }
 
-// Restart runs the server on its store and port.
+// Restart starts the server again with its store and port.
 func (s *Server) Restart() {
 	s.t.Helper()
 	options := s.options
@@ -81,8 +81,8 @@ func (s *Server) Restart() {
 	s.srv = srv
 }
 
-// Connect is a connection as the program makes it: it does not buffer while it
-// is disconnected and it reconnects for ever.
+// Connect returns a connection with the program's options: it does not buffer while it is
+// disconnected, and it reconnects without limit.
 func (s *Server) Connect(t testing.TB) *nats.Conn {
 	t.Helper()
 	return connect(t, s.URL)
@@ -99,7 +99,7 @@ func connect(t testing.TB, url string) *nats.Conn {
 	return nc
 }
 
-// JetStream is a JetStream context on a connection.
+// JetStream returns a JetStream context for a connection.
 func JetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()
 	js, err := jetstream.New(nc)
@@ -109,10 +109,10 @@ func JetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 	return js
 }
 
-// Change alters a stream or a consumer before it is made; the other is nil.
+// Change modifies a stream or a consumer before it is created; the other argument is nil.
 type Change func(stream *jetstream.StreamConfig, durable *jetstream.ConsumerConfig)
 
-// AckWait makes the consumers with this acknowledgement wait.
+// AckWait returns a change that sets the consumers' acknowledgement wait.
 func AckWait(d time.Duration) Change {
 	return func(_ *jetstream.StreamConfig, durable *jetstream.ConsumerConfig) {
 		if durable != nil {
@@ -121,7 +121,8 @@ func AckWait(d time.Duration) Change {
 	}
 }
 
-// Provision makes the shipped streams and consumers with one replica, changed.
+// Provision creates the shipped streams and consumers with one replica after applying
+// changes.
 func Provision(t testing.TB, nc *nats.Conn, changes ...Change) {
 	t.Helper()
 	shipped := definitions(t, deploy.Streams, "streams")
@@ -129,7 +130,8 @@ func Provision(t testing.TB, nc *nats.Conn, changes ...Change) {
 	provision(t, nc, shipped, changes)
 }
 
-// ProvisionTrigger makes what only the trigger needs, in the same way.
+// ProvisionTrigger creates the streams and consumers that only the trigger needs, like
+// [Provision].
 func ProvisionTrigger(t testing.TB, nc *nats.Conn, changes ...Change) {
 	t.Helper()
 	provision(t, nc, definitions(t, deploy.TriggerStreams, "streams/trigger"), changes)
@@ -193,8 +195,8 @@ func unmarshal(t testing.TB, name string, data []byte, into any) {
 	}
 }
 
-// storeDir is like t.TempDir, but its removal may fail: a server that is shut
-// down may still be writing its last state.
+// storeDir returns a new directory like t.TempDir, but its removal may fail: a server that
+// is shut down may still write its last state.
 func storeDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "natstest-") //nolint:usetesting // see above

@@ -9,10 +9,9 @@ import (
 	"testing"
 )
 
-// FixedPorts are n free loopback ports for servers that go away and come back.
-// They are outside the range from which the kernel takes the ports of outgoing
-// connections. On one of those, a client that reconnects while the server is away
-// can connect to itself, and then the server cannot come back.
+// FixedPorts returns n free loopback ports for servers that stop and restart. They are
+// outside the kernel's range for outgoing connections. Within that range, a client that
+// reconnects while the server is stopped can connect to itself, which prevents the restart.
 func FixedPorts(t testing.TB, n int) []int {
 	t.Helper()
 	first := 32768
@@ -28,7 +27,7 @@ func FixedPorts(t testing.TB, n int) []int {
 		if err != nil {
 			continue
 		}
-		defer func() { _ = listener.Close() }() // not before all are found: no port twice
+		defer func() { _ = listener.Close() }() // after all ports are found, so that they differ
 		if ports = append(ports, port); len(ports) == n {
 			return ports
 		}

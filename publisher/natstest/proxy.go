@@ -18,20 +18,20 @@ import (
 type Action int
 
 const (
-	// Forward sends it on.
+	// Forward forwards it.
 	Forward Action = iota
-	// Deafen sends it on, but no answer reaches the client any more: the
+	// Deafen forwards it, but drops all further answers to the client: the
 	// acknowledgement of this message is lost.
 	Deafen
-	// Swallow sends neither this message on nor any later one, and no answer
-	// reaches the client any more: the message never arrived.
+	// Swallow drops this message, all later ones and all further answers to the client:
+	// the message never arrives.
 	Swallow
 )
 
-// Proxy stands between clients and a server and breaks their connections at a
-// chosen protocol message, as a network or a crash would.
+// Proxy forwards connections of clients to a server and breaks them at a chosen protocol
+// message, as a network failure or a crash does.
 type Proxy struct {
-	// URL is where clients connect.
+	// URL is the address for clients.
 	URL string
 
 	t      testing.TB
@@ -44,7 +44,7 @@ type Proxy struct {
 	conns  map[net.Conn]struct{}
 }
 
-// StartProxy runs a proxy in front of the server until the test ends.
+// StartProxy runs a proxy for the server until the test ends.
 func StartProxy(t testing.TB, s *Server) *Proxy {
 	t.Helper()
 	listen, err := net.Listen("tcp", "127.0.0.1:0")
@@ -73,23 +73,23 @@ func StartProxy(t testing.TB, s *Server) *Proxy {
 	return p
 }
 
-// Connect is a connection through the proxy, otherwise like [Server.Connect].
+// Connect returns a connection through the proxy with the options of [Server.Connect].
 func (p *Proxy) Connect(t testing.TB) *nats.Conn {
 	t.Helper()
 	return connect(t, p.URL)
 }
 
-// On sets what decides about the clients' messages: it is called with the first
-// line of each, such as "HPUB backup.event.job-started.billing.x 12 34", one at a
-// time.
+// On sets the function that decides about the clients' messages. It is called with the
+// first line of each message, such as "HPUB backup.event.job-started.billing.x 12 34", by
+// one goroutine at a time.
 func (p *Proxy) On(decide func(op string) Action) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.decide = decide
 }
 
-// Once lets the first message whose first line contains text meet the action.
-// The channel is closed when that has happened.
+// Once applies the action to the first message whose first line contains text, and then
+// closes the returned channel.
 func (p *Proxy) Once(text string, action Action) (met <-chan struct{}) {
 	done := make(chan struct{})
 	over := false
@@ -104,8 +104,8 @@ func (p *Proxy) Once(text string, action Action) (met <-chan struct{}) {
 	return done
 }
 
-// Cut ends every connection. With down set, no new one is let through until the
-// next call.
+// Cut closes every connection. If down is true, new connections are refused until the next
+// call.
 func (p *Proxy) Cut(down bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,7 +124,7 @@ func (p *Proxy) action(op string) Action {
 	return p.decide(op)
 }
 
-// track remembers connections for Cut. It is false when there must be none.
+// track records connections for Cut. It reports whether connections are allowed.
 func (p *Proxy) track(conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,7 +161,7 @@ func (p *Proxy) serve(client net.Conn) {
 	back.Wait()
 }
 
-// forward passes a client's protocol messages on until one of the connections ends.
+// forward forwards a client's protocol messages until one of the connections ends.
 func (p *Proxy) forward(client *bufio.Reader, server io.Writer, answers *valve) {
 	for {
 		op, err := client.ReadString('\n')
@@ -185,7 +185,7 @@ func (p *Proxy) forward(client *bufio.Reader, server io.Writer, answers *valve) 
 	}
 }
 
-// readPayload reads what follows the first line of a PUB or HPUB.
+// readPayload returns the payload after the first line of a PUB or HPUB, nil for others.
 func readPayload(r io.Reader, op string) ([]byte, error) {
 	fields := strings.Fields(op)
 	if len(fields) < 3 || fields[0] != "PUB" && fields[0] != "HPUB" {
@@ -200,7 +200,7 @@ func readPayload(r io.Reader, op string) ([]byte, error) {
 	return payload, err
 }
 
-// valve is a writer that can be closed; what comes later is lost.
+// valve is a writer that discards everything after it is closed.
 type valve struct {
 	mu     sync.Mutex
 	to     io.Writer

@@ -12,8 +12,8 @@ import (
 // snapshotTimeout bounds each step of a snapshot.
 const snapshotTimeout = 30 * time.Second
 
-// Snapshot is what `nats stream backup` keeps in a directory, made by the same calls
-// of JetStream's API.
+// Snapshot holds what `nats stream backup` writes to a directory. It is created by the
+// same calls of JetStream's API.
 type Snapshot struct {
 	stream string
 	config json.RawMessage
@@ -21,7 +21,7 @@ type Snapshot struct {
 	chunks [][]byte
 }
 
-// TakeSnapshot makes a snapshot of a stream and its consumers.
+// TakeSnapshot returns a snapshot of a stream and its consumers.
 func TakeSnapshot(t testing.TB, nc *nats.Conn, stream string) *Snapshot {
 	t.Helper()
 	inbox := nc.NewInbox()
@@ -56,8 +56,7 @@ func TakeSnapshot(t testing.TB, nc *nats.Conn, stream string) *Snapshot {
 	}
 }
 
-// Restore makes the stream and its consumers as they were. There must be no stream
-// of its name.
+// Restore creates the stream and its consumers as they were. The stream must not exist.
 func (s *Snapshot) Restore(t testing.TB, nc *nats.Conn) {
 	t.Helper()
 	var head struct {
@@ -72,7 +71,7 @@ func (s *Snapshot) Restore(t testing.TB, nc *nats.Conn) {
 	call(t, nc, head.DeliverSubject, nil, &struct{}{})
 }
 
-// call asks JetStream's API.
+// call sends a request to JetStream's API and decodes the answer.
 func call(t testing.TB, nc *nats.Conn, subject string, request []byte, answer any) {
 	t.Helper()
 	msg, err := nc.Request(subject, request, snapshotTimeout)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// EveryFile fails the test unless each test file in the current directory that
-// has tests calls [NotShown], or a function of the package's tests that does.
+// EveryFile fails the test unless every test file with tests in the current directory
+// calls [NotShown], directly or through functions of the package's tests.
 func EveryFile(t testing.TB) {
 	t.Helper()
 	files, err := filepath.Glob("*_test.go")
@@ -44,7 +44,7 @@ func EveryFile(t testing.TB) {
 				switch n := n.(type) {
 				case *ast.SelectorExpr: // a method, or a function of a package
 					calls[f.Name.Name][n.Sel.Name] = true
-				case *ast.Ident: // called, or handed on to be called
+				case *ast.Ident: // called, or passed as a value to be called
 					calls[f.Name.Name][n.Name] = true
 				}
 				return true
@@ -53,12 +53,12 @@ func EveryFile(t testing.TB) {
 	}
 	for name, list := range tests {
 		if !reaches(calls, list, "NotShown") {
-			t.Errorf("%s: no test in it looks for secrets; call secretstest.NotShown, or a helper that does", name)
+			t.Errorf("%s: its tests do not check for secrets; call secretstest.NotShown or a helper that does", name)
 		}
 	}
 }
 
-// reaches tells whether one of the functions calls the target, directly or not.
+// reaches reports whether one of the functions calls the target, directly or indirectly.
 func reaches(calls map[string]map[string]bool, from []string, target string) bool {
 	seen := make(map[string]bool)
 	for len(from) > 0 {

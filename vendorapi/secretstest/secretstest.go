@@ -1,5 +1,5 @@
-// Package secretstest holds the one assertion that no password and no token is
-// shown in an error, a log or a dump, in whatever way it is formatted or encoded.
+// Package secretstest asserts in tests that errors, logs and dumps do not contain
+// passwords or tokens, in any format or encoding.
 package secretstest
 
 import (
@@ -14,11 +14,10 @@ import (
 	"testing"
 )
 
-// NotShown fails the test if a secret occurs in anything that is shown of the
-// values: text as it is, everything else by the verbs of fmt and as JSON, errors
-// with all that they wrap. Secrets are found in plain text, escaped for Go,
-// JSON, HTML and URLs, and in hexadecimal and Base64, also inside longer text.
-// Empty secrets are left out.
+// NotShown fails the test if a secret occurs in an output of the values: text as it is,
+// other values by the verbs of fmt and as JSON, errors with everything that they wrap.
+// Secrets are found in plain text, escaped for Go, JSON, HTML and URLs, and in
+// hexadecimal and Base64, also inside longer text. Empty secrets are ignored.
 func NotShown(t testing.TB, secrets []string, values ...any) {
 	t.Helper()
 	texts := shown(values)
@@ -26,7 +25,7 @@ func NotShown(t testing.TB, secrets []string, values ...any) {
 		for _, form := range forms(secret) {
 			for _, text := range texts {
 				if at := strings.Index(text, form); at >= 0 {
-					// Who reads this needs the place more than we need the secret kept: it is a test's.
+					// The secret is only a test's. Showing it helps to find where it leaks.
 					t.Errorf("secret %d, as %q, is shown: …%s…", i, form, text[max(0, at-80):min(len(text), at+len(form)+80)])
 				}
 			}
@@ -34,7 +33,7 @@ func NotShown(t testing.TB, secrets []string, values ...any) {
 	}
 }
 
-// shown is every text that the values may end up as.
+// shown returns every text as which the values may be output.
 func shown(values []any) []string {
 	var texts []string
 	for _, value := range values {
@@ -72,11 +71,11 @@ func wrapped(err error) []any {
 	return inner
 }
 
-// shortest is the length from which on a secret's encoded forms are looked for:
-// those of a few characters are found in any random text.
+// shortest is the minimum length of a secret whose encoded forms are searched for. Shorter
+// encoded forms occur in random text.
 const shortest = 6
 
-// forms is how a secret may be written.
+// forms returns the encoded forms of a secret.
 func forms(secret string) []string {
 	if secret == "" {
 		return nil
@@ -88,7 +87,7 @@ func forms(secret string) []string {
 	add := func(form string) {
 		for _, known := range all {
 			if strings.Contains(form, known) {
-				return // found already
+				return // found by the known form
 			}
 		}
 		all = append(all, form)
@@ -105,8 +104,8 @@ func forms(secret string) []string {
 	digits := hex.EncodeToString([]byte(secret))
 	add(digits)
 	add(strings.ToUpper(digits))
-	// Base64 of a text that has the secret in it depends on how many bytes are
-	// before it. What the neighbours change is cut off at both ends.
+	// The Base64 of a text that contains the secret depends on the number of bytes before
+	// it. The characters that also depend on neighbouring bytes are cut off at both ends.
 	for before := range 3 {
 		padded := append(make([]byte, before), secret...)
 		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {

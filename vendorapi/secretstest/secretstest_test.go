@@ -13,7 +13,7 @@ import (
 
 const secret = "Tr0ub4dor&3 hünter2"
 
-// failures counts what would fail a test.
+// failures counts errors instead of failing a test.
 type failures struct {
 	testing.TB
 	n int
@@ -31,7 +31,7 @@ type carrier struct{ err error }
 func (carrier) Error() string   { return "failed" }
 func (c carrier) Unwrap() error { return c.err }
 
-func TestNotShownFindsIt(t *testing.T) {
+func TestNotShown_FindsEveryForm(t *testing.T) {
 	for name, value := range map[string]any{
 		"text":              "password " + secret,
 		"bytes":             []byte(secret),
@@ -63,7 +63,7 @@ func TestNotShownFindsIt(t *testing.T) {
 	}
 }
 
-func TestNotShownFindsNothingElse(t *testing.T) {
+func TestNotShown_IgnoresHarmlessText(t *testing.T) {
 	f := &failures{TB: t}
 	NotShown(f, []string{"", secret, "QSDK"}, nil, "", "Tr0ub4dor", errors.New("VQSD"), bytes.NewBufferString("x"), struct{}{}, carrier{})
 	if f.n > 0 {
@@ -85,7 +85,7 @@ func TestEveryFile(t *testing.T) {
 	write("main_test.go", `func TestMain(m *testing.M) {}; func BenchmarkX(b *testing.B) {}`)
 	f := &failures{TB: t}
 	if EveryFile(f); f.n != 0 {
-		t.Errorf("%d findings where all look", f.n)
+		t.Errorf("%d findings, want none", f.n)
 	}
 	write("careless_test.go", `func TestE(t *testing.T) { other() }; func other() { other() }`)
 	if EveryFile(f); f.n != 1 {

@@ -2,19 +2,18 @@
 //
 // # Guarantees
 //
-// [Store.Put] writes an object as a whole or not at all: one PUT with its length
-// and its checksum, no multipart upload that could stay behind. Writing the same
-// bytes under the same name again changes nothing. No credential is ever part of
-// an error.
+// [Store.Put] writes an object as a whole or not at all: it uses one PUT with the length
+// and the checksum, and no multipart upload that could be left incomplete. Writing the
+// same bytes under the same name again changes nothing. Errors never contain credentials.
 //
 // # Failure handling
 //
-// Nothing is repeated here: the caller knows how long it may wait.
+// The package does not retry: the caller knows how long it may wait.
 //
 // # Concurrency
 //
-// A Store is safe for concurrent use. Credentials are read anew when they are a
-// minute old, so that a replaced file is found.
+// A Store is safe for concurrent use. Credentials are read again after a minute, so that
+// a replaced file takes effect.
 package objectstore
 
 import (
@@ -36,17 +35,17 @@ import (
 	"backhaul/schemas/bounded"
 )
 
-// Config is where objects are written.
+// Config configures a [Store].
 type Config struct {
 	// Endpoint is the URL of the S3 API, such as https://s3.eu-central-1.amazonaws.com.
 	Endpoint string
-	// Region defaults to us-east-1, which most that are not AWS take.
+	// Region defaults to us-east-1, which most stores other than AWS accept.
 	Region string
-	// PathStyle: the bucket is part of the path, not of the host's name.
+	// PathStyle puts the bucket into the path instead of the host name.
 	PathStyle bool
-	// CAFile has the only roots to trust. Defaults to the system's.
+	// CAFile contains the only trusted root certificates. Defaults to the system's.
 	CAFile string
-	// AccessKey and SecretKey read the credentials as they are now.
+	// AccessKey and SecretKey return the current credentials.
 	AccessKey, SecretKey func() (string, error)
 }
 
@@ -56,13 +55,13 @@ type Store struct{ client *minio.Client }
 const (
 	defaultRegion = "us-east-1"
 	dialTimeout   = 10 * time.Second
-	// answerTimeout is how long the store may take once it has an object.
+	// answerTimeout bounds the wait for the response after an object is sent.
 	answerTimeout = 20 * time.Second
-	// keysLast is for how long credentials are used before they are read again.
+	// keysLast is how long credentials are used before they are read again.
 	keysLast = time.Minute
 )
 
-// New is a store. It asks nothing yet.
+// New returns a store. It does not connect yet.
 func New(cfg Config) (*Store, error) {
 	endpoint, err := url.Parse(cfg.Endpoint)
 	if err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https" || endpoint.Path != "" && endpoint.Path != "/" || endpoint.User != nil {
@@ -76,11 +75,11 @@ func New(cfg Config) (*Store, error) {
 	if cfg.CAFile != "" {
 		pem, err := bounded.ReadFile(cfg.CAFile, bounded.Small)
 		if err != nil {
-			return nil, fmt.Errorf("roots of the object store: %w", err)
+			return nil, fmt.Errorf("root certificates of the object store: %w", err)
 		}
 		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("roots of the object store: %s has no certificate", cfg.CAFile)
+			return nil, fmt.Errorf("root certificates of the object store: %s contains no certificate in PEM format", cfg.CAFile)
 		}
 	}
 	region, lookup := cfg.Region, minio.BucketLookupDNS
@@ -100,8 +99,8 @@ func New(cfg Config) (*Store, error) {
 	return &Store{client: client}, nil
 }
 
-// Put writes an object, over one of the same name. Whatever the error is, somebody
-// may set it right meanwhile: a permission, a bucket, the network.
+// Put writes an object and replaces one of the same name. Every error can be temporary,
+// because its cause can be fixed meanwhile: a permission, a bucket, the network.
 func (s *Store) Put(ctx context.Context, bucket, name string, data []byte) error {
 	_, err := s.client.PutObject(ctx, bucket, name, bytes.NewReader(data), int64(len(data)), minio.PutObjectOptions{
 		ContentType: "text/plain; charset=utf-8", DisableMultipart: true, SendContentMd5: true,
@@ -109,7 +108,7 @@ func (s *Store) Put(ctx context.Context, bucket, name string, data []byte) error
 	return withCode(err)
 }
 
-// withCode puts the store's code before its message, which differs from store to store.
+// withCode prefixes an error with the store's code, because messages differ between stores.
 func withCode(err error) error {
 	if answer, ok := errors.AsType[minio.ErrorResponse](err); ok && answer.Code != "" && !strings.Contains(err.Error(), answer.Code) {
 		return fmt.Errorf("%s: %w", answer.Code, err)
@@ -117,7 +116,7 @@ func withCode(err error) error {
 	return err
 }
 
-// keys reads the credentials.
+// keys is a credentials.Provider that reads the configured credentials.
 type keys struct {
 	access, secret func() (string, error)
 	until          time.Time

@@ -36,7 +36,7 @@ func store(t *testing.T, url string, change func(*objectstore.Config)) *objectst
 	return s
 }
 
-func TestPut(t *testing.T) {
+func TestStore_Put(t *testing.T) {
 	server := objectstoretest.Start(t, "lists")
 	s := store(t, server.URL, nil)
 	for _, content := range []string{"/a/1\n", "/a/1\n/a/2 ü\n"} {
@@ -49,8 +49,8 @@ func TestPut(t *testing.T) {
 	}
 }
 
-// A large list is one request as well: nothing of it can stay behind.
-func TestPutIsOneRequest(t *testing.T) {
+// A large list is one request as well, so it cannot be left incomplete.
+func TestStore_PutSendsOneRequest(t *testing.T) {
 	server := objectstoretest.Start(t, "lists")
 	content := strings.Repeat("/container/a/long/path/to/some/object.bin\n", 400_000) // 17 MB
 	if err := store(t, server.URL, nil).Put(t.Context(), "lists", "x", []byte(content)); err != nil {
@@ -60,11 +60,11 @@ func TestPutIsOneRequest(t *testing.T) {
 		t.Errorf("the requests were %v", got)
 	}
 	if server.Get("lists", "x") != content {
-		t.Error("the object is another")
+		t.Error("the object has other content")
 	}
 }
 
-func TestWhatIsRefused(t *testing.T) {
+func TestStore_PutReturnsTheStoresCode(t *testing.T) {
 	server := objectstoretest.Start(t, "lists")
 	for name, test := range map[string]struct {
 		status int
@@ -92,8 +92,8 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-// What is signed and sent with an object, to a store with roots of its own.
-func TestPut_asConfigured(t *testing.T) {
+// Put signs and sends an object as configured, to a store with its own root certificate.
+func TestStore_PutUsesItsConfiguration(t *testing.T) {
 	got := make(chan http.Header, 1)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header }))
 	t.Cleanup(server.Close)
@@ -107,12 +107,12 @@ func TestPut_asConfigured(t *testing.T) {
 			t.Fatal(err)
 		}
 		if h := <-got; !strings.Contains(h.Get("Authorization"), "/"+want+"/s3/") || h.Get("Content-Md5") == "" {
-			t.Errorf("the region %q: it was sent with %v", region, h)
+			t.Errorf("the region %q: the headers are %v", region, h)
 		}
 	}
 }
 
-func TestPutEndsWithItsContext(t *testing.T) {
+func TestStore_PutEndsWithItsContext(t *testing.T) {
 	server := objectstoretest.Start(t, "lists")
 	hanging, over := make(chan struct{}), make(chan struct{})
 	defer close(over)
@@ -127,11 +127,11 @@ func TestPutEndsWithItsContext(t *testing.T) {
 			t.Errorf("the error is %v", err)
 		}
 	case <-time.After(time.Minute):
-		t.Fatal("it goes on")
+		t.Fatal("Put has not returned after a minute")
 	}
 }
 
-func TestCredentialsThatCannotBeRead(t *testing.T) {
+func TestStore_PutWithoutCredentials(t *testing.T) {
 	server := objectstoretest.Start(t, "lists")
 	gone := errors.New("the file is gone")
 	s := store(t, server.URL, func(cfg *objectstore.Config) { cfg.SecretKey = func() (string, error) { return "", gone } })
@@ -139,11 +139,11 @@ func TestCredentialsThatCannotBeRead(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	if n := len(server.Written()); n != 0 {
-		t.Error("it was written without")
+		t.Error("an object was written without credentials")
 	}
 }
 
-func TestSettingsThatCannotBe(t *testing.T) {
+func TestNew_RefusesInvalidSettings(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	if err := os.WriteFile(empty, []byte("nothing"), 0o600); err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ func TestSettingsThatCannotBe(t *testing.T) {
 	} {
 		_, err := objectstore.New(cfg)
 		if err == nil {
-			t.Errorf("%+v is taken", cfg.Endpoint)
+			t.Errorf("New accepts %+v", cfg.Endpoint)
 		} else if strings.Contains(err.Error(), secretKey) {
 			t.Errorf("the error shows the password: %v", err)
 		}

@@ -1,6 +1,6 @@
-// Package simulatortest serves simulated Commvault web services to tests: over
-// loopback, or over pipes for tests under testing/synctest, where a real socket
-// would keep the fake clock from moving.
+// Package simulatortest serves simulated Commvault web services to tests: over loopback,
+// or over pipes for tests under testing/synctest, where a real socket would stop the fake
+// clock.
 package simulatortest
 
 import (
@@ -22,17 +22,17 @@ func Start(t testing.TB, cfg simulator.Config) (sim *simulator.Simulator, endpoi
 	t.Helper()
 	sim = simulator.New(cfg)
 	server := httptest.NewUnstartedServer(sim)
-	server.Config.ConnState = sim.ConnState // httptest calls it beside its own
+	server.Config.ConnState = sim.ConnState // httptest calls it in addition to its own
 	server.Start()
 	t.Cleanup(func() {
-		server.CloseClientConnections() // so that a handler that hangs on purpose ends
+		server.CloseClientConnections() // ends handlers that hang on purpose
 		server.Close()
 	})
 	return sim, server.URL + basePath(cfg)
 }
 
-// StartPipe serves a simulator over in-memory pipes until the test ends. The
-// endpoint's host is only a name: it is reached through the transport.
+// StartPipe serves a simulator over in-memory pipes until the test ends. The endpoint's host
+// is only a name; clients reach it through the returned transport.
 func StartPipe(t testing.TB, cfg simulator.Config) (sim *simulator.Simulator, endpoint string, transport *http.Transport) {
 	t.Helper()
 	sim = simulator.New(cfg)
@@ -58,7 +58,7 @@ func basePath(cfg simulator.Config) string {
 	return strings.TrimRight(cfg.BasePath, "/")
 }
 
-// pipeListener is a net.Listener whose connections are made by its dial.
+// pipeListener is a net.Listener that accepts the connections made by its dial.
 type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -93,7 +93,7 @@ func (l *pipeListener) Close() error {
 	return nil
 }
 
-// Addr is a name only.
+// Addr returns an address that is only a name.
 func (*pipeListener) Addr() net.Addr { return pipeAddr{} }
 
 type pipeAddr struct{}

@@ -1,4 +1,4 @@
-// Package objectstoretest runs an S3 server inside the test process.
+// Package objectstoretest runs an S3 server in the test process.
 package objectstoretest
 
 import (
@@ -12,9 +12,9 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 )
 
-// Server is an S3 server that lives as long as its test.
+// Server is an S3 server that runs until its test ends.
 type Server struct {
-	// URL is its endpoint; it wants path style.
+	// URL is the server's endpoint. It requires path style.
 	URL string
 
 	t       testing.TB
@@ -61,14 +61,15 @@ func (s *Server) status(r *http.Request) int {
 	return 0
 }
 
-// Fail answers with the status that decide returns, unless it is 0. nil ends that.
+// Fail makes the server answer with the status that decide returns, unless it is 0. nil
+// restores normal answers.
 func (s *Server) Fail(decide func(r *http.Request) int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail = decide
 }
 
-// Written is how often each object was written, by "/bucket/name".
+// Written returns how often each object was written, by "/bucket/name".
 func (s *Server) Written() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +80,7 @@ func (s *Server) Written() map[string]int {
 	return all
 }
 
-// Get is the content of an object; it fails the test if there is none.
+// Get returns the content of an object. It fails the test if the object does not exist.
 func (s *Server) Get(bucket, name string) string {
 	s.t.Helper()
 	object, err := s.backend.GetObject(bucket, name, nil)
