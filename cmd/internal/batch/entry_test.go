@@ -60,10 +60,10 @@ func TestEntrySee_everyKind(t *testing.T) {
 		for _, e := range schemastest.Events(t, kind) {
 			event := eventlog.Event{Kind: kind, Data: e}
 			same, other := entry{hash: e.Requested().PayloadHash}, entry{hash: "other"}
-			if got := same.see(event); ends == (got == open) {
+			if got := same.resultOf(event); ends == (got == open) {
 				t.Errorf("%s makes of an entry %d", kind, got)
 			}
-			if got := other.see(event); got != open {
+			if got := other.resultOf(event); got != open {
 				t.Errorf("%s of other content makes of an entry %d, want open", kind, got)
 			}
 		}
