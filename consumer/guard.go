@@ -38,7 +38,7 @@ func (e *LedgerError) Error() string { return "the ledger cannot be relied on: "
 func (e *LedgerError) Unwrap() error { return e.Err }
 
 // recoverHint is the way out.
-const recoverHint = "nothing is claimed; run `backhaul recover` (deploy/RUNBOOK.md, The ledger is not the one that is known)"
+const recoverHint = "nothing is claimed; run `backhaul recover` (deploy/RUNBOOK.md, BackhaulLedgerNotKnown)"
 
 // errUnverified: the ledger was not compared since the connection was made.
 var errUnverified = errors.New("the ledger is not yet verified on this connection")

@@ -184,7 +184,7 @@ func (d *natsDoctor) ledger(ctx context.Context) []Finding {
 		return nil // said by streams
 	case why != nil:
 		return []Finding{finding(Error, check, "not the one that the service knows: "+why.Error()+"; nothing is claimed",
-			"`backhaul recover` puts what may be forgotten in doubt and accepts the ledger; deploy/RUNBOOK.md, The ledger is not the one that is known")}
+			"`backhaul recover` puts what may be forgotten in doubt and accepts the ledger; deploy/RUNBOOK.md, BackhaulLedgerNotKnown")}
 	}
 	return []Finding{ok(check, "the one that the service knows")}
 }

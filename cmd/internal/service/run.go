@@ -87,7 +87,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	metrics.WatchProcess(vendor.client, worker.Ready, vendor.trouble)
-	admin.Watch(runChecks(worker, permissions, vendor, embedded, policyFile)...)
+	checks := runChecks(worker, permissions, vendor, embedded, policyFile)
+	admin.Watch(checks...)
+	metrics.WatchConditions(probes(checks))
 	stopPage, err := showPage(ctx, admin, o, url, owner, vendor.forPage())
 	if err != nil {
 		return err
@@ -102,6 +104,15 @@ func Run(ctx context.Context, o Options) error {
 	worker.Run(ctx)
 	log.Info().Msg("drained")
 	return nil
+}
+
+// probes returns the checks by their names.
+func probes(checks []console.Check) map[string]func() error {
+	all := make(map[string]func() error)
+	for _, check := range checks {
+		all[check.Name] = check.Probe
+	}
+	return all
 }
 
 // runChecks returns what /readyz answers from, in the order that it is shown in.

@@ -65,13 +65,9 @@ func Trigger(ctx context.Context, o Options, routes *trigger.Routes) error {
 	if err := metrics.Watch(nc, worker.State, worker.Ready); err != nil {
 		return err
 	}
-	admin.Watch(
-		console.Check{Name: "notifications", Probe: worker.Ready},
-		console.Check{Name: "nats", Probe: permissions.Trouble},
-		console.Check{Name: "writes", Probe: worker.Writable},
-		console.Check{Name: "dead letters", Probe: worker.DeadLetters, Condition: true},
-		console.Check{Name: "directives", Probe: worker.StoreTrouble, Condition: true},
-	)
+	checks := triggerChecks(worker, permissions)
+	admin.Watch(checks...)
+	metrics.WatchConditions(probes(checks))
 	log.Info().Str("source", routes.Source).Str("file", routes.File).Int("routes", len(routes.All())).
 		Str("nats", config.Masked(cfg.NATS.URL)).Str("admin", admin.URL()).Msg("reading notifications")
 	stops.add("supervision", supervise(ctx, admin, "reading notifications", log))
@@ -81,6 +77,17 @@ func Trigger(ctx context.Context, o Options, routes *trigger.Routes) error {
 	worker.Run(ctx)
 	log.Info().Msg("drained")
 	return nil
+}
+
+// triggerChecks returns what /readyz answers from.
+func triggerChecks(worker *trigger.Trigger, permissions *natsconn.Permissions) []console.Check {
+	return []console.Check{
+		{Name: "notifications", Probe: worker.Ready},
+		{Name: "nats", Probe: permissions.Trouble},
+		{Name: "writes", Probe: worker.Writable},
+		{Name: "dead letters", Probe: worker.DeadLetters, Condition: true},
+		{Name: "directives", Probe: worker.StoreTrouble, Condition: true},
+	}
 }
 
 // prepareTrigger makes or checks the streams. A user that may not make any is not

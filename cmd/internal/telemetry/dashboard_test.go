@@ -61,7 +61,7 @@ var rows = []struct {
 		{title: "Writes to the ledger", unit: "ops", queries: []query{{`sum by (step, result) (rate(backhaul_ledger_writes_total{$s}[$__rate_interval]))`, "{{step}} {{result}}"}}},
 		{title: "A write takes", unit: "s", queries: quantiles("backhaul_ledger_write_duration_seconds", "")},
 		{title: "Events on record", unit: "ops", queries: []query{{`sum by (kind) (rate(backhaul_events_published_total{$s}[$__rate_interval]))`, "{{kind}}"}}},
-		{title: "Connection", queries: []query{{`min(backhaul_nats_connected{$s})`, "connected"}, {`min(backhaul_queue_up{$s})`, "JetStream answers"}, {`sum(increase(backhaul_nats_reconnects_total{$s}[$__rate_interval]))`, "reconnects"}}},
+		{title: "Connection", queries: []query{{`min(backhaul_nats_connected{$s})`, "connected"}, {`min(backhaul_queue_up{$s})`, "JetStream answers"}, {`sum(increase(backhaul_nats_reconnects_total{$s}[$__rate_interval]))`, "reconnects"}, {`min by (condition) (backhaul_condition_ok{$s})`, "{{condition}}"}}},
 	}},
 	{"The trigger", []panel{
 		{title: "Changes by reason", unit: "ops", about: "What notifications were about, and whether it starts a backup.", queries: []query{{`sum by (reason) (rate(backhaul_trigger_changes_total{$s}[$__rate_interval]))`, "{{reason}}"}, {`sum by (reason) (rate(backhaul_trigger_dead_letters_total{$s}[$__rate_interval]))`, "dead letter, {{reason}}"}}},

@@ -58,6 +58,7 @@ func watched(t *testing.T, nc *nats.Conn) *Metrics {
 	}
 	well := func() error { return nil }
 	m.WatchProcess(client, well, well)
+	m.WatchConditions(map[string]func() error{"ledger": well, "ledger writes": func() error { return errors.New("full") }})
 	return m
 }
 
@@ -147,7 +148,14 @@ func watchedTrigger(t *testing.T, nc *nats.Conn) *Trigger {
 	if err := m.Watch(nc, func() trigger.State { return trigger.State{} }, func() error { return nil }); err != nil {
 		t.Fatal(err)
 	}
+	m.WatchConditions(map[string]func() error{"directives": func() error { return nil }})
 	return m
+}
+
+// Each check of /readyz?verbose is a gauge, under its name as a label has it.
+func TestWatchConditions_ShowsEachCheck(t *testing.T) {
+	nc := natstest.Start(t).Connect(t)
+	has(t, scrape(t, watched(t, nc), ""), `backhaul_condition_ok{condition="ledger"} 1`, `backhaul_condition_ok{condition="ledger_writes"} 0`)
 }
 
 func TestTriggerMetricsFollowTheConventions(t *testing.T) {
@@ -212,7 +220,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 func TestLabelsAreBounded(t *testing.T) {
 	for name, labels := range everyMetric(t, watched(t, natstest.Start(t).Connect(t))) {
 		for _, l := range labels {
-			if !slices.Contains([]string{"result", "kind", "reason", "step", "operation", "code", "verdict", "class", "state"}, l) {
+			if !slices.Contains([]string{"result", "kind", "reason", "step", "operation", "code", "verdict", "class", "state", "condition"}, l) {
 				t.Errorf("%s has the label %s", name, l)
 			}
 		}

@@ -1,0 +1,31 @@
+package service
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"backhaul/cmd/internal/admission"
+	"backhaul/cmd/internal/natsconn"
+)
+
+// The runbook says of each check of /readyz?verbose which alert it has, or why none.
+func TestRunChecks_AreInTheRunbook(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "deploy", "RUNBOOK.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "\n## BackhaulConditionLasts\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	checks := append(runChecks(nil, nil, nil, new(natsconn.Embedded), new(admission.File)), triggerChecks(nil, nil)...)
+	for _, check := range checks {
+		if !strings.Contains(table, "`"+check.Name+"`") {
+			t.Errorf("deploy/RUNBOOK.md, BackhaulConditionLasts, has no row for %s", check.Name)
+		}
+	}
+	if len(checks) < 10 {
+		t.Errorf("only %d checks", len(checks))
+	}
+}
