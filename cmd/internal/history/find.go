@@ -15,12 +15,12 @@ import (
 	"backhaul/schemas"
 )
 
-// ownName are the names of keys that are no request id; people copy them from
+// ownName matches the names of keys that are not request ids; people copy them from
 // subjects and events.
 var ownName = regexp.MustCompile(`^(seq-[0-9]+(-[0-9]+)?|sha256-[0-9a-f]{64})$`)
 
-// Names are the names of keys that a request id, as people give it, may stand
-// for.
+// Names returns the names of the keys that a request id, as people give it, may
+// stand for.
 func Names(id string) []string {
 	names := []string{publisher.NewKey("", id).Name}
 	if ownName.MatchString(id) {
@@ -35,13 +35,13 @@ type Found struct {
 	queued *Queued // nil if it was found by its events
 }
 
-// Read reads its history, as [Read] does, without looking for its message again.
+// Read returns its history, as [Read] does, without searching for its message again.
 func (f Found) Read(ctx context.Context, js jetstream.JetStream) (History, error) {
 	return read(ctx, js, f)
 }
 
-// Find is every request that has an id, under one source, or under any with "":
-// by the events, and if there are none, by the queue.
+// Find returns every request with an id, of one source, or of any with "": from the
+// events, and if there are none, from the queue.
 func Find(ctx context.Context, js jetstream.JetStream, source, id string) ([]Found, error) {
 	events, err := js.Stream(ctx, publisher.EventsStream)
 	if err != nil {
@@ -78,11 +78,11 @@ func orAny(source string) string {
 	return source
 }
 
-// maxScanned bounds how much of the queue is read for a request that no event
-// tells of. The server cannot look for an id.
+// maxScanned bounds how much of the queue is read for a request without events. The
+// server cannot search for an id.
 const maxScanned = 50_000
 
-// findWaiting looks through the queue from its old end.
+// findWaiting searches the queue from its oldest message.
 func findWaiting(ctx context.Context, js jetstream.JetStream, source, id string) ([]Found, error) {
 	var all []Found
 	names := Names(id)
@@ -118,10 +118,10 @@ func scan(ctx context.Context, js jetstream.JetStream, source string, visit func
 		}
 		next = msg.Sequence + 1
 	}
-	return fmt.Errorf("no event tells of the request, and it is not among the %d oldest in the queue; the rest was not searched", maxScanned)
+	return fmt.Errorf("the request has no events and is not among the %d oldest in the queue; the rest was not searched", maxScanned)
 }
 
-// keyOf is the key that the service will use for a message.
+// keyOf returns the key that the service will use for a message.
 func keyOf(msg *jetstream.RawStreamMsg) (publisher.Key, bool) {
 	source, err := publisher.ParseRequestSubject(msg.Subject)
 	if err != nil {
@@ -134,8 +134,8 @@ func keyOf(msg *jetstream.RawStreamMsg) (publisher.Key, bool) {
 	return publisher.NewKey(source, m.Request.RequestID), true
 }
 
-// findQueued is the request's message in the queue. When an event has told when
-// it was stored, a binary search finds it, else the queue is read.
+// findQueued returns the request's message in the queue, nil if it is not there. If an
+// event says when it was stored, a binary search finds it, else the queue is read.
 func findQueued(ctx context.Context, js jetstream.JetStream, key publisher.Key, stored time.Time) (*Queued, error) {
 	if stored.IsZero() {
 		var found *Queued

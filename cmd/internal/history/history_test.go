@@ -23,21 +23,21 @@ const (
 	window = time.Minute
 )
 
-// teller writes histories on a real stream, as the service does.
-type teller struct {
+// rig writes histories on a real stream, as the service does.
+type rig struct {
 	*testing.T
 	js  jetstream.JetStream
 	pub *publisher.Publisher
 }
 
-func newTeller(t *testing.T) *teller {
+func newRig(t *testing.T) *rig {
 	t.Helper()
 	nc := natstest.Start(t).Connect(t)
 	pub, err := publisher.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &teller{T: t, js: natstest.JetStream(t, nc), pub: pub}
+	return &rig{T: t, js: natstest.JetStream(t, nc), pub: pub}
 }
 
 func request(id string) schemas.BackupRequest {
@@ -45,7 +45,7 @@ func request(id string) schemas.BackupRequest {
 }
 
 // queue publishes a request and returns what identifies its message.
-func (t *teller) queue(source, id string) schemas.Message {
+func (t *rig) queue(source, id string) schemas.Message {
 	t.Helper()
 	req := request(id)
 	ack, err := t.pub.Request(t.Context(), source, req)
@@ -64,7 +64,7 @@ func (t *teller) queue(source, id string) schemas.Message {
 }
 
 // done takes a request's message out of the queue.
-func (t *teller) done(m schemas.Message) {
+func (t *rig) done(m schemas.Message) {
 	t.Helper()
 	stream, err := t.js.Stream(t.Context(), publisher.RequestsStream)
 	if err != nil {
@@ -79,7 +79,7 @@ func (t *teller) done(m schemas.Message) {
 	}
 }
 
-func (t *teller) append(key publisher.Key, after uint64, e schemas.Event) uint64 {
+func (t *rig) append(key publisher.Key, after uint64, e schemas.Event) uint64 {
 	t.Helper()
 	sequence, err := t.pub.Append(t.Context(), key, after, e, "")
 	if err != nil {
@@ -118,7 +118,7 @@ func TestRead_histories(t *testing.T) {
 	key := publisher.NewKey("billing", "r-1")
 	for name, c := range map[string]struct {
 		// tell writes the events that follow the request's first one.
-		tell func(t *teller, m schemas.Message)
+		tell func(t *rig, m schemas.Message)
 		// later is when the history is read, after its last event.
 		later   time.Duration
 		whats   []What
@@ -131,35 +131,35 @@ func TestRead_histories(t *testing.T) {
 			status: Waiting, summary: "waiting since TIME: no replica has claimed it yet",
 		},
 		"claimed": {
-			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
+			tell:  func(t *rig, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
 			whats: []What{StepClaimed}, status: Claimed, summary: "claimed by a/1 until TIME, unless it renews the claim",
 		},
 		"claimed, the message is lost": {
-			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
+			tell:  func(t *rig, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
 			whats: []What{StepClaimed}, status: Claimed, gone: true,
 			summary: "claimed by a/1 until TIME, unless it renews the claim; its message is no longer queued, so no replica will resume it",
 		},
 		"the owner died": {
-			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
+			tell:  func(t *rig, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
 			later: lease + time.Second,
 			whats: []What{StepClaimed}, status: InDoubt,
 			summary: "in doubt since TIME: the lease of a/1 has ended; its job is looked up until TIME, and if there is none, the request is sent again",
 		},
 		"the owner died long ago": {
-			tell:  func(t *teller, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
+			tell:  func(t *rig, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
 			later: lease + window + time.Second,
 			whats: []What{StepClaimed}, status: InDoubt,
 			summary: "in doubt since TIME: the lease of a/1 has ended; the window for its job ended at TIME; the next delivery looks it up once more, and if there is none, the request is sent again",
 		},
 		"released": {
-			tell: func(t *teller, m schemas.Message) {
+			tell: func(t *rig, m schemas.Message) {
 				t.append(key, t.append(key, 0, claim(m, "a/1", 1, lease, 0)), claim(m, "a/1", 1, 0, 0))
 			},
 			whats: []What{StepClaimed, StepReleased}, status: Waiting,
 			summary: "waiting since TIME: released by a/1, the next delivery claims it",
 		},
 		"released in doubt": {
-			tell: func(t *teller, m schemas.Message) {
+			tell: func(t *rig, m schemas.Message) {
 				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
 				renewed := t.append(key, first, claim(m, "a/1", 1, lease, first))
 				t.append(key, renewed, claim(m, "a/1", 1, 0, first))
@@ -168,7 +168,7 @@ func TestRead_histories(t *testing.T) {
 			summary: "in doubt since TIME: its job is looked up until TIME, and if there is none, the request is sent again",
 		},
 		"released, and the vendor said that there is no job": {
-			tell: func(t *teller, m schemas.Message) {
+			tell: func(t *rig, m schemas.Message) {
 				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
 				e := claim(m, "a/1", 1, 0, first)
 				e.DoubtUnlikely = true
@@ -179,7 +179,7 @@ func TestRead_histories(t *testing.T) {
 			summary: "in doubt since TIME: its job is looked up once more, and if there is none, the request is sent again",
 		},
 		"a task without a job": {
-			tell: func(t *teller, m schemas.Message) {
+			tell: func(t *rig, m schemas.Message) {
 				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
 				e := claim(m, "a/1", 1, lease, first)
 				e.DoubtTaskID = "4038"
@@ -189,7 +189,7 @@ func TestRead_histories(t *testing.T) {
 			summary: "in doubt since TIME: its job is looked up until TIME, and if task 4038 shows none, the request fails as OUTCOME_UNKNOWN",
 		},
 		"taken over and adopted": {
-			tell: func(t *teller, m schemas.Message) {
+			tell: func(t *rig, m schemas.Message) {
 				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
 				second := t.append(key, first, claim(m, "b/2", 2, lease, first))
 				t.append(key, second, started(m, true))
@@ -198,7 +198,7 @@ func TestRead_histories(t *testing.T) {
 			summary: "started: job 7, found after a lost answer",
 		},
 		"claimed again after a release, done, not acknowledged": {
-			tell: func(t *teller, m schemas.Message) {
+			tell: func(t *rig, m schemas.Message) {
 				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
 				second := t.append(key, first, claim(m, "a/1", 1, 0, 0))
 				third := t.append(key, second, claim(m, "b/2", 2, lease, 0))
@@ -208,7 +208,7 @@ func TestRead_histories(t *testing.T) {
 			summary: "started: job 7; its message is still queued, the next delivery removes it",
 		},
 		"failed, with its letter": {
-			tell: func(t *teller, m schemas.Message) {
+			tell: func(t *rig, m schemas.Message) {
 				t.append(key, 0, failed(m, schemas.CodeInvalidRequest))
 				t.letter(key, 1, "INVALID_REQUEST")
 				t.letter(publisher.NewKey("billing", "another"), 2, "INVALID_REQUEST")
@@ -217,7 +217,7 @@ func TestRead_histories(t *testing.T) {
 			summary: "failed: INVALID_REQUEST: it is so",
 		},
 		"nobody knows": {
-			tell: func(t *teller, m schemas.Message) {
+			tell: func(t *rig, m schemas.Message) {
 				first := t.append(key, 0, claim(m, "a/1", 1, lease, 0))
 				t.append(key, first, failed(m, schemas.CodeOutcomeUnknown, "8", "9"))
 			},
@@ -225,7 +225,7 @@ func TestRead_histories(t *testing.T) {
 			summary: "outcome unknown: OUTCOME_UNKNOWN: it is so; candidates 8, 9; look for its job at the vendor before you send a new request",
 		},
 		"another request with the same id": {
-			tell: func(t *teller, m schemas.Message) {
+			tell: func(t *rig, m schemas.Message) {
 				t.append(key, t.append(key, 0, claim(m, "a/1", 1, lease, 0)), started(m, false))
 				other := schemas.Message{RequestedAt: time.Now(), PayloadHash: "other"}
 				for i, id := range []string{"r-1", "r-2"} {
@@ -245,7 +245,7 @@ func TestRead_histories(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newTeller(t)
+			w := newRig(t)
 			w.queue("billing", "before")
 			w.queue("other", "r-1") // the same id of another source is another request
 			m := w.queue("billing", "r-1")
@@ -293,13 +293,13 @@ func TestRead_histories(t *testing.T) {
 	}
 }
 
-func (t *teller) letter(key publisher.Key, sequence uint64, code string) {
+func (t *rig) letter(key publisher.Key, sequence uint64, code string) {
 	t.Helper()
 	t.letterOf(key, sequence, time.Now(), code)
 }
 
 // letterOf keeps a dead letter of the message that was stored at a time.
-func (t *teller) letterOf(key publisher.Key, sequence uint64, stored time.Time, code string) {
+func (t *rig) letterOf(key publisher.Key, sequence uint64, stored time.Time, code string) {
 	t.Helper()
 	err := t.pub.DeadLetter(t.Context(), publisher.DeadLetter{
 		Subject: "backup.request." + key.Source, Data: []byte("{}"), Key: key, Sequence: sequence, Time: stored, Code: code, Reason: "it is so",
@@ -312,7 +312,7 @@ func (t *teller) letterOf(key publisher.Key, sequence uint64, stored time.Time, 
 // A key of an earlier version, a sequence without a time, stands for the last message only.
 func TestRead_aSequenceThatCameAgain(t *testing.T) {
 	t.Parallel()
-	w := newTeller(t)
+	w := newRig(t)
 	key := publisher.EarlierSequenceKey("billing", 1)
 	old := schemas.Message{RequestedAt: time.Now().Add(-time.Hour), PayloadHash: "old"}
 	m := schemas.Message{RequestedAt: time.Now(), PayloadHash: "new"}
@@ -327,9 +327,9 @@ func TestRead_aSequenceThatCameAgain(t *testing.T) {
 }
 
 // The doubt began with the call, not with the step that repeats it.
-func TestDoubtsBeginWithTheCall(t *testing.T) {
+func TestRead_doubtsBeginWithTheCall(t *testing.T) {
 	t.Parallel()
-	w := newTeller(t)
+	w := newRig(t)
 	m := w.queue("billing", "r-1")
 	key := publisher.NewKey("billing", "r-1")
 	first := w.append(key, 0, claim(m, "a/1", 1, lease, 0))
@@ -345,9 +345,9 @@ func TestDoubtsBeginWithTheCall(t *testing.T) {
 }
 
 // However many messages wait, and of whom, the one in question is found.
-func TestEveryPlaceInTheQueueIsFound(t *testing.T) {
+func TestFindQueued_everyPlace(t *testing.T) {
 	t.Parallel()
-	w := newTeller(t)
+	w := newRig(t)
 	var messages []schemas.Message
 	for i := range 33 {
 		messages = append(messages, w.queue([]string{"billing", "other"}[i%2], fmt.Sprintf("r-%d", i)))
@@ -367,9 +367,9 @@ func TestEveryPlaceInTheQueueIsFound(t *testing.T) {
 
 // A queue in which nothing ever was begins with another sequence than one that
 // was emptied.
-func TestAnEmptyQueueIsNoTrouble(t *testing.T) {
+func TestFindQueued_emptyQueue(t *testing.T) {
 	t.Parallel()
-	w := newTeller(t)
+	w := newRig(t)
 	key := publisher.NewKey("billing", "r-1")
 	for i := range 2 {
 		for _, stored := range []time.Time{{}, time.Now()} {
@@ -383,7 +383,7 @@ func TestAnEmptyQueueIsNoTrouble(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	t.Parallel()
-	w := newTeller(t)
+	w := newRig(t)
 	odd := "an id / with spaces"
 	w.queue("billing", "waits")
 	anonymous := publisher.SequenceKey("billing", 2, w.queue("billing", "").RequestedAt)

@@ -19,7 +19,7 @@ func TestPageAndStatusAgree(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	js := natstest.JetStream(t, b.nats.Connect(t))
-	claim := func(s *story, lease time.Duration, doubt, unlikely bool) *story {
+	claim := func(s *events, lease time.Duration, doubt, unlikely bool) *events {
 		first := s.claim
 		first.LeaseMillis = max(lease, time.Hour).Milliseconds()
 		s.append(&first)

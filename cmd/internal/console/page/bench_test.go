@@ -174,17 +174,17 @@ func csrfIn(t testing.TB, body string) string {
 	return found[1]
 }
 
-// story is a request whose events a test writes.
-type story struct {
+// events are those of a request, which a test writes.
+type events struct {
 	b     *bench
 	key   publisher.Key
 	claim schemas.JobSubmitting
 	last  uint64
 }
 
-func (b *bench) request(source, id string, changes ...func(*schemas.JobSubmitting)) *story {
+func (b *bench) request(source, id string, changes ...func(*schemas.JobSubmitting)) *events {
 	now := time.Now().UTC()
-	s := &story{b: b, key: publisher.NewKey(source, id), claim: schemas.JobSubmitting{
+	s := &events{b: b, key: publisher.NewKey(source, id), claim: schemas.JobSubmitting{
 		RequestID: id, Source: source,
 		Request: schemas.BackupRequest{
 			RequestID: id, ClientName: "s-adhoc-object-storage", InstanceName: "s-adhoc-object-storage", BackupsetName: "defaultBackupSet",
@@ -202,7 +202,7 @@ func (b *bench) request(source, id string, changes ...func(*schemas.JobSubmittin
 
 const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-func (s *story) append(e schemas.Event) *story {
+func (s *events) append(e schemas.Event) *events {
 	s.b.t.Helper()
 	sequence, err := s.b.pub.Append(s.b.t.Context(), s.key, s.last, e, traceparent)
 	if err != nil {
@@ -212,16 +212,16 @@ func (s *story) append(e schemas.Event) *story {
 	return s
 }
 
-func (s *story) submit() *story { s.b.t.Helper(); claim := s.claim; return s.append(&claim) }
+func (s *events) submit() *events { s.b.t.Helper(); claim := s.claim; return s.append(&claim) }
 
-func (s *story) start(job string) *story {
+func (s *events) start(job string) *events {
 	s.b.t.Helper()
 	return s.append(&schemas.JobStarted{
 		Naming: s.claim.Names(), Message: s.claim.Message, JobID: job, JobIDs: []string{job}, TaskID: "4038", Attempts: 1, StartedAt: time.Now().UTC(),
 	})
 }
 
-func (s *story) fail(code, text string) *story {
+func (s *events) fail(code, text string) *events {
 	s.b.t.Helper()
 	return s.append(&schemas.JobFailed{
 		Naming: s.claim.Names(), Message: s.claim.Message, ErrorCode: code, ErrorLogCode: vendorapi.LogCode(code), ErrorMessage: text,
@@ -230,7 +230,7 @@ func (s *story) fail(code, text string) *story {
 }
 
 // keep makes a dead letter of the request and returns its sequence.
-func (s *story) keep(code, reason string) uint64 {
+func (s *events) keep(code, reason string) uint64 {
 	s.b.t.Helper()
 	err := s.b.pub.DeadLetter(s.b.t.Context(), publisher.DeadLetter{
 		Subject: publisher.RequestSubject(s.key.Source), Header: schemas.Header{"X-Team": {"billing"}}, Data: s.claim.Request.JSON(),

@@ -246,7 +246,7 @@ func legible(w *tab) {
 }
 
 // populate makes requests in every state and returns one that failed.
-func populate(b *bench) *story {
+func populate(b *bench) *events {
 	b.t.Helper()
 	sources := []string{"billing", "photos", "archive"}
 	groups := []string{"stestgroup", "invoices", "images-eu", "mail-archive"}
