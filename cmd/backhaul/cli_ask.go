@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,7 +35,12 @@ func ask(ctx context.Context, nc *nats.Conn) (_ context.Context, explain func(er
 		case err == nil, ctx.Err() != nil, notMade:
 			return err
 		case errors.Is(refused, nats.ErrPermissionViolation):
-			return natsconn.Explained(refused)
+			// What was asked, and what was done before, as "recorded, but not sent".
+			what, ended := strings.CutSuffix(err.Error(), context.Canceled.Error())
+			if !ended {
+				what = ""
+			}
+			return fmt.Errorf("%s%w", what, natsconn.Explained(refused))
 		case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrConsumerNotFound):
 			return fmt.Errorf("%w; `backhaul setup` makes what is missing", err)
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders),

@@ -23,6 +23,10 @@ accounts {
     { user: crm, password: p, permissions: { publish: "backup.request.crm", subscribe: "_INBOX.>" } }
     { user: prefixed, password: p, permissions: { publish: ">", subscribe: "_INBOX_prefixed.>" } }
   ] }
+  READY { jetstream: enabled, users: [
+    { user: ready, password: p }
+    { user: silent, password: p, permissions: { publish: { deny: "backup.event.>" } } }
+  ] }
   TAKEN { jetstream: enabled, users: [
     { user: taken, password: p }
     { user: blind, password: p, permissions: { publish: { deny: "$JS.API.STREAM.NAMES" } } }
@@ -43,6 +47,9 @@ func TestNATSErrors_nameTheCause(t *testing.T) {
 	taken := programtest.Connect(t, url("taken"))
 	if _, err := taken.JS.CreateStream(t.Context(), jetstream.StreamConfig{Name: "AUDIT_ALL", Subjects: []string{"backup.event.>"}}); err != nil {
 		t.Fatal(err)
+	}
+	if code, _, stderr := programtest.Once(t, []string{"BACKHAUL_NATS_URL=" + url("ready")}, "", "setup"); code != exitDone {
+		t.Fatal(stderr)
 	}
 	const (
 		request = "request --source billing --client-name c --subclient-name g --timeout 1s"
@@ -70,6 +77,8 @@ func TestNATSErrors_nameTheCause(t *testing.T) {
 			{"billing", request, exitUnreachable, "no stream takes the subject: the stream does not exist (`backhaul setup` makes it) or has no leader", "permission"},
 			{"looks", "setup", exitFailed, notMade, "canceled"},
 			{"looks", "run", exitFailed, notMade, "again"},
+			{"taken", "setup --trigger --wait 1m", exitFailed, overlap, "created"},
+			{"silent", "pause", exitFailed, "record the operator's pause: not permitted to this NATS user: nats: permissions violation: Permissions Violation for Publish to \"backup.event.operator.pause\"; grant publish on backup.event.operator.*", "canceled"},
 			{"looks", "dlq ls", exitFailed, "grant publish on $JS.API.CONSUMER.CREATE.BACKUP_DLQ.*.backup.dlq.*", "out of reach"},
 			{"taken", "setup --trigger --wait 1m", exitFailed, overlap, "created"},
 			{"taken", "run", exitFailed, overlap, "created"},

@@ -143,6 +143,9 @@ func grantFor(text string) string {
 		prefix, _, _ := strings.Cut(subject, ".")
 		return fmt.Sprintf("subscribe to %s.>, or set an inbox prefix that is permitted (BACKHAUL_NATS_INBOX_PREFIX)", prefix)
 	}
+	if _, operators := publisher.ParseOperatorSubject(subject); operators {
+		return "publish on " + publisher.AnyOperator
+	}
 	tokens := strings.Split(subject, ".")
 	for _, prefix := range []string{"$JS.ACK", "backup.event", "backup.dlq"} {
 		if strings.HasPrefix(subject, prefix+".") {
