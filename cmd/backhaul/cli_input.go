@@ -33,27 +33,46 @@ func readInput(cmd *cobra.Command, name string) ([]byte, error) {
 	return data, err
 }
 
-// checkFilters refuses a filter that is given and empty, as a variable of a script
-// may be: without it more would be selected than was meant. The error is a
-// [*usageError].
-func checkFilters(cmd *cobra.Command, names ...string) error {
-	for _, name := range names {
-		if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
-			return &usageError{fmt.Errorf("--%s is empty; leave it out to select all", name)}
-		}
+// filterValue is the value of a flag that selects. It refuses to be empty, as a variable of
+// a script may be: without the filter more would be selected than was meant.
+type filterValue struct {
+	text  *string
+	check func(string) error // nil accepts every text
+}
+
+func (v filterValue) String() string {
+	if v.text == nil { // of pflag's own zero value
+		return ""
+	}
+	return *v.text
+}
+
+func (v filterValue) Type() string { return "string" }
+
+func (v filterValue) Set(text string) error {
+	if text == "" {
+		return errEmptyFilter
+	}
+	*v.text = text
+	if v.check != nil {
+		return v.check(text)
 	}
 	return nil
 }
 
-// sourceOf reads --source, "" if it is not given. The error is a [*usageError].
-func sourceOf(cmd *cobra.Command) (string, error) {
-	source, _ := cmd.Flags().GetString("source")
-	if source == "" {
-		return "", nil
-	}
-	return source, checkSource(source)
+var errEmptyFilter = errors.New("it is empty; leave it out to select all")
+
+// addFilter adds a flag that selects by a text.
+func addFilter(cmd *cobra.Command, text *string, name, usage string) {
+	cmd.Flags().Var(filterValue{text: text}, name, usage)
 }
 
+// addSourceFilter adds --source as a filter.
+func addSourceFilter(cmd *cobra.Command, source *string) {
+	cmd.Flags().Var(filterValue{text: source, check: publisher.CheckSource}, "source", "only requests of this `source`")
+}
+
+// checkSource checks a --source that is no filter. The error is a [*usageError].
 func checkSource(source string) error {
 	if err := publisher.CheckSource(source); err != nil {
 		return &usageError{fmt.Errorf("--source: %w", err)}
@@ -61,33 +80,41 @@ func checkSource(source string) error {
 	return nil
 }
 
-// periodOf reads --since and --until, zero if they are not given. The error is a
-// [*usageError].
-func periodOf(cmd *cobra.Command, now time.Time) (since, until time.Time, err error) {
-	if since, err = momentOf(cmd, "since", now); err != nil {
-		return since, until, err
+// momentValue is the value of a flag that is a time or an age.
+type momentValue struct{ at *time.Time }
+
+func (v momentValue) String() string {
+	if v.at == nil || v.at.IsZero() {
+		return ""
 	}
-	if until, err = momentOf(cmd, "until", now); err != nil {
-		return since, until, err
-	}
-	if !until.IsZero() && until.Before(since) {
-		err = &usageError{errors.New("--until is before --since")}
-	}
-	return since, until, err
+	return v.at.Format(time.RFC3339)
 }
 
-// momentOf reads a flag that is a time or an age.
-func momentOf(cmd *cobra.Command, flag string, now time.Time) (time.Time, error) {
-	text, _ := cmd.Flags().GetString(flag)
+func (v momentValue) Type() string { return "string" }
+
+func (v momentValue) Set(text string) (err error) {
 	if text == "" {
-		return time.Time{}, nil
+		return errEmptyFilter
 	}
 	if age, err := time.ParseDuration(text); err == nil && age >= 0 {
-		return now.Add(-age), nil
+		*v.at = time.Now().Add(-age)
+		return nil
 	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return t, &usageError{fmt.Errorf("--%s: %q is neither an age such as 90m nor a time such as 2026-11-23T10:00:00Z", flag, text)}
+	if *v.at, err = time.Parse(time.RFC3339, text); err != nil {
+		return errors.New("it is neither an age such as 90m nor a time such as 2026-11-23T10:00:00Z")
 	}
-	return t, nil
+	return nil
+}
+
+// addMoment adds a flag that selects by a time, which may be given as an age.
+func addMoment(cmd *cobra.Command, at *time.Time, name, usage string) {
+	cmd.Flags().Var(momentValue{at}, name, usage)
+}
+
+// checkPeriod refuses --until before --since. The error is a [*usageError].
+func checkPeriod(since, until time.Time) error {
+	if !until.IsZero() && until.Before(since) {
+		return &usageError{errors.New("--until is before --since")}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -13,34 +14,31 @@ import (
 	"backhaul/cmd/internal/show"
 )
 
-// addOperatorFlags adds who acts, and why, to a command that leaves an event.
-func addOperatorFlags(cmd *cobra.Command) {
-	cmd.Flags().String("as", "", "`name` of who acts, for the record (default user@host)")
-	cmd.Flags().String("reason", "", "why, for the record: `text`")
+// operatorFlags are who acts, and why, for a command that leaves an event.
+type operatorFlags struct{ actor, reason string }
+
+func addOperatorFlags(cmd *cobra.Command, f *operatorFlags) {
+	cmd.Flags().StringVar(&f.actor, "as", "", "`name` of who acts, for the record (default user@host)")
+	cmd.Flags().StringVar(&f.reason, "reason", "", "why, for the record: `text`")
 }
 
-// byOf reads those flags.
-func byOf(cmd *cobra.Command) (operator.By, error) {
-	var by operator.By
-	by.Actor, _ = cmd.Flags().GetString("as")
-	by.Reason, _ = cmd.Flags().GetString("reason")
-	if by.Actor == "" {
-		by.Actor = operator.Default()
-	}
+// by returns what goes on record. The error is a [*usageError].
+func (f operatorFlags) by() (operator.By, error) {
+	by := operator.By{Actor: cmp.Or(f.actor, operator.Default()), Reason: f.reason}
 	if err := by.Check(); err != nil {
 		return by, &usageError{fmt.Errorf("--as, --reason: %w", err)}
 	}
 	return by, nil
 }
 
-func addYesFlag(cmd *cobra.Command) {
-	cmd.Flags().BoolP("yes", "y", false, "do not ask; needed where there is no terminal to ask on")
+func addYesFlag(cmd *cobra.Command, yes *bool) {
+	cmd.Flags().BoolVarP(yes, "yes", "y", false, "do not ask; needed where there is no terminal to ask on")
 }
 
-// confirm asks a person. Without a terminal nobody can be asked, and what cannot
-// be taken back is not done by guess.
-func confirm(cmd *cobra.Command, question string) error {
-	if yes, _ := cmd.Flags().GetBool("yes"); yes {
+// confirm asks a person, unless yes. Without a terminal there is no person to ask, and what
+// cannot be taken back is not done by guess.
+func confirm(cmd *cobra.Command, yes bool, question string) error {
+	if yes {
 		return nil
 	}
 	in, isFile := cmd.InOrStdin().(*os.File)

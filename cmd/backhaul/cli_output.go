@@ -2,14 +2,44 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/show"
 )
+
+// Ways to print.
+const (
+	outputTable = "table"
+	outputJSON  = "json"
+)
+
+// outputValue is the value of --output.
+type outputValue string
+
+func (v *outputValue) String() string { return string(*v) }
+func (v *outputValue) Type() string   { return "string" }
+
+func (v *outputValue) Set(text string) error {
+	if text != outputTable && text != outputJSON {
+		return fmt.Errorf("must be %s or %s", outputTable, outputJSON)
+	}
+	*v = outputValue(text)
+	return nil
+}
+
+// addOutputFlag adds --output, whose value is one of the constants.
+func addOutputFlag(cmd *cobra.Command, output *string) {
+	*output = outputTable
+	cmd.Flags().VarP((*outputValue)(output), "output", "o", "`table|json`")
+}
 
 // printJSON writes one document as a line.
 func printJSON(w io.Writer, v any) error {
@@ -41,10 +71,10 @@ func (t table) row(columns ...string) {
 
 func (t table) flush() error { return t.w.Flush() }
 
-// stamp is a time for people.
+// stamp returns a time for people.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// ago is an age for people: its two largest units.
+// ago returns an age for people: its two largest units.
 func ago(d time.Duration) string {
 	d = d.Truncate(time.Second)
 	switch {
@@ -56,7 +86,7 @@ func ago(d time.Duration) string {
 	return d.String()
 }
 
-// size is a number of bytes for people.
+// size returns a number of bytes for people.
 func size(n uint64) string {
 	const kibi = 1024
 	if n < kibi {
@@ -68,4 +98,39 @@ func size(n uint64) string {
 		unit++
 	}
 	return fmt.Sprintf("%.1f %ciB", value, "KMGT"[unit])
+}
+
+// problems is what a check of settings or of a file finds wrong, as JSON.
+type problems struct {
+	OK       bool     `json:"ok"`
+	Problems []string `json:"problems"`
+}
+
+// sayProblems returns err; with JSON it prints what is wrong on standard output as well.
+func sayProblems(cmd *cobra.Command, output string, err error) error {
+	wrong, ok := errors.AsType[*config.Error](err)
+	if output != outputJSON || !ok {
+		return err
+	}
+	return errors.Join(err, printJSON(cmd.OutOrStdout(), problems{Problems: wrong.Problems}))
+}
+
+// dash returns s, or "-" in place of an empty text.
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// short returns a duration without parts that are zero: 5m, not 5m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

@@ -21,6 +21,7 @@ import (
 )
 
 func newCheckCommand() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check NATS, the streams and the vendor, and say how to mend what is wrong",
@@ -32,18 +33,14 @@ the replica at BACKHAUL_ADMIN_ADDR, if one answers there, for its conditions.
 Exit codes: 0 no error, 1 an error, 2 configuration, 3 NATS or the
 vendor out of reach. Notes and warnings are no errors.`,
 		Args: cobra.NoArgs,
-		RunE: runCheck,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runCheck(cmd, output) },
 	}
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupVendor, config.GroupLog)
-	addOutputFlag(cmd)
+	addOutputFlag(cmd, &output)
 	return cmd
 }
 
-func runCheck(cmd *cobra.Command, _ []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
+func runCheck(cmd *cobra.Command, output string) error {
 	cfg, log, err := load(cmd)
 	if err != nil {
 		return err

@@ -19,37 +19,43 @@ BACKHAUL_CONFIG), the environment, flags. deploy/CONFIGURATION.md has all of the
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	show := &cobra.Command{
+	cmd.AddCommand(newConfigShowCommand(), newConfigCheckCommand())
+	return cmd
+}
+
+func newConfigShowCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "Print every setting with its value and where that came from",
 		Long: `Prints what a command with these flags, this environment and this file would
 work with. Secrets are masked. Settings that are wrong are shown with their
 default, and said on stderr.`,
 		Args: cobra.NoArgs,
-		RunE: runConfigShow,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runConfigShow(cmd, output) },
 	}
-	check := &cobra.Command{
+	config.AddFlags(cmd.Flags(), config.AllGroups...)
+	addOutputFlag(cmd, &output)
+	return cmd
+}
+
+func newConfigCheckCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Say everything that is wrong with the settings",
 		Long: `Says everything for which "backhaul run" would refuse these settings, at once:
 the file, values, files that cannot be read, certificates that are none. It
 reaches for nothing over the network. The exit code is 0 or 2.`,
 		Args: cobra.NoArgs,
-		RunE: runConfigCheck,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runConfigCheck(cmd, output) },
 	}
-	for _, sub := range []*cobra.Command{show, check} {
-		config.AddFlags(sub.Flags(), config.AllGroups...)
-		addOutputFlag(sub)
-		cmd.AddCommand(sub)
-	}
+	config.AddFlags(cmd.Flags(), config.AllGroups...)
+	addOutputFlag(cmd, &output)
 	return cmd
 }
 
-func runConfigShow(cmd *cobra.Command, _ []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
+func runConfigShow(cmd *cobra.Command, output string) error {
 	values, err := config.Show(cmd.Flags(), os.Environ())
 	if output == outputJSON {
 		for _, v := range values {
@@ -65,12 +71,8 @@ func runConfigShow(cmd *cobra.Command, _ []string) error {
 	return errors.Join(err, t.flush())
 }
 
-func runConfigCheck(cmd *cobra.Command, _ []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
-	err = config.Check(cmd.Flags(), os.Environ())
+func runConfigCheck(cmd *cobra.Command, output string) error {
+	err := config.Check(cmd.Flags(), os.Environ())
 	switch {
 	case err != nil && output == outputJSON:
 		return sayProblems(cmd, output, errors.Join(errSaid, err))
@@ -81,19 +83,4 @@ func runConfigCheck(cmd *cobra.Command, _ []string) error {
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), "the settings are good")
 	return nil
-}
-
-// problems is what a check of settings or of a file finds wrong, as JSON.
-type problems struct {
-	OK       bool     `json:"ok"`
-	Problems []string `json:"problems"`
-}
-
-// sayProblems is err, and with JSON what is wrong is on standard output as well.
-func sayProblems(cmd *cobra.Command, output string, err error) error {
-	wrong, ok := errors.AsType[*config.Error](err)
-	if output != outputJSON || !ok {
-		return err
-	}
-	return errors.Join(err, printJSON(cmd.OutOrStdout(), problems{Problems: wrong.Problems}))
 }

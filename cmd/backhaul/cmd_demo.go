@@ -24,6 +24,7 @@ import (
 )
 
 func newDemoCommand() *cobra.Command {
+	var keepRunning bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the whole way of a request, with nothing but this program",
@@ -31,9 +32,9 @@ func newDemoCommand() *cobra.Command {
 process, publishes the sample request of the vendor's page and one that the
 vendor refuses, prints their events and ends.`,
 		Args: cobra.NoArgs,
-		RunE: runDemo,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd, keepRunning) },
 	}
-	cmd.Flags().Bool("keep-running", false, "go on until interrupted")
+	cmd.Flags().BoolVar(&keepRunning, "keep-running", false, "go on until interrupted")
 	config.AddFlags(cmd.Flags(), config.GroupLog)
 	return cmd
 }
@@ -51,12 +52,12 @@ var demoRequests = []string{
 
 const demoTimeout = 30 * time.Second
 
-func runDemo(cmd *cobra.Command, _ []string) error {
+func runDemo(cmd *cobra.Command, keepRunning bool) error {
 	cfg, log, err := load(cmd)
 	if err != nil {
 		return err
 	}
-	if !cmd.Flags().Changed("log-level") {
+	if !flagOf(cmd, "log-level").Changed {
 		log = log.Level(zerolog.WarnLevel)
 	}
 	store, err := os.MkdirTemp("", "backhaul-demo-")
@@ -85,7 +86,9 @@ func runDemo(cmd *cobra.Command, _ []string) error {
 	case err := <-served:
 		return err
 	case url := <-urls:
-		err = demonstrate(cmd, url, endpoint)
+		if err = demonstrate(cmd, url, endpoint); err == nil && keepRunning {
+			stay(cmd.Context(), cmd.OutOrStdout(), url)
+		}
 	}
 	stop()
 	return errors.Join(err, <-served)
@@ -132,9 +135,6 @@ func demonstrate(cmd *cobra.Command, url, endpoint string) error {
 		if err := narrateOutcome(ctx, out, js, payload); err != nil {
 			return fmt.Errorf("the demonstration did not come to its end: %w", err)
 		}
-	}
-	if keep, _ := cmd.Flags().GetBool("keep-running"); keep {
-		stay(cmd.Context(), out, url)
 	}
 	return nil
 }

@@ -27,6 +27,9 @@ BACKUP_DLQ, as it came, with the reason. A letter is named by its sequence there
 }
 
 func newDeadLetterListCommand() *cobra.Command {
+	var f letterFlags
+	var limit int
+	var output string
 	cmd := &cobra.Command{
 		Use:        "ls",
 		SuggestFor: []string{"list"},
@@ -38,15 +41,11 @@ func newDeadLetterListCommand() *cobra.Command {
 			if len(args) > 0 {
 				return &usageError{errors.New("`dlq ls` takes filters; `dlq show` takes a sequence")}
 			}
-			output, err := outputOf(cmd)
+			filter, err := f.filter()
 			if err != nil {
 				return err
 			}
-			filter, _, err := letterFilter(cmd, time.Now())
-			if err != nil {
-				return err
-			}
-			filter.Limit, _ = cmd.Flags().GetInt("limit")
+			filter.Limit = limit
 			return withBox(cmd, func(ctx context.Context, box *deadletter.Box) error {
 				letters, older, err := box.List(ctx, filter)
 				if err != nil {
@@ -59,23 +58,20 @@ func newDeadLetterListCommand() *cobra.Command {
 			})
 		},
 	}
-	addLetterFilterFlags(cmd)
-	cmd.Flags().Int("limit", 100, "show the newest `number`, 0 means all")
+	addLetterFlags(cmd, &f)
+	cmd.Flags().IntVar(&limit, "limit", 100, "show the newest `number`, 0 means all")
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
-	addOutputFlag(cmd)
+	addOutputFlag(cmd, &output)
 	return cmd
 }
 
 func newDeadLetterShowCommand() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:   "show SEQUENCE",
 		Short: "Show one dead letter: the message, why it could not be done, its replays",
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			output, err := outputOf(cmd)
-			if err != nil {
-				return err
-			}
 			numbers, err := sequencesOf(args)
 			if err != nil {
 				return err
@@ -93,7 +89,7 @@ func newDeadLetterShowCommand() *cobra.Command {
 		},
 	}
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
-	addOutputFlag(cmd)
+	addOutputFlag(cmd, &output)
 	return cmd
 }
 
@@ -112,36 +108,28 @@ func withBox(cmd *cobra.Command, use func(context.Context, *deadletter.Box) erro
 	return explain(use(ctx, box))
 }
 
-func addLetterFilterFlags(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.String("source", "", "only requests of this `source`")
-	flags.String("client-name", "", "only requests for this object storage `client`")
-	flags.String("subclient-name", "", "only requests for this content `group`")
-	flags.String("error-code", "", "only failures with this `code`, ours or the vendor's in either form")
-	flags.String("request-id", "", "only requests with this `id`")
-	flags.String("since", "", "`time` (2026-11-23T10:00:00Z) or age (90m) of the oldest letter")
-	flags.String("until", "", "`time` or age of the newest letter")
+// letterFlags select dead letters. The zero value selects all.
+type letterFlags struct {
+	source, client, subclient string
+	code, requestID           string
+	since, until              time.Time
 }
 
-// letterFilter reads those flags, and whether any is set.
-func letterFilter(cmd *cobra.Command, now time.Time) (f deadletter.Filter, filtered bool, err error) {
-	flags := cmd.Flags()
-	names := []string{"source", "client-name", "subclient-name", "error-code", "request-id", "since", "until"}
-	if err := checkFilters(cmd, names...); err != nil {
-		return f, false, err
-	}
-	for _, name := range names {
-		filtered = filtered || flags.Changed(name)
-	}
-	f.Client, _ = flags.GetString("client-name")
-	f.Subclient, _ = flags.GetString("subclient-name")
-	f.Code, _ = flags.GetString("error-code")
-	f.RequestID, _ = flags.GetString("request-id")
-	if f.Source, err = sourceOf(cmd); err != nil {
-		return f, filtered, err
-	}
-	f.Since, f.Until, err = periodOf(cmd, now)
-	return f, filtered, err
+func addLetterFlags(cmd *cobra.Command, f *letterFlags) {
+	addSourceFilter(cmd, &f.source)
+	addFilter(cmd, &f.client, "client-name", "only requests for this object storage `client`")
+	addFilter(cmd, &f.subclient, "subclient-name", "only requests for this content `group`")
+	addFilter(cmd, &f.code, "error-code", "only failures with this `code`, ours or the vendor's in either form")
+	addFilter(cmd, &f.requestID, "request-id", "only requests with this `id`")
+	addMoment(cmd, &f.since, "since", "`time` (2026-11-23T10:00:00Z) or age (90m) of the oldest letter")
+	addMoment(cmd, &f.until, "until", "`time` or age of the newest letter")
+}
+
+// filter returns what the flags select. The error is a [*usageError].
+func (f letterFlags) filter() (deadletter.Filter, error) {
+	return deadletter.Filter{
+		Source: f.source, Client: f.client, Subclient: f.subclient, Code: f.code, RequestID: f.requestID, Since: f.since, Until: f.until,
+	}, checkPeriod(f.since, f.until)
 }
 
 func sequencesOf(args []string) ([]uint64, error) {

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +16,24 @@ import (
 	"backhaul/cmd/internal/show"
 )
 
+// actFlags are those of the commands that act on dead letters.
+type actFlags struct {
+	letters          letterFlags
+	all, dryRun, yes bool
+	limit            int
+	operator         operatorFlags
+	output           string
+}
+
+// replayFlags are those of `backhaul dlq replay`.
+type replayFlags struct {
+	actFlags
+	file         string
+	again, force bool
+}
+
 func newDeadLetterReplayCommand() *cobra.Command {
+	var f replayFlags
 	cmd := &cobra.Command{
 		Use:   "replay [SEQUENCE...]",
 		Short: "Send dead letters again, each under a new request id",
@@ -34,16 +50,17 @@ any letter was refused, or is left over because of --limit.`,
   backhaul dlq replay --nats nats://127.0.0.1:4222 13 --file corrected.json
   backhaul dlq replay --nats nats://127.0.0.1:4222 --source billing --error-code 35:4618 --dry-run`,
 		Args: cobra.ArbitraryArgs,
-		RunE: runReplay,
+		RunE: func(cmd *cobra.Command, args []string) error { return runReplay(cmd, args, f) },
 	}
-	cmd.Flags().String("file", "", "`file` with a corrected request, - for standard input; for one letter")
-	cmd.Flags().Bool("again", false, "make another request although the last replay has its outcome")
-	cmd.Flags().Bool("force", false, "send also what is not expected to succeed, and what may start a second job (OUTCOME_UNKNOWN)")
-	addActFlags(cmd)
+	cmd.Flags().StringVar(&f.file, "file", "", "`file` with a corrected request, - for standard input; for one letter")
+	cmd.Flags().BoolVar(&f.again, "again", false, "make another request although the last replay has its outcome")
+	cmd.Flags().BoolVar(&f.force, "force", false, "send also what is not expected to succeed, and what may start a second job (OUTCOME_UNKNOWN)")
+	addActFlags(cmd, &f.actFlags)
 	return cmd
 }
 
 func newDeadLetterDropCommand() *cobra.Command {
+	var f actFlags
 	cmd := &cobra.Command{
 		Use:        "drop [SEQUENCE...]",
 		SuggestFor: []string{"delete", "remove", "rm"},
@@ -54,21 +71,21 @@ named by sequences or selected by filters; --all selects all.`,
 		Example: `  backhaul dlq drop --nats nats://127.0.0.1:4222 12 13 --reason "test data"
   backhaul dlq drop --nats nats://127.0.0.1:4222 --source load-test --until 720h --dry-run`,
 		Args: cobra.ArbitraryArgs,
-		RunE: runDrop,
+		RunE: func(cmd *cobra.Command, args []string) error { return runDrop(cmd, args, f) },
 	}
-	addActFlags(cmd)
+	addActFlags(cmd, &f)
 	return cmd
 }
 
-func addActFlags(cmd *cobra.Command) {
-	addLetterFilterFlags(cmd)
-	cmd.Flags().Bool("all", false, "select all letters")
-	cmd.Flags().Int("limit", 1000, "act on this `number` at most, the oldest first")
-	cmd.Flags().Bool("dry-run", false, "say what would be done")
-	addYesFlag(cmd)
-	addOperatorFlags(cmd)
+func addActFlags(cmd *cobra.Command, f *actFlags) {
+	addLetterFlags(cmd, &f.letters)
+	cmd.Flags().BoolVar(&f.all, "all", false, "select all letters")
+	cmd.Flags().IntVar(&f.limit, "limit", 1000, "act on this `number` at most, the oldest first")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be done")
+	addYesFlag(cmd, &f.yes)
+	addOperatorFlags(cmd, &f.operator)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
-	addOutputFlag(cmd)
+	addOutputFlag(cmd, &f.output)
 }
 
 // act is what to do with each of some letters.
@@ -92,25 +109,22 @@ type result struct {
 	Why          string `json:"why,omitempty"`
 }
 
-func runReplay(cmd *cobra.Command, args []string) error {
-	order := deadletter.Order{}
-	order.Again, _ = cmd.Flags().GetBool("again")
-	order.Force, _ = cmd.Flags().GetBool("force")
-	file, _ := cmd.Flags().GetString("file")
-	if file != "" {
+func runReplay(cmd *cobra.Command, args []string, f replayFlags) error {
+	order := deadletter.Order{Again: f.again, Force: f.force}
+	if f.file != "" {
 		if len(args) != 1 {
 			return &usageError{errors.New("--file corrects one letter: give its sequence")}
 		}
 		var err error
-		if order.Payload, err = readInput(cmd, file); err != nil {
+		if order.Payload, err = readInput(cmd, f.file); err != nil {
 			return &usageError{fmt.Errorf("--file: %w", err)}
 		}
 	}
 	var err error
-	if order.By, err = byOf(cmd); err != nil {
+	if order.By, err = f.operator.by(); err != nil {
 		return err
 	}
-	return runAct(cmd, args, func(box *deadletter.Box) act {
+	return runAct(cmd, args, f.actFlags, func(box *deadletter.Box) act {
 		state := func(p deadletter.Plan, first, repeated string) result {
 			if p.Repeated {
 				first = repeated
@@ -135,12 +149,12 @@ func runReplay(cmd *cobra.Command, args []string) error {
 	})
 }
 
-func runDrop(cmd *cobra.Command, args []string) error {
-	by, err := byOf(cmd)
+func runDrop(cmd *cobra.Command, args []string, f actFlags) error {
+	by, err := f.operator.by()
 	if err != nil {
 		return err
 	}
-	return runAct(cmd, args, func(box *deadletter.Box) act {
+	return runAct(cmd, args, f, func(box *deadletter.Box) act {
 		return act{
 			verb: "Drop for good",
 			does: func(ctx context.Context, l deadletter.Letter) (result, error) {
@@ -153,41 +167,36 @@ func runDrop(cmd *cobra.Command, args []string) error {
 }
 
 // runAct selects letters, asks, acts on each, and sums up.
-func runAct(cmd *cobra.Command, args []string, on func(*deadletter.Box) act) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
+func runAct(cmd *cobra.Command, args []string, f actFlags, on func(*deadletter.Box) act) error {
 	numbers, err := sequencesOf(args)
 	if err != nil {
 		return err
 	}
-	filter, filtered, err := letterFilter(cmd, time.Now())
+	filter, err := f.letters.filter()
 	if err != nil {
 		return err
 	}
-	all, _ := cmd.Flags().GetBool("all")
-	limit, _ := cmd.Flags().GetInt("limit")
+	filtered := f.letters != letterFlags{}
 	switch {
-	case limit < 1:
+	case f.limit < 1:
 		return &usageError{errors.New("--limit must be at least 1")}
-	case len(numbers) > 0 && (filtered || all):
+	case len(numbers) > 0 && (filtered || f.all):
 		return &usageError{errors.New("sequences do not go with filters or --all")}
-	case len(numbers) == 0 && !filtered && !all:
+	case len(numbers) == 0 && !filtered && !f.all:
 		return &usageError{errors.New("which letters? Give sequences, filters, or --all")}
 	}
 	return withBox(cmd, func(ctx context.Context, box *deadletter.Box) error {
 		doing := on(box)
-		letters, left, err := selectLetters(ctx, box, numbers, filter, limit, doing.skip)
+		letters, left, err := selectLetters(ctx, box, numbers, filter, f.limit, doing.skip)
 		if err != nil {
 			return err
 		}
-		return actOnAll(ctx, cmd, output, doing, letters, left)
+		return actOnAll(ctx, cmd, f, doing, letters, left)
 	})
 }
 
 // actOnAll asks, acts on each letter, and sums up. left are those that are left over.
-func actOnAll(ctx context.Context, cmd *cobra.Command, output string, doing act, letters []deadletter.Letter, left int) error {
+func actOnAll(ctx context.Context, cmd *cobra.Command, f actFlags, doing act, letters []deadletter.Letter, left int) error {
 	if left > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%d more are selected than --limit allows; repeat the command for them\n", left)
 	}
@@ -196,12 +205,12 @@ func actOnAll(ctx context.Context, cmd *cobra.Command, output string, doing act,
 		return nil
 	}
 	do := doing.does
-	if dry, _ := cmd.Flags().GetBool("dry-run"); dry {
+	if f.dryRun {
 		do = doing.would
-	} else if err := confirm(cmd, doing.question(letters)); err != nil {
+	} else if err := confirm(cmd, f.yes, doing.question(letters)); err != nil {
 		return err
 	}
-	good, err := actOnEach(ctx, cmd, output, letters, do)
+	good, err := actOnEach(ctx, cmd, f.output, letters, do)
 	if err == nil && (!good || left > 0) {
 		err = errSaid
 	}

@@ -15,9 +15,19 @@ import (
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/show"
+	"backhaul/schemas"
 )
 
+// eventsFlags are those of `backhaul events`.
+type eventsFlags struct {
+	queryFlags
+	follow      bool
+	limit, last int
+	output      string
+}
+
 func newEventsCommand() *cobra.Command {
+	var f eventsFlags
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Show what became of requests",
@@ -28,31 +38,25 @@ filtered by the server; the other filters read what is left.`,
   backhaul events --nats nats://127.0.0.1:4222 --last 20 --client-name s-adhoc-object-storage --label ticket=CHG-17
   backhaul events --nats nats://127.0.0.1:4222 --follow --output json`,
 		Args: cobra.NoArgs,
-		RunE: runEvents,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runEvents(cmd, f) },
 	}
-	cmd.Flags().BoolP("follow", "f", false, "go on with what comes")
-	cmd.Flags().Int("limit", 0, "end after this `number` of events, 0 means no limit")
-	cmd.Flags().Int("last", 0, "begin with the last `number` of events, 0 means with the first")
-	addQueryFlags(cmd)
+	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with what comes")
+	cmd.Flags().IntVar(&f.limit, "limit", 0, "end after this `number` of events, 0 means no limit")
+	cmd.Flags().IntVar(&f.last, "last", 0, "begin with the last `number` of events, 0 means with the first")
+	addQueryFlags(cmd, &f.queryFlags)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
-	addOutputFlag(cmd)
+	addOutputFlag(cmd, &f.output)
 	return cmd
 }
 
-func runEvents(cmd *cobra.Command, _ []string) error {
-	output, err := outputOf(cmd)
+func runEvents(cmd *cobra.Command, f eventsFlags) error {
+	query, operators, err := f.query()
 	if err != nil {
 		return err
 	}
-	query, operators, err := queryOf(cmd, time.Now())
-	if err != nil {
-		return err
-	}
-	query.Follow, _ = cmd.Flags().GetBool("follow")
-	limit, _ := cmd.Flags().GetInt("limit")
-	last, _ := cmd.Flags().GetInt("last")
+	query.Follow = f.follow
 	switch {
-	case limit < 0 || last < 0:
+	case f.limit < 0 || f.last < 0:
 		return &usageError{errors.New("--limit and --last must not be negative")}
 	case query.Follow && !query.Until.IsZero():
 		return &usageError{errors.New("--until does not go with --follow")}
@@ -72,7 +76,7 @@ func runEvents(cmd *cobra.Command, _ []string) error {
 		if err != nil {
 			return err
 		}
-		if shown++; shown == limit {
+		if shown++; shown == f.limit {
 			return eventlog.ErrStop
 		}
 		if query.Follow {
@@ -81,17 +85,17 @@ func runEvents(cmd *cobra.Command, _ []string) error {
 		return nil
 	}
 	if operators {
-		query.Operators = func(e eventlog.OperatorEvent) error { return printed(printOperatorEvent(out, output, e)) }
+		query.Operators = func(e eventlog.OperatorEvent) error { return printed(printOperatorEvent(out, f.output, e)) }
 	}
-	if last > 0 {
-		if query.From, err = eventlog.Tail(ctx, js, query, last); err != nil {
+	if f.last > 0 {
+		if query.From, err = eventlog.Tail(ctx, js, query, f.last); err != nil {
 			return explain(err)
 		}
 		if query.From == 0 && !query.Follow {
 			return nil
 		}
 	}
-	err = eventlog.Read(ctx, js, query, func(e eventlog.Event) error { return printed(printEvent(out, output, e)) })
+	err = eventlog.Read(ctx, js, query, func(e eventlog.Event) error { return printed(printEvent(out, f.output, e)) })
 	err = errors.Join(err, out.Flush())
 	if errors.Is(err, syscall.EPIPE) {
 		return errSaid // the reader of the output has gone
@@ -111,9 +115,36 @@ func printEvent(w io.Writer, output string, e eventlog.Event) error {
 	return err
 }
 
-func dash(s string) string {
-	if s == "" {
-		return "-"
+// kindOperator stands in the place of a kind for the events about what operators
+// did: they are about no request.
+const kindOperator = "operator"
+
+// printOperatorEvent writes one event about what an operator did as a line.
+func printOperatorEvent(w io.Writer, output string, e eventlog.OperatorEvent) error {
+	if output == outputJSON {
+		_, err := fmt.Fprintf(w, "%s\n", e.CloudEvent().Structured())
+		return err
 	}
-	return s
+	_, err := fmt.Fprintln(w, show.Line(fmt.Sprintf("%s  %-16s  %-10s  %-26s  %s", e.Stored.UTC().Format(time.RFC3339), kindOperator,
+		e.Action, e.Actor, operatorGist(e.OperatorEvent))))
+	return err
+}
+
+// operatorGist is what a person wants to know of it first.
+func operatorGist(e schemas.OperatorEvent) string {
+	var text string
+	switch e.Action {
+	case schemas.ActionPause:
+		text = "until " + e.Pause.Until.UTC().Format(time.RFC3339)
+	case schemas.ActionResume:
+		text = "instead of at " + e.Pause.Until.UTC().Format(time.RFC3339)
+	case schemas.ActionDeadLetterReplay:
+		text = fmt.Sprintf("letter %d (%s/%s, %s) as %s", e.DeadLetter.Sequence, e.DeadLetter.Source, e.DeadLetter.RequestID, e.DeadLetter.ErrorCode, e.Replay.RequestID)
+	case schemas.ActionDeadLetterDrop:
+		text = fmt.Sprintf("letter %d (%s/%s, %s)", e.DeadLetter.Sequence, e.DeadLetter.Source, e.DeadLetter.RequestID, e.DeadLetter.ErrorCode)
+	}
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	return text
 }

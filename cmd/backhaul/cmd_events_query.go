@@ -15,60 +15,54 @@ import (
 	"backhaul/schemas"
 )
 
-// addQueryFlags adds what selects events. The names are those of `request`.
-func addQueryFlags(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringSlice("kind", nil, "only these `kinds`: "+strings.Join(kindNames(), ", "))
-	flags.String("source", "", "only requests of this `source`")
-	flags.String("request-id", "", "only requests with this `id`, and the rejections of others with it")
-	flags.String("client-name", "", "only requests for this object storage `client`")
-	flags.String("subclient-name", "", "only requests for this content `group`")
-	flags.StringToString("label", nil, "only requests with this label, `name=value`; all of them if there are several")
-	flags.String("error-code", "", "only failures with this `code`, ours or the vendor's in either form")
-	flags.String("since", "", "`time` (2026-11-23T10:00:00Z) or age (90m) to begin with")
-	flags.String("until", "", "`time` or age to end with")
+// queryFlags select events.
+type queryFlags struct {
+	kinds             []string
+	source            string
+	requestID         string
+	client, subclient string
+	labels            map[string]string
+	errorCode         string
+	since, until      time.Time
 }
 
-// queryOf reads those flags, and whether what operators did is asked for: it is,
+// addQueryFlags adds them. The names are those of `request`.
+func addQueryFlags(cmd *cobra.Command, f *queryFlags) {
+	cmd.Flags().StringSliceVar(&f.kinds, "kind", nil, "only these `kinds`: "+strings.Join(kindNames(), ", "))
+	addSourceFilter(cmd, &f.source)
+	addFilter(cmd, &f.requestID, "request-id", "only requests with this `id`, and the rejections of others with it")
+	addFilter(cmd, &f.client, "client-name", "only requests for this object storage `client`")
+	addFilter(cmd, &f.subclient, "subclient-name", "only requests for this content `group`")
+	cmd.Flags().StringToStringVar(&f.labels, "label", nil, "only requests with this label, `name=value`; all of them if there are several")
+	addFilter(cmd, &f.errorCode, "error-code", "only failures with this `code`, ours or the vendor's in either form")
+	addMoment(cmd, &f.since, "since", "`time` (2026-11-23T10:00:00Z) or age (90m) to begin with")
+	addMoment(cmd, &f.until, "until", "`time` or age to end with")
+}
+
+// query returns what the flags select, and whether what operators did is asked for: it is,
 // unless something is that only requests have. The error is a [*usageError].
-func queryOf(cmd *cobra.Command, now time.Time) (q eventlog.Query, operators bool, err error) {
-	flags := cmd.Flags()
-	if err := checkFilters(cmd, "source", "request-id", "client-name", "subclient-name", "error-code", "since", "until"); err != nil {
-		return q, false, err
-	}
-	text := func(name string) string {
-		value, _ := flags.GetString(name)
-		return value
-	}
-	source, err := sourceOf(cmd)
+func (f queryFlags) query() (q eventlog.Query, operators bool, err error) {
+	q.Match = eventlog.Match{RequestID: f.requestID, Client: f.client, Subclient: f.subclient, ErrorCode: f.errorCode, Labels: f.labels}
+	kinds, operators, err := kindsOf(f.kinds)
 	if err != nil {
 		return q, false, err
 	}
-	q.Match = eventlog.Match{
-		RequestID: text("request-id"), Client: text("client-name"), Subclient: text("subclient-name"), ErrorCode: text("error-code"),
-	}
-	q.Match.Labels, _ = flags.GetStringToString("label")
-	kinds, operators, err := kindsOf(cmd)
-	if err != nil {
-		return q, false, err
-	}
-	ofRequests := source != "" || q.Match.RequestID+q.Match.Client+q.Match.Subclient+q.Match.ErrorCode != "" || len(q.Match.Labels) > 0
+	ofRequests := f.source+f.requestID+f.client+f.subclient+f.errorCode != "" || len(f.labels) > 0
 	switch {
 	case operators && ofRequests:
 		return q, false, &usageError{errors.New("--kind operator does not go with what only requests have: it is about no request")}
 	case operators:
-		q.Filters = append(filtersOf(kinds, source, &q.Match), publisher.AnyOperator)
+		q.Filters = append(filtersOf(kinds, f.source, &q.Match), publisher.AnyOperator)
 	default:
-		q.Filters = filtersOf(kinds, source, &q.Match)
+		q.Filters = filtersOf(kinds, f.source, &q.Match)
 		operators = len(kinds) == 0 && !ofRequests
 	}
-	q.UpToLeader = source == "" // the user of a source may read its events, and nothing else
-	q.Since, q.Until, err = periodOf(cmd, now)
-	return q, operators, err
+	q.UpToLeader = f.source == "" // the user of a source may read its events, and nothing else
+	q.Since, q.Until = f.since, f.until
+	return q, operators, checkPeriod(f.since, f.until)
 }
 
-func kindsOf(cmd *cobra.Command) (kinds []schemas.Kind, operators bool, err error) {
-	names, _ := cmd.Flags().GetStringSlice("kind")
+func kindsOf(names []string) (kinds []schemas.Kind, operators bool, err error) {
 	for _, name := range names {
 		if name == kindOperator {
 			operators = true

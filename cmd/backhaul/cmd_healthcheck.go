@@ -12,6 +12,7 @@ import (
 )
 
 func newHealthcheckCommand() *cobra.Command {
+	var live bool
 	cmd := &cobra.Command{
 		Use:   "healthcheck",
 		Short: "Ask a running replica whether it is ready",
@@ -24,14 +25,14 @@ no replica that waits for NATS.`,
 		Example: `  backhaul healthcheck
   backhaul healthcheck --live --admin-addr 127.0.0.1:9091`,
 		Args: cobra.NoArgs,
-		RunE: runHealthcheck,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runHealthcheck(cmd, live) },
 	}
-	cmd.Flags().Bool("live", false, "only whether the process answers")
+	cmd.Flags().BoolVar(&live, "live", false, "only whether the process answers")
 	config.AddFlags(cmd.Flags(), config.GroupAdmin, config.GroupLog)
 	return cmd
 }
 
-func runHealthcheck(cmd *cobra.Command, _ []string) error {
+func runHealthcheck(cmd *cobra.Command, live bool) error {
 	cfg, _, err := load(cmd)
 	if err != nil {
 		return err
@@ -44,7 +45,7 @@ func runHealthcheck(cmd *cobra.Command, _ []string) error {
 		return &config.Error{Problems: []string{fmt.Sprintf("BACKHAUL_ADMIN_ADDR: %v", err)}}
 	}
 	page := "/readyz"
-	if live, _ := cmd.Flags().GetBool("live"); live {
+	if live {
 		page = "/livez"
 	}
 	status, body, err := replica.Get(cmd.Context(), address, page)

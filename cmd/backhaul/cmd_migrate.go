@@ -13,6 +13,7 @@ import (
 )
 
 func newMigrateCommand() *cobra.Command {
+	var store, output string
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Move requests and ledger from an embedded server to your NATS",
@@ -31,23 +32,16 @@ $JS.API.STREAM.RESTORE.* and $JS.SNAPSHOT.RESTORE.>.`,
 		Example: `  backhaul migrate --from-store ./backhaul-data --nats nats://nats.example.com:4222
   backhaul run --nats nats://nats.example.com:4222`,
 		Args: cobra.NoArgs,
-		RunE: runMigrate,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runMigrate(cmd, store, output) },
 	}
-	cmd.Flags().String("from-store", "", "`directory` of the embedded server's streams")
+	cmd.Flags().StringVar(&store, "from-store", "", "`directory` of the embedded server's streams")
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupLog)
-	for _, other := range []string{"nats-listen", "store-dir", "provision"} {
-		_ = cmd.Flags().MarkHidden(other)
-	}
-	addOutputFlag(cmd)
+	hideFlags(cmd, "nats-listen", "store-dir", "provision")
+	addOutputFlag(cmd, &output)
 	return cmd
 }
 
-func runMigrate(cmd *cobra.Command, _ []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
-	dir, _ := cmd.Flags().GetString("from-store")
+func runMigrate(cmd *cobra.Command, dir, output string) error {
 	if dir == "" {
 		return &usageError{errors.New("--from-store must name the directory of the embedded server")}
 	}

@@ -14,7 +14,15 @@ import (
 	"backhaul/publisher"
 )
 
+// queueFlags are those of the commands that pause and resume the queue.
+type queueFlags struct {
+	length time.Duration // of the pause
+	operatorFlags
+	output string
+}
+
 func newPauseCommand() *cobra.Command {
+	var f queueFlags
 	cmd := &cobra.Command{
 		Use:   "pause",
 		Short: "Keep every replica from starting backups, for a while",
@@ -23,38 +31,25 @@ itself or by ` + "`backhaul resume`" + `. Requests go on being accepted, and tho
 finished. A pause that lasts longer already is not made shorter.`,
 		Example: `  backhaul pause --nats nats://127.0.0.1:4222 --for 2h --reason "vendor maintenance"`,
 		Args:    cobra.NoArgs,
-		RunE:    runPause,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runPause(cmd, f) },
 	}
-	cmd.Flags().Duration("for", time.Hour, fmt.Sprintf("how long, at most %s; pause again to make it longer", queue.LongestPause))
-	addQueueFlags(cmd)
+	cmd.Flags().DurationVar(&f.length, "for", time.Hour, fmt.Sprintf("how long, at most %s; pause again to make it longer", queue.LongestPause))
+	addQueueFlags(cmd, &f)
 	return cmd
 }
 
-func newResumeCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "resume",
-		Short: "End a pause",
-		Long: `Lets the replicas have requests again, a few seconds from now. If the vendor asked
-one of them to be left alone, they get none before that is over.`,
-		Args: cobra.NoArgs,
-		RunE: runResume,
-	}
-	addQueueFlags(cmd)
-	return cmd
-}
-
-func addQueueFlags(cmd *cobra.Command) {
-	addOperatorFlags(cmd)
+func addQueueFlags(cmd *cobra.Command, f *queueFlags) {
+	addOperatorFlags(cmd, &f.operatorFlags)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
-	addOutputFlag(cmd)
+	addOutputFlag(cmd, &f.output)
 }
 
-func runPause(cmd *cobra.Command, _ []string) error {
-	d, _ := cmd.Flags().GetDuration("for")
+func runPause(cmd *cobra.Command, f queueFlags) error {
+	d := f.length
 	if d < time.Second || d > queue.LongestPause {
 		return &usageError{fmt.Errorf("--for is %s, must be 1s to %s", d, queue.LongestPause)}
 	}
-	return onQueue(cmd, func(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, by operator.By) (any, string, error) {
+	return onQueue(cmd, f, func(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, by operator.By) (any, string, error) {
 		p, err := queue.Pause(ctx, js, pub, d, by)
 		if p.Kept {
 			return p, fmt.Sprintf("paused already until %s, which is longer: left as it is", stamp(p.Until)), err
@@ -63,28 +58,10 @@ func runPause(cmd *cobra.Command, _ []string) error {
 	})
 }
 
-func runResume(cmd *cobra.Command, _ []string) error {
-	return onQueue(cmd, func(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, by operator.By) (any, string, error) {
-		from, err := queue.Resume(ctx, js, pub, by)
-		answer := struct {
-			WasPaused bool      `json:"wasPaused"`
-			From      time.Time `json:"from,omitzero"`
-		}{!from.IsZero(), from}
-		if from.IsZero() {
-			return answer, "not paused", err
-		}
-		return answer, fmt.Sprintf("requests are delivered from %s on, or later if the vendor asked to be left alone", stamp(from)), err
-	})
-}
-
 // onQueue lets an operator do something with the queue, and prints the answer in
 // either form.
-func onQueue(cmd *cobra.Command, do func(context.Context, jetstream.JetStream, *publisher.Publisher, operator.By) (answer any, text string, err error)) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
-	by, err := byOf(cmd)
+func onQueue(cmd *cobra.Command, f queueFlags, do func(context.Context, jetstream.JetStream, *publisher.Publisher, operator.By) (answer any, text string, err error)) error {
+	by, err := f.by()
 	if err != nil {
 		return err
 	}
@@ -102,7 +79,7 @@ func onQueue(cmd *cobra.Command, do func(context.Context, jetstream.JetStream, *
 	if err != nil {
 		return explain(err)
 	}
-	if output == outputJSON {
+	if f.output == outputJSON {
 		return printJSON(cmd.OutOrStdout(), answer)
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), text)

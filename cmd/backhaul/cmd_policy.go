@@ -27,6 +27,7 @@ service by --policy-file or BACKHAUL_POLICY_FILE; without one everything is allo
 }
 
 func newPolicyExplainCommand() *cobra.Command {
+	var source, output string
 	cmd := &cobra.Command{
 		Use:   "explain REQUEST.json",
 		Short: "Tell whether a source may make a request, and which rule says so",
@@ -41,14 +42,15 @@ an hour is known to the running service only.`,
 			}
 			return nil
 		},
-		RunE: runPolicyExplain,
+		RunE: func(cmd *cobra.Command, args []string) error { return runPolicyExplain(cmd, args[0], source, output) },
 	}
-	cmd.Flags().String("source", "", "who asks: last token of the `subject`")
-	addPolicyFlags(cmd)
+	cmd.Flags().StringVar(&source, "source", "", "who asks: last token of the `subject`")
+	addPolicyFlags(cmd, &output)
 	return cmd
 }
 
 func newPolicyCheckCommand() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Tell everything that is wrong with a policy file",
@@ -59,17 +61,17 @@ func newPolicyCheckCommand() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: runPolicyCheck,
+		RunE: func(cmd *cobra.Command, args []string) error { return runPolicyCheck(cmd, args, output) },
 	}
-	addPolicyFlags(cmd)
+	addPolicyFlags(cmd, &output)
 	return cmd
 }
 
 // addPolicyFlags adds the one setting that these commands use.
-func addPolicyFlags(cmd *cobra.Command) {
-	cmd.Flags().String("policy-file", "", "policy `file` (BACKHAUL_POLICY_FILE)")
+func addPolicyFlags(cmd *cobra.Command, output *string) {
+	config.AddFlag(cmd.Flags(), "policy-file", "policy `file`")
 	config.AddFlags(cmd.Flags(), config.GroupLog)
-	addOutputFlag(cmd)
+	addOutputFlag(cmd, output)
 }
 
 // loadPolicy reads the file that the settings, or the argument, name.
@@ -92,11 +94,7 @@ func loadPolicy(cmd *cobra.Command, args []string) (*policy.Policy, error) {
 	return p, nil
 }
 
-func runPolicyCheck(cmd *cobra.Command, args []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
+func runPolicyCheck(cmd *cobra.Command, args []string, output string) error {
 	p, err := loadPolicy(cmd, args)
 	if err != nil {
 		return sayProblems(cmd, output, err)
@@ -115,12 +113,7 @@ func runPolicyCheck(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func runPolicyExplain(cmd *cobra.Command, args []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
-	source, _ := cmd.Flags().GetString("source")
+func runPolicyExplain(cmd *cobra.Command, request, source, output string) error {
 	if err := checkSource(source); err != nil {
 		return err
 	}
@@ -128,7 +121,7 @@ func runPolicyExplain(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := readOneRequest(cmd, args[0])
+	r, err := readOneRequest(cmd, request)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 )
 
 func newRecoverCommand() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:   "recover",
 		Short: "Make restored or lost streams safe to work on",
@@ -42,18 +43,14 @@ its limits per hour are not.
 must run and have read them all. See deploy/SCALING.md.`,
 		Example: `  backhaul recover --nats nats://nats.example.com:4222`,
 		Args:    cobra.NoArgs,
-		RunE:    runRecover,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runRecover(cmd, output) },
 	}
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
-	addOutputFlag(cmd)
+	addOutputFlag(cmd, &output)
 	return cmd
 }
 
-func runRecover(cmd *cobra.Command, _ []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
+func runRecover(cmd *cobra.Command, output string) error {
 	nc, js, cfg, err := join(cmd)
 	if err != nil {
 		return err

@@ -14,10 +14,19 @@ import (
 	"backhaul/cmd/internal/batch"
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/natsconn"
-	"backhaul/vendorapi"
 )
 
+// requestFlags are those of `backhaul request`, without the members of the request.
+type requestFlags struct {
+	source, file, batch, rate string
+	timeout                   time.Duration
+	wait, dryRun, quiet       bool
+	labels                    map[string]string
+	output                    string
+}
+
 func newRequestCommand() *cobra.Command {
+	var f requestFlags
 	cmd := &cobra.Command{
 		Use:   "request",
 		Short: "Publish backup requests",
@@ -47,78 +56,62 @@ was sent; 3 NATS is out of reach; 130 interrupted.`,
   backhaul request --nats nats://127.0.0.1:4222 --source billing --file requests.ndjson --wait --rate 50/s
   backhaul request --file requests.ndjson --dry-run --output json`,
 		Args: cobra.NoArgs,
-		RunE: runRequest,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runRequest(cmd, f) },
 	}
 	flags := cmd.Flags()
-	flags.String("source", "cli", "who asks: last token of the `subject`")
-	flags.String("file", "", "`file` with requests, - for standard input")
-	flags.String("batch", "", "`name` that goes into the ids of the file's requests without one, by default the file's")
-	flags.String("rate", "", "most requests to send, `N/s`, N/m or N/h")
-	flags.Bool("wait", false, "wait for the outcomes")
-	flags.Duration("timeout", 5*time.Minute, "how long to wait for outcomes after the last request was sent, and for a server that does not answer")
-	flags.Bool("dry-run", false, "send nothing; show the messages, and what would be sent to the vendor for each")
-	flags.BoolP("quiet", "q", false, "no progress bar, notes and summary on standard error")
-	for _, f := range requestFlags {
-		if f.name == "ad-hoc-backup" {
-			flags.Bool(f.name, false, f.usage)
-		} else {
-			flags.String(f.name, "", f.usage)
-		}
-	}
-	flags.StringToString("label", nil, "labels, `name=value`")
-	flags.String("vendor-format", vendorapi.FormatXML, "for --dry-run, how CreateTask is written: `xml|json` (BACKHAUL_VENDOR_FORMAT)")
+	flags.StringVar(&f.source, "source", "cli", "who asks: last token of the `subject`")
+	flags.StringVar(&f.file, "file", "", "`file` with requests, - for standard input")
+	flags.StringVar(&f.batch, "batch", "", "`name` that goes into the ids of the file's requests without one, by default the file's")
+	flags.StringVar(&f.rate, "rate", "", "most requests to send, `N/s`, N/m or N/h")
+	flags.BoolVar(&f.wait, "wait", false, "wait for the outcomes")
+	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait for outcomes after the last request was sent, and for a server that does not answer")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "send nothing; show the messages, and what would be sent to the vendor for each")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress bar, notes and summary on standard error")
+	addMemberFlags(cmd)
+	flags.StringToStringVar(&f.labels, "label", nil, "labels, `name=value`")
+	config.AddFlag(flags, "vendor-format", "for --dry-run, how CreateTask is written: `xml|json`")
 	config.AddFlags(flags, config.GroupNATS, config.GroupLog)
-	addOutputFlag(cmd)
+	addOutputFlag(cmd, &f.output)
 	return cmd
 }
 
-func runRequest(cmd *cobra.Command, _ []string) error {
-	output, err := outputOf(cmd)
+func runRequest(cmd *cobra.Command, f requestFlags) error {
+	b, err := f.batchOf()
 	if err != nil {
 		return err
 	}
-	b, err := batchOf(cmd)
-	if err != nil {
-		return err
-	}
-	file, err := readRequests(cmd)
+	file, err := readRequests(cmd, f)
 	if err != nil {
 		return err
 	}
 	b.Requests = file.Requests
-	if dryRun, _ := cmd.Flags().GetBool("dry-run"); dryRun {
-		return showRequests(cmd, output, b)
+	if f.dryRun {
+		return showRequests(cmd, f.output, b)
 	}
 	nc, js, _, err := join(cmd)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	report := newRequestReport(cmd, output, b, file)
+	report := newRequestReport(cmd, f, b, file)
 	summary, err := batch.Run(cmd.Context(), nc, js, b, report)
 	report.end(summary)
 	return requestError(cmd.Context(), b, summary, err)
 }
 
-// batchOf is the batch that the flags describe, still without requests.
-func batchOf(cmd *cobra.Command) (batch.Batch, error) {
-	flags := cmd.Flags()
-	var b batch.Batch
-	var err error
-	b.Source, _ = flags.GetString("source")
-	if err := checkSource(b.Source); err != nil {
+// batchOf returns the batch that the flags describe, without its requests. The error is a
+// [*usageError].
+func (f requestFlags) batchOf() (b batch.Batch, err error) {
+	b = batch.Batch{Source: f.source, Timeout: f.timeout, Wait: f.wait, Resume: f.file != ""}
+	if err := checkSource(f.source); err != nil {
 		return b, err
 	}
-	limit, _ := flags.GetString("rate")
-	if b.Rate, err = parseRate(limit); err != nil {
+	if b.Rate, err = parseRate(f.rate); err != nil {
 		return b, err
 	}
-	if b.Timeout, _ = flags.GetDuration("timeout"); b.Timeout <= 0 {
+	if f.timeout <= 0 {
 		return b, &usageError{errors.New("--timeout must be above 0")}
 	}
-	b.Wait, _ = flags.GetBool("wait")
-	file, _ := flags.GetString("file")
-	b.Resume = file != ""
 	return b, nil
 }
 

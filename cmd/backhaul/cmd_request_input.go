@@ -16,8 +16,8 @@ import (
 	"backhaul/schemas"
 )
 
-// requestFlags are the members of a request that can be given as flags.
-var requestFlags = []struct{ name, member, usage string }{
+// memberFlags are the flags that give a member of a request.
+var memberFlags = []struct{ name, member, usage string }{
 	{"request-id", "requestId", "the request's own `id`; the same id is the same request"},
 	{"client-name", "clientName", "object storage `client`"},
 	{"instance-name", "instanceName", "`instance`, by default the client's name"},
@@ -31,14 +31,23 @@ var requestFlags = []struct{ name, member, usage string }{
 	{"not-after", "notAfter", "`time` after which no job is to be started"},
 }
 
+func addMemberFlags(cmd *cobra.Command) {
+	for _, f := range memberFlags {
+		if f.member == "adHocBackup" {
+			cmd.Flags().Bool(f.name, false, f.usage)
+		} else {
+			cmd.Flags().String(f.name, "", f.usage)
+		}
+	}
+}
+
 // readRequests takes the requests from the flags or the file.
-func readRequests(cmd *cobra.Command) (batch.File, error) {
-	name, _ := cmd.Flags().GetString("file")
-	if name == "" {
-		if cmd.Flags().Changed("batch") {
+func readRequests(cmd *cobra.Command, f requestFlags) (batch.File, error) {
+	if f.file == "" {
+		if flagOf(cmd, "batch").Changed {
 			return batch.File{}, &usageError{fmt.Errorf("--batch goes with --file")}
 		}
-		req, err := requestFromFlags(cmd)
+		req, err := requestFromFlags(cmd, f.labels)
 		if err == nil && req.RequestID == "" {
 			req.RequestID = "cli-" + strings.ToLower(rand.Text())
 		}
@@ -47,12 +56,11 @@ func readRequests(cmd *cobra.Command) (batch.File, error) {
 	if flag := firstRequestFlag(cmd); flag != "" {
 		return batch.File{}, &usageError{fmt.Errorf("--%s does not go with --file", flag)}
 	}
-	data, err := readInput(cmd, name)
+	data, err := readInput(cmd, f.file)
 	if err != nil {
 		return batch.File{}, &usageError{err}
 	}
-	given, _ := cmd.Flags().GetString("batch")
-	file, err := batch.ReadFile(name, data, cmp.Or(given, filepath.Base(name)))
+	file, err := batch.ReadFile(f.file, data, cmp.Or(f.batch, filepath.Base(f.file)))
 	if err != nil {
 		return batch.File{}, &usageError{err}
 	}
@@ -60,12 +68,12 @@ func readRequests(cmd *cobra.Command) (batch.File, error) {
 }
 
 func firstRequestFlag(cmd *cobra.Command) string {
-	for _, f := range requestFlags {
-		if cmd.Flags().Changed(f.name) {
+	for _, f := range memberFlags {
+		if flagOf(cmd, f.name).Changed {
 			return f.name
 		}
 	}
-	if cmd.Flags().Changed("label") {
+	if flagOf(cmd, "label").Changed {
 		return "label"
 	}
 	return ""
@@ -73,10 +81,10 @@ func firstRequestFlag(cmd *cobra.Command) string {
 
 // requestFromFlags makes the JSON that a publisher would send and reads it as
 // any other request.
-func requestFromFlags(cmd *cobra.Command) (schemas.BackupRequest, error) {
+func requestFromFlags(cmd *cobra.Command, labels map[string]string) (schemas.BackupRequest, error) {
 	members := make(map[string]any)
-	for _, f := range requestFlags {
-		switch flag := cmd.Flags().Lookup(f.name); {
+	for _, f := range memberFlags {
+		switch flag := flagOf(cmd, f.name); {
 		case !flag.Changed:
 		case flag.Value.Type() == "bool":
 			members[f.member] = flag.Value.String() == "true"
@@ -84,7 +92,7 @@ func requestFromFlags(cmd *cobra.Command) (schemas.BackupRequest, error) {
 			members[f.member] = flag.Value.String()
 		}
 	}
-	if labels, _ := cmd.Flags().GetStringToString("label"); len(labels) > 0 {
+	if len(labels) > 0 {
 		members["labels"] = labels
 	}
 	data, err := json.Marshal(members)

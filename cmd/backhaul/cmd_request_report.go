@@ -26,9 +26,8 @@ type requestReport struct {
 	bar       *requestBar // nil without one
 }
 
-func newRequestReport(cmd *cobra.Command, output string, b batch.Batch, file batch.File) *requestReport {
-	r := &requestReport{out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr(), output: output, batch: b, file: file}
-	r.quiet, _ = cmd.Flags().GetBool("quiet")
+func newRequestReport(cmd *cobra.Command, f requestFlags, b batch.Batch, file batch.File) *requestReport {
+	r := &requestReport{out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr(), output: f.output, quiet: f.quiet, batch: b, file: file}
 	if !r.quiet && r.ofFile() && isTerminal(r.errs) {
 		r.bar = newRequestBar(r.errs, isTerminal(r.out), b)
 	}

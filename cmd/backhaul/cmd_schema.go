@@ -24,20 +24,15 @@ func newSchemaCommand() *cobra.Command {
 }
 
 func newSchemaListCommand() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List the schemas",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			output, err := outputOf(cmd)
-			if err != nil {
-				return err
-			}
-			return listSchemas(cmd.OutOrStdout(), output)
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return listSchemas(cmd.OutOrStdout(), output) },
 	}
-	addOutputFlag(cmd)
+	addOutputFlag(cmd, &output)
 	return cmd
 }
 
@@ -85,6 +80,7 @@ func newSchemaShowCommand() *cobra.Command {
 }
 
 func newSchemaValidateCommand() *cobra.Command {
+	var schema, output string
 	cmd := &cobra.Command{
 		Use:   "validate FILE...",
 		Short: "Tell what is wrong with requests or events",
@@ -95,25 +91,20 @@ Every problem is told with its place. The exit code is 1 if there is any.`,
 		Example: `  backhaul schema validate requests.ndjson
   backhaul events --output json | backhaul schema validate -`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: runValidate,
+		RunE: func(cmd *cobra.Command, files []string) error { return runValidate(cmd, files, schema, output) },
 	}
-	cmd.Flags().String("schema", "", "`name` of the schema for all documents, by default as each says itself; see schema ls")
-	addOutputFlag(cmd)
+	cmd.Flags().StringVar(&schema, "schema", "", "`name` of the schema for all documents, by default as each says itself; see schema ls")
+	addOutputFlag(cmd, &output)
 	return cmd
 }
 
-func runValidate(cmd *cobra.Command, args []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
-	name, _ := cmd.Flags().GetString("schema")
-	v, err := validate.New(name)
+func runValidate(cmd *cobra.Command, files []string, schema, output string) error {
+	v, err := validate.New(schema)
 	if err != nil {
 		return &usageError{fmt.Errorf("--schema: %w", err)}
 	}
 	documents, invalid := 0, 0
-	for _, file := range args {
+	for _, file := range files {
 		data, err := readInput(cmd, file)
 		if err != nil {
 			return &usageError{err}

@@ -14,7 +14,15 @@ import (
 	"backhaul/cmd/internal/provision"
 )
 
+// setupFlags are those of `backhaul setup`.
+type setupFlags struct {
+	trigger bool
+	wait    time.Duration
+	output  string
+}
+
 func newSetupCommand() *cobra.Command {
+	var f setupFlags
 	cmd := &cobra.Command{
 		Use:   "setup",
 		Short: "Make the streams and consumers that are missing, check the others",
@@ -26,28 +34,21 @@ object-store notifications, which "backhaul trigger" reads.
 With --wait it tries again while NATS is out of reach or its cluster is not
 complete, as in a job that starts together with the servers.`,
 		Args: cobra.NoArgs,
-		RunE: runSetup,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runSetup(cmd, f) },
 	}
-	cmd.Flags().Bool("trigger", false, "also what backhaul trigger needs")
-	cmd.Flags().Duration("wait", 0, "how long to try again")
+	cmd.Flags().BoolVar(&f.trigger, "trigger", false, "also what backhaul trigger needs")
+	cmd.Flags().DurationVar(&f.wait, "wait", 0, "how long to try again")
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupLog)
-	for _, embeddedOnly := range []string{"nats-listen", "store-dir", "provision"} {
-		_ = cmd.Flags().MarkHidden(embeddedOnly)
-	}
-	addOutputFlag(cmd)
+	hideFlags(cmd, "nats-listen", "store-dir", "provision") // of an embedded server
+	addOutputFlag(cmd, &f.output)
 	return cmd
 }
 
-func runSetup(cmd *cobra.Command, _ []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
-	patience, _ := cmd.Flags().GetDuration("wait")
-	deadline := time.Now().Add(patience)
+func runSetup(cmd *cobra.Command, f setupFlags) (err error) {
+	deadline := time.Now().Add(f.wait)
 	var actions []provision.Action
 	for {
-		if actions, err = setUp(cmd); err == nil || !mayPass(cmd.Context(), err) || time.Until(deadline) < setupPause {
+		if actions, err = setUp(cmd, f.trigger); err == nil || !mayPass(cmd.Context(), err) || time.Until(deadline) < setupPause {
 			break
 		}
 		select {
@@ -57,7 +58,7 @@ func runSetup(cmd *cobra.Command, _ []string) error {
 		}
 	}
 	for _, action := range actions {
-		if output == outputJSON {
+		if f.output == outputJSON {
 			err = errors.Join(err, printJSON(cmd.OutOrStdout(), action))
 			continue
 		}
@@ -73,15 +74,14 @@ func runSetup(cmd *cobra.Command, _ []string) error {
 // setupPause is between two tries of --wait.
 const setupPause = 500 * time.Millisecond
 
-func setUp(cmd *cobra.Command) ([]provision.Action, error) {
+func setUp(cmd *cobra.Command, trigger bool) ([]provision.Action, error) {
 	nc, js, cfg, err := join(cmd)
 	if err != nil {
 		return nil, err
 	}
 	defer nc.Close()
 	ctx, explain := ask(cmd.Context(), nc)
-	withTrigger, _ := cmd.Flags().GetBool("trigger")
-	actions, err := provision.Setup(ctx, js, natsconn.Replicas(nc, cfg.NATS), withTrigger)
+	actions, err := provision.Setup(ctx, js, natsconn.Replicas(nc, cfg.NATS), trigger)
 	return actions, explain(err)
 }
 

@@ -18,7 +18,14 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
+// simulatorFlags are those of `backhaul simulator`; most of them are its configuration.
+type simulatorFlags struct {
+	simulator.Config
+	listen, world, faults, script, conflict string
+}
+
 func newSimulatorCommand() *cobra.Command {
+	var f simulatorFlags
 	cmd := &cobra.Command{
 		Use:   "simulator",
 		Short: "Run a simulated Commvault to develop and test against",
@@ -40,26 +47,26 @@ the next calls, one each: kind or kind:duration. What was seen is at
   curl -d trickle=0.1 http://127.0.0.1:8081/simulator/faults
   curl http://127.0.0.1:8081/simulator/account`,
 		Args: cobra.NoArgs,
-		RunE: runSimulator,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runSimulator(cmd, f) },
 	}
 	flags := cmd.Flags()
-	flags.String("listen", "127.0.0.1:8081", "`address`")
-	flags.String("world", "", "JSON `file` with clients, plans and users")
-	flags.String("fault", "", "faults by probability or duration")
-	flags.String("script", "", "faults for the next calls, one each")
-	flags.Int64("seed", 0, "of the probabilities")
-	flags.Bool("gateway", false, "log in as the SaaS gateway does: data.authToken, used as Bearer")
-	flags.Int("servers", 1, "web servers behind a load balancer; each knows only the tokens that it issued")
-	flags.Bool("sticky", false, "a load balancer that keeps a caller on one server by a cookie")
-	flags.Duration("token-idle", 30*time.Minute, "how long a login may stay unused")
-	flags.Int("writes", 0, "calls by POST that a tenant has in a rate period; 0 is no limit")
-	flags.Int("reads", 0, "calls by GET that a tenant has in a rate period; 0 is no limit")
-	flags.Duration("rate-period", time.Hour, "of --writes and --reads")
-	flags.Duration("visible-after", 0, "how long a started job is not to be seen")
-	flags.Bool("hide-descriptions", false, "task details without job descriptions")
-	flags.Bool("blackout", false, "jobs stay queued")
-	flags.String("conflict", simulator.ConflictQueue.String(), "a second backup of a content group: `queue|refuse|ignore`")
-	flags.Duration("job-duration", 2*time.Second, "how long a job runs")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8081", "`address`")
+	flags.StringVar(&f.world, "world", "", "JSON `file` with clients, plans and users")
+	flags.StringVar(&f.faults, "fault", "", "faults by probability or duration")
+	flags.StringVar(&f.script, "script", "", "faults for the next calls, one each")
+	flags.Int64Var(&f.Seed, "seed", 0, "of the probabilities")
+	flags.BoolVar(&f.Gateway, "gateway", false, "log in as the SaaS gateway does: data.authToken, used as Bearer")
+	flags.IntVar(&f.Servers, "servers", 1, "web servers behind a load balancer; each knows only the tokens that it issued")
+	flags.BoolVar(&f.Sticky, "sticky", false, "a load balancer that keeps a caller on one server by a cookie")
+	flags.DurationVar(&f.TokenIdle, "token-idle", 30*time.Minute, "how long a login may stay unused")
+	flags.IntVar(&f.RateLimit.Writes, "writes", 0, "calls by POST that a tenant has in a rate period; 0 is no limit")
+	flags.IntVar(&f.RateLimit.Reads, "reads", 0, "calls by GET that a tenant has in a rate period; 0 is no limit")
+	flags.DurationVar(&f.RateLimit.Period, "rate-period", time.Hour, "of --writes and --reads")
+	flags.DurationVar(&f.VisibleAfter, "visible-after", 0, "how long a started job is not to be seen")
+	flags.BoolVar(&f.HideDescriptions, "hide-descriptions", false, "task details without job descriptions")
+	flags.BoolVar(&f.Blackout, "blackout", false, "jobs stay queued")
+	flags.StringVar(&f.conflict, "conflict", simulator.ConflictQueue.String(), "a second backup of a content group: `queue|refuse|ignore`")
+	flags.DurationVar(&f.JobDuration, "job-duration", 2*time.Second, "how long a job runs")
 	config.AddFlags(flags, config.GroupLog)
 	return cmd
 }
@@ -74,22 +81,20 @@ func behaviours() string {
 	return b.String()
 }
 
-func runSimulator(cmd *cobra.Command, _ []string) error {
+func runSimulator(cmd *cobra.Command, f simulatorFlags) error {
 	_, log, err := load(cmd)
 	if err != nil {
 		return err
 	}
-	cfg, err := simulatorConfig(cmd)
+	cfg, err := f.config()
 	if err != nil {
 		return &usageError{err}
 	}
-	fault, _ := cmd.Flags().GetString("fault")
-	faults, err := simulator.ParseFaults(fault)
+	faults, err := simulator.ParseFaults(f.faults)
 	if err != nil {
 		return &usageError{fmt.Errorf("--fault: %w", err)}
 	}
-	order, _ := cmd.Flags().GetString("script")
-	script, err := simulator.ParseScript(order)
+	script, err := simulator.ParseScript(f.script)
 	if err != nil {
 		return &usageError{fmt.Errorf("--script: %w", err)}
 	}
@@ -98,8 +103,7 @@ func runSimulator(cmd *cobra.Command, _ []string) error {
 	for endpoint, next := range script {
 		sim.ScriptFor(endpoint, next...)
 	}
-	listen, _ := cmd.Flags().GetString("listen")
-	url, stop, err := serveSimulator(cmd.Context(), sim, listen, log)
+	url, stop, err := serveSimulator(cmd.Context(), sim, f.listen, log)
 	if err != nil {
 		return err
 	}
@@ -115,33 +119,22 @@ func logAccount(log zerolog.Logger, a simulator.Account) {
 		Int("logins", a.Logins).Int("retryAfterViolations", a.RetryAfterViolations).Msg("simulator stopped")
 }
 
-func simulatorConfig(cmd *cobra.Command) (cfg simulator.Config, err error) {
-	flags := cmd.Flags()
-	cfg.Seed, _ = flags.GetInt64("seed")
-	cfg.Gateway, _ = flags.GetBool("gateway")
-	cfg.Servers, _ = flags.GetInt("servers")
-	cfg.Sticky, _ = flags.GetBool("sticky")
-	cfg.TokenIdle, _ = flags.GetDuration("token-idle")
-	cfg.RateLimit.Writes, _ = flags.GetInt("writes")
-	cfg.RateLimit.Reads, _ = flags.GetInt("reads")
-	cfg.RateLimit.Period, _ = flags.GetDuration("rate-period")
-	cfg.VisibleAfter, _ = flags.GetDuration("visible-after")
-	cfg.HideDescriptions, _ = flags.GetBool("hide-descriptions")
-	cfg.Blackout, _ = flags.GetBool("blackout")
-	cfg.JobDuration, _ = flags.GetDuration("job-duration")
-	conflict, _ := flags.GetString("conflict")
-	if cfg.Conflict, err = simulator.ParseConflict(conflict); err != nil {
+// config returns the configuration, with the world of its file.
+func (f simulatorFlags) config() (cfg simulator.Config, err error) {
+	cfg = f.Config
+	if cfg.Conflict, err = simulator.ParseConflict(f.conflict); err != nil {
 		return cfg, fmt.Errorf("--conflict: %w", err)
 	}
-	if world, _ := flags.GetString("world"); world != "" {
-		file, err := os.Open(world)
-		if err != nil {
-			return cfg, fmt.Errorf("--world: %w", err)
-		}
-		defer func() { _ = file.Close() }()
-		if cfg.World, err = simulator.LoadWorld(file); err != nil {
-			return cfg, fmt.Errorf("--world %s: %w", world, err)
-		}
+	if f.world == "" {
+		return cfg, nil
+	}
+	file, err := os.Open(f.world)
+	if err != nil {
+		return cfg, fmt.Errorf("--world: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	if cfg.World, err = simulator.LoadWorld(file); err != nil {
+		return cfg, fmt.Errorf("--world %s: %w", f.world, err)
 	}
 	return cfg, nil
 }

@@ -21,7 +21,14 @@ import (
 	"backhaul/publisher"
 )
 
+// statusFlags are those of `backhaul status`.
+type statusFlags struct {
+	source, output string
+	watch          bool
+}
+
 func newStatusCommand() *cobra.Command {
+	var f statusFlags
 	cmd := &cobra.Command{
 		Use:   "status [REQUEST]",
 		Short: "Show how the queue fares, or what happened to one request",
@@ -38,30 +45,27 @@ source. Nothing is changed, and nothing is asked of the vendor.`,
   backhaul status --nats nats://127.0.0.1:4222 billing/inv-2026-11-23-0007
   backhaul status --nats nats://127.0.0.1:4222 --source billing inv-2026-11-23-0007 --output json`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: runStatus,
+		RunE: func(cmd *cobra.Command, args []string) error { return runStatus(cmd, args, f) },
 	}
-	cmd.Flags().String("source", "", "`source` of the request")
-	cmd.Flags().BoolP("watch", "w", false, "show it again every 2 seconds")
+	cmd.Flags().StringVar(&f.source, "source", "", "`source` of the request")
+	cmd.Flags().BoolVarP(&f.watch, "watch", "w", false, "show it again every 2 seconds")
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupAdmin, config.GroupLog)
-	cmd.Flags().Lookup("admin-addr").Usage = "`address` of the replica to ask, or off (BACKHAUL_ADMIN_ADDR)"
-	addOutputFlag(cmd)
+	flagOf(cmd, "admin-addr").Usage = "`address` of the replica to ask, or off (BACKHAUL_ADMIN_ADDR)"
+	addOutputFlag(cmd, &f.output)
 	return cmd
 }
 
 // watchEvery is how often --watch looks.
 const watchEvery = 2 * time.Second
 
-func runStatus(cmd *cobra.Command, args []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
-	source, err := sourceOf(cmd)
-	if err != nil {
-		return err
-	}
-	if source != "" && len(args) == 0 {
-		return &usageError{fmt.Errorf("--source needs the id of a request")}
+func runStatus(cmd *cobra.Command, args []string, f statusFlags) error {
+	if f.source != "" {
+		if err := checkSource(f.source); err != nil {
+			return err
+		}
+		if len(args) == 0 {
+			return &usageError{errors.New("--source needs the id of a request")}
+		}
 	}
 	nc, js, cfg, err := join(cmd)
 	if err != nil {
@@ -71,22 +75,22 @@ func runStatus(cmd *cobra.Command, args []string) error {
 	ctx, explain := ask(cmd.Context(), nc)
 	again := func() error {
 		if len(args) == 1 {
-			request, err := findRequest(ctx, js, source, args[0])
+			request, err := findRequest(ctx, js, f.source, args[0])
 			if err != nil {
 				return explain(err)
 			}
-			return explain(showHistory(ctx, cmd.OutOrStdout(), output, js, request, cfg))
+			return explain(showHistory(ctx, cmd.OutOrStdout(), f.output, js, request, cfg))
 		}
 		s, err := lookAround(ctx, js, cfg.Admin)
 		if err != nil {
 			return explain(err)
 		}
-		return printStatus(cmd.OutOrStdout(), output, s)
+		return printStatus(cmd.OutOrStdout(), f.output, s)
 	}
-	if watch, _ := cmd.Flags().GetBool("watch"); !watch {
+	if !f.watch {
 		return again()
 	}
-	return watch(cmd.Context(), show.NewWriter(cmd.OutOrStdout()), output, again)
+	return watch(cmd.Context(), show.NewWriter(cmd.OutOrStdout()), f.output, again)
 }
 
 // withReplica adds to the error of a server that is out of reach what a replica on this

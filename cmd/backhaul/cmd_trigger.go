@@ -27,18 +27,16 @@ Its listener answers /livez, /readyz and /metrics; the console page, which shows
 windows as well, is that of "backhaul run".`,
 		Example: `  backhaul trigger --nats nats://127.0.0.1:4222 --routes routes.yaml`,
 		Args:    cobra.NoArgs,
-		RunE:    runTrigger,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runTrigger(cmd) },
 	}
 	asService(cmd)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupTrigger, config.GroupStore, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
-	for _, ofRun := range []string{"nats-listen", "store-dir", "admin-command-center-url"} {
-		_ = cmd.Flags().MarkHidden(ofRun)
-	}
+	hideFlags(cmd, "nats-listen", "store-dir", "admin-command-center-url") // of run
 	cmd.AddCommand(newTriggerExplainCommand(), newTriggerCheckCommand())
 	return cmd
 }
 
-func runTrigger(cmd *cobra.Command, _ []string) error {
+func runTrigger(cmd *cobra.Command) error {
 	reload := hangups()
 	routes, err := loadRoutes(cmd)
 	if err != nil {
@@ -52,6 +50,7 @@ func runTrigger(cmd *cobra.Command, _ []string) error {
 }
 
 func newTriggerCheckCommand() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Tell what is wrong with a routes file",
@@ -66,15 +65,15 @@ have any effect, and 2 if the file cannot be loaded.`,
 			}
 			return nil
 		},
-		RunE: runTriggerCheck,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runTriggerCheck(cmd, output) },
 	}
-	addTriggerFlags(cmd)
+	addTriggerFlags(cmd, &output)
 	return cmd
 }
 
-func addTriggerFlags(cmd *cobra.Command) {
+func addTriggerFlags(cmd *cobra.Command, output *string) {
 	config.AddFlags(cmd.Flags(), config.GroupTrigger, config.GroupLog)
-	addOutputFlag(cmd)
+	addOutputFlag(cmd, output)
 }
 
 // loadRoutes reads the file that the settings name. What is wrong with it is an
@@ -94,11 +93,7 @@ func loadRoutes(cmd *cobra.Command) (*trigger.Routes, error) {
 	return routes, nil
 }
 
-func runTriggerCheck(cmd *cobra.Command, _ []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
+func runTriggerCheck(cmd *cobra.Command, output string) error {
 	routes, err := loadRoutes(cmd)
 	if err != nil {
 		return sayProblems(cmd, output, err)

@@ -19,6 +19,8 @@ import (
 )
 
 func newTriggerExplainCommand() *cobra.Command {
+	var headers []string
+	var output string
 	cmd := &cobra.Command{
 		Use:   "explain FILE...",
 		Short: "Tell what the trigger would do with notifications",
@@ -35,19 +37,15 @@ cannot be understood.`,
 			}
 			return nil
 		},
-		RunE: runTriggerExplain,
+		RunE: func(cmd *cobra.Command, files []string) error { return runTriggerExplain(cmd, files, headers, output) },
 	}
-	cmd.Flags().StringArrayP("header", "H", nil, "header of every message, `name:value`; for CloudEvents in binary mode")
-	addTriggerFlags(cmd)
+	cmd.Flags().StringArrayVarP(&headers, "header", "H", nil, "header of every message, `name:value`; for CloudEvents in binary mode")
+	addTriggerFlags(cmd, &output)
 	return cmd
 }
 
-func runTriggerExplain(cmd *cobra.Command, files []string) error {
-	output, err := outputOf(cmd)
-	if err != nil {
-		return err
-	}
-	header, err := headerOf(cmd)
+func runTriggerExplain(cmd *cobra.Command, files, headers []string, output string) error {
+	header, err := headerOf(headers)
 	if err != nil {
 		return err
 	}
@@ -78,9 +76,8 @@ func runTriggerExplain(cmd *cobra.Command, files []string) error {
 	return nil
 }
 
-func headerOf(cmd *cobra.Command) (schemas.Header, error) {
+func headerOf(given []string) (schemas.Header, error) {
 	header := make(schemas.Header)
-	given, _ := cmd.Flags().GetStringArray("header")
 	for _, h := range given {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok || name == "" {
@@ -247,18 +244,6 @@ func printExplanations(w io.Writer, output string, all []explanation) error {
 func plainText(s string) string {
 	if strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		return strconv.Quote(s)
-	}
-	return s
-}
-
-// short is a duration without parts that are zero: 5m, not 5m0s.
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
 }

@@ -17,24 +17,21 @@ import (
 var version, commit string
 
 func newVersionCommand() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			output, err := outputOf(cmd)
-			if err != nil {
-				return err
-			}
 			v := readVersion()
 			if output == outputJSON {
 				return printJSON(cmd.OutOrStdout(), v)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "backhaul %s (%s, %s)\n", v.Version, v.Commit, v.Go)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "backhaul %s (%s, %s)\n", v.Version, v.Commit, v.Go)
 			return err
 		},
 	}
-	addOutputFlag(cmd)
+	addOutputFlag(cmd, &output)
 	return cmd
 }
 

@@ -3,20 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
-	"time"
 
-	"github.com/mattn/go-isatty"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"backhaul/cmd/internal/config"
-	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/show"
 	"backhaul/schemas"
 )
@@ -126,70 +117,4 @@ func suggesting(err error, near string) error {
 		return err
 	}
 	return fmt.Errorf("%w, did you mean %s?", err, near)
-}
-
-// load reads the settings of a command and makes its logger.
-func load(cmd *cobra.Command) (*config.Config, zerolog.Logger, error) {
-	cfg, err := config.Load(cmd.Flags(), os.Environ())
-	if err != nil {
-		return nil, zerolog.Nop(), err
-	}
-	return cfg, newLogger(cmd.ErrOrStderr(), cfg.Log), nil
-}
-
-// join connects a command to a server that runs already.
-func join(cmd *cobra.Command) (*nats.Conn, jetstream.JetStream, *config.Config, error) {
-	cfg, log, err := load(cmd)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if cfg.NATS.URL == "" {
-		return nil, nil, nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"`%s` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222, or --nats-context", cmd.CommandPath())}}
-	}
-	nc, err := natsconn.Connect(cmd.Context(), cfg.NATS, cmd.CommandPath(), log)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	js, err := jetstream.New(nc)
-	if err != nil {
-		nc.Close()
-		return nil, nil, nil, err
-	}
-	return nc, js, cfg, nil
-}
-
-// newLogger logs for people on a terminal and as JSON elsewhere.
-func newLogger(w io.Writer, cfg config.Log) zerolog.Logger {
-	level, err := zerolog.ParseLevel(cfg.Level)
-	if err != nil {
-		level = zerolog.InfoLevel
-	}
-	file, isFile := w.(*os.File)
-	terminal := isFile && isatty.IsTerminal(file.Fd())
-	if cfg.Format == "console" || cfg.Format == "auto" && terminal {
-		// It quotes what is not ASCII.
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !terminal || os.Getenv("NO_COLOR") != ""}
-	} else {
-		w = show.NewWriter(w)
-	}
-	return zerolog.New(w).Level(level).With().Timestamp().Logger()
-}
-
-// Ways to print.
-const (
-	outputTable = "table"
-	outputJSON  = "json"
-)
-
-func addOutputFlag(cmd *cobra.Command) {
-	cmd.Flags().StringP("output", "o", outputTable, "`table|json`")
-}
-
-func outputOf(cmd *cobra.Command) (string, error) {
-	output, err := cmd.Flags().GetString("output")
-	if err == nil && output != outputTable && output != outputJSON {
-		err = &usageError{fmt.Errorf("--output is %q, must be %s or %s", output, outputTable, outputJSON)}
-	}
-	return output, err
 }

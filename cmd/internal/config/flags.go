@@ -41,3 +41,15 @@ func AddFlags(flags *pflag.FlagSet, groups ...Group) {
 		}
 	}
 }
+
+// AddFlag adds the flag of one setting that is a text, with a usage that fits the command.
+// A setting without this flag is a mistake in the code: it panics.
+func AddFlag(flags *pflag.FlagSet, name, usage string) {
+	for _, s := range new(Config).settings() {
+		if s.flag == name {
+			flags.String(name, s.fallback, usage+" ("+s.env+")")
+			return
+		}
+	}
+	panic("no setting has the flag --" + name)
+}

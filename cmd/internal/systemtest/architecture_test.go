@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -104,22 +105,49 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
-// The other packages tell an observer; what becomes of that is not theirs to know.
-func TestOnlyTelemetryKnowsItsLibraries(t *testing.T) {
-	const telemetry = "backhaul/cmd/internal/telemetry"
-	seen := false
+// libraries says which parts of the module may import a library.
+var libraries = []struct {
+	library string
+	parts   []string
+}{
+	// The other packages tell an observer; what becomes of that is not theirs to know.
+	{"github.com/prometheus/", []string{"backhaul/cmd/internal/telemetry"}},
+	{"go.opentelemetry.io/", []string{"backhaul/cmd/internal/telemetry"}},
+	// The contract and the vendor's client do not know NATS.
+	{"github.com/nats-io/", []string{"backhaul/publisher", "backhaul/consumer", "backhaul/cmd"}},
+	// One wrapper translates verdicts into repetition: vendorapi/retry.go.
+	{"github.com/cenkalti/backoff/", []string{"backhaul/vendorapi"}},
+}
+
+func TestLibrariesStayInTheirPackages(t *testing.T) {
+	seen := make(map[string]bool)
 	for _, p := range listPackages(t) {
 		for _, imported := range p.Imports {
-			if !strings.HasPrefix(imported, "github.com/prometheus/") && !strings.HasPrefix(imported, "go.opentelemetry.io/") {
-				continue
-			}
-			if seen = true; p.ImportPath != telemetry && !strings.HasPrefix(p.ImportPath, telemetry+"/") {
-				t.Errorf("%s must not import %s", p.ImportPath, imported)
+			for _, l := range libraries {
+				if !strings.HasPrefix(imported, l.library) {
+					continue
+				}
+				seen[l.library] = true
+				if !slices.ContainsFunc(l.parts, func(part string) bool { return p.ImportPath == part || strings.HasPrefix(p.ImportPath, part+"/") }) {
+					t.Errorf("%s must not import %s", p.ImportPath, imported)
+				}
 			}
 		}
 	}
-	if !seen {
-		t.Error("nobody imports them, not even telemetry")
+	if len(seen) != len(libraries) {
+		t.Errorf("of the libraries, only %v are imported", seen)
+	}
+	for _, file := range trackedFiles(t) {
+		if filepath.Ext(file) != ".go" || file == "vendorapi/retry.go" {
+			continue
+		}
+		text, err := os.ReadFile(programtest.InRepository(t, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\t\"github.com/cenkalti/backoff/") {
+			t.Errorf("%s imports backoff; only vendorapi/retry.go may", file)
+		}
 	}
 }
 

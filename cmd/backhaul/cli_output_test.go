@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/programtest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
@@ -89,6 +92,23 @@ func TestOutputsAreBounded(t *testing.T) {
 		code, stdout, stderr := programtest.Once(t, env, c.in, c.args...)
 		if code != exitDone || len(stdout) > c.most || len(stdout) < 1000 {
 			t.Errorf("%q: exit code %d, %d bytes, %.500s", c.args, code, len(stdout), stderr)
+		}
+	}
+}
+
+// A line of the log has the text of others, and is read on terminals as well.
+func TestNewLogger_EscapesTheTextOfOthers(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{"json", "console"} {
+		var b bytes.Buffer
+		log := newLogger(&b, config.Log{Level: "info", Format: format})
+		log.Info().Str("requestId", foul).Msg("request")
+		if strings.ContainsAny(b.String(), raw) {
+			t.Errorf("%s: %q", format, b.String())
+		}
+		var line map[string]any
+		if format == "json" && (json.Unmarshal(b.Bytes(), &line) != nil || line["requestId"] != foul) {
+			t.Errorf("%s is %q", b.String(), line)
 		}
 	}
 }
