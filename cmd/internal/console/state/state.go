@@ -189,7 +189,11 @@ func (s *State) Version() uint64 {
 func (s *State) Look(f Filter, offset, limit int) View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
+	return s.look(f, offset, limit, s.now())
+}
+
+// look is Look at a time, for a caller that holds mu.
+func (s *State) look(f Filter, offset, limit int, now time.Time) View {
 	v := View{
 		At: now, Held: s.book.len(), Counts: maps.Clone(s.counts), Minutes: s.series.minutes(now),
 		Since: s.progress.since, Complete: s.progress.complete, Stale: s.stale(),

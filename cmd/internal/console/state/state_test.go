@@ -365,13 +365,16 @@ func TestStateLook_aLeaseEndsWithoutAnEvent(t *testing.T) {
 	b := newBench(t)
 	s := b.follow(few)
 	c := claimOf("r1")
-	c.LeaseMillis = 300
+	c.LeaseMillis = time.Hour.Milliseconds()
 	b.append("r1", 0, c)
-	for _, want := range []history.Status{history.Claimed, history.InDoubt} {
-		waittest.Eventually(t, string(want), func() bool {
-			v := s.Look(Filter{Status: want}, 0, 10)
-			return len(v.Requests) == 1 && v.Requests[0].Status == want && v.Counts[want] == 1
-		})
+	waittest.Eventually(t, "the claim", func() bool { return s.all().Counts[history.Claimed] == 1 })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for after, want := range map[time.Duration]history.Status{0: history.Claimed, 2 * time.Hour: history.InDoubt} {
+		v := s.look(Filter{Status: want}, 0, 10, s.now().Add(after))
+		if len(v.Requests) != 1 || v.Requests[0].Status != want || !maps.Equal(v.Counts, Counts{want: 1}) {
+			t.Errorf("after %s: %+v, %+v, want %s", after, v.Requests, v.Counts, want)
+		}
 	}
 }
 
