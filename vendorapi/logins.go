@@ -99,6 +99,14 @@ func (e LoginEntry) until() time.Time {
 	return e.RefusedAt.Add(max(refusedPauses[min(total, len(refusedPauses))-1], min(locked, nearlyLockedPause)))
 }
 
+// recent returns the entry without refusals that are too old to count.
+func (e LoginEntry) recent(now time.Time) LoginEntry {
+	if now.Sub(e.RefusedAt) > forgetRefused {
+		return LoginEntry{Sequence: e.Sequence, By: e.By, At: e.At, Trying: e.Trying}
+	}
+	return e
+}
+
 // find returns the index of a secret among the refused ones, -1 if it is not one.
 func (e LoginEntry) find(fingerprint string) int {
 	return slices.IndexFunc(e.Refused, func(one RefusedSecret) bool { return one.Fingerprint == fingerprint })
@@ -125,10 +133,8 @@ type loginGate struct {
 func (g *loginGate) enter(ctx context.Context, secret string) error {
 	for {
 		g.read(ctx)
-		last, now := g.own, g.now()
-		if now.Sub(last.RefusedAt) > forgetRefused {
-			last = LoginEntry{Sequence: last.Sequence, By: last.By, At: last.At, Trying: last.Trying}
-		}
+		now := g.now()
+		last := g.own.recent(now)
 		if until := last.until(); now.Before(until) && last.find(g.fingerprint(last.Salt, secret)) >= 0 {
 			return &LoginError{Code: last.Code, Message: last.Message, By: last.RefusedBy, Until: until}
 		}
@@ -174,7 +180,9 @@ func (g *loginGate) leave(ctx context.Context, secret string, outcome error) {
 
 // after returns the entry behind a login.
 func (g *loginGate) after(e LoginEntry, secret string, refusal *LoginError, accepted bool) LoginEntry {
-	e.By, e.At, e.Trying, e.Refused = g.by, g.now(), false, slices.Clone(e.Refused)
+	now := g.now()
+	e = e.recent(now)
+	e.By, e.At, e.Trying, e.Refused = g.by, now, false, slices.Clone(e.Refused)
 	times := 0
 	if len(e.Refused) > 0 && (accepted || refusal != nil) {
 		if at := e.find(g.fingerprint(e.Salt, secret)); at >= 0 {

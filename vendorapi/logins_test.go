@@ -50,6 +50,27 @@ func (m *memory) Append(_ context.Context, after uint64, e LoginEntry) (uint64, 
 	return e.Sequence, nil
 }
 
+// gathering is a store that the next so many readers read before any of them goes on.
+type gathering struct {
+	memory
+	awaited atomic.Int32
+	readers sync.WaitGroup
+}
+
+func (g *gathering) gather(n int) {
+	g.readers.Add(n)
+	g.awaited.Store(int32(n))
+}
+
+func (g *gathering) Last(ctx context.Context) (LoginEntry, time.Time, error) {
+	last, now, err := g.memory.Last(ctx)
+	if g.awaited.Add(-1) >= 0 {
+		g.readers.Done()
+		g.readers.Wait()
+	}
+	return last, now, err
+}
+
 // wrongPassword is no password of the simulator's.
 const wrongPassword = Secret("wrong-5ec7e7")
 
@@ -92,7 +113,8 @@ func asking(t *testing.T, replicas []*Client, d time.Duration) {
 // not even if each sends it before it hears of the others.
 func TestWrongPasswordOfManyReplicasLocksNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := new(memory)
+		store := new(gathering)
+		store.gather(4)
 		sim, replicas := onReplicas(t, store, 4, func(int) (Secret, error) { return wrongPassword, nil })
 		var counts []int
 		for _, d := range []time.Duration{30 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute, 6 * time.Hour} {
@@ -134,7 +156,8 @@ func TestWrongPasswordOfManyReplicasLocksNothing(t *testing.T) {
 // again after each pause.
 func TestWrongPasswordIsSentOnceTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sim, replicas := onReplicas(t, new(memory), 10, func(int) (Secret, error) { return wrongPassword, nil })
+		store := new(gathering)
+		sim, replicas := onReplicas(t, store, 10, func(int) (Secret, error) { return wrongPassword, nil })
 		asking(t, replicas[:1], time.Second)
 		var counts []int
 		for _, d := range []time.Duration{30 * time.Second, time.Minute, 5 * time.Minute, 31 * time.Minute, 6 * time.Hour} {
@@ -143,6 +166,12 @@ func TestWrongPasswordIsSentOnceTogether(t *testing.T) {
 		}
 		if got := fmt.Sprint(counts); got != "[1 2 3 4 4]" {
 			t.Errorf("refused logins by time: %s", got)
+		}
+		<-time.After(nearlyLockedPause)
+		store.gather(len(replicas)) // all find that it may be sent again
+		asking(t, replicas, time.Second)
+		if n := sim.Account().LoginFailures; n != 5 {
+			t.Errorf("%d refused logins after another pause", n)
 		}
 	})
 }
@@ -156,9 +185,13 @@ func TestChangedPasswordIsTriedAtOnce(t *testing.T) {
 		asking(t, replicas, time.Minute)
 		before := sim.Account().LoginFailures
 		password.Store(Secret(testPassword))
+		begin := time.Now()
 		for i, c := range replicas {
 			job, err := c.CreateTask(t.Context(), loadTask(i+1))
 			wantJob(t, job, err)
+		}
+		if waited := time.Since(begin); waited != 0 {
+			t.Errorf("waited for %s", waited)
 		}
 		if a := sim.Account(); a.LoginFailures != before || a.Logins != 3 || before > 3 {
 			t.Errorf("%d refused before, %d after, %d logins", before, a.LoginFailures, a.Logins)
@@ -229,6 +262,35 @@ func TestUnclearLoginIsNoRefusal(t *testing.T) {
 		wantJob(t, job, err)
 		last, _, _ := store.Last(t.Context())
 		if last.Trying || len(last.Refused) > 0 {
+			t.Errorf("%+v", last)
+		}
+	})
+}
+
+// Refusals of a password count for a day, or until the vendor accepts it.
+func TestRefusalsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := new(memory)
+		sim, replicas := onReplicas(t, store, 1, func(int) (Secret, error) { return testPassword, nil })
+		refused := func(want int) {
+			t.Helper()
+			sim.ScriptFor("Login", simulator.Fault{Kind: simulator.Status, Status: 401, Body: denied})
+			_, err := replicas[0].CreateTask(t.Context(), testTask())
+			wantLoginError(t, err, "Access denied")
+			last, _, _ := store.Last(t.Context())
+			if len(last.Refused) != 1 || last.Refused[0].Times != want || len(last.Refused[0].Fingerprint) != 4 {
+				t.Errorf("%+v, want %d refusals", last, want)
+			}
+		}
+		refused(1)
+		<-time.After(time.Minute)
+		refused(2)
+		<-time.After(forgetRefused + time.Second)
+		refused(1)
+		<-time.After(time.Minute)
+		job, err := replicas[0].CreateTask(t.Context(), testTask())
+		wantJob(t, job, err)
+		if last, _, _ := store.Last(t.Context()); last.Trying || len(last.Refused) > 0 {
 			t.Errorf("%+v", last)
 		}
 	})
