@@ -97,6 +97,22 @@ func TestExpiredTokenIsRenewedOnce(t *testing.T) {
 		}
 		job, err := c.CreateTask(t.Context(), loadTask(1))
 		wantJob(t, job, err)
+		// Nor that the token has not ended.
+		sim.Script(ended)
+		job, err = c.CreateTask(t.Context(), loadTask(2))
+		wantJob(t, job, err)
+	})
+	t.Run("accepted a moment ago", func(t *testing.T) {
+		sim, c := onLoopback(t, simulator.Config{})
+		job, err := c.CreateTask(t.Context(), loadTask(1))
+		wantJob(t, job, err)
+		c.session.current.made = time.Now().Add(-shortestLife)
+		sim.Script(simulator.Fault{Kind: simulator.Status, Status: 401, Body: denied})
+		job, err = c.CreateTask(t.Context(), loadTask(2))
+		wantJob(t, job, err)
+		if n := sim.Account().Logins; n != 1 {
+			t.Errorf("%d logins", n)
+		}
 	})
 	t.Run("in an answer of HTTP 200", func(t *testing.T) {
 		var calls atomic.Int32

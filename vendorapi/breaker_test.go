@@ -129,6 +129,7 @@ func TestWhatIsAnOutage(t *testing.T) {
 		{"bad gateway", status(http.StatusBadGateway), true},
 		{"gateway timeout", status(http.StatusGatewayTimeout), true},
 		{"503 page", simulator.Fault{Kind: simulator.HTML}, true},
+		{"502 with a code", simulator.Fault{Kind: simulator.Status, Status: http.StatusBadGateway, Body: crashed}, false},
 		{"started", simulator.Fault{Kind: simulator.None}, false},
 		{"refused", simulator.Fault{Kind: simulator.Refused500}, false},
 		{"crash", simulator.Fault{Kind: simulator.Crash}, false},
@@ -187,6 +188,31 @@ func TestWhatIsAnOutage(t *testing.T) {
 				}
 			}
 		})
+	})
+}
+
+// TestWhatEndsAnOutage: an answer, even one that refuses the login. A caller who goes
+// away leaves it as it is.
+func TestWhatEndsAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, c, d := outOfReach(t, simulator.Config{})
+		r := &Retrier{Client: c, Policy: Policy{InitialInterval: time.Millisecond, MaxInterval: time.Millisecond, RoomWait: time.Second}}
+		_, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
+		if wantVerdict(t, err, NotSent); attempts != breakAfter || c.Breaker() != "open" {
+			t.Errorf("%d attempts, the breaker is %s", attempts, c.Breaker())
+		}
+		<-time.After(firstBreak)
+		d.refuse.Store(false)
+		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
+		_, err = c.CreateTask(within(t, patience/2), testTask())
+		wantVerdict(t, err, Unknown)
+		wantRoom(t, c, 1, Hold{})
+		c.session.source, c.session.current = given{fixed("wrong")}, nil
+		_, err = c.CreateTask(t.Context(), testTask())
+		wantLoginError(t, err, "replace it")
+		if c.Breaker() != "closed" {
+			t.Errorf("the breaker is %s", c.Breaker())
+		}
 	})
 }
 

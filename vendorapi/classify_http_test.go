@@ -148,6 +148,10 @@ var statusAnswers = []answerCase{
 		header: map[string]string{"Date": "Mon, 23 Nov 2020 15:00:00 GMT", "Retry-After": "Mon, 23 Nov 2020 15:01:30 GMT"},
 	},
 	{
+		name: "503 Retry-After as a date in years", status: 503, want: Throttled, wait: 24 * time.Hour,
+		header: map[string]string{"Date": "Mon, 23 Nov 2020 15:00:00 GMT", "Retry-After": "Sat, 23 Nov 2030 15:00:00 GMT"},
+	},
+	{
 		name: "503 Retry-After in the past", status: 503, want: Throttled,
 		header: map[string]string{"Date": "Mon, 23 Nov 2020 15:00:00 GMT", "Retry-After": "Mon, 23 Nov 2020 14:00:00 GMT"},
 	},

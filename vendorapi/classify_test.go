@@ -153,6 +153,7 @@ var ambiguousAnswers = []answerCase{
 	{name: "two roots, the second harmless", body: `<TMMsg_CreateTaskResp><jobIds val="1"/></TMMsg_CreateTaskResp><A_Resp/>`},
 	{name: "text after the end", body: `<TMMsg_CreateTaskResp><jobIds val="1"/></TMMsg_CreateTaskResp>Internal error`},
 	{name: "text after the end, JSON", body: `{"jobIds":["1"]}{"errorCode":2}`},
+	{name: "job inside another element", body: `<A_Resp><x><jobIds val="1"/></x></A_Resp>`},
 	{name: "job, 500", status: 500, body: `{"jobIds":["1"]}`},
 	{name: "job, 500 and code", status: 500, body: `{"jobIds":["1"],"errorCode":2}`, code: "2"},
 	{name: "job, 302", status: 302, body: `{"jobIds":["1"]}`},

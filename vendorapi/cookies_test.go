@@ -94,6 +94,8 @@ func TestDenialNeedsTheUsersName(t *testing.T) {
 		"a login page": always(200, `<html><script>userName = "guest"</script></html>`),
 		"other JSON":   always(200, `{"status":"ok"}`),
 		"a redirect":   always(302, ""),
+		"a crash":      always(500, `{"user":{"userName":"backhaul"}}`),
+		"another 2xx":  always(202, `{"user":{"userName":"backhaul"}}`),
 	} {
 		v := startVendor(t, map[string]http.HandlerFunc{"CreateTask": always(401, denied), "WhoAmI": who})
 		_, err := newTestClient(t, v.url).CreateTask(t.Context(), testTask())
@@ -101,9 +103,42 @@ func TestDenialNeedsTheUsersName(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	v := startVendor(t, map[string]http.HandlerFunc{"CreateTask": always(401, denied), "WhoAmI": always(200, `{"user":{"userName":"backhaul","userId":1}}`)})
+	v := startVendor(t, map[string]http.HandlerFunc{"CreateTask": always(401, denied), "WhoAmI": always(200, `{"errorCode":5,"user":{"userName":"backhaul"}}`)})
 	_, err := newTestClient(t, v.url).CreateTask(t.Context(), testTask())
+	wantLoginError(t, err, "just issued")
+	v = startVendor(t, map[string]http.HandlerFunc{"CreateTask": always(401, denied), "WhoAmI": always(200, `{"user":{"userName":"backhaul","userId":1}}`)})
+	_, err = newTestClient(t, v.url).CreateTask(t.Context(), testTask())
 	wantVerdict(t, err, AuthRefused)
+}
+
+// Servers that disagree about a token are asked again, and more often from then on.
+func TestServersThatDisagree(t *testing.T) {
+	known, unknown := always(200, `{"user":{"userName":"backhaul"}}`), always(401, denied)
+	v := startVendor(t, nil)
+	v.answer = map[string]http.HandlerFunc{
+		"CreateTask": func(w http.ResponseWriter, r *http.Request) {
+			if v.count("CreateTask") != 2 {
+				reply(w, 401, denied)
+				return
+			}
+			reply(w, 200, `{"jobIds":["1"]}`)
+		},
+		"WhoAmI": func(w http.ResponseWriter, r *http.Request) {
+			if v.count("WhoAmI") == 2 {
+				unknown(w, r)
+				return
+			}
+			known(w, r)
+		},
+	}
+	c := newTestClient(t, v.url, byToken)
+	job, err := c.CreateTask(t.Context(), testTask())
+	wantJob(t, job, err)
+	_, err = c.CreateTask(t.Context(), testTask())
+	wantVerdict(t, err, AuthRefused)
+	if asked := v.count("WhoAmI"); asked != 2+2*splitVotes {
+		t.Errorf("asked %d times", asked)
+	}
 }
 
 // A denial is repeated once, and later ones of the same token are believed at once.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,40 +125,34 @@ func TestDescriptionsAreShared(t *testing.T) {
 	})
 }
 
-// TestReadersAreBounded: the descriptions of many jobs are read a few at a time.
+// TestReadersAreBounded: the descriptions of many jobs are read a few at a time, and
+// none after the vendor has asked for a pause.
 func TestReadersAreBounded(t *testing.T) {
-	now := time.Now()
-	var summaries []string
-	for id := range 20 {
-		summaries = append(summaries, summaryOf(id+1, now))
-	}
-	var mu sync.Mutex
-	atOnce, most := 0, 0
-	full := make(chan struct{})
-	v := startVendor(t, map[string]http.HandlerFunc{
-		"Jobs": always(200, listOf(len(summaries), summaries...)),
-		"TaskDetails": func(w http.ResponseWriter, r *http.Request) {
-			mu.Lock()
-			atOnce++
-			if most = max(most, atOnce); most == maxReaders && atOnce == maxReaders {
-				select {
-				case <-full:
-				default:
-					close(full)
-				}
-			}
-			mu.Unlock()
-			<-full // nobody goes on before there are as many as there may be
-			mu.Lock()
-			atOnce--
-			mu.Unlock()
-			reply(w, 200, detailsOf(fmt.Sprint("job of ", r.URL.Path)))
-		},
+	const jobs = 5 * maxReaders
+	synctest.Test(t, func(t *testing.T) {
+		sim, c := onPipe(t, simulator.Config{Conflict: simulator.ConflictIgnore, JobDuration: time.Hour})
+		since := time.Now()
+		var want []string
+		for range jobs {
+			want = append(want, begin(t, c, testTask()))
+		}
+		slowly(sim, opTaskDetails, jobs)
+		began := time.Now()
+		wantFound(t, mustFind(t, c, testTask(), since), want, nil)
+		a := sim.Account()
+		if took := time.Since(began); took != jobs/maxReaders*time.Second || a.Calls[opTaskDetails] != jobs {
+			t.Errorf("%d descriptions in %s", a.Calls[opTaskDetails], took)
+		}
+		c.forget()
+		for range jobs {
+			sim.ScriptFor(opTaskDetails, simulator.Fault{Kind: simulator.Unavailable, For: time.Second})
+		}
+		_, err := c.Find(t.Context(), testTask(), since)
+		wantVerdict(t, err, Throttled)
+		if n := sim.Account().Calls[opTaskDetails] - jobs; n > maxReaders {
+			t.Errorf("%d descriptions are asked for in a pause", n)
+		}
 	})
-	wantFound(t, mustFind(t, newTestClient(t, v.url), testTask(), now), nil, nil)
-	if most != maxReaders || v.count("TaskDetails") != len(summaries) {
-		t.Errorf("%d at once, %d in all", most, v.count("TaskDetails"))
-	}
 }
 
 // TestDescriptionShapes: where the text stands, and what it must be, to be proof.

@@ -245,6 +245,10 @@ func TestFindQueued(t *testing.T) {
 	since := time.Now()
 	id := begin(t, c, testTask())
 	wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
+	synthetic := loadTask(1)
+	synthetic.BackupLevel = "SYNTHETIC_FULL"
+	id = begin(t, c, synthetic)
+	wantFound(t, mustFind(t, c, synthetic, since), ids(id), nil)
 }
 
 // TestDateOfAnother: a Date header that is not the vendor's own, from a proxy's

@@ -44,6 +44,8 @@ func TestListsThatFail(t *testing.T) {
 		"XML, a job without an id": `<JobManager_JobListResponse totalRecordsWithoutPaging="1"><jobs><jobSummary/></jobs></JobManager_JobListResponse>`,
 		"XML, elements":            `<JobManager_JobListResponse totalRecordsWithoutPaging="1"><jobs><jobSummary><jobId>7</jobId></jobSummary></jobs></JobManager_JobListResponse>`,
 		"XML, two jobs in one":     `<JobManager_JobListResponse totalRecordsWithoutPaging="2"><jobs><jobSummary jobId="8"><subclient subclientName="other"/></jobSummary><jobSummary jobId="9"><subclient subclientName="other"/></jobSummary></jobs></JobManager_JobListResponse>`,
+		"XML, jobs of a page":      strings.ReplaceAll(listInXML(1, time.Now(), "other"), "JobManager_JobListResponse", "list"),
+		"XML, jobs, two roots":     listInXML(1, time.Now(), "other") + `<App_GenericResp errorCode="2"/>`,
 		"array":                    `[]`,
 		"null":                     `null`,
 		"cut":                      `{"totalRecordsWithoutPaging":0`,

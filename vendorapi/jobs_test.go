@@ -130,13 +130,17 @@ func TestDeniedDetails(t *testing.T) {
 			faults = append(faults, no)
 		}
 		sim.ScriptFor("TaskDetails", faults...)
-		for range 5 {
-			wantFound(t, mustFind(t, c, testTask(), since), nil, want)
-		}
+		wantFound(t, mustFind(t, c, testTask(), since), nil, want)
 		// Who reads at the same time may each make sure, once.
 		asked := sim.Account().Calls["WhoAmI"]
 		if asked < votes || asked > maxReaders*2*votes {
 			t.Errorf("asked %d times whose the token is", asked)
+		}
+		for range 5 {
+			wantFound(t, mustFind(t, c, testTask(), since), nil, want)
+		}
+		if n := sim.Account().Calls["WhoAmI"]; n != asked {
+			t.Errorf("asked %d times more", n-asked)
 		}
 		<-time.After(deniedPause)
 		wantFound(t, mustFind(t, c, testTask(), since), nil, want)
@@ -164,6 +168,32 @@ func TestDeadTokenIsNoCandidate(t *testing.T) {
 			t.Errorf("%s: found %+v, error %v", op, found, err)
 		}
 		noSecrets(t, err)
+	}
+	// Neither does a login that fails, nor half of an answer.
+	v := startVendor(t, map[string]http.HandlerFunc{
+		"Jobs": always(200, listOf(1, summaryOf(7, now))), "TaskDetails": always(401, denied), "WhoAmI": always(401, denied),
+	})
+	c := newTestClient(t, v.url)
+	if err := c.LogIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.session.current.made = time.Time{}
+	v.mu.Lock()
+	v.answer["Login"] = always(410, "")
+	v.mu.Unlock()
+	found, err := c.Find(t.Context(), testTask(), now)
+	if e := wantVerdict(t, err, NotSent); e.Op != opLogin {
+		t.Errorf("found %+v, error %v", found, err)
+	}
+	v = startVendor(t, map[string]http.HandlerFunc{
+		"Jobs": always(200, listOf(1, summaryOf(7, now))),
+		"TaskDetails": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			reply(w, 404, "half")
+		},
+	})
+	if found, err := newTestClient(t, v.url).Find(t.Context(), testTask(), now); err == nil {
+		t.Errorf("found %+v", found)
 	}
 }
 

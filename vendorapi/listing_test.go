@@ -66,6 +66,15 @@ func TestListsAreShared(t *testing.T) {
 		if calls[opJobs] != 2 || calls[opTaskDetails] != 64 {
 			t.Errorf("%d lists and %d descriptions", calls[opJobs], calls[opTaskDetails])
 		}
+		// One after the other, they are some time apart.
+		<-time.After(listPause)
+		began := time.Now()
+		for range 3 {
+			wantFound(t, mustFind(t, c, tasks[0], since), ids(want[0]), nil)
+		}
+		if took := time.Since(began); took != 2*listPause {
+			t.Errorf("three lists in %s", took)
+		}
 	})
 }
 
@@ -153,9 +162,11 @@ func TestCallerLeaves(t *testing.T) {
 		holds := looks(t.Context(), c, since, testTask())
 		synctest.Wait()
 		gone := looks(ctx, c, since, testTask())
+		synctest.Wait() // the list is begun by who leaves
 		waits := looks(t.Context(), c, since, testTask())
 		<-time.After(1500 * time.Millisecond) // the second list is under way
 		late := looks(ctx, c, since, testTask())
+		synctest.Wait()
 		last := looks(t.Context(), c, since, testTask())
 		synctest.Wait()
 		leave(reason)
@@ -220,10 +231,28 @@ func TestHangingList(t *testing.T) {
 		}
 		// The list that hangs is in nobody's way any more, and its end changes nothing.
 		wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
+		<-time.After(time.Until(began.Add(c.timeout - time.Second/2)))
+		slowly(sim, opJobs, 1)
+		second := looks(t.Context(), c, since, testTask())
+		synctest.Wait()
+		third := looks(t.Context(), c, since, testTask())
+		synctest.Wait()
+		before := sim.Account().Calls[opJobs]
 		_, errs := hangs()
 		wantVerdict(t, errs[0], Unknown)
 		if waited := time.Since(began); waited != c.timeout {
 			t.Errorf("waited for %s", waited)
+		}
+		synctest.Wait()
+		if n := sim.Account().Calls[opJobs]; n != before {
+			t.Error("a list begins before the one before it has ended")
+		}
+		for _, wait := range []func() ([]Found, []error){second, third} {
+			found, errs := wait()
+			if errs[0] != nil {
+				t.Fatal(errs[0])
+			}
+			wantFound(t, found[0], ids(id), nil)
 		}
 		wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
 	})

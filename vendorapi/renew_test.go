@@ -53,6 +53,7 @@ func TestReadRenewal(t *testing.T) {
 		{name: "pair under an error", status: 401, body: `{"accessToken":"new-5ec7e7","refreshToken":"new-refresh-5ec7e7"}`},
 		{name: "HTML", status: 200, body: "<html><title>new-5ec7e7</title></html>"},
 		{name: "crash", status: 500, body: crashed},
+		{name: "crash in 200", status: 200, body: `{"errorCode":500,"errorMessage":"Failed."}`},
 		{name: "500 with a reason", status: 500, body: `{"errorCode":2,"errorMessage":"No."}`},
 		{name: "502", status: 502, body: "<html/>"},
 		{name: "503", status: 503, body: html503},

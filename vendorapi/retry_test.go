@@ -238,6 +238,16 @@ func TestRetryAfterIsOneWait(t *testing.T) {
 			t.Errorf("%d attempts in %s", asked, took)
 		}
 	})
+	// Nor whether the pause of logins is over.
+	synctest.Test(t, func(t *testing.T) {
+		sim, c := onPipe(t, simulator.Config{})
+		sim.ScriptFor("Login", simulator.Fault{Kind: simulator.Unavailable, For: 20 * time.Second})
+		job, attempts, err := (&Retrier{Client: c}).Submit(t.Context(), t.Context(), testTask(), permitted)
+		wantJob(t, job, err)
+		if attempts != 2 {
+			t.Errorf("%d attempts", attempts)
+		}
+	})
 }
 
 // TestRetryAfterLongerThanTheBudget gives the request back at once, with the time.
@@ -259,6 +269,30 @@ func TestRetryAfterLongerThanTheBudget(t *testing.T) {
 			t.Errorf("%d calls", n)
 		}
 	})
+	for _, tt := range []struct {
+		policy Policy
+		faults int
+		took   time.Duration
+	}{
+		{Policy{}, 2, 20 * time.Second}, // the second time is longer than what is left
+		{Policy{Budget: time.Hour, RoomWait: 19 * time.Second}, 1, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sim, r := onPipeRetrying(t, simulator.Config{}, tt.policy)
+			for range tt.faults {
+				sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: 20 * time.Second})
+			}
+			begin := time.Now()
+			for range 2 { // the second one waits for its turn
+				_, _, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
+				wantVerdict(t, err, Throttled)
+				if took := time.Since(begin); took != tt.took {
+					t.Errorf("took %s, want %s", took, tt.took)
+				}
+				r.Policy.RoomWait = 19 * time.Second
+			}
+		})
+	}
 }
 
 func TestPauseIsNeverShortened(t *testing.T) {

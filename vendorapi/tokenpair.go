@@ -196,7 +196,7 @@ func (f pairFile) write(pair tokenPair) error {
 		return err
 	}
 	_, err = next.Write(append(data, '\n'))
-	if err := errors.Join(err, next.Sync(), next.Close()); err != nil {
+	if err := errors.Join(err, syncFile(next), next.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(next.Name(), string(f)); err != nil {
@@ -206,8 +206,11 @@ func (f pairFile) write(pair tokenPair) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(syncFile(dir), dir.Close())
 }
+
+// syncFile is [os.File.Sync]. A test sees by it what is on disk when.
+var syncFile = (*os.File).Sync
 
 // replace writes a pair in the place of the note of its renewal. It takes its time,
 // because a pair must not be lost when a disk or a share fails for a moment. A

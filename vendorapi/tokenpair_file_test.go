@@ -155,6 +155,36 @@ func TestPairBehindALink(t *testing.T) {
 	}
 }
 
+// TestPairFileIsSynced: the new pair before it replaces the old one, then the directory.
+func TestPairFileIsSynced(t *testing.T) {
+	defer func() { syncFile = (*os.File).Sync }()
+	full := errors.New("the disk is full")
+	for failing, want := range map[string]string{
+		"pair.json.new": "pair.json.new beside the old pair",
+		"share":         "pair.json.new beside the old pair, share beside the new pair",
+		"":              "pair.json.new beside the old pair, share beside the new pair",
+	} {
+		file := filepath.Join(t.TempDir(), "share", "pair.json")
+		if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		putPair(t, file, worldPair)
+		var synced []string
+		syncFile = func(f *os.File) error {
+			name := filepath.Base(f.Name())
+			synced = append(synced, name+" beside the "+map[bool]string{true: "old", false: "new"}[pairIn(t, file) == worldPair]+" pair")
+			if name == failing {
+				return full
+			}
+			return nil
+		}
+		err := pairFile(file).write(secondPair)
+		if got := strings.Join(synced, ", "); got != want || errors.Is(err, full) != (failing != "") {
+			t.Errorf("synced %s, error %v", got, err)
+		}
+	}
+}
+
 func TestPairFileIsChecked(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "pair.json")

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"time"
 )
 
 // proxyServer is a proxy of HTTP with a password.
@@ -116,8 +118,12 @@ func TestProxiesThatFail(t *testing.T) {
 		}
 		tr := s.to(t)
 		tr.Proxy = http.ProxyURL(via)
-		_, err = tr.Do(t.Context(), post(""))
-		wantError(t, err, false, tt.says)
+		for range tr.MaxConns + 1 {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			_, err = tr.Do(ctx, post(""))
+			cancel()
+			wantError(t, err, false, tt.says)
+		}
 	}
 }
 
