@@ -5,7 +5,7 @@ import "time"
 // refreshLife is how long a refresh token may be used. Documented: 14 days (SaaS).
 const refreshLife = 14 * 24 * time.Hour
 
-// chain is an access token pair and those it was renewed to.
+// chain is an access token pair with all pairs that it was renewed to.
 type chain struct {
 	user    *user
 	current *accessToken
@@ -20,14 +20,14 @@ type accessToken struct {
 	expires time.Time
 }
 
-// valid: an older pair does not work any more. Recorded: users note that a
-// renewal makes the old token invalid everywhere.
+// valid reports whether the token is its chain's current one and has not expired.
+// Recorded: users note that a renewal makes the old token invalid everywhere.
 func (t *accessToken) valid(now time.Time) bool {
 	return !t.chain.dead && t.chain.current == t && now.Before(t.expires)
 }
 
-// give makes a pair the current one of a chain.
-func (s *sessions) give(ch *chain, access, refresh string, now time.Time) *accessToken {
+// issue makes a pair the current one of a chain.
+func (s *sessions) issue(ch *chain, access, refresh string, now time.Time) *accessToken {
 	t := &accessToken{chain: ch, refresh: refresh, issued: now, expires: now.Add(s.accessLife)}
 	ch.current = t
 	s.access[access] = t
@@ -62,7 +62,7 @@ func (s *Simulator) renewAccess(c *call) answer {
 		return s.accessDenied()
 	}
 	access, refresh := s.sessions.newSecret(), s.sessions.newSecret()
-	t := s.sessions.give(found.chain, access, refresh, c.now)
+	t := s.sessions.issue(found.chain, access, refresh, c.now)
 	s.account.TokensIssued++
 	return ok("Api_RenewAccessTokenResp", fields{
 		{"accessTokenId", found.chain.user.id},

@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// Account is what a simulator has seen and done. It holds no secrets.
+// Account counts what a simulator has received and done. It contains no secrets.
 type Account struct {
 	CreateTaskCalls int                 `json:"createTaskCalls"`
 	JobsStarted     int                 `json:"jobsStarted"`
-	JobsByMarker    map[string][]string `json:"jobsByMarker"` // jobDescription -> job ids; jobs without one are left out
+	JobsByMarker    map[string][]string `json:"jobsByMarker"` // jobDescription -> job ids; jobs without a description are left out
 
 	Logins        int `json:"logins"`
 	LoginFailures int `json:"loginFailures"`
@@ -27,7 +27,7 @@ type Account struct {
 	Faults map[string]int `json:"faults"` // injected, by kind
 }
 
-// account is the Account while it is kept.
+// account is the running count.
 type account struct {
 	Account
 	concurrent int
@@ -37,7 +37,7 @@ func newAccount() account {
 	return account{Account: Account{Calls: make(map[string]int), Faults: make(map[string]int)}}
 }
 
-// enter notes that a call begins, and returns what notes its end.
+// enter counts the beginning of a call and returns a function that counts its end.
 func (s *Simulator) enter(e *endpoint) (leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,14 +67,14 @@ func (a *account) injected(p plan) {
 	}
 }
 
-// Account returns what the simulator has seen so far.
+// Account returns the counts so far.
 func (s *Simulator) Account() Account {
 	s.mu.Lock()
 	a, jobs := s.account.Account, s.jobs.all.jobs
 	a.Calls, a.Faults = maps.Clone(a.Calls), maps.Clone(a.Faults)
 	s.mu.Unlock()
 
-	// The jobs' ids and descriptions never change, so the lock is not held for them.
+	// The jobs' ids and descriptions never change, so they are read without the lock.
 	a.JobsStarted = len(jobs)
 	a.JobsByMarker = make(map[string][]string)
 	for _, j := range jobs {
@@ -85,9 +85,9 @@ func (s *Simulator) Account() Account {
 	return a
 }
 
-// Secrets returns what must be seen in no log and no error of a client: the
-// world's access and refresh tokens, the users' passwords as Login sends them,
-// and the secret part of every token that was issued. It is for tests.
+// Secrets returns what must never be in a log or an error of a client: the world's access
+// and refresh tokens, the users' passwords as Login sends them, and the secret part of
+// every issued token. It is for tests.
 func (s *Simulator) Secrets() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Limits on logging in. Assumed: the vendor documents that accounts lock, not
+// Limits on logging in. Assumed: the vendor documents that accounts lock, but neither
 // after how many attempts nor for how long.
 const (
 	attemptsAllowed = 5
@@ -28,7 +28,7 @@ type sessions struct {
 	idle       time.Duration
 	accessLife time.Duration
 	logins     map[string]*session     // by token, without "QSDK "
-	access     map[string]*accessToken // by token, also the older ones of a chain
+	access     map[string]*accessToken // by token, including older ones of a chain
 	issued     []string                // every secret part of a token, for Secrets
 }
 
@@ -36,7 +36,7 @@ type sessions struct {
 // default 30 minutes, which Login's timeout changes.
 type session struct {
 	user   *user
-	server int // that knows it
+	server int // the server that issued its token
 	idle   time.Duration
 	used   time.Time
 	over   bool
@@ -44,8 +44,8 @@ type session struct {
 
 func (s *session) valid(now time.Time) bool { return !s.over && now.Sub(s.used) < s.idle }
 
-// newSecret makes the secret part of a token. Recorded: the token is "QSDK "
-// and hexadecimal digits (Postman collection).
+// newSecret returns the secret part of a new token. Recorded: the token is "QSDK " and
+// hexadecimal digits (Postman collection).
 func (s *sessions) newSecret() string {
 	secret := randomHex()
 	s.issued = append(s.issued, secret)
@@ -58,12 +58,12 @@ func randomHex() string {
 	return hex.EncodeToString(b[:])
 }
 
-// authenticate returns the user of a token of a call to a server, or nil.
+// authenticate returns the user of the token in a call to a server, or nil.
 //
 // Documented: a login token goes into Authtoken as "QSDK …", an access token
 // into Authorization as "Bearer …". Recorded: the prefix may be missing, and
 // clients also send access tokens in Authtoken. Assumed: a login token as Bearer
-// is refused, except by the SaaS gateway, which takes nothing else.
+// is refused, except by the SaaS gateway, which accepts nothing else.
 func (s *sessions) authenticate(h http.Header, server int, now time.Time) *user {
 	bearer, isBearer := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
 	token := h.Get("Authtoken")
@@ -85,7 +85,7 @@ func (s *sessions) authenticate(h http.Header, server int, now time.Time) *user 
 	return nil
 }
 
-// end ends the session of a call's token, as if it had expired.
+// end expires the session of a call's token.
 func (s *sessions) end(h http.Header) {
 	for _, value := range []string{h.Get("Authtoken"), h.Get("Authorization")} {
 		value = strings.TrimPrefix(strings.TrimPrefix(value, "QSDK "), "Bearer ")
@@ -98,8 +98,8 @@ func (s *sessions) end(h http.Header) {
 	}
 }
 
-// loginRequest is DM2ContentIndexing_CheckCredentialReq. Documented: XML has it
-// all as attributes; the password is Base64 of UTF-8; timeout is in minutes.
+// loginRequest is DM2ContentIndexing_CheckCredentialReq. Documented: in XML all members are
+// attributes; the password is Base64 of UTF-8; timeout is in minutes.
 type loginRequest struct {
 	XMLName  xml.Name `json:"-" xml:"DM2ContentIndexing_CheckCredentialReq"`
 	Domain   scalar   `json:"domain" xml:"domain,attr"`

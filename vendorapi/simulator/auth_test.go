@@ -25,7 +25,7 @@ func (c *client) denied(header ...string) {
 		want("errorMessage", "Access denied", "errorCode", "5")
 }
 
-func TestLogin(t *testing.T) {
+func TestSimulator_Login(t *testing.T) {
 	sim, c := direct(t, simulator.Config{})
 	c.post("/Login", loginBody("BackHaul", "simulator")).want("userName", "backhaul", "isAccountLocked", "false", "errList", "[]")
 	c.post("/Login", loginBody(`company\backhaul`, "simulator")).want("errList", "[]")
@@ -45,7 +45,7 @@ func TestLogin(t *testing.T) {
 	}
 }
 
-func TestLoginXML(t *testing.T) {
+func TestSimulator_LoginXML(t *testing.T) {
 	_, c := direct(t, simulator.Config{})
 	request := func(password string) string {
 		return `<DM2ContentIndexing_CheckCredentialReq mode="Webconsole" username="backhaul" password="` +
@@ -65,7 +65,7 @@ func TestLoginXML(t *testing.T) {
 	}
 }
 
-func TestAccountLock(t *testing.T) {
+func TestSimulator_LocksAccounts(t *testing.T) {
 	now := newClock()
 	_, c := direct(t, simulator.Config{Now: now.Now})
 	for range 4 {
@@ -79,7 +79,7 @@ func TestAccountLock(t *testing.T) {
 	c.login()
 }
 
-func TestTokenHeaders(t *testing.T) {
+func TestSimulator_AcceptsTokenHeaders(t *testing.T) {
 	_, c := direct(t, simulator.Config{})
 	secret := strings.TrimPrefix(c.token, "QSDK ")
 	c.token = ""
@@ -95,7 +95,7 @@ func TestTokenHeaders(t *testing.T) {
 	wantTree(t, got.body, `<CVGui_GenericResp errorMessage="Access denied" errorCode="5"/>`)
 }
 
-func TestTokenEndsWhenIdle(t *testing.T) {
+func TestSimulator_ExpiresIdleTokens(t *testing.T) {
 	now := newClock()
 	sim, c := direct(t, simulator.Config{Now: now.Now})
 	for range 5 {
@@ -117,7 +117,7 @@ func TestTokenEndsWhenIdle(t *testing.T) {
 	c.denied()
 }
 
-func TestRenewLoginToken(t *testing.T) {
+func TestSimulator_RenewLoginToken(t *testing.T) {
 	now := newClock()
 	sim, c := direct(t, simulator.Config{Now: now.Now, TokenIdle: time.Minute})
 	old := c.token
@@ -131,7 +131,7 @@ func TestRenewLoginToken(t *testing.T) {
 	}
 }
 
-func TestLogout(t *testing.T) {
+func TestSimulator_Logout(t *testing.T) {
 	_, c := direct(t, simulator.Config{})
 	if got := c.post("/Logout", ""); got.body != "User logged out" || !strings.HasPrefix(got.header.Get("Content-Type"), "text/plain") {
 		t.Errorf("%v %q", got.header, got.body)
@@ -140,7 +140,7 @@ func TestLogout(t *testing.T) {
 	c.post("/RenewLoginToken", `{"sessionId":"`+c.token+`"}`).want("token", "")
 }
 
-func TestWhoAmIIsXML(t *testing.T) {
+func TestSimulator_WhoAmIAnswersXML(t *testing.T) {
 	_, c := direct(t, simulator.Config{})
 	_, _, children := tree(t, c.post("/WhoAmI", "").body)
 	if user := children[0].([]any); user[0] != "user" || user[1].(map[string]string)["userName"] != "backhaul" {
@@ -153,7 +153,7 @@ func (c *client) renew(status int, access, refresh string) reply {
 	return c.call(status, http.MethodPost, "/V4/AccessToken/Renew", `{"accessToken":"`+access+`","refreshToken":"`+refresh+`"}`)
 }
 
-func TestAccessTokenRenewal(t *testing.T) {
+func TestSimulator_RenewsAccessTokens(t *testing.T) {
 	now := newClock()
 	_, c := direct(t, simulator.Config{Now: now.Now})
 	c.token = ""
@@ -168,7 +168,7 @@ func TestAccessTokenRenewal(t *testing.T) {
 	c.renew(http.StatusUnauthorized, pair.text("accessToken"), pair.text("refreshToken"))
 }
 
-func TestReuseOfAnAccessTokenPairKillsTheChain(t *testing.T) {
+func TestSimulator_EndsTheChainOfAReusedPair(t *testing.T) {
 	sim, c := direct(t, simulator.Config{})
 	c.token = ""
 	second := c.renew(http.StatusOK, "simulator-access", "simulator-refresh")
@@ -185,7 +185,7 @@ func TestReuseOfAnAccessTokenPairKillsTheChain(t *testing.T) {
 	}
 }
 
-func TestGatewayLogin(t *testing.T) {
+func TestSimulator_GatewayLogin(t *testing.T) {
 	_, c := newClient(t, simulator.Config{Gateway: true})
 	token := c.post("/Login", loginBody("backhaul", "simulator"), "Accept: application/xml").text("data.authToken")
 	c.get("/Job/1", "Authorization: Bearer "+token)

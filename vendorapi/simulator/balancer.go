@@ -5,8 +5,8 @@ import "net/http"
 // stickyCookie names the cookie by which the load balancer knows a caller's server.
 const stickyCookie = "SERVERID"
 
-// balancer spreads calls over web servers. Assumed: a login token is known only to
-// the server that issued it, as without a session store that the servers share.
+// balancer distributes calls over web servers. Assumed: only the server that issued a
+// login token knows it, as without a shared session store.
 type balancer struct {
 	servers int
 	sticky  bool
@@ -18,8 +18,8 @@ func newBalancer(servers int, sticky bool) balancer {
 	return balancer{servers: max(servers, 1), sticky: sticky, callers: make(map[string]int)}
 }
 
-// serverOf returns the server that answers a call: the one that its cookie stands
-// for, else each in turn. With sticky cookies a new caller gets one.
+// serverOf returns the server that answers a call: the one that its cookie names, or the
+// next in rotation. With sticky cookies a new caller gets a cookie.
 func (s *Simulator) serverOf(w http.ResponseWriter, r *http.Request) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

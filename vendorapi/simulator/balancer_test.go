@@ -8,9 +8,9 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// A token is known to the server that issued it. Calls go to each server in turn,
-// or to the one that the cookie names.
-func TestServersBehindALoadBalancer(t *testing.T) {
+// Only the server that issued a token accepts it. Calls go to the servers in rotation, or
+// to the one that the cookie names.
+func TestSimulator_BalancesServers(t *testing.T) {
 	whoAmI := func(c *client, header ...string) int {
 		t.Helper()
 		r, err := c.send(http.MethodPost, "/WhoAmI", "", header...)
@@ -21,7 +21,7 @@ func TestServersBehindALoadBalancer(t *testing.T) {
 	}
 	_, c := direct(t, simulator.Config{Servers: 2})
 	if first, second := whoAmI(c), whoAmI(c); first != 401 || second != 200 {
-		t.Errorf("in turn: %d, then %d", first, second)
+		t.Errorf("in rotation: %d, then %d", first, second)
 	}
 
 	_, c = newClient(t, simulator.Config{Servers: 2, Sticky: true})

@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// Basis says why a behaviour is believed to be Commvault's.
+// Basis is the source of a behaviour.
 type Basis string
 
 // The bases.
 const (
-	Documented Basis = "documented" // the vendor's documentation says so
+	Documented Basis = "documented" // the vendor's documentation describes it
 	Recorded   Basis = "recorded"   // in saved answers, or relied on by published clients
 	Assumed    Basis = "assumed"    // neither: the most plausible choice
 )
 
-// A Behaviour is one thing the simulator does as Commvault does. A fault's is
-// named "fault " and its kind.
+// A Behaviour is a simulated behaviour of Commvault. The name of a fault's behaviour is
+// "fault " and its kind.
 type Behaviour struct {
 	Name  string `json:"name"`
 	Basis Basis  `json:"basis"`
@@ -28,42 +28,42 @@ const faultPrefix = "fault "
 var behaviours = []Behaviour{
 	{"login token", Documented, "Login (XML or JSON, Base64 password) gives a token for the Authtoken header; it ends after 30 minutes of inactivity, or Login's timeout"},
 	{"login refused", Recorded, "status 200 with errList and without token; code 1116"},
-	{"account lock", Assumed, "documented that it happens; here after 5 bad passwords, for 5 minutes"},
+	{"account lock", Assumed, "documented that it exists; here after 5 bad passwords, for 5 minutes"},
 	{"token renewal", Recorded, "RenewLoginToken takes an expired token and ends it"},
 	{"access token", Documented, "Bearer token with a refresh token; 30 minutes, renewable by V4/AccessToken/Renew for 14 days; an older pair kills the whole chain"},
-	{"access token in Authtoken", Recorded, "is taken as well as Authorization: Bearer"},
+	{"access token in Authtoken", Recorded, "accepted as well as in Authorization: Bearer"},
 	{"gateway login", Documented, "data.authToken, used as Bearer"},
 	{"access denied", Documented, "status 401, errorCode 5, for a missing, unknown or expired token"},
 	{"logout", Recorded, "Logout answers plain text, User logged out"},
-	{"formats", Documented, "XML or JSON by Accept, whatever the request was; without Accept XML"},
+	{"formats", Documented, "XML or JSON by Accept, regardless of the request's format; XML without Accept"},
 	{"who am I", Recorded, "WhoAmI answers XML even when JSON is accepted"},
 	{"paths", Recorded, "in any case"},
 	{"start", Documented, "CreateTask answers taskId and one or more jobIds with status 200; the first are 4038 and 5976, as on the vendor's page"},
 	{"no eligible subclients", Documented, "code 587207178 with status 200; assumed for every name that does not exist"},
 	{"no associations", Recorded, "code 587204050 with status 200"},
-	{"unreadable body", Documented, "status 400 with a bare text"},
+	{"unreadable body", Documented, "status 400 with plain text"},
 	{"other refusals", Assumed, "unknown plan, no subtask, another operation: code 2 with status 200"},
 	{"whole backup set", Recorded, "without subclientName there is a job for each content group"},
 	{"no immediate task", Recorded, "a taskId without jobIds"},
-	{"names", Assumed, "compared without regard to case; what is not given does not restrict"},
+	{"names", Assumed, "compared without regard to case; a missing name does not restrict"},
 	{"late visibility", Recorded, "GET Job/{id}: an unknown job, or one not yet visible, is an empty list with status 200"},
 	{"job list", Recorded, "POST Jobs: category, pagingConfig, completedJobLookupTime, jobTypeList, statusList, backupLevel, clientList, entity; assumed: sortDirection 1 is descending"},
 	{"job query", Documented, "GET Job (JobList): clientId, completedJobLookupTime, jobCategory, jobFilter; paging by headers"},
 	{"job description", Assumed, "TaskDetails shows the request's jobDescription"},
-	{"job life cycle", Documented, "Queued, Running with a percentComplete that grows, and the final status; the states are documented, the times are made up"},
-	{"job details", Documented, "POST JobDetails: task id, who started it, progress and the reason of a delay"},
-	{"directory", Recorded, "GET Client and GET Subclient?clientId= list what the world knows, with ids"},
+	{"job life cycle", Documented, "Queued, Running with a growing percentComplete, and the final status; the states are documented, the times are assumed"},
+	{"job details", Documented, "POST JobDetails: task id, user, progress and the reason of a delay"},
+	{"directory", Recorded, "GET Client and GET Subclient?clientId= list the world's clients and content groups with ids"},
 	{"probe", Recorded, "GET of the base path (Probe) answers 200"},
 	{"clock", Recorded, "every answer has a Date header"},
 	{"job summary", Recorded, "members, status values and level numbers of the vendor's samples"},
 	{"conflicting job", Assumed, "documented that a setting queues or refuses; the refusal is code 2"},
-	{"web servers", Assumed, "several servers, each with the login tokens that it issued; a sticky cookie, or each in turn"},
-	{"blackout window", Documented, "jobs get an id, are Queued and run by themselves afterwards"},
+	{"web servers", Assumed, "several servers, each with the login tokens that it issued; by a sticky cookie, or in rotation"},
+	{"blackout window", Documented, "jobs get an id, are Queued and run automatically afterwards"},
 	{"kill", Recorded, "Job/{id}/action/kill (JobAction) answers {}; assumed: done at once"},
 	{"events", Recorded, "GET Events of a job that failed to start: 19:168; other jobs have none here"},
 	{"rate limit", Documented, "status 429 with X-RateLimit-Limit and X-RateLimit-Period, reads and writes apart; assumed: the unit is a second"},
 
-	{faultPrefix + "none", Assumed, "nothing goes wrong"},
+	{faultPrefix + "none", Assumed, "no fault"},
 	{faultPrefix + "status", Assumed, "any status, header and body instead of an answer; in a specification the number itself"},
 	{faultPrefix + "401", Documented, "the session has ended: 401, code 5"},
 	{faultPrefix + "429", Documented, "throttled; X-RateLimit-Period is the fault's time, 1s"},
@@ -72,17 +72,17 @@ var behaviours = []Behaviour{
 	{faultPrefix + "503", Assumed, "unavailable; Retry-After is the fault's time, 1s; no job"},
 	{faultPrefix + "html", Recorded, "503 with an HTML page, no Retry-After; no job"},
 	{faultPrefix + "cut-before-start", Assumed, "the connection is closed; no job"},
-	{faultPrefix + "delay", Assumed, "the job starts after the fault's time, 1s, unless the client has gone"},
-	{faultPrefix + "late-start", Assumed, "job and answer come after the fault's time, 5s; the job even if the client has gone"},
-	{faultPrefix + "slow", Assumed, "the job is there, the answer comes after the fault's time, 1s"},
-	{faultPrefix + "hang-after-start", Assumed, "the job is there, no answer; closed after the fault's time, 10m"},
-	{faultPrefix + "cut-after-start", Assumed, "the job is there, the connection is closed"},
-	{faultPrefix + "reset-after-start", Assumed, "the job is there, the connection is reset"},
-	{faultPrefix + "half-body", Assumed, "the job is there, the answer breaks off"},
-	{faultPrefix + "trickle", Assumed, "the job is there, the answer comes byte by byte, each after the fault's time, 1s"},
-	{faultPrefix + "plain-text", Recorded, "the job is there, plain text claims to be JSON"},
-	{faultPrefix + "empty", Recorded, "the job is there, status 200 without a body"},
-	{faultPrefix + "malformed-after-start", Assumed, "the job is there, the answer is complete but not well-formed"},
+	{faultPrefix + "delay", Assumed, "the job starts after the fault's time, 1s, unless the client has disconnected"},
+	{faultPrefix + "late-start", Assumed, "job and answer come after the fault's time, 5s; the job even if the client has disconnected"},
+	{faultPrefix + "slow", Assumed, "the job exists, the answer comes after the fault's time, 1s"},
+	{faultPrefix + "hang-after-start", Assumed, "the job exists, no answer; closed after the fault's time, 10m"},
+	{faultPrefix + "cut-after-start", Assumed, "the job exists, the connection is closed"},
+	{faultPrefix + "reset-after-start", Assumed, "the job exists, the connection is reset"},
+	{faultPrefix + "half-body", Assumed, "the job exists, the answer breaks off"},
+	{faultPrefix + "trickle", Assumed, "the job exists, the answer comes byte by byte, each after the fault's time, 1s"},
+	{faultPrefix + "plain-text", Recorded, "the job exists, the answer is plain text declared as JSON"},
+	{faultPrefix + "empty", Recorded, "the job exists, status 200 without a body"},
+	{faultPrefix + "malformed-after-start", Assumed, "the job exists, the answer is complete but not well-formed"},
 	{faultPrefix + "task-only", Recorded, "a taskId without jobIds; no job, or one after the fault's time"},
 	{faultPrefix + "failed-to-start", Recorded, "the job has an id and the status Failed to Start"},
 	{faultPrefix + "ends-failed", Documented, "the job ends as Failed"},
@@ -91,15 +91,15 @@ var behaviours = []Behaviour{
 	{faultPrefix + "odd-spelling", Recorded, "bare CR, escaped slashes and numeric ids in JSON; declaration and other order of attributes in XML"},
 }
 
-// Behaviours lists what is simulated, the faults last.
+// Behaviours returns the simulated behaviours, the faults last.
 func Behaviours() []Behaviour { return slices.Clone(behaviours) }
 
-// known tells whether there is such a kind. The empty one is none.
+// known reports whether the kind exists. The empty kind means none.
 func (k Kind) known() bool {
 	return k == "" || slices.ContainsFunc(behaviours, func(b Behaviour) bool { return b.Name == faultPrefix+string(k) })
 }
 
-// kindNames are the kinds that ParseFaults reads by name.
+// kindNames returns the kinds that ParseFaults reads by name.
 func kindNames() []string {
 	var names []string
 	for _, b := range behaviours {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// chaos decides which fault a call meets.
+// chaos decides which fault a call gets.
 type chaos struct {
 	seed    int64
 	scripts map[string][]Fault    // by endpoint
@@ -35,7 +35,7 @@ func (c *chaos) set(chances []Chance) {
 	}
 }
 
-// plan is what one call meets: at most one fault, and waits beside it.
+// plan is what happens to one call: at most one fault, and waits in addition.
 type plan struct {
 	delay, slow time.Duration
 	fault       Fault
@@ -54,8 +54,8 @@ func (p *plan) add(f Fault) {
 	}
 }
 
-// plan takes the next scripted fault or draws. Every chance takes one draw at
-// every call, so that the same seed and order of calls give the same faults.
+// plan takes the next scripted fault or draws by chance. Every chance takes one random
+// number at every call, so that the same seed and order of calls give the same faults.
 func (c *chaos) plan(endpoint string) plan {
 	var p plan
 	if script := c.scripts[endpoint]; len(script) > 0 {
@@ -71,7 +71,7 @@ func (c *chaos) plan(endpoint string) plan {
 	return p
 }
 
-// before does what a call meets before its endpoint sees it.
+// before applies a plan's faults that precede the endpoint.
 func (s *Simulator) before(c *call, p plan) (a answer, answered bool) {
 	if p.fault.Kind == CutBeforeStart {
 		panic(http.ErrAbortHandler)
@@ -88,7 +88,7 @@ func (s *Simulator) before(c *call, p plan) (a answer, answered bool) {
 	return answer{}, false
 }
 
-// instead is the answer of a fault that answers in the endpoint's place.
+// instead returns the answer of a fault that replaces the endpoint's answer.
 func (s *Simulator) instead(c *call, f Fault) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +104,7 @@ func (s *Simulator) instead(c *call, f Fault) answer {
 	return a
 }
 
-// after does what a call meets once its endpoint has worked, and answers.
+// after applies a plan's faults that follow the endpoint, and answers.
 func (s *Simulator) after(w http.ResponseWriter, c *call, p plan, a answer) {
 	ctx := c.r.Context()
 	wait := p.slow
@@ -128,7 +128,7 @@ func (s *Simulator) after(w http.ResponseWriter, c *call, p plan, a answer) {
 	case PlainText:
 		// Recorded: plain text served as application/json (Postman collection). Assumed: this text.
 		a = answer{status: http.StatusOK, contentType: "application/json; charset=utf-8", body: []byte("Task created successfully.")}
-	case Empty: // Recorded: the SDK knows empty answers
+	case Empty: // Recorded: the SDK handles empty answers
 		a = answer{status: http.StatusOK, contentType: a.contentType}
 	case Malformed:
 		body, contentType := s.encode(c.r, a, false)
@@ -140,7 +140,7 @@ func (s *Simulator) after(w http.ResponseWriter, c *call, p plan, a answer) {
 	s.write(w, c, a, p.fault.Kind == OddSpelling)
 }
 
-// pause waits, and tells whether the client is still there.
+// pause waits, and reports whether the client is still connected.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -159,12 +159,12 @@ func (s *Simulator) writeHalf(w http.ResponseWriter, r *http.Request, a answer) 
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.status)
-	_, _ = w.Write(body[:len(body)/2]) // a caller that has gone gets no less
+	_, _ = w.Write(body[:len(body)/2]) // fails only if the caller has disconnected
 	_ = http.NewResponseController(w).Flush()
 	panic(http.ErrAbortHandler)
 }
 
-// trickle sends the answer byte by byte, as long as the client is there.
+// trickle sends the answer byte by byte while the client is connected.
 func (s *Simulator) trickle(w http.ResponseWriter, r *http.Request, a answer, each time.Duration) {
 	body, contentType := s.encode(r, a, false)
 	w.Header().Set("Content-Type", contentType)
@@ -175,12 +175,12 @@ func (s *Simulator) trickle(w http.ResponseWriter, r *http.Request, a answer, ea
 		if !pause(r.Context(), each) {
 			panic(http.ErrAbortHandler)
 		}
-		_, _ = w.Write(body[i : i+1]) // whether the client has gone, the pause tells
+		_, _ = w.Write(body[i : i+1]) // pause detects a disconnected client
 	}
 }
 
-// reset closes the connection so that the client sees "connection reset by
-// peer", where it is TCP and can be taken over.
+// reset closes the connection so that the client gets "connection reset by peer", if it
+// is a TCP connection that can be hijacked.
 func reset(w http.ResponseWriter) {
 	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
 		if tcp, ok := conn.(*net.TCPConn); ok {

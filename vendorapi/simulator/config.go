@@ -5,33 +5,33 @@ import (
 	"time"
 )
 
-// Config says how a simulated Commvault behaves. The zero value is a calm one:
-// every field's zero value is its default.
+// Config configures a simulated Commvault. The zero value is valid: every field's zero
+// value selects its default, without faults.
 type Config struct {
-	// BasePath is where the web service answers, as it stands in an endpoint URL.
+	// BasePath is the path of the web service in an endpoint URL.
 	// "/" serves it at the root, as the SaaS gateway does. Defaults to "/webconsole/api".
 	BasePath string
-	// World is what exists: clients, content groups, plans, users. Defaults to DefaultWorld().
+	// World defines the clients, content groups, plans and users. Defaults to DefaultWorld().
 	World *World
 	// Now is the clock of tokens, jobs and the Date header; waits use real timers. Defaults to time.Now.
 	Now func() time.Time
-	// TokenIdle is how long a login token may stay unused, unless Login asks otherwise. Defaults to 30 minutes.
+	// TokenIdle is how long a login token may stay unused, unless Login sets another time. Defaults to 30 minutes.
 	TokenIdle time.Duration
 	// AccessTokenLife is how long an access token is valid, used or not. Defaults to 30 minutes.
 	AccessTokenLife time.Duration
 	// Gateway makes Login answer as the SaaS gateway does (data.authToken, sent as Bearer). Defaults to false.
 	Gateway bool
-	// Servers is the number of web servers behind a load balancer. Each knows the login tokens
-	// that it issued and no others. Defaults to 1.
+	// Servers is the number of web servers behind a load balancer. Each knows only the login
+	// tokens that it issued. Defaults to 1.
 	Servers int
-	// Sticky makes the load balancer keep a caller on one server by a cookie. Without, calls go
-	// to each server in turn. Defaults to false.
+	// Sticky makes the load balancer keep a caller on one server by a cookie. Without it,
+	// calls go to the servers in rotation. Defaults to false.
 	Sticky bool
-	// VisibleAfter is how long a started job stays unknown to every job request. Defaults to 0.
+	// VisibleAfter is how long a started job stays invisible to every job request. Defaults to 0.
 	VisibleAfter time.Duration
 	// HideDescriptions leaves jobDescription out of TaskDetails. Defaults to false.
 	HideDescriptions bool
-	// Conflict says what becomes of a backup whose content group is being backed up. Defaults to ConflictQueue.
+	// Conflict selects what happens to a backup whose content group is being backed up. Defaults to ConflictQueue.
 	Conflict Conflict
 	// Blackout starts with a blackout window: jobs get an id and stay Queued. See SetBlackout. Defaults to false.
 	Blackout bool
@@ -43,15 +43,15 @@ type Config struct {
 	Seed int64
 }
 
-// RateLimit is what one tenant may call in a period. A zero count is no limit.
+// RateLimit bounds the calls of one tenant in a period. A zero count means no limit.
 type RateLimit struct {
-	Writes int           // calls by any method but GET
+	Writes int           // calls by any method except GET
 	Reads  int           // calls by GET
 	Period time.Duration // Defaults to one hour.
 }
 
-// Conflict is what the CommCell does with a backup whose content group is being
-// backed up already. In Commvault this is a setting, queueJobsIfConflictingJobsActive.
+// Conflict selects what the CommCell does with a backup whose content group is being
+// backed up already. In Commvault it is the setting queueJobsIfConflictingJobsActive.
 type Conflict int
 
 // The conflict modes.
@@ -63,7 +63,7 @@ const (
 
 var conflictNames = [...]string{"queue", "refuse", "ignore"}
 
-// String returns the name ParseConflict reads.
+// String returns the name that ParseConflict reads.
 func (c Conflict) String() string {
 	if c < 0 || int(c) >= len(conflictNames) {
 		return fmt.Sprintf("Conflict(%d)", int(c))
@@ -78,7 +78,7 @@ func ParseConflict(name string) (Conflict, error) {
 			return Conflict(i), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown conflict mode %q: one of queue, refuse, ignore", name)
+	return 0, fmt.Errorf("unknown conflict mode %q: must be one of queue, refuse, ignore", name)
 }
 
 func (c Config) withDefaults() Config {

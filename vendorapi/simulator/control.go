@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// controlPath is where tests and operators of the simulator reach it. It is no
-// part of Commvault, knows no authentication and is meant for loopback.
+// controlPath is the path of the control interface for tests and operators. It is not part
+// of Commvault, has no authentication and is meant for loopback.
 //
-//	GET  /simulator/account      what was seen: Account
-//	GET  /simulator/behaviours   what is simulated: []Behaviour
+//	GET  /simulator/account      the counts: Account
+//	GET  /simulator/behaviours   the simulated behaviours: []Behaviour
 //	POST /simulator/faults       set faults; the body is a text for ParseFaults
-//	POST /simulator/script       add faults for the next calls; a text for ParseScript
+//	POST /simulator/script       add faults for the next calls; the body is a text for ParseScript
 //	POST /simulator/blackout     open or close a blackout window: on, off
-//	POST /simulator/reset        back to the state at the start
+//	POST /simulator/reset        restore the initial state
 const controlPath = "/simulator/"
 
 func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
@@ -50,7 +50,7 @@ func (s *Simulator) serveControl(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	case "POST blackout":
 		if order != "on" && order != "off" {
-			http.Error(w, "the body is to be on or off", http.StatusBadRequest)
+			http.Error(w, "the body must be on or off", http.StatusBadRequest)
 			return
 		}
 		s.SetBlackout(order == "on")
@@ -70,5 +70,5 @@ func writeJSON(w http.ResponseWriter, value any) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(body, '\n')) // the caller has gone; nobody is left to tell
+	_, _ = w.Write(append(body, '\n')) // fails only if the caller has disconnected
 }

@@ -41,7 +41,7 @@ func (s *Simulator) createTask(c *call) answer {
 	return s.startJobs(c, groups, asked, req.TaskInfo.Task.TaskType)
 }
 
-// readOrder reads what is asked of each job, or refuses it.
+// readOrder returns what the request asks of each job, or a refusal.
 func (s *Simulator) readOrder(t *taskInfo) (asked order, refusal *answer) {
 	refuse := func(text string) (order, *answer) { // Assumed: code 2 is the Job Manager's catch-all
 		a := refused(2, text)
@@ -52,11 +52,11 @@ func (s *Simulator) readOrder(t *taskInfo) (asked order, refusal *answer) {
 	}
 	sub := t.SubTasks[0]
 	if !oneOf(sub.SubTask.SubTaskType, "BACKUP", "2") || !oneOf(sub.SubTask.OperationType, "BACKUP", "2") {
-		return refuse("The simulator only knows backups.")
+		return refuse("The simulator supports only backups.")
 	}
 	opts := sub.Options.BackupOpts
 	level, known := parseLevel(string(opts.BackupLevel))
-	if !known { // Assumed: a word that is not of the enumeration does not deserialise
+	if !known { // Assumed: a word outside of the enumeration does not deserialise
 		a := badRequest()
 		return order{}, &a
 	}
@@ -73,12 +73,12 @@ func (s *Simulator) readOrder(t *taskInfo) (asked order, refusal *answer) {
 	}, nil
 }
 
-// oneOf tells whether an optional value is absent, a word or a number.
+// oneOf reports whether an optional value is absent, the word or the number.
 func oneOf(s scalar, word, number string) bool {
 	return s == "" || strings.EqualFold(string(s), word) || string(s) == number
 }
 
-// startJobs makes a task with a job for each content group.
+// startJobs creates a task with a job for each content group.
 //
 // Documented: taskId and jobIds, the latter repeated. Recorded: a task that is
 // not immediate gives a taskId only (SDK).
@@ -119,15 +119,15 @@ func (s *Simulator) startJobs(c *call, groups []*group, asked order, taskType sc
 	return ok("TMMsg_CreateTaskResp", list)
 }
 
-// refused is a refusal. Documented: the vendor's page, errorMessage first.
+// refused returns a refusal. Documented: the vendor's page, errorMessage first.
 func refused(code int, text string) answer {
 	return ok("TMMsg_GenericResp", fields{{"errorMessage", text}, {"errorCode", code}})
 }
 
-// taskDetails answers GET Job/{id}/TaskDetails: what the job's request asked.
+// taskDetails answers GET Job/{id}/TaskDetails with what the job's request asked.
 //
-// Recorded: taskInfo, and error.errList with errorMessage for a job it does not
-// know (SDK). Assumed: that jobDescription is in it, hence HideDescriptions.
+// Recorded: taskInfo, and error.errList with errorMessage for an unknown job (SDK).
+// Assumed: that jobDescription is in it, hence HideDescriptions.
 func (s *Simulator) taskDetails(c *call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,7 +178,7 @@ func (s *Simulator) jobOf(c *call) *job {
 // jobAction answers POST Job/{id}/action/{action}. Only kill is simulated.
 //
 // Recorded: {} for success; errors[0].errList[0] otherwise (Postman collection,
-// SDK). Assumed: the kill is done at once; texts and codes.
+// SDK). Assumed: the kill is immediate; texts and codes.
 func (s *Simulator) jobAction(c *call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,7 +188,7 @@ func (s *Simulator) jobAction(c *call) answer {
 	}
 	switch j := s.jobOf(c); {
 	case c.args[1] != "kill":
-		return failure("The simulator does not know the action [" + c.args[1] + "].")
+		return failure("The simulator does not support the action [" + c.args[1] + "].")
 	case j == nil:
 		return failure("Job [" + c.args[0] + "] does not exist.")
 	case j.final(c.now):

@@ -50,7 +50,7 @@ func wantTree(t *testing.T, got, want string) {
 	}
 }
 
-func TestVendorPageSample(t *testing.T) {
+func TestCreateTask_AnswersTheVendorsSample(t *testing.T) {
 	_, c := start(t, simulator.Config{})
 	got := c.post("/CreateTask", sampleXML(t), "Content-Type: application/xml", "Accept: ")
 	wantTree(t, got.body, vendorPage(t, "when the request is successful\n", "This is a sample response when"))
@@ -63,7 +63,7 @@ func TestVendorPageSample(t *testing.T) {
 	wantTree(t, got.body, vendorPage(t, "when the request is not successful.\n", "Loading..."))
 }
 
-func TestXMLAndJSONMeanTheSameJob(t *testing.T) {
+func TestCreateTask_StartsTheSameJobFromXMLAndJSON(t *testing.T) {
 	var details []any
 	for _, form := range []struct{ contentType, body string }{
 		{"application/xml", sampleXML(t)},
@@ -90,7 +90,7 @@ func TestXMLAndJSONMeanTheSameJob(t *testing.T) {
 	}
 }
 
-func TestIdsRise(t *testing.T) {
+func TestCreateTask_IncrementsIDs(t *testing.T) {
 	_, c := direct(t, simulator.Config{})
 	c.post("/CreateTask", task("stestgroup", "")).want("taskId", "4038", "jobIds.0", "5976")
 	c.post("/CreateTask", task("nowhere", "")).want("errorCode", "587207178")
@@ -98,7 +98,7 @@ func TestIdsRise(t *testing.T) {
 	c.post("/createtask/", task("LOAD-7", "")).want("taskId", "4040", "jobIds.0", "5978")
 }
 
-func TestWholeBackupSetGivesSeveralJobs(t *testing.T) {
+func TestCreateTask_WholeBackupSet(t *testing.T) {
 	world := simulator.DefaultWorld()
 	world.Clients[0].Instances[0].BackupSets[0].ContentGroups = []string{"a", "b", "c", "load-*"}
 	_, c := direct(t, simulator.Config{World: world})
@@ -107,7 +107,7 @@ func TestWholeBackupSetGivesSeveralJobs(t *testing.T) {
 	wantTree(t, got.body, `<TMMsg_CreateTaskResp taskId="4038"><jobIds val="5976"/><jobIds val="5977"/><jobIds val="5978"/></TMMsg_CreateTaskResp>`)
 }
 
-func TestCreateTaskRefusals(t *testing.T) {
+func TestCreateTask_Refusals(t *testing.T) {
 	sample := sampleJSON(t)
 	replace := func(old, new string) string {
 		if !strings.Contains(sample, old) {
@@ -159,7 +159,7 @@ func TestCreateTaskRefusals(t *testing.T) {
 	}
 }
 
-func TestCreateTaskByIDs(t *testing.T) {
+func TestCreateTask_ByIDs(t *testing.T) {
 	_, c := direct(t, simulator.Config{})
 	clientID := c.get("/Client").text("clientProperties.0.client.clientEntity.clientId")
 	groups := c.get("/Subclient?clientId=" + clientID)
@@ -175,7 +175,7 @@ func TestCreateTaskByIDs(t *testing.T) {
 	c.get("/Job/5977").want("jobs.0.jobSummary.subclient.subclientId", id)
 }
 
-func TestTaskThatIsNotImmediateHasNoJob(t *testing.T) {
+func TestCreateTask_NotImmediate(t *testing.T) {
 	sim, c := direct(t, simulator.Config{})
 	c.post("/CreateTask", strings.Replace(sampleJSON(t), `"taskType":1`, `"taskType":4`, 1)).
 		want("taskId", "4038", "jobIds", "", "errorCode", "")
@@ -184,7 +184,7 @@ func TestTaskThatIsNotImmediateHasNoJob(t *testing.T) {
 	}
 }
 
-func TestAnswerFormatFollowsAccept(t *testing.T) {
+func TestSimulator_AnswersByAccept(t *testing.T) {
 	_, c := direct(t, simulator.Config{})
 	for accept, want := range map[string]string{
 		"":                                     "<",
@@ -205,7 +205,7 @@ func TestAnswerFormatFollowsAccept(t *testing.T) {
 	}
 }
 
-func TestPaths(t *testing.T) {
+func TestSimulator_AcceptsPathsInAnyCase(t *testing.T) {
 	_, c := direct(t, simulator.Config{})
 	c.get("")
 	for _, path := range []string{"/Nothing", "/Job/1/2", "/Job//TaskDetails", "/V4/AccessToken", "x"} {

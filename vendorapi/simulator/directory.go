@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// directory is a World with ids, made to be looked things up in.
+// directory is a World with ids, indexed for lookups.
 //
 // Assumed: names are compared without regard to case, as the CommServe's
 // database does.
@@ -35,8 +35,8 @@ type backupSet struct {
 	name         string
 	id           int
 	groups       map[string]*group // by lower-case name
-	order        []*group          // those the world names
-	prefixes     []string          // lower case, of the names that end in "*"
+	order        []*group          // those that the world names
+	prefixes     []string          // lower case, from the names that end in "*"
 }
 
 // group is a content group, a subclient of the interface.
@@ -45,7 +45,7 @@ type group struct {
 	name string
 	id   int
 	jobs timeline
-	last *job // the newest in the group's queue
+	last *job // the newest job in the group's queue
 }
 
 type user struct {
@@ -100,7 +100,7 @@ func (d *directory) addGroup(set *backupSet, name string) *group {
 // resolve returns the content groups that an association of a request names.
 //
 // Recorded: without a subclient it is the whole backup set (Postman collection:
-// six job ids). Assumed: what is not given does not restrict.
+// six job ids). Assumed: a missing member does not restrict.
 func (d *directory) resolve(a association) []*group {
 	var found []*group
 	for _, c := range d.clients {
@@ -124,8 +124,8 @@ func (d *directory) resolve(a association) []*group {
 	return found
 }
 
-// groupOf finds the one content group of a set that the association names. It
-// makes the group if the world allows every name with its prefix.
+// groupOf returns the content group of a set that the association names, or nil. It
+// creates the group if the world allows every name with its prefix.
 func (d *directory) groupOf(set *backupSet, a association) *group {
 	if a.SubclientName == "" {
 		id, err := strconv.Atoi(string(a.SubclientID))
@@ -149,7 +149,7 @@ func (d *directory) hasPlan(name string) bool {
 	return slices.ContainsFunc(d.plans, func(known string) bool { return strings.EqualFold(known, name) })
 }
 
-// entity is how answers name a content group.
+// entity returns the fields by which answers name a content group.
 func (g *group) entity() fields {
 	set := g.set
 	return fields{
@@ -166,8 +166,8 @@ func (g *group) entity() fields {
 	}
 }
 
-// applicationID is the number of an agent. Recorded: 134 is Cloud Apps (SDK),
-// 33 File System (Postman collection). Others are not known and given as 0.
+// applicationID returns the number of an agent. Recorded: 134 is Cloud Apps (SDK),
+// 33 File System (Postman collection). Others are unknown and returned as 0.
 func applicationID(appName string) int {
 	switch strings.ToLower(appName) {
 	case "cloud apps":

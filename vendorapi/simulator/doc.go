@@ -1,5 +1,5 @@
-// Package simulator is a Commvault web service that can be told to misbehave,
-// for tests, demonstrations and load. It is an http.Handler:
+// Package simulator simulates a Commvault web service, with faults on demand, for
+// tests, demonstrations and load tests. A Simulator is an http.Handler:
 //
 //	sim := simulator.New(simulator.Config{})
 //	sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
@@ -12,43 +12,41 @@
 // a fresh simulator with the default world, the sample request of the vendor's
 // page "POST Run Backup Job" gets its sample answer: task 4038, job 5976.
 //
-// A World says which clients, content groups, plans and users exist. Jobs run
-// by the clock alone: Queued, Running with a growing percentage, Completed.
+// A World defines which clients, content groups, plans and users exist. The state of a
+// job depends only on the clock: Queued, Running with a growing percentage, Completed.
 //
-// # What it is based on
+// # Sources
 //
-// No part of this was tried against a live Commvault. Every behaviour says
-// where it comes from, in a comment at its code and in Behaviours:
+// The simulator has not been compared with a live Commvault. Every behaviour states its
+// source, in a comment at its code and in Behaviours:
 //
-//   - Documented: the vendor's documentation says so.
+//   - Documented: the vendor's documentation describes it.
 //   - Recorded: it is in saved answers of the vendor's Postman collection, or a
 //     published client (the vendor's Python SDK and others) relies on it.
 //   - Assumed: neither; the most plausible choice.
 //
-// It shares no code with the client it tests: two halves of one mistake would
-// agree with each other.
+// The simulator shares no code with the client that it tests. Otherwise the same mistake
+// on both sides would remain undetected.
 //
 // # Faults
 //
-// A fault is done to one call: it is refused, delayed, cut off, or answered
-// with something else, before or after a job was started. Faults are chosen by
-// a script (Script, ScriptFor, ParseScript) or by chance from a seed (SetFaults,
-// ParseFaults). "After" faults are the point of it all: the job exists and the
-// caller is not told.
+// A fault affects one call: the call is refused, delayed, cut off, or answered
+// differently, before or after a job was started. Faults are selected by a script
+// (Script, ScriptFor, ParseScript) or by chance from a seed (SetFaults, ParseFaults).
+// The "after" faults matter most: the job exists and the caller gets no answer.
 //
-// Account says what was seen: calls, jobs by their jobDescription, logins,
-// waits that were not kept. It is how a test proves that no job was started
-// twice.
+// Account counts calls, jobs by their jobDescription, logins, and announced waits that a
+// caller did not observe. With it, a test proves that no job was started twice.
 //
-// Beside the web service, outside its base path and without authentication,
-// stands a control interface for tests: GET /simulator/account and
-// /simulator/behaviours, POST /simulator/faults, /simulator/script,
-// /simulator/blackout and /simulator/reset. It is no part of Commvault.
+// Outside the base path of the web service, and without authentication, there is a
+// control interface for tests: GET /simulator/account and /simulator/behaviours, POST
+// /simulator/faults, /simulator/script, /simulator/blackout and /simulator/reset. It is
+// not part of Commvault.
 //
 // # Concurrency and time
 //
-// All methods may be called at any time. There are no goroutines: waits happen
-// in the handler, on timers, and end when the client goes away or the server
-// closes its connections (http.Server.Shutdown does not, Close does). With
-// Config.Now left alone the package works under testing/synctest.
+// All methods are safe for concurrent use. The package starts no goroutines: the handler
+// waits on timers, until the client disconnects or the server closes its connections
+// (http.Server.Close does, Shutdown does not). With the default Config.Now the package
+// works under testing/synctest.
 package simulator

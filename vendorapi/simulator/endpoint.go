@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// endpoint is one operation of the web service. A "*" in the path stands for a
-// job id or an action.
+// endpoint is one operation of the web service. A "*" in the path matches a job id or an
+// action.
 type endpoint struct {
 	name   string
 	method string
 	path   string
-	open   bool // needs no token
+	open   bool // works without a token
 	answer func(*Simulator, *call) answer
 }
 
@@ -36,7 +36,7 @@ var endpoints = []endpoint{
 	{"Probe", http.MethodGet, "", true, (*Simulator).probe},
 }
 
-// Endpoints lists the names of the endpoints, for ScriptFor and ParseFaults.
+// Endpoints returns the names of the endpoints for ScriptFor and ParseFaults.
 func Endpoints() []string {
 	var names []string
 	for _, e := range endpoints {
@@ -45,7 +45,8 @@ func Endpoints() []string {
 	return names
 }
 
-// endpointName finds an endpoint's name written in any case. Empty is CreateTask.
+// endpointName returns the canonical form of an endpoint's name in any case, and whether
+// it exists. The empty name means CreateTask.
 func endpointName(name string) (string, bool) {
 	if name == "" {
 		return "CreateTask", true
@@ -58,9 +59,8 @@ func endpointName(name string) (string, bool) {
 	return "", false
 }
 
-// findEndpoint returns the endpoint of a lower-case path and what stands for
-// its "*". With the wrong method it is no endpoint but a path that exists,
-// which a non-nil args says.
+// findEndpoint returns the endpoint of a lower-case path and the values of its "*". For an
+// existing path with another method it returns a nil endpoint and non-nil args.
 func findEndpoint(method, path string) (found *endpoint, args []string) {
 	path = strings.TrimRight(path, "/")
 	for i := range endpoints {
@@ -100,17 +100,17 @@ type call struct {
 	args []string
 	body []byte
 	user *user
-	// server is the one that answers, from 0.
+	// server is the number of the server that answers, from 0.
 	server int
 	now    time.Time
-	fault  Fault // the one it meets, if any
+	fault  Fault // the call's fault, if any
 }
 
-// answer is what an endpoint answers: a message, or a body as it is.
+// answer is the answer of an endpoint: a message, or a literal body.
 type answer struct {
 	status      int
 	message     *message
-	onlyXML     bool // the message is XML whatever the caller accepts
+	onlyXML     bool // the message is XML regardless of Accept
 	preferJSON  bool // the message is JSON unless the caller accepts only XML
 	contentType string
 	header      map[string]string
@@ -125,12 +125,14 @@ func text(status int, body string) answer {
 	return answer{status: status, contentType: "text/plain; charset=utf-8", body: []byte(body)}
 }
 
-// badRequest: Documented for CreateTask (API reference, a bare string).
+// badRequest returns the answer to an unreadable body. Documented for CreateTask (API
+// reference, a bare string).
 func badRequest() answer {
 	return text(http.StatusBadRequest, "Request body is empty or format is invalid.")
 }
 
-// accessDenied: Documented for CreateTask (API reference): 401, code 5.
+// accessDenied counts and returns the answer to a call without a valid token. Documented
+// for CreateTask (API reference): 401, code 5.
 func (s *Simulator) accessDenied() answer {
 	s.account.Unauthorised++
 	return answer{status: http.StatusUnauthorized, preferJSON: true, message: &message{"CVGui_GenericResp",
@@ -139,8 +141,8 @@ func (s *Simulator) accessDenied() answer {
 
 const maxBody = 1 << 20
 
-// serve carries one call through: who calls, may they, what goes wrong, the
-// answer, and again what goes wrong.
+// serve handles one call: authentication and limits, faults before the endpoint, the
+// endpoint, faults after it.
 func (s *Simulator) serve(w http.ResponseWriter, r *http.Request, e *endpoint, args []string) {
 	defer s.enter(e)()
 	c := &call{r: r, args: args, server: s.serverOf(w, r), now: s.now()}
@@ -162,7 +164,7 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request, e *endpoint, a
 	s.after(w, c, p, a)
 }
 
-// admit finds out who calls, whether they may, and which faults they meet.
+// admit authenticates the caller, applies the rate limit and plans the call's faults.
 func (s *Simulator) admit(e *endpoint, c *call) (refusal *answer, p plan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,7 +187,7 @@ func (s *Simulator) admit(e *endpoint, c *call) (refusal *answer, p plan) {
 	return nil, p
 }
 
-// write sends an answer. It returns after the last byte was handed over.
+// write sends an answer. It returns after the last byte was passed to net/http.
 func (s *Simulator) write(w http.ResponseWriter, c *call, a answer, odd bool) {
 	body, contentType := s.encode(c.r, a, odd)
 	h := w.Header()
@@ -199,7 +201,7 @@ func (s *Simulator) write(w http.ResponseWriter, c *call, a answer, odd bool) {
 	s.limit.noteAnswer(c, announced(c, a), s.now())
 	s.mu.Unlock()
 	w.WriteHeader(a.status)
-	_, _ = w.Write(body) // the caller has gone; nobody is left to tell
+	_, _ = w.Write(body) // fails only if the caller has disconnected
 }
 
 func (s *Simulator) encode(r *http.Request, a answer, odd bool) (body []byte, contentType string) {
@@ -210,9 +212,9 @@ func (s *Simulator) encode(r *http.Request, a answer, odd bool) (body []byte, co
 	return a.message.encode(st), st.contentType()
 }
 
-// acceptsJSON: Documented: Accept says application/xml or application/json, and
-// the vendor's page shows XML. Assumed: the first of the two decides; without
-// either it is XML, but JSON for a 401.
+// acceptsJSON reports whether the answer is JSON. Documented: Accept selects
+// application/xml or application/json, and the vendor's page shows XML. Assumed: the first
+// of the two decides; without either it is XML, but JSON for a 401.
 func acceptsJSON(accept string, fallback bool) bool {
 	accept = strings.ToLower(accept)
 	j, x := strings.Index(accept, "/json"), strings.Index(accept, "/xml")

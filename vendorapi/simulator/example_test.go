@@ -9,7 +9,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// A simulator is an http.Handler. Account tells a test what it has seen.
+// A simulator is an http.Handler. Account returns what it has received.
 func Example() {
 	vendor := simulator.New(simulator.Config{})
 	server := httptest.NewServer(vendor)

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// Kind names a fault. Behaviours says what each does.
+// Kind names a fault. Behaviours describes each.
 type Kind string
 
-// The kinds of faults. Those of the first group answer instead of doing
-// anything, or with AfterStart after a job was started. At endpoints other than
-// CreateTask, "the job is there" means that the call has had its effect.
+// The kinds of faults. Those of the first group replace the answer: without effect, or with
+// AfterStart after a job was started. At endpoints other than CreateTask, "the job exists"
+// means that the call has had its effect.
 const (
 	Status          Kind = "status"      // Status, Header and Body as given
 	Unauthorised    Kind = "401"         // the session has ended
@@ -24,20 +24,20 @@ const (
 	Unavailable     Kind = "503"         // Retry-After is For (1 s)
 	HTML            Kind = "html"        // 503 with an HTML page and no Retry-After
 
-	None           Kind = "none"             // no fault: a place holder in a script
+	None           Kind = "none"             // no fault: a placeholder in a script
 	CutBeforeStart Kind = "cut-before-start" // the connection is closed, no job
-	Delay          Kind = "delay"            // wait For (1 s), then start, unless the client has gone
-	LateStart      Kind = "late-start"       // the job comes into being after For (5 s), and so does the answer
+	Delay          Kind = "delay"            // wait For (1 s), then start, unless the client has disconnected
+	LateStart      Kind = "late-start"       // the job is created and answered after For (5 s)
 
-	Slow            Kind = "slow"                  // the job is there, the answer takes For (1 s)
-	HangAfterStart  Kind = "hang-after-start"      // the job is there, the connection is closed after For (10 min)
-	CutAfterStart   Kind = "cut-after-start"       // the job is there, the connection is closed
-	ResetAfterStart Kind = "reset-after-start"     // the job is there, the connection is reset
-	HalfBody        Kind = "half-body"             // the job is there, half of the answer, then closed
-	Trickle         Kind = "trickle"               // the job is there, the answer comes byte by byte, each after For (1 s)
-	PlainText       Kind = "plain-text"            // the job is there, plain text that claims to be JSON
-	Empty           Kind = "empty"                 // the job is there, 200 without a body
-	Malformed       Kind = "malformed-after-start" // the job is there, an answer that is not well-formed
+	Slow            Kind = "slow"                  // the job exists, the answer takes For (1 s)
+	HangAfterStart  Kind = "hang-after-start"      // the job exists, the connection is closed after For (10 min)
+	CutAfterStart   Kind = "cut-after-start"       // the job exists, the connection is closed
+	ResetAfterStart Kind = "reset-after-start"     // the job exists, the connection is reset
+	HalfBody        Kind = "half-body"             // the job exists, half of the answer, then closed
+	Trickle         Kind = "trickle"               // the job exists, the answer comes byte by byte, each after For (1 s)
+	PlainText       Kind = "plain-text"            // the job exists, plain text declared as JSON
+	Empty           Kind = "empty"                 // the job exists, 200 without a body
+	Malformed       Kind = "malformed-after-start" // the job exists, an answer that is not well-formed
 
 	TaskOnly       Kind = "task-only"        // a taskId, no jobIds, no job
 	FailedToStart  Kind = "failed-to-start"  // the job has an id and the status Failed to Start
@@ -47,22 +47,22 @@ const (
 	OddSpelling    Kind = "odd-spelling"     // the right answer in another recorded spelling
 )
 
-// A Fault is one misbehaviour, done to one call.
+// A Fault is one misbehaviour that affects one call.
 type Fault struct {
 	Kind Kind
 	// For is the fault's time: how long to wait, or what Retry-After and
 	// X-RateLimit-Period announce. Zero is the kind's own default.
 	For time.Duration
-	// AfterStart makes a kind that answers instead of starting a job answer so
-	// although the job was started, as a gateway between may do.
+	// AfterStart makes a kind that replaces the answer do so after the job was started, as
+	// a gateway in between may do.
 	AfterStart bool
-	// Status, Header and Body are the answer of a Status fault.
+	// Status, Header and Body define the answer of a Status fault.
 	Status int
 	Header map[string]string
 	Body   string
 }
 
-// String is how ParseFaults writes the fault, without its time.
+// String returns the fault as ParseFaults reads it, without its time.
 func (f Fault) String() string {
 	name := string(f.Kind)
 	switch f.Kind {
@@ -77,17 +77,17 @@ func (f Fault) String() string {
 	return name
 }
 
-// A Chance is a fault with the probability that a call meets it.
+// A Chance is a fault with the probability that a call gets it.
 type Chance struct {
 	Fault
-	// Endpoint is the endpoint it is for, such as "Jobs". Empty is CreateTask.
+	// Endpoint is the fault's endpoint, such as "Jobs". Empty means CreateTask.
 	Endpoint    string
 	Probability float64 // 0 to 1
 }
 
 const afterStart = "-after-start"
 
-// answersInstead tells the kinds that AfterStart applies to.
+// answersInstead reports whether the kind replaces the answer. AfterStart applies to these.
 func (k Kind) answersInstead() bool {
 	switch k {
 	case Status, Unauthorised, TooManyRequests, Crash, Refused500, Unavailable, HTML:
@@ -100,11 +100,10 @@ func (k Kind) answersInstead() bool {
 //
 //	cut-after-start=0.05,503=0.05:10s,slow=3s,Jobs/503=0.1,504-after-start=0.01
 //
-// Each part is kind=probability, kind=duration (always), or
-// kind=probability:duration, for CreateTask unless an endpoint stands before
-// it. A kind is one of the constants or any status from 300 to 599; those that
-// answer instead may have "-after-start" at the end. The empty text and "none"
-// are no faults.
+// Each part is kind=probability, kind=duration (always), or kind=probability:duration,
+// prefixed with endpoint/ for endpoints other than CreateTask. A kind is one of the
+// constants or any status from 300 to 599; those that replace the answer may have the
+// suffix "-after-start". The empty text and "none" mean no faults.
 func ParseFaults(spec string) ([]Chance, error) {
 	if spec = strings.TrimSpace(spec); spec == "" || spec == string(None) {
 		return nil, nil
@@ -123,7 +122,7 @@ func ParseFaults(spec string) ([]Chance, error) {
 func parseChance(part string) (Chance, error) {
 	name, value, found := strings.Cut(part, "=")
 	if !found {
-		return Chance{}, fmt.Errorf("is not written as kind=probability or kind=duration")
+		return Chance{}, fmt.Errorf("must be kind=probability or kind=duration")
 	}
 	c := Chance{Probability: 1}
 	var err error
@@ -139,7 +138,7 @@ func parseChance(part string) (Chance, error) {
 		second, both = first, true
 	}
 	if !(c.Probability >= 0 && c.Probability <= 1) {
-		return Chance{}, fmt.Errorf("the probability %s is not between 0 and 1", first)
+		return Chance{}, fmt.Errorf("the probability %s must be between 0 and 1", first)
 	}
 	if both {
 		if c.For, err = time.ParseDuration(second); err != nil || c.For < 0 {
@@ -153,8 +152,8 @@ func parseChance(part string) (Chance, error) {
 //
 //	cut-after-start,none,503:10s,Jobs/502
 //
-// Each part is kind or kind:duration, for CreateTask unless an endpoint stands
-// before it. The kinds are those of ParseFaults. The empty text is no script.
+// Each part is kind or kind:duration, prefixed with endpoint/ for endpoints other than
+// CreateTask. The kinds are those of ParseFaults. The empty text means no script.
 func ParseScript(spec string) (map[string][]Fault, error) {
 	if spec = strings.TrimSpace(spec); spec == "" {
 		return nil, nil
@@ -176,13 +175,13 @@ func ParseScript(spec string) (map[string][]Fault, error) {
 	return script, nil
 }
 
-// parseFault reads a kind, with the endpoint that may stand before it.
+// parseFault reads a kind with an optional endpoint before it.
 func parseFault(name string) (endpoint string, f Fault, err error) {
 	endpoint = "CreateTask"
 	if before, kind, found := strings.Cut(name, "/"); found {
 		var known bool
 		if endpoint, known = endpointName(before); !known {
-			return "", Fault{}, fmt.Errorf("unknown endpoint %q: one of %s", before, strings.Join(Endpoints(), ", "))
+			return "", Fault{}, fmt.Errorf("unknown endpoint %q: must be one of %s", before, strings.Join(Endpoints(), ", "))
 		}
 		name = kind
 	}
@@ -196,10 +195,10 @@ func parseFault(name string) (endpoint string, f Fault, err error) {
 	if n, err := strconv.Atoi(base); err == nil && len(base) == 3 && n >= 300 && n <= 599 {
 		return endpoint, Fault{Kind: Status, Status: n, AfterStart: after}, nil
 	}
-	return "", Fault{}, fmt.Errorf("unknown kind %q: one of %s, or a status from 300 to 599", name, strings.Join(kindNames(), ", "))
+	return "", Fault{}, fmt.Errorf("unknown kind %q: must be one of %s, or a status from 300 to 599", name, strings.Join(kindNames(), ", "))
 }
 
-// span is the fault's time.
+// span returns the fault's time.
 func (f Fault) span() time.Duration {
 	byDefault := time.Second
 	switch f.Kind {
@@ -211,7 +210,7 @@ func (f Fault) span() time.Duration {
 	return cmp.Or(f.For, byDefault)
 }
 
-// answer is what a kind answers that answers instead of doing anything.
+// answer returns the answer of a kind that replaces the endpoint's.
 func (f Fault) answer() answer {
 	switch f.Kind {
 	case TooManyRequests: // see limiter.check
@@ -224,7 +223,7 @@ func (f Fault) answer() answer {
 		return answer{status: http.StatusInternalServerError, preferJSON: true, message: &message{"TMMsg_GenericResp", fields{
 			{"errorMessage", "Error 0x10c: Synthetic Full cannot run because no Incremental or Differential backup was run after last Full backup for the subclient."},
 			{"errorCode", 2}}}}
-	case Unavailable: // Assumed: the vendor's API declares 503, and says nothing about it
+	case Unavailable: // Assumed: the vendor's API declares 503 without describing it
 		a := page(http.StatusServiceUnavailable)
 		a.header = map[string]string{"Retry-After": strconv.Itoa(seconds(f.span()))}
 		return a
@@ -238,7 +237,7 @@ func (f Fault) answer() answer {
 	return answer{status: status, contentType: "text/plain; charset=utf-8", header: f.Header, body: []byte(f.Body)}
 }
 
-// page is an HTML page as IIS or a gateway shows it. Assumed.
+// page returns an HTML page as IIS or a gateway sends it. Assumed.
 func page(status int) answer {
 	body := fmt.Sprintf("<!DOCTYPE HTML>\r\n<HTML><HEAD><TITLE>%s</TITLE></HEAD>\r\n<BODY><h2>%[1]s</h2>\r\n<hr><p>HTTP Error %d.</p>\r\n</BODY></HTML>\r\n",
 		http.StatusText(status), status)

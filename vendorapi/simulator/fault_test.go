@@ -19,7 +19,7 @@ import (
 	"backhaul/vendorapi/simulator/simulatortest"
 )
 
-// Every fault, over a real connection, as a plain net/http client sees it.
+// Every fault is sent over a real connection to a net/http client.
 func TestFaults(t *testing.T) {
 	type want struct {
 		status int    // 0: no answer
@@ -91,14 +91,14 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestFailedToStartSummary(t *testing.T) {
+func TestJob_FailedToStart(t *testing.T) {
 	sim, c := direct(t, simulator.Config{})
 	sim.Script(simulator.Fault{Kind: simulator.FailedToStart})
 	c.get("/Job/"+c.start("stestgroup", "")).want("jobs.0.jobSummary.percentComplete", "100",
 		"jobs.0.jobSummary.jobElapsedTime", "0", "jobs.0.jobSummary.jobSubmitErrorCode", "14")
 }
 
-func TestFault401EndsTheSession(t *testing.T) {
+func TestFaults_401EndsTheSession(t *testing.T) {
 	sim, c := direct(t, simulator.Config{})
 	sim.Script(simulator.Fault{Kind: simulator.Unauthorised})
 	c.call(http.StatusUnauthorized, http.MethodPost, "/CreateTask", task("stestgroup", ""))
@@ -107,7 +107,7 @@ func TestFault401EndsTheSession(t *testing.T) {
 	c.start("stestgroup", "")
 }
 
-func TestOddSpelling(t *testing.T) {
+func TestFaults_OddSpelling(t *testing.T) {
 	sim, c := direct(t, simulator.Config{})
 	odd := simulator.Fault{Kind: simulator.OddSpelling}
 	sim.Script(odd, odd)
@@ -129,7 +129,7 @@ func TestOddSpelling(t *testing.T) {
 	}
 }
 
-func TestScriptsAreConsumedInOrderByTheirEndpoint(t *testing.T) {
+func TestScriptFor_IsConsumedInOrder(t *testing.T) {
 	sim, c := direct(t, simulator.Config{})
 	sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Crash}, Probability: 1}})
 	sim.Script(simulator.Fault{Kind: simulator.HTML}, simulator.Fault{})
@@ -164,7 +164,7 @@ func TestScriptsAreConsumedInOrderByTheirEndpoint(t *testing.T) {
 	}
 }
 
-func TestTheSeedRepeatsTheFaults(t *testing.T) {
+func TestSetFaults_RepeatsBySeed(t *testing.T) {
 	faults, err := simulator.ParseFaults("504=0.3,500=0.3,html=0.1,Jobs/502=0.5")
 	if err != nil {
 		t.Fatal(err)
@@ -234,22 +234,22 @@ func TestParseFaults(t *testing.T) {
 		}
 	}
 	for spec, want := range map[string]string{
-		"503":                  "is not written as",
+		"503":                  "must be kind=probability",
 		"=1":                   "unknown kind",
-		"oops=1":               "unknown kind \"oops\": one of none, 401",
+		"oops=1":               "unknown kind \"oops\": must be one of none, 401",
 		"status=1":             "unknown kind",
 		"600=1":                "unknown kind",
 		"0503=1":               "unknown kind",
 		"slow-after-start=1":   "unknown kind",
 		"Nothing/503=1":        "unknown endpoint",
-		"503=2":                "not between 0 and 1",
-		"503=-1":               "not between 0 and 1",
-		"503=NaN":              "not between 0 and 1",
+		"503=2":                "must be between 0 and 1",
+		"503=-1":               "must be between 0 and 1",
+		"503=NaN":              "must be between 0 and 1",
 		"503=x":                "not a probability or a duration",
 		"503=1s:1s":            "not a probability",
 		"503=0.1:x":            "not a probability or a duration",
 		"503=0.1:-1s":          "not a probability or a duration",
-		"503=0.1,,504=0.1":     "is not written as",
+		"503=0.1,,504=0.1":     "must be kind=probability",
 		"cut-after-start=0.1;": "not a probability or a duration",
 	} {
 		if got, err := simulator.ParseFaults(spec); err == nil || !strings.Contains(err.Error(), want) {
@@ -282,15 +282,15 @@ func TestParseScript(t *testing.T) {
 	}
 }
 
-// Every endpoint is told of, so that the list says all that is simulated.
-func TestEveryEndpointIsABehaviour(t *testing.T) {
+// Behaviours names every endpoint, so that the list is complete.
+func TestBehaviours_NameEveryEndpoint(t *testing.T) {
 	var told strings.Builder
 	for _, b := range simulator.Behaviours() {
 		told.WriteString(strings.ReplaceAll(b.Text, "/", "") + "\n")
 	}
 	for _, name := range simulator.Endpoints() {
 		if !regexp.MustCompile(`\b` + name + `\b|V4` + name).MatchString(told.String()) {
-			t.Errorf("no behaviour tells of %s", name)
+			t.Errorf("no behaviour names %s", name)
 		}
 	}
 }
@@ -315,7 +315,7 @@ func FuzzParseFaults(f *testing.F) {
 	})
 }
 
-func TestEveryKindIsABehaviour(t *testing.T) {
+func TestBehaviours_NameEveryKind(t *testing.T) {
 	source, err := os.ReadFile("fault.go")
 	if err != nil {
 		t.Fatal(err)
@@ -338,8 +338,8 @@ func TestEveryKindIsABehaviour(t *testing.T) {
 	}
 }
 
-// The waits take their time, and end when the client goes away.
-func TestWaits(t *testing.T) {
+// Waits last as long as configured, and end when the client disconnects.
+func TestFaults_Waits(t *testing.T) {
 	for _, test := range []struct {
 		kind     simulator.Kind
 		patience time.Duration
@@ -376,8 +376,9 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-// The job of a late start is unknown until it is there, also if nobody waits for it.
-func TestLateStartIsSeenLate(t *testing.T) {
+// The job of a late start is invisible until it is created, even if the client does not
+// wait for it.
+func TestFaults_LateStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, endpoint, transport := simulatortest.StartPipe(t, simulator.Config{})
 		c := &client{t: t, endpoint: endpoint, http: &http.Client{Transport: transport, Timeout: time.Second}}

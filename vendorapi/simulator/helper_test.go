@@ -17,7 +17,7 @@ import (
 	"backhaul/vendorapi/simulator/simulatortest"
 )
 
-// client is a plain HTTP client of a simulator. It shares nothing with vendorapi.
+// client is a plain HTTP client of a simulator. It shares no code with vendorapi.
 type client struct {
 	t        testing.TB
 	http     *http.Client
@@ -79,7 +79,7 @@ type reply struct {
 	body   string
 }
 
-// send makes one call. Header lines are written "Name: value".
+// send makes one call. Header lines have the form "Name: value".
 func (c *client) send(method, path, body string, header ...string) (reply, error) {
 	c.t.Helper()
 	r, err := http.NewRequestWithContext(c.t.Context(), method, c.endpoint+path, strings.NewReader(body))
@@ -112,13 +112,13 @@ func (c *client) send(method, path, body string, header ...string) (reply, error
 	return reply{c.t, resp.StatusCode, resp.Header, string(got)}, err
 }
 
-// givesTokens tells the endpoints whose answers have a token in them.
+// givesTokens reports whether an endpoint's answers contain a token.
 func givesTokens(path string) bool {
 	path = strings.ToLower(path)
 	return strings.Contains(path, "login") || strings.Contains(path, "accesstoken")
 }
 
-// call makes one call that is to be answered with a status.
+// call makes one call that must be answered with the given status.
 func (c *client) call(status int, method, path, body string, header ...string) reply {
 	c.t.Helper()
 	got, err := c.send(method, path, body, header...)
@@ -155,7 +155,7 @@ func (c *client) start(group, marker string) string {
 	return c.post("/CreateTask", task(group, marker)).text("jobIds.0")
 }
 
-// status is the status of a job, or empty if the simulator does not know it.
+// status returns the status of a job, or "" if the simulator does not list it.
 func (c *client) status(id string) string {
 	c.t.Helper()
 	list := c.get("/Job/" + id)
@@ -169,7 +169,7 @@ func loginBody(name, password string) string {
 	return fmt.Sprintf(`{"username":%q,"password":%q}`, name, base64.StdEncoding.EncodeToString([]byte(password)))
 }
 
-// task is a small CreateTask request.
+// task returns a small CreateTask request.
 func task(group, marker string) string {
 	return fmt.Sprintf(`{"taskInfo":{"associations":[{"clientName":"s-adhoc-object-storage","subclientName":%q}],
 		"task":{"taskType":1},"subTasks":[{"subTask":{"subTaskType":2,"operationType":2},
@@ -202,7 +202,7 @@ func (r reply) find(path string) any {
 	return value
 }
 
-// text is find as text, empty if there is nothing.
+// text returns the value of find as text, or "".
 func (r reply) text(path string) string {
 	r.t.Helper()
 	value := r.find(path)
@@ -222,7 +222,7 @@ func (r reply) want(pairs ...string) {
 	}
 }
 
-// vendorPage is the part of the vendor's page between two lines.
+// vendorPage returns the part of the vendor's page between two lines.
 func vendorPage(t testing.TB, after, before string) string {
 	t.Helper()
 	page, err := os.ReadFile("testdata/post-run-backup-job.txt")

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// The first ids, so that the first job is the one of the vendor's page.
+// The first ids are those of the vendor's page.
 const (
 	firstTaskID = 4038
 	firstJobID  = 5976
 )
 
-// The status values that the simulator uses, as the documentation lists them.
+// The status values that the simulator uses. Documented.
 const (
 	statusQueued        = "Queued"
 	statusRunning       = "Running"
@@ -23,9 +23,8 @@ const (
 	statusKilled        = "Killed"
 )
 
-// job is a backup job. Nothing runs: what a job is at a given time is worked
-// out from the times it has, which only a kill or the end of a blackout window
-// changes.
+// job is a backup job. Nothing runs: its status at a given time is computed from its
+// times, which only a kill or the end of a blackout window changes.
 type job struct {
 	id, task int
 	group    *group
@@ -33,14 +32,14 @@ type job struct {
 	asked    order
 	ending   string        // the status it ends with
 	created  time.Time     // jobStartTime
-	visible  time.Time     // when job requests begin to know it
+	visible  time.Time     // when job requests begin to list it
 	runs     time.Time     // when it begins to run; zero in a blackout window
 	length   time.Duration // of the run
 	killed   time.Time     // zero unless it was killed
-	inTurn   bool          // it runs after the jobs before it in its group
+	queued   bool          // runs after the earlier jobs of its group
 }
 
-// order is what the request asked of a job.
+// order holds what a request asked of a job.
 type order struct {
 	level       *level
 	description string
@@ -63,8 +62,8 @@ func (j *job) status(now time.Time) string {
 	return j.ending
 }
 
-// end is when the job ends, as things are now. It is the zero time for a job
-// that a blackout window holds.
+// end returns when the job ends by its current times, or the zero time for a job that a
+// blackout window delays.
 func (j *job) end() time.Time {
 	switch {
 	case j.ending == statusFailedToStart:
@@ -85,7 +84,7 @@ func (j *job) final(now time.Time) bool {
 	return true
 }
 
-// progress is percentComplete. It stays below 100 while the job runs.
+// progress returns percentComplete. It stays below 100 while the job runs.
 func (j *job) progress(now time.Time) percent {
 	switch j.status(now) {
 	case statusQueued:
@@ -101,11 +100,11 @@ func (j *job) progress(now time.Time) percent {
 	return 100
 }
 
-// timeline is a list of jobs by rising id.
+// timeline is a list of jobs with increasing ids.
 type timeline struct {
 	jobs []*job
-	// latest[i] is at or after the end of each of jobs[:i+1], so that a look
-	// back for what ended lately knows where to stop.
+	// latest[i] is at or after the end of each of jobs[:i+1]. It tells a search for
+	// recently ended jobs where to stop.
 	latest []time.Time
 }
 
@@ -116,13 +115,13 @@ func (t *timeline) add(j *job, end time.Time) {
 	t.jobs, t.latest = append(t.jobs, j), append(t.latest, end)
 }
 
-// since returns the jobs that may have ended at or after a time, or not at all.
+// since returns the jobs that may have ended at or after a time, or that have not ended.
 func (t *timeline) since(cutoff time.Time) []*job {
 	first := sort.Search(len(t.latest), func(i int) bool { return !t.latest[i].Before(cutoff) })
 	return t.jobs[first:]
 }
 
-// jobStore holds all jobs. The directory's clients and groups hold theirs too.
+// jobStore holds all jobs. The directory's clients and groups also hold their own.
 type jobStore struct {
 	length   time.Duration
 	visible  time.Duration
@@ -131,18 +130,18 @@ type jobStore struct {
 	all      timeline
 }
 
-// start makes a job. A late one comes into being after that time and does not
-// take its turn among its group's jobs.
+// start creates a job. A late job is created after that time and is not queued behind the
+// jobs of its group.
 func (s *jobStore) start(g *group, u *user, asked order, how launch, now time.Time) *job {
 	j := &job{
 		id: firstJobID + len(s.all.jobs), task: firstTaskID + s.tasks, group: g, user: u, asked: asked,
 		ending: how.ending, length: s.length, created: now.Add(how.late),
 	}
 	j.visible = j.created.Add(s.visible)
-	j.inTurn = how.queue && how.late == 0 && how.ending != statusFailedToStart
+	j.queued = how.queue && how.late == 0 && how.ending != statusFailedToStart
 	if !s.blackout {
 		j.runs = j.created
-		if j.inTurn && g.last != nil {
+		if j.queued && g.last != nil {
 			j.runs = later(j.runs, g.last.end()) // Documented: conflicting jobs are queued, by setting
 		}
 	}
@@ -159,11 +158,11 @@ func (s *jobStore) start(g *group, u *user, asked order, how launch, now time.Ti
 	return j
 }
 
-// launch is how a job starts and ends.
+// launch selects how a job starts and ends.
 type launch struct {
 	queue  bool          // wait for the group's earlier jobs
-	late   time.Duration // come into being so much later
-	ending string        // the status at the end
+	late   time.Duration // delay before the job is created
+	ending string        // the final status
 }
 
 // byID returns a job that is visible by now, or nil.
@@ -175,44 +174,44 @@ func (s *jobStore) byID(id int, now time.Time) *job {
 	return s.all.jobs[i]
 }
 
-// kill ends a job. Those that waited for it move up.
+// kill ends a job. Jobs that waited for it run earlier.
 func (s *jobStore) kill(j *job, now time.Time) {
 	j.killed = now
 	s.reschedule(j.group, now)
 }
 
-// setBlackout opens or closes a blackout window. Jobs that it held run then.
+// setBlackout opens or closes a blackout window. The jobs that it delayed run when it closes.
 //
-// Documented: jobs started in a blackout window are queued and resume by themselves.
+// Documented: jobs started in a blackout window are queued and resume automatically.
 func (s *jobStore) setBlackout(on bool, now time.Time) {
 	s.blackout = on
 	if on {
 		return
 	}
-	held := make(map[*group]bool)
+	delayed := make(map[*group]bool)
 	for _, j := range s.all.jobs {
-		if j.runs.IsZero() && !held[j.group] {
-			held[j.group] = true
+		if j.runs.IsZero() && !delayed[j.group] {
+			delayed[j.group] = true
 			s.reschedule(j.group, now)
 		}
 	}
 }
 
-// reschedule works out anew when the waiting jobs of a group run.
+// reschedule computes again when the waiting jobs of a group run.
 func (s *jobStore) reschedule(g *group, now time.Time) {
 	var free time.Time
 	for _, j := range g.jobs.since(now) {
-		held := j.runs.IsZero()
-		if j.final(now) || held && s.blackout {
+		delayed := j.runs.IsZero()
+		if j.final(now) || delayed && s.blackout {
 			continue
 		}
-		if held || j.inTurn && j.runs.After(now) {
+		if delayed || j.queued && j.runs.After(now) {
 			j.runs = later(now, j.created)
-			if j.inTurn {
+			if j.queued {
 				j.runs = later(j.runs, free)
 			}
 		}
-		if j.inTurn {
+		if j.queued {
 			free = later(free, j.end())
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-func TestJobRunsByTheClock(t *testing.T) {
+func TestJob_RunsByTheClock(t *testing.T) {
 	now := newClock()
 	_, c := direct(t, simulator.Config{Now: now.Now})
 	id := c.start("stestgroup", "backhaul:billing/inv-7")
@@ -49,7 +49,7 @@ func TestJobRunsByTheClock(t *testing.T) {
 	}
 }
 
-func TestUnknownJobIsAnEmptyList(t *testing.T) {
+func TestJob_UnknownIsAnEmptyList(t *testing.T) {
 	_, c := direct(t, simulator.Config{})
 	for _, id := range []string{"1", "5976", "99999999999999999999", "x"} {
 		c.get("/Job/"+id).want("totalRecordsWithoutPaging", "0", "jobs", "")
@@ -59,7 +59,7 @@ func TestUnknownJobIsAnEmptyList(t *testing.T) {
 	c.call(http.StatusBadRequest, http.MethodPost, "/JobDetails", "")
 }
 
-func TestVisibleAfter(t *testing.T) {
+func TestJob_VisibleAfter(t *testing.T) {
 	now := newClock()
 	sim, c := direct(t, simulator.Config{Now: now.Now, VisibleAfter: 10 * time.Second})
 	id := c.start("stestgroup", "m")
@@ -81,7 +81,7 @@ func TestVisibleAfter(t *testing.T) {
 	}
 }
 
-func TestDescriptionInTaskDetails(t *testing.T) {
+func TestTaskDetails_Description(t *testing.T) {
 	const path = "taskInfo.subTasks.0.options.commonOpts.jobDescription"
 	marker := `backhaul:billing/a "quoted" <name>`
 	_, c := direct(t, simulator.Config{})
@@ -114,7 +114,7 @@ func TestJobDetails(t *testing.T) {
 	}
 }
 
-func TestConflictQueue(t *testing.T) {
+func TestConflict_Queue(t *testing.T) {
 	now := newClock()
 	_, c := direct(t, simulator.Config{Now: now.Now})
 	first, second, third := c.start("stestgroup", ""), c.start("stestgroup", ""), c.start("stestgroup", "")
@@ -136,7 +136,7 @@ func TestConflictQueue(t *testing.T) {
 	statuses("Completed", "Killed", "Completed", "Completed")
 }
 
-func TestKill(t *testing.T) {
+func TestJobAction_Kill(t *testing.T) {
 	now := newClock()
 	_, c := direct(t, simulator.Config{Now: now.Now})
 	first, second, third := c.start("stestgroup", ""), c.start("stestgroup", ""), c.start("stestgroup", "")
@@ -162,7 +162,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-func TestConflictRefuseAndIgnore(t *testing.T) {
+func TestConflict_RefuseAndIgnore(t *testing.T) {
 	now := newClock()
 	sim, c := direct(t, simulator.Config{Now: now.Now, Conflict: simulator.ConflictRefuse})
 	c.start("stestgroup", "")
@@ -181,7 +181,7 @@ func TestConflictRefuseAndIgnore(t *testing.T) {
 	}
 }
 
-func TestBlackoutWindow(t *testing.T) {
+func TestSetBlackout_QueuesJobs(t *testing.T) {
 	now := newClock()
 	sim, c := direct(t, simulator.Config{Now: now.Now, Blackout: true})
 	first, second, killed := c.start("stestgroup", ""), c.start("stestgroup", ""), c.start("load-1", "")

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// summary is a job as job lists show it. Documented and recorded: the members
+// summary returns the fields of a job in job lists. Documented and recorded: the members
 // (Postman collection); most are absent when they are empty.
 func (j *job) summary(now time.Time) fields {
 	status, ended := j.status(now), j.final(now)
@@ -57,7 +57,7 @@ func (j *job) summary(now time.Time) fields {
 	}...)
 }
 
-// kind is jobType and opType. Recorded: 4 is a backup, 14 a synthetic full.
+// kind returns jobType and opType. Recorded: 4 is a backup, 14 a synthetic full.
 func (j *job) kind() (jobType string, opType int) {
 	if j.asked.level.word == "SYNTHETIC_FULL" {
 		return "Synthetic Full", 14
@@ -65,7 +65,7 @@ func (j *job) kind() (jobType string, opType int) {
 	return "Backup", 4
 }
 
-// delay says why a job does not go on, or went wrong. Assumed: the texts.
+// delay returns why a job is waiting or has failed, or "". Assumed: the texts.
 func (j *job) delay(status string) string {
 	switch {
 	case status == statusQueued && j.runs.IsZero():
@@ -80,8 +80,8 @@ func (j *job) delay(status string) string {
 	return ""
 }
 
-// job answers GET Job/{id}. Recorded: a job that is not known, or not yet, is an
-// empty list with status 200 (SDK).
+// job answers GET Job/{id}. Recorded: the answer for an unknown job, or one that is not yet
+// visible, is an empty list with status 200 (SDK).
 func (s *Simulator) job(c *call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +103,7 @@ func jobListAnswer(jobs []*job, total int, now time.Time) answer {
 	return ok("JobManager_JobListResponse", list)
 }
 
-// jobDetails answers POST JobDetails. Documented: request, in XML too, and answer.
+// jobDetails answers POST JobDetails. Documented: the request, also in XML, and the answer.
 func (s *Simulator) jobDetails(c *call) answer {
 	var req struct {
 		JobID scalar `json:"jobId" xml:"jobId,attr"`

@@ -16,13 +16,13 @@ const (
 	defaultLimit  = 100
 )
 
-// lookupTime reads a number of seconds, up to a hundred years.
+// lookupTime returns a number of seconds as a duration, at most a hundred years.
 func lookupTime(s scalar) time.Duration {
 	n := s.number(int(defaultLookup / time.Second))
 	return time.Duration(min(max(n, 0), 100*365*24*60*60)) * time.Second
 }
 
-// query is what a job list is asked for.
+// query selects the jobs of a job list.
 type query struct {
 	category   string // "active", "finished" or anything for all
 	lookup     time.Duration
@@ -36,10 +36,10 @@ type query struct {
 	limit      int
 }
 
-// find returns a page of the jobs that match, and how many there are in all.
+// find returns a page of the matching jobs and the number of all that match.
 //
-// Assumed: the lookup time counts from the end of a finished job; active jobs
-// are always in; a job that is not yet visible is in no list.
+// Assumed: the lookup time counts from the end of a finished job; active jobs are always
+// listed; a job that is not yet visible is never listed.
 func (s *Simulator) find(q query, now time.Time) (page []*job, total int) {
 	cutoff := now.Add(-q.lookup)
 	var found []*job
@@ -72,7 +72,7 @@ func (s *Simulator) find(q query, now time.Time) (page []*job, total int) {
 	return found[first:last], len(found)
 }
 
-// timelineOf is the shortest list of jobs that has all that match.
+// timelineOf returns the shortest list of jobs that contains all matching ones.
 func (s *Simulator) timelineOf(q query) *timeline {
 	if q.subclient != 0 {
 		if g := s.dir.groups[q.subclient]; g != nil {
@@ -209,7 +209,7 @@ func categoryOf(s scalar) string {
 	return strings.ToLower(string(s))
 }
 
-// within tells whether an optional list names a value in one of its spellings.
+// within reports whether an optional list contains a value in one of its spellings.
 func within(list []scalar, spellings ...string) bool {
 	if len(list) == 0 {
 		return true

@@ -11,7 +11,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// ids are the job ids of a list.
+// ids returns the job ids of a list.
 func (r reply) ids() []string {
 	r.t.Helper()
 	ids := []string{}
@@ -98,9 +98,9 @@ func TestJobLists(t *testing.T) {
 	}
 }
 
-// A late job begins after jobs that were asked for later; a look back must
-// not stop at those.
-func TestLookupSeesALateJob(t *testing.T) {
+// A late job begins after jobs that were requested later. A search for recently ended jobs
+// must not stop at those.
+func TestJobLists_FindALateJob(t *testing.T) {
 	now := newClock()
 	sim, c := direct(t, simulator.Config{Now: now.Now})
 	sim.Script(simulator.Fault{Kind: simulator.TaskOnly, For: time.Minute})
@@ -109,6 +109,6 @@ func TestLookupSeesALateJob(t *testing.T) {
 	c.post("/Jobs", `{}`).want("totalRecordsWithoutPaging", "1")
 	now.pass(65 * time.Second)
 	if ids := c.post("/Jobs", `{"jobFilter":{"completedJobLookupTime":10}}`).ids(); !slices.Equal(ids, []string{"5976"}) {
-		t.Errorf("ended lately: %v", ids)
+		t.Errorf("recently ended: %v", ids)
 	}
 }

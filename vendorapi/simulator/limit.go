@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// limiter counts the calls of each tenant, and knows which users were told to wait.
+// limiter counts the calls of each tenant and records the waits that users were given.
 type limiter struct {
 	limit   RateLimit
 	windows map[string]*window // by company
 	waits   map[*user]*waits
 }
 
-// window is a tenant's calls since a time.
+// window counts a tenant's calls since a time.
 type window struct {
 	since         time.Time
 	writes, reads int
 }
 
-// check counts a call and says whether it is one too many.
+// check counts a call, and returns a refusal if it exceeds the limit.
 //
 // Documented: status 429 with X-RateLimit-Limit and X-RateLimit-Period, separate
 // limits for reads and writes, for each tenant. Assumed: every method but GET is
@@ -61,43 +61,43 @@ func tooManyRequests(limit int, period time.Duration) answer {
 	}
 }
 
-// waits are what a user was told by 429s and 503s.
+// waits records the waits that a user was given by 429s and 503s.
 type waits struct {
-	told []wait // those that were not over at the last one
-	// answered is when the last call of each connection was answered.
+	announced []wait // those that were not over when the last one was added
+	// answered maps each connection to the time of its last answer.
 	answered map[string]time.Time
 }
 
-// wait is one of them.
+// wait is one announced wait.
 type wait struct {
-	told, until time.Time
-	marker      string // of the call that was told
+	announced, until time.Time
+	marker           string // of the call whose answer announced it
 }
 
-// tolerance is how much too early, or how soon after the announcement, a call
-// may come without being held against the caller.
+// tolerance is how much too early, or how soon after the announcement, a call may arrive
+// without counting as a violation.
 const tolerance = 50 * time.Millisecond
 
-// tooEarly tells whether a CreateTask comes before a wait is over that its
-// sender could know of. Who was told knows, and so a call for the same marker is
-// a repetition. So does who got another answer on the same connection since. Any
-// other call may have been under way: on a busy machine for long, so it has half
-// of the wait. Who does not wait at all is found by all three.
+// tooEarly reports whether a CreateTask arrives before the end of a wait that its sender
+// could know of. The sender knows of the wait if the call repeats the marker of the call
+// that announced it, or if the same connection has been answered since. Any other call may
+// have been in flight at the announcement, for long on a busy machine, so it is a violation
+// only after half of the wait. All three conditions detect a sender that never waits.
 func (l *limiter) tooEarly(c *call) bool {
 	known := l.waits[c.user]
 	if known == nil {
 		return false
 	}
 	marker, answered := markerOf(c), known.answered[c.r.RemoteAddr]
-	return slices.ContainsFunc(known.told, func(w wait) bool {
+	return slices.ContainsFunc(known.announced, func(w wait) bool {
 		return c.now.Before(w.until.Add(-tolerance)) &&
-			(marker != "" && marker == w.marker || answered.After(w.told.Add(tolerance)) ||
-				c.now.After(w.told.Add(max(tolerance, w.until.Sub(w.told)/2))))
+			(marker != "" && marker == w.marker || answered.After(w.announced.Add(tolerance)) ||
+				c.now.After(w.announced.Add(max(tolerance, w.until.Sub(w.announced)/2))))
 	})
 }
 
-// announced is the wait that an answer tells, 0 for none. That reads are
-// throttled says nothing about CreateTask.
+// announced returns the wait that an answer announces, 0 without one. Throttled reads do
+// not count, because they do not restrict CreateTask.
 func announced(c *call, a answer) time.Duration {
 	if a.status == http.StatusTooManyRequests && c.r.Method == http.MethodGet {
 		return 0
@@ -113,11 +113,11 @@ func announced(c *call, a answer) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// noteAnswer notes that an answer is on its way. Before that nobody knows of the
-// wait that it tells.
-func (l *limiter) noteAnswer(c *call, told time.Duration, now time.Time) {
+// noteAnswer records that an answer is being sent. Its sender cannot know of the announced
+// wait before.
+func (l *limiter) noteAnswer(c *call, wanted time.Duration, now time.Time) {
 	known := l.waits[c.user]
-	if known == nil && (c.user == nil || told == 0) {
+	if known == nil && (c.user == nil || wanted == 0) {
 		return
 	}
 	if known == nil {
@@ -125,13 +125,13 @@ func (l *limiter) noteAnswer(c *call, told time.Duration, now time.Time) {
 		l.waits[c.user] = known
 	}
 	known.answered[c.r.RemoteAddr] = now
-	if told > 0 {
-		known.told = slices.DeleteFunc(known.told, func(w wait) bool { return !now.Before(w.until) })
-		known.told = append(known.told, wait{told: now, until: now.Add(told), marker: markerOf(c)})
+	if wanted > 0 {
+		known.announced = slices.DeleteFunc(known.announced, func(w wait) bool { return !now.Before(w.until) })
+		known.announced = append(known.announced, wait{announced: now, until: now.Add(wanted), marker: markerOf(c)})
 	}
 }
 
-// markerOf reads the jobDescription of a CreateTask call.
+// markerOf returns the jobDescription of a CreateTask call.
 func markerOf(c *call) string {
 	var req createTask
 	if readBody(c.r.Header, c.body, &req) != nil || req.TaskInfo == nil || len(req.TaskInfo.SubTasks) == 0 {
@@ -140,5 +140,5 @@ func markerOf(c *call) string {
 	return string(req.TaskInfo.SubTasks[0].Options.CommonOpts.JobDescription)
 }
 
-// seconds rounds up, so that who waits that long has waited long enough.
+// seconds rounds a duration up to whole seconds, so that waiting that long is enough.
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }

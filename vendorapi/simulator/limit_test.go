@@ -8,7 +8,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-func TestRateLimitPerTenant(t *testing.T) {
+func TestRateLimit_PerTenant(t *testing.T) {
 	now := newClock()
 	world := simulator.DefaultWorld()
 	guest := world.Users[0]
@@ -43,7 +43,7 @@ func TestRateLimitPerTenant(t *testing.T) {
 	}
 }
 
-func TestRetryAfterViolations(t *testing.T) {
+func TestAccount_CountsRetryAfterViolations(t *testing.T) {
 	unavailable := simulator.Fault{Kind: simulator.Unavailable, For: 2 * time.Second}
 	throttled := simulator.Fault{Kind: simulator.TooManyRequests, For: 2 * time.Second}
 	for _, test := range []struct {
@@ -80,9 +80,9 @@ func TestRetryAfterViolations(t *testing.T) {
 	}
 }
 
-// TestCallsThatCannotKnow: a call that was under way when another was told to
-// wait is not held against its sender, however late it arrives on a busy machine.
-func TestCallsThatCannotKnow(t *testing.T) {
+// A call that was in flight when another call's answer announced a wait is not a violation,
+// however late it arrives on a busy machine.
+func TestAccount_AllowsCallsInFlight(t *testing.T) {
 	now := newClock()
 	sim, told := start(t, simulator.Config{Now: now.Now, Conflict: simulator.ConflictIgnore})
 	another := func() *client {
@@ -118,7 +118,7 @@ func TestCallsThatCannotKnow(t *testing.T) {
 	second.start("stestgroup", "a")
 	want(3, "after the wait")
 
-	// One that was under way is told a longer wait, of which the others do not know yet.
+	// A call in flight gets a longer wait, of which the other calls do not know yet.
 	sim.Script(simulator.Fault{Kind: simulator.Unavailable, For: 2 * time.Second}, simulator.Fault{Kind: simulator.Unavailable, For: 3 * time.Second})
 	told.call(http.StatusServiceUnavailable, http.MethodPost, "/CreateTask", task("stestgroup", "f"))
 	now.pass(900 * time.Millisecond)
@@ -130,8 +130,8 @@ func TestCallsThatCannotKnow(t *testing.T) {
 	want(4, "before the other's wait is over")
 }
 
-// TestImpatienceIsNotHidden by being told again and again.
-func TestImpatienceIsNotHidden(t *testing.T) {
+// Repeated announcements do not hide violations.
+func TestAccount_CountsRepeatedViolations(t *testing.T) {
 	now := newClock()
 	sim, c := start(t, simulator.Config{Now: now.Now, RateLimit: simulator.RateLimit{Writes: 1, Period: time.Minute}}) // the login
 	for i := range 10 {

@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// A message is an answer in the form Commvault's web service keeps it: named
-// fields under a root. It is written as XML or JSON, whichever the caller
-// accepts, by one rule:
+// A message is an answer in the internal form of Commvault's web service: named fields
+// under a root. It is written as XML or JSON, depending on Accept, by one rule:
 //
 //	scalar     attribute         "name": 1
 //	fields     child element     "name": {…}
@@ -19,9 +18,9 @@ import (
 //	[]string   repeated <name val="…"/>  "name": ["…", …]
 //
 // Recorded: the vendor's samples and the Postman collection follow this rule.
-// Assumed: the roots of XML answers that are in neither, such as TaskDetails'.
+// Assumed: the roots of XML answers that are in neither, such as that of TaskDetails.
 type message struct {
-	root   string // only XML has it
+	root   string // used only in XML
 	fields fields
 }
 
@@ -32,7 +31,7 @@ type field struct {
 	value any
 }
 
-// enum is a value that XML spells as a word and JSON as a number.
+// enum is a value that is a word in XML and a number in JSON.
 type enum struct {
 	word   string
 	number int
@@ -41,12 +40,12 @@ type enum struct {
 // percent is a whole number in JSON and has six decimals in XML.
 type percent int
 
-// style is how a message is spelled.
+// style selects how a message is encoded.
 type style struct {
 	json bool
-	// odd takes the other recorded spelling: JSON with bare CR between the
-	// tokens, "/" escaped and numbers for ids; XML with a declaration and the
-	// attributes in reverse order.
+	// odd selects the other recorded spelling: JSON with bare CR between the tokens, "/"
+	// escaped and numbers for ids; XML with a declaration and the attributes in reverse
+	// order.
 	odd bool
 }
 
@@ -164,7 +163,7 @@ func (e *encoder) jsonString(s string) {
 	e.out = append(e.out, quoted...)
 }
 
-// isPlain tells whether JSON and XML write a text as it is, which is nearly every.
+// isPlain reports whether JSON and XML contain a text unchanged, which is the common case.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' || c == '\'' {
@@ -205,7 +204,7 @@ func (e *encoder) element(name string, list fields) {
 	e.text("</" + name + ">")
 }
 
-// split separates what XML writes as attributes from what it writes as elements.
+// split separates the fields that are attributes in XML from those that are elements.
 func split(list fields) (attributes, children fields) {
 	for _, f := range list {
 		switch v := f.value.(type) {

@@ -6,10 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// readPlainXML reads a CreateTask that is written in the plainest XML, as it is
-// on the vendor's page: elements without attributes, text without entities. It
-// tells whether the body is that; all else is for encoding/xml, which needs
-// several times as long and would keep a load test waiting.
+// readPlainXML reads a CreateTask in plain XML, as on the vendor's page: elements without
+// attributes, text without entities. It reports whether the body has that form; otherwise
+// the caller uses encoding/xml, which takes several times as long and would limit a load
+// test.
 func readPlainXML(body []byte, into *createTask) bool {
 	p := plainXML{rest: body}
 	p.skipDeclaration()
@@ -25,7 +25,7 @@ func readPlainXML(body []byte, into *createTask) bool {
 	return true
 }
 
-// plainXML is what is still to be read, and the tag that was read last.
+// plainXML holds the rest of the document and the last tag.
 type plainXML struct {
 	rest    []byte
 	text    []byte // before the tag
@@ -35,7 +35,7 @@ type plainXML struct {
 	depth   int
 }
 
-// deepest bounds the elements inside one another: the sample has six.
+// deepest bounds the nesting of elements. The sample has six levels.
 const deepest = 16
 
 func (p *plainXML) skipDeclaration() {
@@ -46,7 +46,7 @@ func (p *plainXML) skipDeclaration() {
 	}
 }
 
-// tag reads up to the end of the next tag.
+// tag reads up to the end of the next tag. It reports whether the text is plain.
 func (p *plainXML) tag() bool {
 	open := bytes.IndexByte(p.rest, '<')
 	if open < 0 {
@@ -74,7 +74,7 @@ func (p *plainXML) tag() bool {
 
 func notInXML(c rune) bool { return c < ' ' && c != '\t' && c != '\n' || c == 0xfffe || c == 0xffff }
 
-// inside reads an element up to its end. path is its place below the root.
+// inside reads an element up to its end. path is its path below the root.
 func (p *plainXML) inside(req *createTask, name, path string) bool {
 	if p.depth++; p.depth > deepest {
 		return false
@@ -87,7 +87,7 @@ func (p *plainXML) inside(req *createTask, name, path string) bool {
 			return false
 		case p.closing:
 			if value := place(req, path); value != nil {
-				if children { // what then counts as its text is not for here
+				if children { // mixed content is left to encoding/xml
 					return false
 				}
 				*value = scalar(p.text)
@@ -106,7 +106,7 @@ func (p *plainXML) inside(req *createTask, name, path string) bool {
 	}
 }
 
-// begin makes what an element stands for, if there can be several or none.
+// begin creates the value of an element that is optional or can be repeated.
 func begin(req *createTask, path string) {
 	switch path {
 	case "/taskInfo":
@@ -120,7 +120,7 @@ func begin(req *createTask, path string) {
 	}
 }
 
-// place is where the text of an element belongs, nil if nowhere.
+// place returns the destination of an element's text, or nil if it is ignored.
 func place(req *createTask, path string) *scalar {
 	if path == "/taskInfo/task/taskType" {
 		return &req.TaskInfo.Task.TaskType

@@ -10,7 +10,7 @@ import (
 	"backhaul/vendorapi/secretstest"
 )
 
-// plainSamples are bodies, and whether the quick way reads them.
+// plainSamples returns bodies, and whether readPlainXML reads them.
 func plainSamples(t testing.TB) map[string]bool {
 	t.Helper()
 	page, err := os.ReadFile("testdata/post-run-backup-job.txt")
@@ -61,7 +61,7 @@ func TestReadPlainXML(t *testing.T) {
 	}
 }
 
-// FuzzReadPlainXML: what the quick way reads is what encoding/xml reads.
+// FuzzReadPlainXML checks that readPlainXML and encoding/xml read the same.
 func FuzzReadPlainXML(f *testing.F) {
 	for body := range plainSamples(f) {
 		f.Add([]byte(body))

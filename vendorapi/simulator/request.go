@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// scalar is a value of a request as text, however JSON spelled it.
+// scalar is a value of a request as text, regardless of its JSON type.
 //
 // Recorded: the SDK and other clients send numbers and booleans both bare and quoted.
 type scalar string
 
-// UnmarshalJSON takes a string, a number, a boolean or null.
+// UnmarshalJSON accepts a string, a number, a boolean or null.
 func (s *scalar) UnmarshalJSON(data []byte) error {
 	switch data[0] {
 	case '"':
@@ -25,7 +25,7 @@ func (s *scalar) UnmarshalJSON(data []byte) error {
 		*s = scalar(text)
 		return err
 	case '{', '[':
-		return errors.New("a value is expected, not an object or a list")
+		return errors.New("must be a value, not an object or a list")
 	case 'n':
 		*s = ""
 	default:
@@ -34,20 +34,20 @@ func (s *scalar) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// UnmarshalText takes the text of an XML element or attribute, without the
-// spaces that pretty-printing puts around it.
+// UnmarshalText accepts the text of an XML element or attribute and trims the space that
+// pretty-printing adds.
 func (s *scalar) UnmarshalText(text []byte) error {
 	*s = scalar(bytes.TrimSpace(text))
 	return nil
 }
 
-// isTrue tells whether the text is a true boolean.
+// isTrue reports whether the text is a true boolean.
 func (s scalar) isTrue() bool {
 	value, err := strconv.ParseBool(string(s))
 	return err == nil && value
 }
 
-// number is the text as a number, or the fallback if it is none.
+// number returns the text as a number, or the fallback if it is not a number.
 func (s scalar) number(fallback int) int {
 	n, err := strconv.Atoi(string(s))
 	if err != nil {
@@ -60,8 +60,8 @@ var errNotReadable = errors.New("the body is empty or not readable")
 
 // readBody reads a body, JSON or XML, into a request type.
 //
-// Assumed: the Content-Type decides; a missing or other one leaves it to the
-// first character.
+// Assumed: the Content-Type decides; if it is missing or another one, the first character
+// does.
 func readBody(h http.Header, body []byte, into any) error {
 	body = bytes.TrimSpace(body)
 	if len(body) == 0 {
@@ -86,8 +86,8 @@ func readBody(h http.Header, body []byte, into any) error {
 	return json.Unmarshal(body, into)
 }
 
-// createTask is the part of a CreateTask request that the simulator reads.
-// The rest is ignored, as the real service ignores what it does not know.
+// createTask is the part of a CreateTask request that the simulator reads. The rest is
+// ignored, as the real service ignores unknown members.
 //
 // Documented: the XML form, by the vendor's page. Recorded: the JSON form, by
 // the SDK and the Postman collection.
@@ -104,7 +104,7 @@ type taskInfo struct {
 	SubTasks     []subTask     `json:"subTasks" xml:"subTasks"`
 }
 
-// association says what to back up, by names or by ids.
+// association selects what to back up, by names or by ids.
 type association struct {
 	ClientName    scalar `json:"clientName" xml:"clientName"`
 	ClientID      scalar `json:"clientId" xml:"clientId"`
@@ -140,19 +140,19 @@ type subTask struct {
 	} `json:"options" xml:"options"`
 }
 
-// names tells whether the association's name and id, where given, are these.
+// names reports whether the association's name and id, where given, are the known ones.
 func (association) names(name scalar, known string, id scalar, knownID int) bool {
 	return (name == "" || strings.EqualFold(string(name), known)) && (id == "" || id.number(-1) == knownID)
 }
 
-// ofClient tells whether the association names a client at all and its agent.
+// ofClient reports whether the association names any client, and the agent of this client.
 func (a association) ofClient(c *client) bool {
 	return (a.ClientName != "" || a.ClientID != "" || a.SubclientID != "") &&
 		a.names(a.AppName, c.appName, a.ApplicationID, applicationID(c.appName))
 }
 
-// A level is a backup level: its word and number in requests, its number and
-// name in job answers.
+// A level is a backup level with its word and number in requests, and its number and name
+// in job answers.
 //
 // Recorded: requests take the word or the number; answers use other numbers
 // than requests, 64 for a synthetic full (Postman collection). Assumed: the
@@ -171,7 +171,7 @@ var levels = []level{
 	{"SYNTHETIC_FULL", 4, 64, "Synthetic Full"},
 }
 
-// parseLevel reads a backup level. Assumed: a backup without one is incremental.
+// parseLevel returns a backup level. Assumed: a backup without a level is incremental.
 func parseLevel(text string) (*level, bool) {
 	if text == "" {
 		return &levels[1], true

@@ -14,7 +14,7 @@ type Simulator struct {
 	cfg      Config
 	basePath string // lower case, without a slash at the end
 
-	// mu guards everything below, and what it leads to.
+	// mu guards the fields below and everything that they refer to.
 	mu       sync.Mutex
 	dir      *directory
 	sessions sessions
@@ -25,7 +25,7 @@ type Simulator struct {
 	account  account
 }
 
-// New returns a simulator. It starts nothing in the background.
+// New returns a simulator. It starts no goroutines.
 func New(cfg Config) *Simulator {
 	cfg = cfg.withDefaults()
 	s := &Simulator{cfg: cfg, basePath: strings.ToLower(strings.TrimRight(cfg.BasePath, "/"))}
@@ -33,8 +33,8 @@ func New(cfg Config) *Simulator {
 	return s
 }
 
-// Reset brings the simulator back to its state after New: no jobs, no sessions,
-// no faults, the first ids.
+// Reset restores the state after New: without jobs, sessions and faults, and with the
+// first ids.
 func (s *Simulator) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,7 +45,7 @@ func (s *Simulator) Reset() {
 	s.balancer = newBalancer(cfg.Servers, cfg.Sticky)
 	for _, u := range s.dir.users {
 		if u.AccessToken != "" {
-			s.sessions.give(&chain{user: u}, u.AccessToken, u.RefreshToken, now)
+			s.sessions.issue(&chain{user: u}, u.AccessToken, u.RefreshToken, now)
 		}
 	}
 	s.jobs = jobStore{length: cfg.JobDuration, visible: cfg.VisibleAfter, blackout: cfg.Blackout}
@@ -54,14 +54,14 @@ func (s *Simulator) Reset() {
 	s.account = newAccount()
 }
 
-// Script sets faults for the next calls of CreateTask, one each, in this order.
-// A call with a scripted fault meets no fault by chance. Calls that are answered
-// with 401, or 429 by the rate limit, use up none.
+// Script sets faults for the next calls of CreateTask, one for each call, in this order.
+// A call with a scripted fault gets no fault by chance. Calls that are answered with 401,
+// or with 429 by the rate limit, do not consume a scripted fault.
 func (s *Simulator) Script(faults ...Fault) { s.ScriptFor("CreateTask", faults...) }
 
-// ScriptFor sets faults for the next calls of an endpoint, one each, after
-// those already waiting. It panics on an endpoint or a kind it does not know.
-// See Endpoints for the names.
+// ScriptFor sets faults for the next calls of an endpoint, one for each call, after those
+// that are set already. It panics on an unknown endpoint or kind. See Endpoints for the
+// names.
 func (s *Simulator) ScriptFor(endpoint string, faults ...Fault) {
 	name := mustKnow(endpoint, faults...)
 	s.mu.Lock()
@@ -69,8 +69,8 @@ func (s *Simulator) ScriptFor(endpoint string, faults ...Fault) {
 	s.chaos.scripts[name] = append(s.chaos.scripts[name], faults...)
 }
 
-// mustKnow returns an endpoint's name as it is written, and panics if the
-// endpoint or a kind is unknown: a misspelt test would test nothing.
+// mustKnow returns an endpoint's name in its canonical case. It panics if the endpoint or
+// a kind is unknown, because a test with a misspelt name would test nothing.
 func mustKnow(endpoint string, faults ...Fault) string {
 	name, known := endpointName(endpoint)
 	if !known {
@@ -84,16 +84,16 @@ func mustKnow(endpoint string, faults ...Fault) string {
 	return name
 }
 
-// SetFaults replaces the faults that calls meet by chance, and draws from the
-// seed again. Chances come from ParseFaults or are written in Go; it panics as
-// ScriptFor does.
+// SetFaults replaces the faults that calls get by chance, and restarts the random
+// numbers from the seed. It panics on an unknown endpoint or kind. ParseFaults returns
+// chances from text.
 func (s *Simulator) SetFaults(chances []Chance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.chaos.set(chances)
 }
 
-// SetBlackout opens or closes a blackout window. When it closes, queued jobs run.
+// SetBlackout opens or closes a blackout window. Queued jobs run when it closes.
 func (s *Simulator) SetBlackout(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,15 +110,15 @@ func (s *Simulator) ConnState(_ net.Conn, state http.ConnState) {
 }
 
 // ServeHTTP answers a call of the web service, or of the control interface
-// under /simulator/. To cut a connection it panics with http.ErrAbortHandler,
-// which net/http turns into just that.
+// under /simulator/. To cut a connection it panics with http.ErrAbortHandler, on which
+// net/http closes the connection.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", s.cfg.Now().UTC().Format(http.TimeFormat)) // Recorded: IIS sends it
 	if strings.HasPrefix(r.URL.Path, controlPath) {
 		s.serveControl(w, r)
 		return
 	}
-	// Recorded: paths are written in any case, as IIS takes them.
+	// Recorded: paths are accepted in any case, as by IIS.
 	rest, ok := strings.CutPrefix(strings.ToLower(r.URL.Path), s.basePath)
 	if !ok {
 		http.NotFound(w, r)
@@ -135,6 +135,6 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// now is the time of a call, by the wall clock alone: times are compared as they
-// are shown.
+// now returns the time of a call without its monotonic reading, so that times are
+// compared as they are shown.
 func (s *Simulator) now() time.Time { return s.cfg.Now().Round(0) }

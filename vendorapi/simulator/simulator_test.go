@@ -18,8 +18,8 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// A simulator that shares code with the client under test proves nothing.
-func TestImportsNothingOfThisModule(t *testing.T) {
+// The simulator must not share code with the client that it tests.
+func TestPackage_ImportsNothingOfThisModule(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
@@ -41,9 +41,9 @@ func TestImportsNothingOfThisModule(t *testing.T) {
 	}
 }
 
-func TestEveryFileLooksForSecrets(t *testing.T) { secretstest.EveryFile(t) }
+func TestPackage_EveryFileChecksForSecrets(t *testing.T) { secretstest.EveryFile(t) }
 
-func TestConcurrentCalls(t *testing.T) {
+func TestSimulator_ConcurrentCalls(t *testing.T) {
 	sim, c := start(t, simulator.Config{})
 	c.http.Transport.(*http.Transport).MaxIdleConnsPerHost = 16
 	const workers, calls = 16, 25
@@ -75,7 +75,7 @@ func TestConcurrentCalls(t *testing.T) {
 	}
 }
 
-func TestDateHeaderIsTheSimulatorsClock(t *testing.T) {
+func TestSimulator_DateHeader(t *testing.T) {
 	now := newClock()
 	_, c := start(t, simulator.Config{Now: now.Now})
 	if got := c.get("/Job/1").header.Get("Date"); got != "Mon, 23 Nov 2026 10:00:00 GMT" {
@@ -148,18 +148,18 @@ func TestLoadWorld(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again, err := simulator.LoadWorld(strings.NewReader(string(defaults))); err != nil || !reflect.DeepEqual(again, simulator.DefaultWorld()) {
-		t.Errorf("the default world does not survive JSON: %+v, %v", again, err)
+		t.Errorf("the default world differs after JSON: %+v, %v", again, err)
 	}
 
 	for input, want := range map[string]string{
 		``:                        "EOF",
 		`{"client":[]}`:           `unknown field "client"`,
 		`{"clients":[{"nme":1}]}`: `unknown field "nme"`,
-		`{} {}`:                   "something follows",
-		`{"plans":["a","A"]}`:     `plans: "A" is there twice`,
+		`{} {}`:                   "text after the JSON object",
+		`{"plans":["a","A"]}`:     `plans: "A" is given twice`,
 		`{"clients":[{}]}`:        "clients: a name is empty",
 		`{"users":[{"name":"a","password":"?"}]}`: `the password of "a" is not Base64`,
-		`{"clients":[{"name":"c","instances":[{"name":"i","backupSets":[{"name":"b","contentGroups":["x","x"]}]}]}]}`: `"x" is there twice`,
+		`{"clients":[{"name":"c","instances":[{"name":"i","backupSets":[{"name":"b","contentGroups":["x","x"]}]}]}]}`: `"x" is given twice`,
 	} {
 		if _, err := simulator.LoadWorld(strings.NewReader(input)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error with %q", input, err, want)
@@ -175,7 +175,7 @@ func TestJobDuration(t *testing.T) {
 	c.get("/Job/"+id).want("jobs.0.jobSummary.status", "Running", "jobs.0.jobSummary.percentComplete", "98")
 }
 
-func TestTooLargeBody(t *testing.T) {
+func TestSimulator_RefusesALargeBody(t *testing.T) {
 	_, c := direct(t, simulator.Config{})
 	c.call(http.StatusRequestEntityTooLarge, http.MethodPost, "/CreateTask", strings.Repeat(" ", 2<<20))
 }

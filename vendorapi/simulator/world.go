@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// A World is what a simulated CommCell knows.
+// A World defines what exists in a simulated CommCell.
 type World struct {
 	Clients []Client `json:"clients"`
 	Plans   []string `json:"plans"`
@@ -23,7 +23,8 @@ type Client struct {
 	Instances []Instance `json:"instances"`
 }
 
-// An Instance of a client's agent. For object storage it is named as the client.
+// An Instance is an instance of a client's agent. For object storage it has the client's
+// name.
 type Instance struct {
 	Name       string      `json:"name"`
 	BackupSets []BackupSet `json:"backupSets"`
@@ -32,8 +33,8 @@ type Instance struct {
 // A BackupSet holds content groups, which the interface calls subclients.
 type BackupSet struct {
 	Name string `json:"name"`
-	// ContentGroups are names. One that ends in "*", such as "load-*", stands
-	// for every name with that prefix; "*" alone for every name.
+	// ContentGroups lists names. A name that ends in "*", such as "load-*", matches every
+	// name with that prefix; "*" alone matches every name.
 	ContentGroups []string `json:"contentGroups"`
 }
 
@@ -43,16 +44,16 @@ type User struct {
 	Password string `json:"password"` // Base64 of UTF-8, as Login sends it
 	// Company is the tenant whose rate limit the user shares.
 	Company string `json:"company"`
-	// AccessToken and RefreshToken are the pair the user was given, if any.
+	// AccessToken and RefreshToken are the user's first token pair, if any.
 	AccessToken  string `json:"accessToken"`
 	RefreshToken string `json:"refreshToken"`
 }
 
-// DefaultWorld knows the names of the vendor's page: client and instance
-// s-adhoc-object-storage, backup set defaultBackupSet, content group stestgroup,
-// plan default-plan. For load tests it also knows every content group load-*.
-// The user is backhaul with the password simulator, and has been given the
-// access token simulator-access with the refresh token simulator-refresh.
+// DefaultWorld returns a world with the names of the vendor's page: client and instance
+// s-adhoc-object-storage, backup set defaultBackupSet, content group stestgroup, plan
+// default-plan. For load tests it also has every content group load-*. Its user is
+// backhaul with the password simulator, the access token simulator-access and the refresh
+// token simulator-refresh.
 func DefaultWorld() *World {
 	return &World{
 		Clients: []Client{{
@@ -76,7 +77,7 @@ func DefaultWorld() *World {
 	}
 }
 
-// maxWorld bounds what is read of a world; what is longer ends in the middle.
+// maxWorld bounds the size of a world. A longer one is cut off and then invalid.
 const maxWorld = 16 << 20
 
 // LoadWorld reads a world from JSON. Unknown members, names given twice and
@@ -89,7 +90,7 @@ func LoadWorld(r io.Reader) (*World, error) {
 		return nil, fmt.Errorf("read world: %w", err)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return nil, errors.New("read world: something follows the JSON object")
+		return nil, errors.New("read world: there is text after the JSON object")
 	}
 	if err := w.check(); err != nil {
 		return nil, fmt.Errorf("read world: %w", err)
@@ -124,7 +125,7 @@ func (w *World) check() error {
 	return errors.Join(errs...)
 }
 
-// distinct refuses an empty name and a name given twice, in any case.
+// distinct returns an error for an empty name and for names that are equal in any case.
 func distinct(where string, names []string) error {
 	seen := make(map[string]bool)
 	for _, name := range names {
@@ -132,7 +133,7 @@ func distinct(where string, names []string) error {
 		case name == "":
 			return fmt.Errorf("%s: a name is empty", where)
 		case seen[key]:
-			return fmt.Errorf("%s: %q is there twice", where, name)
+			return fmt.Errorf("%s: %q is given twice", where, name)
 		default:
 			seen[key] = true
 		}
