@@ -2,10 +2,12 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -144,6 +146,33 @@ func TestLedgerDoubt_keepsWhatIsKnown(t *testing.T) {
 	}
 }
 
+// A claim that was released without a doubt may have been taken again, where the ledger does
+// not know more. One that is in force leads to a look by itself.
+func TestLedgerDoubt_ofAReleasedClaim(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, time.Minute)
+	for id, released := range map[string]bool{"released": true, "held": false} {
+		d := testDelivery(1, `{"requestId":"`+id+`","clientName":"c","subclientName":"s"}`)
+		req, err := decode(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := l.of("two").claimed(t, req)
+		if released {
+			if err := l.of("two").release(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var recovered Recovered
+		if err := l.doubt(t.Context(), d, doubt{under: c.sequence}, nil, &recovered); err != nil || recovered.Doubted == 1 != released || recovered.Known == 0 != released {
+			t.Errorf("%s: %+v, %v", id, recovered, err)
+		}
+		if _, got := l.lastClaim(t, req); (got.DoubtSequence == c.sequence) != released {
+			t.Errorf("%s: the claim is %+v", id, got)
+		}
+	}
+}
+
 // uncalled is a vendor that has room and must not be called.
 type uncalled struct{ t *testing.T }
 
@@ -179,7 +208,40 @@ func TestHandle_aLedgerThatGoesBack(t *testing.T) {
 	if _, c := l.lastClaim(t, &request{key: publisher.NewKey("test", "r")}); c.DoubtSequence != noEvent || c.LeaseMillis != 0 {
 		t.Errorf("the claim is %+v, want it in doubt and released", c)
 	}
+	for id, rest := range map[string]string{"valid": `,"clientName":"c","subclientName":"s"}`, "invalid": "}"} {
+		next := testDelivery(2, `{"requestId":"`+id+`"`+rest)
+		if s := h.handle(t.Context(), next); s.verb != again {
+			t.Errorf("the next delivery, %s, is settled as %+v", id, s)
+		}
+		if last, err := l.last(t.Context(), publisher.NewKey("test", id)); !errors.Is(err, jetstream.ErrMsgNotFound) {
+			t.Errorf("the next request, %s, has the event %+v, %v", id, last.event, err)
+		}
+	}
 	if n, hold := h.room(5); n != 0 || hold.For <= 0 {
 		t.Errorf("%d requests are pulled with a ledger that goes back", n)
+	}
+}
+
+// full is a vendor that is left alone for an hour.
+type full struct{ uncalled }
+
+func (full) Room(int) (int, vendorapi.Hold) {
+	return 0, vendorapi.Hold{For: time.Hour, Reason: vendorapi.HoldOutage}
+}
+
+// A request that has waited too long is not sent any more, so it need not wait for the vendor.
+func TestNoRoom_keepsNothingThatIsTooLate(t *testing.T) {
+	t.Parallel()
+	h := &handler{cfg: Config{}.withDefaults(), ledger: &ledger{}, vendor: full{}}
+	expired, old := testRequest("expired"), testRequest("old")
+	expired.NotAfter = time.Now().Add(-time.Second)
+	old.message.RequestedAt = time.Now().Add(-h.cfg.GiveUpAfter)
+	for _, req := range []*request{expired, old} {
+		if err := h.noRoom(req); err != nil {
+			t.Errorf("%s: %v", req.RequestID, err)
+		}
+	}
+	if err := h.noRoom(testRequest("fresh")); !errors.Is(err, errNoRoom) {
+		t.Errorf("a fresh request: %v, want that it waits", err)
 	}
 }

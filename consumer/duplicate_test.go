@@ -164,6 +164,7 @@ func TestTheSameIDWithOtherContent(t *testing.T) {
 			letters := b.letters()
 			last := letters[len(letters)-1]
 			if string(last.Data) != data || last.Header.Get(publisher.HeaderDeadLetterCode) != "request-rejected" ||
+				last.Header.Get(publisher.HeaderDeadLetterReason) != e.Reason ||
 				last.Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(sequence) {
 				t.Errorf("the dead letter is %s %v", last.Data, last.Header)
 			}

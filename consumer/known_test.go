@@ -220,3 +220,22 @@ func TestGuard_aMarkThatCannotBeRead(t *testing.T) {
 		t.Errorf("%v, condition %v; want that nothing is claimed", g.err(), err)
 	}
 }
+
+// Nothing is claimed while the stream's settings make it forget.
+func TestGuard_aStreamThatForgets(t *testing.T) {
+	t.Parallel()
+	l, g := newGuarded(t)
+	g.compare(t.Context())
+	cfg := g.events.CachedInfo().Config
+	for _, limit := range []int64{1000, cfg.MaxMsgs} {
+		changed := cfg
+		changed.MaxMsgs = limit
+		if _, err := g.js.UpdateStream(t.Context(), changed); err != nil {
+			t.Fatal(err)
+		}
+		if g.compare(t.Context()); isLost(g.err()) != (limit == 1000) {
+			t.Errorf("max_msgs is %d: %v", limit, g.err())
+		}
+	}
+	l.claimed(t, testRequest("a"))
+}

@@ -97,6 +97,11 @@ func TestRecover(t *testing.T) {
 			if err != nil || found.Doubted == 0 || found.Known == 0 || found.Waiting != found.Doubted+found.Known || found.Since.IsZero() || found.Forgot == "" {
 				t.Fatalf("%+v, %v", found, err)
 			}
+			for _, e := range b.lastClaims() { // since it was stored: no event tells what was forgotten
+				if c := e.data.(*schemas.JobSubmitting); c.Owner == "recover" && c.DoubtSequence != 1<<53-1 {
+					t.Errorf("%s is in doubt since event %d of a ledger that forgot", e.key, c.DoubtSequence)
+				}
+			}
 			again, err := consumer.Recover(b.within(patience), b.js.Conn(), nil)
 			if err != nil || again.Doubted != 0 || again.Known != found.Waiting || again.Forgot != "" {
 				t.Errorf("again: %+v, %v", again, err)

@@ -31,18 +31,21 @@ func TestSweep_takesUpWhatWasForgotten(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t).Connect(t)
 	js, ctx := natstest.JetStream(t, nc), t.Context()
-	for range 3 {
+	for range 4 {
 		if _, err := js.Publish(ctx, "backup.request.test", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// Behind the second one: the first two count as acknowledged.
+	// Behind the third one: the first three count as acknowledged, and the third is gone.
 	reset := fmt.Sprintf("$JS.API.CONSUMER.RESET.%s.%s", publisher.RequestsStream, publisher.RequestsConsumer)
-	if _, err := nc.Request(reset, []byte(`{"seq":3}`), time.Minute); err != nil {
+	if _, err := nc.Request(reset, []byte(`{"seq":4}`), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	requests, err := js.Stream(ctx, publisher.RequestsStream)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := requests.DeleteMsg(ctx, 3); err != nil {
 		t.Fatal(err)
 	}
 	queue, err := js.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
@@ -64,10 +67,10 @@ func TestSweep_takesUpWhatWasForgotten(t *testing.T) {
 	if fmt.Sprint(taken) != "[1 2]" {
 		t.Errorf("taken up: %v, want 1 and 2", taken)
 	}
-	for sequence := range uint64(3) {
-		_, err := requests.GetMsg(ctx, sequence+1)
-		if gone := errors.Is(err, jetstream.ErrMsgNotFound); gone != (sequence < 2) {
-			t.Errorf("message %d: %v", sequence+1, err)
+	for sequence, want := range map[uint64]bool{1: false, 2: false, 4: true} {
+		_, err := requests.GetMsg(ctx, sequence)
+		if gone := errors.Is(err, jetstream.ErrMsgNotFound); gone == want {
+			t.Errorf("message %d: %v", sequence, err)
 		}
 	}
 }

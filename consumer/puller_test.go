@@ -1,0 +1,73 @@
+package consumer
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/vendorapi"
+)
+
+// No more is pulled than there is room for at the vendor. Pulls of which nothing is heard
+// do not count any more, unless the queue is paused.
+func TestPuller_countsOpenPulls(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t).Connect(t)
+	js, ctx := natstest.JetStream(t, nc), t.Context()
+	queue, err := js.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &puller{
+		nc: nc, log: zerolog.Nop(), ready: &readiness{}, hands: newHands(8), batch: 2, inbox: nc.NewInbox(),
+		pause: &pauser{js: js, queue: queue, log: zerolog.Nop()},
+	}
+	for _, room := range []int{0, 3} {
+		p.room = func(int) (int, vendorapi.Hold) {
+			return room, vendorapi.Hold{For: time.Hour, Reason: vendorapi.HoldOutage}
+		}
+		if again, err := p.ask(ctx); err != nil || p.asked != room || (again > 0) != (room == 0) {
+			t.Errorf("with room for %d: %d are asked for, again after %s, %v", room, p.asked, again, err)
+		}
+	}
+	if _, err := js.PauseConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.silent(ctx); err != nil || p.asked != 3 {
+		t.Errorf("the queue is paused: %v, and %d are asked for", err, p.asked)
+	}
+	if _, err := js.ResumeConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.silent(ctx); err != nil || p.asked != 0 {
+		t.Errorf("the queue goes on: %v, and %d are asked for", err, p.asked)
+	}
+	p.asked = 3
+	if err := p.silent(ctx); err == nil || p.asked != 0 {
+		t.Errorf("the server is silent: %v, and %d are asked for", err, p.asked)
+	}
+}
+
+// A pause that somebody else asked for, and that lasts longer, is not made shorter.
+func TestPauser_keepsALongerPause(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t).Connect(t)
+	js, ctx := natstest.JetStream(t, nc), t.Context()
+	queue, err := js.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.PauseConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	p := &pauser{js: js, queue: queue, log: zerolog.Nop()}
+	for _, c := range []struct{ asked, want time.Duration }{{10 * time.Second, time.Hour}, {2 * time.Hour, 2 * time.Hour}} {
+		p.extend(ctx, c.asked)
+		if info, err := queue.Info(ctx); err != nil || info.PauseRemaining < c.want-10*time.Minute {
+			t.Errorf("after one of %s is asked for, the pause lasts %s, %v; want %s", c.asked, info.PauseRemaining, err, c.want)
+		}
+	}
+}
