@@ -91,7 +91,11 @@ func TestSession_take(t *testing.T) {
 	if got := acked(); !slices.Equal(got, []string{"1.1.2 +WPI"}) {
 		t.Errorf("%q are acknowledged as in progress, want the first notification, once, by its last delivery", got)
 	}
-	if err := s.take(t.Context(), delivery(7, 9, old, 0, put("a", "4"))); !errors.Is(err, errGap) {
+	ahead := time.Now().Add(time.Hour) // by the server's clock
+	if err := s.take(t.Context(), delivery(6, 8, ahead, 5, put("a", "4"))); err != nil || s.now().Before(ahead) || s.behind {
+		t.Errorf("%v; after a message of %s it is %s, behind %t", err, ahead, s.now(), s.behind)
+	}
+	if err := s.take(t.Context(), delivery(8, 10, old, 0, put("a", "5"))); !errors.Is(err, errGap) {
 		t.Errorf("a missing delivery: %v", err)
 	}
 }
