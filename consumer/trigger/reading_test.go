@@ -3,6 +3,7 @@ package trigger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -267,6 +268,27 @@ func TestDecision_ofAnotherGroup(t *testing.T) {
 	})
 	if n := b.pending(); n != 1 {
 		t.Errorf("%d notifications are left, want 1", n)
+	}
+}
+
+// One of several readers decides, and knows its own write when it makes it again.
+func TestDecision_write(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	decisions := b.session(routesFor(soon, "a")).decisions
+	own := decision{Group: "g", First: 1, Last: 2, Nonce: "own"}
+	first, err := decisions.write(t.Context(), own, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := decisions.write(t.Context(), own, 0); err != nil || again != first {
+		t.Errorf("its own, again: %d, %v, want %d", again, err, first)
+	}
+	if _, err := decisions.write(t.Context(), decision{Group: "g", First: 1, Last: 3, Nonce: "other"}, 0); !errors.Is(err, publisher.ErrConflict) {
+		t.Errorf("another's: %v", err)
+	}
+	if d, sequence, err := decisions.read(t.Context(), "g"); err != nil || d.Nonce != "own" || sequence != first {
+		t.Errorf("%+v is kept at %d, %v", d, sequence, err)
 	}
 }
 

@@ -81,6 +81,9 @@ func TestThePathLimitEndsAWindow(t *testing.T) {
 	if !slices.Equal(sizes, []string{"10", "10", "5"}) {
 		t.Errorf("the requests have %v changes", sizes)
 	}
+	if text := b.log.String(); strings.Contains(text, "another replica reads") {
+		t.Error("its own decisions are in its way")
+	}
 }
 
 // Several content groups in one notification: it is let go when each has asked.
