@@ -147,6 +147,7 @@ func TestTrigger_aStopHasAnEnd(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	held := b.holdStore(1)
+	defer close(held.release)
 	b.publish(put("a", "1"))
 	w := b.run(routesFor(soon, "a"), func(cfg *Config) { cfg.DrainTimeout = time.Millisecond })
 	b.wait("its file is written", held.arrived)
