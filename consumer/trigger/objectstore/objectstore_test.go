@@ -150,7 +150,7 @@ func TestNew_RefusesInvalidSettings(t *testing.T) {
 	}
 	for _, cfg := range []objectstore.Config{
 		{Endpoint: ""}, {Endpoint: "s3.example.com"}, {Endpoint: "ftp://s3.example.com"}, {Endpoint: "https://s3.example.com/bucket"},
-		{Endpoint: "https://user:" + secretKey + "@s3.example.com"}, {Endpoint: "https://s3.example.com", CAFile: empty}, {Endpoint: "https://s3.example.com", CAFile: empty + "x"},
+		{Endpoint: "https://user:" + secretKey + "@s3.example.com"}, {Endpoint: "https://user:password@s3.example.com"}, {Endpoint: "https://s3.example.com", CAFile: empty}, {Endpoint: "https://s3.example.com", CAFile: empty + "x"},
 	} {
 		_, err := objectstore.New(cfg)
 		if err == nil {
