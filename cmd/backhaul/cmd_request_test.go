@@ -115,7 +115,7 @@ func TestABadFileSendsNothing(t *testing.T) {
 	good := `{"requestId":"a","clientName":"c","subclientName":"g"}`
 	for name, c := range map[string]struct{ data, stderr string }{
 		"a fault in the last line": {good + "\n" + `{"clientName":"c","subclientNam":"g"}`, ":2: "},
-		"two contents of one id":   {good + "\n" + strings.Replace(good, `"g"`, `"h"`, 1), `requestId "a" is that of line 1`},
+		"two contents of one id":   {good + "\n" + strings.Replace(good, `"g"`, `"h"`, 1), `requestId "a" is used in line 1`},
 		"nothing":                  {"", "no request"},
 	} {
 		code, _, stderr := programtest.Once(t, nowhere, "", "request", "--file", writeFile(t, c.data))
