@@ -216,7 +216,6 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 func (c *Consumer) Run(ctx context.Context) {
 	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancelWork(nil)
-	c.handler.stop = ctx
 	settler := &settler{log: c.log}
 
 	guard := c.handler.ledger.guard
@@ -234,7 +233,7 @@ func (c *Consumer) Run(ctx context.Context) {
 	for range c.cfg.inHand() {
 		workers.Go(func() {
 			for d := range deliveries {
-				settler.settle(d, c.handler.handle(work, d))
+				settler.settle(d, c.handler.handle(work, ctx, d))
 				hands.give()
 			}
 		})

@@ -199,10 +199,10 @@ func TestHandle_aLedgerThatGoesBack(t *testing.T) {
 	g.high.Store(100)
 	h := &handler{
 		cfg: Config{}.withDefaults(), ledger: l, vendor: uncalled{t}, pub: l.publisher, inWork: newInWork(),
-		atVendor: make(chan struct{}, 1), stop: context.Background(),
+		atVendor: make(chan struct{}, 1),
 	}
 	d := testDelivery(1, `{"requestId":"r","clientName":"c","subclientName":"s"}`)
-	if s := h.handle(t.Context(), d); s.verb != again {
+	if s := h.handle(t.Context(), t.Context(), d); s.verb != again {
 		t.Errorf("the delivery is settled as %+v", s)
 	}
 	if _, c := l.lastClaim(t, &request{key: publisher.NewKey("test", "r")}); c.DoubtSequence != noEvent || c.LeaseMillis != 0 {
@@ -210,7 +210,7 @@ func TestHandle_aLedgerThatGoesBack(t *testing.T) {
 	}
 	for id, rest := range map[string]string{"valid": `,"clientName":"c","subclientName":"s"}`, "invalid": "}"} {
 		next := testDelivery(2, `{"requestId":"`+id+`"`+rest)
-		if s := h.handle(t.Context(), next); s.verb != again {
+		if s := h.handle(t.Context(), t.Context(), next); s.verb != again {
 			t.Errorf("the next delivery, %s, is settled as %+v", id, s)
 		}
 		if last, err := l.last(t.Context(), publisher.NewKey("test", id)); !errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -230,18 +230,18 @@ func (full) Room(int) (int, vendorapi.Hold) {
 }
 
 // A request that has waited too long is not sent any more, so it need not wait for the vendor.
-func TestNoRoom_keepsNothingThatIsTooLate(t *testing.T) {
+func TestAdmit_keepsNothingThatIsTooLate(t *testing.T) {
 	t.Parallel()
 	h := &handler{cfg: Config{}.withDefaults(), ledger: &ledger{}, vendor: full{}}
 	expired, old := testRequest("expired"), testRequest("old")
 	expired.NotAfter = time.Now().Add(-time.Second)
 	old.message.RequestedAt = time.Now().Add(-h.cfg.GiveUpAfter)
 	for _, req := range []*request{expired, old} {
-		if err := h.noRoom(req); err != nil {
-			t.Errorf("%s: %v", req.RequestID, err)
+		if s, admitted := h.admit(t.Context(), nil, req, nil); !admitted {
+			t.Errorf("%s: %+v", req.RequestID, s)
 		}
 	}
-	if err := h.noRoom(testRequest("fresh")); !errors.Is(err, errNoRoom) {
-		t.Errorf("a fresh request: %v, want that it waits", err)
+	if s, admitted := h.admit(t.Context(), nil, testRequest("fresh"), nil); admitted || !s.waits || !errors.Is(s.err, errNoRoom) {
+		t.Errorf("a fresh request: %+v, want that it waits", s)
 	}
 }

@@ -36,7 +36,7 @@ func TestThousandsOfForeignMessagesOnAKey(t *testing.T) {
 	b.intrude(billing("victim"), 15_000)
 	b.publish("billing", body("victim"))
 	b.publish("billing", body("other"))
-	b.start(func(s *setup) { s.cfg.AttemptTimeout = 500 * time.Millisecond })
+	b.start(func(s *setup) { s.cfg.AttemptTimeout = time.Second })
 	b.settled()
 	b.intrude(billing("victim"), 2000)
 	b.publish("billing", body("victim"))

@@ -32,66 +32,87 @@ type handler struct {
 	unclear unclear
 	// atVendor has a place for each request that may be at the vendor at once.
 	atVendor chan struct{}
-	// stop ends when the process is asked to stop: no new attempt is made then.
-	stop context.Context //nolint:containedctx // it is the second context of every call, the same for all
 }
 
-// errStopping ends work because the process stops. It is no failed attempt.
+// errStopping ends work because the process stops. It is not a failed attempt.
 var errStopping = errors.New("the process is stopping")
 
-// handle works on one delivery and says how it must be settled. The order of
-// the steps is the guarantee; see the package doc for a crash after each.
-func (h *handler) handle(ctx context.Context, d *delivery) (s settlement) {
-	done := h.inWork.read(d)
-	req, err := decode(d)
-	placeErr := h.ledger.place(ctx, d, req)
-	done()
-	defer func() { s.req = req }()
+// handle works on one delivery and returns how it must be settled. The order of the steps is
+// the guarantee; the package documentation says what a crash after each leads to. Work under
+// way ends with ctx; once stop has ended, no attempt is begun.
+func (h *handler) handle(ctx, stop context.Context, d *delivery) settlement {
+	req, decodeErr := h.decode(ctx, d)
+	return h.once(ctx, d, req, func(ctx context.Context) settlement {
+		if s, admitted := h.admit(ctx, d, req, decodeErr); !admitted {
+			return s
+		}
+		got, err := h.claim(ctx, req)
+		if err != nil || got.result != claimMine {
+			return h.unclaimed(ctx, d, req, got, err)
+		}
+		outcome, err := h.submit(ctx, stop, got.claim)
+		if err != nil {
+			return h.giveBack(ctx, d, got.claim, err)
+		}
+		return h.announce(ctx, d, got.claim, outcome)
+	})
+}
+
+// decode reads a delivery. With any error the request has a key, and what could be read. The
+// error is a [*schemas.InvalidError] if it is not a valid request.
+func (h *handler) decode(ctx context.Context, d *delivery) (*request, error) {
+	defer h.inWork.read(d)()
+	req, invalid := decode(d)
+	if err := h.ledger.place(ctx, d, req); err != nil {
+		return req, err
+	}
+	return req, invalid
+}
+
+// once calls work, unless the request is in flight already: then the delivery attaches to it
+// and its settlement is that of the work. The observer sees both.
+func (h *handler) once(ctx context.Context, d *delivery, req *request, work func(context.Context) settlement) settlement {
 	if !h.inWork.enter(req, d) {
-		s = settlement{verb: attached}
+		s := settlement{verb: attached, req: req}
 		h.end(ctx, d, s)
 		return s
 	}
 	ctx = h.begin(ctx, d, req)
-	defer func() {
-		h.settleAttached(ctx, req, d, s)
-		h.end(ctx, d, s)
-	}()
-	if unknown := h.ledger.guard.err(); unknown != nil {
-		return postpone(d, &waitError{wait: guardWait(unknown), err: unknown})
+	s := work(ctx)
+	s.req = req
+	h.settleAttached(ctx, req, d, s)
+	h.end(ctx, d, s)
+	return s
+}
+
+// admit reports whether the request may be claimed; if not, s settles it. A request is not
+// claimed while the vendor takes none: a claim whose owner dies makes the next one wait.
+func (h *handler) admit(ctx context.Context, d *delivery, req *request, decodeErr error) (s settlement, admitted bool) {
+	if err := h.ledger.guard.err(); err != nil {
+		return waiting(guardWait(err), err), false
 	}
-	if placeErr != nil {
-		return h.stuck(ctx, d, req, placeErr)
+	if invalid, ok := errors.AsType[*schemas.InvalidError](decodeErr); ok {
+		return h.refuse(ctx, d, req, invalid), false
 	}
-	if err != nil {
-		return h.refuse(ctx, d, req, err)
+	if decodeErr != nil {
+		return h.stuck(ctx, d, req, decodeErr), false
 	}
 	if s, denied := h.deny(ctx, d, req); denied {
-		return s
+		return s, false
 	}
-	if err := h.noRoom(req); err != nil {
-		return postpone(d, err)
+	if room, hold := h.room(1); room == 0 && !h.tooOld(req) && !req.expired() {
+		return waiting(0, fmt.Errorf("%w: %s, for %s yet", errNoRoom, hold.Reason, hold.For)), false
 	}
-	claim, err := h.ledger.claim(ctx, req)
-	if held, ok := errors.AsType[*heldError](err); ok {
-		claim, err = h.lookThenWait(ctx, req, held)
+	return settlement{}, true
+}
+
+// claim claims the request, or finds out what another owner's claim of it means.
+func (h *handler) claim(ctx context.Context, req *request) (claiming, error) {
+	got, err := h.ledger.claim(ctx, req)
+	if err != nil || got.result != claimHeld {
+		return got, err
 	}
-	if claim != nil && errors.Is(err, errForgotten) {
-		return h.giveBack(ctx, d, claim, err)
-	}
-	if err != nil {
-		return h.unclaimed(ctx, d, req, err)
-	}
-	outcome, err := h.submit(ctx, claim)
-	if err != nil {
-		return h.giveBack(ctx, d, claim, err)
-	}
-	h.unclear.settled(req.key)
-	s = h.announce(ctx, d, req, claim.sequence, outcome)
-	if errors.Is(s.err, errForgotten) {
-		return h.giveBack(ctx, d, claim, s.err)
-	}
-	return s
+	return h.reconcileHeld(ctx, req, got.last)
 }
 
 const (
@@ -121,20 +142,19 @@ func (h *handler) room(n int) (room int, hold vendorapi.Hold) {
 // errNoRoom: nothing may be sent to the vendor for a while.
 var errNoRoom = errors.New("the vendor is left alone")
 
-// noRoom is the error of a request that is left alone because nothing may be
-// sent to the vendor for a while. It is not claimed: a claim whose owner dies
-// makes the next one wait.
-func (h *handler) noRoom(req *request) error {
-	room, hold := h.room(1)
-	if room > 0 || h.tooOld(req) || req.expired() {
-		return nil
+// announce records the outcome of a claimed request.
+func (h *handler) announce(ctx context.Context, d *delivery, c *claim, outcome schemas.Event) settlement {
+	h.unclear.settled(c.req.key)
+	s := h.record(ctx, d, c.req, c.sequence, outcome)
+	if errors.Is(s.err, errForgotten) {
+		return h.giveBack(ctx, d, c, s.err)
 	}
-	return &waitError{wait: hold.For, err: fmt.Errorf("%w: %s", errNoRoom, hold.Reason)}
+	return s
 }
 
-// announce records the outcome, which is also its event: one write that can
-// happen once. What failed is kept as a dead letter as well.
-func (h *handler) announce(ctx context.Context, d *delivery, req *request, after uint64, outcome schemas.Event) settlement {
+// record records an outcome behind the event after, 0 for none. The record is also the event:
+// one write that can happen once. What failed is kept as a dead letter as well.
+func (h *handler) record(ctx context.Context, d *delivery, req *request, after uint64, outcome schemas.Event) settlement {
 	if err := h.ledger.record(ctx, req, after, outcome); err != nil {
 		return postpone(d, fmt.Errorf("record %s: %w", outcome.Kind(), err))
 	}
@@ -161,7 +181,7 @@ func (h *handler) refuse(ctx context.Context, d *delivery, req *request, invalid
 // claimed tells that somebody has claimed this very request, and that nothing was
 // written.
 func (h *handler) announceUnclaimed(ctx context.Context, d *delivery, req *request, outcome schemas.Event) (s settlement, claimed bool) {
-	s = h.announce(ctx, d, req, 0, outcome)
+	s = h.record(ctx, d, req, 0, outcome)
 	if !errors.Is(s.err, errTakenOver) {
 		return s, false
 	}
@@ -178,18 +198,24 @@ func (h *handler) announceUnclaimed(ctx context.Context, d *delivery, req *reque
 	return h.duplicate(ctx, d, req, last), false
 }
 
-// unclaimed settles a delivery whose request could not be claimed.
-func (h *handler) unclaimed(ctx context.Context, d *delivery, req *request, err error) settlement {
-	if settled, ok := errors.AsType[*settledError](err); ok {
-		return h.duplicate(ctx, d, req, settled.record)
+// unclaimed settles a delivery whose request is not ours to submit.
+func (h *handler) unclaimed(ctx context.Context, d *delivery, req *request, got claiming, err error) settlement {
+	switch {
+	case got.claim != nil && errors.Is(err, errForgotten):
+		return h.giveBack(ctx, d, got.claim, err)
+	case err != nil:
+		return h.stuck(ctx, d, req, fmt.Errorf("claim: %w", err))
 	}
-	if reused, ok := errors.AsType[*reusedError](err); ok {
-		return h.reject(ctx, d, req, reused.record)
+	switch got.result {
+	case claimSettled:
+		return h.duplicate(ctx, d, req, got.last)
+	case claimReused:
+		return h.reject(ctx, d, req, got.last)
+	case claimFound:
+		return h.record(ctx, d, req, got.last.sequence, got.outcome)
+	case claimHeld, claimMine:
 	}
-	if found, ok := errors.AsType[*foundError](err); ok {
-		return h.announce(ctx, d, req, found.after, found.outcome)
-	}
-	return h.stuck(ctx, d, req, fmt.Errorf("claim: %w", err))
+	return waiting(got.wait, fmt.Errorf("%w by %s, for %s yet", errClaimed, got.last.event.(*schemas.JobSubmitting).Owner, got.wait))
 }
 
 // stuck settles a delivery whose request can be neither claimed nor refused. It is
@@ -310,13 +336,19 @@ const (
 	lastDelay  = 30 * time.Second
 )
 
-// postpone is a redelivery after a delay that grows with the message's age, or
-// that is as long as the vendor asked for.
+// waiting is a redelivery after a wait that is no trouble: for another owner, for the end of
+// a pause, or for a known ledger.
 //
-// What there is no room for goes back at once. While there is none nothing is
-// pulled, so it goes to a replica that has room, or stays in its place in the queue
-// until one has: nobody who came later overtakes it. It was delivered because a
-// pull was open when the pause began; each delivery is one less of those.
+// A request that is not admitted for lack of capacity goes back at once. Meanwhile nothing is
+// pulled, so another replica gets it, or it stays in its place in the queue and later requests
+// do not overtake it. It was delivered because a pull was open when the pause began; each
+// delivery is one less of those.
+func waiting(delay time.Duration, err error) settlement {
+	return settlement{verb: again, delay: delay, waits: true, err: err}
+}
+
+// postpone is a redelivery after a delay that grows with the message's age, or that is as long
+// as the vendor asked for.
 func postpone(d *delivery, err error) settlement {
 	delay := min(max(time.Since(d.stored)/2, firstDelay), lastDelay)
 	if e, ok := errors.AsType[*vendorapi.Error](err); ok && e.RetryAfter > 0 {
@@ -325,13 +357,10 @@ func postpone(d *delivery, err error) settlement {
 			delay = shortestHold
 		}
 	}
-	if held, ok := errors.AsType[*waitError](err); ok {
-		delay = held.wait
-	}
 	switch {
 	case errors.Is(err, errTakenOver):
 		delay = firstLook // whoever was first is at work or done
-	case errors.Is(err, errNoRoom), errors.Is(err, errStopping):
+	case errors.Is(err, errStopping):
 		delay = 0
 	}
 	return settlement{verb: again, delay: delay, err: err}

@@ -54,11 +54,11 @@ func started(id string) *schemas.JobStarted {
 // claimed claims a request.
 func (l *ledger) claimed(t *testing.T, req *request) *claim {
 	t.Helper()
-	c, err := l.claim(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
+	got, err := l.claim(t.Context(), req)
+	if err != nil || got.result != claimMine {
+		t.Fatalf("got %+v, %v, want a claim", got, err)
 	}
-	return c
+	return got.claim
 }
 
 // stored is the message of the ledger with this sequence.
@@ -77,7 +77,7 @@ func TestPermit_endsBeforeTheLease(t *testing.T) {
 	t.Parallel()
 	cfg := Config{AttemptTimeout: 10 * time.Second}
 	l := newLedger(t, cfg.lease())
-	h := &handler{cfg: cfg, stop: t.Context(), ledger: l}
+	h := &handler{cfg: cfg, ledger: l}
 	c := l.claimed(t, testRequest("r"))
 	beyond := cfg.lease() - cfg.AttemptTimeout
 	for _, renewed := range []bool{false, true} {
@@ -85,7 +85,7 @@ func TestPermit_endsBeforeTheLease(t *testing.T) {
 		if renewed { // what is left of the lease is not enough for an attempt and its margin
 			c.taken = c.taken.Add(-beyond/2 - time.Millisecond)
 		}
-		until, err := h.permit(t.Context(), c)
+		until, err := h.permit(t.Context(), t.Context(), c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,10 +114,10 @@ func TestHold_renewsTheClaim(t *testing.T) {
 	t.Parallel()
 	cfg := Config{AttemptTimeout: 200 * time.Millisecond}
 	l := newLedger(t, cfg.lease())
-	h := &handler{cfg: cfg, stop: t.Context(), ledger: l}
+	h := &handler{cfg: cfg, ledger: l}
 	c := l.claimed(t, testRequest("r"))
 	before := *c
-	if err := h.hold(t.Context(), c, cfg.lease()*3/4); err != nil {
+	if err := h.hold(t.Context(), t.Context(), c, cfg.lease()*3/4); err != nil {
 		t.Fatal(err)
 	}
 	if c.sequence == before.sequence || !c.taken.After(before.taken) {

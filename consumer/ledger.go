@@ -67,27 +67,31 @@ type doubt struct {
 
 func (d doubt) inDoubt() bool { return d.under != 0 }
 
-// The errors of claiming say what stands in the way.
-type (
-	// settledError: the request has its outcome.
-	settledError struct{ record }
-	// reusedError: the request id stands for another request.
-	reusedError struct{ record }
-	// heldError: another owner has the request, or had it when it died.
-	heldError struct{ record }
+// claiming is what came of claiming a request.
+type claiming struct {
+	result claimResult
+	// claim is set with claimMine, and with an error that says that the ledger has forgotten it.
+	claim *claim
+	// last is the record that the claim met, unless it is claimMine.
+	last record
+	// outcome is set with claimFound.
+	outcome schemas.Event
+	// wait is set with claimHeld, by reconcileHeld: how long to wait before the next try.
+	wait time.Duration
+}
+
+type claimResult int
+
+const (
+	claimMine    claimResult = iota // the request is ours to submit
+	claimSettled                    // it has its outcome
+	claimReused                     // its id stands for another request
+	claimHeld                       // another owner has it, or had it when it died
+	claimFound                      // the job of another owner's claim was found
 )
 
-func (e *settledError) Error() string {
-	return fmt.Sprintf("outcome %s is on record", e.event.Kind())
-}
-
-func (e *reusedError) Error() string {
-	return "the request id was used before, with other content"
-}
-
-func (e *heldError) Error() string {
-	return fmt.Sprintf("claimed by %s", e.event.(*schemas.JobSubmitting).Owner)
-}
+// errClaimed: another owner has the request.
+var errClaimed = errors.New("claimed")
 
 // errTakenOver says that a claim is ours no more.
 var errTakenOver = errors.New("the claim was taken over")
@@ -95,33 +99,32 @@ var errTakenOver = errors.New("the claim was taken over")
 // errNotConfirmed ends the write of a claim that the stream does not take.
 var errNotConfirmed = errors.New("the claim was not confirmed within its lease")
 
-// claim writes the claim of a request that nobody has claimed. The error is a
-// [*settledError], a [*reusedError], a [*heldError], or says that the ledger
-// could not be written.
-func (l *ledger) claim(ctx context.Context, req *request) (*claim, error) {
+// claim writes the claim of a request that has none. The error says that the ledger could not
+// be read or written.
+func (l *ledger) claim(ctx context.Context, req *request) (claiming, error) {
 	c := &claim{req: req, epoch: 1}
 	err := l.write(ctx, c, "claim", 0, l.lease)
 	if !errors.Is(err, errTakenOver) {
-		return c, err
+		return claiming{claim: c}, err
 	}
 	last, err := l.last(ctx, req.key)
 	if err != nil {
-		return nil, err
+		return claiming{}, err
 	}
 	submitting, isClaim := last.event.(*schemas.JobSubmitting)
 	switch {
 	case !req.is(last.event.Requested()):
-		return nil, &reusedError{last}
+		return claiming{result: claimReused, last: last}, nil
 	case !isClaim:
-		return nil, &settledError{last}
+		return claiming{result: claimSettled, last: last}, nil
 	case submitting.LeaseMillis == 0:
 		d, err := l.doubtOf(ctx, last)
 		if err != nil {
-			return nil, err
+			return claiming{}, err
 		}
 		return l.takeOver(ctx, req, last, d)
 	default:
-		return nil, &heldError{last}
+		return claiming{result: claimHeld, last: last}, nil
 	}
 }
 
@@ -168,9 +171,9 @@ func (l *ledger) recordAlone(ctx context.Context, d *delivery, req *request, out
 }
 
 // takeOver replaces a claim that no longer holds, with the doubt that it leaves.
-func (l *ledger) takeOver(ctx context.Context, req *request, last record, d doubt) (*claim, error) {
+func (l *ledger) takeOver(ctx context.Context, req *request, last record, d doubt) (claiming, error) {
 	c := &claim{req: req, epoch: last.event.(*schemas.JobSubmitting).Epoch + 1, doubt: d}
-	return c, l.write(ctx, c, "take over", last.sequence, l.lease)
+	return claiming{claim: c}, l.write(ctx, c, "take over", last.sequence, l.lease)
 }
 
 // doubtOf is the doubt that a former owner's claim leaves behind. Ages are

@@ -122,8 +122,6 @@ func (h *handler) endCopy(ctx context.Context, d *delivery, s settlement) {
 
 // classOf is why a delivery was postponed.
 func classOf(err error) string {
-	_, held := errors.AsType[*heldError](err)
-	_, waits := errors.AsType[*waitError](err)
 	_, unreliable := errors.AsType[*LedgerError](err)
 	switch {
 	case errors.Is(err, errStopping):
@@ -132,9 +130,9 @@ func classOf(err error) string {
 		return "ledger"
 	case errors.Is(err, errTakenOver):
 		return "taken over"
-	case held:
+	case errors.Is(err, errClaimed):
 		return "claimed"
-	case waits:
+	case errors.Is(err, errNoRoom):
 		return "no room"
 	case ofVendor(err):
 		return "vendor"

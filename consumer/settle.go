@@ -19,6 +19,8 @@ type settlement struct {
 	verb verb
 	// delay before the redelivery.
 	delay time.Duration
+	// waits: the redelivery is not because of any trouble, see waiting.
+	waits bool
 	// outcome is the event that is on record, nil when there is none yet.
 	outcome schemas.Event
 	// ours tells that this delivery put it there.
@@ -84,10 +86,9 @@ func notesOf(notes []schemas.Problem) *zerolog.Array {
 func (s *settler) logPostponed(d *delivery, result settlement) {
 	level := zerolog.DebugLevel
 	trouble := result.err
-	_, waits := errors.AsType[*waitError](result.err)
 	switch {
-	case waits:
-		trouble = nil // for another owner, or for the end of a pause: no trouble
+	case result.waits:
+		trouble = nil
 	case ofVendor(result.err) && vendorapi.VerdictOf(result.err) == vendorapi.Throttled:
 		trouble = errThrottled // no two of them read the same
 	}

@@ -10,16 +10,16 @@ import (
 	"backhaul/vendorapi"
 )
 
-// submit brings a claimed request to an outcome. An error means that there is
-// none yet and that the request has to be tried again later.
-func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
+// submit brings a claimed request to an outcome. An error means that there is none yet and
+// that the request has to be tried again later.
+func (h *handler) submit(ctx, stop context.Context, c *claim) (schemas.Event, error) {
 	task := taskOf(c.req)
 	began, attempts := time.Now(), 0
 	var last error
 	for round := 1; ; round++ {
 		if c.inDoubt() {
-			outcome, err := h.reconcile(ctx, c, task, attempts)
-			if outcome != nil || err != nil {
+			outcome, sendAgain, err := h.reconcile(ctx, stop, c, task, attempts)
+			if !sendAgain {
 				return outcome, err
 			}
 		}
@@ -33,15 +33,7 @@ func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
 		case round > 2 && time.Since(began) > lastDelay:
 			return nil, last
 		}
-		var denied error
-		if !h.enterVendor() {
-			return nil, errStopping
-		}
-		job, n, err := h.vendor.Submit(ctx, h.stop, task, func(ctx context.Context) (until time.Time, _ error) {
-			until, denied = h.permit(ctx, c)
-			return until, denied
-		})
-		h.leaveVendor()
+		job, n, err, denied := h.attempt(ctx, stop, c, task)
 		attempts += n
 		switch {
 		case err == nil:
@@ -51,14 +43,17 @@ func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
 		case denied != nil: // nothing was sent
 			return nil, denied
 		}
-		outcome, doubt, err := h.judge(c, err, attempts)
-		if outcome != nil || err != nil && !doubt.inDoubt() {
-			return outcome, err
+		outcome, left := h.judge(c, err, attempts)
+		switch {
+		case outcome != nil:
+			return outcome, nil
+		case !left.inDoubt():
+			return nil, err
 		}
-		// There may be a job. From here on the claim says so, whoever holds it.
-		c.doubt, last = doubt, err
-		if doubt.unlikely && time.Until(doubt.until) > RoomWait {
-			return nil, last // whoever has it then looks for it
+		// There may be a job. From here on the claim says so, whoever owns it.
+		c.doubt, last = left, err
+		if left.unlikely && time.Until(left.until) > RoomWait {
+			return nil, last // the next owner looks for it
 		}
 		if err := h.ledger.renew(ctx, c); err != nil {
 			return nil, err
@@ -66,22 +61,36 @@ func (h *handler) submit(ctx context.Context, c *claim) (schemas.Event, error) {
 	}
 }
 
+// attempt submits the task while the claim holds. denied is why no attempt was permitted, or
+// none more; then nothing is known to have been sent by it.
+func (h *handler) attempt(ctx, stop context.Context, c *claim, task vendorapi.Task) (job vendorapi.Job, attempts int, err, denied error) {
+	if !h.enterVendor(stop) {
+		return vendorapi.Job{}, 0, errStopping, errStopping
+	}
+	defer h.leaveVendor()
+	job, attempts, err = h.vendor.Submit(ctx, stop, task, func(ctx context.Context) (until time.Time, _ error) {
+		until, denied = h.permit(ctx, stop, c)
+		return until, denied
+	})
+	return job, attempts, err, denied
+}
+
 // enterVendor waits for a place at the vendor; it is false when the process
 // stops first.
-func (h *handler) enterVendor() bool {
+func (h *handler) enterVendor(stop context.Context) bool {
 	select {
 	case h.atVendor <- struct{}{}:
 		return true
-	case <-h.stop.Done():
+	case <-stop.Done():
 		return false
 	}
 }
 
 func (h *handler) leaveVendor() { <-h.atVendor }
 
-// judge says what a failed submission means: an outcome, or the error to try
-// again for, with the doubt that it leaves.
-func (h *handler) judge(c *claim, err error, attempts int) (schemas.Event, doubt, error) {
+// judge returns what a failed submission means: an outcome, or none yet and the doubt that the
+// failure leaves.
+func (h *handler) judge(c *claim, err error, attempts int) (schemas.Event, doubt) {
 	e, ok := errors.AsType[*vendorapi.Error](err)
 	mayBe := doubt{under: c.sequence, since: c.taken}
 	switch {
@@ -90,29 +99,29 @@ func (h *handler) judge(c *claim, err error, attempts int) (schemas.Event, doubt
 		if ok {
 			mayBe.task = e.TaskID
 		}
-		return nil, mayBe, err
+		return nil, mayBe
 	case e.LookFirst():
-		// It says that there is no job; one look after the wait makes sure of it.
+		// It says that there is no job; one lookup after the wait makes sure of it.
 		wait := max(e.RetryAfter, firstDelay)
 		if h.tooOld(c.req) {
 			wait = 0 // it will not be sent again
 		}
 		mayBe.until, mayBe.unlikely = time.Now().Add(wait), true
-		return nil, mayBe, err
+		return nil, mayBe
 	case e.Verdict == vendorapi.Refused:
 		return h.failed(c.req, schemas.JobFailed{
 			ErrorCode: e.Code, ErrorLogCode: vendorapi.LogCode(e.Code), ErrorMessage: e.Message,
 			ErrorSource: schemas.ErrorSourceVendor, Attempts: attempts,
-		}), doubt{}, nil
+		}), doubt{}
 	case e.Verdict == vendorapi.AuthRefused:
 		return h.failed(c.req, schemas.JobFailed{
 			ErrorCode: schemas.CodeAuthFailed, ErrorMessage: "the vendor's user may not start this job: " + err.Error(),
 			ErrorSource: schemas.ErrorSourceVendor, Attempts: attempts,
-		}), doubt{}, nil
+		}), doubt{}
 	case h.tooOld(c.req):
-		return h.gaveUp(c.req, err, attempts), doubt{}, nil
+		return h.gaveUp(c.req, err, attempts), doubt{}
 	}
-	return nil, doubt{}, err
+	return nil, doubt{}
 }
 
 func (h *handler) tooOld(req *request) bool {
@@ -124,9 +133,9 @@ var errExpired = errors.New("the request's notAfter has passed")
 
 // permit allows one attempt, until the end of the lease. A lease that would end
 // before a whole attempt is renewed first.
-func (h *handler) permit(ctx context.Context, c *claim) (time.Time, error) {
+func (h *handler) permit(ctx, stop context.Context, c *claim) (time.Time, error) {
 	switch {
-	case h.stop.Err() != nil:
+	case stop.Err() != nil:
 		return time.Time{}, errStopping
 	case c.req.expired():
 		return time.Time{}, errExpired
@@ -149,10 +158,10 @@ const (
 	lastLook  = 10 * time.Second
 )
 
-// reconcile looks for the job of a request in doubt until it is found or cannot
-// exist any more. The result is the outcome, an error to try again later, or
-// neither: there is no job, and the request may be sent.
-func (h *handler) reconcile(ctx context.Context, c *claim, task vendorapi.Task, attempts int) (schemas.Event, error) {
+// reconcile looks for the job of a request in doubt until it is found or cannot exist any
+// more. It returns the outcome, or that there is no job and the request may be sent again, or
+// the error for which to try again later.
+func (h *handler) reconcile(ctx, stop context.Context, c *claim, task vendorapi.Task, attempts int) (outcome schemas.Event, sendAgain bool, err error) {
 	for pause := firstLook; ; pause = min(pause+pause/2, lastLook) {
 		// Said before the look: what was not to be seen when it began may be seen at
 		// its end.
@@ -164,46 +173,47 @@ func (h *handler) reconcile(ctx context.Context, c *claim, task vendorapi.Task, 
 		}
 		switch {
 		case err == nil && found.Job.ID != "":
-			return h.started(c.req, found.Job, attempts), nil
+			return h.started(c.req, found.Job, attempts), false, nil
 		case err == nil && over && len(found.Candidates) > 0:
 			return h.unknown(c.req, attempts, found.Candidates,
-				"the vendor's answer was lost; it lists jobs that may be this one and does not show their descriptions"), nil
+				"the vendor's answer was lost; it lists jobs that may be this one and does not show their descriptions"), false, nil
 		case err == nil && over && c.task != "":
 			return h.unknown(c.req, attempts, nil,
-				fmt.Sprintf("the vendor made the task %s and named no job; none is to be seen, but the task may start one later", c.task)), nil
+				fmt.Sprintf("the vendor made the task %s and named no job; none is to be seen, but the task may start one later", c.task)), false, nil
 		case err == nil && over && h.cfg.InDoubt == InDoubtFail && !c.unlikely:
-			return h.unknown(c.req, attempts, nil, "the vendor's answer was lost and no job is to be seen"), nil
+			return h.unknown(c.req, attempts, nil, "the vendor's answer was lost and no job is to be seen"), false, nil
 		case err == nil && over:
 			c.doubt = doubt{}
-			// The lease begins anew without the doubt, before anything is sent.
-			return nil, h.ledger.renew(ctx, c)
+			// The lease begins again without the doubt, before anything is sent.
+			err := h.ledger.renew(ctx, c)
+			return nil, err == nil, err
 		case err != nil && over && h.tooOld(c.req):
-			return h.unknown(c.req, attempts, nil, fmt.Sprintf("gave up looking for the job after %s: %v", h.cfg.GiveUpAfter, err)), nil
+			return h.unknown(c.req, attempts, nil, fmt.Sprintf("gave up looking for the job after %s: %v", h.cfg.GiveUpAfter, err)), false, nil
 		case err != nil && time.Since(c.until) > lastDelay:
-			return nil, fmt.Errorf("look for the job: %w", err)
+			return nil, false, fmt.Errorf("look for the job: %w", err)
 		case err != nil:
 			if e, ok := errors.AsType[*vendorapi.Error](err); ok {
 				wait = max(wait, e.RetryAfter)
 			}
 			if wait > lastDelay {
-				return nil, fmt.Errorf("look for the job: %w", err)
+				return nil, false, fmt.Errorf("look for the job: %w", err)
 			}
 		}
-		if err := h.hold(ctx, c, wait); err != nil {
-			return nil, err
+		if err := h.hold(ctx, stop, c, wait); err != nil {
+			return nil, false, err
 		}
 	}
 }
 
 // hold waits for d and keeps the claim meanwhile.
-func (h *handler) hold(ctx context.Context, c *claim, d time.Duration) error {
+func (h *handler) hold(ctx, stop context.Context, c *claim, d time.Duration) error {
 	lease := h.cfg.lease()
 	for end := time.Now().Add(d); ; {
 		rest := min(time.Until(end), lease/4)
 		if rest <= 0 {
 			return nil
 		}
-		if !sleep(h.stop, rest) {
+		if !sleep(stop, rest) {
 			return errStopping
 		}
 		if time.Since(c.taken) > lease/2 {
@@ -214,45 +224,28 @@ func (h *handler) hold(ctx context.Context, c *claim, d time.Duration) error {
 	}
 }
 
-// foundError: a job of a request that another owner claimed was found.
-type foundError struct {
-	after   uint64 // the claim's sequence
-	outcome schemas.Event
-}
-
-func (e *foundError) Error() string { return "the job was found" }
-
-// waitError: nothing can be done before the wait is over.
-type waitError struct {
-	wait time.Duration
-	err  error
-}
-
-func (e *waitError) Error() string { return fmt.Sprintf("%v, for %s yet", e.err, e.wait) }
-func (e *waitError) Unwrap() error { return e.err }
-
-// lookThenWait deals with another owner's claim. If the vendor shows the job, it
-// is ours to announce, whether the owner lives or not. Otherwise the claim is
-// taken over once its lease and the visibility window have passed, by the
-// server's clock. The error is a [*foundError], a [*waitError] or a failure.
-func (h *handler) lookThenWait(ctx context.Context, req *request, held *heldError) (*claim, error) {
-	d, err := h.ledger.doubtOf(ctx, held.record)
+// reconcileHeld deals with another owner's claim. If the vendor shows the job, it is ours to
+// announce, whether the owner is alive or not: claimFound. Otherwise the claim is taken over
+// once its lease and the visibility window have passed, by the server's clock: claimMine.
+// Before that it is claimHeld.
+func (h *handler) reconcileHeld(ctx context.Context, req *request, last record) (claiming, error) {
+	d, err := h.ledger.doubtOf(ctx, last)
 	if err != nil {
-		return nil, err
+		return claiming{}, err
 	}
-	// Said before the look, as in reconcile.
+	// Read before the lookup, as in reconcile.
 	over := !time.Now().Before(d.until)
 	found, lookErr := h.vendor.Find(ctx, taskOf(req), d.since)
 	if lookErr == nil && found.Job.ID != "" {
-		return nil, &foundError{after: held.sequence, outcome: h.started(req, found.Job, 0)}
+		return claiming{result: claimFound, last: last, outcome: h.started(req, found.Job, 0)}, nil
 	}
 	if rest := time.Until(d.until); rest > 0 {
-		return nil, &waitError{wait: min(max(rest/2, firstLook), rest, lastLook), err: held}
+		return claiming{result: claimHeld, last: last, wait: min(max(rest/2, firstLook), rest, lastLook)}, nil
 	}
 	if lookErr == nil && over && len(found.Candidates) == 0 && d.task == "" && h.cfg.InDoubt == InDoubtReconcile {
 		d = doubt{} // there is no job; need not be found out again
 	}
-	return h.ledger.takeOver(ctx, req, held.record, d)
+	return h.ledger.takeOver(ctx, req, last, d)
 }
 
 func taskOf(req *request) vendorapi.Task {
