@@ -251,8 +251,8 @@ func testImageRefuses(t *testing.T, image string) {
 		says    string
 	}{
 		"no endpoint":      {nil, []testcontainers.ContainerCustomizer{hardened()}, programtest.ExitUsage, "BACKHAUL_VENDOR_ENDPOINT"},
-		"read-only root":   {[]map[string]string{vendor, elsewhere}, []testcontainers.ContainerCustomizer{hardened()}, programtest.ExitFailed, "read-only file system"},
-		"unprivileged":     {[]map[string]string{vendor, elsewhere}, nil, programtest.ExitFailed, "permission denied"}, // even if the root can be written to
+		"read-only root":   {[]map[string]string{vendor, elsewhere}, []testcontainers.ContainerCustomizer{hardened()}, programtest.ExitUsage, "read-only file system"},
+		"unprivileged":     {[]map[string]string{vendor, elsewhere}, nil, programtest.ExitUsage, "permission denied"}, // even if the root can be written to
 		"NATS unreachable": {[]map[string]string{vendor, {"BACKHAUL_NATS_URL": "nats://127.0.0.1:1"}}, []testcontainers.ContainerCustomizer{hardened()}, programtest.ExitUnreachable, "127.0.0.1:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
