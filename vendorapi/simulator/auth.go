@@ -111,7 +111,7 @@ type loginRequest struct {
 // login answers POST Login.
 //
 // Recorded: a refusal has status 200, errList and no token (SDK and others);
-// errList is there and empty after success (Postman collection); code 1116 is
+// errList is present and empty after success (Postman collection); code 1116 is
 // bad credentials (Morpheus). Assumed: the texts, and the code of a locked account.
 func (s *Simulator) login(c *call) answer {
 	var req loginRequest

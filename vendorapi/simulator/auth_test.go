@@ -18,7 +18,7 @@ func newClock() *clock { return &clock{time.Date(2026, 11, 23, 10, 0, 0, 0, time
 func (c *clock) Now() time.Time       { return c.now }
 func (c *clock) pass(d time.Duration) { c.now = c.now.Add(d) }
 
-// denied is the answer to a call without a valid token.
+// denied makes a call and fails the test unless it is denied for its token.
 func (c *client) denied(header ...string) {
 	c.t.Helper()
 	c.call(http.StatusUnauthorized, http.MethodGet, "/Job/1", "", header...).
@@ -104,7 +104,7 @@ func TestSimulator_ExpiresIdleTokens(t *testing.T) {
 	}
 	now.pass(30 * time.Minute)
 	c.denied()
-	c.denied() // a refused call is no activity
+	c.denied() // a denied call does not count as activity
 	if n := sim.Account().Unauthorised; n != 2 {
 		t.Errorf("%d calls were unauthorised", n)
 	}

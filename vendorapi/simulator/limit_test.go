@@ -57,7 +57,7 @@ func TestAccount_CountsRetryAfterViolations(t *testing.T) {
 		{"within the tolerance", unavailable, 1960 * time.Millisecond, "m", 0},
 		{"too early", unavailable, 1940 * time.Millisecond, "m", 1},
 		{"at once", unavailable, 0, "m", 1},
-		{"another, under way", unavailable, 40 * time.Millisecond, "n", 0},
+		{"another, in flight", unavailable, 40 * time.Millisecond, "n", 0},
 		{"another, too early", unavailable, 60 * time.Millisecond, "n", 1},
 		{"throttled", throttled, time.Second, "m", 1},
 		{"throttled, in time", throttled, 2 * time.Second, "m", 0},
@@ -104,13 +104,13 @@ func TestAccount_AllowsCallsInFlight(t *testing.T) {
 
 	now.pass(900 * time.Millisecond)
 	second.start("stestgroup", "b")
-	want(0, "under way")
+	want(0, "in flight")
 	third.start("stestgroup", "c")
-	want(0, "under way on a new connection")
+	want(0, "in flight on a new connection")
 	second.start("stestgroup", "d")
 	want(1, "after another answer on the same connection")
 	third.start("stestgroup", "a")
-	want(2, "a repetition, by whomever")
+	want(2, "a repetition, by any sender")
 	now.pass(200 * time.Millisecond)
 	another().start("stestgroup", "e")
 	want(3, "after half of the wait")

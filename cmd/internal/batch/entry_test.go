@@ -51,9 +51,9 @@ func TestKeyOf(t *testing.T) {
 	}
 }
 
-// What ends a request ends the entry with the same content, whatever its kind, and
-// nothing about other content does.
-func TestEntrySee_everyKind(t *testing.T) {
+// An event that ends a request ends the entry with the same content, for every kind.
+// Events about other content do not.
+func TestEntry_ResultOfEveryKind(t *testing.T) {
 	t.Parallel()
 	for _, kind := range schemas.Kinds {
 		ends := kind.Terminal() || kind == schemas.KindRequestRejected
@@ -61,10 +61,10 @@ func TestEntrySee_everyKind(t *testing.T) {
 			event := eventlog.Event{Kind: kind, Data: e}
 			same, other := entry{hash: e.Requested().PayloadHash}, entry{hash: "other"}
 			if got := same.resultOf(event); ends == (got == open) {
-				t.Errorf("%s makes of an entry %d", kind, got)
+				t.Errorf("%s: result %d", kind, got)
 			}
 			if got := other.resultOf(event); got != open {
-				t.Errorf("%s of other content makes of an entry %d, want open", kind, got)
+				t.Errorf("%s of other content: result %d, want open", kind, got)
 			}
 		}
 	}

@@ -118,7 +118,7 @@ func TestApply_LogsWithALevel(t *testing.T) {
 	t.Parallel()
 	log := &waittest.Log{}
 	address := serve(t, 2, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("broken") }), log)
-	_, _ = http.Get("http://" + address) //nolint:bodyclose // there is no answer
+	_, _ = http.Get("http://" + address) //nolint:bodyclose // the connection is closed without a response
 	waittest.Eventually(t, "a line", func() bool {
 		return strings.Contains(log.String(), `"level":"error"`) && strings.Contains(log.String(), "broken")
 	})

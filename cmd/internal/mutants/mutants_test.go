@@ -112,7 +112,7 @@ func TestMutants(t *testing.T) {
 		}
 	}
 	if !ran {
-		t.Fatalf("there is no area %q", *area)
+		t.Fatalf("unknown area %q: must be the name of a list in testdata", *area)
 	}
 }
 

@@ -31,7 +31,7 @@ type Trigger struct {
 
 // LookAtTrigger reads the state of the notifications from the server and listens for
 // the reading replica, which takes half a second, or 1.5 s without such a replica. It
-// returns nil if there is no notifications stream.
+// returns nil if the notifications stream does not exist.
 func LookAtTrigger(ctx context.Context, js jetstream.JetStream) (*Trigger, error) {
 	stream, err := js.Stream(ctx, publisher.StorageStream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -51,7 +51,7 @@ type Validator struct {
 }
 
 // New returns a validator for documents of the named schema, or of any schema if name is
-// "". It returns an error if there is no such schema.
+// "". It returns an error if the schema does not exist.
 func New(name string) (*Validator, error) {
 	if name != "" {
 		if _, err := schemas.Schema(name); err != nil {
