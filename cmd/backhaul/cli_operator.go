@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -46,11 +47,22 @@ func confirm(cmd *cobra.Command, yes bool, question string) error {
 		return &usageError{fmt.Errorf("%s There is no terminal to ask on: give --yes", question)}
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", show.Line(question))
-	answer, _ := bufio.NewReader(in).ReadString('\n')
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
+	if isYes(in) {
 		return nil
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "nothing was done")
 	return errSaid
+}
+
+// maxYes is far above what a yes takes.
+const maxYes = 256
+
+// isYes reports whether the first line of an input is a yes. A line without an end is not.
+func isYes(in io.Reader) bool {
+	answer, _ := bufio.NewReaderSize(io.LimitReader(in, maxYes), maxYes).ReadString('\n')
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return true
+	}
+	return false
 }
