@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -93,7 +94,7 @@ func nearestFlag(cmd *cobra.Command, err error) string {
 }
 
 // nearestCommand returns the command below cmd that was probably meant by the first
-// argument, "" if none is near.
+// argument, else those of that name at another level, "" if there are none.
 func nearestCommand(cmd *cobra.Command, args []string) string {
 	if len(args) == 0 {
 		return ""
@@ -108,7 +109,21 @@ func nearestCommand(cmd *cobra.Command, args []string) string {
 			names, paths[name] = append(names, name), sub.CommandPath()
 		}
 	}
-	return paths[schemas.Nearest(args[0], names)]
+	if near := paths[schemas.Nearest(args[0], names)]; near != "" {
+		return near
+	}
+	return strings.Join(commandsNamed(cmd.Root(), args[0]), " or ")
+}
+
+// commandsNamed returns the paths of the commands below cmd, at any level, that have a name.
+func commandsNamed(cmd *cobra.Command, name string) (paths []string) {
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() && (sub.Name() == name || sub.HasAlias(name)) {
+			paths = append(paths, sub.CommandPath())
+		}
+		paths = append(paths, commandsNamed(sub, name)...)
+	}
+	return paths
 }
 
 // suggesting adds to an error what was probably meant, if that is known.
