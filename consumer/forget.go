@@ -55,5 +55,8 @@ func Differs(ctx context.Context, js jetstream.JetStream) (why, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", publisher.EventsStream, err)
 	}
-	return mark.Differs(events.CachedInfo()), nil
+	if why := mark.Differs(events.CachedInfo()); why != nil {
+		return why, nil
+	}
+	return mark.Replaced(ctx, events, events.CachedInfo())
 }

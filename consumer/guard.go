@@ -240,7 +240,13 @@ func (g *guard) look(ctx context.Context) error {
 	if g.measure != nil {
 		g.measure(info)
 	}
-	if why := g.known.Differs(info); why != nil {
+	why := g.known.Differs(info)
+	if why == nil && g.verified.Load() != connection { // a running server does not lose events
+		if why, err = g.known.Replaced(ctx, g.events, info); err != nil {
+			return err
+		}
+	}
+	if why != nil {
 		return g.suspect(ctx, info, why)
 	}
 	g.suspected = time.Time{}

@@ -239,3 +239,49 @@ func TestGuard_aStreamThatForgets(t *testing.T) {
 	}
 	l.claimed(t, testRequest("a"))
 }
+
+// A ledger that lost its last events while no replica ran, and in which others were written
+// since, is as long as the one that is known.
+func TestGuard_aLedgerWithOtherEvents(t *testing.T) {
+	t.Parallel()
+	for name, behind := range map[string]int{"the last one": 0, "one behind it": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, g := newGuarded(t)
+			ctx := t.Context()
+			g.compare(ctx)
+			l.claimed(t, testRequest("a"))
+			if g.compare(ctx); g.err() != nil {
+				t.Fatal(g.err())
+			}
+			for range behind {
+				l.claimed(t, testRequest("b"))
+			}
+			same := guardOf(t, l, g.nc)
+			if err := same.look(ctx); err != nil || same.err() != nil {
+				t.Fatalf("the ledger of another process: %v, %v", err, same.err())
+			}
+			// The mark knows of another event in this place.
+			other := g.kept
+			other.WitnessAt = other.WitnessAt.Add(-time.Second)
+			_, after, err := publisher.ReadMark(ctx, g.marks)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.publisher.RecordMark(ctx, after, other); err != nil {
+				t.Fatal(err)
+			}
+			if why, err := Differs(ctx, g.js); err != nil || why == nil {
+				t.Errorf("an operator is told %v, %v", why, err)
+			}
+			later := guardOf(t, l, g.nc)
+			if later.compare(ctx); later.err() == nil {
+				t.Error("claims are allowed at once")
+			}
+			later.suspected = time.Now().Add(-time.Second)
+			if later.compare(ctx); !isLost(later.err()) || !strings.Contains(later.err().Error(), "others took their sequences") {
+				t.Errorf("got %v", later.err())
+			}
+		})
+	}
+}

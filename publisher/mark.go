@@ -28,6 +28,10 @@ type Mark struct {
 	FirstAt time.Time `json:"firstAt,omitzero"`
 	// Last is the highest sequence that was seen.
 	Last uint64 `json:"last,omitzero"`
+	// Witness is the sequence of the last message whose time is known, and WitnessAt when it
+	// was stored; 0 and zero if the stream had none.
+	Witness   uint64    `json:"witness,omitzero"`
+	WitnessAt time.Time `json:"witnessAt,omitzero"`
 	// Missing is how many messages are missing between the first and the last.
 	Missing int `json:"missing,omitzero"`
 	// Forgot says why the stream is not the ledger that was known, "" if it is. Only an
@@ -41,6 +45,7 @@ func MarkOf(info *jetstream.StreamInfo) Mark {
 	switch {
 	case info.State.Msgs > 0:
 		m.FirstAt = info.State.FirstTime
+		m.Witness, m.WitnessAt = info.State.LastSeq, info.State.LastTime
 	case info.State.LastSeq > 0:
 		m.First, m.FirstAt = info.State.LastSeq+1, info.State.LastTime
 	default:
@@ -74,6 +79,31 @@ func (m Mark) Differs(info *jetstream.StreamInfo) error {
 		return fmt.Errorf("stream %s begins at sequence %d instead of %d, whose event was not yet too old", EventsStream, now.First, m.First)
 	}
 	return nil
+}
+
+// Replaced returns why the mark's witness is another message now, nil if it is the same or is
+// too old to be there. [Mark.Differs] does not see that the last events were lost if as many
+// were written since; this does. It reads one message, unless the witness is the last one.
+func (m Mark) Replaced(ctx context.Context, events jetstream.Stream, info *jetstream.StreamInfo) (why, err error) {
+	if m.Witness == 0 || m.Witness < info.State.FirstSeq || m.Witness > info.State.LastSeq {
+		return nil, nil
+	}
+	at := info.State.LastTime
+	if m.Witness != info.State.LastSeq {
+		msg, err := events.GetMsg(ctx, m.Witness)
+		if errors.Is(err, jetstream.ErrMsgNotFound) { // its age ended in between; a hole is counted
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read event %d: %w", m.Witness, err)
+		}
+		at = msg.Time
+	}
+	if at.Equal(m.WitnessAt) {
+		return nil, nil
+	}
+	return fmt.Errorf("event %d of stream %s was stored at %s, and the one that is known at %s: events were lost, and others took their sequences",
+		m.Witness, EventsStream, at.UTC().Format(time.RFC3339Nano), m.WitnessAt.UTC().Format(time.RFC3339Nano)), nil
 }
 
 // ReadMark returns the mark and its sequence, 0 if there is none.

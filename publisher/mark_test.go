@@ -17,7 +17,7 @@ func TestMark_Differs(t *testing.T) {
 	made := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	now := made.Add(100 * 24 * time.Hour)
 	const age = 90 * 24 * time.Hour
-	known := publisher.Mark{Created: made, First: 11, FirstAt: now.Add(-age).Add(time.Hour), Last: 806, Missing: 1}
+	known := publisher.Mark{Created: made, First: 11, FirstAt: now.Add(-age).Add(time.Hour), Last: 806, Witness: 806, WitnessAt: now, Missing: 1}
 	state := func(change func(*jetstream.StreamInfo)) *jetstream.StreamInfo {
 		info := &jetstream.StreamInfo{Created: made, TimeStamp: now, Config: jetstream.StreamConfig{MaxAge: age}}
 		info.State = jetstream.StreamState{Msgs: 795, FirstSeq: 11, FirstTime: known.FirstAt, LastSeq: 806, LastTime: now, NumDeleted: 1}
