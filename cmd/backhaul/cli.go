@@ -30,7 +30,7 @@ import (
 //   - NATS: ask makes refusals and timeouts readable
 //   - operators: operatorFlags.by for the record, confirm before what cannot be undone
 //   - signals: asService and hangups for the services; main asks reloads
-//   - completion: completeFlags, completeWith find values for every flag; root.go calls them
+//   - completion: completeFlags finds values for every flag; root.go calls it
 //
 // A command binds its flags to variables (StringVar, BoolVar, …) and never asks for a flag by
 // its name, so that a misspelt name cannot compile; TestFlags_areBound checks it.
