@@ -111,13 +111,14 @@ func (c Config) lease() time.Duration {
 	return c.AttemptTimeout + min(c.AttemptTimeout/4+500*time.Millisecond, 10*time.Second)
 }
 
-// ahead is how many requests may be in hand beside those that the vendor works
-// on: claimed and waiting for their turn, or waiting for their outcome to be
-// recorded. With them the vendor never waits for the ledger; each that is claimed
-// when its owner dies makes the next one wait.
+// ahead returns how many requests may be in flight in addition to those at the vendor:
+// claimed and ready to be sent, or waiting for their outcome to be recorded. With them
+// the vendor never waits for the ledger. If the process dies, each claimed one waits for
+// the end of its lease.
 func (c Config) ahead() int { return min(c.MaxInFlight/2, 32) }
 
-func (c Config) inHand() int { return c.MaxInFlight + c.ahead() }
+// slots returns how many requests may be in flight.
+func (c Config) slots() int { return c.MaxInFlight + c.ahead() }
 
 // Consumer works on the requests of one JetStream account. Several may run, in
 // one process or many; they share the durable consumer.
@@ -227,19 +228,19 @@ func (c *Consumer) Run(ctx context.Context) {
 	stopProgress := c.inWork.keepAlive(c.ackWait)
 	defer stopProgress()
 
-	// The workers stay: a new goroutine for each message would grow its stack anew.
-	hands := newHands(c.cfg.inHand())
+	// The workers are reused: a new goroutine for each message would grow its stack again.
+	slots := newSlots(c.cfg.slots())
 	deliveries := make(chan *delivery)
-	for range c.cfg.inHand() {
+	for range c.cfg.slots() {
 		workers.Go(func() {
 			for d := range deliveries {
 				settler.settle(d, c.handler.handle(work, ctx, d))
-				hands.give()
+				slots.release()
 			}
 		})
 	}
 	take := func(d *delivery) {
-		if hands.take(ctx) {
+		if slots.acquire(ctx) {
 			deliveries <- d
 		} else {
 			d.again(0)
@@ -247,7 +248,7 @@ func (c *Consumer) Run(ctx context.Context) {
 	}
 	var sweeping sync.WaitGroup
 	sweeping.Go(func() { c.sweep(ctx, take) })
-	c.newPuller(hands).run(ctx, take)
+	c.newPuller(slots).run(ctx, take)
 	c.ready.note(errStopping)
 	sweeping.Wait()
 	close(deliveries)

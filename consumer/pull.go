@@ -36,9 +36,9 @@ const nextSubject = "$JS.API.CONSUMER.MSG.NEXT." + publisher.RequestsStream + ".
 // nothing else that answers a pull.
 const ackPrefix = "$JS.ACK."
 
-// puller asks the durable consumer for messages and hands them over, never more
-// than there are free hands for: the time that a message waits here counts
-// against its acknowledgement.
+// puller pulls messages from the durable consumer and passes them on, never more
+// than there are free slots: the time that a message waits here counts against its
+// acknowledgement wait.
 //
 // It is not nats.go's: Fetch and Consume believe the headers of a message to be
 // the server's. A request with an empty body and a Status header ends the pull
@@ -49,12 +49,12 @@ type puller struct {
 	nc    *nats.Conn
 	log   zerolog.Logger
 	ready *readiness
-	hands *hands
+	slots *slots
 	// room is how many requests may be claimed now, see handler.
 	room  func(n int) (int, vendorapi.Hold)
 	pause *pauser
-	// batch is how many hands have to be free before a further pull is opened
-	// beside one that is open.
+	// batch is how many slots must be free before another pull is opened in addition
+	// to an open one.
 	batch int
 
 	inbox    string
@@ -65,17 +65,17 @@ type puller struct {
 	trouble  news.Teller
 }
 
-func (c *Consumer) newPuller(hands *hands) *puller {
+func (c *Consumer) newPuller(slots *slots) *puller {
 	return &puller{
-		nc: c.nc, log: c.log, ready: &c.ready, hands: hands, room: c.handler.room,
+		nc: c.nc, log: c.log, ready: &c.ready, slots: slots, room: c.handler.room,
 		pause: &pauser{js: c.js, queue: c.queue, log: c.log},
 		batch: max(1, c.cfg.ahead()/2), inbox: c.nc.NewInbox(),
 		// Room for every message that may come and for the server's words between.
-		incoming: make(chan *nats.Msg, 2*hands.number+64),
+		incoming: make(chan *nats.Msg, 2*slots.number+64),
 	}
 }
 
-// run hands messages over until ctx ends.
+// run passes messages to work until ctx ends.
 func (p *puller) run(ctx context.Context, work func(*delivery)) {
 	var sub *nats.Subscription
 	for sub == nil {
@@ -110,7 +110,7 @@ func (p *puller) run(ctx context.Context, work func(*delivery)) {
 			} else {
 				p.answered()
 			}
-		case <-p.hands.freed:
+		case <-p.slots.freed:
 			continue // the silence goes on
 		case <-silence.C:
 			if p.asked > 0 && time.Since(p.heardAt) >= 2*pullHeartbeat {
@@ -149,20 +149,20 @@ func (p *puller) deliver(msg *nats.Msg, work func(*delivery)) {
 	work(d)
 }
 
-// ask opens a pull if enough hands are free and the vendor has room for more. It
+// ask opens a pull if enough slots are free and the vendor has room for more. It
 // says when to ask again, 0 for when something has happened.
 func (p *puller) ask(ctx context.Context) (again time.Duration, err error) {
-	free := p.hands.free() - p.asked
+	free := p.slots.free() - p.asked
 	if free <= 0 || free < p.batch && p.asked > 0 {
 		return 0, nil
 	}
-	room, hold := p.room(p.hands.number)
+	room, hold := p.room(p.slots.number)
 	if hold.Reason == vendorapi.HoldThrottled {
 		p.pause.extend(ctx, hold.For)
 	}
-	if room < p.hands.number {
-		// What is in hand, or will be, may want to be sent as well.
-		if free = min(free, room-(p.hands.number-free)); free <= 0 {
+	if room < p.slots.number {
+		// What is in flight, or will be, may have to be sent as well.
+		if free = min(free, room-(p.slots.number-free)); free <= 0 {
 			return max(hold.For, shortestHold), nil
 		}
 	}
@@ -231,34 +231,34 @@ func (p *puller) failed(ctx context.Context, err error) {
 	sleep(ctx, pullPause)
 }
 
-// hands are the requests that may be in hand at once.
-type hands struct {
+// slots limits the requests that are in flight at once.
+type slots struct {
 	number int
 	taken  chan struct{}
-	// freed tells that a hand was freed since it was last read.
+	// freed receives when a slot was released since the last receive.
 	freed chan struct{}
 }
 
-func newHands(number int) *hands {
-	return &hands{number: number, taken: make(chan struct{}, number), freed: make(chan struct{}, 1)}
+func newSlots(number int) *slots {
+	return &slots{number: number, taken: make(chan struct{}, number), freed: make(chan struct{}, 1)}
 }
 
-func (h *hands) free() int { return h.number - len(h.taken) }
+func (s *slots) free() int { return s.number - len(s.taken) }
 
-// take waits for a free hand; it is false when ctx ends first.
-func (h *hands) take(ctx context.Context) bool {
+// acquire waits for a free slot. It returns false if ctx ends first.
+func (s *slots) acquire(ctx context.Context) bool {
 	select {
-	case h.taken <- struct{}{}:
+	case s.taken <- struct{}{}:
 		return true
 	case <-ctx.Done():
 		return false
 	}
 }
 
-func (h *hands) give() {
-	<-h.taken
+func (s *slots) release() {
+	<-s.taken
 	select {
-	case h.freed <- struct{}{}:
+	case s.freed <- struct{}{}:
 	default:
 	}
 }

@@ -22,7 +22,7 @@ func TestPuller_countsOpenPulls(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &puller{
-		nc: nc, log: zerolog.Nop(), ready: &readiness{}, hands: newHands(8), batch: 2, inbox: nc.NewInbox(),
+		nc: nc, log: zerolog.Nop(), ready: &readiness{}, slots: newSlots(8), batch: 2, inbox: nc.NewInbox(),
 		pause: &pauser{js: js, queue: queue, log: zerolog.Nop()},
 	}
 	for _, room := range []int{0, 3} {
