@@ -130,7 +130,7 @@ type Consumer struct {
 	queue    jetstream.Consumer
 	ackWait  time.Duration
 	handler  *handler
-	inWork   *inWork
+	inFlight *inFlight
 	ready    readiness
 	writes   writes.Watch
 	log      zerolog.Logger
@@ -180,7 +180,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		requests: requests,
 		queue:    queue,
 		ackWait:  queue.CachedInfo().Config.AckWait,
-		inWork:   newInWork(),
+		inFlight: newInFlight(),
 		log:      log,
 	}
 	c.writes.Log = log
@@ -200,9 +200,9 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 					Msgf("%s is larger than the server or the stream %s allows and is recorded without a part of it", recorded.Kind(), publisher.EventsStream)
 			},
 		},
-		vendor: vendor,
-		pub:    pub,
-		inWork: c.inWork,
+		vendor:   vendor,
+		pub:      pub,
+		inFlight: c.inFlight,
 		// A request comes round after two windows and a redelivery.
 		unclear:  unclear{log: log, shown: 3*cfg.VisibilityWindow + 2*cfg.lease() + lastDelay},
 		atVendor: make(chan struct{}, cfg.MaxInFlight),
@@ -225,7 +225,7 @@ func (c *Consumer) Run(ctx context.Context) {
 	guarding.Go(func() { guard.run(ctx) })
 
 	var workers sync.WaitGroup
-	stopProgress := c.inWork.keepAlive(c.ackWait)
+	stopProgress := c.inFlight.keepAlive(c.ackWait)
 	defer stopProgress()
 
 	// The workers are reused: a new goroutine for each message would grow its stack again.

@@ -14,17 +14,17 @@ import (
 type delivery struct {
 	msg       *nats.Msg
 	source    string
-	badSource error     // the subject's last token names no source
+	badSource error     // why the subject's last token is not a source
 	sequence  uint64    // in the requests stream
 	stored    time.Time // when JetStream stored the message
-	delivered uint64    // how often, this time included
+	delivered uint64    // number of deliveries, including this one
 	received  time.Time
-	// remove takes away a message that the server does not deliver any more, see
-	// sweep; nil for one that it did deliver.
+	// remove deletes a message that the server no longer delivers, see sweep. It is nil
+	// for a message that the server delivered.
 	remove func() error
 }
 
-// readDelivery is a message as it was pulled.
+// readDelivery returns the delivery of a pulled message.
 func readDelivery(msg *nats.Msg) (*delivery, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
@@ -44,33 +44,33 @@ func newDelivery(msg *nats.Msg, sequence uint64, stored time.Time, delivered uin
 	}
 }
 
-// ack lets the message go. It is not confirmed on purpose: a lost
-// acknowledgement is a redelivery that finds the outcome on record.
+// ack acknowledges the message. It does not wait for a confirmation: after a lost
+// acknowledgement the redelivery finds the outcome on record.
 func (d *delivery) ack() {
 	if d.remove != nil {
-		_ = d.remove() // it has said so; the next sweep finds it again
+		_ = d.remove() // it logs its error; the next sweep finds the message again
 		return
 	}
 	_ = d.msg.Ack()
 }
 
-// again asks for another delivery after a delay. A lost one is made good by the
-// acknowledgement wait, one of a swept message by the next sweep.
+// again asks for another delivery after a delay. If the request is lost, the message is
+// redelivered after its acknowledgement wait. The next sweep finds a swept message again.
 func (d *delivery) again(delay time.Duration) {
 	if d.remove == nil {
 		_ = d.msg.NakWithDelay(delay)
 	}
 }
 
-// progress tells the server that work goes on. A lost one leads to a redelivery,
-// which attaches.
+// progress extends the acknowledgement wait. If it is lost, the message is redelivered
+// and the delivery attaches.
 func (d *delivery) progress() {
 	if d.remove == nil {
 		_ = d.msg.InProgress()
 	}
 }
 
-// request is what a delivery asks for.
+// request is a decoded request message.
 type request struct {
 	schemas.BackupRequest
 	key         publisher.Key
@@ -78,12 +78,13 @@ type request struct {
 	traceparent string
 	replayOf    string // see schemas.Naming
 	notes       []schemas.Problem
-	// anonymous: the request has no id but its place in the stream.
+	// anonymous reports that the request has no id of its own: its place in the stream
+	// stands for one.
 	anonymous bool
 }
 
-// decode reads a delivery. With an error, which is a [*schemas.InvalidError],
-// the request has what could be read, and always a key.
+// decode decodes a delivery. The error is a [*schemas.InvalidError]. With an error the
+// request has what could be read, and always a key.
 func decode(d *delivery) (*request, error) {
 	m, err := schemas.DecodeRequest(schemas.Header(d.msg.Header), d.msg.Data)
 	req := &request{BackupRequest: m.Request, traceparent: m.Traceparent, replayOf: m.ReplayOf, notes: m.Notes}
@@ -105,60 +106,60 @@ func decode(d *delivery) (*request, error) {
 	return req, err
 }
 
-// Naming is the part of the request that its events repeat.
+// Naming returns the part of the request that its events repeat.
 func (r *request) Naming(source string) schemas.Naming {
 	naming := r.BackupRequest.Naming(source)
 	naming.ReplayOf = r.replayOf
 	return naming
 }
 
-// expired tells whether the request makes no sense any more.
+// expired reports whether the request's notAfter has passed.
 func (r *request) expired() bool { return !r.NotAfter.IsZero() && time.Now().After(r.NotAfter) }
 
-// is tells whether an event is about this very request: about this message, or
-// about another message with the same id and content. A request without an id
-// is never the same as another message, even if a new stream gave it the same
-// sequence.
+// is reports whether an event about the message m is about this request: m is this message,
+// or another message with the same id and content. A request without an id is never the
+// same as another message, even if a new stream gave it the same sequence.
 func (r *request) is(m schemas.Message) bool {
 	return r.message.RequestedAt.Equal(m.RequestedAt) || !r.anonymous && r.message.PayloadHash == m.PayloadHash
 }
 
-// isCopy tells whether an event is about another message with the same id and
-// content.
+// isCopy reports whether an event about the message m is about another message with the
+// same id and content.
 func (r *request) isCopy(m schemas.Message) bool {
 	return r.is(m) && !r.message.RequestedAt.Equal(m.RequestedAt)
 }
 
-// inWork knows the requests that this process is working on. A further delivery
-// of one of them, because it is a duplicate or because its acknowledgement wait
-// ran out, attaches to the work instead of competing with it.
-type inWork struct {
+// inFlight has the requests that this process works on. Another delivery of one of
+// them, a duplicate or one whose acknowledgement wait has ended, attaches to the work
+// and does not compete with it.
+type inFlight struct {
 	mu    sync.Mutex
 	works map[publisher.Key]*work
 	// reading has the deliveries that are being decoded, whose key is not known yet,
-	// and when the server was last told of each.
+	// and the time of the last progress acknowledgement of each.
 	reading map[*delivery]time.Time
 }
 
 type work struct {
-	// deliveries by their sequence, so that a redelivery takes its predecessor's
-	// place. The server accepts the acknowledgement of any of them.
+	// deliveries are keyed by sequence, so that a redelivery replaces its predecessor.
+	// The server accepts the acknowledgement of either.
 	deliveries map[uint64]joined
 	progressed time.Time
 }
 
-// joined is a delivery and what it asks for: not always the same as the others.
+// joined is a delivery that attached and its request. The request may differ from the
+// others in content.
 type joined struct {
 	*delivery
 	req *request
 }
 
-func newInWork() *inWork {
-	return &inWork{works: make(map[publisher.Key]*work), reading: make(map[*delivery]time.Time)}
+func newInFlight() *inFlight {
+	return &inFlight{works: make(map[publisher.Key]*work), reading: make(map[*delivery]time.Time)}
 }
 
-// read notes a delivery that is about to be decoded, until done is called.
-func (w *inWork) read(d *delivery) (done func()) {
+// read registers a delivery that is being decoded, until done is called.
+func (w *inFlight) read(d *delivery) (done func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reading[d] = d.received
@@ -169,8 +170,9 @@ func (w *inWork) read(d *delivery) (done func()) {
 	}
 }
 
-// enter notes a delivery. It is false if the request is in work already.
-func (w *inWork) enter(req *request, d *delivery) bool {
+// enter registers a delivery. It returns false if the request is in flight already; the
+// delivery is attached to it then.
+func (w *inFlight) enter(req *request, d *delivery) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if known, ok := w.works[req.key]; ok {
@@ -183,7 +185,7 @@ func (w *inWork) enter(req *request, d *delivery) bool {
 
 // leave ends the work on a request and returns the deliveries that attached to
 // it, other than those of the message d.
-func (w *inWork) leave(key publisher.Key, d *delivery) []joined {
+func (w *inFlight) leave(key publisher.Key, d *delivery) []joined {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var attached []joined
@@ -196,10 +198,9 @@ func (w *inWork) leave(key publisher.Key, d *delivery) []joined {
 	return attached
 }
 
-// keepAlive tells the server, until the returned function is called, that work
-// goes on: for each message once half of its acknowledgement wait is over. Short
-// work never gets there and costs nothing.
-func (w *inWork) keepAlive(ackWait time.Duration) (stop func()) {
+// keepAlive sends progress acknowledgements until stop is called: for each message after
+// half of its acknowledgement wait. Short work ends before that and costs nothing.
+func (w *inFlight) keepAlive(ackWait time.Duration) (stop func()) {
 	ticker := time.NewTicker(max(ackWait/8, time.Millisecond))
 	done := make(chan struct{})
 	var running sync.WaitGroup
@@ -220,7 +221,9 @@ func (w *inWork) keepAlive(ackWait time.Duration) (stop func()) {
 	}
 }
 
-func (w *inWork) progress(after time.Duration) {
+// progress acknowledges progress of each delivery whose last acknowledgement is as old as
+// after.
+func (w *inFlight) progress(after time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()

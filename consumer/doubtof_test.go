@@ -198,7 +198,7 @@ func TestHandle_aLedgerThatGoesBack(t *testing.T) {
 	}
 	g.high.Store(100)
 	h := &handler{
-		cfg: Config{}.withDefaults(), ledger: l, vendor: uncalled{t}, pub: l.publisher, inWork: newInWork(),
+		cfg: Config{}.withDefaults(), ledger: l, vendor: uncalled{t}, pub: l.publisher, inFlight: newInFlight(),
 		atVendor: make(chan struct{}, 1),
 	}
 	d := testDelivery(1, `{"requestId":"r","clientName":"c","subclientName":"s"}`)

@@ -23,11 +23,11 @@ type Vendor interface {
 
 // handler carries requests from their delivery to an outcome on record.
 type handler struct {
-	cfg    Config
-	ledger *ledger
-	vendor Vendor
-	pub    *publisher.Publisher
-	inWork *inWork
+	cfg      Config
+	ledger   *ledger
+	vendor   Vendor
+	pub      *publisher.Publisher
+	inFlight *inFlight
 	// unclear keeps what is sent again and again.
 	unclear unclear
 	// atVendor has a place for each request that may be at the vendor at once.
@@ -61,7 +61,7 @@ func (h *handler) handle(ctx, stop context.Context, d *delivery) settlement {
 // decode reads a delivery. With any error the request has a key, and what could be read. The
 // error is a [*schemas.InvalidError] if it is not a valid request.
 func (h *handler) decode(ctx context.Context, d *delivery) (*request, error) {
-	defer h.inWork.read(d)()
+	defer h.inFlight.read(d)()
 	req, invalid := decode(d)
 	if err := h.ledger.place(ctx, d, req); err != nil {
 		return req, err
@@ -72,7 +72,7 @@ func (h *handler) decode(ctx context.Context, d *delivery) (*request, error) {
 // once calls work, unless the request is in flight already: then the delivery attaches to it
 // and its settlement is that of the work. The observer sees both.
 func (h *handler) once(ctx context.Context, d *delivery, req *request, work func(context.Context) settlement) settlement {
-	if !h.inWork.enter(req, d) {
+	if !h.inFlight.enter(req, d) {
 		s := settlement{verb: attached, req: req}
 		h.end(ctx, d, s)
 		return s
@@ -286,7 +286,7 @@ func (h *handler) keepDeadLetter(ctx context.Context, d *delivery, req *request,
 // to find the outcome on record: other content under the same id, or the message
 // that the outcome is about, whose dead letter may be missing after a crash.
 func (h *handler) settleAttached(ctx context.Context, req *request, d *delivery, s settlement) {
-	for _, other := range h.inWork.leave(req.key, d) {
+	for _, other := range h.inFlight.leave(req.key, d) {
 		if s.verb == ack && s.outcome.Kind().Terminal() && other.req.isCopy(s.outcome.Requested()) {
 			other.ack()
 			h.endCopy(ctx, other.delivery, s)

@@ -54,10 +54,10 @@ func deliveries(t *testing.T, number int) (all []*delivery, heard func() []strin
 
 // The server hears of a delivery that is still being decoded: on a busy machine that may
 // take longer than the acknowledgement wait, and a redelivery would be one more to decode.
-func TestInWork_ADeliveryThatIsDecodedIsInProgress(t *testing.T) {
+func TestInFlight_ADeliveryThatIsDecodedIsInProgress(t *testing.T) {
 	t.Parallel()
 	all, heard := deliveries(t, 1)
-	w := newInWork()
+	w := newInFlight()
 	done := w.read(all[0])
 	w.progress(30 * time.Second) // told of
 	w.progress(30 * time.Second) // not again
@@ -70,10 +70,10 @@ func TestInWork_ADeliveryThatIsDecodedIsInProgress(t *testing.T) {
 
 // The server hears of every delivery of a request that is in work: of one that it does not
 // hear of it makes another.
-func TestInWork_EveryDeliveryOfARequestIsInProgress(t *testing.T) {
+func TestInFlight_EveryDeliveryOfARequestIsInProgress(t *testing.T) {
 	t.Parallel()
 	all, heard := deliveries(t, 3)
-	w, req := newInWork(), &request{key: publisher.NewKey("test", "r")}
+	w, req := newInFlight(), &request{key: publisher.NewKey("test", "r")}
 	for i, d := range all {
 		if first := w.enter(req, d); first != (i == 0) {
 			t.Errorf("delivery %d begins the work: %t", i, first)
