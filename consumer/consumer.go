@@ -243,7 +243,7 @@ func (c *Consumer) Run(ctx context.Context) {
 		if slots.acquire(ctx) {
 			deliveries <- d
 		} else {
-			d.again(0)
+			d.nak(0)
 		}
 	}
 	var sweeping sync.WaitGroup

@@ -54,9 +54,9 @@ func (d *delivery) ack() {
 	_ = d.msg.Ack()
 }
 
-// again asks for another delivery after a delay. If the request is lost, the message is
+// nak asks for a redelivery after a delay. If it is lost, the message is
 // redelivered after its acknowledgement wait. The next sweep finds a swept message again.
-func (d *delivery) again(delay time.Duration) {
+func (d *delivery) nak(delay time.Duration) {
 	if d.remove == nil {
 		_ = d.msg.NakWithDelay(delay)
 	}

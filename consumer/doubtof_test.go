@@ -202,7 +202,7 @@ func TestHandle_aLedgerThatGoesBack(t *testing.T) {
 		atVendor: make(chan struct{}, 1),
 	}
 	d := testDelivery(1, `{"requestId":"r","clientName":"c","subclientName":"s"}`)
-	if s := h.handle(t.Context(), t.Context(), d); s.verb != again {
+	if s := h.handle(t.Context(), t.Context(), d); s.verb != nak {
 		t.Errorf("the delivery is settled as %+v", s)
 	}
 	if _, c := l.lastClaim(t, &request{key: publisher.NewKey("test", "r")}); c.DoubtSequence != noEvent || c.LeaseMillis != 0 {
@@ -210,7 +210,7 @@ func TestHandle_aLedgerThatGoesBack(t *testing.T) {
 	}
 	for id, rest := range map[string]string{"valid": `,"clientName":"c","subclientName":"s"}`, "invalid": "}"} {
 		next := testDelivery(2, `{"requestId":"`+id+`"`+rest)
-		if s := h.handle(t.Context(), t.Context(), next); s.verb != again {
+		if s := h.handle(t.Context(), t.Context(), next); s.verb != nak {
 			t.Errorf("the next delivery, %s, is settled as %+v", id, s)
 		}
 		if last, err := l.last(t.Context(), publisher.NewKey("test", id)); !errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -89,7 +89,7 @@ func (h *handler) once(ctx context.Context, d *delivery, req *request, work func
 // claimed while the vendor takes none: a claim whose owner dies makes the next one wait.
 func (h *handler) admit(ctx context.Context, d *delivery, req *request, decodeErr error) (s settlement, admitted bool) {
 	if err := h.ledger.guard.err(); err != nil {
-		return waiting(guardWait(err), err), false
+		return redeliverAfter(guardWait(err), err), false
 	}
 	if invalid, ok := errors.AsType[*schemas.InvalidError](decodeErr); ok {
 		return h.refuse(ctx, d, req, invalid), false
@@ -101,7 +101,7 @@ func (h *handler) admit(ctx context.Context, d *delivery, req *request, decodeEr
 		return s, false
 	}
 	if room, hold := h.room(1); room == 0 && !h.tooOld(req) && !req.expired() {
-		return waiting(0, fmt.Errorf("%w: %s, for %s yet", errNoRoom, hold.Reason, hold.For)), false
+		return redeliverAfter(0, fmt.Errorf("%w: %s, for %s yet", errNoRoom, hold.Reason, hold.For)), false
 	}
 	return settlement{}, true
 }
@@ -156,10 +156,10 @@ func (h *handler) announce(ctx context.Context, d *delivery, c *claim, outcome s
 // one write that can happen once. What failed is kept as a dead letter as well.
 func (h *handler) record(ctx context.Context, d *delivery, req *request, after uint64, outcome schemas.Event) settlement {
 	if err := h.ledger.record(ctx, req, after, outcome); err != nil {
-		return postpone(d, fmt.Errorf("record %s: %w", outcome.Kind(), err))
+		return redeliver(d, fmt.Errorf("record %s: %w", outcome.Kind(), err))
 	}
 	if err := h.keepDeadLetter(ctx, d, req, outcome); err != nil {
-		return postpone(d, err)
+		return redeliver(d, err)
 	}
 	return settlement{verb: ack, outcome: outcome, ours: true}
 }
@@ -171,7 +171,7 @@ func (h *handler) refuse(ctx context.Context, d *delivery, req *request, invalid
 		ErrorCode: schemas.CodeInvalidRequest, ErrorMessage: invalid.Error(), ErrorSource: schemas.ErrorSourceBackhaul,
 	}))
 	if claimed {
-		return postpone(d, fmt.Errorf("claimed by a version that could read it: %w", invalid))
+		return redeliver(d, fmt.Errorf("claimed by a version that could read it: %w", invalid))
 	}
 	return s
 }
@@ -215,7 +215,7 @@ func (h *handler) unclaimed(ctx context.Context, d *delivery, req *request, got 
 		return h.record(ctx, d, req, got.last.sequence, got.outcome)
 	case claimHeld, claimMine:
 	}
-	return waiting(got.wait, fmt.Errorf("%w by %s, for %s yet", errClaimed, got.last.event.(*schemas.JobSubmitting).Owner, got.wait))
+	return redeliverAfter(got.wait, fmt.Errorf("%w by %s, for %s yet", errClaimed, got.last.event.(*schemas.JobSubmitting).Owner, got.wait))
 }
 
 // stuck settles a delivery whose request can be neither claimed nor refused. It is
@@ -224,15 +224,15 @@ func (h *handler) unclaimed(ctx context.Context, d *delivery, req *request, got 
 // job, so the outcome is not known.
 func (h *handler) stuck(ctx context.Context, d *delivery, req *request, err error) settlement {
 	if _, ok := errors.AsType[*unreadableError](err); !ok || !h.tooOld(req) && !req.expired() {
-		return postpone(d, err)
+		return redeliver(d, err)
 	}
 	event := h.unknown(req, 0, nil, fmt.Sprintf("gave up: %v", err))
 	recordErr := h.ledger.recordAlone(ctx, d, req, event)
 	if recordErr != nil && !errors.Is(recordErr, errTakenOver) { // taken over: recorded before a crash
-		return postpone(d, errors.Join(err, fmt.Errorf("record %s: %w", event.Kind(), recordErr)))
+		return redeliver(d, errors.Join(err, fmt.Errorf("record %s: %w", event.Kind(), recordErr)))
 	}
 	if err := h.keepDeadLetter(ctx, d, req, event); err != nil {
-		return postpone(d, err)
+		return redeliver(d, err)
 	}
 	return settlement{verb: ack, outcome: event, ours: true}
 }
@@ -242,7 +242,7 @@ func (h *handler) stuck(ctx context.Context, d *delivery, req *request, err erro
 func (h *handler) duplicate(ctx context.Context, d *delivery, req *request, last record) settlement {
 	if last.event.Requested().RequestedAt.Equal(req.message.RequestedAt) {
 		if err := h.keepDeadLetter(ctx, d, req, last.event); err != nil {
-			return postpone(d, err)
+			return redeliver(d, err)
 		}
 	}
 	return settlement{verb: ack, outcome: last.event}
@@ -261,10 +261,10 @@ func (h *handler) reject(ctx context.Context, d *delivery, req *request, first r
 	}
 	err := h.ledger.recordAlone(ctx, d, req, event)
 	if err != nil && !errors.Is(err, errTakenOver) { // taken over: said before a crash
-		return postpone(d, fmt.Errorf("record %s: %w", event.Kind(), err))
+		return redeliver(d, fmt.Errorf("record %s: %w", event.Kind(), err))
 	}
 	if err := h.keepDeadLetter(ctx, d, req, event); err != nil {
-		return postpone(d, err)
+		return redeliver(d, err)
 	}
 	return settlement{verb: ack, outcome: event, ours: true}
 }
@@ -291,7 +291,7 @@ func (h *handler) settleAttached(ctx context.Context, req *request, d *delivery,
 			other.ack()
 			h.endCopy(ctx, other.delivery, s)
 		} else {
-			other.again(s.delay)
+			other.nak(s.delay)
 		}
 	}
 }
@@ -301,7 +301,7 @@ func (h *handler) settleAttached(ctx context.Context, req *request, d *delivery,
 // forgotten the claim, the request is put in doubt.
 func (h *handler) giveBack(ctx context.Context, d *delivery, c *claim, err error) settlement {
 	if errors.Is(err, errTakenOver) {
-		return postpone(d, err)
+		return redeliver(d, err)
 	}
 	// The release outlives the work's context, which may be what has ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
@@ -316,7 +316,7 @@ func (h *handler) giveBack(ctx context.Context, d *delivery, c *claim, err error
 	if releaseErr != nil {
 		err = errors.Join(err, fmt.Errorf("release the claim: %w", releaseErr))
 	}
-	return postpone(d, err)
+	return redeliver(d, err)
 }
 
 // guardWait is the wait before a request is delivered again that may not be claimed
@@ -336,20 +336,20 @@ const (
 	lastDelay  = 30 * time.Second
 )
 
-// waiting is a redelivery after a wait that is no trouble: for another owner, for the end of
-// a pause, or for a known ledger.
+// redeliverAfter returns a redelivery after a wait that is no failure: for another owner,
+// for the end of a pause, or for the comparison of the ledger.
 //
-// A request that is not admitted for lack of capacity goes back at once. Meanwhile nothing is
-// pulled, so another replica gets it, or it stays in its place in the queue and later requests
-// do not overtake it. It was delivered because a pull was open when the pause began; each
-// delivery is one less of those.
-func waiting(delay time.Duration, err error) settlement {
-	return settlement{verb: again, delay: delay, waits: true, err: err}
+// A request that is not admitted for lack of capacity is redelivered at once. Nothing is
+// pulled meanwhile, so another replica gets it, or it keeps its place in the queue and later
+// requests do not overtake it. It was delivered because a pull was open when the pause began;
+// each such delivery uses up a part of that pull.
+func redeliverAfter(delay time.Duration, err error) settlement {
+	return settlement{verb: nak, delay: delay, waits: true, err: err}
 }
 
-// postpone is a redelivery after a delay that grows with the message's age, or that is as long
-// as the vendor asked for.
-func postpone(d *delivery, err error) settlement {
+// redeliver returns a redelivery after a delay that grows with the message's age, or that is as
+// long as the vendor asked for.
+func redeliver(d *delivery, err error) settlement {
 	delay := min(max(time.Since(d.stored)/2, firstDelay), lastDelay)
 	if e, ok := errors.AsType[*vendorapi.Error](err); ok && e.RetryAfter > 0 {
 		delay = max(e.RetryAfter-claimLead, shortestHold)
@@ -363,5 +363,5 @@ func postpone(d *delivery, err error) settlement {
 	case errors.Is(err, errStopping):
 		delay = 0
 	}
-	return settlement{verb: again, delay: delay, err: err}
+	return settlement{verb: nak, delay: delay, err: err}
 }

@@ -106,7 +106,7 @@ func (h *handler) end(ctx context.Context, d *delivery, s settlement) {
 	switch {
 	case s.verb == attached:
 		settled.Result = ResultAttached
-	case s.verb == again:
+	case s.verb == nak:
 		settled.Result, settled.Class = ResultPostponed, classOf(s.err)
 	case !s.ours:
 		settled.Result = ResultDuplicate

@@ -41,7 +41,7 @@ func (h *handler) deny(ctx context.Context, d *delivery, req *request) (s settle
 	}
 	denied, ok := errors.AsType[*DeniedError](err)
 	if !ok {
-		return postpone(d, fmt.Errorf("policy: %w", err)), true
+		return redeliver(d, fmt.Errorf("policy: %w", err)), true
 	}
 	s, claimed := h.announceUnclaimed(ctx, d, req, h.failed(req, schemas.JobFailed{
 		ErrorCode: schemas.CodeNotAllowed, ErrorMessage: denied.Reason,

@@ -14,16 +14,16 @@ import (
 	"backhaul/vendorapi"
 )
 
-// settlement says what is to be done with a delivery.
+// settlement is how to settle a delivery.
 type settlement struct {
 	verb verb
-	// delay before the redelivery.
+	// delay is the wait before the redelivery, with nak.
 	delay time.Duration
-	// waits: the redelivery is not because of any trouble, see waiting.
+	// waits reports that nothing failed, see redeliverAfter.
 	waits bool
-	// outcome is the event that is on record, nil when there is none yet.
+	// outcome is the event on record, nil if the request has none yet.
 	outcome schemas.Event
-	// ours tells that this delivery put it there.
+	// ours reports that this delivery recorded the outcome.
 	ours bool
 	err  error
 	req  *request
@@ -32,24 +32,24 @@ type settlement struct {
 type verb int
 
 const (
-	ack      verb = iota // the outcome is on record: the message may go
-	again                // deliver it again after the delay
-	attached             // another delivery's settlement holds for this one
+	ack      verb = iota // the outcome is on record
+	nak                  // redeliver after the delay
+	attached             // the settlement of another delivery settles this one
 )
 
-// settler acts on settlements and logs them, once each.
+// settler applies settlements and logs each once.
 type settler struct {
-	log      zerolog.Logger
-	postpone news.Reasons
+	log     zerolog.Logger
+	reasons news.Reasons // of redeliveries
 }
 
 func (s *settler) settle(d *delivery, result settlement) {
 	switch result.verb {
 	case attached:
 		return
-	case again:
-		d.again(result.delay)
-		s.logPostponed(d, result)
+	case nak:
+		d.nak(result.delay)
+		s.logRedelivery(d, result)
 		return
 	}
 	d.ack()
@@ -72,7 +72,7 @@ func (s *settler) logOutcome(d *delivery, result settlement) {
 		Dur("durationMs", time.Since(d.received)).Msg(string(outcome.Kind()))
 }
 
-// notesOf are notes as a field of a log line.
+// notesOf returns notes as a field of a log line.
 func notesOf(notes []schemas.Problem) *zerolog.Array {
 	texts := zerolog.Arr()
 	for _, n := range notes {
@@ -81,18 +81,18 @@ func notesOf(notes []schemas.Problem) *zerolog.Array {
 	return texts
 }
 
-// logPostponed is loud when the reason is a new one: an outage is one line, not
-// one for each request and try.
-func (s *settler) logPostponed(d *delivery, result settlement) {
+// logRedelivery logs a redelivery. Only a new reason is a warning: an outage is one line,
+// not one for each request and attempt.
+func (s *settler) logRedelivery(d *delivery, result settlement) {
 	level := zerolog.DebugLevel
 	trouble := result.err
 	switch {
 	case result.waits:
 		trouble = nil
 	case ofVendor(result.err) && vendorapi.VerdictOf(result.err) == vendorapi.Throttled:
-		trouble = errThrottled // no two of them read the same
+		trouble = errThrottled // each has a text of its own
 	}
-	if trouble != nil && s.postpone.New(reasonOf(trouble)) {
+	if trouble != nil && s.reasons.New(reasonOf(trouble)) {
 		level = zerolog.WarnLevel
 	}
 	result.req.traced(s.log.WithLevel(level)).Err(result.err).Str("source", d.source).Str("requestId", result.req.RequestID).
@@ -114,11 +114,11 @@ func reasonOf(err error) error {
 	return err
 }
 
-// ofVendor tells whether an error is what a call of the vendor came to.
+// ofVendor reports whether an error is the result of a call of the vendor.
 func ofVendor(err error) bool {
 	_, is := errors.AsType[*vendorapi.Error](err)
 	return is
 }
 
-// errThrottled stands for any answer of a vendor that wants to be left alone.
+// errThrottled stands for every throttling answer of the vendor.
 var errThrottled = errors.New("throttled")

@@ -42,12 +42,12 @@ func warnings(log, text string) (n int) {
 func TestConsumer_SaysThatAStreamIsFull(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		full     natstest.Change
-		stream   string
-		members  []string
-		counted  string // as the observer is told
-		jobs     int
-		postpone int // lines about requests that are postponed
+		full        natstest.Change
+		stream      string
+		members     []string
+		counted     string // as the observer is told
+		jobs        int
+		redelivered int // lines about redeliveries
 	}{
 		"events before the claims": {limited(publisher.EventsStream, 0, 300), publisher.EventsStream, nil,
 			"wrote <nil> claim job-submitting false false", 5, 1},
@@ -79,14 +79,14 @@ func TestConsumer_SaysThatAStreamIsFull(t *testing.T) {
 			if c.counted != "" {
 				told.has(t, b, c.counted)
 			}
-			if c.postpone > 0 { // each of them, at least twice
+			if c.redelivered > 0 { // each of them, at least twice
 				b.eventually("rounds", func() bool { return strings.Count(w.log.String(), "request postponed") >= 2*requests })
 			}
 			if n := warnings(w.log.String(), "a stream does not take"); n < 1 || n > 2 {
 				t.Errorf("%d lines about the stream, want one for each reason\n%s", n, w.log.String())
 			}
-			if n := warnings(w.log.String(), "request postponed"); n != c.postpone {
-				t.Errorf("%d lines about %d requests that wait for one reason, want %d\n%s", n, requests, c.postpone, w.log.String())
+			if n := warnings(w.log.String(), "request postponed"); n != c.redelivered {
+				t.Errorf("%d lines about %d requests that wait for one reason, want %d\n%s", n, requests, c.redelivered, w.log.String())
 			}
 
 			stream, err := b.js.Stream(t.Context(), c.stream)
