@@ -217,7 +217,7 @@ func TestHandle_aLedgerThatGoesBack(t *testing.T) {
 			t.Errorf("the next request, %s, has the event %+v, %v", id, last.event, err)
 		}
 	}
-	if n, hold := h.room(5); n != 0 || hold.For <= 0 {
+	if n, hold := h.capacity(5); n != 0 || hold.For <= 0 {
 		t.Errorf("%d requests are pulled with a ledger that goes back", n)
 	}
 }
@@ -241,7 +241,7 @@ func TestAdmit_keepsNothingThatIsTooLate(t *testing.T) {
 			t.Errorf("%s: %+v", req.RequestID, s)
 		}
 	}
-	if s, admitted := h.admit(t.Context(), nil, testRequest("fresh"), nil); admitted || !s.waits || !errors.Is(s.err, errNoRoom) {
+	if s, admitted := h.admit(t.Context(), nil, testRequest("fresh"), nil); admitted || !s.waits || !errors.Is(s.err, errNoCapacity) {
 		t.Errorf("a fresh request: %+v, want that it waits", s)
 	}
 }

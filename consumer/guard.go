@@ -198,7 +198,7 @@ func (g *guard) run(ctx context.Context) {
 func (g *guard) compare(ctx context.Context) {
 	short, cancel := context.WithTimeout(ctx, guardTimeout)
 	defer cancel()
-	err := g.look(short)
+	err := g.check(short)
 	if ctx.Err() != nil {
 		return
 	}
@@ -221,7 +221,7 @@ func (g *guard) compare(ctx context.Context) {
 }
 
 // look compares; the error is a [*LedgerError], or says why it could not.
-func (g *guard) look(ctx context.Context) error {
+func (g *guard) check(ctx context.Context) error {
 	// In this order: what is seen or kept in between is in the state that is read last.
 	if err := g.bind(ctx); err != nil {
 		return err

@@ -52,7 +52,7 @@ func (h *handler) handle(ctx, stop context.Context, d *delivery) settlement {
 		}
 		outcome, err := h.submit(ctx, stop, got.claim)
 		if err != nil {
-			return h.giveBack(ctx, d, got.claim, err)
+			return h.releaseClaim(ctx, d, got.claim, err)
 		}
 		return h.announce(ctx, d, got.claim, outcome)
 	})
@@ -100,8 +100,8 @@ func (h *handler) admit(ctx context.Context, d *delivery, req *request, decodeEr
 	if s, denied := h.deny(ctx, d, req); denied {
 		return s, false
 	}
-	if room, hold := h.room(1); room == 0 && !h.tooOld(req) && !req.expired() {
-		return redeliverAfter(0, fmt.Errorf("%w: %s, for %s yet", errNoRoom, hold.Reason, hold.For)), false
+	if capacity, hold := h.capacity(1); capacity == 0 && !h.tooOld(req) && !req.expired() {
+		return redeliverAfter(0, fmt.Errorf("%w: %s, for another %s", errNoCapacity, hold.Reason, hold.For)), false
 	}
 	return settlement{}, true
 }
@@ -119,35 +119,35 @@ const (
 	// claimLead is how long before the end of a pause requests are pulled and
 	// claimed again, so that they are ready to be sent when it is over.
 	claimLead = 40 * time.Millisecond
-	// RoomWait is for how long the vendor's client may hold a claimed request that
-	// has to wait for room: what has to wait longer is given back, because a claim
-	// whose owner dies makes the next one wait.
+	// RoomWait is how long the vendor's client may make a claimed request wait for
+	// capacity. A longer wait releases the claim and redelivers the request, because
+	// the claim of an owner that dies delays the next one.
 	RoomWait = 3 * claimLead
 )
 
-// room is how many of n requests may be claimed now, or how long none.
-func (h *handler) room(n int) (room int, hold vendorapi.Hold) {
+// capacity returns how many of n requests may be claimed now, and if none, for how long.
+func (h *handler) capacity(n int) (capacity int, hold vendorapi.Hold) {
 	if err := h.ledger.guard.err(); err != nil {
 		return 0, vendorapi.Hold{For: guardRetry}
 	}
-	room, hold = h.vendor.Room(n)
-	if room == 0 && hold.Reason == vendorapi.HoldThrottled {
+	capacity, hold = h.vendor.Room(n)
+	if capacity == 0 && hold.Reason == vendorapi.HoldThrottled {
 		if hold.For -= claimLead; hold.For <= 0 {
 			return n, vendorapi.Hold{}
 		}
 	}
-	return room, hold
+	return capacity, hold
 }
 
-// errNoRoom: nothing may be sent to the vendor for a while.
-var errNoRoom = errors.New("the vendor is left alone")
+// errNoCapacity is returned while nothing may be sent to the vendor.
+var errNoCapacity = errors.New("no vendor capacity")
 
 // announce records the outcome of a claimed request.
 func (h *handler) announce(ctx context.Context, d *delivery, c *claim, outcome schemas.Event) settlement {
 	h.unclear.settled(c.req.key)
 	s := h.record(ctx, d, c.req, c.sequence, outcome)
 	if errors.Is(s.err, errForgotten) {
-		return h.giveBack(ctx, d, c, s.err)
+		return h.releaseClaim(ctx, d, c, s.err)
 	}
 	return s
 }
@@ -202,7 +202,7 @@ func (h *handler) announceUnclaimed(ctx context.Context, d *delivery, req *reque
 func (h *handler) unclaimed(ctx context.Context, d *delivery, req *request, got claiming, err error) settlement {
 	switch {
 	case got.claim != nil && errors.Is(err, errForgotten):
-		return h.giveBack(ctx, d, got.claim, err)
+		return h.releaseClaim(ctx, d, got.claim, err)
 	case err != nil:
 		return h.stuck(ctx, d, req, fmt.Errorf("claim: %w", err))
 	}
@@ -296,10 +296,10 @@ func (h *handler) settleAttached(ctx context.Context, req *request, d *delivery,
 	}
 }
 
-// giveBack postpones a request that we hold a claim for. The claim is released,
-// unless it is ours no more, with the doubt that is on it. Where the ledger has
-// forgotten the claim, the request is put in doubt.
-func (h *handler) giveBack(ctx context.Context, d *delivery, c *claim, err error) settlement {
+// releaseClaim releases the claim of a request, with its doubt, and returns a redelivery. A
+// claim that another owner took over is left as it is. If the ledger has forgotten the claim,
+// the request is put in doubt.
+func (h *handler) releaseClaim(ctx context.Context, d *delivery, c *claim, err error) settlement {
 	if errors.Is(err, errTakenOver) {
 		return redeliver(d, err)
 	}
@@ -359,7 +359,7 @@ func redeliver(d *delivery, err error) settlement {
 	}
 	switch {
 	case errors.Is(err, errTakenOver):
-		delay = firstLook // whoever was first is at work or done
+		delay = firstLookup // whoever was first is at work or done
 	case errors.Is(err, errStopping):
 		delay = 0
 	}

@@ -110,14 +110,14 @@ func TestLedgerClaim_leaseBeginsBeforeTheWrite(t *testing.T) {
 }
 
 // A claim holds while its owner waits for longer than a lease.
-func TestHold_renewsTheClaim(t *testing.T) {
+func TestKeepClaim_renewsTheClaim(t *testing.T) {
 	t.Parallel()
 	cfg := Config{AttemptTimeout: 200 * time.Millisecond}
 	l := newLedger(t, cfg.lease())
 	h := &handler{cfg: cfg, ledger: l}
 	c := l.claimed(t, testRequest("r"))
 	before := *c
-	if err := h.hold(t.Context(), t.Context(), c, cfg.lease()*3/4); err != nil {
+	if err := h.keepClaim(t.Context(), t.Context(), c, cfg.lease()*3/4); err != nil {
 		t.Fatal(err)
 	}
 	if c.sequence == before.sequence || !c.taken.After(before.taken) {

@@ -132,7 +132,7 @@ func classOf(err error) string {
 		return "taken over"
 	case errors.Is(err, errClaimed):
 		return "claimed"
-	case errors.Is(err, errNoRoom):
+	case errors.Is(err, errNoCapacity):
 		return "no room"
 	case ofVendor(err):
 		return "vendor"

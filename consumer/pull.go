@@ -25,7 +25,7 @@ const (
 	// pullPause is the wait after a pull that failed at once, as it does without
 	// a connection or a leader.
 	pullPause = 100 * time.Millisecond
-	// shortestHold is the least wait before the vendor's room is asked for again.
+	// shortestHold is the shortest wait before the vendor's capacity is asked for again.
 	shortestHold = 50 * time.Millisecond
 )
 
@@ -50,9 +50,9 @@ type puller struct {
 	log   zerolog.Logger
 	ready *readiness
 	slots *slots
-	// room is how many requests may be claimed now, see handler.
-	room  func(n int) (int, vendorapi.Hold)
-	pause *pauser
+	// capacity returns how many requests may be claimed now, see handler.
+	capacity func(n int) (int, vendorapi.Hold)
+	pause    *pauser
 	// batch is how many slots must be free before another pull is opened in addition
 	// to an open one.
 	batch int
@@ -67,7 +67,7 @@ type puller struct {
 
 func (c *Consumer) newPuller(slots *slots) *puller {
 	return &puller{
-		nc: c.nc, log: c.log, ready: &c.ready, slots: slots, room: c.handler.room,
+		nc: c.nc, log: c.log, ready: &c.ready, slots: slots, capacity: c.handler.capacity,
 		pause: &pauser{js: c.js, queue: c.queue, log: c.log},
 		batch: max(1, c.cfg.ahead()/2), inbox: c.nc.NewInbox(),
 		// Room for every message that may come and for the server's words between.
@@ -86,7 +86,7 @@ func (p *puller) run(ctx context.Context, work func(*delivery)) {
 			}
 		}
 	}
-	defer p.giveBack(sub)
+	defer p.nakPending(sub)
 	silence := time.NewTimer(2 * pullHeartbeat)
 	defer silence.Stop()
 	for ctx.Err() == nil {
@@ -124,9 +124,9 @@ func (p *puller) run(ctx context.Context, work func(*delivery)) {
 	}
 }
 
-// giveBack ends the open pulls. What has come and was not handed over need not
-// wait for its acknowledgement to be overdue.
-func (p *puller) giveBack(sub *nats.Subscription) {
+// nakPending ends the open pulls and naks the messages that were not passed on, so that
+// they do not wait for their acknowledgement wait to end.
+func (p *puller) nakPending(sub *nats.Subscription) {
 	_ = sub.Unsubscribe()
 	for {
 		select {
@@ -149,20 +149,20 @@ func (p *puller) deliver(msg *nats.Msg, work func(*delivery)) {
 	work(d)
 }
 
-// ask opens a pull if enough slots are free and the vendor has room for more. It
-// says when to ask again, 0 for when something has happened.
+// ask opens a pull if enough slots are free and the vendor has capacity. It returns when to
+// ask again, 0 for after the next event.
 func (p *puller) ask(ctx context.Context) (again time.Duration, err error) {
 	free := p.slots.free() - p.asked
 	if free <= 0 || free < p.batch && p.asked > 0 {
 		return 0, nil
 	}
-	room, hold := p.room(p.slots.number)
+	capacity, hold := p.capacity(p.slots.number)
 	if hold.Reason == vendorapi.HoldThrottled {
 		p.pause.extend(ctx, hold.For)
 	}
-	if room < p.slots.number {
+	if capacity < p.slots.number {
 		// What is in flight, or will be, may have to be sent as well.
-		if free = min(free, room-(p.slots.number-free)); free <= 0 {
+		if free = min(free, capacity-(p.slots.number-free)); free <= 0 {
 			return max(hold.For, shortestHold), nil
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"backhaul/vendorapi"
 )
 
-// No more is pulled than there is room for at the vendor. Pulls of which nothing is heard
+// No more is pulled than there is capacity for at the vendor. Pulls of which nothing is heard
 // do not count any more, unless the queue is paused.
 func TestPuller_countsOpenPulls(t *testing.T) {
 	t.Parallel()
@@ -25,12 +25,12 @@ func TestPuller_countsOpenPulls(t *testing.T) {
 		nc: nc, log: zerolog.Nop(), ready: &readiness{}, slots: newSlots(8), batch: 2, inbox: nc.NewInbox(),
 		pause: &pauser{js: js, queue: queue, log: zerolog.Nop()},
 	}
-	for _, room := range []int{0, 3} {
-		p.room = func(int) (int, vendorapi.Hold) {
-			return room, vendorapi.Hold{For: time.Hour, Reason: vendorapi.HoldOutage}
+	for _, capacity := range []int{0, 3} {
+		p.capacity = func(int) (int, vendorapi.Hold) {
+			return capacity, vendorapi.Hold{For: time.Hour, Reason: vendorapi.HoldOutage}
 		}
-		if again, err := p.ask(ctx); err != nil || p.asked != room || (again > 0) != (room == 0) {
-			t.Errorf("with room for %d: %d are asked for, again after %s, %v", room, p.asked, again, err)
+		if again, err := p.ask(ctx); err != nil || p.asked != capacity || (again > 0) != (capacity == 0) {
+			t.Errorf("with capacity for %d: %d are asked for, again after %s, %v", capacity, p.asked, again, err)
 		}
 	}
 	if _, err := js.PauseConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Hour)); err != nil {

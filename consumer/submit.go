@@ -154,15 +154,15 @@ func (h *handler) permit(ctx, stop context.Context, c *claim) (time.Time, error)
 
 // Pauses between two looks for a job that may exist.
 const (
-	firstLook = 250 * time.Millisecond
-	lastLook  = 10 * time.Second
+	firstLookup = 250 * time.Millisecond
+	lastLookup  = 10 * time.Second
 )
 
 // reconcile looks for the job of a request in doubt until it is found or cannot exist any
 // more. It returns the outcome, or that there is no job and the request may be sent again, or
 // the error for which to try again later.
 func (h *handler) reconcile(ctx, stop context.Context, c *claim, task vendorapi.Task, attempts int) (outcome schemas.Event, sendAgain bool, err error) {
-	for pause := firstLook; ; pause = min(pause+pause/2, lastLook) {
+	for pause := firstLookup; ; pause = min(pause+pause/2, lastLookup) {
 		// Said before the look: what was not to be seen when it began may be seen at
 		// its end.
 		over := !time.Now().Before(c.until)
@@ -199,14 +199,14 @@ func (h *handler) reconcile(ctx, stop context.Context, c *claim, task vendorapi.
 				return nil, false, fmt.Errorf("look for the job: %w", err)
 			}
 		}
-		if err := h.hold(ctx, stop, c, wait); err != nil {
+		if err := h.keepClaim(ctx, stop, c, wait); err != nil {
 			return nil, false, err
 		}
 	}
 }
 
 // hold waits for d and keeps the claim meanwhile.
-func (h *handler) hold(ctx, stop context.Context, c *claim, d time.Duration) error {
+func (h *handler) keepClaim(ctx, stop context.Context, c *claim, d time.Duration) error {
 	lease := h.cfg.lease()
 	for end := time.Now().Add(d); ; {
 		rest := min(time.Until(end), lease/4)
@@ -235,14 +235,14 @@ func (h *handler) reconcileHeld(ctx context.Context, req *request, last record) 
 	}
 	// Read before the lookup, as in reconcile.
 	over := !time.Now().Before(d.until)
-	found, lookErr := h.vendor.Find(ctx, taskOf(req), d.since)
-	if lookErr == nil && found.Job.ID != "" {
+	found, lookupErr := h.vendor.Find(ctx, taskOf(req), d.since)
+	if lookupErr == nil && found.Job.ID != "" {
 		return claiming{result: claimFound, last: last, outcome: h.started(req, found.Job, 0)}, nil
 	}
 	if rest := time.Until(d.until); rest > 0 {
-		return claiming{result: claimHeld, last: last, wait: min(max(rest/2, firstLook), rest, lastLook)}, nil
+		return claiming{result: claimHeld, last: last, wait: min(max(rest/2, firstLookup), rest, lastLookup)}, nil
 	}
-	if lookErr == nil && over && len(found.Candidates) == 0 && d.task == "" && h.cfg.InDoubt == InDoubtReconcile {
+	if lookupErr == nil && over && len(found.Candidates) == 0 && d.task == "" && h.cfg.InDoubt == InDoubtReconcile {
 		d = doubt{} // there is no job; need not be found out again
 	}
 	return h.ledger.takeOver(ctx, req, last, d)
