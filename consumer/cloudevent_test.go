@@ -11,7 +11,7 @@ import (
 // means nothing for a request, starts its job, and the log says what was found.
 func TestACloudEventWithFaultsThatDoNotMatter(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	w := b.start()
 	b.publish("billing", body(""), "ce-specversion", "1.0", "ce-id", "50%-done", "ce-source", "größe", "ce-type", "100%", "ce-time", "2026-11-23T10:00Z")
 	b.settled()

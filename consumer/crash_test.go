@@ -89,7 +89,7 @@ func TestACrashAtEveryStep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{}, natstest.AckWait(3*time.Second))
+			b := newRig(t, simulator.Config{}, natstest.AckWait(3*time.Second))
 			proxy := natstest.StartProxy(t, b.nats)
 			crash := make(chan struct{})
 			var here <-chan struct{} = crash
@@ -148,7 +148,7 @@ func TestACrashAtEveryStep(t *testing.T) {
 // lease, though within the window: it is waited for.
 func TestACrashAndAJobThatIsVisibleLate(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{VisibleAfter: 3300 * time.Millisecond}, natstest.AckWait(time.Second))
+	b := newRig(t, simulator.Config{VisibleAfter: 3300 * time.Millisecond}, natstest.AckWait(time.Second))
 	b.sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
 	late := func(s *setup) {
 		hasty(s) // the lease has 2.5 s
@@ -173,7 +173,7 @@ func TestALostAcknowledgementOfAClaim(t *testing.T) {
 	for name, op := range map[string]string{"claim": "HPUB backup.event.job-submitting", "record": "HPUB backup.event.job-started"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			proxy := natstest.StartProxy(t, b.nats)
 			lost := proxy.Once(op, natstest.Deafen)
 			b.start(through(proxy), func(s *setup) { s.cfg.AttemptTimeout = 30 * time.Second })
@@ -199,7 +199,7 @@ func TestALostAcknowledgementOfAClaim(t *testing.T) {
 // whose job that is: the next owner must not send the request again.
 func TestACrashWhereNothingProvesTheJob(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{HideDescriptions: true}, natstest.AckWait(time.Second))
+	b := newRig(t, simulator.Config{HideDescriptions: true}, natstest.AckWait(time.Second))
 	b.sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
 	first := b.start(quick, soonDead)
 	b.publish("billing", body("id"))
@@ -219,7 +219,7 @@ func TestACrashWhereNothingProvesTheJob(t *testing.T) {
 // taken over: not to be able to look is not to find nothing.
 func TestACrashWhileLooksFail(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 	b.sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
 	b.sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Crash}, Endpoint: "Jobs", Probability: 1}})
 	first := b.start(quick, soonDead)

@@ -38,7 +38,7 @@ func TestALostAnswerIsFoundAgain(t *testing.T) {
 	} {
 		t.Run(fault.String(), func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			b.sim.Script(simulator.Fault{Kind: simulator.None}, fault)
 			b.publish("billing", body("other"))
 			b.start(hastyFor(fault))
@@ -88,7 +88,7 @@ func TestARequestThatNeverArrivedIsSentAgain(t *testing.T) {
 	} {
 		t.Run(fault.String(), func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			b.sim.Script(fault)
 			b.publish("billing", body("lost"))
 			b.start(hastyFor(fault))
@@ -112,7 +112,7 @@ func TestATaskWithoutAJob(t *testing.T) {
 	t.Parallel()
 	t.Run("its job comes late", func(t *testing.T) {
 		t.Parallel()
-		b := newBench(t, simulator.Config{})
+		b := newRig(t, simulator.Config{})
 		b.sim.Script(simulator.Fault{Kind: simulator.TaskOnly, For: 300 * time.Millisecond})
 		b.publish("billing", body("late"))
 		var atLook atomic.Pointer[schemas.JobSubmitting]
@@ -137,7 +137,7 @@ func TestATaskWithoutAJob(t *testing.T) {
 	})
 	t.Run("no job comes", func(t *testing.T) {
 		t.Parallel()
-		b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+		b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 		b.sim.Script(simulator.Fault{Kind: simulator.TaskOnly})
 		b.publish("billing", body("none"))
 		first := b.start(soonDead, quick, func(s *setup) { s.cfg.VisibilityWindow = patience })
@@ -161,7 +161,7 @@ func TestATaskWithoutAJob(t *testing.T) {
 // A job that the vendor shows late, but within the window, is found.
 func TestAJobThatIsVisibleLate(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{VisibleAfter: 700 * time.Millisecond})
+	b := newRig(t, simulator.Config{VisibleAfter: 700 * time.Millisecond})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 	b.publish("billing", body("late"))
 	b.start(func(s *setup) { s.cfg.VisibilityWindow = 1500 * time.Millisecond })
@@ -176,7 +176,7 @@ func TestAJobThatIsVisibleLate(t *testing.T) {
 // not say that there is no job.
 func TestASlowLookIsNotTheLastOne(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{VisibleAfter: 1800 * time.Millisecond})
+	b := newRig(t, simulator.Config{VisibleAfter: 1800 * time.Millisecond})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 	b.sim.SetFaults([]simulator.Chance{{
 		Fault: simulator.Fault{Kind: simulator.Slow, For: 900 * time.Millisecond}, Endpoint: "Jobs", Probability: 1,
@@ -210,7 +210,7 @@ func TestJobsWithoutDescriptions(t *testing.T) {
 	t.Parallel()
 	t.Run("a job that may be the one", func(t *testing.T) {
 		t.Parallel()
-		b := newBench(t, simulator.Config{HideDescriptions: true})
+		b := newRig(t, simulator.Config{HideDescriptions: true})
 		b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 		b.publish("billing", body("lost"))
 		b.start()
@@ -232,7 +232,7 @@ func TestJobsWithoutDescriptions(t *testing.T) {
 	})
 	t.Run("somebody else's job that may be the one", func(t *testing.T) {
 		t.Parallel()
-		b := newBench(t, simulator.Config{HideDescriptions: true})
+		b := newRig(t, simulator.Config{HideDescriptions: true})
 		b.sim.Script(simulator.Fault{Kind: simulator.CutBeforeStart}, simulator.Fault{Kind: simulator.CutBeforeStart})
 		b.publish("billing", body("lost"))
 		b.start(func(s *setup) { s.cfg.VisibilityWindow = 2 * time.Second })
@@ -245,7 +245,7 @@ func TestJobsWithoutDescriptions(t *testing.T) {
 	})
 	t.Run("no job of that shape", func(t *testing.T) {
 		t.Parallel()
-		b := newBench(t, simulator.Config{HideDescriptions: true})
+		b := newRig(t, simulator.Config{HideDescriptions: true})
 		b.publish("billing", `{"requestId":"other","clientName":"s-adhoc-object-storage","subclientName":"load-1"}`)
 		w := b.start()
 		b.settled()
@@ -265,7 +265,7 @@ func TestInDoubtFail(t *testing.T) {
 	fail := func(s *setup) { s.cfg.InDoubt = consumer.InDoubtFail }
 	t.Run("no job is to be seen", func(t *testing.T) {
 		t.Parallel()
-		b := newBench(t, simulator.Config{})
+		b := newRig(t, simulator.Config{})
 		b.sim.Script(simulator.Fault{Kind: simulator.CutBeforeStart})
 		b.publish("billing", body("lost"))
 		b.start(fail)
@@ -279,7 +279,7 @@ func TestInDoubtFail(t *testing.T) {
 	})
 	t.Run("no job is to be seen after a take-over", func(t *testing.T) {
 		t.Parallel()
-		b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+		b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 		b.sim.Script(simulator.Fault{Kind: simulator.CutBeforeStart})
 		first := b.start(fail, soonDead, func(s *setup) { s.cfg.VisibilityWindow = time.Hour })
 		b.publish("billing", body("lost"))
@@ -296,7 +296,7 @@ func TestInDoubtFail(t *testing.T) {
 	})
 	t.Run("the job is found", func(t *testing.T) {
 		t.Parallel()
-		b := newBench(t, simulator.Config{})
+		b := newRig(t, simulator.Config{})
 		b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 		b.publish("billing", body("lost"))
 		b.start(fail)
@@ -308,7 +308,7 @@ func TestInDoubtFail(t *testing.T) {
 	// The vendor said that there is none and when to come again: no answer is lost.
 	t.Run("the vendor was unavailable", func(t *testing.T) {
 		t.Parallel()
-		b := newBench(t, simulator.Config{})
+		b := newRig(t, simulator.Config{})
 		b.sim.Script(simulator.Fault{Kind: simulator.Unavailable})
 		b.publish("billing", body("later"))
 		b.start(fail)
@@ -323,7 +323,7 @@ func TestInDoubtFail(t *testing.T) {
 // A look that fails is not a look that finds nothing.
 func TestLooksThatFail(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 	b.sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.TooManyRequests}, simulator.Fault{Kind: simulator.Malformed})
 	b.sim.ScriptFor("TaskDetails", simulator.Fault{Kind: simulator.Crash})
@@ -339,7 +339,7 @@ func TestLooksThatFail(t *testing.T) {
 // Nobody gives up looking because of one failed look, however old the request is.
 func TestAnOldRequestIsLookedForAsWell(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 	b.sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.Crash})
 	b.publish("billing", body("old"))
@@ -353,7 +353,7 @@ func TestAnOldRequestIsLookedForAsWell(t *testing.T) {
 
 func TestLooksThatAlwaysFailAreGivenUp(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 	b.sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Crash}, Endpoint: "Jobs", Probability: 1}})
 	b.publish("billing", body("lost"))
@@ -371,7 +371,7 @@ func TestLooksThatAlwaysFailAreGivenUp(t *testing.T) {
 // it has its outcome.
 func TestConsumerUnclear_namesARequestThatGoesRound(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.Crash}, simulator.Fault{Kind: simulator.HTML}, simulator.Fault{Kind: simulator.Delay, For: 3 * time.Second})
 	b.publish("billing", body("round"))
 	w := b.start(func(s *setup) { s.cfg.VisibilityWindow = 300 * time.Millisecond })
@@ -396,7 +396,7 @@ func TestConsumerUnclear_namesARequestThatGoesRound(t *testing.T) {
 // One lost answer is no news.
 func TestConsumerUnclear_isNilAfterOneLostAnswer(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.Crash})
 	b.publish("billing", body("once"))
 	w := b.start(func(s *setup) { s.cfg.VisibilityWindow = 300 * time.Millisecond })

@@ -26,7 +26,7 @@ func TestTheSameRequestOverAndOver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			b.publish("billing", test.data)
 			b.publish("billing", test.data)
 			b.start()
@@ -59,7 +59,7 @@ func TestTheSameRequestOverAndOver(t *testing.T) {
 // A hundred copies at once, while the one is in work and after it.
 func TestAHundredCopiesAtOnce(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{}, natstest.AckWait(2*patience)) // nothing may be left to a redelivery
+	b := newRig(t, simulator.Config{}, natstest.AckWait(2*patience)) // nothing may be left to a redelivery
 	b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 300 * time.Millisecond})
 	b.start()
 	b.start(owner("two"))
@@ -82,7 +82,7 @@ func TestAHundredCopiesAtOnce(t *testing.T) {
 func TestTenThousandCopiesFromTwoPublishers(t *testing.T) {
 	t.Parallel()
 	const copies = 10_000
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 500 * time.Millisecond})
 	b.start(unhurried)
 	b.start(owner("two"), unhurried)
@@ -135,7 +135,7 @@ func TestTheSameIDWithOtherContent(t *testing.T) {
 	for name, first := range map[string]string{"started": body("id"), "failed": body("id", refused)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			b.publish("billing", first)
 			requested := b.stored(publisher.RequestsStream, ">")[0].Time
 			b.start()
@@ -177,7 +177,7 @@ func TestTheSameIDWithOtherContent(t *testing.T) {
 // copies come together with it again: the letter is kept all the same.
 func TestCopiesAndAMissingDeadLetter(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 	proxy := natstest.StartProxy(t, b.nats)
 	here := proxy.Once("HPUB backup.dlq", natstest.Swallow)
 	first := b.start(soonDead, through(proxy))
@@ -200,7 +200,7 @@ func TestCopiesAndAMissingDeadLetter(t *testing.T) {
 // Other content while the first is in work: it waits, and is rejected.
 func TestOtherContentMeanwhile(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{}, natstest.AckWait(2*patience)) // nothing may be left to a redelivery
+	b := newRig(t, simulator.Config{}, natstest.AckWait(2*patience)) // nothing may be left to a redelivery
 	b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 300 * time.Millisecond})
 	b.start()
 	b.publish("billing", body("id"))
@@ -226,7 +226,7 @@ func TestOtherContentMeanwhile(t *testing.T) {
 
 func TestTheSameIDOfTwoSources(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("id"))
 	b.publish("crm", body("id", `"backupLevel":"FULL"`))
 	b.start()

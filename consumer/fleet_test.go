@@ -24,7 +24,7 @@ import (
 // waits for an acknowledgement.
 func TestTwoReplicas(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(600*time.Millisecond))
+	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(600*time.Millisecond))
 	b.sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Slow, For: 900 * time.Millisecond}, Probability: 1}})
 	const requests = 500
 	for i := range requests {
@@ -57,7 +57,7 @@ func TestTwoReplicas(t *testing.T) {
 // As long as a request is in work the queue is told, and nobody else gets it.
 func TestProgressIsAcknowledged(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 	b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 3 * time.Second})
 	patient := func(s *setup) { s.cfg.AttemptTimeout = 20 * time.Second }
 	b.start(patient)
@@ -108,7 +108,7 @@ func TestAFrozenOwner(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+			b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 			frozen, thaw := make(chan struct{}), make(chan struct{})
 			thawed := sync.OnceFunc(func() { close(thaw) })
 			t.Cleanup(thawed)
@@ -149,7 +149,7 @@ func TestAFrozenOwner(t *testing.T) {
 // looks, finds nothing, and has to wait for the lease all the same.
 func TestAnotherOwnersCallIsUnderWay(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 	sent, looked := make(chan struct{}), make(chan struct{})
 	goesOn, arrived := sync.OnceFunc(func() { close(looked) }), sync.OnceFunc(func() { close(sent) })
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -185,7 +185,7 @@ func TestAnotherOwnersCallIsUnderWay(t *testing.T) {
 }
 
 // lastClaims are the claims that no outcome has followed.
-func (b *bench) lastClaims() []event {
+func (b *rig) lastClaims() []event {
 	b.t.Helper()
 	last := make(map[publisher.Key]event)
 	for _, e := range b.events("backup.event.*.*.*") {
@@ -217,14 +217,14 @@ func TestDrain(t *testing.T) {
 	for name, test := range map[string]struct {
 		faults []simulator.Chance
 		change func(*setup)
-		until  func(b *bench) bool
-		more   func(t *testing.T, b *bench, open []event)
+		until  func(b *rig) bool
+		more   func(t *testing.T, b *rig, open []event)
 	}{
 		"calls under way": {
 			[]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Slow, For: 400 * time.Millisecond}, Probability: 1}},
 			func(s *setup) { s.cfg.AttemptTimeout, s.cfg.DrainTimeout, s.cfg.MaxInFlight = patience, patience, 8 },
-			func(b *bench) bool { return b.sim.Account().CreateTaskCalls >= 8 },
-			func(t *testing.T, b *bench, open []event) {
+			func(b *rig) bool { return b.sim.Account().CreateTaskCalls >= 8 },
+			func(t *testing.T, b *rig, open []event) {
 				calls := uint64(b.sim.Account().CreateTaskCalls)
 				// The server takes a message away some time after its acknowledgement.
 				b.eventually(fmt.Sprintf("end of the %d calls under way", calls), func() bool { return b.queued() == requests-calls })
@@ -241,22 +241,22 @@ func TestDrain(t *testing.T) {
 				s.endpoint, s.policy.Budget, s.policy.InitialInterval = "http://127.0.0.1:1/webconsole/api", time.Hour, time.Hour
 				s.cfg.AttemptTimeout = 10 * time.Second
 			},
-			func(b *bench) bool { return len(b.lastClaims()) >= 5 }, // as when looking for a job
+			func(b *rig) bool { return len(b.lastClaims()) >= 5 }, // as when looking for a job
 			nil,
 		},
 		"waiting for a throttling vendor": {
 			[]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Unavailable, For: 20 * time.Second}, Probability: 1}},
 			func(s *setup) { s.cfg.AttemptTimeout = 10 * time.Second },
-			func(b *bench) bool { return b.sim.Account().CreateTaskCalls >= 1 },
+			func(b *rig) bool { return b.sim.Account().CreateTaskCalls >= 1 },
 			nil,
 		},
 		"looking for a job": {
 			[]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.CutBeforeStart}, Probability: 1}},
 			func(s *setup) { s.cfg.AttemptTimeout, s.cfg.VisibilityWindow = 10*time.Second, patience },
-			func(b *bench) bool {
+			func(b *rig) bool {
 				return inDoubt(b.lastClaims()) >= 5 // so many make it count as out of reach, and others are neither claimed nor sent
 			},
-			func(t *testing.T, _ *bench, open []event) {
+			func(t *testing.T, _ *rig, open []event) {
 				if n := inDoubt(open); n < 5 {
 					t.Errorf("only %d requests were given back with the doubt that is on them", n)
 				}
@@ -265,8 +265,8 @@ func TestDrain(t *testing.T) {
 		"calls that take too long": {
 			[]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.HangAfterStart}, Probability: 1}},
 			func(s *setup) { s.cfg.AttemptTimeout, s.cfg.DrainTimeout = patience, 100*time.Millisecond },
-			func(b *bench) bool { return b.sim.Account().JobsStarted == requests },
-			func(t *testing.T, _ *bench, open []event) {
+			func(b *rig) bool { return b.sim.Account().JobsStarted == requests },
+			func(t *testing.T, _ *rig, open []event) {
 				if len(open) != requests {
 					t.Errorf("%d requests are open, want all %d", len(open), requests)
 				}
@@ -280,7 +280,7 @@ func TestDrain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(time.Second))
+			b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(time.Second))
 			b.sim.SetFaults(test.faults)
 			for i := range requests {
 				b.publish("billing", body(fmt.Sprint("id-", i)))
@@ -309,7 +309,7 @@ func TestDrain(t *testing.T) {
 // What was claimed before a stop but not sent is not sent any more.
 func TestNothingIsSentAfterAStop(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	claimed, stopped := make(chan struct{}), make(chan struct{})
 	w := b.start(func(s *setup) {
 		s.wrap = func(v consumer.Vendor) consumer.Vendor {
@@ -345,7 +345,7 @@ func TestNothingIsSentAfterAStop(t *testing.T) {
 
 func TestTheNATSServerRestartsUnderLoad(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(time.Second))
+	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(time.Second))
 	b.sim.SetFaults([]simulator.Chance{
 		{Fault: simulator.Fault{Kind: simulator.Slow, For: 50 * time.Millisecond}, Probability: 0.5},
 		{Fault: simulator.Fault{Kind: simulator.CutAfterStart}, Probability: 0.05},
@@ -392,7 +392,7 @@ func TestTheNATSServerRestartsUnderLoad(t *testing.T) {
 // request, replicas that are killed and replaced.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore, VisibleAfter: 100 * time.Millisecond}, natstest.AckWait(500*time.Millisecond))
+	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore, VisibleAfter: 100 * time.Millisecond}, natstest.AckWait(500*time.Millisecond))
 	faults, err := simulator.ParseFaults("cut-after-start=0.05,cut-before-start=0.05,hang-after-start=0.02,half-body=0.03,503=0.02:1s," +
 		"429=0.02:1s,500=0.02,504-after-start=0.02,empty=0.02,401=0.02,slow=0.2:100ms,Jobs/slow=0.1:300ms")
 	if err != nil {
@@ -425,8 +425,8 @@ func TestChaos(t *testing.T) {
 
 // Nothing goes on after Run has returned.
 func TestRunLeavesNothingBehind(t *testing.T) {
-	b := newBench(t, simulator.Config{})
-	b.publish("billing", body("first")) // so that the bench's own connection is complete
+	b := newRig(t, simulator.Config{})
+	b.publish("billing", body("first")) // so that the rig's own connection is complete
 	before := goleak.IgnoreCurrent()
 	nc := b.nats.Connect(t)
 	client, err := vendorapi.New(vendorapi.Config{Endpoint: b.endpoint, Auth: vendorapi.Auth{
@@ -463,7 +463,7 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 // acknowledged it, is found and done.
 func TestARequestThatTheServerForgot(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("forgotten"))
 	last := b.publish("billing", body("invalid", `"typo":1`))
 	// A consumer that is reset behind them takes them for done, as one does whose

@@ -15,7 +15,7 @@ import (
 
 // intrude stores messages without our form on a key's filter, as a source can by the
 // reply subject of a publish.
-func (b *bench) intrude(key publisher.Key, number int) {
+func (b *rig) intrude(key publisher.Key, number int) {
 	b.t.Helper()
 	for i := range number {
 		if i%2000 == 1999 { // the client's limit of what is on its way is 4000
@@ -32,7 +32,7 @@ func (b *bench) intrude(key publisher.Key, number int) {
 // being done, nor its outcome from being known when it comes again.
 func TestThousandsOfForeignMessagesOnAKey(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.intrude(billing("victim"), 1_500)
 	b.publish("billing", body("victim"))
 	b.publish("billing", body("other"))
@@ -53,7 +53,7 @@ func TestThousandsOfForeignMessagesOnAKey(t *testing.T) {
 // that does not say that there is no job.
 func TestARequestThatCanNeverBeClaimed(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	key := billing("unreadable")
 	msg := &nats.Msg{
 		Subject: key.Subject(schemas.KindJobSubmitting), Header: eventHeader(key, schemas.KindJobSubmitting), Data: []byte(`{"leaseMillis":"long"}`),
@@ -81,19 +81,19 @@ func TestARequestThatCanNeverBeClaimed(t *testing.T) {
 func TestAMessageOfAForeignKind(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []schemas.Kind{"operator", "job-imagined"} {
-		for name, act := range map[string]func(b *bench, intrude func()){
-			"before the claim": func(b *bench, intrude func()) {
+		for name, act := range map[string]func(b *rig, intrude func()){
+			"before the claim": func(b *rig, intrude func()) {
 				intrude()
 				b.publish("billing", body("id"))
 				b.start()
 			},
-			"behind a released claim": func(b *bench, intrude func()) {
+			"behind a released claim": func(b *rig, intrude func()) {
 				b.release("id")
 				intrude()
 				b.publish("billing", body("id"))
 				b.start()
 			},
-			"behind the outcome": func(b *bench, intrude func()) {
+			"behind the outcome": func(b *rig, intrude func()) {
 				b.publish("billing", body("id"))
 				b.start()
 				b.settled()
@@ -103,7 +103,7 @@ func TestAMessageOfAForeignKind(t *testing.T) {
 		} {
 			t.Run(string(kind)+" "+name, func(t *testing.T) {
 				t.Parallel()
-				b := newBench(t, simulator.Config{})
+				b := newRig(t, simulator.Config{})
 				act(b, func() {
 					key := billing("id")
 					if _, err := b.js.PublishMsg(b.within(patience), &nats.Msg{

@@ -21,7 +21,7 @@ import (
 )
 
 // refuses waits until a worker says that the ledger cannot be relied on.
-func (b *bench) refuses(w *worker) {
+func (b *rig) refuses(w *worker) {
 	b.t.Helper()
 	b.eventually("the worker says that it claims nothing", func() bool { return strings.Contains(w.log.String(), "run `backhaul recover`") })
 	if _, ok := errors.AsType[*consumer.LedgerError](w.consumer.Ledger()); !ok {
@@ -30,7 +30,7 @@ func (b *bench) refuses(w *worker) {
 }
 
 // recover accepts the ledger as it is.
-func (b *bench) recover() consumer.Recovered {
+func (b *rig) recover() consumer.Recovered {
 	b.t.Helper()
 	found, err := consumer.Recover(b.within(patience), b.js.Conn(), nil)
 	if err != nil {
@@ -40,7 +40,7 @@ func (b *bench) recover() consumer.Recovered {
 }
 
 // edit changes the settings of the events stream.
-func (b *bench) edit(change func(*jetstream.StreamConfig)) {
+func (b *rig) edit(change func(*jetstream.StreamConfig)) {
 	b.t.Helper()
 	ctx := b.within(patience)
 	events, err := b.js.Stream(ctx, publisher.EventsStream)
@@ -59,7 +59,7 @@ func (b *bench) edit(change func(*jetstream.StreamConfig)) {
 // found. Nothing is sent twice.
 func TestALedgerThatIsMadeAgainDuringACall(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("id"))
 	w := b.start(func(s *setup) {
 		s.wrap = func(v consumer.Vendor) consumer.Vendor {
@@ -110,7 +110,7 @@ func TestALedgerThatIsMadeAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			if !c.kept {
 				if err := b.js.DeleteStream(b.within(patience), publisher.MarkStream); err != nil {
 					t.Fatal(err)
@@ -172,7 +172,7 @@ func TestAStreamThatForgets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			for _, id := range []string{"one", "two", "three"} {
 				b.publish("billing", body(id))
 			}
@@ -202,7 +202,7 @@ func TestAStreamThatForgets(t *testing.T) {
 // the server loses the rest of the ledger without an error.
 func TestADamagedBlock(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	for _, id := range []string{"one", "two", "three", "four"} {
 		b.publish("billing", body(id))
 	}
@@ -238,7 +238,7 @@ func TestADamagedBlock(t *testing.T) {
 }
 
 // publishSoon publishes while the server may be restarting.
-func (b *bench) publishSoon(source, data string) {
+func (b *rig) publishSoon(source, data string) {
 	b.t.Helper()
 	b.eventually("the server takes a request", func() bool {
 		_, err := b.js.PublishMsg(b.within(time.Second), &nats.Msg{Subject: "backup.request." + source, Data: []byte(data)})
@@ -247,7 +247,7 @@ func (b *bench) publishSoon(source, data string) {
 }
 
 // mark is what is known of the ledger.
-func (b *bench) mark() publisher.Mark {
+func (b *rig) mark() publisher.Mark {
 	b.t.Helper()
 	marks, err := b.js.Stream(b.within(patience), publisher.MarkStream)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 
 func TestInvalidRequests(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.start()
 	for name, test := range map[string]struct {
 		data    string
@@ -94,7 +94,7 @@ func TestInvalidRequests(t *testing.T) {
 // that has the id, and the other way round.
 func TestInvalidRequestWithAnIDInUse(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.start()
 	b.publish("billing", body("id"))
 	b.settled()
@@ -144,7 +144,7 @@ func TestStrangeMessages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{}, natstest.AckWait(300*time.Millisecond))
+			b := newRig(t, simulator.Config{}, natstest.AckWait(300*time.Millisecond))
 			const requests = 20
 			for i := range requests {
 				if i == requests/2 {
@@ -189,7 +189,7 @@ func hpubLine(subject, line, headers, data string) string {
 }
 
 // raw sends protocol messages as they are and waits until the server has them.
-func (b *bench) raw(op string) {
+func (b *rig) raw(op string) {
 	b.t.Helper()
 	before := b.queued()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(b.nats.URL, "nats://"))
@@ -212,7 +212,7 @@ func (b *bench) raw(op string) {
 // whose events say whose replay it is.
 func TestAReplayedRequest(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.start()
 	replay := []string{"Backhaul-Request-Id", "id-replay-1", "Backhaul-Replay-Of", "billing/id"}
 	b.publish("billing", body("id", refused))

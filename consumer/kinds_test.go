@@ -22,7 +22,7 @@ func TestLedger_everyKindOfLastEvent(t *testing.T) {
 	waits := map[schemas.Kind]bool{
 		schemas.KindJobSubmitting: true, schemas.KindJobStarted: false, schemas.KindJobFailed: false, schemas.KindRequestRejected: false,
 	}
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	waiting, written := 0, 0
 	for _, kind := range schemas.Kinds {
 		wait, decided := waits[kind]

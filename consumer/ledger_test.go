@@ -38,7 +38,7 @@ func eventHeader(key publisher.Key, kind schemas.Kind) nats.Header {
 // worked on as if it were not there, and what it has on record counts.
 func TestWhatIsNoEventOfAKey(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	kinds := append([]schemas.Kind{"no-such-kind", "anything"}, schemas.Kinds...)
 	var keys []publisher.Key
 	for _, kind := range kinds {
@@ -89,7 +89,7 @@ func TestWhatIsNoEventOfAKey(t *testing.T) {
 // a second job, or any, and never stops the others.
 func TestGarbageOnAKey(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	var keys []publisher.Key
 	for i, text := range garbage {
 		for _, kind := range schemas.Kinds { // a foreign kind counts for nothing
@@ -137,7 +137,7 @@ func TestGarbageWhileARequestIsInWork(t *testing.T) {
 		for _, named := range []bool{true, false} {
 			t.Run(fmt.Sprint(kind, ", named ", named), func(t *testing.T) {
 				t.Parallel()
-				b := newBench(t, simulator.Config{}, natstest.AckWait(500*time.Millisecond))
+				b := newRig(t, simulator.Config{}, natstest.AckWait(500*time.Millisecond))
 				b.sim.Script(simulator.Fault{Kind: simulator.Slow, For: 300 * time.Millisecond})
 				b.publish("billing", body("id"))
 				w := b.start(quick)
@@ -176,7 +176,7 @@ func TestAnOutcomeWithSomethingNewBehindIt(t *testing.T) {
 	for name, data := range map[string]string{"started": body("id"), "failed": body("id", refused)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			b.start()
 			b.publish("billing", data)
 			b.settled()
@@ -203,7 +203,7 @@ func TestAnOutcomeWithSomethingNewBehindIt(t *testing.T) {
 // says so. When it is there again they are worked on.
 func TestTheEventsStreamIsAway(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 	ctx := b.within(patience)
 	events, err := b.js.Stream(ctx, publisher.EventsStream)
 	if err != nil {

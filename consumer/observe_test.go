@@ -54,7 +54,7 @@ func (n *notes) all() []string {
 	return slices.Clone(n.lines)
 }
 
-func (n *notes) has(t *testing.T, b *bench, want ...string) {
+func (n *notes) has(t *testing.T, b *rig, want ...string) {
 	t.Helper()
 	for _, line := range want {
 		b.eventually(line, func() bool { return slices.Contains(n.all(), line) })
@@ -63,7 +63,7 @@ func (n *notes) has(t *testing.T, b *bench, want ...string) {
 
 func TestAnObserverIsToldOfEverything(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("r-1"), "traceparent", trace)
 	b.publish("billing", body("r-2", refused))
 	told := new(notes)
@@ -104,7 +104,7 @@ func TestAnObserverIsToldOfEverything(t *testing.T) {
 // Copies that come while a request is in work are told of, each as a duplicate.
 func TestAnObserverIsToldOfCopies(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	told := new(notes)
 	for range 10 {
 		b.publish("billing", body("r-1"))
@@ -127,7 +127,7 @@ func TestAnObserverIsToldOfCopies(t *testing.T) {
 // The trace that a request came with is in its log lines, without any observer.
 func TestTheLogNamesTheTrace(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("r-1"), "TraceParent", trace)
 	b.publish("billing", body("r-2"))
 	w := b.start()

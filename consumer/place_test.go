@@ -18,7 +18,7 @@ import (
 // stream remembers the old ones.
 func TestSequencesThatStartAgain(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	w := b.start()
 	for range 3 {
 		b.publish("billing", body(""))
@@ -68,7 +68,7 @@ func TestSequencesThatStartAgain(t *testing.T) {
 // new message's job: the job of the old message with the same sequence is not its job.
 func TestAPlaceThatComesAgain(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	w := b.start()
 	b.publish("billing", body(""))
 	b.settled()
@@ -93,7 +93,7 @@ func TestAPlaceThatComesAgain(t *testing.T) {
 func TestAnEarlierVersionsPlace(t *testing.T) {
 	t.Parallel()
 	key := publisher.EarlierSequenceKey("billing", 1)
-	message := func(b *bench) schemas.Message {
+	message := func(b *rig) schemas.Message {
 		stream, err := b.js.Stream(b.within(patience), publisher.RequestsStream)
 		if err != nil {
 			t.Fatal(err)
@@ -126,7 +126,7 @@ func TestAnEarlierVersionsPlace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+			b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 			b.publish("billing", body(""))
 			b.deliverAndForget()
 			pub, err := publisher.New(b.js.Conn())
@@ -146,7 +146,7 @@ func TestAnEarlierVersionsPlace(t *testing.T) {
 }
 
 // deliverAndForget takes a delivery of the first message, as a replica that is killed.
-func (b *bench) deliverAndForget() {
+func (b *rig) deliverAndForget() {
 	b.t.Helper()
 	durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
 	if err != nil {
@@ -158,7 +158,7 @@ func (b *bench) deliverAndForget() {
 }
 
 // remake deletes a stream and makes it again, empty.
-func (b *bench) remake(name string) {
+func (b *rig) remake(name string) {
 	b.t.Helper()
 	ctx := b.within(patience)
 	old, err := b.js.Stream(ctx, name)
@@ -178,7 +178,7 @@ func (b *bench) remake(name string) {
 }
 
 // remakeRequests deletes the requests stream and makes it again.
-func (b *bench) remakeRequests() {
+func (b *rig) remakeRequests() {
 	b.t.Helper()
 	ctx := b.within(patience)
 	old, err := b.js.Stream(ctx, publisher.RequestsStream)

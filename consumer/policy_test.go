@@ -47,7 +47,7 @@ func TestADeniedRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			var asked atomic.Pointer[schemas.BackupRequest]
 			only := policy(func(key publisher.Key, r *schemas.BackupRequest, requested time.Time) error {
 				if key.Source != "billing" || requested.IsZero() {
@@ -101,7 +101,7 @@ func TestADeniedRequest(t *testing.T) {
 // second would be.
 func TestADeniedIDInUse(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.start(policy(func(_ publisher.Key, r *schemas.BackupRequest, _ time.Time) error {
 		if r.BackupLevel == schemas.LevelFull {
 			return errDenied
@@ -156,7 +156,7 @@ func TestADenialComesTooLate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+			b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 			here := make(chan struct{})
 			first := b.start(quick, soonDead, func(s *setup) {
 				s.wrap = func(v consumer.Vendor) consumer.Vendor { return dead(v, test.before, func() { close(here) }) }
@@ -200,7 +200,7 @@ func TestADenialComesTooLate(t *testing.T) {
 // request has one outcome, and it is true.
 func TestReplicasWithDifferentPolicies(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(time.Second))
+	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(time.Second))
 	const requests = 150
 	b.start(quick, policy(allowAll))
 	b.start(quick, policy(denyAll), owner("two"))
@@ -227,7 +227,7 @@ func TestReplicasWithDifferentPolicies(t *testing.T) {
 // A policy that cannot tell yet is asked again; meanwhile nothing is claimed.
 func TestAPolicyThatCannotTell(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	var asked atomic.Int64
 	w := b.start(unhurried, policy(func(publisher.Key, *schemas.BackupRequest, time.Time) error {
 		if asked.Add(1) == 1 {
@@ -251,7 +251,7 @@ func TestAPolicyThatCannotTell(t *testing.T) {
 // outcome, too.
 func TestADenialWhereSequencesStartAgain(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	w := b.start(unhurried)
 	b.publish("billing", body(""))
 	b.settled()

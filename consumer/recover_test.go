@@ -15,7 +15,7 @@ import (
 // disaster is a course of events around two snapshots, of which the one of the
 // ledger is too old to know what was done last. It ends with the streams restored,
 // and with what publishers sent again because it may have been lost.
-func (b *bench) disaster(eventsFirst bool) {
+func (b *rig) disaster(eventsFirst bool) {
 	b.t.Helper()
 	nc := b.js.Conn()
 	work := func() {
@@ -59,7 +59,7 @@ func (b *bench) disaster(eventsFirst bool) {
 }
 
 // release leaves a claim of a request that was given back unsent, as a drain does.
-func (b *bench) release(id string) {
+func (b *rig) release(id string) {
 	b.t.Helper()
 	m, err := schemas.DecodeRequest(nil, []byte(body(id)))
 	if err != nil {
@@ -87,7 +87,7 @@ func TestRecover(t *testing.T) {
 	for name, eventsFirst := range map[string]bool{"events first": true, "requests first": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			b.disaster(eventsFirst)
 			before := b.sim.Account().JobsStarted
 			if before != 6 {
@@ -123,7 +123,7 @@ func TestRecover(t *testing.T) {
 	}
 	t.Run("without", func(t *testing.T) {
 		t.Parallel()
-		b := newBench(t, simulator.Config{})
+		b := newRig(t, simulator.Config{})
 		b.disaster(true)
 		before, waiting := b.sim.Account().JobsStarted, b.queued()
 		w := b.start()
@@ -144,7 +144,7 @@ func TestRecover(t *testing.T) {
 // Requests that are older than the ledger need nothing: their outcomes are on record.
 func TestOldRequestsBehindANewLedger(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	for _, id := range []string{"one", "two", ""} {
 		b.publish("billing", body(id))
 	}
@@ -167,7 +167,7 @@ func TestOldRequestsBehindANewLedger(t *testing.T) {
 // A ledger without any event, and a policy.
 func TestRecoverWithoutALedger(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("done"))
 	b.publish("billing", body("invalid", `"typo":1`))
 	b.publish("crm", body("denied"))

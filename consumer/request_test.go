@@ -21,7 +21,7 @@ const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 func TestARequestBecomesAJob(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	sequence := b.publish("billing", `{"requestId":"inv-7","clientName":"s-adhoc-object-storage","subclientName":"stestgroup",
 		"storagePolicyName":"default-plan","onDemandInputFile":"/sk/list.txt","backupLevel":"FULL","labels":{"ticket":"CHG-17"}}`,
 		"traceparent", trace)
@@ -88,7 +88,7 @@ func TestARequestBecomesAJob(t *testing.T) {
 
 func TestFormsOfARequest(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.start()
 	data := body("")
 	structured := func(id, data string) string {
@@ -149,7 +149,7 @@ func TestFormsOfARequest(t *testing.T) {
 // Without an id two messages are two requests, whatever is in them.
 func TestRequestsWithoutAnID(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	first, second := b.publish("billing", body("")), b.publish("billing", body(""))
 	b.start()
 	b.settled()
@@ -163,7 +163,7 @@ func TestRequestsWithoutAnID(t *testing.T) {
 
 func TestTheVendorRefuses(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	data := `{"requestId":"inv-8","clientName":"s-adhoc-object-storage","subclientName":"no-such-group","labels":{"k":"v"}}`
 	sequence := b.publish("billing", data, "X-Theirs", "kept", "Nats-Msg-Id", "their-id")
 	requested := b.stored(publisher.RequestsStream, ">")[0]
@@ -201,7 +201,7 @@ func TestTheVendorRefuses(t *testing.T) {
 
 func TestNotAfterInThePast(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("late", `"notAfter":"2026-01-01T00:00:00Z"`))
 	b.publish("billing", body("in-time", `"notAfter":"2999-01-01T00:00:00Z"`))
 	b.start()
@@ -226,13 +226,13 @@ func TestTheHappyPath(t *testing.T) {
 	for name, change := range map[string]func(*setup){"without a policy": func(*setup) {}, "with a policy": policy(allowAll)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+			b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore})
 			w := b.start(change, unhurried)
 			b.eventually("the queue is pulled from", func() bool {
 				durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
 				return err == nil && durable.CachedInfo().NumWaiting > 0
 			})
-			// The worker's own connection counts; the bench asks questions of its own.
+			// The worker's own connection counts; the rig asks questions of its own.
 			observer := b.nats.Connect(t)
 			var mu sync.Mutex
 			seen := make(map[string]int)

@@ -36,21 +36,21 @@ func TestAnEventThatIsTooLarge(t *testing.T) {
 		answer  string
 		members []string
 		size    int32
-		want    func(*testing.T, *bench)
+		want    func(*testing.T, *rig)
 	}{
-		"job ids": {`{"taskId":77,"jobIds":[` + many + `"5976"]}`, nil, 8192, func(t *testing.T, b *bench) {
+		"job ids": {`{"taskId":77,"jobIds":[` + many + `"5976"]}`, nil, 8192, func(t *testing.T, b *rig) {
 			e := b.lastEvent(billing("id")).(*schemas.JobStarted)
 			if e.JobID != "5976" || len(e.JobIDs) == 0 || e.Omitted["jobIds"]+len(e.JobIDs) != 5001 {
 				t.Errorf("job %s, %d ids, omitted %v", e.JobID, len(e.JobIDs), e.Omitted)
 			}
 		}},
-		"error message": {`{"errorCode":587207178,"errorMessage":"` + long + `"}`, nil, 8192, func(t *testing.T, b *bench) {
+		"error message": {`{"errorCode":587207178,"errorMessage":"` + long + `"}`, nil, 8192, func(t *testing.T, b *rig) {
 			e := b.lastEvent(billing("id")).(*schemas.JobFailed)
 			if e.ErrorCode != "587207178" || !strings.HasPrefix(e.ErrorMessage, "üü") || !strings.HasSuffix(e.ErrorMessage, "ü…") || e.Omitted["errorMessage"] == 0 {
 				t.Errorf("%s %.20q (%d), omitted %v", e.ErrorCode, e.ErrorMessage, len(e.ErrorMessage), e.Omitted)
 			}
 		}},
-		"labels": {"", []string{`"labels":{` + strings.Join(labels, ",") + `}`}, 4096, func(t *testing.T, b *bench) {
+		"labels": {"", []string{`"labels":{` + strings.Join(labels, ",") + `}`}, 4096, func(t *testing.T, b *rig) {
 			e := b.started(billing("id"))
 			if len(e.Labels)+e.Omitted["labels"] != 32 || e.Omitted["labels"] == 0 {
 				t.Errorf("%d labels, omitted %v", len(e.Labels), e.Omitted)
@@ -63,7 +63,7 @@ func TestAnEventThatIsTooLarge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{}, maxMsgSize(publisher.EventsStream, c.size))
+			b := newRig(t, simulator.Config{}, maxMsgSize(publisher.EventsStream, c.size))
 			if c.answer != "" {
 				b.sim.Script(simulator.Fault{Kind: simulator.Status, Status: http.StatusOK, Body: c.answer, Header: map[string]string{"Content-Type": "application/json"}})
 			}
@@ -79,7 +79,7 @@ func TestAnEventThatIsTooLarge(t *testing.T) {
 }
 
 // lastEvent is the last event of a request.
-func (b *bench) lastEvent(key publisher.Key) schemas.Event {
+func (b *rig) lastEvent(key publisher.Key) schemas.Event {
 	b.t.Helper()
 	story := b.story(key)
 	if len(story) == 0 {
@@ -91,7 +91,7 @@ func (b *bench) lastEvent(key publisher.Key) schemas.Event {
 // A dead letter that the stream does not take is kept without the end of its payload.
 func TestADeadLetterThatIsTooLarge(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{}, maxMsgSize(publisher.DeadLetterStream, 16<<10))
+	b := newRig(t, simulator.Config{}, maxMsgSize(publisher.DeadLetterStream, 16<<10))
 	payload := body("id", `"typo":"`+strings.Repeat("x", 200<<10)+`"`)
 	b.publish("billing", payload, "X-Theirs", "kept only where it fits")
 	b.start()

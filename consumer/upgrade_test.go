@@ -14,7 +14,7 @@ import (
 )
 
 // earlierEvent appends an event of an earlier version about the message that waits.
-func (b *bench) earlierEvent(event func(publisher.Key, schemas.Message) schemas.Event) publisher.Key {
+func (b *rig) earlierEvent(event func(publisher.Key, schemas.Message) schemas.Event) publisher.Key {
 	b.t.Helper()
 	msgs := b.stored(publisher.RequestsStream, ">")
 	key := publisher.EarlierSequenceKey("billing", msgs[0].Sequence)
@@ -39,7 +39,7 @@ func earlierStart(key publisher.Key, m schemas.Message) schemas.Event {
 // message: the rejection is not recorded again.
 func TestARejectionThatAnEarlierVersionRecorded(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 	b.publish("billing", body("id"))
 	w := b.start()
 	b.settled()
@@ -65,7 +65,7 @@ func TestARejectionThatAnEarlierVersionRecorded(t *testing.T) {
 // earlier version recorded about the message counts nevertheless.
 func TestAnEarlierVersionsOutcomeBehindANewConsumer(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.publish("billing", body(""))
 	b.deliverAndForget()
 	key := b.earlierEvent(earlierStart)
@@ -96,7 +96,7 @@ func TestAnEarlierVersionsOutcomeBehindANewConsumer(t *testing.T) {
 // What an earlier version recorded and this one cannot read may be a job: nothing is sent.
 func TestAnEarlierVersionsEventThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{}, natstest.AckWait(time.Second))
+	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 	b.publish("billing", body("", `"notAfter":"`+time.Now().Add(2*time.Second).UTC().Format(time.RFC3339Nano)+`"`))
 	b.deliverAndForget()
 	key := publisher.EarlierSequenceKey("billing", 1)
@@ -119,7 +119,7 @@ func TestAnEarlierVersionsEventThatCannotBeRead(t *testing.T) {
 // waits for that version.
 func TestAClaimOfAVersionThatCanReadMore(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("id", `"later":1`))
 	pub, err := publisher.New(b.js.Conn())
 	if err != nil {

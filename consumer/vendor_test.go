@@ -21,7 +21,7 @@ import (
 
 // startJobByHand starts a job as somebody at the vendor's console does: for the
 // same content group, without our marker.
-func (b *bench) startJobByHand() {
+func (b *rig) startJobByHand() {
 	b.t.Helper()
 	client, err := vendorapi.New(vendorapi.Config{Endpoint: b.endpoint, Auth: vendorapi.Auth{
 		Mode: vendorapi.AuthLogin, Username: "backhaul", Password: func() (vendorapi.Secret, error) { return vendorPassword, nil },
@@ -49,7 +49,7 @@ func TestAThrottlingVendor(t *testing.T) {
 	} {
 		t.Run(fault.String(), func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			b.sim.Script(fault)
 			b.publish("billing", body("first"))
 			begin := time.Now()
@@ -83,7 +83,7 @@ func TestAThrottlingVendor(t *testing.T) {
 // bring goes to one that has room, and nobody who came later overtakes it.
 func TestAReplicaWithoutRoom(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore})
 	var full atomic.Bool
 	pulls := func(n int) func() bool {
 		return func() bool {
@@ -139,7 +139,7 @@ func TestALongPause(t *testing.T) {
 	} {
 		t.Run(fault.String(), func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			b.sim.Script(fault)
 			b.publish("billing", body("first"))
 			b.start()
@@ -178,7 +178,7 @@ func TestGivenUpByAge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{})
+			b := newRig(t, simulator.Config{})
 			b.sim.SetFaults(test.faults)
 			sequence := b.publish("billing", body("old"))
 			b.start(func(s *setup) {
@@ -220,7 +220,7 @@ func unused(t testing.TB) string {
 }
 
 // vendorComesUp serves the simulator at an address that was unused.
-func (b *bench) vendorComesUp(address string) {
+func (b *rig) vendorComesUp(address string) {
 	b.t.Helper()
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -235,7 +235,7 @@ func (b *bench) vendorComesUp(address string) {
 // The vendor is away when requests come, and comes up later.
 func TestTheVendorComesUpLater(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	address := unused(t)
 	const requests = 30
 	for i := range requests {
@@ -268,7 +268,7 @@ func TestTheVendorComesUpLater(t *testing.T) {
 
 func TestASessionThatEnds(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	expired := simulator.Fault{Kind: simulator.Unauthorised}
 	b.sim.Script(expired)
 	b.publish("billing", body("expired"))
@@ -291,7 +291,7 @@ func TestASessionThatEnds(t *testing.T) {
 // the vendor alone as well, and all go on by themselves.
 func TestAThrottledReplicaPausesAll(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: 4 * time.Second})
 	first := b.start(func(s *setup) { s.cfg.MaxInFlight = 2 })
 	b.publish("billing", body("first"))
@@ -323,7 +323,7 @@ func TestAThrottledReplicaPausesAll(t *testing.T) {
 // replica that knows of it keeps those from starting that do not.
 func TestAResumeDoesNotStartEarly(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: 10 * time.Minute})
 	b.start(func(s *setup) { s.cfg.MaxInFlight = 2 })
 	b.publish("billing", body("first"))
@@ -351,7 +351,7 @@ func TestAResumeDoesNotStartEarly(t *testing.T) {
 // A pause that somebody else asked for, and that lasts longer, is left alone.
 func TestALongerPauseIsKept(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	const asked = 4 * time.Second
 	b.sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: asked})
 	var paused time.Time
@@ -393,7 +393,7 @@ func TestALongerPauseIsKept(t *testing.T) {
 // it, unclaimed.
 func TestNothingIsPulledDuringAnOutage(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{})
+	b := newRig(t, simulator.Config{})
 	address := unused(t)
 	w := b.start(func(s *setup) {
 		s.endpoint = "http://" + address + "/webconsole/api"

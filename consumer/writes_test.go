@@ -57,7 +57,7 @@ func TestConsumer_SaysThatAStreamIsFull(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, simulator.Config{}, c.full)
+			b := newRig(t, simulator.Config{}, c.full)
 			told := new(notes)
 			w := b.start(hasty, func(s *setup) { s.cfg.Observer = told })
 			trouble := w.consumer.Writable
@@ -111,7 +111,7 @@ func TestConsumer_SaysThatAStreamIsFull(t *testing.T) {
 // A ledger that is full is told of before a write is refused.
 func TestConsumer_SaysThatAnIdleLedgerIsFull(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, simulator.Config{}, limited(publisher.EventsStream, 1, 0))
+	b := newRig(t, simulator.Config{}, limited(publisher.EventsStream, 1, 0))
 	if _, err := b.js.Publish(t.Context(), "backup.event.operator.pause", nil); err != nil {
 		t.Fatal(err)
 	}

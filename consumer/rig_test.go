@@ -1,0 +1,535 @@
+package consumer_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"backhaul/consumer"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
+	"backhaul/vendorapi"
+	"backhaul/vendorapi/secretstest"
+	"backhaul/vendorapi/simulator"
+	"backhaul/vendorapi/simulator/simulatortest"
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if !isSet("test.parallel") {
+		// These tests mostly wait: for leases, windows and acknowledgements to end.
+		_ = flag.Set("test.parallel", "8")
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func isSet(name string) bool {
+	found := false
+	flag.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
+}
+
+// patience is how long a test waits for what must happen. It is long because the
+// machine may be busy with something else.
+const patience = time.Minute
+
+// rig is a NATS server with the shipped streams, a simulated Commvault, and a
+// view of both that owes nothing to the consumer.
+type rig struct {
+	t        testing.TB
+	nats     *natstest.Server
+	js       jetstream.JetStream
+	sim      *simulator.Simulator
+	endpoint string
+}
+
+func newRig(t testing.TB, cfg simulator.Config, changes ...natstest.Change) *rig {
+	t.Helper()
+	s := natstest.Start(t, changes...)
+	if cfg.World == nil {
+		cfg.World = simulator.DefaultWorld()
+		cfg.World.Users[0].Password = base64.StdEncoding.EncodeToString([]byte(vendorPassword))
+	}
+	sim, endpoint := simulatortest.Start(t, cfg)
+	return &rig{t: t, nats: s, js: natstest.JetStream(t, s.Connect(t)), sim: sim, endpoint: endpoint}
+}
+
+// vendorPassword is part of no other text, so that it can be looked for.
+const vendorPassword = "Tr0ub4dor&3 hunter2"
+
+// noSecrets fails the test if something that was written shows a secret.
+func (b *rig) noSecrets(written ...any) {
+	b.t.Helper()
+	secretstest.NotShown(b.t, append(b.sim.Secrets(), vendorPassword, "QSDK "), written...)
+}
+
+// setup is how a worker is started.
+type setup struct {
+	cfg      consumer.Config
+	policy   vendorapi.Policy
+	endpoint string
+	password string
+	connect  func(testing.TB) *nats.Conn
+	wrap     func(consumer.Vendor) consumer.Vendor
+}
+
+// worker is one running consumer with connections of its own, as a process has.
+type worker struct {
+	t     testing.TB
+	nc    *nats.Conn
+	ended chan struct{}
+	stop  context.CancelFunc
+	log   *logBook
+
+	consumer *consumer.Consumer
+}
+
+// start runs a consumer with short times until the test ends.
+func (b *rig) start(changes ...func(*setup)) *worker {
+	b.t.Helper()
+	s := setup{
+		cfg: consumer.Config{
+			Owner: "one", AttemptTimeout: 5 * time.Second, VisibilityWindow: time.Second, DrainTimeout: 20 * time.Second,
+		},
+		policy:   vendorapi.Policy{InitialInterval: 20 * time.Millisecond, MaxInterval: 200 * time.Millisecond, Budget: 2 * time.Second, RoomWait: consumer.RoomWait},
+		endpoint: b.endpoint,
+		password: vendorPassword,
+		connect:  b.nats.Connect,
+		wrap:     func(v consumer.Vendor) consumer.Vendor { return v },
+	}
+	for _, change := range changes {
+		change(&s)
+	}
+	s.policy.AttemptTimeout = s.cfg.AttemptTimeout
+	client, err := vendorapi.New(vendorapi.Config{Endpoint: s.endpoint, Timeout: 20 * time.Second, Auth: vendorapi.Auth{
+		Mode: vendorapi.AuthLogin, Username: "backhaul",
+		Password: func() (vendorapi.Secret, error) { return vendorapi.Secret(s.password), nil },
+	}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	w := &worker{t: b.t, nc: s.connect(b.t), ended: make(chan struct{}), log: &logBook{}}
+	vendor := s.wrap(&vendorapi.Retrier{Client: client, Policy: s.policy})
+	c, err := consumer.New(b.within(patience), s.cfg, w.nc, vendor, zerolog.New(w.log))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop, w.consumer = stop, c
+	go func() {
+		defer close(w.ended)
+		c.Run(ctx)
+	}()
+	b.t.Cleanup(func() {
+		w.drain()
+		client.Close(context.Background())
+		b.noSecrets(w.log.String())
+		if b.t.Failed() {
+			b.t.Logf("log of %s:\n%s", s.cfg.Owner, w.log)
+		}
+	})
+	return w
+}
+
+// drain stops the worker as SIGTERM does and waits for its end.
+func (w *worker) drain() {
+	w.stop()
+	select {
+	case <-w.ended:
+	case <-time.After(patience):
+		w.t.Error("a worker did not come to its end")
+	}
+}
+
+// kill ends the worker as kill -9 does: from now on it can neither publish nor
+// acknowledge anything. Start it with soonDead.
+func (w *worker) kill() {
+	w.nc.Close()
+	w.drain()
+}
+
+// soonDead is for workers that will be killed: what they have under way ends at once.
+func soonDead(s *setup) { s.cfg.DrainTimeout = time.Nanosecond }
+
+func owner(name string) func(*setup) { return func(s *setup) { s.cfg.Owner = name } }
+
+func through(p *natstest.Proxy) func(*setup) { return func(s *setup) { s.connect = p.Connect } }
+
+// hasty is for tests in which the vendor does not answer.
+func hasty(s *setup) { s.cfg.AttemptTimeout = time.Second }
+
+// unhurried has leases so long that none is renewed, however busy the machine is.
+func unhurried(s *setup) { s.cfg.AttemptTimeout = time.Minute }
+
+// quick is for tests in which a lease has to run out: it does so after 4 s.
+func quick(s *setup) {
+	s.cfg.AttemptTimeout, s.cfg.VisibilityWindow = 2*time.Second, 500*time.Millisecond
+}
+
+func (b *rig) within(d time.Duration) context.Context {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	b.t.Cleanup(cancel)
+	return ctx
+}
+
+// eventually waits until something is the case.
+func (b *rig) eventually(what string, is func() bool) {
+	b.t.Helper()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for !is() {
+		select {
+		case <-again.C:
+		case <-limit.C:
+			b.t.Fatalf("waited %s in vain: %s\n%s\n%s", patience, what, b.queueState(), handlers())
+		}
+	}
+}
+
+// queueState shows what the server thinks of the queue.
+func (b *rig) queueState() string {
+	durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		return err.Error()
+	}
+	info := durable.CachedInfo()
+	return fmt.Sprintf("queue: %d to be acknowledged, %d of them redelivered, %d to come, %d pulls open",
+		info.NumAckPending, info.NumRedelivered, info.NumPending, info.NumWaiting)
+}
+
+// handlers shows where requests are in work.
+func handlers() string {
+	stacks := make([]byte, 4<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	var shown []string
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		if strings.Contains(stack, "consumer.(*handler)") {
+			shown = append(shown, stack)
+		}
+	}
+	return strings.Join(shown, "\n\n")
+}
+
+// wait waits for a channel to be closed.
+func (b *rig) wait(what string, c <-chan struct{}) {
+	b.t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		b.t.Fatalf("waited %s in vain: %s", patience, what)
+	}
+}
+
+// body is a request for the vendor page's content group.
+func body(id string, members ...string) string {
+	all := []string{`"clientName":"s-adhoc-object-storage","subclientName":"stestgroup"`}
+	if id != "" {
+		all = append(all, fmt.Sprintf(`"requestId":%q`, id))
+	}
+	return "{" + strings.Join(append(all, members...), ",") + "}"
+}
+
+// refused is the member that makes the vendor refuse the request.
+const refused = `"storagePolicyName":"no-such-plan"`
+
+// publish puts a message on the queue and returns its sequence. headers are
+// names and values in turn.
+func (b *rig) publish(source, data string, headers ...string) uint64 {
+	b.t.Helper()
+	msg := &nats.Msg{Subject: "backup.request." + source, Data: []byte(data), Header: nats.Header{}}
+	for pair := range slices.Chunk(headers, 2) {
+		msg.Header[pair[0]] = append(msg.Header[pair[0]], pair[1])
+	}
+	ack, err := b.js.PublishMsg(b.within(patience), msg)
+	if err != nil {
+		b.t.Fatalf("publish: %v", err)
+	}
+	return ack.Sequence
+}
+
+// place returns the key under which events about the message with this sequence are: that
+// of the newest one, if the stream was made again. The key ends in "none" without events.
+func (b *rig) place(source string, sequence uint64) publisher.Key {
+	b.t.Helper()
+	found := publisher.Key{Source: source, Name: fmt.Sprintf("seq-%d-none", sequence)}
+	for _, msg := range b.stored(publisher.EventsStream, "backup.event.*."+source+".*") {
+		if _, key, err := publisher.ParseEventSubject(msg.Subject); err == nil && strings.HasPrefix(key.Name, fmt.Sprintf("seq-%d-", sequence)) {
+			found = key
+		}
+	}
+	return found
+}
+
+// queued is how many requests are in the queue, in work or not.
+func (b *rig) queued() uint64 {
+	stream, err := b.js.Stream(b.within(patience), publisher.RequestsStream)
+	if err != nil {
+		return 1 // the server is away; so are its requests, but not gone
+	}
+	return stream.CachedInfo().State.Msgs
+}
+
+// settled waits until every request has been acknowledged.
+func (b *rig) settled() {
+	b.t.Helper()
+	b.eventually("the queue is empty", func() bool { return b.queued() == 0 })
+}
+
+// event is one event as a subscriber sees it.
+type event struct {
+	message
+	kind schemas.Kind
+	key  publisher.Key
+	data schemas.Event
+}
+
+// message is a message of a stream.
+type message struct {
+	Subject  string
+	Header   nats.Header
+	Data     []byte
+	Sequence uint64
+	Time     time.Time
+}
+
+// stored are the messages of a stream whose subject matches, in order.
+func (b *rig) stored(stream, filter string) []message {
+	b.t.Helper()
+	ctx := b.within(patience)
+	bound, err := b.js.Stream(ctx, stream)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var all []message
+	if stream == publisher.RequestsStream { // a work queue has no second consumer
+		for next := uint64(1); ; {
+			msg, err := bound.GetMsg(ctx, next, jetstream.WithGetMsgSubject(filter))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				return all
+			}
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			all, next = append(all, message{msg.Subject, msg.Header, msg.Data, msg.Sequence, msg.Time}), msg.Sequence+1
+		}
+	}
+	reader, err := bound.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		FilterSubject: filter, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer func() { _ = bound.DeleteConsumer(ctx, reader.CachedInfo().Name) }()
+	for rest := int(reader.CachedInfo().NumPending); len(all) < rest; {
+		batch, err := reader.Fetch(rest-len(all), jetstream.FetchMaxWait(5*time.Second))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for msg := range batch.Messages() {
+			meta, err := msg.Metadata()
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			all = append(all, message{msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp.UTC()})
+		}
+		if ctx.Err() != nil {
+			b.t.Fatalf("read %s: %v", stream, ctx.Err())
+		}
+	}
+	return all
+}
+
+// events are the events whose subject matches, in order.
+func (b *rig) events(filter string) []event {
+	b.t.Helper()
+	var all []event
+	for _, msg := range b.stored(publisher.EventsStream, filter) {
+		kind, key, err := publisher.ParseEventSubject(msg.Subject)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		data, err := schemas.DecodeEvent(kind, msg.Data)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		all = append(all, event{msg, kind, key, data})
+	}
+	return all
+}
+
+// story are the events of one request.
+func (b *rig) story(key publisher.Key) []event {
+	b.t.Helper()
+	return b.events(key.Filter())
+}
+
+func kinds(events []event) string {
+	var names []string
+	for _, e := range events {
+		names = append(names, string(e.kind))
+	}
+	return strings.Join(names, " ")
+}
+
+func (b *rig) letters() []message {
+	b.t.Helper()
+	return b.stored(publisher.DeadLetterStream, ">")
+}
+
+func billing(id string) publisher.Key { return publisher.NewKey("billing", id) }
+
+// started is the job-started event that must be the request's only outcome. It
+// checks the promise for the key: one terminal event, the last one, and the one
+// job that it names.
+func (b *rig) started(key publisher.Key) *schemas.JobStarted {
+	b.t.Helper()
+	e, ok := b.outcome(key).(*schemas.JobStarted)
+	if !ok {
+		b.t.Fatalf("%s: the outcome is %+v, want job-started", key, b.outcome(key))
+	}
+	return e
+}
+
+// failed is the job-failed event that must be the request's only outcome.
+func (b *rig) failed(key publisher.Key) *schemas.JobFailed {
+	b.t.Helper()
+	e, ok := b.outcome(key).(*schemas.JobFailed)
+	if !ok {
+		b.t.Fatalf("%s: the outcome is %+v, want job-failed", key, b.outcome(key))
+	}
+	return e
+}
+
+func (b *rig) outcome(key publisher.Key) schemas.Event {
+	b.t.Helper()
+	story := b.story(key)
+	if len(story) == 0 {
+		b.t.Fatalf("%s has no events", key)
+	}
+	b.checkStory(key, story, b.sim.Account().JobsByMarker[key.Marker()])
+	return story[len(story)-1].data
+}
+
+// checkStory holds one request's events and jobs against the promise.
+func (b *rig) checkStory(key publisher.Key, story []event, jobs []string) {
+	b.t.Helper()
+	var terminal []event
+	for _, e := range story {
+		if e.kind.Terminal() {
+			terminal = append(terminal, e)
+		}
+	}
+	if len(terminal) != 1 || terminal[0].Sequence != story[len(story)-1].Sequence {
+		b.t.Fatalf("%s: the story is %s, want one outcome at its end", key, kinds(story))
+	}
+	if len(jobs) > 1 {
+		b.t.Fatalf("%s has the jobs %v, want one at most", key, jobs)
+	}
+	switch e := terminal[0].data.(type) {
+	case *schemas.JobStarted:
+		if !slices.Equal(jobs, e.JobIDs) || e.JobID != e.JobIDs[0] {
+			b.t.Fatalf("%s: the event names the jobs %s %v, the vendor has %v", key, e.JobID, e.JobIDs, jobs)
+		}
+	case *schemas.JobFailed:
+		if len(jobs) > 0 && e.ErrorCode != schemas.CodeOutcomeUnknown {
+			b.t.Fatalf("%s: the event says %s, the vendor has the jobs %v", key, e.ErrorCode, jobs)
+		}
+	}
+}
+
+// checkPromise holds every request that left a trace, here or at the vendor,
+// against the promise, and expects so many of them to have started.
+func (b *rig) checkPromise(started int) {
+	b.t.Helper()
+	stories := make(map[publisher.Key][]event)
+	var written bytes.Buffer
+	for _, e := range b.events("backup.event.*.*.*") {
+		stories[e.key] = append(stories[e.key], e)
+		written.Write(e.Data)
+	}
+	b.noSecrets(written.Bytes())
+	account, got := b.sim.Account(), 0
+	for key, story := range stories {
+		if story[0].kind == schemas.KindRequestRejected {
+			continue
+		}
+		b.checkStory(key, story, account.JobsByMarker[key.Marker()])
+		if story[len(story)-1].kind == schemas.KindJobStarted {
+			got++
+		}
+	}
+	if got != started || account.JobsStarted != started {
+		b.t.Fatalf("%d job-started events and %d jobs, want %d of both", got, account.JobsStarted, started)
+	}
+}
+
+// vendorFuncs is the real vendor with something before or after its calls.
+type vendorFuncs struct {
+	consumer.Vendor
+	submit func(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error)
+	find   func(ctx context.Context, t vendorapi.Task, since time.Time) (vendorapi.Found, error)
+	room   func(n int) (int, vendorapi.Hold)
+}
+
+func (v vendorFuncs) Submit(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
+	if v.submit == nil {
+		return v.Vendor.Submit(ctx, waits, t, permit)
+	}
+	return v.submit(ctx, waits, t, permit)
+}
+
+func (v vendorFuncs) Find(ctx context.Context, t vendorapi.Task, since time.Time) (vendorapi.Found, error) {
+	if v.find == nil {
+		return v.Vendor.Find(ctx, t, since)
+	}
+	return v.find(ctx, t, since)
+}
+
+func (v vendorFuncs) Room(n int) (int, vendorapi.Hold) {
+	if v.room == nil {
+		return v.Vendor.Room(n)
+	}
+	return v.room(n)
+}
+
+// logBook keeps what a worker logged.
+type logBook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logBook) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if os.Getenv("BACKHAUL_TEST_LOG") != "" {
+		_, _ = io.Writer(os.Stderr).Write(line)
+	}
+	return l.text.Write(line)
+}
+
+func (l *logBook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return cmp.Or(l.text.String(), "(nothing)")
+}
