@@ -103,7 +103,7 @@ var errNotConfirmed = errors.New("the claim was not confirmed within its lease")
 // be read or written.
 func (l *ledger) claim(ctx context.Context, req *request) (claiming, error) {
 	c := &claim{req: req, epoch: 1}
-	err := l.write(ctx, c, "claim", 0, l.lease)
+	err := l.write(ctx, c, StepClaim, 0, l.lease)
 	if !errors.Is(err, errTakenOver) {
 		return claiming{claim: c}, err
 	}
@@ -173,7 +173,7 @@ func (l *ledger) recordAlone(ctx context.Context, d *delivery, req *request, out
 // takeOver replaces a claim that no longer holds, with the doubt that it leaves.
 func (l *ledger) takeOver(ctx context.Context, req *request, last record, d doubt) (claiming, error) {
 	c := &claim{req: req, epoch: last.event.(*schemas.JobSubmitting).Epoch + 1, doubt: d}
-	return claiming{claim: c}, l.write(ctx, c, "take over", last.sequence, l.lease)
+	return claiming{claim: c}, l.write(ctx, c, StepTakeOver, last.sequence, l.lease)
 }
 
 // doubtOf is the doubt that a former owner's claim leaves behind. Ages are
@@ -218,18 +218,18 @@ func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 
 // renew makes the claim hold for another lease from now.
 func (l *ledger) renew(ctx context.Context, c *claim) error {
-	return l.write(ctx, c, "renew", c.sequence, l.lease)
+	return l.write(ctx, c, StepRenew, c.sequence, l.lease)
 }
 
 // release gives the claim up, so that nobody waits for its end.
 func (l *ledger) release(ctx context.Context, c *claim) error {
-	return l.write(ctx, c, "release", c.sequence, 0)
+	return l.write(ctx, c, StepRelease, c.sequence, 0)
 }
 
 // write appends the claim if the last event of its key has the sequence after.
 // The error is errTakenOver if it has not. Only a write of our own, known by its
 // nonce, may have come in between: then its acknowledgement was lost.
-func (l *ledger) write(ctx context.Context, c *claim, step string, after uint64, lease time.Duration) (err error) {
+func (l *ledger) write(ctx context.Context, c *claim, step Step, after uint64, lease time.Duration) (err error) {
 	taken := time.Now()
 	defer func() { l.wrote(ctx, schemas.KindJobSubmitting, step, taken, err) }()
 	nonce := rand.Text()
@@ -288,7 +288,7 @@ func (l *ledger) redoubt(ctx context.Context, c *claim) error {
 			}
 		}
 		c.epoch++
-		if err = l.write(ctx, c, "doubt", after, lease); !errors.Is(err, errTakenOver) {
+		if err = l.write(ctx, c, StepDoubt, after, lease); !errors.Is(err, errTakenOver) {
 			if errors.Is(err, errForgotten) {
 				err = nil // written, in a ledger that is known to be another one
 			}
@@ -308,7 +308,7 @@ func (l *ledger) record(ctx context.Context, req *request, after uint64, outcome
 	case err == nil:
 		_ = l.guard.wrote(before, sequence) // it is on record all the same
 	}
-	l.wrote(ctx, outcome.Kind(), "record", began, err)
+	l.wrote(ctx, outcome.Kind(), StepRecord, began, err)
 	return err
 }
 

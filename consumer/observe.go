@@ -10,17 +10,17 @@ import (
 	"backhaul/schemas"
 )
 
-// Observer is told what becomes of requests, for metrics and traces. Its methods
-// are called on the way of every request, from many goroutines: they must be quick
-// and never wait. Every Begin is followed by a Settled with its context.
+// Observer receives what happens to requests, for metrics and traces. Its methods are
+// called for every request, from many goroutines: they must be quick and must not block.
+// Every Begin is followed by a Settled with its context.
 type Observer interface {
-	// Begin is told of a delivery before anything is done about it. It returns the
-	// context of the work, and the trace context that the request's events carry:
-	// "" for the one that the request came with.
+	// Begin is called for a delivery before any work on it. It returns the context of
+	// the work and the trace context for the request's events, "" for the one that
+	// the request came with.
 	Begin(ctx context.Context, r Received) (context.Context, string)
-	// Settled is told of the end of a delivery.
+	// Settled is called at the end of a delivery.
 	Settled(ctx context.Context, s Settled)
-	// Wrote is told of a write to the ledger, which also is the event stream, after it.
+	// Wrote is called after a write to the ledger, which is also the stream of events.
 	Wrote(ctx context.Context, w Write)
 }
 
@@ -32,7 +32,7 @@ type Received struct {
 	Sequence    uint64 // in the requests stream
 	Size        int    // in bytes
 	Stored      time.Time
-	Delivered   uint64 // how often, this time included
+	Delivered   uint64 // number of deliveries, including this one
 	Traceparent string
 }
 
@@ -41,48 +41,80 @@ type Result int
 
 // The results.
 const (
-	// ResultOutcome: the request's outcome was put on record.
+	// ResultOutcome: this delivery recorded the request's outcome.
 	ResultOutcome Result = iota
 	// ResultDuplicate: the outcome was on record already.
 	ResultDuplicate
-	// ResultPostponed: it is to be delivered again.
+	// ResultPostponed: the request will be redelivered.
 	ResultPostponed
-	// ResultAttached: the request is in work already; there was no Begin.
+	// ResultAttached: the request was in flight already. There was no Begin.
 	ResultAttached
-	// ResultCopy: a delivery that attached was another message with the same
-	// request, which is done now; there was no Begin.
+	// ResultCopy: another message with the same request, which had attached, is done
+	// with the request. There was no Begin.
 	ResultCopy
 )
 
-// Settled is how a delivery ended.
+// Class is why a delivery was postponed. Its values are labels of metrics.
+type Class string
+
+// The classes.
+const (
+	ClassClaimed   Class = "claimed"    // another owner has claimed the request
+	ClassCapacity  Class = "no_room"    // the vendor has no capacity
+	ClassStopping  Class = "stopping"   // the process is stopping
+	ClassTakenOver Class = "taken_over" // another owner took the claim over
+	ClassVendor    Class = "vendor"     // a call of the vendor failed
+	ClassLedger    Class = "ledger"     // the ledger cannot be read, written or relied on
+)
+
+// Classes are all classes.
+var Classes = []Class{ClassClaimed, ClassCapacity, ClassStopping, ClassTakenOver, ClassVendor, ClassLedger}
+
+// Settled is the end of a delivery.
 type Settled struct {
 	Result    Result
 	Stored    time.Time
 	Delivered uint64
-	// Outcome is nil when there is none yet.
+	// Outcome is nil if the request has none yet.
 	Outcome schemas.Event
-	// Err is why a delivery was postponed, Class the same in a word: "claimed" by
-	// another owner, "no room" at the vendor, "stopping", "taken over" by another
-	// owner, "vendor" or "ledger".
+	// Err is why a delivery was postponed, and Class its kind.
 	Err   error
-	Class string
+	Class Class
 }
+
+// Step is what a write to the ledger is for. Its values are labels of metrics.
+type Step string
+
+// The steps.
+const (
+	StepClaim    Step = "claim"     // claim a request that has no claim
+	StepTakeOver Step = "take_over" // replace a claim that has ended
+	StepRenew    Step = "renew"     // extend a claim
+	StepRelease  Step = "release"   // end a claim
+	StepDoubt    Step = "doubt"     // put a request in doubt whose claim the ledger has forgotten
+	StepRecord   Step = "record"    // record an outcome
+)
+
+// Steps are all steps.
+var Steps = []Step{StepClaim, StepTakeOver, StepRenew, StepRelease, StepDoubt, StepRecord}
 
 // Write is a write to the ledger.
 type Write struct {
 	Kind schemas.Kind
-	// Step is "claim", "take over", "renew", "release" or "record".
-	Step string
-	// Again: it is one try that the stream did not take, and is tried again. Its step is
-	// "claim" for every write of a claim. The end of the write is told of as well.
+	Step Step
+	// Again reports that the write is one attempt that the stream refused and that is
+	// repeated. Its Step is StepClaim for every write of a claim. The end of the write
+	// is reported as well.
 	Again bool
-	// Began is when it was begun; it has ended now.
+	// Began is when the write began.
 	Began time.Time
-	// Err is nil if the event is on record. Conflict: another owner's was first.
+	// Err is nil if the event is on record. Conflict reports that another owner's
+	// event was first.
 	Err      error
 	Conflict bool
 }
 
+// begin reports a delivery to the observer.
 func (h *handler) begin(ctx context.Context, d *delivery, req *request) context.Context {
 	if h.cfg.Observer == nil {
 		return ctx
@@ -92,12 +124,13 @@ func (h *handler) begin(ctx context.Context, d *delivery, req *request) context.
 		Stored: d.stored, Delivered: d.delivered, Traceparent: req.traceparent,
 	})
 	if traceparent != "" {
-		// Of all its events alike: who repeats a write repeats the very same one.
+		// All its events have it: a repeated write must be the same write.
 		req.traceparent = traceparent
 	}
 	return ctx
 }
 
+// end reports the end of a delivery to the observer.
 func (h *handler) end(ctx context.Context, d *delivery, s settlement) {
 	if h.cfg.Observer == nil {
 		return
@@ -114,47 +147,48 @@ func (h *handler) end(ctx context.Context, d *delivery, s settlement) {
 	h.cfg.Observer.Settled(ctx, settled)
 }
 
+// endCopy reports to the observer that a copy of a request is done with the request.
 func (h *handler) endCopy(ctx context.Context, d *delivery, s settlement) {
 	if h.cfg.Observer != nil {
 		h.cfg.Observer.Settled(ctx, Settled{Result: ResultCopy, Stored: d.stored, Delivered: d.delivered, Outcome: s.outcome})
 	}
 }
 
-// classOf is why a delivery was postponed.
-func classOf(err error) string {
+// classOf returns why a delivery was postponed.
+func classOf(err error) Class {
 	_, unreliable := errors.AsType[*LedgerError](err)
 	switch {
 	case errors.Is(err, errStopping):
-		return "stopping"
+		return ClassStopping
 	case unreliable, errors.Is(err, errUnverified), errors.Is(err, errForgotten):
-		return "ledger"
+		return ClassLedger
 	case errors.Is(err, errTakenOver):
-		return "taken over"
+		return ClassTakenOver
 	case errors.Is(err, errClaimed):
-		return "claimed"
+		return ClassClaimed
 	case errors.Is(err, errNoCapacity):
-		return "no room"
+		return ClassCapacity
 	case ofVendor(err):
-		return "vendor"
+		return ClassVendor
 	default:
-		return "ledger"
+		return ClassLedger
 	}
 }
 
-// wrote is told of a write that began at a time.
-func (l *ledger) wrote(ctx context.Context, kind schemas.Kind, step string, began time.Time, err error) {
+// wrote reports a write to the observer.
+func (l *ledger) wrote(ctx context.Context, kind schemas.Kind, step Step, began time.Time, err error) {
 	if l.observer != nil {
 		l.observer.Wrote(ctx, Write{Kind: kind, Step: step, Began: began, Err: err, Conflict: errors.Is(err, errTakenOver)})
 	}
 }
 
-// traceIDAt is where a traceparent has its trace id.
+// traceIDAt and traceIDEnd are the bounds of the trace id in a traceparent.
 const (
 	traceIDAt  = len("00-")
 	traceIDEnd = traceIDAt + 32
 )
 
-// traced adds the trace that a request belongs to, if there is one.
+// traced adds the request's trace id to a log line, if the request has one.
 func (r *request) traced(line *zerolog.Event) *zerolog.Event {
 	if len(r.traceparent) < traceIDEnd {
 		return line

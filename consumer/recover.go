@@ -162,7 +162,7 @@ func (l *ledger) doubt(ctx context.Context, d *delivery, mark doubt, policy Poli
 		r.Known++ // an outcome, other content, or a claim that leads to a look
 		return nil
 	}
-	if err := l.write(ctx, c, "doubt", after, lease); err != nil {
+	if err := l.write(ctx, c, StepDoubt, after, lease); err != nil {
 		return fmt.Errorf("put in doubt: %w", err)
 	}
 	r.Doubted++

@@ -19,9 +19,9 @@ func (c *Consumer) noteTry(try publisher.Try) {
 	if try.Err == nil || try.Kind == "" || c.cfg.Observer == nil {
 		return
 	}
-	step := "record"
+	step := StepRecord
 	if try.Kind == schemas.KindJobSubmitting {
-		step = "claim"
+		step = StepClaim
 	}
 	c.cfg.Observer.Wrote(context.Background(), Write{Kind: try.Kind, Step: step, Began: time.Now(), Err: try.Err, Again: true})
 }

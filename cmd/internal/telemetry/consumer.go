@@ -62,7 +62,7 @@ func (c Consumer) Settled(ctx context.Context, s consumer.Settled) {
 	case consumer.ResultDuplicate:
 		m.duplicates.Inc()
 	case consumer.ResultPostponed:
-		m.postponed.WithLabelValues(label(s.Class)).Inc()
+		m.postponed.WithLabelValues(string(s.Class)).Inc()
 	case consumer.ResultOutcome:
 		c.outcome(ctx, s)
 	}
@@ -90,7 +90,7 @@ func (c Consumer) outcome(ctx context.Context, s consumer.Settled) {
 // describe says in a span how the delivery ended.
 func describe(span trace.Span, s consumer.Settled) {
 	if s.Err != nil {
-		span.SetAttributes(attribute.String(attrResult, "postponed"), attribute.String(attrErrorType, label(s.Class)))
+		span.SetAttributes(attribute.String(attrResult, "postponed"), attribute.String(attrErrorType, string(s.Class)))
 		span.SetStatus(codes.Error, s.Err.Error())
 		return
 	}
@@ -122,7 +122,7 @@ func (c Consumer) Wrote(ctx context.Context, w consumer.Write) {
 	default:
 		m.events.WithLabelValues(string(w.Kind)).Inc()
 	}
-	m.writes.WithLabelValues(label(w.Step), result).Inc()
+	m.writes.WithLabelValues(string(w.Step), result).Inc()
 	if w.Again {
 		return
 	}
@@ -138,7 +138,7 @@ func (c Consumer) Wrote(ctx context.Context, w consumer.Write) {
 			attribute.String(attrOperationType, "send"),
 			attribute.String(attrDestinationTemplate, eventTemplate),
 			attribute.String(attrKind, string(w.Kind)),
-			attribute.String(attrStep, label(w.Step)),
+			attribute.String(attrStep, string(w.Step)),
 			attribute.String(attrResult, result),
 		))
 	if w.Err != nil && !w.Conflict {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"backhaul/cmd/internal/history"
+	"backhaul/consumer"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
@@ -17,9 +18,9 @@ var (
 		"started", "vendor_refused", "invalid_request", "not_allowed", "expired", "vendor_unavailable",
 		"auth_failed", "outcome_unknown", "id_reused", "other",
 	}
-	kinds    = kindNames()
-	reasons  = []string{"claimed", "no_room", "stopping", "taken_over", "vendor", "ledger"}
-	steps    = []string{"claim", "take_over", "renew", "release", "record"}
+	kinds    = texts(schemas.Kinds)
+	reasons  = texts(consumer.Classes)
+	steps    = texts(consumer.Steps)
 	verdicts = []string{"started", "adopted", "unknown", "refused", "throttled", "auth_refused", "not_sent"}
 	classes  = []string{"unreachable", "login_refused", "throttled", "not_sent"}
 	waits    = []string{"retry", "throttled", "outage", "rate"}
@@ -31,15 +32,13 @@ const (
 	resultError    = "error"
 )
 
-func kindNames() (names []string) {
-	for _, kind := range schemas.Kinds {
-		names = append(names, string(kind))
+// texts returns typed constants as the values of a label.
+func texts[T ~string](values []T) (texts []string) {
+	for _, value := range values {
+		texts = append(texts, string(value))
 	}
-	return names
+	return texts
 }
-
-// label makes words the value of a label.
-func label(words string) string { return strings.ReplaceAll(words, " ", "_") }
 
 // resultOf returns what a request came to.
 func resultOf(outcome schemas.Event) string {
@@ -64,7 +63,7 @@ func resultOf(outcome schemas.Event) string {
 func verdictOf(job vendorapi.Job, err error) string {
 	switch {
 	case err != nil:
-		return label(vendorapi.VerdictOf(err).String())
+		return strings.ReplaceAll(vendorapi.VerdictOf(err).String(), " ", "_")
 	case job.Found:
 		return "adopted"
 	default:

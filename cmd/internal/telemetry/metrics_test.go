@@ -100,12 +100,12 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 // use is one request of each sort.
 func use(c Consumer, v *Vendor) {
 	ctx, _ := c.Begin(context.Background(), consumer.Received{Source: "billing", Stored: time.Now()})
-	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobSubmitting, Step: "claim", Began: time.Now()})
+	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobSubmitting, Step: consumer.StepClaim, Began: time.Now()})
 	attemptCtx, answered := v.Attempt(ctx, vendorapi.Task{}, 1)
 	_, end := v.Call(attemptCtx, vendorapi.Call{Op: "CreateTask", Method: "POST", URL: "https://vendor.invalid/api/CreateTask"})
 	end(http.StatusOK, nil)
 	answered(vendorapi.Job{ID: "1"}, nil)
-	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobStarted, Step: "record", Began: time.Now()})
+	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobStarted, Step: consumer.StepRecord, Began: time.Now()})
 	c.Settled(ctx, consumer.Settled{Outcome: &schemas.JobStarted{Attempts: 1}, Stored: time.Now()})
 }
 
@@ -356,11 +356,11 @@ func TestCounts(t *testing.T) {
 		t.Errorf("without traces a request gets the trace context %q", traceparent)
 	}
 	has(t, scrape(t, m, ""), "backhaul_requests_in_flight 1")
-	c.Settled(ctx, consumer.Settled{Result: consumer.ResultPostponed, Class: "no room", Delivered: 2, Err: errors.New("x")})
+	c.Settled(ctx, consumer.Settled{Result: consumer.ResultPostponed, Class: consumer.ClassCapacity, Delivered: 2, Err: errors.New("x")})
 	c.Settled(ctx, consumer.Settled{Result: consumer.ResultAttached, Delivered: 3})
 	c.Settled(ctx, consumer.Settled{Result: consumer.ResultCopy, Delivered: 3}) // was told of when it attached
-	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobStarted, Step: "record", Err: errors.New("x"), Conflict: true})
-	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobSubmitting, Step: "take over"})
+	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobStarted, Step: consumer.StepRecord, Err: errors.New("x"), Conflict: true})
+	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobSubmitting, Step: consumer.StepTakeOver})
 	v.Wait(ctx, vendorapi.Wait{For: 2 * time.Second, Reason: vendorapi.HoldRate})
 	v.Wait(ctx, vendorapi.Wait{For: time.Second, Err: &vendorapi.Error{Verdict: vendorapi.NotSent}})
 	has(t, scrape(t, m, ""),

@@ -94,7 +94,7 @@ func TestARequestIsOneTrace(t *testing.T) {
 	v.Wait(ctx, vendorapi.Wait{For: time.Second, Err: &vendorapi.Error{Verdict: vendorapi.Throttled, Status: 503}})
 	_, found := v.FindJob(ctx)
 	found(vendorapi.Found{Job: vendorapi.Job{ID: "7"}}, nil)
-	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobStarted, Step: "record", Began: time.Now()})
+	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobStarted, Step: consumer.StepRecord, Began: time.Now()})
 	c.Settled(ctx, consumer.Settled{Outcome: &schemas.JobStarted{JobID: "7", Adopted: true, Naming: schemas.Naming{ClientName: "c"}}})
 	traces.Stop()
 
