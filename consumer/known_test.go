@@ -258,7 +258,7 @@ func TestGuard_aLedgerWithOtherEvents(t *testing.T) {
 				l.claimed(t, testRequest("b"))
 			}
 			same := guardOf(t, l, g.nc)
-			if err := same.look(ctx); err != nil || same.err() != nil {
+			if err := same.check(ctx); err != nil || same.err() != nil {
 				t.Fatalf("the ledger of another process: %v, %v", err, same.err())
 			}
 			// The mark knows of another event in this place.
