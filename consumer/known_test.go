@@ -127,7 +127,7 @@ func TestGuard_aLedgerThatDiffers(t *testing.T) {
 		mark publisher.Mark
 		lost bool
 	}{{other, true}, {publisher.Mark{Created: info.Created}, true}, {publisher.MarkOf(info), false}} {
-		if after, err = l.publisher.RecordMark(ctx, after, c.mark); err != nil {
+		if _, err = l.publisher.RecordMark(ctx, after, c.mark); err != nil {
 			t.Fatal(err)
 		}
 		if g.compare(ctx); isLost(g.err()) != c.lost {

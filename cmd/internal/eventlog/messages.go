@@ -237,7 +237,7 @@ func (r *reading) pull(ctx context.Context, consumer jetstream.Consumer, pending
 			return pending, nil
 		}
 	}
-	if err := batch.Error(); err != nil && !(ctx.Err() == nil && pulling.Err() != nil) {
+	if err := batch.Error(); err != nil && (ctx.Err() != nil || pulling.Err() == nil) {
 		return 0, err
 	}
 	return pending, ctx.Err()

@@ -181,7 +181,7 @@ func (e *Embedded) InProcessConn() (net.Conn, error) { return e.srv.Load().InPro
 
 // Stop shuts the server down and waits for it.
 func (e *Embedded) Stop() {
-	e.guard.stop()
+	e.stop()
 	e.shutdown()
 	_ = e.lock.Close()
 }

@@ -148,7 +148,7 @@ func TestServerLog_IsBounded(t *testing.T) {
 		if lines() != maxSaid {
 			t.Errorf("%d lines, want %d", lines(), maxSaid)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) //nolint:forbidigo // the bubble's time
 		l.Warnf("slow consumer %d", 1)
 		if lines() != maxSaid+1 {
 			t.Errorf("%d lines after a minute, want %d", lines(), maxSaid+1)

@@ -76,12 +76,12 @@ func (e localError) check(t *testing.T) {
 func forAnyUser(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root can start a program as another user")
+		programtest.Missing(t, "only root can start a program as another user")
 	}
 	if err := os.Chmod(filepath.Dir(programtest.Binary(t, "backhaul")), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "backhaul-store-")
+	dir, err := os.MkdirTemp("", "backhaul-store-") //nolint:usetesting // t.TempDir is for its owner only
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,11 +19,11 @@ func TestKeys_expire(t *testing.T) {
 			t.Errorf("%+v, %v", v, err)
 		}
 		value = "two"
-		time.Sleep(keysLast)
+		time.Sleep(keysLast) //nolint:forbidigo // the bubble's time
 		if k.IsExpired() {
 			t.Error("they are read again at once")
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
 		if !k.IsExpired() {
 			t.Error("they are used for ever")
 		}

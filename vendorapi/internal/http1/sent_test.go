@@ -98,8 +98,8 @@ func TestLate(t *testing.T) {
 
 // lateContext ends later than its deadline.
 type lateContext struct {
-	context.Context
-	deadline time.Time
+	context.Context //nolint:containedctx // it is a context
+	deadline        time.Time
 }
 
 func (c lateContext) Deadline() (time.Time, bool) { return c.deadline, true }
