@@ -86,6 +86,9 @@ func (l *List) add(line string) error {
 	return nil
 }
 
+// Package returns the package of the mutant, as a list names it.
+func (m Mutant) Package() string { return "./" + filepath.ToSlash(filepath.Dir(m.File)) }
+
 // Apply returns the file's content with the mutant in it.
 func (m Mutant) Apply(content string) (string, error) {
 	if len(m.Old) == 1 {

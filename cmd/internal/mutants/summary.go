@@ -1,0 +1,50 @@
+package mutants
+
+import "fmt"
+
+// least is the part of an area's mutants that its tests must kill, in percent.
+const least = 95
+
+// Summary counts the outcomes of an area.
+type Summary struct {
+	Area string
+
+	Killed, Survived, Equivalent int
+	// Timeouts are those of the killed that only a timeout killed.
+	Timeouts int
+}
+
+// Add counts one outcome.
+func (s *Summary) Add(o Outcome) {
+	if !o.Killed {
+		s.Survived++
+		return
+	}
+	s.Killed++
+	if o.By == "timeout" {
+		s.Timeouts++
+	}
+}
+
+// String returns the summary as one line.
+func (s Summary) String() string {
+	text := fmt.Sprintf("%s: %d of %d killed", s.Area, s.Killed, s.Killed+s.Survived)
+	if s.Timeouts > 0 {
+		text += fmt.Sprintf(" (%d only by a timeout)", s.Timeouts)
+	}
+	if s.Equivalent > 0 {
+		text += fmt.Sprintf(", %d equivalent", s.Equivalent)
+	}
+	return text
+}
+
+// Err returns an error if a mutant survived or too few were killed.
+func (s Summary) Err() error {
+	switch total := s.Killed + s.Survived; {
+	case 100*s.Killed < least*total:
+		return fmt.Errorf("%s: fewer than %d %% are killed", s.Area, least)
+	case s.Survived > 0:
+		return fmt.Errorf("%s: %d survived: add a test, or a line (=) that states why no test can find it", s.Area, s.Survived)
+	}
+	return nil
+}
