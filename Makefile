@@ -148,7 +148,7 @@ soak: ## hostile messages, vendor faults, stream edits and kills for SOAK (1h), 
 AREA ?= all
 .PHONY: mutants
 mutants: ## change the code that the promise rests on, one place at a time: the tests must fail (AREA=consumer)
-	$(GO) test ./cmd/internal/mutants -run '^TestMutants$$' -count=1 -v -timeout 12h -mutants.area=$(AREA)
+	$(GO) test ./cmd/internal/mutants -run '^TestMutants$$' -count=1 -v -timeout 3h -mutants.area=$(AREA) $(MUTANTS)
 
 .PHONY: long
 long: ## run at full length what `make test` runs short: the broker away for 150 s, 600 requests that outlast the ack wait

@@ -1,8 +1,8 @@
 // Package mutants checks the tests of the code that the promise depends on: it introduces
 // one plausible mistake at a time into a package and expects the package's own tests to
 // fail. `make mutants` runs all mutants, `make mutants AREA=consumer` those of one area. A
-// run takes long and is started by hand; the quick test of this package keeps the lists
-// from becoming stale.
+// run is started by hand; the quick tests of this package keep the lists from becoming
+// stale.
 //
 // # Lists
 //
@@ -23,12 +23,49 @@
 // tests that find the mutant: those of the mutant's package run first, and if they pass, all
 // tests of the area run. "=" states why no test can observe the mutant; it is not run.
 //
+// # How it works
+//
+// A build of a package and its tests takes longer than most of the tests that find a
+// mutant. All mutants of an area are therefore built into one test binary per package. A
+// mutated function begins with a switch over the environment variable MUTANT and calls the
+// variant that has the mutant in it:
+//
+//	func (c *Counter) Add(n int) {
+//		switch mutant__ {
+//		case 7:
+//			c.Add__mutant7(n)
+//			return
+//		}
+//		c.n += n
+//	}
+//
+//	func (c *Counter) Add__mutant7(n int) { c.n -= n }
+//
+// The sources are passed to the compiler as an overlay, so the tree is never changed. First
+// all tests run without a mutant and must pass. Each mutant then has a process of its own.
+//
+// A mutant has a build of its own, which is slower, if it changes a constant, a package
+// variable, a type, a function's signature or more than one function. The same applies to
+// functions that have a parameter without a name, call recover, or are named init.
+//
 // # Results
 //
-// A mutant is killed if a test fails or exceeds its time, and survives otherwise. A mutant
-// that does not compile is a mistake in the list. The check fails if fewer than 95 % are
-// killed, and for each survivor. The mutated file is passed to the compiler by go test
-// -overlay, so the tree is never changed.
+// A mutant is killed by the first of:
+//
+//   - a failed test;
+//   - a goroutine that is left over (goleak);
+//   - a panic or a fatal error of the runtime;
+//   - a timeout, if nothing else killed it: one minute for the tests that the list names.
+//     The summary counts these, because a slow machine can also cause them.
+//
+// It survives if all tests of the area pass. A mutant that does not compile and a name of
+// tests that do not exist are mistakes in the list. The check fails for a mistake, for each
+// survivor, and if fewer than 95 % are killed.
+//
+// # Limits
+//
+// A program that a test builds itself has no mutant in it. The tests run without the race
+// detector. A frame of the variant is in each stack trace.
 //
 // # Why not gremlins
 //

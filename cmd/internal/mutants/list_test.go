@@ -1,11 +1,14 @@
 package mutants
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -79,3 +82,52 @@ func TestMutant_Apply(t *testing.T) {
 		}
 	}
 }
+
+// Each alternative of a mutant's "?" begins with the name of a test of its package.
+func TestLists_nameTests(t *testing.T) {
+	t.Parallel()
+	names := make(map[string]string) // by package, one name a line
+	for _, list := range lists(t) {
+		for _, pkg := range list.Packages {
+			names[pkg] = testNames(t, pkg)
+		}
+		for _, m := range list.Mutants {
+			if m.Tests == "" || m.Equivalent != "" {
+				continue
+			}
+			alternatives := []string{m.Tests}
+			if !strings.Contains(m.Tests, "(") {
+				alternatives = strings.Split(m.Tests, "|")
+			}
+			for _, a := range alternatives {
+				test, _, _ := strings.Cut(a, "/")
+				if ok, err := regexp.MatchString("(?m)"+test, names[m.Package()]); err != nil || !ok {
+					t.Errorf("%s: mutant %q: %q is the name of no test in %s (%v)", list.Area, m.Name, test, m.Package(), err)
+				}
+			}
+		}
+	}
+}
+
+func testNames(t *testing.T, pkg string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, pkg, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names strings.Builder
+	for _, file := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			if decl, ok := d.(*ast.FuncDecl); ok && decl.Recv == nil && testName.MatchString(decl.Name.Name) {
+				names.WriteString(decl.Name.Name + "\n")
+			}
+		}
+	}
+	return names.String()
+}
+
+var testName = regexp.MustCompile(`^(Test|Fuzz|Example)`)
