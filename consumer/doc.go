@@ -90,7 +90,7 @@
 //	a stop with work in every state              calls are finished, claims released  TestDrain
 //	a message that the server forgot             found below the floor and done       TestARequestThatTheServerForgot
 //	a pause that the vendor asked for            no replica sends before it is over   TestAThrottledReplicaPausesAll
-//	a replica that has no room                   others do its work, in its order     TestAReplicaWithoutRoom
+//	a replica that has no room                   others do its work, in its order     TestAReplicaWithoutCapacity
 //	the ledger is made again during a call       the claim is gone: no outcome, but   TestALedgerThatIsMadeAgainDuringACall
 //	                                             a doubt, and nothing is claimed
 //	the ledger is made again, or lost in part    nothing is claimed until Recover     TestALedgerThatIsMadeAgain, TestADamagedBlock
@@ -151,10 +151,10 @@
 // acknowledgements. Minutes are waited for by redelivery: the claim is released
 // and the message delivered again later. While the vendor is out of reach, asks
 // for a pause, or our own rate limit is used up, nothing is pulled and nothing
-// claimed (Vendor.Room): a claim whose owner dies makes the next one wait. What an
+// claimed (Vendor.Capacity): a claim whose owner dies makes the next one wait. What an
 // open pull brings nevertheless goes back to the queue at once, for a replica that
 // has room, and keeps its place there. A claimed
-// request that has to wait longer than [RoomWait] is given back, and so is one
+// request that has to wait longer than [CapacityWait] is given back, and so is one
 // that the vendor was not available for: whoever has it next looks for its job
 // once. A long pause is passed on to the other replicas by pausing the durable
 // consumer. A request is given up by its age, never by a number of deliveries.

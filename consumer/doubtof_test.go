@@ -176,7 +176,7 @@ func TestLedgerDoubt_ofAReleasedClaim(t *testing.T) {
 // uncalled is a vendor that has room and must not be called.
 type uncalled struct{ t *testing.T }
 
-func (uncalled) Room(n int) (int, vendorapi.Hold) { return n, vendorapi.Hold{} }
+func (uncalled) Capacity(n int) (int, vendorapi.Cooldown) { return n, vendorapi.Cooldown{} }
 
 func (u uncalled) Submit(context.Context, context.Context, vendorapi.Task, vendorapi.Permit) (vendorapi.Job, int, error) {
 	u.t.Error("the request is sent")
@@ -225,8 +225,8 @@ func TestHandle_aLedgerThatGoesBack(t *testing.T) {
 // full is a vendor that is left alone for an hour.
 type full struct{ uncalled }
 
-func (full) Room(int) (int, vendorapi.Hold) {
-	return 0, vendorapi.Hold{For: time.Hour, Reason: vendorapi.HoldOutage}
+func (full) Capacity(int) (int, vendorapi.Cooldown) {
+	return 0, vendorapi.Cooldown{For: time.Hour, Reason: vendorapi.CooldownOutage}
 }
 
 // A request that has waited too long is not sent any more, so it need not wait for the vendor.

@@ -17,8 +17,8 @@ type Vendor interface {
 	Submit(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error)
 	// Find looks for a job that was started with the task's marker.
 	Find(ctx context.Context, t vendorapi.Task, since time.Time) (vendorapi.Found, error)
-	// Room says how many jobs may be started now, n at most, or for how long none.
-	Room(n int) (room int, hold vendorapi.Hold)
+	// Capacity returns how many jobs may be started now, at most n, or for how long none may be.
+	Capacity(n int) (capacity int, cooldown vendorapi.Cooldown)
 }
 
 // handler carries requests from their delivery to an outcome on record.
@@ -119,21 +119,21 @@ const (
 	// claimLead is how long before the end of a pause requests are pulled and
 	// claimed again, so that they are ready to be sent when it is over.
 	claimLead = 40 * time.Millisecond
-	// RoomWait is how long the vendor's client may make a claimed request wait for
+	// CapacityWait is how long the vendor's client may make a claimed request wait for
 	// capacity. A longer wait releases the claim and redelivers the request, because
 	// the claim of an owner that dies delays the next one.
-	RoomWait = 3 * claimLead
+	CapacityWait = 3 * claimLead
 )
 
 // capacity returns how many of n requests may be claimed now, and if none, for how long.
-func (h *handler) capacity(n int) (capacity int, hold vendorapi.Hold) {
+func (h *handler) capacity(n int) (capacity int, hold vendorapi.Cooldown) {
 	if err := h.ledger.guard.err(); err != nil {
-		return 0, vendorapi.Hold{For: guardRetry}
+		return 0, vendorapi.Cooldown{For: guardRetry}
 	}
-	capacity, hold = h.vendor.Room(n)
-	if capacity == 0 && hold.Reason == vendorapi.HoldThrottled {
+	capacity, hold = h.vendor.Capacity(n)
+	if capacity == 0 && hold.Reason == vendorapi.CooldownThrottled {
 		if hold.For -= claimLead; hold.For <= 0 {
-			return n, vendorapi.Hold{}
+			return n, vendorapi.Cooldown{}
 		}
 	}
 	return capacity, hold

@@ -51,7 +51,7 @@ type puller struct {
 	ready *readiness
 	slots *slots
 	// capacity returns how many requests may be claimed now, see handler.
-	capacity func(n int) (int, vendorapi.Hold)
+	capacity func(n int) (int, vendorapi.Cooldown)
 	pause    *pauser
 	// batch is how many slots must be free before another pull is opened in addition
 	// to an open one.
@@ -157,7 +157,7 @@ func (p *puller) ask(ctx context.Context) (again time.Duration, err error) {
 		return 0, nil
 	}
 	capacity, hold := p.capacity(p.slots.number)
-	if hold.Reason == vendorapi.HoldThrottled {
+	if hold.Reason == vendorapi.CooldownThrottled {
 		p.pause.extend(ctx, hold.For)
 	}
 	if capacity < p.slots.number {

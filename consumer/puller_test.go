@@ -26,8 +26,8 @@ func TestPuller_countsOpenPulls(t *testing.T) {
 		pause: &pauser{js: js, queue: queue, log: zerolog.Nop()},
 	}
 	for _, capacity := range []int{0, 3} {
-		p.capacity = func(int) (int, vendorapi.Hold) {
-			return capacity, vendorapi.Hold{For: time.Hour, Reason: vendorapi.HoldOutage}
+		p.capacity = func(int) (int, vendorapi.Cooldown) {
+			return capacity, vendorapi.Cooldown{For: time.Hour, Reason: vendorapi.CooldownOutage}
 		}
 		if again, err := p.ask(ctx); err != nil || p.asked != capacity || (again > 0) != (capacity == 0) {
 			t.Errorf("with capacity for %d: %d are asked for, again after %s, %v", capacity, p.asked, again, err)

@@ -109,7 +109,7 @@ func (b *rig) start(changes ...func(*setup)) *worker {
 		cfg: consumer.Config{
 			Owner: "one", AttemptTimeout: 5 * time.Second, VisibilityWindow: time.Second, DrainTimeout: 20 * time.Second,
 		},
-		policy:   vendorapi.Policy{InitialInterval: 20 * time.Millisecond, MaxInterval: 200 * time.Millisecond, Budget: 2 * time.Second, RoomWait: consumer.RoomWait},
+		policy:   vendorapi.Policy{InitialInterval: 20 * time.Millisecond, MaxInterval: 200 * time.Millisecond, Budget: 2 * time.Second, CapacityWait: consumer.CapacityWait},
 		endpoint: b.endpoint,
 		password: vendorPassword,
 		connect:  b.nats.Connect,
@@ -489,7 +489,7 @@ type vendorFuncs struct {
 	consumer.Vendor
 	submit func(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error)
 	find   func(ctx context.Context, t vendorapi.Task, since time.Time) (vendorapi.Found, error)
-	room   func(n int) (int, vendorapi.Hold)
+	room   func(n int) (int, vendorapi.Cooldown)
 }
 
 func (v vendorFuncs) Submit(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
@@ -506,9 +506,9 @@ func (v vendorFuncs) Find(ctx context.Context, t vendorapi.Task, since time.Time
 	return v.find(ctx, t, since)
 }
 
-func (v vendorFuncs) Room(n int) (int, vendorapi.Hold) {
+func (v vendorFuncs) Capacity(n int) (int, vendorapi.Cooldown) {
 	if v.room == nil {
-		return v.Vendor.Room(n)
+		return v.Vendor.Capacity(n)
 	}
 	return v.room(n)
 }

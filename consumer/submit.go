@@ -52,7 +52,7 @@ func (h *handler) submit(ctx, stop context.Context, c *claim) (schemas.Event, er
 		}
 		// There may be a job. From here on the claim says so, whoever owns it.
 		c.doubt, last = left, err
-		if left.unlikely && time.Until(left.until) > RoomWait {
+		if left.unlikely && time.Until(left.until) > CapacityWait {
 			return nil, last // the next owner looks for it
 		}
 		if err := h.ledger.renew(ctx, c); err != nil {
@@ -100,7 +100,7 @@ func (h *handler) judge(c *claim, err error, attempts int) (schemas.Event, doubt
 			mayBe.task = e.TaskID
 		}
 		return nil, mayBe
-	case e.LookFirst():
+	case e.LookupFirst():
 		// It says that there is no job; one lookup after the wait makes sure of it.
 		wait := max(e.RetryAfter, firstDelay)
 		if h.tooOld(c.req) {

@@ -81,7 +81,7 @@ func TestAThrottlingVendor(t *testing.T) {
 
 // A replica without room has pulls open that it made when it had some. What they
 // bring goes to one that has room, and nobody who came later overtakes it.
-func TestAReplicaWithoutRoom(t *testing.T) {
+func TestAReplicaWithoutCapacity(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore})
 	var full atomic.Bool
@@ -95,11 +95,11 @@ func TestAReplicaWithoutRoom(t *testing.T) {
 	b.eventually("the one has a pull open", pulls(1))
 	b.start(owner("full"), func(s *setup) {
 		s.wrap = func(v consumer.Vendor) consumer.Vendor {
-			return vendorFuncs{Vendor: v, room: func(n int) (int, vendorapi.Hold) {
+			return vendorFuncs{Vendor: v, room: func(n int) (int, vendorapi.Cooldown) {
 				if full.Load() {
-					return 0, vendorapi.Hold{For: time.Hour, Reason: vendorapi.HoldOutage}
+					return 0, vendorapi.Cooldown{For: time.Hour, Reason: vendorapi.CooldownOutage}
 				}
-				return n, vendorapi.Hold{}
+				return n, vendorapi.Cooldown{}
 			}}
 		}
 	})

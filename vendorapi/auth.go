@@ -167,16 +167,16 @@ type session struct {
 	lock     chan struct{}
 	current  *token
 	lastUsed time.Time
-	// held is the last failure that is kept, nil once a token was got. It is read
+	// failure is the last failure that is kept, nil once a token was got. It is read
 	// without the lock, and written with it.
-	held atomic.Pointer[hold]
+	failure atomic.Pointer[keptFailure]
 	// denied is until when an operation counts as denied to the login itself.
 	denied    map[string]time.Time
 	agreement agreement
 }
 
-// hold is a failure to get a token that every caller is told until it is over.
-type hold struct {
+// keptFailure is a failure to get a token that every caller is told until it is over.
+type keptFailure struct {
 	failure *Error
 	until   time.Time
 	refused *token
@@ -231,7 +231,7 @@ func (s *session) obtain(ctx context.Context, refused *token) error {
 	}
 	s.current, s.lastUsed = next, now
 	if err == nil {
-		s.held.Store(nil)
+		s.failure.Store(nil)
 		return nil
 	}
 	failure := loginFailure(err)
@@ -239,27 +239,27 @@ func (s *session) obtain(ctx context.Context, refused *token) error {
 		failure.RetryAfter = max(loginPause, min(refusal.Locked, longestLock))
 	}
 	if failure.RetryAfter > 0 {
-		s.hold(failure, refused)
+		s.keepFailure(failure, refused)
 	}
 	return failure
 }
 
-// hold keeps a failure for all callers, for as long as it says.
-func (s *session) hold(failure *Error, refused *token) {
-	s.held.Store(&hold{failure, time.Now().Add(failure.RetryAfter), refused})
+// keepFailure keeps a failure for all callers, for as long as it says.
+func (s *session) keepFailure(failure *Error, refused *token) {
+	s.failure.Store(&keptFailure{failure, time.Now().Add(failure.RetryAfter), refused})
 }
 
 // kept returns the failure that is kept, nil if a token may be asked for.
 func (s *session) kept() *Error {
-	held := s.held.Load()
-	if held == nil {
+	kept := s.failure.Load()
+	if kept == nil {
 		return nil
 	}
-	left := time.Until(held.until)
-	if left <= 0 || s.source.replaced(held.refused) {
+	left := time.Until(kept.until)
+	if left <= 0 || s.source.replaced(kept.refused) {
 		return nil
 	}
-	failure := *held.failure
+	failure := *kept.failure
 	failure.RetryAfter = left
 	return &failure
 }
@@ -275,11 +275,11 @@ func (s *session) refusal() *Error {
 
 // wasRefused reports whether the last credentials that were tried were refused.
 func (s *session) wasRefused() bool {
-	held := s.held.Load()
-	if held == nil {
+	kept := s.failure.Load()
+	if kept == nil {
 		return false
 	}
-	_, refused := errors.AsType[*LoginError](held.failure)
+	_, refused := errors.AsType[*LoginError](kept.failure)
 	return refused
 }
 
@@ -361,7 +361,7 @@ func (s *session) refused(ctx context.Context, t *token, op string, r *refusals)
 	if s.current == t {
 		s.current = nil
 		failure.RetryAfter = loginPause
-		s.hold(failure, t)
+		s.keepFailure(failure, t)
 	}
 	return false, failure
 }

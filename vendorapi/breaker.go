@@ -74,7 +74,7 @@ func (b *breaker) enter() (done func(error), wait time.Duration) {
 }
 
 // room is how many of n attempts may be made now; with none, when to ask again.
-func (b *breaker) room(n int) (int, time.Duration) {
+func (b *breaker) capacity(n int) (int, time.Duration) {
 	if left := b.rest.left(); left > 0 {
 		return 0, left
 	}

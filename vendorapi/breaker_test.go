@@ -37,25 +37,25 @@ func TestOutage(t *testing.T) {
 		outage := func() {
 			t.Helper()
 			for range breakAfter {
-				wantRoom(t, c, 64, Hold{})
+				wantCapacity(t, c, 64, Cooldown{})
 				fail(0)
 			}
 			for _, want := range []time.Duration{2, 4, 8, 16, 30, 30} {
 				want *= time.Second
-				wantRoom(t, c, 0, Hold{want, HoldOutage})
+				wantCapacity(t, c, 0, Cooldown{want, CooldownOutage})
 				fail(want)
 				<-time.After(time.Second)
-				wantRoom(t, c, 0, Hold{want - time.Second, HoldOutage})
+				wantCapacity(t, c, 0, Cooldown{want - time.Second, CooldownOutage})
 				fail(want - time.Second)
 				<-time.After(want - time.Second)
-				wantRoom(t, c, 1, Hold{})
+				wantCapacity(t, c, 1, Cooldown{})
 				fail(0) // tried
 			}
 			<-time.After(30 * time.Second)
 		}
 		outage()
 		d.refuse.Store(false)
-		wantRoom(t, c, 1, Hold{})
+		wantCapacity(t, c, 1, Cooldown{})
 		job, err := c.CreateTask(t.Context(), testTask())
 		wantJob(t, job, err)
 
@@ -105,9 +105,9 @@ func TestOneAttemptEndsAnOutage(t *testing.T) {
 			t.Errorf("%d calls, %d permits while one tries", n, permits)
 		}
 		mu.Unlock()
-		wantRoom(t, c, 0, Hold{probeWait, HoldOutage})
+		wantCapacity(t, c, 0, Cooldown{probeWait, CooldownOutage})
 		all.Wait()
-		wantRoom(t, c, 64, Hold{})
+		wantCapacity(t, c, 64, Cooldown{})
 		if a := sim.Account(); a.CreateTaskCalls != workers || a.JobsStarted != workers {
 			t.Errorf("%d calls, %d jobs", a.CreateTaskCalls, a.JobsStarted)
 		}
@@ -144,15 +144,15 @@ func TestWhatIsAnOutage(t *testing.T) {
 				sim, c := onPipe(t, simulator.Config{Conflict: simulator.ConflictIgnore})
 				sim.SetFaults(everyCall(tt.fault))
 				for i := range breakAfter {
-					if _, hold := c.Room(64); hold.Reason == HoldOutage {
+					if _, cooldown := c.Capacity(64); cooldown.Reason == CooldownOutage {
 						t.Errorf("%d of them are an outage", i)
 					}
 					_, _ = c.CreateTask(t.Context(), loadTask(i))
-					<-time.After(c.quiet.left())
+					<-time.After(c.throttled.left())
 				}
-				_, hold := c.Room(64)
-				if outage := hold.Reason == HoldOutage; outage != tt.outage {
-					t.Errorf("after %d of them the hold is %v", breakAfter, hold)
+				_, cooldown := c.Capacity(64)
+				if outage := cooldown.Reason == CooldownOutage; outage != tt.outage {
+					t.Errorf("after %d of them the cooldown is %v", breakAfter, cooldown)
 				}
 			})
 		})
@@ -170,7 +170,7 @@ func TestWhatIsAnOutage(t *testing.T) {
 				_, err = c.CreateTask(within(t, time.Second/2), testTask())
 				wantVerdict(t, err, Unknown)
 			}
-			wantRoom(t, c, 64, Hold{})
+			wantCapacity(t, c, 64, Cooldown{})
 		})
 	})
 	t.Run("no secret, no names, no login", func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestWhatIsAnOutage(t *testing.T) {
 					_, err = c.CreateTask(t.Context(), Task{})
 					wantVerdict(t, err, NotSent)
 				}
-				if _, hold := c.Room(64); hold.Reason == HoldOutage {
+				if _, cooldown := c.Capacity(64); cooldown.Reason == CooldownOutage {
 					t.Error("it is an outage")
 				}
 			}
@@ -196,7 +196,7 @@ func TestWhatIsAnOutage(t *testing.T) {
 func TestWhatEndsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c, d := outOfReach(t, simulator.Config{})
-		r := &Retrier{Client: c, Policy: Policy{InitialInterval: time.Millisecond, MaxInterval: time.Millisecond, RoomWait: time.Second}}
+		r := &Retrier{Client: c, Policy: Policy{InitialInterval: time.Millisecond, MaxInterval: time.Millisecond, CapacityWait: time.Second}}
 		_, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
 		if wantVerdict(t, err, NotSent); attempts != breakAfter || c.Breaker() != "open" {
 			t.Errorf("%d attempts, the breaker is %s", attempts, c.Breaker())
@@ -206,7 +206,7 @@ func TestWhatEndsAnOutage(t *testing.T) {
 		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
 		_, err = c.CreateTask(within(t, patience/2), testTask())
 		wantVerdict(t, err, Unknown)
-		wantRoom(t, c, 1, Hold{})
+		wantCapacity(t, c, 1, Cooldown{})
 		c.session.source, c.session.current = given{fixed("wrong")}, nil
 		_, err = c.CreateTask(t.Context(), testTask())
 		wantLoginError(t, err, "replace it")
@@ -216,9 +216,9 @@ func TestWhatEndsAnOutage(t *testing.T) {
 	})
 }
 
-// TestAttemptThatIsNotMadeLeavesTheTurn: during an outage the one attempt is
+// TestTakeSlot_unusedLeavesTheBreaker: during an outage the one attempt is
 // somebody else's when its owner may not send.
-func TestAttemptThatIsNotMadeLeavesTheTurn(t *testing.T) {
+func TestTakeSlot_unusedLeavesTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c, d := outOfReach(t, simulator.Config{})
 		for range breakAfter {
@@ -231,16 +231,16 @@ func TestAttemptThatIsNotMadeLeavesTheTurn(t *testing.T) {
 		denied := errors.New("denied")
 		for range 10 {
 			_, _, err := r.Submit(t.Context(), t.Context(), testTask(), func(context.Context) (time.Time, error) {
-				wantRoom(t, c, 0, Hold{probeWait, HoldOutage})
+				wantCapacity(t, c, 0, Cooldown{probeWait, CooldownOutage})
 				return time.Time{}, denied
 			})
 			if !errors.Is(err, denied) {
 				t.Error(err)
 			}
-			wantRoom(t, c, 1, Hold{})
+			wantCapacity(t, c, 1, Cooldown{})
 		}
 		job, _, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
 		wantJob(t, job, err)
-		wantRoom(t, c, 64, Hold{})
+		wantCapacity(t, c, 64, Cooldown{})
 	})
 }

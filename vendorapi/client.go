@@ -79,10 +79,10 @@ type Client struct {
 	known    known
 	listings listings
 	// Who may call CreateTask, see Room.
-	quiet   pause // what the vendor asked for
-	noLogin pause // the same, of logins: the session knows and answers at once
-	breaker *breaker
-	limits  *limits
+	throttled      pause // what the vendor asked for
+	loginThrottled pause // the same, of logins: the session knows and answers at once
+	breaker        *breaker
+	limits         *limits
 
 	observer Observer // nil for none
 	// tokenExpires is in UNIX seconds, 0 when it is not known.
@@ -130,7 +130,7 @@ func New(cfg Config) (*Client, error) {
 		DialContext:         (&net.Dialer{Timeout: cfg.ConnectTimeout}).DialContext,
 		TLSHandshakeTimeout: cfg.ConnectTimeout,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		MaxConns:            cfg.MaxConns + lookConns,
+		MaxConns:            cfg.MaxConns + lookupConns,
 		IdleConnTimeout:     90 * time.Second,
 	}}
 	c.send = c.transport.Do
@@ -246,11 +246,11 @@ func (c *Client) authorised(ctx context.Context, cl call) (response, error) {
 
 // paused is an error while no job may be started.
 func (c *Client) paused(cl call) error {
-	wait := c.quiet.left()
+	wait := c.throttled.left()
 	if wait <= 0 || cl.op != opCreateTask {
 		return nil
 	}
-	return c.held(Hold{wait, HoldThrottled})
+	return c.notAsked(Cooldown{wait, CooldownThrottled})
 }
 
 // exchange is do without an observer.
@@ -300,7 +300,7 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 func (c *Client) heed(cl call, status int, h http.Header) {
 	load := loadOf(status, h)
 	if cl.op == opCreateTask && load.pauses() || cl.op == opJobs && load == rateLimited {
-		c.quiet.extend(retryAfter(h))
+		c.throttled.extend(retryAfter(h))
 	}
 }
 

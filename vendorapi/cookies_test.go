@@ -64,7 +64,7 @@ func TestServersWithoutStickyCookieDenyNothing(t *testing.T) {
 			if err != nil {
 				wantVerdict(t, err, NotSent)
 			}
-			c.session.held.Store(nil) // its pause is over
+			c.session.failure.Store(nil) // its pause is over
 		}
 		if a := sim.Account(); servers == 2 && a.JobsStarted < 10 {
 			t.Errorf("%d jobs of 20 requests", a.JobsStarted)

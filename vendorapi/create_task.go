@@ -22,15 +22,15 @@ type Job struct {
 
 // CreateTask starts a job, in one attempt. The error is an [*Error]; unless its
 // verdict is Unknown there certainly is no job. A deadline of ctx is also set on
-// the connection: nothing is sent after it. Without room (see [Client.Room])
+// the connection: nothing is sent after it. Without room (see [Client.Capacity])
 // there is no attempt; the error says for how long.
 func (c *Client) CreateTask(ctx context.Context, t Task) (Job, error) {
-	turn, err := c.takeTurn(ctx, ctx, time.Now())
+	slot, err := c.takeSlot(ctx, ctx, time.Now())
 	if err != nil {
 		return Job{}, err
 	}
 	job, err := c.createTask(ctx, t)
-	turn.used(err)
+	slot.used(err)
 	return job, err
 }
 
@@ -50,7 +50,7 @@ func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 	if err != nil {
 		_, refused := errors.AsType[*LoginError](err) // the session knows for how long
 		if e, ok := errors.AsType[*Error](err); ok && e.Op == opLogin && !refused {
-			c.noLogin.extend(e.RetryAfter)
+			c.loginThrottled.extend(e.RetryAfter)
 		}
 		return Job{}, err
 	}

@@ -111,16 +111,16 @@
 //	Throttled: 429         no       yes             no            yes           no
 //	Throttled: 503         no       no              yes, once     yes           no
 //
-// load has what statuses say about the vendor's load, [Error.LookFirst] the third column,
+// load has what statuses say about the vendor's load, [Error.LookupFirst] the third column,
 // Error.repeatable the second, isOutage the last.
 //
 // # Load
 //
 // What holds one caller back holds back all: a pause that the vendor asked for,
 // an outage (several attempts in a row without an answer; then one is made now
-// and then), our own limit ([Pace]). [Client.Room] says how many jobs may be
+// and then), our own limit ([Pace]). [Client.Capacity] says how many jobs may be
 // started, so that nobody takes up work that has to wait. An answer that is late
-// is looked for while it is awaited ([Policy.LookAfter]).
+// is looked for while it is awaited ([Policy.LookupAfter]).
 //
 // # Ways in
 //

@@ -66,7 +66,7 @@ type Error struct {
 	// caller was patient.
 	noAnswer bool
 	load     load
-	held     bool // see NotAsked
+	notAsked bool // see NotAsked
 }
 
 func (e *Error) Error() string {

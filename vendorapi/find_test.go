@@ -272,8 +272,8 @@ func TestDateOfAnother(t *testing.T) {
 	}
 }
 
-// TestLookWhileThrottled: a write that the gateway limits makes starts wait too.
-func TestLookWhileThrottled(t *testing.T) {
+// TestFind_whileThrottled: a write that the gateway limits makes starts wait too.
+func TestFind_whileThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		since := time.Now()

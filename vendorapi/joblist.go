@@ -63,21 +63,21 @@ func (j jobSummary) matches(t Task) bool {
 
 // jobIndex is a list of jobs, each once, that is searched by names.
 type jobIndex struct {
-	jobs   []jobSummary
-	seen   map[string]int   // on which page a job was first, by id
-	rows   int              // those that no earlier page had
-	places map[string][]int // in jobs, by the names of client and content group
-	vague  []int            // places of jobs that leave one of these names out
+	jobs      []jobSummary
+	seen      map[string]int   // on which page a job was first, by id
+	rows      int              // those that no earlier page had
+	positions map[string][]int // in jobs, by the names of client and content group
+	vague     []int            // positions of jobs that leave one of these names out
 }
 
 // add takes a page in, the first of which is 1.
 func (x *jobIndex) add(page int, list jobList[jobSummary]) {
 	if x.seen == nil {
-		x.seen, x.places = make(map[string]int), make(map[string][]int)
+		x.seen, x.positions = make(map[string]int), make(map[string][]int)
 	}
 	for _, entry := range list.Jobs {
 		job := entry.Summary
-		id, place := job.id(), len(x.jobs)
+		id, position := job.id(), len(x.jobs)
 		first := x.seen[id]
 		if first == 0 || first == page {
 			x.rows++ // others were moved here by jobs that started while we read
@@ -90,20 +90,20 @@ func (x *jobIndex) add(page int, list jobList[jobSummary]) {
 		}
 		x.jobs = append(x.jobs, job)
 		if names := job.Subclient; names.ClientName == "" || names.SubclientName == "" {
-			x.vague = append(x.vague, place)
+			x.vague = append(x.vague, position)
 		} else {
 			key := nameKey(names.ClientName, names.SubclientName)
-			x.places[key] = append(x.places[key], place)
+			x.positions[key] = append(x.positions[key], position)
 		}
 	}
 }
 
 // named is the jobs that match a task's names, in the list's order.
 func (x *jobIndex) named(t Task) (jobs []jobSummary) {
-	places := slices.Concat(x.places[nameKey(t.ClientName, t.SubclientName)], x.vague)
-	slices.Sort(places)
-	for _, place := range places {
-		if job := x.jobs[place]; job.matches(t) {
+	positions := slices.Concat(x.positions[nameKey(t.ClientName, t.SubclientName)], x.vague)
+	slices.Sort(positions)
+	for _, position := range positions {
+		if job := x.jobs[position]; job.matches(t) {
 			jobs = append(jobs, job)
 		}
 	}

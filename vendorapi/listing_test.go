@@ -342,9 +342,9 @@ func TestTooLongForAnother(t *testing.T) {
 	}
 }
 
-// TestManyLooks: whatever the order of callers, failures and leavers, a caller
+// TestFind_manySharedLists: whatever the order of callers, failures and leavers, a caller
 // who stays finds its job or gets an error, and everything ends.
-func TestManyLooks(t *testing.T) {
+func TestFind_manySharedLists(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{})
 	since := time.Now()
 	var want []string

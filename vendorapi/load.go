@@ -41,19 +41,19 @@ func (l load) pauses() bool { return l == rateLimited || l == overloaded }
 // outage reports whether the vendor is out of reach behind whatever answered.
 func (l load) outage() bool { return l == unavailable || l == unreachable }
 
-// holdsReads reports whether a read is to be repeated only after a wait.
-func (l load) holdsReads() bool { return l.pauses() || l == unavailable }
+// pausesReads reports whether a read is to be repeated only after a wait.
+func (l load) pausesReads() bool { return l.pauses() || l == unavailable }
 
-// LookFirst reports whether there may be a job, so that it has to be looked up before the task
+// LookupFirst reports whether there may be a job, so that it has to be looked up before the task
 // is sent again. The verdict [Throttled] says that there is none; after a 503 one lookup makes
 // sure of it.
-func (e *Error) LookFirst() bool { return e.Verdict == Unknown || e.load == overloaded }
+func (e *Error) LookupFirst() bool { return e.Verdict == Unknown || e.load == overloaded }
 
 // NotAsked reports whether the call was not made at all, because of an earlier answer or our
 // own limit. RetryAfter says for how long.
-func (e *Error) NotAsked() bool { return e.held }
+func (e *Error) NotAsked() bool { return e.notAsked }
 
 // repeatable reports whether there certainly is no job and the same call may be made again.
 func (e *Error) repeatable() bool {
-	return e.Verdict == NotSent || e.Verdict == Throttled && !e.LookFirst()
+	return e.Verdict == NotSent || e.Verdict == Throttled && !e.LookupFirst()
 }

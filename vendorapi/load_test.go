@@ -38,8 +38,8 @@ func TestError_saysWhatComesNext(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 			continue
 		}
-		if e.Verdict != test.verdict || e.repeatable() != test.repeat || e.LookFirst() != test.lookFirst || isOutage(err) != test.outages {
-			t.Errorf("%s: %s, repeatable %t, look first %t, outage %t; want %+v", name, e.Verdict, e.repeatable(), e.LookFirst(), isOutage(err), test)
+		if e.Verdict != test.verdict || e.repeatable() != test.repeat || e.LookupFirst() != test.lookFirst || isOutage(err) != test.outages {
+			t.Errorf("%s: %s, repeatable %t, look first %t, outage %t; want %+v", name, e.Verdict, e.repeatable(), e.LookupFirst(), isOutage(err), test)
 		}
 		if got := loadOf(test.resp.Status, test.resp.Header).pauses(); got != test.pauses {
 			t.Errorf("%s: pauses %t", name, got)
@@ -48,8 +48,8 @@ func TestError_saysWhatComesNext(t *testing.T) {
 	}
 	held := new(Client)
 	held.breaker = newBreaker()
-	for _, reason := range []HoldReason{HoldThrottled, HoldOutage} {
-		if e, ok := errors.AsType[*Error](held.held(Hold{1, reason})); !ok || !e.NotAsked() || e.LookFirst() {
+	for _, reason := range []CooldownReason{CooldownThrottled, CooldownOutage} {
+		if e, ok := errors.AsType[*Error](held.notAsked(Cooldown{1, reason})); !ok || !e.NotAsked() || e.LookupFirst() {
 			t.Errorf("%v: got %+v", reason, e)
 		}
 	}

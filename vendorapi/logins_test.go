@@ -309,7 +309,7 @@ func TestRefusalsAreOfOneUser(t *testing.T) {
 		for i, user := range []string{testUser, "another", "another"} {
 			session := replicas[0].session
 			session.source.(*login).username = user
-			session.held.Store(nil)
+			session.failure.Store(nil)
 			_, err := replicas[0].CreateTask(t.Context(), testTask())
 			wantLoginError(t, err, "")
 			if n := sim.Account().Calls["Login"]; n != min(i+1, 2) {

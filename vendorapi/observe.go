@@ -37,7 +37,7 @@ type Wait struct {
 	For time.Duration
 	// Reason is why there was no room. It is zero for the wait between two
 	// attempts, the first of which ended with Err.
-	Reason HoldReason
+	Reason CooldownReason
 	Err    error
 	Task   Task
 }

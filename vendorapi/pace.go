@@ -8,143 +8,143 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Pace limits how often this process calls CreateTask. Zero is no limit.
+// Pace limits how often this process calls CreateTask. The zero value is no limit.
 type Pace struct {
-	// PerHour is the most in any hour. A tenth of it may come at once, the others
-	// are spread. The SaaS gateway allows a tenant 100 writing calls an hour, and
-	// everything but a GET is one: logins and searches for jobs too. Basis:
-	// documented (the vendor's page on the REST API), but for what counts.
+	// PerHour is the largest number of calls in any hour. A tenth of them may come at once, the
+	// others are spread. The SaaS gateway allows a tenant 100 write calls an hour. Basis:
+	// https://docs.metallic.io/metallic/rest_api.html. Assumed: every method but GET is a write, so
+	// that logins and lists of jobs count too.
 	PerHour int
-	// PerSecond is the most in any second, likewise.
+	// PerSecond is the largest number of calls in any second.
 	PerSecond int
 }
 
-// HoldReason says why no job may be started.
-type HoldReason int
+// CooldownReason is why no job may be started.
+type CooldownReason int
 
 const (
-	_ HoldReason = iota
-	// HoldThrottled: the vendor asked for a pause.
-	HoldThrottled
-	// HoldOutage: the vendor was out of reach several times in a row.
-	HoldOutage
-	// HoldRate: the limit of our own [Pace] is used up.
-	HoldRate
-	// HoldLogin: the vendor refused the credentials of this process.
-	HoldLogin
+	_ CooldownReason = iota
+	// CooldownThrottled: the vendor asked for a pause.
+	CooldownThrottled
+	// CooldownOutage: the vendor was out of reach several times in a row.
+	CooldownOutage
+	// CooldownRate: the limit of our own [Pace] is used up.
+	CooldownRate
+	// CooldownLogin: the vendor refused the credentials of this process.
+	CooldownLogin
 )
 
-func (r HoldReason) String() string {
+func (r CooldownReason) String() string {
 	switch r {
-	case HoldThrottled:
+	case CooldownThrottled:
 		return "throttled"
-	case HoldOutage:
+	case CooldownOutage:
 		return "outage"
-	case HoldRate:
+	case CooldownRate:
 		return "rate"
-	case HoldLogin:
+	case CooldownLogin:
 		return "login"
 	default:
 		return "none"
 	}
 }
 
-// Hold is how long no job may be started, and why. The zero value is no hold.
-type Hold struct {
+// Cooldown is how long no job may be started, and why. The zero value is no cooldown.
+type Cooldown struct {
 	For    time.Duration
-	Reason HoldReason
+	Reason CooldownReason
 }
 
-// Room says how many jobs may be started now, n at most; with none, Hold says
-// for how long and why. It reserves nothing: who asks twice is told the same
-// room twice. After an outage, and after refused credentials, there is room for one, to try.
-func (c *Client) Room(n int) (room int, hold Hold) {
+// Capacity returns how many jobs may be started now, at most n. If none may be, cooldown has the
+// time and the reason. Capacity reserves nothing: two calls return the same capacity twice. After
+// an outage, and after refused credentials, it is one, for a trial.
+func (c *Client) Capacity(n int) (capacity int, cooldown Cooldown) {
 	if n <= 0 {
-		return 0, Hold{}
+		return 0, Cooldown{}
 	}
-	if left := max(c.quiet.left(), c.noLogin.left()); left > 0 {
-		return 0, Hold{left, HoldThrottled}
+	if left := max(c.throttled.left(), c.loginThrottled.left()); left > 0 {
+		return 0, Cooldown{left, CooldownThrottled}
 	}
 	if c.session.wasRefused() {
 		if refusal := c.session.kept(); refusal != nil {
-			return 0, Hold{refusal.RetryAfter, HoldLogin}
+			return 0, Cooldown{refusal.RetryAfter, CooldownLogin}
 		}
 		n = 1
 	}
-	n, wait := c.breaker.room(n)
+	n, wait := c.breaker.capacity(n)
 	if n == 0 {
-		return 0, Hold{wait, HoldOutage}
+		return 0, Cooldown{wait, CooldownOutage}
 	}
-	n, wait = c.limits.room(n)
+	n, wait = c.limits.capacity(n)
 	if n == 0 {
-		return 0, Hold{wait, HoldRate}
+		return 0, Cooldown{wait, CooldownRate}
 	}
-	return n, Hold{}
+	return n, Cooldown{}
 }
 
-// turn is the permission for one attempt.
-type turn struct {
-	place place
-	done  func(error)
+// slot is the permission for one attempt.
+type slot struct {
+	reserved reservations
+	done     func(error)
 }
 
-// used reports what came of the attempt.
-func (t turn) used(err error) { t.done(err) }
+// used ends the slot with the attempt's result.
+func (s slot) used(err error) { s.done(err) }
 
-// unused gives the turn back.
-func (t turn) unused() {
-	t.place.giveBack()
-	t.done(errNotTried)
+// unused returns the slot: there was no attempt.
+func (s slot) unused() {
+	s.reserved.cancel()
+	s.done(errNotTried)
 }
 
-// takeTurn waits until an attempt may be made. The error is an [*Error] that
-// says for how long none is: beyond end, or when waits or ctx ended.
-func (c *Client) takeTurn(ctx, waits context.Context, end time.Time) (turn, error) {
-	var t turn
+// takeSlot waits until an attempt may be made. The error is an [*Error] with the rest of the wait
+// in RetryAfter, if the wait would last beyond end, or if waits or ctx ends first.
+func (c *Client) takeSlot(ctx, waits context.Context, end time.Time) (slot, error) {
+	var s slot
 	for first := true; ; {
-		hold := Hold{c.quiet.left(), HoldThrottled}
-		if refusal := c.session.refusal(); hold.For <= 0 && refusal != nil {
-			hold = Hold{refusal.RetryAfter, HoldLogin}
+		cooldown := Cooldown{c.throttled.left(), CooldownThrottled}
+		if refusal := c.session.refusal(); cooldown.For <= 0 && refusal != nil {
+			cooldown = Cooldown{refusal.RetryAfter, CooldownLogin}
 		}
-		if hold.For <= 0 {
-			hold = Hold{c.breaker.rest.left(), HoldOutage}
+		if cooldown.For <= 0 {
+			cooldown = Cooldown{c.breaker.rest.left(), CooldownOutage}
 		}
-		if hold.For <= 0 && first {
-			// Last, so that no place is taken that is not used for long. It is kept
-			// through whatever has to be waited for after it.
+		if cooldown.For <= 0 && first {
+			// The rate is asked last, so that nothing stays reserved for long. The reservation is kept
+			// through the waits that follow.
 			first = false
-			t.place, hold.For = c.limits.take(time.Until(end))
-			hold.Reason = HoldRate
+			s.reserved, cooldown.For = c.limits.reserve(time.Until(end))
+			cooldown.Reason = CooldownRate
 		}
-		if hold.For <= 0 {
-			if t.done, hold.For = c.breaker.enter(); t.done != nil {
-				return t, nil
+		if cooldown.For <= 0 {
+			if s.done, cooldown.For = c.breaker.enter(); s.done != nil {
+				return s, nil
 			}
-			hold.Reason = HoldOutage
+			cooldown.Reason = CooldownOutage
 		}
-		late := time.Now().Add(hold.For).After(end)
+		late := time.Now().Add(cooldown.For).After(end)
 		if !late && c.observer != nil {
-			c.observer.Wait(ctx, Wait{For: hold.For, Reason: hold.Reason})
+			c.observer.Wait(ctx, Wait{For: cooldown.For, Reason: cooldown.Reason})
 		}
-		if late || !sleep(ctx, waits, hold.For) {
-			t.place.giveBack()
-			return turn{}, c.held(hold)
+		if late || !sleep(ctx, waits, cooldown.For) {
+			s.reserved.cancel()
+			return slot{}, c.notAsked(cooldown)
 		}
 	}
 }
 
-// held is the answer of an attempt that is not made.
-func (c *Client) held(h Hold) error {
-	e := &Error{Verdict: NotSent, Op: opCreateTask, RetryAfter: h.For, held: true}
+// notAsked returns the error of an attempt that is not made.
+func (c *Client) notAsked(h Cooldown) error {
+	e := &Error{Verdict: NotSent, Op: opCreateTask, RetryAfter: h.For, notAsked: true}
 	switch h.Reason {
-	case HoldThrottled:
+	case CooldownThrottled:
 		e.Verdict, e.Message = Throttled, "the vendor asked for a pause"
-	case HoldLogin:
+	case CooldownLogin:
 		if refusal := c.session.refusal(); refusal != nil {
 			return refusal
 		}
 		e.Message = "the credentials were refused"
-	case HoldOutage:
+	case CooldownOutage:
 		e.Message = "no attempt is made during an outage"
 		if cause := c.breaker.cause.Load(); cause != nil {
 			e.Message += ": " + (*cause).Error()
@@ -155,7 +155,7 @@ func (c *Client) held(h Hold) error {
 	return e
 }
 
-// sleep waits for d and tells whether neither context ended before.
+// sleep waits for d. It reports false if one of the contexts ends first.
 func sleep(a, b context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -168,14 +168,13 @@ func sleep(a, b context.Context, d time.Duration) bool {
 	return false
 }
 
-// pause is until when nothing is to be sent: what one answer asks for holds for
-// all callers.
+// pause is a time until which nothing is sent. One answer sets it for all callers.
 type pause struct {
 	mu    sync.Mutex
 	until time.Time
 }
 
-// left is how long the pause still is.
+// left returns the rest of the pause, 0 or less if it is over.
 func (p *pause) left() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -197,7 +196,7 @@ func (p *pause) extend(d time.Duration) {
 
 // limits are the limiters of a [Pace].
 type limits struct {
-	mu  sync.Mutex // a place is asked for, and given back if it is too late, at once
+	mu  sync.Mutex // held while a reservation is made and, if it is too late, cancelled
 	all []*rate.Limiter
 }
 
@@ -205,7 +204,7 @@ func newLimits(p Pace) *limits {
 	l := new(limits)
 	add := func(n int, in time.Duration) {
 		if n > 0 {
-			// A full bucket and what flows in meanwhile are n together.
+			// A full bucket and the tokens that are added in this time make n.
 			burst := max(n/10, 1)
 			l.all = append(l.all, rate.NewLimiter(rate.Limit(float64(n-burst+1)/in.Seconds()), burst))
 		}
@@ -215,17 +214,17 @@ func newLimits(p Pace) *limits {
 	return l
 }
 
-// place is what was taken of each limit.
-type place []reservation
+// reservations has one reservation for each limit.
+type reservations []reservation
 
 type reservation struct {
 	*rate.Reservation
-	at time.Time // when it may be used
+	at time.Time // from when it may be used
 }
 
-// take takes a place and says how long until it may be used. One that is further
-// away than most is not taken.
-func (l *limits) take(most time.Duration) (p place, wait time.Duration) {
+// reserve reserves one call and returns the wait until it may be made. It reserves nothing if the
+// wait is longer than most.
+func (l *limits) reserve(most time.Duration) (p reservations, wait time.Duration) {
 	if len(l.all) == 0 {
 		return nil, 0
 	}
@@ -239,15 +238,15 @@ func (l *limits) take(most time.Duration) (p place, wait time.Duration) {
 		wait = max(wait, delay)
 	}
 	if wait > max(most, 0) {
-		p.giveBack()
+		p.cancel()
 		return nil, wait
 	}
 	return p, wait
 }
 
-// giveBack returns a place that was not used. The library takes back only what
-// is not over yet, so that is done as of its time, which is never too much.
-func (p place) giveBack() {
+// cancel returns the reservations to their limits. The library takes back only a reservation whose
+// time has not come, so cancel uses the reservation's own time, which never returns too much.
+func (p reservations) cancel() {
 	now := time.Now()
 	for _, r := range p {
 		at := now
@@ -258,8 +257,8 @@ func (p place) giveBack() {
 	}
 }
 
-// room is how many of n places may be used now; with none, how long until one.
-func (l *limits) room(n int) (int, time.Duration) {
+// capacity returns how many of n calls may be made now; if none, the wait until the next.
+func (l *limits) capacity(n int) (int, time.Duration) {
 	now := time.Now()
 	var wait time.Duration
 	for _, limit := range l.all {

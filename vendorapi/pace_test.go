@@ -14,15 +14,15 @@ import (
 
 func withPace(p Pace) func(*Config) { return func(cfg *Config) { cfg.Pace = p } }
 
-// wantRoom checks what Room says to who asks for 64.
-func wantRoom(t *testing.T, c *Client, room int, hold Hold) {
+// wantCapacity checks what Capacity(64) returns.
+func wantCapacity(t *testing.T, c *Client, capacity int, cooldown Cooldown) {
 	t.Helper()
-	got, why := c.Room(64)
-	if why.For -= hold.For; why.For < 0 || why.For > time.Millisecond {
-		t.Errorf("the hold is longer by %s than %s", why.For, hold.For)
+	got, why := c.Capacity(64)
+	if why.For -= cooldown.For; why.For < 0 || why.For > time.Millisecond {
+		t.Errorf("the cooldown is longer by %s than %s", why.For, cooldown.For)
 	}
-	if got != room || why.Reason != hold.Reason {
-		t.Errorf("room for %d, reason %s, want %d, %s", got, why.Reason, room, hold.Reason)
+	if got != capacity || why.Reason != cooldown.Reason {
+		t.Errorf("capacity for %d, reason %s, want %d, %s", got, why.Reason, capacity, cooldown.Reason)
 	}
 }
 
@@ -88,14 +88,14 @@ func TestLimitBeyondTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{}, withPace(Pace{PerHour: 20}))
 		r := &Retrier{Client: c}
-		wantRoom(t, c, 2, Hold{})
+		wantCapacity(t, c, 2, Cooldown{})
 		for i := range 2 {
 			job, err := c.CreateTask(t.Context(), loadTask(i))
 			wantJob(t, job, err)
 		}
 		interval := time.Hour / 19
 		for range 3 {
-			wantRoom(t, c, 0, Hold{interval, HoldRate})
+			wantCapacity(t, c, 0, Cooldown{interval, CooldownRate})
 			_, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), func(context.Context) (time.Time, error) {
 				t.Error("asked for the permit")
 				return time.Time{}, nil
@@ -106,9 +106,9 @@ func TestLimitBeyondTheBudget(t *testing.T) {
 			_, err = c.CreateTask(t.Context(), testTask())
 			wantVerdict(t, err, NotSent)
 		}
-		_, hold := c.Room(1)
-		<-time.After(hold.For) // who waits as long as it says finds room
-		wantRoom(t, c, 1, Hold{})
+		_, cooldown := c.Capacity(1)
+		<-time.After(cooldown.For) // there is capacity after this wait
+		wantCapacity(t, c, 1, Cooldown{})
 		job, err := c.CreateTask(t.Context(), testTask())
 		wantJob(t, job, err)
 		if n := sim.Account().CreateTaskCalls; n != 3 {
@@ -117,9 +117,9 @@ func TestLimitBeyondTheBudget(t *testing.T) {
 	})
 }
 
-// TestTurnThatIsNotUsed: requests that may not be sent any more, by the hundred,
+// TestSlot_unusedIsReturned: requests that may not be sent any more, by the hundred,
 // leave the limit to the others.
-func TestTurnThatIsNotUsed(t *testing.T) {
+func TestSlot_unusedIsReturned(t *testing.T) {
 	denied := errors.New("denied")
 	for _, wait := range []time.Duration{0, 3 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -136,13 +136,13 @@ func TestTurnThatIsNotUsed(t *testing.T) {
 			}
 			for range 100 {
 				deny()
-				wantRoom(t, r.Client, 1, Hold{})
+				wantCapacity(t, r.Client, 1, Cooldown{})
 			}
 			job, err := r.Client.CreateTask(t.Context(), testTask())
 			wantJob(t, job, err)
 			// And after a wait for the place.
 			deny()
-			wantRoom(t, r.Client, 1, Hold{})
+			wantCapacity(t, r.Client, 1, Cooldown{})
 			if n := sim.Account().CreateTaskCalls; n != 1 {
 				t.Errorf("%d calls", n)
 			}
@@ -150,28 +150,28 @@ func TestTurnThatIsNotUsed(t *testing.T) {
 	}
 }
 
-// TestWaitForATurnEndsWithWaits, whatever is waited for, and costs nobody his turn.
-func TestWaitForATurnEndsWithWaits(t *testing.T) {
+// TestTakeSlot_endsWithWaits, whatever is waited for, and costs nobody his turn.
+func TestTakeSlot_endsWithWaits(t *testing.T) {
 	for _, tt := range []struct {
-		reason HoldReason
+		reason CooldownReason
 		want   Verdict
 		set    func(*Client)
 	}{
-		{HoldThrottled, Throttled, func(c *Client) { c.quiet.extend(time.Minute) }},
-		{HoldOutage, NotSent, func(c *Client) { c.breaker.rest.extend(time.Minute) }},
-		{HoldRate, NotSent, func(c *Client) {
+		{CooldownThrottled, Throttled, func(c *Client) { c.throttled.extend(time.Minute) }},
+		{CooldownOutage, NotSent, func(c *Client) { c.breaker.rest.extend(time.Minute) }},
+		{CooldownRate, NotSent, func(c *Client) {
 			c.limits = newLimits(Pace{PerHour: 60})
 			for range 6 {
-				c.limits.take(0)
+				c.limits.reserve(0)
 			}
 		}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			sim, r := onPipeRetrying(t, simulator.Config{}, Policy{Budget: time.Hour})
 			tt.set(r.Client)
-			_, before := r.Room(1)
+			_, before := r.Capacity(1)
 			if before.Reason != tt.reason {
-				t.Fatalf("the hold is %v", before)
+				t.Fatalf("the cooldown is %v", before)
 			}
 			waits, stop := context.WithCancel(t.Context())
 			begin := time.Now()
@@ -183,9 +183,9 @@ func TestWaitForATurnEndsWithWaits(t *testing.T) {
 			if e := wantVerdict(t, err, tt.want); e.RetryAfter < 50*time.Second || attempts != 0 || time.Since(begin) != 10*time.Second {
 				t.Errorf("%+v after %s", e, time.Since(begin))
 			}
-			_, after := r.Room(1)
+			_, after := r.Capacity(1)
 			if left := before.For - 10*time.Second; after.For < left-time.Millisecond || after.For > left+time.Millisecond {
-				t.Errorf("the hold is %s, want %s", after.For, left)
+				t.Errorf("the cooldown is %s, want %s", after.For, left)
 			}
 			if n := sim.Account().CreateTaskCalls; n != 0 {
 				t.Errorf("%d calls", n)
@@ -194,15 +194,15 @@ func TestWaitForATurnEndsWithWaits(t *testing.T) {
 	}
 }
 
-// TestTurnIsWaitedForOnce: who waits is served when it is time, and it is no attempt.
-func TestTurnIsWaitedForOnce(t *testing.T) {
+// TestTakeSlot_waitsOnce: who waits is served when it is time, and it is no attempt.
+func TestTakeSlot_waitsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, r := onPipeRetrying(t, simulator.Config{Conflict: simulator.ConflictIgnore}, Policy{Budget: time.Minute})
 		r.Client.limits = newLimits(Pace{PerHour: 360}) // one in 11 s, 36 at once
 		for range 36 {
-			r.Client.limits.take(0)
+			r.Client.limits.reserve(0)
 		}
-		r.Client.quiet.extend(15 * time.Second) // longer than the wait for the place
+		r.Client.throttled.extend(15 * time.Second) // longer than the wait for the place
 		begin, asked := time.Now(), 0
 		job, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), func(ctx context.Context) (time.Time, error) {
 			asked++
@@ -225,9 +225,9 @@ func TestRetryAfterStopsEverybody(t *testing.T) {
 		_, err := r.Client.CreateTask(t.Context(), testTask())
 		wantVerdict(t, err, Throttled)
 		told := time.Now()
-		room, hold := r.Room(workers)
-		if room != 0 || hold.Reason != HoldThrottled || hold.For <= 0 || hold.For > period {
-			t.Errorf("room for %d, hold %v", room, hold)
+		capacity, cooldown := r.Capacity(workers)
+		if capacity != 0 || cooldown.Reason != CooldownThrottled || cooldown.For <= 0 || cooldown.For > period {
+			t.Errorf("capacity %d, cooldown %v", capacity, cooldown)
 		}
 		var all sync.WaitGroup
 		for i := range workers {
@@ -273,8 +273,8 @@ func TestRetryAfterStopsEverybody(t *testing.T) {
 	})
 }
 
-// TestThrottledLoginIsAHold: nothing can be started without a login.
-func TestThrottledLoginIsAHold(t *testing.T) {
+// TestThrottledLogin_isACooldown: nothing can be started without a login.
+func TestThrottledLogin_isACooldown(t *testing.T) {
 	for _, kind := range []simulator.Kind{simulator.TooManyRequests, simulator.Unavailable} {
 		synctest.Test(t, func(t *testing.T) {
 			sim, c := onPipe(t, simulator.Config{})
@@ -282,25 +282,25 @@ func TestThrottledLoginIsAHold(t *testing.T) {
 			if _, err := c.CreateTask(t.Context(), testTask()); err == nil {
 				t.Error("the login was not throttled")
 			}
-			wantRoom(t, c, 0, Hold{20 * time.Second, HoldThrottled})
+			wantCapacity(t, c, 0, Cooldown{20 * time.Second, CooldownThrottled})
 			<-time.After(20 * time.Second)
-			wantRoom(t, c, 64, Hold{})
+			wantCapacity(t, c, 64, Cooldown{})
 		})
 	}
 }
 
-func TestRoomCostsNothing(t *testing.T) {
+func TestCapacity_reservesNothing(t *testing.T) {
 	c := newTestClient(t, "http://127.0.0.1:1/api", withPace(Pace{PerHour: 1000, PerSecond: 100}))
 	for _, n := range []int{0, -1} {
-		if room, hold := c.Room(n); room != 0 || hold != (Hold{}) {
-			t.Errorf("Room(%d) is %d, %v", n, room, hold)
+		if capacity, cooldown := c.Capacity(n); capacity != 0 || cooldown != (Cooldown{}) {
+			t.Errorf("Capacity(%d) is %d, %v", n, capacity, cooldown)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { c.Room(64) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { c.Capacity(64) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if room, hold := c.Room(3); room != 3 || hold != (Hold{}) {
-		t.Errorf("Room(3) is %d, %v", room, hold)
+	if capacity, cooldown := c.Capacity(3); capacity != 3 || cooldown != (Cooldown{}) {
+		t.Errorf("Capacity(3) is %d, %v", capacity, cooldown)
 	}
 }
 

@@ -17,7 +17,7 @@ func (c *Client) read(ctx context.Context, cl call) (response, error) {
 	}
 	e := &Error{Op: cl.op, Status: resp.Status, load: loadOf(resp.Status, resp.Header)}
 	e.Code, e.Message = wordsOf(resp)
-	if e.load.holdsReads() {
+	if e.load.pausesReads() {
 		e.Verdict = Throttled
 		e.RetryAfter = retryAfter(resp.Header)
 	}

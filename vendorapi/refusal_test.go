@@ -11,13 +11,13 @@ import (
 
 // Refused credentials leave no room for requests, for a reason of their own: another
 // replica may have the right ones. Another secret is tried at once, by one request.
-func TestRoom_WithRefusedCredentials(t *testing.T) {
+func TestCapacity_WithRefusedCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		password := wrongPassword
 		_, c := onPipe(t, simulator.Config{}, withAuth(Auth{Mode: AuthLogin, Username: testUser, Password: func() (Secret, error) { return password, nil }}))
 		submit := func() (int, *Error) {
 			t.Helper()
-			r := &Retrier{Client: c, Policy: Policy{RoomWait: time.Second}}
+			r := &Retrier{Client: c, Policy: Policy{CapacityWait: time.Second}}
 			_, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
 			e, _ := errors.AsType[*Error](err)
 			return attempts, e
@@ -27,31 +27,31 @@ func TestRoom_WithRefusedCredentials(t *testing.T) {
 		if _, refused := errors.AsType[*LoginError](e); !refused || attempts != 1 || e.RetryAfter != loginPause || time.Since(before) > time.Second {
 			t.Errorf("%d attempts within %s: %v", attempts, time.Since(before), e)
 		}
-		wantRoom(t, c, 0, Hold{loginPause, HoldLogin})
+		wantCapacity(t, c, 0, Cooldown{loginPause, CooldownLogin})
 		<-time.After(10 * time.Second)
 		attempts, e = submit()
 		if _, refused := errors.AsType[*LoginError](e); !refused || attempts != 0 || e.Verdict != NotSent || e.RetryAfter != loginPause-10*time.Second {
 			t.Errorf("%d attempts: %v", attempts, e)
 		}
-		wantRoom(t, c, 0, Hold{loginPause - 10*time.Second, HoldLogin})
+		wantCapacity(t, c, 0, Cooldown{loginPause - 10*time.Second, CooldownLogin})
 		password = testPassword
-		wantRoom(t, c, 1, Hold{})
+		wantCapacity(t, c, 1, Cooldown{})
 		if attempts, e = submit(); attempts != 1 || e != nil {
 			t.Errorf("%d attempts with the right password: %v", attempts, e)
 		}
-		wantRoom(t, c, 64, Hold{})
+		wantCapacity(t, c, 64, Cooldown{})
 		noSecrets(t, c)
 	})
 }
 
 // After the pause the same credentials are tried by one request.
-func TestRoom_AfterRefusedCredentialsIsOne(t *testing.T) {
+func TestCapacity_AfterRefusedCredentialsIsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c := onPipe(t, simulator.Config{}, withAuth(tokenAuth("QSDK wrong")))
 		_, err := c.CreateTask(t.Context(), testTask())
 		wantLoginError(t, err, "replace it")
-		wantRoom(t, c, 0, Hold{loginPause, HoldLogin})
+		wantCapacity(t, c, 0, Cooldown{loginPause, CooldownLogin})
 		<-time.After(loginPause)
-		wantRoom(t, c, 1, Hold{})
+		wantCapacity(t, c, 1, Cooldown{})
 	})
 }

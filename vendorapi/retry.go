@@ -20,12 +20,12 @@ type Policy struct {
 	Budget time.Duration
 	// AttemptTimeout bounds one HTTP attempt. Defaults to DefaultTimeout.
 	AttemptTimeout time.Duration
-	// RoomWait is how long Submit waits for room before it gives the task back, so
-	// that the caller need not hold on to it. Defaults to the budget.
-	RoomWait time.Duration
-	// LookAfter is how long an answer may take before its job is looked for while
+	// CapacityWait is how long Submit waits for room before it gives the task back, so
+	// that the caller need not cooldown on to it. Defaults to the budget.
+	CapacityWait time.Duration
+	// LookupAfter is how long an answer may take before its job is looked for while
 	// it is awaited. 0, or as long as an attempt, is never.
-	LookAfter time.Duration
+	LookupAfter time.Duration
 }
 
 // WithDefaults is the policy with its defaults filled in.
@@ -43,8 +43,8 @@ func (p Policy) WithDefaults() Policy {
 			*d.field = d.value
 		}
 	}
-	if p.RoomWait == 0 {
-		p.RoomWait = p.Budget
+	if p.CapacityWait == 0 {
+		p.CapacityWait = p.Budget
 	}
 	return p
 }
@@ -65,12 +65,12 @@ func (r *Retrier) Find(ctx context.Context, t Task, since time.Time) (Found, err
 	return r.Client.Find(ctx, t, since)
 }
 
-// Room is [Client.Room].
-func (r *Retrier) Room(n int) (room int, hold Hold) { return r.Client.Room(n) }
+// Room is [Client.Capacity].
+func (r *Retrier) Capacity(n int) (capacity int, cooldown Cooldown) { return r.Client.Capacity(n) }
 
 // Submit starts the task's job and counts the attempts that were made. An
 // attempt that the vendor throttled does not count. Before each attempt it waits
-// until there is room, see [Client.Room], and only then asks for the permit.
+// until there is room, see [Client.Capacity], and only then asks for the permit.
 // All waits are within the budget and end with waits, attempts under way with
 // ctx: that is how a stop lets work finish.
 //
@@ -87,20 +87,20 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 	end := time.Now().Add(policy.Budget)
 	var last error
 	attempt := func() error {
-		turn, turnErr := r.Client.takeTurn(ctx, waits, earlier(end, time.Now().Add(policy.RoomWait)))
-		if turnErr != nil {
-			last = turnErr
-			return backoff.Permanent(turnErr)
+		slot, slotErr := r.Client.takeSlot(ctx, waits, earlier(end, time.Now().Add(policy.CapacityWait)))
+		if slotErr != nil {
+			last = slotErr
+			return backoff.Permanent(slotErr)
 		}
 		until, permitErr := permit(ctx)
 		if permitErr != nil {
-			turn.unused()
+			slot.unused()
 			last = permitErr
 			return backoff.Permanent(permitErr)
 		}
 		attempts++
 		job, last = r.observed(ctx, earlier(until, time.Now().Add(policy.AttemptTimeout)), t, attempts)
-		turn.used(last)
+		slot.used(last)
 		e, failed := errors.AsType[*Error](last)
 		if failed && e.Verdict == Throttled {
 			attempts--
@@ -152,13 +152,13 @@ func (r *Retrier) observed(ctx context.Context, until time.Time, t Task, number 
 func (r *Retrier) attempt(ctx context.Context, until time.Time, t Task) (Job, error) {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	var look *look
-	if after := r.Policy.LookAfter; after > 0 && after < time.Until(until) {
-		look = r.lookAfter(ctx, cancel, after, t)
+	var late *lookup
+	if after := r.Policy.LookupAfter; after > 0 && after < time.Until(until) {
+		late = r.lookupAfter(ctx, cancel, after, t)
 	}
 	job, err := r.Client.createTask(ctx, t)
 	// Whatever went wrong with the answer, a job that was found is there.
-	if found := look.stop(); err != nil && found.ID != "" {
+	if found := late.stop(); err != nil && found.ID != "" {
 		return found, nil
 	}
 	return job, err
@@ -179,7 +179,7 @@ func (b *atLeast) NextBackOff() time.Duration {
 	if !ok || next == backoff.Stop || e.RetryAfter <= next {
 		return next
 	}
-	if b.GetElapsedTime()+e.RetryAfter > b.policy.Budget || e.RetryAfter > b.policy.RoomWait {
+	if b.GetElapsedTime()+e.RetryAfter > b.policy.Budget || e.RetryAfter > b.policy.CapacityWait {
 		return backoff.Stop
 	}
 	return e.RetryAfter

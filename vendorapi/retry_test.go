@@ -275,7 +275,7 @@ func TestRetryAfterLongerThanTheBudget(t *testing.T) {
 		took   time.Duration
 	}{
 		{Policy{}, 2, 20 * time.Second}, // the second time is longer than what is left
-		{Policy{Budget: time.Hour, RoomWait: 19 * time.Second}, 1, 0},
+		{Policy{Budget: time.Hour, CapacityWait: 19 * time.Second}, 1, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			sim, r := onPipeRetrying(t, simulator.Config{}, tt.policy)
@@ -289,7 +289,7 @@ func TestRetryAfterLongerThanTheBudget(t *testing.T) {
 				if took := time.Since(begin); took != tt.took {
 					t.Errorf("took %s, want %s", took, tt.took)
 				}
-				r.Policy.RoomWait = 19 * time.Second
+				r.Policy.CapacityWait = 19 * time.Second
 			}
 		})
 	}

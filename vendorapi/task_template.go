@@ -26,7 +26,7 @@ type Task struct {
 	Marker string
 }
 
-// The two forms of the request: the vendor page's sample with places for our
+// The two forms of the request: the vendor page's sample with placeholders for our
 // values, and the marker in commonOpts/jobDescription, which the job's task
 // details show. The JSON form has the numbers that the vendor's SDK sends for
 // the words of the XML form. Basis: the vendor's page "POST Run Backup Job" for
@@ -50,16 +50,16 @@ type body struct {
 	quote     func(dst []byte, value string) ([]byte, error)
 }
 
-// templateLine is a line with a place for one value, which is left out when the
+// templateLine is a line with a placeholder for one value, which is left out when the
 // value is empty, or one or more lines without any.
 type templateLine struct {
 	before, after string
-	value         func(Task) string // nil without a place
+	value         func(Task) string // nil without a placeholder
 	bare          bool              // the value is written as it is
 }
 
-// places are the values by their names in the templates.
-var places = map[string]templateLine{
+// placeholders are the values by their names in the templates.
+var placeholders = map[string]templateLine{
 	"clientName":        {value: func(t Task) string { return t.ClientName }},
 	"instanceName":      {value: func(t Task) string { return t.InstanceName }},
 	"backupsetName":     {value: func(t Task) string { return t.BackupsetName }},
@@ -72,14 +72,14 @@ var places = map[string]templateLine{
 	"marker":            {value: func(t Task) string { return t.Marker }},
 }
 
-// parseTemplate reads a template with at most one {{place}} a line. White space
+// parseTemplate reads a template with at most one {{name}} a line. White space
 // around a line means nothing in either format.
 func parseTemplate(text string) []templateLine {
 	var lines []templateLine
 	for raw := range strings.Lines(text) {
 		raw = strings.TrimSpace(raw)
-		before, rest, hasPlace := strings.Cut(raw, "{{")
-		if !hasPlace {
+		before, rest, hasPlaceholder := strings.Cut(raw, "{{")
+		if !hasPlaceholder {
 			if n := len(lines); n > 0 && lines[n-1].value == nil {
 				lines[n-1].before += raw
 			} else {
@@ -88,9 +88,9 @@ func parseTemplate(text string) []templateLine {
 			continue
 		}
 		name, after, _ := strings.Cut(rest, "}}")
-		line, known := places[name]
+		line, known := placeholders[name]
 		if !known {
-			panic("vendorapi: no value for the place " + name)
+			panic("vendorapi: no value for the placeholder " + name)
 		}
 		line.before, line.after = before, after
 		lines = append(lines, line)

@@ -285,7 +285,7 @@ func TestRenewalThatHelpsNothing(t *testing.T) {
 			if n, calls := v.count("Renew"), v.count("CreateTask"); n != round+1 || calls != 2*(round+1) {
 				t.Errorf("%d renewals, %d calls in round %d", n, calls, round)
 			}
-			c.session.held.Store(nil) // the pause is over
+			c.session.failure.Store(nil) // the pause is over
 		}
 	})
 }

@@ -62,7 +62,7 @@ func (b *rig) work() {
 	cfg := consumer.Config{Owner: "one", AttemptTimeout: 20 * time.Second, VisibilityWindow: time.Second, DrainTimeout: 20 * time.Second}
 	vendor := &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
 		InitialInterval: 20 * time.Millisecond, MaxInterval: 200 * time.Millisecond, Budget: 2 * time.Second,
-		RoomWait: consumer.RoomWait, AttemptTimeout: cfg.AttemptTimeout,
+		CapacityWait: consumer.CapacityWait, AttemptTimeout: cfg.AttemptTimeout,
 	}}
 	c, err := consumer.New(b.t.Context(), cfg, b.nats.Connect(b.t), vendor, zerolog.Nop())
 	if err != nil {

@@ -37,7 +37,7 @@ func newVendor(cfg *config.Config, owner string, store *logins.Store, observer *
 		return nil, &config.Error{Problems: []string{err.Error()}}
 	}
 	return &watchedVendor{client: client, observer: observer, Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
-		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout, RoomWait: consumer.RoomWait, LookAfter: cfg.Vendor.LookAfter,
+		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout, CapacityWait: consumer.CapacityWait, LookupAfter: cfg.Vendor.LookAfter,
 	}}}, nil
 }
 
@@ -49,9 +49,9 @@ func (v *watchedVendor) close(ctx context.Context) error {
 
 // forPage returns what the console page shows of the vendor.
 func (v *watchedVendor) forPage() page.Vendor {
-	return page.Vendor{Trouble: v.trouble, Hold: func() vendorapi.Hold {
-		_, hold := v.client.Room(1)
-		return hold
+	return page.Vendor{Trouble: v.trouble, Cooldown: func() vendorapi.Cooldown {
+		_, cooldown := v.client.Capacity(1)
+		return cooldown
 	}}
 }
 

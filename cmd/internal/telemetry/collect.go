@@ -186,11 +186,11 @@ func (p *process) Collect(metrics chan<- prometheus.Metric) {
 	for _, s := range states {
 		gauge(breakerState, number(s == state), s)
 	}
-	_, hold := p.client.Room(1)
-	for _, reason := range []vendorapi.HoldReason{vendorapi.HoldThrottled, vendorapi.HoldOutage, vendorapi.HoldRate, vendorapi.HoldLogin} {
+	_, cooldown := p.client.Capacity(1)
+	for _, reason := range []vendorapi.CooldownReason{vendorapi.CooldownThrottled, vendorapi.CooldownOutage, vendorapi.CooldownRate, vendorapi.CooldownLogin} {
 		left := 0.0
-		if hold.Reason == reason {
-			left = hold.For.Seconds()
+		if cooldown.Reason == reason {
+			left = cooldown.For.Seconds()
 		}
 		gauge(vendorHold, left, reason.String())
 	}

@@ -361,7 +361,7 @@ func TestCounts(t *testing.T) {
 	c.Settled(ctx, consumer.Settled{Result: consumer.ResultCopy, Delivered: 3}) // was told of when it attached
 	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobStarted, Step: consumer.StepRecord, Err: errors.New("x"), Conflict: true})
 	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobSubmitting, Step: consumer.StepTakeOver})
-	v.Wait(ctx, vendorapi.Wait{For: 2 * time.Second, Reason: vendorapi.HoldRate})
+	v.Wait(ctx, vendorapi.Wait{For: 2 * time.Second, Reason: vendorapi.CooldownRate})
 	v.Wait(ctx, vendorapi.Wait{For: time.Second, Err: &vendorapi.Error{Verdict: vendorapi.NotSent}})
 	has(t, scrape(t, m, ""),
 		"backhaul_requests_in_flight 0", "backhaul_redeliveries_total 2", "backhaul_duplicates_total 1",

@@ -45,7 +45,7 @@ func FuzzAnswer(f *testing.F) {
 		case err != nil && (!failed || !e.Written):
 			t.Errorf("error %#v", err)
 		}
-		if len(tr.places) != 0 {
+		if len(tr.slots) != 0 {
 			t.Error("the place is not free")
 		}
 	})

@@ -34,7 +34,7 @@ type Transport struct {
 	Config
 
 	begin  sync.Once
-	places chan struct{} // one for each connection in use
+	slots  chan struct{} // one for each connection in use
 	mu     sync.Mutex
 	idle   []*conn // the last used at the end
 	reaper *time.Timer
@@ -136,12 +136,12 @@ func (t *Transport) CloseIdleConnections() {
 // get is a connection for one exchange: the last one that was kept and is still
 // open, else a new one.
 func (t *Transport) get(ctx context.Context) (*conn, error) {
-	t.begin.Do(func() { t.places = make(chan struct{}, t.MaxConns) })
+	t.begin.Do(func() { t.slots = make(chan struct{}, t.MaxConns) })
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	select {
-	case t.places <- struct{}{}:
+	case t.slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -153,7 +153,7 @@ func (t *Transport) get(ctx context.Context) (*conn, error) {
 	}
 	c, err := t.dial(ctx)
 	if err != nil {
-		<-t.places
+		<-t.slots
 		return nil, err
 	}
 	return c, nil
@@ -182,13 +182,13 @@ func (t *Transport) keep(c *conn) {
 		t.reaper = time.AfterFunc(t.IdleConnTimeout, t.reap)
 	}
 	t.mu.Unlock()
-	<-t.places
+	<-t.slots
 }
 
 // drop closes a connection in use.
 func (t *Transport) drop(c *conn) {
 	_ = c.Close()
-	<-t.places
+	<-t.slots
 }
 
 // reap closes what was not used for long.

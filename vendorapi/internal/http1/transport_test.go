@@ -218,7 +218,7 @@ func untilNoticed(t *testing.T, tr *Transport) {
 			t.Fatal("it is not noticed")
 		}
 	}
-	tr.places <- struct{}{}
+	tr.slots <- struct{}{}
 	tr.keep(c)
 }
 

@@ -78,7 +78,7 @@ func newBench(t testing.TB, changes ...func(*page.Config)) *bench {
 	cfg := page.Config{
 		Version: "v1.2.3", Owner: "host/7", CommandCenter: "https://cc.example.com/#/jobs/{jobId}", Token: givenToken,
 		State: b.state, Letters: letters, Queue: queue,
-		Vendor: page.Vendor{Trouble: func() error { return nil }, Hold: func() vendorapi.Hold { return vendorapi.Hold{} }},
+		Vendor: page.Vendor{Trouble: func() error { return nil }, Cooldown: func() vendorapi.Cooldown { return vendorapi.Cooldown{} }},
 	}
 	for _, change := range changes {
 		change(&cfg)

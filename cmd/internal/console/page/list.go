@@ -193,19 +193,19 @@ func (p *Page) vendorLight() light {
 
 func (p *Page) breakerLight() light {
 	closed := light{"Breaker", "closed", "", well}
-	if p.cfg.Vendor.Hold == nil {
+	if p.cfg.Vendor.Cooldown == nil {
 		return closed
 	}
-	hold := p.cfg.Vendor.Hold()
-	wait := "no job is started for " + duration(hold.For)
-	switch hold.Reason {
-	case vendorapi.HoldOutage:
+	cooldown := p.cfg.Vendor.Cooldown()
+	wait := "no job is started for " + duration(cooldown.For)
+	switch cooldown.Reason {
+	case vendorapi.CooldownOutage:
 		return light{"Breaker", "open", wait, bad}
-	case vendorapi.HoldThrottled:
+	case vendorapi.CooldownThrottled:
 		return light{"Breaker", "closed", "the vendor asked for a pause: " + wait, warning}
-	case vendorapi.HoldLogin:
+	case vendorapi.CooldownLogin:
 		return light{"Breaker", "closed", "the vendor refuses this replica's credentials: " + wait, bad}
-	case vendorapi.HoldRate:
+	case vendorapi.CooldownRate:
 		return light{"Breaker", "closed", "our own limit of starts is used up: " + wait, warning}
 	default:
 		return closed

@@ -74,8 +74,8 @@ type Config struct {
 type Vendor struct {
 	// Trouble is nil if its last answer was one.
 	Trouble func() error
-	// Hold is why and how long no job may be started.
-	Hold func() vendorapi.Hold
+	// Cooldown returns how long no job may be started, and why.
+	Cooldown func() vendorapi.Cooldown
 }
 
 // Queue lets the requests wait, for all replicas, and leaves an event of who

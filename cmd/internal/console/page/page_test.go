@@ -32,7 +32,9 @@ func TestTheListShowsRequests(t *testing.T) {
 	b := newBench(t, func(c *page.Config) {
 		c.Vendor = page.Vendor{
 			Trouble: func() error { return errors.New("since 10:00: <connection refused>") },
-			Hold:    func() vendorapi.Hold { return vendorapi.Hold{For: 3 * time.Second, Reason: vendorapi.HoldOutage} },
+			Cooldown: func() vendorapi.Cooldown {
+				return vendorapi.Cooldown{For: 3 * time.Second, Reason: vendorapi.CooldownOutage}
+			},
 		}
 	})
 	if body := b.get("/"); !strings.Contains(body, "No request yet.") {

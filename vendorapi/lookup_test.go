@@ -11,11 +11,11 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// withLook is a policy that looks after 5 s.
-var withLook = Policy{LookAfter: 5 * time.Second}
+// withLookup is a policy that looks after 5 s.
+var withLookup = Policy{LookupAfter: 5 * time.Second}
 
-// TestLookWhileWaiting: an answer that does not come is looked for.
-func TestLookWhileWaiting(t *testing.T) {
+// TestLookup_whileWaiting: an answer that does not come is looked for.
+func TestLookup_whileWaiting(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		cfg     simulator.Config
@@ -26,24 +26,24 @@ func TestLookWhileWaiting(t *testing.T) {
 		took    time.Duration
 		looks   int
 	}{
-		{"answered", simulator.Config{}, simulator.Fault{Kind: simulator.Slow, For: 4 * time.Second}, withLook,
+		{"answered", simulator.Config{}, simulator.Fault{Kind: simulator.Slow, For: 4 * time.Second}, withLookup,
 			started, false, 4 * time.Second, 0},
-		{"found at once", simulator.Config{}, simulator.Fault{Kind: simulator.HangAfterStart}, withLook,
+		{"found at once", simulator.Config{}, simulator.Fault{Kind: simulator.HangAfterStart}, withLookup,
 			started, true, 5 * time.Second, 1},
-		{"found later", simulator.Config{VisibleAfter: 8 * time.Second}, simulator.Fault{Kind: simulator.HangAfterStart}, withLook,
+		{"found later", simulator.Config{VisibleAfter: 8 * time.Second}, simulator.Fault{Kind: simulator.HangAfterStart}, withLookup,
 			started, true, 8500 * time.Millisecond, 4}, // at 5, 5.5, 6.5, 8.5 s
-		{"answered, not found", simulator.Config{}, simulator.Fault{Kind: simulator.LateStart, For: 12 * time.Second}, withLook,
+		{"answered, not found", simulator.Config{}, simulator.Fault{Kind: simulator.LateStart, For: 12 * time.Second}, withLookup,
 			started, false, 12 * time.Second, 4},
-		{"neither", simulator.Config{}, simulator.Fault{Kind: simulator.Delay, For: 10 * time.Minute}, withLook,
+		{"neither", simulator.Config{}, simulator.Fault{Kind: simulator.Delay, For: 10 * time.Minute}, withLookup,
 			Unknown, false, 30 * time.Second, 8}, // and at 12.5, 17.5, 22.5, 27.5 s
-		{"descriptions hidden", simulator.Config{HideDescriptions: true}, simulator.Fault{Kind: simulator.HangAfterStart}, withLook,
+		{"descriptions hidden", simulator.Config{HideDescriptions: true}, simulator.Fault{Kind: simulator.HangAfterStart}, withLookup,
 			Unknown, false, 30 * time.Second, 8},
 		{"never", simulator.Config{}, simulator.Fault{Kind: simulator.HangAfterStart}, Policy{},
 			Unknown, false, 30 * time.Second, 0},
 		{"not before the timeout", simulator.Config{}, simulator.Fault{Kind: simulator.HangAfterStart},
-			Policy{LookAfter: 10 * time.Second, AttemptTimeout: 10 * time.Second}, Unknown, false, 10 * time.Second, 0},
+			Policy{LookupAfter: 10 * time.Second, AttemptTimeout: 10 * time.Second}, Unknown, false, 10 * time.Second, 0},
 		{"too late", simulator.Config{}, simulator.Fault{Kind: simulator.LateStart, For: 12 * time.Second},
-			Policy{LookAfter: 5 * time.Second, AttemptTimeout: 10 * time.Second}, Unknown, false, 10 * time.Second, 4},
+			Policy{LookupAfter: 5 * time.Second, AttemptTimeout: 10 * time.Second}, Unknown, false, 10 * time.Second, 4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -72,13 +72,13 @@ func TestLookWhileWaiting(t *testing.T) {
 	}
 }
 
-// TestFailedLooksChangeNothing.
-func TestFailedLooksChangeNothing(t *testing.T) {
+// TestLookup_failureChangesNothing.
+func TestLookup_failureChangesNothing(t *testing.T) {
 	for _, kind := range []simulator.Kind{
 		simulator.Crash, simulator.CutBeforeStart, simulator.Malformed, simulator.HTML, simulator.HangAfterStart,
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			sim, r := onPipeRetrying(t, simulator.Config{}, withLook)
+			sim, r := onPipeRetrying(t, simulator.Config{}, withLookup)
 			sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: kind}, Endpoint: "Jobs", Probability: 1}})
 			sim.Script(simulator.Fault{Kind: simulator.Slow, For: 20 * time.Second})
 			begin := time.Now()
@@ -90,18 +90,18 @@ func TestFailedLooksChangeNothing(t *testing.T) {
 			if sim.Account().Calls["Jobs"] == 0 {
 				t.Errorf("%s: nobody looked", kind)
 			}
-			wantRoom(t, r.Client, 64, Hold{})
+			wantCapacity(t, r.Client, 64, Cooldown{})
 		})
 	}
 }
 
-// TestNoLookDuringAPause: the vendor wants to be left alone.
-func TestNoLookDuringAPause(t *testing.T) {
+// TestLookup_waitsDuringAPause: the vendor wants to be left alone.
+func TestLookup_waitsDuringAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sim, r := onPipeRetrying(t, simulator.Config{}, withLook)
+		sim, r := onPipeRetrying(t, simulator.Config{}, withLookup)
 		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
 		begin := time.Now()
-		time.AfterFunc(4*time.Second, func() { r.Client.quiet.extend(10 * time.Second) })
+		time.AfterFunc(4*time.Second, func() { r.Client.throttled.extend(10 * time.Second) })
 		time.AfterFunc(13*time.Second, func() {
 			if n := sim.Account().Calls["Jobs"]; n != 0 {
 				t.Errorf("%d looks during the pause", n)
@@ -115,7 +115,7 @@ func TestNoLookDuringAPause(t *testing.T) {
 	})
 	// A look is told to wait itself.
 	synctest.Test(t, func(t *testing.T) {
-		sim, r := onPipeRetrying(t, simulator.Config{}, withLook)
+		sim, r := onPipeRetrying(t, simulator.Config{}, withLookup)
 		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
 		sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.Unavailable, For: 10 * time.Second})
 		begin := time.Now()
@@ -136,7 +136,7 @@ func TestAVendorThatHangsForAll(t *testing.T) {
 		if _, err := c.session.token(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		r := &Retrier{Client: c, Policy: withLook}
+		r := &Retrier{Client: c, Policy: withLookup}
 		sim.SetFaults(append(everyCall(simulator.Fault{Kind: simulator.HangAfterStart}),
 			simulator.Chance{Fault: simulator.Fault{Kind: simulator.Slow, For: 100 * time.Millisecond}, Endpoint: "Jobs", Probability: 1}))
 		var all sync.WaitGroup
@@ -156,14 +156,14 @@ func TestAVendorThatHangsForAll(t *testing.T) {
 			t.Errorf("%d lists at once, want one for all", n)
 		}
 		all.Wait()
-		wantRoom(t, c, 64, Hold{})
+		wantCapacity(t, c, 64, Cooldown{})
 	})
 }
 
-// TestKilledWhileLooking: the end of everything is the end of the look.
-func TestKilledWhileLooking(t *testing.T) {
+// TestLookup_endsWithTheCaller: the lookup ends with the context of its attempt.
+func TestLookup_endsWithTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sim, r := onPipeRetrying(t, simulator.Config{}, withLook)
+		sim, r := onPipeRetrying(t, simulator.Config{}, withLookup)
 		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
 		sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.HangAfterStart})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -177,9 +177,9 @@ func TestKilledWhileLooking(t *testing.T) {
 	})
 }
 
-// TestAnswerAndLookTogether: at the same instant, whichever is first, the job is
+// TestLookup_andAnswerTogether: at the same instant, whichever is first, the job is
 // the one that the vendor has.
-func TestAnswerAndLookTogether(t *testing.T) {
+func TestLookup_andAnswerTogether(t *testing.T) {
 	const workers, each = 3, 15
 	const answer = 5 * time.Second
 	synctest.Test(t, func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestAnswerAndLookTogether(t *testing.T) {
 		var all sync.WaitGroup
 		for worker := range workers {
 			// One looks before the answer, one just then, one never.
-			r := &Retrier{Client: c, Policy: Policy{LookAfter: answer + time.Duration(worker-1)}}
+			r := &Retrier{Client: c, Policy: Policy{LookupAfter: answer + time.Duration(worker-1)}}
 			all.Go(func() {
 				for i := range each {
 					task := loadTask(worker*each + i)
