@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"backhaul/cmd/internal/config"
-	"backhaul/cmd/internal/natsconn"
+	"backhaul/cmd/internal/service"
 	"backhaul/cmd/internal/show"
 )
 
@@ -54,7 +54,7 @@ func join(cmd *cobra.Command) (*nats.Conn, jetstream.JetStream, *config.Config, 
 		return nil, nil, nil, &config.Error{Problems: []string{fmt.Sprintf(
 			"`%s` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222, or --nats-context", cmd.CommandPath())}}
 	}
-	nc, err := natsconn.Connect(cmd.Context(), cfg.NATS, cmd.CommandPath(), log)
+	nc, err := service.Join(cmd.Context(), cfg.NATS, cmd.CommandPath(), log)
 	if err != nil {
 		return nil, nil, nil, err
 	}

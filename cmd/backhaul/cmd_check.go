@@ -76,7 +76,7 @@ func runCheck(cmd *cobra.Command, output string) error {
 		}
 	}
 	findings = append(findings, doctor.Vendor(cmd.Context(), client, past)...)
-	findings = append(findings, replica.Ask(cmd.Context(), cfg.Admin).Findings()...)
+	findings = append(findings, replica.Ask(cmd.Context(), cfg.Admin.Listen()).Findings()...)
 	if err := printFindings(cmd.OutOrStdout(), output, findings); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func checkServer(ctx context.Context, cfg config.NATS, log zerolog.Logger) (*nat
 			What: "no server is set: `backhaul run` starts one of its own, which is not checked",
 			Fix:  "give --nats nats://127.0.0.1:4222 to check the embedded server of a running `backhaul run`"}}, nil
 	}
-	nc, err := natsconn.Connect(ctx, cfg, "backhaul check", log)
+	nc, err := service.Join(ctx, cfg, "backhaul check", log)
 	if unreachable, ok := errors.AsType[*natsconn.UnreachableError](err); ok {
 		return nil, []doctor.Finding{doctor.Unreachable(check, unreachable, "see whether the server runs, the URL, the credentials and the firewall")}, nil
 	}

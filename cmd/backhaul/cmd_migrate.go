@@ -10,6 +10,7 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/migrate"
 	"backhaul/cmd/internal/natsconn"
+	"backhaul/cmd/internal/serverurl"
 )
 
 func newMigrateCommand() *cobra.Command {
@@ -62,8 +63,8 @@ func runMigrate(cmd *cobra.Command, dir, output string) error {
 	}
 	defer from.Close()
 	return migrate.Run(cmd.Context(), migrate.Plan{
-		From: from, To: nc, Replicas: natsconn.Replicas(nc, cfg.NATS),
-		Moved: func() error { return store.MarkMoved(config.Masked(cfg.NATS.URL), time.Now()) },
+		From: from, To: nc, Replicas: natsconn.Replicas(nc, cfg.NATS.Replicas),
+		Moved: func() error { return store.MarkMoved(serverurl.Mask(cfg.NATS.URL), time.Now()) },
 		Done: func(r migrate.Result) {
 			if output == outputJSON {
 				_ = printJSON(cmd.OutOrStdout(), r) // a broken pipe ends the program anyway

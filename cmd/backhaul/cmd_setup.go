@@ -81,15 +81,14 @@ func setUp(cmd *cobra.Command, trigger bool) ([]provision.Action, error) {
 	}
 	defer nc.Close()
 	ctx, explain := ask(cmd.Context(), nc)
-	actions, err := provision.Setup(ctx, js, natsconn.Replicas(nc, cfg.NATS), trigger)
+	actions, err := provision.Setup(ctx, js, natsconn.Replicas(nc, cfg.NATS.Replicas), trigger)
 	return actions, explain(err)
 }
 
 // mayPass tells whether there is any use in another try: settings and streams that
 // are wrong stay so, and a permission is not given by waiting.
 func mayPass(ctx context.Context, err error) bool {
-	_, settings := errors.AsType[*config.Error](err)
 	_, drift := errors.AsType[*provision.DriftError](err)
 	_, overlap := errors.AsType[*provision.OverlapError](err)
-	return ctx.Err() == nil && !settings && !drift && !overlap && !errors.Is(err, nats.ErrAuthorization) && !errors.Is(err, nats.ErrPermissionViolation)
+	return ctx.Err() == nil && !ofSettings(err) && !drift && !overlap && !errors.Is(err, nats.ErrAuthorization) && !errors.Is(err, nats.ErrPermissionViolation)
 }

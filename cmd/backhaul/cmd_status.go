@@ -103,7 +103,7 @@ func withReplica(cmd *cobra.Command, err error) error {
 	if loadErr != nil {
 		return err
 	}
-	for _, f := range replica.Ask(cmd.Context(), cfg.Admin).Findings() {
+	for _, f := range replica.Ask(cmd.Context(), cfg.Admin.Listen()).Findings() {
 		err = fmt.Errorf("%w; %s: %s", err, f.Check, f.What)
 	}
 	return err
@@ -192,7 +192,7 @@ func lookAround(ctx context.Context, js jetstream.JetStream, admin config.Admin)
 			return s, err
 		}
 	}
-	s.Replica = replica.Ask(ctx, admin)
+	s.Replica = replica.Ask(ctx, admin.Listen())
 	return s, nil
 }
 

@@ -18,6 +18,7 @@ import (
 	_ "golang.org/x/crypto/x509roots/fallback" // the roots of the Mozilla programme
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/show"
 )
@@ -66,16 +67,23 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() + "; see --help" }
 func (e *usageError) Unwrap() error { return e.err }
 
+// ofSettings reports whether the settings are the cause of an error.
+func ofSettings(err error) bool {
+	_, wrong := errors.AsType[*config.Error](err)
+	_, server := errors.AsType[*natsconn.OptionsError](err)
+	_, listener := errors.AsType[*console.ListenError](err)
+	return wrong || server || listener
+}
+
 func exitCode(ctx context.Context, err error) int {
 	var (
 		usage       *usageError
-		settings    *config.Error
 		unreachable *natsconn.UnreachableError
 	)
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &usage), errors.As(err, &settings):
+	case errors.As(err, &usage), ofSettings(err):
 		return exitUsage
 	case ctx.Err() != nil:
 		return exitInterrupted

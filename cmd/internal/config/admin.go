@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strings"
 
-	"backhaul/vendorapi"
+	"backhaul/cmd/internal/serverurl"
 )
 
 // A token can be tried over the network as often as a caller likes: nothing locks it.
@@ -16,12 +16,12 @@ const (
 	minAdminLetters = 8
 )
 
-// AdminToken reads the token of the console page anew each time; nil without one.
-func (a Admin) AdminToken() func() (vendorapi.Secret, error) {
+// AdminToken returns how to read the token of the console page, nil if there is none.
+func (a Admin) AdminToken() func() (string, error) {
 	if !a.Token.Given() {
 		return nil
 	}
-	return func() (vendorapi.Secret, error) { // a weak one is refused also when the file changes
+	return func() (string, error) { // a weak one is refused also when the file changes
 		token, err := a.Token.Read()
 		if err == nil {
 			err = strong(token)
@@ -34,9 +34,9 @@ func (a Admin) AdminToken() func() (vendorapi.Secret, error) {
 }
 
 // strong returns why a token is too easy to guess, nil if it is not.
-func strong(token vendorapi.Secret) error {
+func strong(token string) error {
 	letters := make(map[rune]bool)
-	for _, r := range string(token) {
+	for _, r := range token {
 		letters[r] = true
 	}
 	const way = "`openssl rand -hex 32` makes one (BACKHAUL_ADMIN_TOKEN_FILE)"
@@ -62,7 +62,7 @@ func (a Admin) check(e *Error) {
 	}
 	u, err := url.Parse(strings.ReplaceAll(a.CommandCenterURL, "{jobId}", "1"))
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || !strings.Contains(a.CommandCenterURL, "{jobId}") {
-		e.add("Command Center URL: is %q, must be an address with {jobId} in it, such as https://cc.example.com/commandcenter/#/jobs/{jobId} (BACKHAUL_ADMIN_COMMAND_CENTER_URL)", maskedURL(a.CommandCenterURL))
+		e.add("Command Center URL: is %q, must be an address with {jobId} in it, such as https://cc.example.com/commandcenter/#/jobs/{jobId} (BACKHAUL_ADMIN_COMMAND_CENTER_URL)", serverurl.MaskOne(a.CommandCenterURL))
 	}
 }
 

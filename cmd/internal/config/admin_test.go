@@ -47,3 +47,13 @@ func TestAdminSettingsAreCheckedBeforeTheStart(t *testing.T) {
 		secretstest.NotShown(t, []string{short}, said)
 	}
 }
+
+func TestAdmin_Listen(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]string{"": "", "off": "", "127.0.0.1:0": "127.0.0.1:0"} {
+		a := Admin{Addr: addr}
+		if got := a.Listen(); got != want || a.Off() != (want == "") {
+			t.Errorf("%q: listens on %q, off %v; want %q", addr, got, a.Off(), want)
+		}
+	}
+}

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"backhaul/cmd/internal/policy"
+	"backhaul/cmd/internal/secret"
+	"backhaul/cmd/internal/storedir"
 	"backhaul/schemas/bounded"
 	"backhaul/schemas/strictyaml"
 	"backhaul/vendorapi"
@@ -105,7 +107,7 @@ func (e *Error) checkVendor(c *Config) {
 	e.checkCA("vendor CA file", "BACKHAUL_VENDOR_CA", c.Vendor.CA)
 }
 
-func (e *Error) checkSecret(what, env string, s secret) {
+func (e *Error) checkSecret(what, env string, s secret.Source) {
 	if !s.Given() {
 		e.add("no vendor %s: set %s or, better, %s_FILE", what, env, env)
 		return
@@ -152,8 +154,8 @@ func (e *Error) checkNATS(n NATS) {
 		err = errors.New("is not a directory")
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // what does not exist is made
-		e.add("BACKHAUL_STORE_DIR: %s", StoreProblem("BACKHAUL_STORE_DIR", n.Embedded.StoreDir, err))
-	} else if why := n.Embedded.Refusal(); why != "" {
+		e.add("BACKHAUL_STORE_DIR: %s", storedir.Problem("BACKHAUL_STORE_DIR", n.Embedded.StoreDir, err))
+	} else if why := storedir.Refusal(n.Embedded.StoreDir); why != "" {
 		e.add("BACKHAUL_STORE_DIR: %s", why)
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"strings"
 	"time"
 
+	"backhaul/cmd/internal/secret"
 	"backhaul/consumer"
 	"backhaul/schemas/strictyaml"
 	"backhaul/vendorapi"
@@ -62,8 +63,8 @@ type S3 struct {
 	PathStyle    bool
 	CA           string
 	InsecureHTTP bool
-	AccessKey    secret
-	SecretKey    secret
+	AccessKey    secret.Source
+	SecretKey    secret.Source
 }
 
 // Vendor is how to reach Commvault.
@@ -73,8 +74,8 @@ type Vendor struct {
 	CA               string
 	Auth             string
 	Username         string
-	Password         secret
-	Token            secret
+	Password         secret.Source
+	Token            secret.Source
 	TokenPairFile    string
 	Format           string
 	Timeout          time.Duration
@@ -101,16 +102,24 @@ type Admin struct {
 	Addr string
 	// Token is what the console page asks for before it changes anything; without
 	// one it changes nothing.
-	Token secret
+	Token secret.Source
 	// CommandCenterURL leads to a job, with {jobId} in its place; "" for no links.
 	CommandCenterURL string
 	// Pprof serves profiles as well.
 	Pprof bool
 }
 
-// Off tells whether to listen at all. An empty flag says no as well; an empty
-// environment variable is one that is not set.
-func (a Admin) Off() bool { return a.Addr == "off" || a.Addr == "" }
+// Listen returns the address to listen on, "" if the listener is off. An empty flag turns
+// it off as well; an empty environment variable counts as unset.
+func (a Admin) Listen() string {
+	if a.Addr == "off" {
+		return ""
+	}
+	return a.Addr
+}
+
+// Off reports whether the listener is off.
+func (a Admin) Off() bool { return a.Listen() == "" }
 
 // Log is what is logged, and how.
 type Log struct {
@@ -139,14 +148,14 @@ func FileError(err error) error {
 	return err
 }
 
-// Client is the vendor client's configuration.
+// Client returns the configuration of the vendor's client.
 func (v Vendor) Client(maxInFlight int) vendorapi.Config {
 	auth := vendorapi.Auth{Mode: v.Auth, Username: v.Username, TokenPairFile: v.TokenPairFile}
 	if v.Password.Given() {
-		auth.Password = v.Password.Read
+		auth.Password = vendorSecret(v.Password)
 	}
 	if v.Token.Given() {
-		auth.Token = v.Token.Read
+		auth.Token = vendorSecret(v.Token)
 	}
 	return vendorapi.Config{
 		Endpoint: v.Endpoint, InsecureHTTP: v.InsecureHTTP, CAFile: v.CA,
@@ -155,7 +164,15 @@ func (v Vendor) Client(maxInFlight int) vendorapi.Config {
 	}
 }
 
-// Consumer is the consumer's configuration.
+// vendorSecret returns how the vendor's client reads a secret.
+func vendorSecret(s secret.Source) func() (vendorapi.Secret, error) {
+	return func() (vendorapi.Secret, error) {
+		value, err := s.Read()
+		return vendorapi.Secret(value), err
+	}
+}
+
+// Consumer returns the consumer's configuration.
 func (c *Config) Consumer(owner string) consumer.Config {
 	return consumer.Config{
 		Owner:            owner,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"backhaul/cmd/internal/secret"
 	"backhaul/vendorapi"
 )
 
@@ -51,7 +52,7 @@ func TestFlagsBeforeEnvironmentBeforeDefaults(t *testing.T) {
 func TestSettingsAreWellFormed(t *testing.T) {
 	var names []string
 	for _, s := range new(Config).settings() {
-		_, isSecret := s.field.(*secret)
+		_, isSecret := s.field.(*secret.Source)
 		if isSecret != (s.flag == "") {
 			t.Errorf("%s: a secret has no flag, everything else has one", s.env)
 		}

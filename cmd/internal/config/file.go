@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"backhaul/cmd/internal/serverurl"
 	"backhaul/schemas"
 	"backhaul/schemas/strictyaml"
 )
@@ -189,7 +190,7 @@ func (f *file) take(s setting, name string, node *yaml.Node) {
 		f.Problem(node.Line, "%s: must be %s, here is %s", name, want, f.Describe(node))
 		return
 	}
-	if s.url && hasUser(e.text) {
+	if s.url && serverurl.HasUser(e.text) {
 		f.Problem(node.Line, "%s: has a user or token in it, which must not stand in this file; use settings of their own for them", name)
 		return
 	}

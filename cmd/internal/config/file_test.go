@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/cmd/internal/secret"
 	"backhaul/schemas/strictyaml"
 	"backhaul/vendorapi/secretstest"
 )
@@ -58,7 +59,7 @@ log: # nothing
 		"flag":            {cfg.Work.MaxInFlight, 9},
 		"empty":           {cfg.Work.InDoubt, "fail"},
 		"default":         {cfg.Log.Level, "info"},
-		"secret":          {cfg.Vendor.Password.file, "/run/secrets/commvault"},
+		"secret":          {cfg.Vendor.Password.File(), "/run/secrets/commvault"},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s: %v, want %v", what, pair[0], pair[1])
@@ -161,7 +162,7 @@ func TestEverySettingCanStandInAFile(t *testing.T) {
 		switch s.field.(type) {
 		case *string:
 			value = fmt.Sprintf("%q", value)
-		case *secret:
+		case *secret.Source:
 			name, value = twinKey(name), "/run/secrets/s"
 		}
 		text := fmt.Sprintf("%s:\n  %s: %s\n", section, name, value)

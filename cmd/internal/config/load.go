@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"backhaul/vendorapi"
+	"backhaul/cmd/internal/secret"
 )
 
 // Load reads every setting. flags may lack any of them; environ is a list as
@@ -127,17 +127,17 @@ func isFile(name string) bool {
 
 // secret tells whether the setting is one.
 func (s setting) secret() bool {
-	_, ok := s.field.(*secret)
+	_, ok := s.field.(*secret.Source)
 	return ok
 }
 
 // assign sets the field, or says why it cannot.
 func (s setting) assign(g given) error {
-	if field, ok := s.field.(*secret); ok {
+	if field, ok := s.field.(*secret.Source); ok {
 		if g.twin {
-			*field = secret{file: g.text}
+			*field = secret.InFile(g.text)
 		} else {
-			*field = secret{value: vendorapi.Secret(g.text)}
+			*field = secret.Of(g.text)
 		}
 		return nil
 	}

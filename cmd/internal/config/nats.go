@@ -2,17 +2,14 @@ package config
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/nats-io/nats.go"
 
+	"backhaul/cmd/internal/secret"
+	"backhaul/cmd/internal/serverurl"
 	"backhaul/schemas/bounded"
-	"backhaul/vendorapi"
 )
 
 // NATS is how to reach JetStream.
@@ -33,18 +30,18 @@ type NATS struct {
 	Embedded Embedded
 }
 
-// NATSAuth says who connects, in one way at most.
+// NATSAuth is who connects, in one way at most.
 type NATSAuth struct {
 	Creds string // a file with JWT and seed
 	NKey  string // a file with a seed
 
 	User     string
-	Password secret
-	Token    secret
+	Password secret.Source
+	Token    secret.Source
 
 	// JWT and Seed come from a context only.
 	JWT  string
-	Seed secret
+	Seed secret.Source
 }
 
 // NATSTLS is how the connection is secured.
@@ -60,37 +57,8 @@ type Embedded struct {
 	StoreDir string
 }
 
-// MovedFile is in a store directory whose requests were moved to another server.
-func (e Embedded) MovedFile() string { return filepath.Join(e.StoreDir, "backhaul.moved") }
-
-// Refusal returns why no process may work on the store: its requests were moved, or the
-// file that would say so cannot be read. It is "" if a process may.
-func (e Embedded) Refusal() string {
-	where, err := bounded.ReadFile(e.MovedFile(), bounded.Small)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return ""
-	case err != nil:
-		return StoreProblem("BACKHAUL_STORE_DIR", e.StoreDir, err)
-	}
-	return fmt.Sprintf("the requests in %s were %s: to work on them here as well could start jobs twice. Set BACKHAUL_NATS_URL to that server, or BACKHAUL_STORE_DIR to a new directory (%s says so)",
-		e.StoreDir, strings.TrimSpace(string(where)), e.MovedFile())
-}
-
-// StoreProblem returns what is wrong with a store directory, and the way out. setting
-// is what names the directory.
-func StoreProblem(setting, dir string, err error) string {
-	user := os.Geteuid()
-	way := fmt.Sprintf("set %s to a directory that user %d can read and write", setting, user)
-	// The NATS server's errors have no type.
-	if text := err.Error(); strings.Contains(text, fs.ErrPermission.Error()) || strings.Contains(text, "not writable") {
-		way = fmt.Sprintf("this process runs as user %d: make that user the owner (chown -R %d %s), or %s", user, user, dir, way)
-	}
-	return fmt.Sprintf("store directory %s: %v; %s", dir, err, way)
-}
-
-// joinNATS fills in what the context of the nats command says, and refuses ways
-// to connect that contradict each other. origins tell of the settings by key.
+// joinNATS fills in the values of the context of the nats command, and returns the problems
+// of ways to connect that contradict each other.
 func (c *Config) joinNATS(from sources, settings []setting) []string {
 	origin := func(key string) *string {
 		for i, s := range settings {
@@ -116,14 +84,14 @@ func (c *Config) joinNATS(from sources, settings []setting) []string {
 				c.origins[i] = "context " + name
 			}
 		}
-		n.Auth.JWT, n.Auth.Seed.value = context.UserJWT, vendorapi.Secret(context.UserSeed)
+		n.Auth.JWT, n.Auth.Seed = context.UserJWT, secret.Of(context.UserSeed)
 	}
 	var ways []string
 	for _, way := range []struct {
 		given  bool
 		origin string
 	}{
-		{hasUser(n.URL), *origin("nats.url") + " (a user or token in the URL)"},
+		{serverurl.HasUser(n.URL), *origin("nats.url") + " (a user or token in the URL)"},
 		{n.Auth.Creds != "", *origin("nats.creds")},
 		{n.Auth.NKey != "", *origin("nats.nkey")},
 		{n.Auth.User != "", *origin("nats.user")},
@@ -153,7 +121,7 @@ func (c *Config) joinNATS(from sources, settings []setting) []string {
 	return e.Problems
 }
 
-// Check refuses what no server can be joined with.
+// Check returns an [*Error] if no server can be joined with these settings.
 func (n NATS) Check() error {
 	if problems := n.problems(); len(problems) > 0 {
 		return &Error{Problems: problems}
@@ -161,13 +129,13 @@ func (n NATS) Check() error {
 	return nil
 }
 
-// problems are what is wrong with how to join a server.
+// problems returns what is wrong with how to join a server.
 func (n NATS) problems() []string {
 	var e Error
 	for i, raw := range strings.Split(n.URL, ",") {
 		if strings.HasPrefix(strings.TrimSpace(raw), "nsc://") {
 			e.add("BACKHAUL_NATS_URL: number %d is nsc://, which needs the nsc command and its keys: write a credentials file with `nsc generate creds`, set BACKHAUL_NATS_CREDS to it, and the URL to the server", i+1)
-		} else if !isServer(raw) {
+		} else if !serverurl.Valid(raw) {
 			// It is not shown: it may have a password in it.
 			e.add("BACKHAUL_NATS_URL: number %d is not a URL such as nats://127.0.0.1:4222; in a user or password, percent-encode what is not a letter or digit", i+1)
 		}
@@ -188,7 +156,7 @@ func (n NATS) problems() []string {
 	}
 	for _, s := range []struct {
 		name string
-		secret
+		secret.Source
 	}{{"PASSWORD", n.Auth.Password}, {"TOKEN", n.Auth.Token}} {
 		if _, err := s.Read(); err != nil {
 			e.add("NATS %s: %v (BACKHAUL_NATS_%s_FILE)", strings.ToLower(s.name), err, s.name)
@@ -206,7 +174,7 @@ func (n NATS) problems() []string {
 	return e.Problems
 }
 
-// checkCreds looks for the two parts of a credentials file.
+// checkCreds returns an error if a credentials file lacks one of its two parts.
 func checkCreds(file string) error {
 	data, err := bounded.ReadText(file, bounded.Small)
 	if err != nil {

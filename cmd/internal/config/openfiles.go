@@ -3,6 +3,8 @@ package config
 import (
 	"os"
 	"slices"
+
+	"backhaul/cmd/internal/secret"
 )
 
 // holdsSecret are the settings that name a file with a secret, besides the secrets.
@@ -16,8 +18,8 @@ func (c *Config) OpenFiles() []string {
 	for _, s := range c.settings() {
 		var file string
 		switch field := s.field.(type) {
-		case *secret:
-			file = field.file
+		case *secret.Source:
+			file = field.File()
 		case *string:
 			if slices.Contains(holdsSecret, s.key) {
 				file = *field

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"backhaul/cmd/internal/secret"
 )
 
 func TestConfig_OpenFiles(t *testing.T) {
@@ -24,11 +26,11 @@ func TestConfig_OpenFiles(t *testing.T) {
 	c.NATS.Auth.Creds = file("creds", 0o644)
 	c.NATS.TLS.CA = file("ca", 0o644) // no secret
 	c.NATS.TLS.Key = file("key", 0o640)
-	c.Vendor.Password.file = file("password", 0o604)
-	c.Vendor.Token.file = c.Vendor.Password.file // named once
+	c.Vendor.Password = secret.InFile(file("password", 0o604))
+	c.Vendor.Token = c.Vendor.Password // named once
 	c.Vendor.TokenPairFile = filepath.Join(dir, "missing")
-	c.Admin.Token.file = file("admin", 0o600)
-	want := []string{c.NATS.Auth.Creds, c.Vendor.Password.file}
+	c.Admin.Token = secret.InFile(file("admin", 0o600))
+	want := []string{c.NATS.Auth.Creds, c.Vendor.Password.File()}
 	if got := c.OpenFiles(); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
-	"backhaul/vendorapi/secretstest"
+	"backhaul/cmd/internal/secret"
 )
 
 // utf16Text is a text as Windows PowerShell writes it.
@@ -20,38 +20,6 @@ func utf16Text(order binary.AppendByteOrder, text string) string {
 	return string(data)
 }
 
-func TestSecretRead_encodings(t *testing.T) {
-	t.Parallel()
-	const value = "geheim-ü7f"
-	for name, c := range map[string]struct{ text, want string }{
-		"UTF-8":                     {value + "\r\n", value},
-		"UTF-8 with a mark":         {"\ufeff" + value + "\r\n", value},
-		"a mark within":             {"a\ufeffb", "a\ufeffb"},
-		"Latin-1":                   {"geheim-\xfc7f", "geheim-\xfc7f"},
-		"nothing but a mark":        {"\ufeff\n", "empty"},
-		"UTF-16 LE":                 {utf16Text(binary.LittleEndian, "\ufeff"+value), "save it as UTF-8"},
-		"UTF-16 BE":                 {utf16Text(binary.BigEndian, "\ufeff"+value), "save it as UTF-8"},
-		"UTF-16 LE without a mark":  {utf16Text(binary.LittleEndian, value), "save it as UTF-8"},
-		"UTF-16 BE without a mark":  {utf16Text(binary.BigEndian, value), "save it as UTF-8"},
-		"UTF-32, which has a mark":  {"\xff\xfe\x00\x00g\x00\x00\x00", "save it as UTF-8"},
-		"UTF-16 of foreign letters": {utf16Text(binary.LittleEndian, "\ufeff\u4e2d\u6587"), "save it as UTF-8"},
-	} {
-		file := filepath.Join(t.TempDir(), "password")
-		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		got, err := secret{file: file}.Read()
-		if err != nil {
-			if got != "" || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), file) {
-				t.Errorf("%s: %v, want %q and the file's name", name, err, c.want)
-			}
-			secretstest.NotShown(t, []string{value, "geheim"}, err)
-		} else if string(got) != c.want {
-			t.Errorf("%s: got %q, want %q", name, string(got), c.want)
-		}
-	}
-}
-
 func TestCheck_filesForNATSInUTF16(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
@@ -59,7 +27,7 @@ func TestCheck_filesForNATSInUTF16(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, auth := range map[string]NATSAuth{
-		"creds": {Creds: file}, "nkey": {NKey: file}, "password": {User: "u", Password: secret{file: file}}, "token": {Token: secret{file: file}},
+		"creds": {Creds: file}, "nkey": {NKey: file}, "password": {User: "u", Password: secret.InFile(file)}, "token": {Token: secret.InFile(file)},
 	} {
 		err := NATS{URL: natsURL, InboxPrefix: "_INBOX", Auth: auth}.Check()
 		if err == nil || !strings.Contains(err.Error(), file+": is UTF-16") {

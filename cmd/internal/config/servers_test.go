@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"backhaul/cmd/internal/serverurl"
 	"backhaul/vendorapi/secretstest"
 )
 
@@ -25,7 +26,7 @@ func TestNATSCheck_serversAsTheNATSCommandTakesThem(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", url, err, want)
 		}
-		secretstest.NotShown(t, []string{"geheim-7f"}, err, Masked(url))
+		secretstest.NotShown(t, []string{"geheim-7f"}, err, serverurl.Mask(url))
 	}
 	_, err := loadWith(t, map[string]string{"BACKHAUL_NATS_URL": "geheim-7f@a:4222", "BACKHAUL_NATS_USER": "u", "BACKHAUL_NATS_PASSWORD": "p"})
 	if err == nil || !strings.Contains(err.Error(), "2 ways") {
@@ -45,8 +46,8 @@ func TestLoad_tildeInPaths(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if cfg.NATS.TLS.CA != want || cfg.NATS.Auth.Creds != want || cfg.Vendor.Password.file != want {
-			t.Errorf("home %q: %q, %q, %q, want %q", home, cfg.NATS.TLS.CA, cfg.NATS.Auth.Creds, cfg.Vendor.Password.file, want)
+		if cfg.NATS.TLS.CA != want || cfg.NATS.Auth.Creds != want || cfg.Vendor.Password.File() != want {
+			t.Errorf("home %q: %q, %q, %q, want %q", home, cfg.NATS.TLS.CA, cfg.NATS.Auth.Creds, cfg.Vendor.Password.File(), want)
 		}
 	}
 }

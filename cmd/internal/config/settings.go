@@ -37,7 +37,7 @@ type setting struct {
 	key   string // its place in a configuration file, section and name
 	env   string
 	usage string // what it is; in `backquotes`, what to write
-	// field is the *string, *int, *bool, *time.Duration or *secret to set.
+	// field is the *string, *int, *bool, *time.Duration or *secret.Source to set.
 	field any
 	// fallback is the default, as it would be written.
 	fallback string

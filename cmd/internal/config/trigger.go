@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 
+	"backhaul/cmd/internal/secret"
 	"backhaul/consumer/trigger/objectstore"
 	"backhaul/vendorapi"
 )
@@ -50,7 +51,7 @@ func (e *Error) checkStore(s S3) {
 	}
 	for _, key := range []struct {
 		env   string
-		value secret
+		value secret.Source
 	}{{"BACKHAUL_TRIGGER_S3_ACCESS_KEY", s.AccessKey}, {"BACKHAUL_TRIGGER_S3_SECRET_KEY", s.SecretKey}} {
 		if _, err := key.value.Read(); err != nil {
 			e.add("%s: %v", key.env, err)
@@ -60,13 +61,13 @@ func (e *Error) checkStore(s S3) {
 
 // Store is the object store's configuration.
 func (s S3) Store() objectstore.Config {
-	read := func(k secret) func() (string, error) {
+	read := func(k secret.Source) func() (string, error) {
 		return func() (string, error) {
 			value, err := k.Read()
 			if err != nil {
 				return "", fmt.Errorf("credentials of the object store: %w", err)
 			}
-			return string(value), nil
+			return value, nil
 		}
 	}
 	return objectstore.Config{

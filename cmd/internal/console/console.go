@@ -40,7 +40,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/httplimit"
 )
 
@@ -53,6 +52,16 @@ type Console struct {
 	served   chan struct{}
 	log      zerolog.Logger
 }
+
+// ListenError is an address at which the console cannot listen.
+type ListenError struct {
+	Err error
+}
+
+func (e *ListenError) Error() string {
+	return fmt.Sprintf("configuration: admin address: %v; set BACKHAUL_ADMIN_ADDR or --admin-addr to another one, such as 127.0.0.1:0 for any free port, or to off", e.Err)
+}
+func (e *ListenError) Unwrap() error { return e.Err }
 
 const (
 	// readTimeout bounds how long a caller may take to ask. There is no bound for
@@ -71,22 +80,20 @@ const (
 )
 
 // Start listens and answers, not ready until [Console.Watch] says what makes it
-// so. A console that the settings turn off is one that nobody can reach. An
-// address that cannot be had is a [*config.Error].
-func Start(ctx context.Context, cfg config.Admin, log zerolog.Logger) (*Console, error) {
+// so. With address "" it does not listen. The error is a [*ListenError].
+func Start(ctx context.Context, address string, log zerolog.Logger) (*Console, error) {
 	c := &Console{mux: http.NewServeMux(), served: make(chan struct{}), log: log}
 	c.Handle("GET /livez", http.HandlerFunc(live))
 	c.Handle("GET /healthz", http.HandlerFunc(live))
 	c.Handle("GET /readyz", http.HandlerFunc(c.ready))
 	c.Watch(Check{Name: "start", Probe: func() error { return errors.New("starting") }})
-	if cfg.Off() {
+	if address == "" {
 		close(c.served)
 		return c, nil
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Addr)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"admin address: %v; set BACKHAUL_ADMIN_ADDR or --admin-addr to another one, such as 127.0.0.1:0 for any free port, or to off", err)}}
+		return nil, &ListenError{Err: err}
 	}
 	c.listener = listener
 	c.server = &http.Server{

@@ -12,15 +12,13 @@ import (
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
-
-	"backhaul/cmd/internal/config"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func start(t *testing.T) *Console {
 	t.Helper()
-	c, err := Start(t.Context(), config.Admin{Addr: "127.0.0.1:0"}, zerolog.Nop())
+	c, err := Start(t.Context(), "127.0.0.1:0", zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,25 +163,23 @@ func TestOnlyQuestionsAreAnswered(t *testing.T) {
 func TestAnAddressThatIsTaken(t *testing.T) {
 	t.Parallel()
 	first := start(t)
-	_, err := Start(t.Context(), config.Admin{Addr: strings.TrimPrefix(first.URL(), "http://")}, zerolog.Nop())
-	if _, ok := errors.AsType[*config.Error](err); !ok || !strings.Contains(err.Error(), "BACKHAUL_ADMIN_ADDR") {
-		t.Errorf("got %v, want a configuration error that names the setting", err)
+	_, err := Start(t.Context(), strings.TrimPrefix(first.URL(), "http://"), zerolog.Nop())
+	if _, ok := errors.AsType[*ListenError](err); !ok || !strings.Contains(err.Error(), "BACKHAUL_ADMIN_ADDR") {
+		t.Errorf("got %v, want a ListenError that names the setting", err)
 	}
 }
 
-func TestOff(t *testing.T) {
+func TestStart_withoutAnAddressDoesNotListen(t *testing.T) {
 	t.Parallel()
-	for _, addr := range []string{"", "off"} {
-		c, err := Start(t.Context(), config.Admin{Addr: addr}, zerolog.Nop())
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Watch(check("requests", nil))
-		if c.URL() != "" {
-			t.Errorf("%q listens at %s", addr, c.URL())
-		}
-		c.Stop()
+	c, err := Start(t.Context(), "", zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
 	}
+	c.Watch(check("requests", nil))
+	if c.URL() != "" {
+		t.Errorf("it listens at %s", c.URL())
+	}
+	c.Stop()
 }
 
 // An answer under way at the time of a stop is still given; after it nobody

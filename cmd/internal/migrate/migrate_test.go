@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
 	"backhaul/publisher"
@@ -22,7 +21,7 @@ import (
 // embedded starts a server with the streams in a directory.
 func embedded(t *testing.T, dir string) (*natsconn.Embedded, jetstream.JetStream) {
 	t.Helper()
-	server, err := natsconn.StartEmbedded(config.Embedded{Listen: "127.0.0.1:0", StoreDir: dir}, zerolog.Nop())
+	server, err := natsconn.StartEmbedded(natsconn.EmbeddedOptions{Listen: "127.0.0.1:0", StoreDir: dir}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,20 +5,17 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
-
-	"backhaul/cmd/internal/config"
-	"backhaul/vendorapi"
 )
 
-// authenticated says who connects. Files are read at each connect and reconnect,
-// so what is in them may be replaced.
-func authenticated(cfg config.NATSAuth, log zerolog.Logger) ([]nats.Option, error) {
-	read := func(what string, secret func() (vendorapi.Secret, error)) string {
+// authenticated returns the options for who connects. Files are read at each connect and
+// reconnect, so a replaced file takes effect.
+func authenticated(cfg Auth, log zerolog.Logger) ([]nats.Option, error) {
+	read := func(what string, secret func() (string, error)) string {
 		value, err := secret()
 		if err != nil {
 			log.Error().Err(err).Msg("cannot read the NATS " + what)
 		}
-		return string(value)
+		return value
 	}
 	switch {
 	case cfg.Creds != "":
@@ -26,23 +23,23 @@ func authenticated(cfg config.NATSAuth, log zerolog.Logger) ([]nats.Option, erro
 	case cfg.NKey != "":
 		option, err := nats.NkeyOptionFromSeed(cfg.NKey)
 		if err != nil {
-			return nil, &config.Error{Problems: []string{fmt.Sprintf("NATS nkey: %v (BACKHAUL_NATS_NKEY)", err)}}
+			return nil, &OptionsError{fmt.Sprintf("NATS nkey: %v (BACKHAUL_NATS_NKEY)", err)}
 		}
 		return []nats.Option{option}, nil
 	case cfg.User != "":
 		return []nats.Option{nats.UserInfoHandler(func() (string, string) {
-			return cfg.User, read("password", cfg.Password.Read)
+			return cfg.User, read("password", cfg.Password)
 		})}, nil
-	case cfg.Token.Given():
-		return []nats.Option{nats.TokenHandler(func() string { return read("token", cfg.Token.Read) })}, nil
+	case cfg.Token != nil:
+		return []nats.Option{nats.TokenHandler(func() string { return read("token", cfg.Token) })}, nil
 	case cfg.JWT != "":
-		return []nats.Option{nats.UserJWTAndSeed(cfg.JWT, read("seed", cfg.Seed.Read))}, nil
+		return []nats.Option{nats.UserJWTAndSeed(cfg.JWT, read("seed", cfg.Seed))}, nil
 	}
 	return nil, nil
 }
 
-// secured is how the connection is encrypted, and whom it trusts.
-func secured(cfg config.NATSTLS) []nats.Option {
+// secured returns the options of TLS.
+func secured(cfg TLS) []nats.Option {
 	var options []nats.Option
 	if cfg.CA != "" {
 		options = append(options, nats.RootCAs(cfg.CA))

@@ -1,4 +1,4 @@
-package natsconn
+package natsconn_test
 
 import (
 	"bytes"
@@ -18,6 +18,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/natsconn"
+	"backhaul/cmd/internal/service"
 	"backhaul/cmd/internal/waittest"
 	"backhaul/vendorapi/secretstest"
 )
@@ -66,7 +68,7 @@ func try(t *testing.T, env map[string]string, secrets ...string) (*nats.Conn, er
 		return nil, err
 	}
 	var log bytes.Buffer
-	nc, err := Connect(t.Context(), cfg, "test", zerolog.New(&log))
+	nc, err := service.Join(t.Context(), cfg, "test", zerolog.New(&log))
 	secretstest.NotShown(t, secrets, log.String(), err, cfg.Auth, cfg.TLS)
 	if err != nil {
 		return nil, err
@@ -118,7 +120,7 @@ func TestEveryWayToConnect(t *testing.T) {
 			env := map[string]string{"BACKHAUL_NATS_URL": url}
 			if nc, err := try(t, env, secrets...); err == nil {
 				t.Errorf("without anything: connected to %s", nc.ConnectedUrl())
-			} else if _, ok := errors.AsType[*UnreachableError](err); !ok || !strings.Contains(err.Error(), c.refused) {
+			} else if _, ok := errors.AsType[*natsconn.UnreachableError](err); !ok || !strings.Contains(err.Error(), c.refused) {
 				t.Errorf("without anything: %v, want %q", err, c.refused)
 			}
 			for setting, value := range c.env {

@@ -16,13 +16,11 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
-
-	"backhaul/cmd/internal/config"
 )
 
 // notConnected adds the cause and the way out to an error that the client does not
 // explain.
-func notConnected(ctx context.Context, cfg config.NATS, err error) error {
+func notConnected(ctx context.Context, cfg Options, err error) error {
 	if way := wayOutOfTLS(cfg, err); way != "" {
 		return fmt.Errorf("%w; %s", err, way)
 	}
@@ -42,7 +40,7 @@ func notConnected(ctx context.Context, cfg config.NATS, err error) error {
 }
 
 // wayOutOfTLS returns what to change after an error of encryption, "" if err is not one.
-func wayOutOfTLS(cfg config.NATS, err error) string {
+func wayOutOfTLS(cfg Options, err error) string {
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](err)
 	_, otherName := errors.AsType[x509.HostnameError](err)
 	invalid, isInvalid := errors.AsType[x509.CertificateInvalidError](err)
@@ -72,7 +70,7 @@ func wayOutOfTLS(cfg config.NATS, err error) string {
 
 // expired reports whether the JWT of the credentials has expired. A server does not say
 // so to one that connects.
-func expired(auth config.NATSAuth) bool {
+func expired(auth Auth) bool {
 	text := auth.JWT
 	if auth.Creds != "" {
 		data, err := os.ReadFile(auth.Creds)
@@ -88,9 +86,9 @@ func expired(auth config.NATSAuth) bool {
 }
 
 // identified reports whether the settings say who connects.
-func identified(cfg config.NATS) bool {
+func identified(cfg Options) bool {
 	a := cfg.Auth
-	return a.Creds != "" || a.NKey != "" || a.User != "" || a.JWT != "" || a.Token.Given() || strings.Contains(cfg.URL, "@")
+	return a.Creds != "" || a.NKey != "" || a.User != "" || a.JWT != "" || a.Token != nil || strings.Contains(cfg.URL, "@")
 }
 
 // dialed returns why no server of a list can be reached, nil if one can. The client says

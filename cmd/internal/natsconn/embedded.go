@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
-	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/storedir"
 )
 
 // Embedded is a JetStream server inside this process.
@@ -37,11 +37,11 @@ const maxStore = 1 << 60
 // StartEmbedded runs a server that syncs every write to its store directory,
 // which no other process may use. A server that cannot write any more is started again,
 // as soon as the disk takes writes; [Embedded.Trouble] tells of it.
-func StartEmbedded(cfg config.Embedded, log zerolog.Logger) (*Embedded, error) {
+func StartEmbedded(cfg EmbeddedOptions, log zerolog.Logger) (*Embedded, error) {
 	host, port, err := net.SplitHostPort(cfg.Listen)
 	number, portErr := strconv.Atoi(port)
 	if err = errors.Join(err, portErr); err != nil {
-		return nil, &config.Error{Problems: []string{fmt.Sprintf("BACKHAUL_NATS_LISTEN: is %q, must be an address such as 127.0.0.1:4222", cfg.Listen)}}
+		return nil, &OptionsError{fmt.Sprintf("BACKHAUL_NATS_LISTEN: is %q, must be an address such as 127.0.0.1:4222", cfg.Listen)}
 	}
 	if number == 0 {
 		number = server.RANDOM_PORT
@@ -53,9 +53,9 @@ func StartEmbedded(cfg config.Embedded, log zerolog.Logger) (*Embedded, error) {
 	if err != nil {
 		return nil, startError("BACKHAUL_STORE_DIR", cfg.StoreDir, err)
 	}
-	if why := cfg.Refusal(); why != "" { // under the lock: no move is under way
+	if why := storedir.Refusal(cfg.StoreDir); why != "" { // under the lock: no move is under way
 		e.Stop()
-		return nil, &config.Error{Problems: []string{why}}
+		return nil, &OptionsError{why}
 	}
 	e.watch(e)
 	return e, nil
@@ -67,7 +67,7 @@ func OpenStore(dir string, log zerolog.Logger) (*Embedded, error) {
 	const setting = "--from-store"
 	info, err := os.Stat(filepath.Join(dir, "jetstream"))
 	if err == nil && !info.IsDir() || errors.Is(err, fs.ErrNotExist) {
-		return nil, &config.Error{Problems: []string{fmt.Sprintf("%s is not the store directory of an embedded server: it has no directory jetstream; set %s to the directory of BACKHAUL_STORE_DIR", dir, setting)}}
+		return nil, &OptionsError{fmt.Sprintf("%s is not the store directory of an embedded server: it has no directory jetstream; set %s to the directory of BACKHAUL_STORE_DIR", dir, setting)}
 	}
 	if err != nil {
 		return nil, startError(setting, dir, err)
@@ -82,10 +82,10 @@ func OpenStore(dir string, log zerolog.Logger) (*Embedded, error) {
 // startError returns why a server cannot be started, and the way out. setting is what
 // names its directory.
 func startError(setting, dir string, err error) error {
-	if _, ok := errors.AsType[*config.Error](err); ok {
+	if _, ok := errors.AsType[*OptionsError](err); ok {
 		return err
 	}
-	problem := config.StoreProblem(setting, dir, err)
+	problem := storedir.Problem(setting, dir, err)
 	if listen, ok := errors.AsType[*net.OpError](err); ok && listen.Op == "listen" {
 		problem = fmt.Sprintf("the embedded NATS server cannot listen: %v; ", listen)
 		if errors.Is(err, syscall.EADDRINUSE) {
@@ -93,7 +93,7 @@ func startError(setting, dir string, err error) error {
 		}
 		problem += "set BACKHAUL_NATS_LISTEN or --nats-listen to another address, such as 127.0.0.1:0 for any free port"
 	}
-	return &config.Error{Problems: []string{problem}}
+	return &OptionsError{problem}
 }
 
 func start(dir string, options server.Options, log zerolog.Logger) (*Embedded, error) {
@@ -144,13 +144,9 @@ func (e *Embedded) shutdown() {
 	}
 }
 
-// MarkMoved keeps anybody from working on the requests in this store again.
+// MarkMoved marks the store as moved: no process works on its requests again.
 func (e *Embedded) MarkMoved(where string, now time.Time) error {
-	text := fmt.Sprintf("moved to %s on %s\n", where, now.UTC().Format(time.RFC3339))
-	if err := os.WriteFile(config.Embedded{StoreDir: e.dir}.MovedFile(), []byte(text), 0o600); err != nil {
-		return fmt.Errorf("mark the store as moved: %w", err)
-	}
-	return nil
+	return storedir.MarkMoved(e.dir, where, now)
 }
 
 // lockDirectory makes the directory this process's own.
@@ -161,8 +157,8 @@ func lockDirectory(dir string) (*os.File, error) {
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = lock.Close()
-		return nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"store directory %s is in use by another backhaul; stop it, or set BACKHAUL_STORE_DIR and BACKHAUL_NATS_LISTEN for this one", dir)}}
+		return nil, &OptionsError{fmt.Sprintf(
+			"store directory %s is in use by another backhaul; stop it, or set BACKHAUL_STORE_DIR and BACKHAUL_NATS_LISTEN for this one", dir)}
 	}
 	return lock, nil
 }

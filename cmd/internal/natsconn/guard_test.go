@@ -18,7 +18,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/waittest"
 )
 
@@ -54,7 +53,7 @@ func TestGuard_StartsAServerAgainThatCannotWrite(t *testing.T) {
 	}
 	signal.Ignore(syscall.SIGXFSZ)
 	var log waittest.Log
-	e, err := StartEmbedded(config.Embedded{Listen: "127.0.0.1:0", StoreDir: filepath.Join(t.TempDir(), "store")}, zerolog.New(&log))
+	e, err := StartEmbedded(EmbeddedOptions{Listen: "127.0.0.1:0", StoreDir: filepath.Join(t.TempDir(), "store")}, zerolog.New(&log))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +117,7 @@ func TestGuard_StartsAServerAgainThatCannotWrite(t *testing.T) {
 // What the server's streams hold is not limited by what was free when it started.
 func TestStartEmbedded_DoesNotLimitItsStreams(t *testing.T) {
 	t.Parallel()
-	e, err := StartEmbedded(config.Embedded{Listen: "127.0.0.1:0", StoreDir: filepath.Join(t.TempDir(), "store")}, zerolog.Nop())
+	e, err := StartEmbedded(EmbeddedOptions{Listen: "127.0.0.1:0", StoreDir: filepath.Join(t.TempDir(), "store")}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
-	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/serverurl"
 )
 
 // UnreachableError says that a server did not answer.
@@ -38,12 +38,9 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 // headers and ours.
 const minPayload = 1 << 20
 
-// Connect joins the server of the settings. name is how the server lists the
-// connection. The error is a [*config.Error], an [*UnreachableError] or an [*InboxError].
-func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logger) (*nats.Conn, error) {
-	if err := cfg.Check(); err != nil {
-		return nil, err
-	}
+// Connect joins a server. name is how the server lists the connection. The error is an
+// [*OptionsError], an [*UnreachableError] or an [*InboxError].
+func Connect(ctx context.Context, cfg Options, name string, log zerolog.Logger) (*nats.Conn, error) {
 	options := append(options(name, cfg.InboxPrefix, log), nats.Timeout(connectTimeout))
 	options = append(options, secured(cfg.TLS)...)
 	who, err := authenticated(cfg.Auth, log)
@@ -52,7 +49,7 @@ func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logg
 	}
 	nc, err := nats.Connect(cfg.URL, append(options, who...)...)
 	if err != nil {
-		return nil, &UnreachableError{What: "NATS at " + config.Masked(cfg.URL), Err: notConnected(ctx, cfg, err)}
+		return nil, &UnreachableError{What: "NATS at " + serverurl.Mask(cfg.URL), Err: notConnected(ctx, cfg, err)}
 	}
 	if ctx.Err() != nil {
 		nc.Close()
@@ -60,10 +57,10 @@ func Connect(ctx context.Context, cfg config.NATS, name string, log zerolog.Logg
 	}
 	if nc.MaxPayload() < minPayload {
 		nc.Close()
-		return nil, &config.Error{Problems: []string{fmt.Sprintf(
-			"NATS at %s has max_payload %d; a request and its dead letter need %d: raise max_payload", config.Masked(cfg.URL), nc.MaxPayload(), minPayload)}}
+		return nil, &OptionsError{fmt.Sprintf(
+			"NATS at %s has max_payload %d; a request and its dead letter need %d: raise max_payload", serverurl.Mask(cfg.URL), nc.MaxPayload(), minPayload)}
 	}
-	if err := receives(ctx, nc, "NATS at "+config.Masked(cfg.URL)); err != nil {
+	if err := receives(ctx, nc, "NATS at "+serverurl.Mask(cfg.URL)); err != nil {
 		nc.Close()
 		return nil, err
 	}

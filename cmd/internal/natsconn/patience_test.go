@@ -1,4 +1,4 @@
-package natsconn
+package natsconn_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/cmd/internal/natsconn"
 	"backhaul/publisher/natstest"
 )
 
@@ -40,7 +41,7 @@ func TestPatiently(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			asked, told := 0, 0
-			err := Patiently(t.Context(), nc, time.Minute, func(context.Context) error {
+			err := natsconn.Patiently(t.Context(), nc, time.Minute, func(context.Context) error {
 				if asked++; asked == 3 {
 					return nil
 				}
@@ -71,11 +72,11 @@ func TestPatienceEnds(t *testing.T) {
 		want func(error) bool
 	}{
 		"silence": {context.DeadlineExceeded, time.Hour, func(err error) bool {
-			e, ok := errors.AsType[*UnreachableError](err)
+			e, ok := errors.AsType[*natsconn.UnreachableError](err)
 			return ok && errors.Is(e.Err, context.DeadlineExceeded)
 		}},
 		"no leader": {&jetstream.APIError{Code: 503, ErrorCode: 10008}, time.Hour, func(err error) bool {
-			_, ok := errors.AsType[*UnreachableError](err)
+			_, ok := errors.AsType[*natsconn.UnreachableError](err)
 			return ok
 		}},
 		"no room": {&jetstream.APIError{Code: 503, ErrorCode: 10023}, time.Hour, func(err error) bool {
@@ -89,7 +90,7 @@ func TestPatienceEnds(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer time.AfterFunc(test.end, func() { cancel(stopped) }).Stop()
 				began := time.Now()
-				err := Patiently(ctx, &nats.Conn{}, time.Minute, func(ctx context.Context) error {
+				err := natsconn.Patiently(ctx, &nats.Conn{}, time.Minute, func(ctx context.Context) error {
 					if _, ok := ctx.Deadline(); ok {
 						t.Error("the question has a deadline, and so not its own timeout")
 					}
@@ -135,7 +136,7 @@ func TestPatiently_refusals(t *testing.T) {
 		"backup.request.billing":             false, // permitted
 		"$JS.API.CONSUMER.DELETE.X.reader-X": false,
 	} {
-		err := Patiently(t.Context(), nc, time.Hour, func(ctx context.Context) error {
+		err := natsconn.Patiently(t.Context(), nc, time.Hour, func(ctx context.Context) error {
 			if err := refused(subject); err != nil {
 				return err
 			}
@@ -144,7 +145,7 @@ func TestPatiently_refusals(t *testing.T) {
 				return ctx.Err()
 			}
 			select { // long enough for the refusal to be seen
-			case <-time.After(3 * retryWait):
+			case <-time.After(3 * natsconn.RetryWait):
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()

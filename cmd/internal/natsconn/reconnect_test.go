@@ -1,4 +1,4 @@
-package natsconn
+package natsconn_test
 
 import (
 	"net"

@@ -2,15 +2,14 @@ package natsconn
 
 import (
 	"github.com/nats-io/nats.go"
-
-	"backhaul/cmd/internal/config"
 )
 
-// Replicas returns how many replicas new streams have: three where there can be three.
-func Replicas(nc *nats.Conn, cfg config.NATS) int {
+// Replicas returns the number of replicas of new streams: wanted, or if that is 0, three in a cluster and
+// otherwise one.
+func Replicas(nc *nats.Conn, wanted int) int {
 	switch {
-	case cfg.Replicas > 0:
-		return cfg.Replicas
+	case wanted > 0:
+		return wanted
 	case nc.ConnectedClusterName() != "":
 		return 3
 	default:

@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"time"
 
-	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/doctor"
 )
 
@@ -44,12 +43,12 @@ const (
 	maxAnswer      = 1 << 20
 )
 
-// Ask asks the listener of the settings. It returns nil if they turn it off.
-func Ask(ctx context.Context, cfg config.Admin) *Replica {
-	if cfg.Off() {
+// Ask asks the listener at an address. It returns nil for "", a listener that is off.
+func Ask(ctx context.Context, address string) *Replica {
+	if address == "" {
 		return nil
 	}
-	r := &Replica{Address: cfg.Addr}
+	r := &Replica{Address: address}
 	if err := r.ask(ctx); err != nil {
 		r.Error = err.Error()
 	}

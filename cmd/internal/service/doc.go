@@ -8,8 +8,8 @@
 // bound is logged by its name and does not keep the others from running; it does not
 // change what [Run] and [Trigger] return, because the work is done by then.
 //
-// An error before the work begins is a [*config.Error] if the settings cause it, and a
-// [*natsconn.UnreachableError] if NATS or JetStream does not answer.
+// An error before the work begins is a [*config.Error], a [*natsconn.OptionsError] or a
+// [*console.ListenError] if the settings cause it, and a [*natsconn.UnreachableError] if NATS or JetStream does not answer.
 package service
 
 import (

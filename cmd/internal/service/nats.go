@@ -13,19 +13,38 @@ import (
 	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
+	"backhaul/cmd/internal/serverurl"
 	"backhaul/publisher"
 )
+
+// Join connects to the server of the settings. name is how the server lists the connection.
+// The error is a [*config.Error], or one of [natsconn.Connect].
+func Join(ctx context.Context, cfg config.NATS, name string, log zerolog.Logger) (*nats.Conn, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	options := natsconn.Options{
+		URL:         cfg.URL,
+		Auth:        natsconn.Auth{Creds: cfg.Auth.Creds, NKey: cfg.Auth.NKey, User: cfg.Auth.User, Password: cfg.Auth.Password.Read, JWT: cfg.Auth.JWT, Seed: cfg.Auth.Seed.Read},
+		TLS:         natsconn.TLS(cfg.TLS),
+		InboxPrefix: cfg.InboxPrefix,
+	}
+	if cfg.Auth.Token.Given() {
+		options.Auth.Token = cfg.Auth.Token.Read
+	}
+	return natsconn.Connect(ctx, options, name, log)
+}
 
 // connect connects to a server, or starts an embedded one.
 func connect(ctx context.Context, cfg config.NATS, log zerolog.Logger) (nc *nats.Conn, url string, embedded *natsconn.Embedded, err error) {
 	if cfg.URL != "" {
-		nc, err := natsconn.Connect(ctx, cfg, "backhaul", log)
+		nc, err := Join(ctx, cfg, "backhaul", log)
 		if err != nil {
 			return nil, "", nil, err
 		}
-		return nc, config.Masked(cfg.URL), nil, nil
+		return nc, serverurl.Mask(cfg.URL), nil, nil
 	}
-	embedded, err = natsconn.StartEmbedded(cfg.Embedded, log)
+	embedded, err = natsconn.StartEmbedded(natsconn.EmbeddedOptions(cfg.Embedded), log)
 	if err != nil {
 		return nil, "", nil, err
 	}
@@ -58,14 +77,14 @@ func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zerolog.Lo
 	if err != nil {
 		return err
 	}
-	actions, err := provision.Apply(ctx, js, natsconn.Replicas(nc, cfg), cfg.Provision)
+	actions, err := provision.Apply(ctx, js, natsconn.Replicas(nc, cfg.Replicas), cfg.Provision)
 	logCreated(log, actions)
 	if err != nil || !cfg.Provision {
 		return err
 	}
 	short, cancel := context.WithTimeout(ctx, markPatience)
 	defer cancel()
-	actions, err = provision.ApplyMark(short, js, natsconn.Replicas(nc, cfg))
+	actions, err = provision.ApplyMark(short, js, natsconn.Replicas(nc, cfg.Replicas))
 	logCreated(log, actions)
 	if err != nil { // an older role may not make it; the service works without
 		log.Warn().Err(err).Str("stream", publisher.MarkStream).Msg("cannot make the stream in which what is known of the ledger is kept")

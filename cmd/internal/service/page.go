@@ -12,7 +12,6 @@ import (
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/deadletter"
-	"backhaul/cmd/internal/natsconn"
 )
 
 // showPage puts the operators' page on the admin listener. It is there for as
@@ -30,7 +29,7 @@ func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, o
 	if join.URL == "" {
 		join.URL = natsURL
 	}
-	nc, err := natsconn.Connect(ctx, join, "backhaul console", log)
+	nc, err := Join(ctx, join, "backhaul console", log)
 	if err != nil {
 		return nil, err
 	}

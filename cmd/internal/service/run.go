@@ -33,7 +33,7 @@ func Run(ctx context.Context, o Options) error {
 	warnOfOpenFiles(cfg, log)
 	stops := &stops{log: log}
 	defer stops.run()
-	admin, err := console.Start(ctx, cfg.Admin, log)
+	admin, err := console.Start(ctx, cfg.Admin.Listen(), log)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
+	"backhaul/cmd/internal/serverurl"
 	"backhaul/cmd/internal/telemetry"
 	"backhaul/consumer/trigger"
 	"backhaul/consumer/trigger/objectstore"
@@ -38,7 +39,7 @@ func Trigger(ctx context.Context, o Options, routes *trigger.Routes) error {
 		log.Warn().Str("file", routes.File).Int("line", f.Line).Bool("fault", f.Fault).Msg(f.Text)
 	}
 	warnOfOpenFiles(cfg, log)
-	admin, err := console.Start(ctx, cfg.Admin, log)
+	admin, err := console.Start(ctx, cfg.Admin.Listen(), log)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func Trigger(ctx context.Context, o Options, routes *trigger.Routes) error {
 	metrics := telemetry.NewTrigger(o.Build)
 	mountTelemetry(admin, cfg.Admin, metrics)
 
-	nc, err := natsconn.Connect(ctx, cfg.NATS, "backhaul trigger", log)
+	nc, err := Join(ctx, cfg.NATS, "backhaul trigger", log)
 	if err != nil {
 		return err
 	}
@@ -69,10 +70,10 @@ func Trigger(ctx context.Context, o Options, routes *trigger.Routes) error {
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
 	log.Info().Str("source", routes.Source).Str("file", routes.File).Int("routes", len(routes.All())).
-		Str("nats", config.Masked(cfg.NATS.URL)).Str("admin", admin.URL()).Msg("reading notifications")
+		Str("nats", serverurl.Mask(cfg.NATS.URL)).Str("admin", admin.URL()).Msg("reading notifications")
 	stops.add("supervision", supervise(ctx, admin, "reading notifications", log))
 	if o.Ready != nil {
-		o.Ready(config.Masked(cfg.NATS.URL))
+		o.Ready(serverurl.Mask(cfg.NATS.URL))
 	}
 	worker.Run(ctx)
 	log.Info().Msg("drained")
@@ -102,7 +103,7 @@ func prepareTrigger(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zer
 	if err != nil {
 		return err
 	}
-	actions, err := provision.ApplyTrigger(ctx, js, natsconn.Replicas(nc, cfg), cfg.Provision)
+	actions, err := provision.ApplyTrigger(ctx, js, natsconn.Replicas(nc, cfg.Replicas), cfg.Provision)
 	logCreated(log, actions)
 	return err
 }

@@ -100,9 +100,28 @@ func TestImportsPointOneWay(t *testing.T) {
 	if len(packages) < 8 {
 		t.Fatalf("go list found %d packages", len(packages))
 	}
-	for _, wrong := range wrongImports(packages) {
+	for _, wrong := range append(wrongImports(packages), wrongImporters(packages)...) {
 		t.Error(wrong)
 	}
+}
+
+// importers are the only parts that may import a package. The settings are known to the
+// program and to its wiring; other packages have options of their own.
+var importers = map[string][]string{
+	"backhaul/cmd/internal/config": {"backhaul/cmd/backhaul", "backhaul/cmd/internal/service"},
+}
+
+// wrongImporters names the imports that only other parts may have.
+func wrongImporters(packages []listed) []string {
+	var wrong []string
+	for _, p := range packages {
+		for _, imported := range p.Imports {
+			if allowed, limited := importers[imported]; limited && !slices.Contains(allowed, p.ImportPath) {
+				wrong = append(wrong, p.ImportPath+" must not import "+imported)
+			}
+		}
+	}
+	return wrong
 }
 
 // libraries says which parts of the module may import a library.
@@ -163,6 +182,10 @@ func TestReversedImportsAreFound(t *testing.T) {
 		if got := wrongImports([]listed{p}); !slices.Equal(got, []string{want}) {
 			t.Errorf("%v: got %q, want %q", arrow, got, want)
 		}
+	}
+	hub := listed{ImportPath: "backhaul/cmd/internal/natsconn", Imports: []string{"backhaul/cmd/internal/config"}}
+	if got := wrongImporters([]listed{hub}); len(got) != 1 {
+		t.Errorf("natsconn imports config: got %q", got)
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/console/state"
@@ -43,7 +42,7 @@ type bench struct {
 	client *http.Client
 }
 
-func givenToken() (vendorapi.Secret, error) { return token, nil }
+func givenToken() (string, error) { return token, nil }
 
 func newBench(t testing.TB, changes ...func(*page.Config)) *bench {
 	t.Helper()
@@ -62,7 +61,7 @@ func newBench(t testing.TB, changes ...func(*page.Config)) *bench {
 		t.Fatal(err)
 	}
 	log := zerolog.New(&b.log)
-	admin, err := console.Start(t.Context(), config.Admin{Addr: "127.0.0.1:0"}, log)
+	admin, err := console.Start(t.Context(), "127.0.0.1:0", log)
 	if err != nil {
 		t.Fatal(err)
 	}

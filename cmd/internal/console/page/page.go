@@ -60,7 +60,7 @@ type Config struct {
 	// CommandCenter is the URL of a job with {jobId} in it, "" for no links.
 	CommandCenter string
 	// Token is asked for before anything is changed. Nil: nothing can be.
-	Token func() (vendorapi.Secret, error)
+	Token func() (string, error)
 	// Exposed: the listener is not on loopback.
 	Exposed bool
 

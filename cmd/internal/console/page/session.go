@@ -13,7 +13,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"backhaul/cmd/internal/operator"
-	"backhaul/vendorapi"
 )
 
 const (
@@ -44,14 +43,14 @@ type session struct {
 
 // sessions are held by the hashes of their cookies' values.
 type sessions struct {
-	token func() (vendorapi.Secret, error)
+	token func() (string, error)
 	wrong *rate.Limiter
 
 	mu   sync.Mutex
 	open map[[sha256.Size]byte]*session
 }
 
-func newSessions(token func() (vendorapi.Secret, error)) *sessions {
+func newSessions(token func() (string, error)) *sessions {
 	return &sessions{
 		token: token, wrong: rate.NewLimiter(rate.Every(wrongEvery), wrongTokens), open: map[[sha256.Size]byte]*session{},
 	}

@@ -18,7 +18,6 @@ import (
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
-	"backhaul/vendorapi"
 )
 
 // acts notes what was asked for, in place of a queue and a box of dead letters:
@@ -191,10 +190,10 @@ func TestWrongTokensAreLimited(t *testing.T) {
 func TestANewTokenEndsSessions(t *testing.T) {
 	t.Parallel()
 	var a acts
-	current := make(chan vendorapi.Secret, 1)
+	current := make(chan string, 1)
 	current <- token
 	b := newBench(t, a.in, func(c *page.Config) {
-		c.Token = func() (vendorapi.Secret, error) {
+		c.Token = func() (string, error) {
 			now := <-current
 			current <- now
 			if now == "" {

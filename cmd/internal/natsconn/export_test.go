@@ -1,0 +1,4 @@
+package natsconn
+
+// RetryWait is the pause between two questions.
+const RetryWait = retryWait
