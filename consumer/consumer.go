@@ -17,11 +17,11 @@ import (
 	"backhaul/vendorapi"
 )
 
-// Ways to treat a request when it is not known whether its job was started and
-// the vendor shows none.
+// Values of Config.InDoubt: what happens to a request when it is not known whether its
+// job was started and the vendor shows no job of it.
 const (
-	InDoubtReconcile = "reconcile" // send it again
-	InDoubtFail      = "fail"      // end it as OUTCOME_UNKNOWN
+	InDoubtReconcile = "reconcile" // it is sent again
+	InDoubtFail      = "fail"      // it ends as OUTCOME_UNKNOWN
 )
 
 // Defaults of Config.
@@ -32,38 +32,38 @@ const (
 	DefaultDrainTimeout     = 25 * time.Second
 )
 
-// Config is how requests are worked on. Zero values stand for the defaults.
+// Config configures a [Consumer]. Zero values stand for the defaults.
 type Config struct {
 	// Owner names this process in claims. Required.
 	Owner string
-	// MaxInFlight is how many requests are at the vendor at once. Half as many
-	// again are claimed ahead or wait for their outcome to be recorded. Defaults
-	// to DefaultMaxInFlight.
+	// MaxInFlight limits the requests at the vendor at once. Half as many, at most 32,
+	// are claimed ahead or wait for their outcome to be recorded. Defaults to
+	// DefaultMaxInFlight.
 	MaxInFlight int
-	// AttemptTimeout bounds one call of CreateTask, and with it the lease of a
-	// claim. It must be the vendor client's. Defaults to [vendorapi.DefaultTimeout].
+	// AttemptTimeout bounds one call of CreateTask and determines the lease of a
+	// claim. It must equal the vendor client's. Defaults to [vendorapi.DefaultTimeout].
 	AttemptTimeout time.Duration
-	// VisibilityWindow is how long the vendor may take to show a job that it
+	// VisibilityWindow is how long the vendor may take to show a job that it has
 	// started. Defaults to DefaultVisibilityWindow.
 	VisibilityWindow time.Duration
 	// GiveUpAfter is the age at which a request that cannot reach the vendor
 	// fails. Defaults to DefaultGiveUpAfter.
 	GiveUpAfter time.Duration
-	// DrainTimeout is how long work under way may go on after a stop. Defaults
-	// to DefaultDrainTimeout.
+	// DrainTimeout is how long requests in flight may go on after a stop. Defaults to
+	// DefaultDrainTimeout.
 	DrainTimeout time.Duration
 	// SweepInterval is how often to scan for requests that the server no longer
 	// delivers. Defaults to 30 s.
 	SweepInterval time.Duration
 	// InDoubt is one of the InDoubt constants. Defaults to InDoubtReconcile.
 	InDoubt string
-	// Observer is told what becomes of requests. Defaults to none.
+	// Observer, if non-nil, receives what happens to requests.
 	Observer Observer
-	// Policy says which requests are allowed. Defaults to nil: every one is.
+	// Policy decides which requests are allowed. If nil, all are.
 	Policy Policy
 }
 
-// maxLogged bounds what is logged of an event that was too large, in bytes.
+// maxLogged bounds the bytes that are logged of an event that was too large.
 const maxLogged = 64 << 10
 
 func (c Config) withDefaults() Config {
@@ -93,20 +93,20 @@ func (c Config) withDefaults() Config {
 func (c Config) check() error {
 	switch {
 	case c.Owner == "":
-		return errors.New("consumer: no owner")
+		return errors.New("consumer: owner must be set")
 	case c.MaxInFlight < 1:
 		return fmt.Errorf("consumer: max in flight is %d, must be at least 1", c.MaxInFlight)
 	case c.AttemptTimeout < 0 || c.VisibilityWindow < 0 || c.GiveUpAfter < 0 || c.DrainTimeout < 0 || c.SweepInterval < 0:
-		return errors.New("consumer: a negative duration")
+		return errors.New("consumer: durations must not be negative")
 	case c.InDoubt != InDoubtReconcile && c.InDoubt != InDoubtFail:
 		return fmt.Errorf("consumer: in doubt is %q, must be %s or %s", c.InDoubt, InDoubtReconcile, InDoubtFail)
 	}
 	return nil
 }
 
-// lease is how long a claim holds: one attempt, and something for the write of
-// the claim before it and for the way of the last byte to the vendor. Who takes
-// the claim of a dead owner over has to wait for its end.
+// lease returns how long a claim lasts: one attempt, plus a margin for the write of the
+// claim before it and for the last byte's way to the vendor. The claim of a dead owner can
+// be taken over only after its lease.
 func (c Config) lease() time.Duration {
 	return c.AttemptTimeout + min(c.AttemptTimeout/4+500*time.Millisecond, 10*time.Second)
 }
@@ -120,8 +120,8 @@ func (c Config) ahead() int { return min(c.MaxInFlight/2, 32) }
 // slots returns how many requests may be in flight.
 func (c Config) slots() int { return c.MaxInFlight + c.ahead() }
 
-// Consumer works on the requests of one JetStream account. Several may run, in
-// one process or many; they share the durable consumer.
+// Consumer processes the requests of one JetStream account. Several may run, in one
+// process or many. They share the durable consumer.
 type Consumer struct {
 	cfg      Config
 	nc       *nats.Conn
@@ -136,7 +136,8 @@ type Consumer struct {
 	log      zerolog.Logger
 }
 
-// New binds to the streams and the durable consumer, which must exist.
+// New returns a Consumer that is bound to the streams and the durable consumer, which
+// must exist.
 func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zerolog.Logger) (*Consumer, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.check(); err != nil {
@@ -159,7 +160,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		return nil, fmt.Errorf("bind to consumer %s of %s: %w", publisher.RequestsConsumer, publisher.RequestsStream, err)
 	}
 	if n := queue.CachedInfo().Config.MaxDeliver; n > 0 {
-		return nil, fmt.Errorf("consumer %s of %s gives up after %d deliveries: the request would stay and nobody would say so; set max_deliver to -1",
+		return nil, fmt.Errorf("consumer %s of %s gives up after %d deliveries, and requests would stay in the stream without an outcome: set max_deliver to -1",
 			publisher.RequestsConsumer, publisher.RequestsStream, n)
 	}
 	events, err := js.Stream(ctx, publisher.EventsStream)
@@ -169,7 +170,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	if events.CachedInfo().Config.AllowDirect {
 		return nil, fmt.Errorf("stream %s allows direct reads: they may be stale, and a claim must not be decided on them; set allow_direct to false", publisher.EventsStream)
 	}
-	guarded, err := js.Stream(ctx, publisher.EventsStream) // of its own: a state that is read is kept in it
+	guarded, err := js.Stream(ctx, publisher.EventsStream) // a handle of its own, because Info stores the state in it
 	if err != nil {
 		return nil, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
 	}
@@ -191,19 +192,19 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 			events: events, reader: publisher.NewLastReader(events), guard: newGuard(nc, js, pub, guarded, log), publisher: pub, owner: cfg.Owner, lease: cfg.lease(), visibility: cfg.VisibilityWindow, observer: cfg.Observer,
 			foreign: func(msg *jetstream.RawStreamMsg) {
 				log.Error().Str("subject", msg.Subject).Uint64("sequence", msg.Sequence).
-					Msg("a message among the events is none of ours and does not count; deploy/nats/README.md, Reply subjects, says how it got there")
+					Msg("ignoring a foreign message in the events stream; deploy/nats/README.md, Reply subjects, has the cause")
 			},
 			capped: func(whole, recorded schemas.Event) {
 				data := schemas.EncodeEvent(whole)
 				log.Error().Str("source", whole.Names().Source).Str("requestId", whole.Names().RequestID).
 					Int("bytes", len(data)).Bytes("event", data[:min(len(data), maxLogged)]).
-					Msgf("%s is larger than the server or the stream %s allows and is recorded without a part of it", recorded.Kind(), publisher.EventsStream)
+					Msgf("%s exceeds the size limit of the server or of the stream %s: recorded without a part of its lists and texts", recorded.Kind(), publisher.EventsStream)
 			},
 		},
 		vendor:   vendor,
 		pub:      pub,
 		inFlight: c.inFlight,
-		// A request comes round after two windows and a redelivery.
+		// A request is sent again after two windows and a redelivery at the latest.
 		unclear:  unclear{log: log, shown: 3*cfg.VisibilityWindow + 2*cfg.lease() + lastDelay},
 		atVendor: make(chan struct{}, cfg.MaxInFlight),
 	}
@@ -211,9 +212,9 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	return c, nil
 }
 
-// Run works on requests until ctx ends, then drains: it stops pulling, gives
-// work under way the drain timeout, cancels what is left and returns. What was
-// cancelled stays in the stream for the next owner.
+// Run processes requests until ctx ends, and then drains: it stops pulling, waits for the
+// requests in flight until the drain timeout, cancels the rest and returns. Cancelled
+// requests stay in the stream for the next owner.
 func (c *Consumer) Run(ctx context.Context) {
 	work, cancelWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancelWork(nil)

@@ -11,12 +11,12 @@ import (
 	"backhaul/publisher"
 )
 
-// ShortestAge is the least age limit of the events stream: a claim must outlive the
-// request that it is about.
+// ShortestAge is the shortest valid max_age of the events stream: a claim must be kept
+// for longer than its request.
 const ShortestAge = 48 * time.Hour
 
-// Forgets returns why an events stream with these settings removes what the ledger must
-// keep, nil if it does not.
+// Forgets returns why an events stream with these settings removes events that the ledger
+// needs, nil if it does not.
 func Forgets(cfg jetstream.StreamConfig) error {
 	limit := func(name string, value any) error {
 		return fmt.Errorf("stream %s has %s %v and forgets events of requests: set it to -1", publisher.EventsStream, name, value)
@@ -37,7 +37,7 @@ func Forgets(cfg jetstream.StreamConfig) error {
 }
 
 // Differs returns why the events stream is not the ledger that the service knows, nil if it
-// is or if nothing is known. It asks the server, and err says why it could not.
+// is or if no mark is kept. err is why that could not be found out.
 func Differs(ctx context.Context, js jetstream.JetStream) (why, err error) {
 	marks, err := js.Stream(ctx, publisher.MarkStream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -46,7 +46,7 @@ func Differs(ctx context.Context, js jetstream.JetStream) (why, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", publisher.MarkStream, err)
 	}
-	// In this order: what is written in between is in the state that is read last.
+	// The state is read last, so that it has what was written in between.
 	mark, _, err := publisher.ReadMark(ctx, marks)
 	if err != nil {
 		return nil, err

@@ -16,66 +16,66 @@ import (
 )
 
 const (
-	// guardInterval is how often the ledger is compared with what is known of it.
+	// guardInterval is how often the ledger is compared with its mark.
 	guardInterval = time.Second
-	// guardRetry is the wait after a comparison that had no good end.
+	// guardRetry is the wait after a comparison that failed.
 	guardRetry = 100 * time.Millisecond
 	// guardTimeout bounds one comparison.
 	guardTimeout = 2 * time.Second
-	// guardBind is how long the mark's stream is not asked for after it could not be had.
+	// guardBind is the wait before the mark's stream is asked for again after a failure.
 	guardBind = time.Minute
-	// suspicion is how long a difference must last: a server that has lost its leadership
-	// and does not know it yet answers with what was true before.
+	// suspicion is how long a difference must last before the ledger counts as lost: a
+	// former leader that has not noticed yet answers with an old state.
 	suspicion        = 500 * time.Millisecond
 	suspicionCluster = 15 * time.Second
 )
 
-// A LedgerError says that the events stream is not the ledger that the service knows,
-// or that it forgets what it must keep. Nothing is claimed then.
+// A LedgerError reports that the events stream is not the ledger that the service knows,
+// or that its settings remove events that the ledger needs. Nothing is claimed then.
 type LedgerError struct{ Err error }
 
 func (e *LedgerError) Error() string { return "the ledger cannot be relied on: " + e.Err.Error() }
 func (e *LedgerError) Unwrap() error { return e.Err }
 
-// recoverHint is the way out.
+// recoverHint is logged when the ledger is lost.
 const recoverHint = "nothing is claimed; run `backhaul recover` (deploy/RUNBOOK.md, BackhaulLedgerNotKnown)"
 
-// errUnverified: the ledger was not compared since the connection was made.
+// errUnverified is returned until the ledger was compared on the current connection.
 var errUnverified = errors.New("the ledger is not yet verified on this connection")
 
-// errForgotten: the ledger does not have the claim any more, or goes back.
+// errForgotten is returned if the ledger no longer has a claim, or if its sequence has
+// decreased.
 var errForgotten = errors.New("the ledger has forgotten what was written to it")
 
-// guard compares the ledger with what is known of it: at the start, after each
-// reconnect, and once a second. What is known is kept in the stream BACKUP_MARK, so
-// that it outlives the ledger and the process. Where there is no such stream, it
-// is only in memory. A nil guard allows everything.
+// guard compares the ledger with its mark: at the start, after each reconnect, and once a
+// second. The mark is kept in the stream BACKUP_MARK, so that it outlives the ledger and
+// the process. Without that stream it is only in memory. A nil guard allows everything.
 type guard struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	pub    *publisher.Publisher
 	events jetstream.Stream
 	log    zerolog.Logger
-	// measure is told of each state of the ledger that was read; nil for nobody.
+	// measure, if non-nil, is called with each state of the ledger that was read.
 	measure func(*jetstream.StreamInfo)
 
-	// high is the highest sequence that was seen in the ledger, and era how often
-	// another ledger was accepted.
+	// high is the highest sequence seen in the ledger. era counts how often another
+	// ledger was accepted.
 	high, era atomic.Uint64
-	// verified is the connection on which the ledger was last found to be the known one.
+	// verified is the number of the connection on which the ledger was last verified.
 	verified atomic.Uint64
-	lost     atomic.Pointer[LedgerError] // only Recover takes it back
-	forgets  atomic.Pointer[LedgerError] // the stream's settings
-	unkept   atomic.Pointer[error]       // why nothing is kept in BACKUP_MARK
+	lost     atomic.Pointer[LedgerError] // set until Recover has accepted the ledger
+	forgets  atomic.Pointer[LedgerError] // the stream's settings remove events
+	unkept   atomic.Pointer[error]       // why the mark is not kept in BACKUP_MARK
 	unsure   atomic.Pointer[error]       // why the ledger could not be compared
 	wake     chan struct{}
 
-	// Of the goroutine that compares.
-	marks     jetstream.Stream // nil until it could be bound to
-	boundAt   time.Time        // when that was tried last
+	// The fields below belong to the goroutine of run.
+	marks     jetstream.Stream // nil until bound
+	boundAt   time.Time        // when binding was last tried
 	known     publisher.Mark
-	kept      publisher.Mark // as it is in BACKUP_MARK
-	sequence  uint64         // of that message
+	kept      publisher.Mark // the mark in BACKUP_MARK
+	sequence  uint64         // of the message with the kept mark
 	suspected time.Time      // since when the ledger differs, zero if it does not
 	trouble   news.Teller
 	keeping   news.Teller
@@ -101,22 +101,23 @@ func (g *guard) err() error {
 	return nil
 }
 
-// condition returns what is to be told about the ledger, nil if all is well.
+// condition returns the problem to report about the ledger, nil if there is none.
 func (g *guard) condition() error {
 	if err := g.err(); err != nil && !errors.Is(err, errUnverified) {
 		return err
 	}
-	for _, told := range []*error{g.unsure.Load(), g.unkept.Load()} {
-		if told != nil {
-			return *told
+	for _, problem := range []*error{g.unsure.Load(), g.unkept.Load()} {
+		if problem != nil {
+			return *problem
 		}
 	}
 	return nil
 }
 
-// connection counts the connections that were made, from 1 on.
+// connection returns the number of the current connection. The first is 1.
 func (g *guard) connection() uint64 { return g.nc.Stats().Reconnects + 1 }
 
+// compareSoon makes run compare the ledger without waiting for the interval.
 func (g *guard) compareSoon() {
 	select {
 	case g.wake <- struct{}{}:
@@ -124,10 +125,10 @@ func (g *guard) compareSoon() {
 	}
 }
 
-// sighting is how far the ledger was seen at a moment.
+// sighting is the highest sequence seen at one moment.
 type sighting struct{ high, era uint64 }
 
-// seen returns how far the ledger was seen, to be compared with the sequence of a write
+// seen returns the highest sequence so far, for the comparison with the sequence of a write
 // that begins now.
 func (g *guard) seen() sighting {
 	if g == nil {
@@ -137,8 +138,8 @@ func (g *guard) seen() sighting {
 	return sighting{high: g.high.Load(), era: era}
 }
 
-// wrote takes note of the sequence of a write that began after before. A lower one is
-// proof that the ledger has lost events: it returns errForgotten.
+// wrote records the sequence of a write that began after before. It returns errForgotten if
+// the sequence is not higher: then the ledger has lost events.
 func (g *guard) wrote(before sighting, sequence uint64) error {
 	switch {
 	case g == nil, before.era != g.era.Load():
@@ -151,12 +152,13 @@ func (g *guard) wrote(before sighting, sequence uint64) error {
 	return nil
 }
 
+// raise raises the highest sequence.
 func (g *guard) raise(sequence uint64) {
 	for high := g.high.Load(); sequence > high && !g.high.CompareAndSwap(high, sequence); high = g.high.Load() {
 	}
 }
 
-// missed is called when a claim is not in the ledger any more.
+// missed makes the ledger be compared again. It is called when a claim is no longer in it.
 func (g *guard) missed() {
 	if g != nil {
 		g.verified.Store(0)
@@ -164,6 +166,7 @@ func (g *guard) missed() {
 	}
 }
 
+// lose records that the ledger is lost, and why.
 func (g *guard) lose(why error) {
 	err := &LedgerError{why}
 	if g.lost.CompareAndSwap(nil, err) {
@@ -171,7 +174,7 @@ func (g *guard) lose(why error) {
 	}
 }
 
-// run compares until ctx ends.
+// run compares the ledger with its mark until ctx ends.
 func (g *guard) run(ctx context.Context) {
 	for {
 		wait := guardInterval
@@ -183,7 +186,7 @@ func (g *guard) run(ctx context.Context) {
 		case <-timer.C:
 		case <-g.wake:
 			timer.Stop()
-			if !sleep(ctx, guardRetry/5) { // many ask for it at once
+			if !sleep(ctx, guardRetry/5) { // one comparison for many callers
 				return
 			}
 		case <-ctx.Done():
@@ -194,7 +197,7 @@ func (g *guard) run(ctx context.Context) {
 	}
 }
 
-// compare compares the ledger once with what is known of it.
+// compare compares the ledger with its mark once, and logs a change of the result.
 func (g *guard) compare(ctx context.Context) {
 	short, cancel := context.WithTimeout(ctx, guardTimeout)
 	defer cancel()
@@ -220,9 +223,10 @@ func (g *guard) compare(ctx context.Context) {
 	}
 }
 
-// look compares; the error is a [*LedgerError], or says why it could not.
+// check compares the ledger with its mark. The error is a [*LedgerError], or why the ledger
+// could not be compared.
 func (g *guard) check(ctx context.Context) error {
-	// In this order: what is seen or kept in between is in the state that is read last.
+	// The state is read last, so that it has what was seen or kept in between.
 	if err := g.bind(ctx); err != nil {
 		return err
 	}
@@ -262,7 +266,7 @@ func (g *guard) check(ctx context.Context) error {
 	return nil
 }
 
-// suspect holds everything while the ledger differs, and takes it for lost when that lasts.
+// suspect stops claims while the ledger differs. If the difference lasts, the ledger is lost.
 func (g *guard) suspect(ctx context.Context, info *jetstream.StreamInfo, why error) error {
 	g.verified.Store(0)
 	if g.suspected.IsZero() {
@@ -273,14 +277,14 @@ func (g *guard) suspect(ctx context.Context, info *jetstream.StreamInfo, why err
 		lasts = suspicionCluster
 	}
 	if g.known.Forgot == "" && time.Since(g.suspected) < lasts {
-		return fmt.Errorf("is compared again: %w", why)
+		return fmt.Errorf("the ledger differs and is compared again: %w", why)
 	}
 	g.lose(why)
 	g.keepLost(ctx)
 	return g.lost.Load()
 }
 
-// lostError is nil where nothing is lost.
+// lostError returns lost as an error that is nil if lost is.
 func lostError(lost *LedgerError) error {
 	if lost == nil {
 		return nil

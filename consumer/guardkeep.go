@@ -11,8 +11,8 @@ import (
 	"backhaul/publisher"
 )
 
-// bind reads the mark that is kept, once. The error says that it is not known whether
-// there is one: then the ledger cannot be compared for the first time.
+// bind reads the kept mark, once. It returns an error if it is not known whether there is
+// one: then the ledger cannot be compared for the first time.
 func (g *guard) bind(ctx context.Context) error {
 	if g.marks != nil || time.Since(g.boundAt) < guardBind {
 		return nil
@@ -45,7 +45,7 @@ func (g *guard) bind(ctx context.Context) error {
 	return nil
 }
 
-// noteKeeping takes note of whether the mark can be kept.
+// noteKeeping records whether the mark can be kept, and logs a change.
 func (g *guard) noteKeeping(err error) {
 	if err == nil {
 		g.unkept.Store(nil)
@@ -59,8 +59,8 @@ func (g *guard) noteKeeping(err error) {
 	}
 }
 
-// keep writes what is known, if it is news. Another replica may have been first, and may
-// know more.
+// keep writes the mark if it has changed. Another replica may have written first, and may
+// have seen more.
 func (g *guard) keep(ctx context.Context) {
 	if g.marks == nil || g.known == g.kept {
 		return
@@ -83,7 +83,8 @@ func (g *guard) keep(ctx context.Context) {
 	}
 }
 
-// keepLost keeps the reason too, so that no later comparison can miss it.
+// keepLost writes why the ledger is lost into the mark, so that every later comparison
+// finds it.
 func (g *guard) keepLost(ctx context.Context) {
 	if g.marks == nil || g.kept.Forgot != "" {
 		return
@@ -95,9 +96,9 @@ func (g *guard) keepLost(ctx context.Context) {
 	}
 }
 
-// accepted reports whether another mark has been kept that the ledger agrees with: an
-// operator has accepted the ledger. A replica that has not noticed the loss keeps marks that
-// it does not agree with.
+// accepted reports whether the mark was replaced by one that agrees with the ledger: then an
+// operator has accepted the ledger. A replica that has not noticed the loss writes marks
+// that do not agree with it.
 func (g *guard) accepted(ctx context.Context) (bool, error) {
 	if g.marks == nil {
 		return false, nil
@@ -121,13 +122,13 @@ func (g *guard) accepted(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	g.known, g.suspected = kept, time.Time{}
-	g.era.Add(1) // before the next: a write that began earlier is not compared
+	g.era.Add(1) // before high is set: writes that began earlier are not compared
 	g.high.Store(kept.Last)
 	g.lost.Store(nil)
 	return true, nil
 }
 
-// leave keeps what was seen up to the end.
+// leave writes the mark a last time.
 func (g *guard) leave() {
 	if g.marks == nil || g.err() != nil {
 		return

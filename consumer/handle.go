@@ -17,29 +17,30 @@ type Vendor interface {
 	Submit(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error)
 	// Find looks for a job that was started with the task's marker.
 	Find(ctx context.Context, t vendorapi.Task, since time.Time) (vendorapi.Found, error)
-	// Capacity returns how many jobs may be started now, at most n, or for how long none may be.
+	// Capacity returns how many jobs may be started now, n at most. If none, cooldown is
+	// why and for how long.
 	Capacity(n int) (capacity int, cooldown vendorapi.Cooldown)
 }
 
-// handler carries requests from their delivery to an outcome on record.
+// handler processes requests from their delivery to an outcome on record.
 type handler struct {
 	cfg      Config
 	ledger   *ledger
 	vendor   Vendor
 	pub      *publisher.Publisher
 	inFlight *inFlight
-	// unclear keeps what is sent again and again.
+	// unclear has the last request that was sent repeatedly.
 	unclear unclear
-	// atVendor has a place for each request that may be at the vendor at once.
+	// atVendor limits the requests at the vendor.
 	atVendor chan struct{}
 }
 
-// errStopping ends work because the process stops. It is not a failed attempt.
+// errStopping ends work because the process stops. It does not count as a failed attempt.
 var errStopping = errors.New("the process is stopping")
 
-// handle works on one delivery and returns how it must be settled. The order of the steps is
-// the guarantee; the package documentation says what a crash after each leads to. Work under
-// way ends with ctx; once stop has ended, no attempt is begun.
+// handle processes one delivery and returns its settlement. The order of the steps is the
+// guarantee: the package documentation lists what happens after a crash at each. Work in
+// flight ends with ctx. Once stop has ended, no new attempt begins.
 func (h *handler) handle(ctx, stop context.Context, d *delivery) settlement {
 	req, decodeErr := h.decode(ctx, d)
 	return h.once(ctx, d, req, func(ctx context.Context) settlement {
@@ -70,7 +71,7 @@ func (h *handler) decode(ctx context.Context, d *delivery) (*request, error) {
 }
 
 // once calls work, unless the request is in flight already: then the delivery attaches to it
-// and its settlement is that of the work. The observer sees both.
+// and is settled with it. The observer sees both.
 func (h *handler) once(ctx context.Context, d *delivery, req *request, work func(context.Context) settlement) settlement {
 	if !h.inFlight.enter(req, d) {
 		s := settlement{verb: attached, req: req}
@@ -106,7 +107,8 @@ func (h *handler) admit(ctx context.Context, d *delivery, req *request, decodeEr
 	return settlement{}, true
 }
 
-// claim claims the request, or finds out what another owner's claim of it means.
+// claim claims the request. If another owner has claimed it, claim looks for the job of that
+// claim and may take the claim over.
 func (h *handler) claim(ctx context.Context, req *request) (claiming, error) {
 	got, err := h.ledger.claim(ctx, req)
 	if err != nil || got.result != claimHeld {
@@ -152,8 +154,9 @@ func (h *handler) announce(ctx context.Context, d *delivery, c *claim, outcome s
 	return s
 }
 
-// record records an outcome behind the event after, 0 for none. The record is also the event:
-// one write that can happen once. What failed is kept as a dead letter as well.
+// record records an outcome after the event with the sequence after, 0 for none. The record is
+// also the announced event: one write, which succeeds once. A failed request is also kept as
+// a dead letter.
 func (h *handler) record(ctx context.Context, d *delivery, req *request, after uint64, outcome schemas.Event) settlement {
 	if err := h.ledger.record(ctx, req, after, outcome); err != nil {
 		return redeliver(d, fmt.Errorf("record %s: %w", outcome.Kind(), err))
@@ -164,8 +167,8 @@ func (h *handler) record(ctx context.Context, d *delivery, req *request, after u
 	return settlement{verb: ack, outcome: outcome, ours: true}
 }
 
-// refuse records that the message is no valid request. Nothing was sent for it,
-// so there is nothing to claim.
+// refuse records that the message is not a valid request. Nothing was sent for it, so no
+// claim is needed.
 func (h *handler) refuse(ctx context.Context, d *delivery, req *request, invalid error) settlement {
 	s, claimed := h.announceUnclaimed(ctx, d, req, h.failed(req, schemas.JobFailed{
 		ErrorCode: schemas.CodeInvalidRequest, ErrorMessage: invalid.Error(), ErrorSource: schemas.ErrorSourceBackhaul,
@@ -176,10 +179,9 @@ func (h *handler) refuse(ctx context.Context, d *delivery, req *request, invalid
 	return s
 }
 
-// announceUnclaimed records an outcome of a request for which nothing was sent. It
-// is written only where no event of the request is, so it cannot contradict a job:
-// claimed tells that somebody has claimed this very request, and that nothing was
-// written.
+// announceUnclaimed records an outcome of a request for which nothing was sent. It writes
+// only if the request has no event, so the outcome cannot contradict a job. claimed reports
+// that this request has a claim and that nothing was written.
 func (h *handler) announceUnclaimed(ctx context.Context, d *delivery, req *request, outcome schemas.Event) (s settlement, claimed bool) {
 	s = h.record(ctx, d, req, 0, outcome)
 	if !errors.Is(s.err, errTakenOver) {
@@ -198,7 +200,7 @@ func (h *handler) announceUnclaimed(ctx context.Context, d *delivery, req *reque
 	return h.duplicate(ctx, d, req, last), false
 }
 
-// unclaimed settles a delivery whose request is not ours to submit.
+// unclaimed settles a delivery whose request this process may not submit.
 func (h *handler) unclaimed(ctx context.Context, d *delivery, req *request, got claiming, err error) settlement {
 	switch {
 	case got.claim != nil && errors.Is(err, errForgotten):
@@ -215,20 +217,20 @@ func (h *handler) unclaimed(ctx context.Context, d *delivery, req *request, got 
 		return h.record(ctx, d, req, got.last.sequence, got.outcome)
 	case claimHeld, claimMine:
 	}
-	return redeliverAfter(got.wait, fmt.Errorf("%w by %s, for %s yet", errClaimed, got.last.event.(*schemas.JobSubmitting).Owner, got.wait))
+	return redeliverAfter(got.wait, fmt.Errorf("%w by %s, for another %s", errClaimed, got.last.event.(*schemas.JobSubmitting).Owner, got.wait))
 }
 
-// stuck settles a delivery whose request can be neither claimed nor refused. It is
-// tried again until it is too old. Then it ends with an event under the key of its place
-// in the stream, because nothing can be written under its own. Its events may tell of a
-// job, so the outcome is not known.
+// stuck settles a delivery whose request can be neither claimed nor refused. It is redelivered
+// until it is too old. Then it ends with an event under the key of its place in the stream,
+// because nothing can be written under its own key. Its events may include a started job, so
+// the outcome is unknown.
 func (h *handler) stuck(ctx context.Context, d *delivery, req *request, err error) settlement {
 	if _, ok := errors.AsType[*unreadableError](err); !ok || !h.tooOld(req) && !req.expired() {
 		return redeliver(d, err)
 	}
 	event := h.unknown(req, 0, nil, fmt.Sprintf("gave up: %v", err))
 	recordErr := h.ledger.recordAlone(ctx, d, req, event)
-	if recordErr != nil && !errors.Is(recordErr, errTakenOver) { // taken over: recorded before a crash
+	if recordErr != nil && !errors.Is(recordErr, errTakenOver) { // errTakenOver: recorded before a crash
 		return redeliver(d, errors.Join(err, fmt.Errorf("record %s: %w", event.Kind(), recordErr)))
 	}
 	if err := h.keepDeadLetter(ctx, d, req, event); err != nil {
@@ -237,8 +239,8 @@ func (h *handler) stuck(ctx context.Context, d *delivery, req *request, err erro
 	return settlement{verb: ack, outcome: event, ours: true}
 }
 
-// duplicate settles a delivery whose outcome is on record. If the record is this
-// very message's, its owner may have died before it kept the dead letter.
+// duplicate settles a delivery whose outcome is on record. If the outcome is about this
+// message, its owner may have died before it kept the dead letter.
 func (h *handler) duplicate(ctx context.Context, d *delivery, req *request, last record) settlement {
 	if last.event.Requested().RequestedAt.Equal(req.message.RequestedAt) {
 		if err := h.keepDeadLetter(ctx, d, req, last.event); err != nil {
@@ -248,8 +250,8 @@ func (h *handler) duplicate(ctx context.Context, d *delivery, req *request, last
 	return settlement{verb: ack, outcome: last.event}
 }
 
-// reject says that the request's id is taken. The event is about this message
-// only, so its key is the message's place in the stream, not the id.
+// reject records that the request's id belongs to another request. The event is about this
+// message only, so its key is the message's place in the stream, not the id.
 func (h *handler) reject(ctx context.Context, d *delivery, req *request, first record) settlement {
 	event := &schemas.RequestRejected{
 		Naming:  req.Naming(d.source),
@@ -260,7 +262,7 @@ func (h *handler) reject(ctx context.Context, d *delivery, req *request, first r
 		RejectedAt: time.Now().UTC(),
 	}
 	err := h.ledger.recordAlone(ctx, d, req, event)
-	if err != nil && !errors.Is(err, errTakenOver) { // taken over: said before a crash
+	if err != nil && !errors.Is(err, errTakenOver) { // errTakenOver: recorded before a crash
 		return redeliver(d, fmt.Errorf("record %s: %w", event.Kind(), err))
 	}
 	if err := h.keepDeadLetter(ctx, d, req, event); err != nil {
@@ -269,7 +271,7 @@ func (h *handler) reject(ctx context.Context, d *delivery, req *request, first r
 	return settlement{verb: ack, outcome: event, ours: true}
 }
 
-// keepDeadLetter keeps the message if its outcome is that it could not be done.
+// keepDeadLetter keeps the message as a dead letter if its outcome is a failure or a rejection.
 func (h *handler) keepDeadLetter(ctx context.Context, d *delivery, req *request, outcome schemas.Event) error {
 	code, reason, failed := failureOf(outcome)
 	if !failed {
@@ -281,10 +283,10 @@ func (h *handler) keepDeadLetter(ctx context.Context, d *delivery, req *request,
 	})
 }
 
-// settleAttached settles the deliveries that joined this one's work. A mere copy
-// of the request is done when the request is. Anything else is delivered again,
-// to find the outcome on record: other content under the same id, or the message
-// that the outcome is about, whose dead letter may be missing after a crash.
+// settleAttached settles the deliveries that attached to d. A copy of the request is
+// acknowledged if the request has its outcome. All others are redelivered and find the outcome
+// on record: other content under the same id, or the message that the outcome is about, whose
+// dead letter may be missing after a crash.
 func (h *handler) settleAttached(ctx context.Context, req *request, d *delivery, s settlement) {
 	for _, other := range h.inFlight.leave(req.key, d) {
 		if s.verb == ack && s.outcome.Kind().Terminal() && other.req.isCopy(s.outcome.Requested()) {
@@ -319,8 +321,8 @@ func (h *handler) releaseClaim(ctx context.Context, d *delivery, c *claim, err e
 	return redeliver(d, err)
 }
 
-// guardWait is the wait before a request is delivered again that may not be claimed
-// because of the ledger.
+// guardWait returns the wait before the redelivery of a request that may not be claimed because
+// of the ledger.
 func guardWait(err error) time.Duration {
 	if errors.Is(err, errUnverified) {
 		return guardRetry
@@ -359,7 +361,7 @@ func redeliver(d *delivery, err error) settlement {
 	}
 	switch {
 	case errors.Is(err, errTakenOver):
-		delay = firstLookup // whoever was first is at work or done
+		delay = firstLookup // the other owner works on it or is done
 	case errors.Is(err, errStopping):
 		delay = 0
 	}

@@ -17,17 +17,17 @@ import (
 type ledger struct {
 	events    jetstream.Stream
 	reader    *publisher.LastReader
-	guard     *guard // nil for a ledger that is taken as it is
+	guard     *guard // nil if the ledger is not compared
 	publisher *publisher.Publisher
 	owner     string
 	lease     time.Duration
 	// visibility is how long the vendor may take to show a job.
 	visibility time.Duration
-	observer   Observer // nil for none
-	// foreign is told of a message behind a key's events that is none; nil for nobody.
+	observer   Observer // may be nil
+	// foreign, if non-nil, is called for the last message on a key if it is not an event.
 	foreign func(*jetstream.RawStreamMsg)
-	// capped is called with an event that the stream does not take because of its size,
-	// and what is recorded instead; nil for nobody.
+	// capped, if non-nil, is called with an event that is too large for the stream, and
+	// with the event that was recorded instead.
 	capped func(whole, recorded schemas.Event)
 }
 
@@ -38,69 +38,69 @@ type record struct {
 	stored   time.Time
 }
 
-// claim is our right to work on a request, as long as it holds.
+// claim is this process's right to work on a request until its lease ends.
 type claim struct {
 	req      *request
 	sequence uint64 // of the job-submitting event
 	epoch    int
-	// taken is when the claim was about to be written, by our monotonic clock:
-	// the server's lease cannot end before ours.
+	// taken is the time before the claim was written, by this host's monotonic clock.
+	// So the lease ends here before it ends for other replicas.
 	taken time.Time
 	doubt
 }
 
-// doubt is set while a call to the vendor may have started a job.
+// doubt records that a call to the vendor may have started a job.
 type doubt struct {
-	// under is the sequence of the claim under which the call was made, 0 when
-	// there is no doubt.
+	// under is the sequence of the claim under which the call was made, 0 without a
+	// doubt.
 	under uint64
-	// since is when that may have been at the earliest, by our clock.
+	// since is the earliest possible time of the call, by this host's clock.
 	since time.Time
-	// until is when a job that is still not to be seen does not exist.
+	// until is when a job that the vendor still does not show does not exist.
 	until time.Time
-	// task is what the vendor made of the call without naming a job, "" if it
-	// did not say so.
+	// task is the task that the vendor made without naming a job, "" if it named none.
 	task string
-	// unlikely: the vendor did answer, and said that it started none.
+	// unlikely reports that the vendor answered that it started no job.
 	unlikely bool
 }
 
 func (d doubt) inDoubt() bool { return d.under != 0 }
 
-// claiming is what came of claiming a request.
+// claiming is the result of claiming a request.
 type claiming struct {
 	result claimResult
-	// claim is set with claimMine, and with an error that says that the ledger has forgotten it.
+	// claim is set with claimMine, and with errForgotten.
 	claim *claim
-	// last is the record that the claim met, unless it is claimMine.
+	// last is the key's last record, unless the result is claimMine.
 	last record
 	// outcome is set with claimFound.
 	outcome schemas.Event
-	// wait is set with claimHeld, by reconcileHeld: how long to wait before the next try.
+	// wait is how long to wait before the next try. It is set with claimHeld, by
+	// reconcileHeld.
 	wait time.Duration
 }
 
 type claimResult int
 
 const (
-	claimMine    claimResult = iota // the request is ours to submit
-	claimSettled                    // it has its outcome
-	claimReused                     // its id stands for another request
-	claimHeld                       // another owner has it, or had it when it died
-	claimFound                      // the job of another owner's claim was found
+	claimMine    claimResult = iota // this process may submit the request
+	claimSettled                    // the request has its outcome
+	claimReused                     // its id belongs to another request
+	claimHeld                       // another owner, alive or dead, has claimed it
+	claimFound                      // another owner has claimed it, and its job was found
 )
 
-// errClaimed: another owner has the request.
+// errClaimed is returned if another owner has claimed the request.
 var errClaimed = errors.New("claimed")
 
-// errTakenOver says that a claim is ours no more.
+// errTakenOver is returned by a write if another event of the key came first.
 var errTakenOver = errors.New("the claim was taken over")
 
-// errNotConfirmed ends the write of a claim that the stream does not take.
+// errNotConfirmed ends the write of a claim that the stream does not acknowledge.
 var errNotConfirmed = errors.New("the claim was not confirmed within its lease")
 
-// claim writes the claim of a request that has none. The error says that the ledger could not
-// be read or written.
+// claim claims a request that has no event, or whose claim was released. It returns an error
+// if the ledger could not be read or written.
 func (l *ledger) claim(ctx context.Context, req *request) (claiming, error) {
 	c := &claim{req: req, epoch: 1}
 	err := l.write(ctx, c, StepClaim, 0, l.lease)
@@ -128,9 +128,9 @@ func (l *ledger) claim(ctx context.Context, req *request) (claiming, error) {
 	}
 }
 
-// place gives a request without an id that an earlier version has worked on the key under
-// which its events are. The delivery count does not tell whether one has: it starts again
-// with a new consumer. So each request without an id costs a read.
+// place sets the key of a request without an id to the one that an earlier version used, if
+// such a version has written events about it. The delivery count does not show that, because
+// it starts again with a new consumer. So each request without an id costs a read.
 func (l *ledger) place(ctx context.Context, d *delivery, req *request) error {
 	if !req.anonymous {
 		return nil
@@ -144,8 +144,8 @@ func (l *ledger) place(ctx context.Context, d *delivery, req *request) error {
 }
 
 // knownEarlier reports whether an earlier version has written an event about this message
-// under the key that it used. The last event tells: all others with this sequence are about
-// the same message or about one of an earlier stream.
+// under its form of the key. Only the last event counts: the others with this sequence are
+// about the same message or about one of an earlier stream.
 func (l *ledger) knownEarlier(ctx context.Context, d *delivery) (bool, error) {
 	last, err := l.last(ctx, publisher.EarlierSequenceKey(d.source, d.sequence))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -155,8 +155,8 @@ func (l *ledger) knownEarlier(ctx context.Context, d *delivery) (bool, error) {
 }
 
 // recordAlone records an event about one message only, under the message's own key. The
-// error is errTakenOver if it was recorded before, also by an earlier version. An event of
-// an earlier version that cannot be read does not keep the message from its end.
+// error is errTakenOver if it was recorded before, by this or an earlier version. An
+// unreadable event of an earlier version does not prevent the record.
 func (l *ledger) recordAlone(ctx context.Context, d *delivery, req *request, outcome schemas.Event) error {
 	known, err := l.knownEarlier(ctx, d)
 	if _, unreadable := errors.AsType[*unreadableError](err); err != nil && !unreadable {
@@ -170,15 +170,15 @@ func (l *ledger) recordAlone(ctx context.Context, d *delivery, req *request, out
 	return l.record(ctx, &own, 0, outcome)
 }
 
-// takeOver replaces a claim that no longer holds, with the doubt that it leaves.
+// takeOver replaces a claim that has ended or was released. The new claim has the doubt d.
 func (l *ledger) takeOver(ctx context.Context, req *request, last record, d doubt) (claiming, error) {
 	c := &claim{req: req, epoch: last.event.(*schemas.JobSubmitting).Epoch + 1, doubt: d}
 	return claiming{claim: c}, l.write(ctx, c, StepTakeOver, last.sequence, l.lease)
 }
 
-// doubtOf is the doubt that a former owner's claim leaves behind. Ages are
-// measured by the server's clock alone and then carried over to ours, so that it
-// does not matter what the clocks of the hosts say.
+// doubtOf returns the doubt that a former owner's claim leaves. Ages are measured by the
+// server's clock alone and then converted to this host's, so that differences between the
+// clocks of hosts do not matter.
 func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 	former := last.event.(*schemas.JobSubmitting)
 	d := doubt{under: former.DoubtSequence, task: former.DoubtTaskID, unlikely: former.DoubtUnlikely}
@@ -194,7 +194,7 @@ func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 		switch {
 		case err == nil:
 			began = msg.Time
-		case errors.Is(err, jetstream.ErrMsgNotFound): // the stream's limits have taken it
+		case errors.Is(err, jetstream.ErrMsgNotFound): // removed by the stream's limits
 			began = former.RequestedAt
 		default:
 			return d, fmt.Errorf("read the claim %d: %w", d.under, err)
@@ -206,7 +206,7 @@ func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 		return d, fmt.Errorf("read the server's clock: %w", err)
 	}
 	if info.TimeStamp.IsZero() {
-		return d, errors.New("the server does not tell its time; it must be 2.10 or later")
+		return d, errors.New("the server's answer has no time: nats-server must be 2.10 or later")
 	}
 	d.since = before.Add(began.Sub(info.TimeStamp))
 	d.until = time.Now().Add(last.stored.Sub(info.TimeStamp))
@@ -216,19 +216,19 @@ func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 	return d, nil
 }
 
-// renew makes the claim hold for another lease from now.
+// renew extends the claim by a lease from now.
 func (l *ledger) renew(ctx context.Context, c *claim) error {
 	return l.write(ctx, c, StepRenew, c.sequence, l.lease)
 }
 
-// release gives the claim up, so that nobody waits for its end.
+// release ends the claim, so that the next owner does not wait for the end of its lease.
 func (l *ledger) release(ctx context.Context, c *claim) error {
 	return l.write(ctx, c, StepRelease, c.sequence, 0)
 }
 
-// write appends the claim if the last event of its key has the sequence after.
-// The error is errTakenOver if it has not. Only a write of our own, known by its
-// nonce, may have come in between: then its acknowledgement was lost.
+// write appends the claim if the last event of its key has the sequence after. Otherwise the
+// error is errTakenOver, unless the last event is this very write, by its nonce: then only
+// its acknowledgement was lost.
 func (l *ledger) write(ctx context.Context, c *claim, step Step, after uint64, lease time.Duration) (err error) {
 	taken := time.Now()
 	defer func() { l.wrote(ctx, schemas.KindJobSubmitting, step, taken, err) }()
@@ -261,9 +261,9 @@ func (l *ledger) write(ctx context.Context, c *claim, step Step, after uint64, l
 	return l.guard.wrote(before, sequence)
 }
 
-// redoubt puts a request in doubt whose claim the ledger has forgotten, since the request
-// was stored: there may be a job of a call that was made under that claim, or
-// under one that this process knows nothing of.
+// redoubt puts a request whose claim the ledger has forgotten in doubt since the request was
+// stored: a call under that claim, or under one that this process does not know, may have
+// started a job.
 func (l *ledger) redoubt(ctx context.Context, c *claim) error {
 	c.doubt = doubt{under: noEvent, task: c.task}
 	for {
@@ -272,7 +272,7 @@ func (l *ledger) redoubt(ctx context.Context, c *claim) error {
 			return err
 		}
 		var after uint64
-		var lease time.Duration // of another owner, which may be at work
+		var lease time.Duration // of another owner, which may still work on it
 		if own != nil {
 			r, err := recordOf(own)
 			if err != nil {
@@ -290,15 +290,15 @@ func (l *ledger) redoubt(ctx context.Context, c *claim) error {
 		c.epoch++
 		if err = l.write(ctx, c, StepDoubt, after, lease); !errors.Is(err, errTakenOver) {
 			if errors.Is(err, errForgotten) {
-				err = nil // written, in a ledger that is known to be another one
+				err = nil // written, although the ledger is another one
 			}
 			return err
 		}
 	}
 }
 
-// record appends a request's outcome behind the claim, 0 for none. The error is
-// errTakenOver if another event came first.
+// record appends a request's outcome after the event with the sequence after, 0 for none. The
+// error is errTakenOver if another event came first.
 func (l *ledger) record(ctx context.Context, req *request, after uint64, outcome schemas.Event) error {
 	began, before := time.Now(), l.guard.seen()
 	sequence, _, err := l.append(ctx, req, after, outcome)
@@ -306,20 +306,20 @@ func (l *ledger) record(ctx context.Context, req *request, after uint64, outcome
 	case errors.Is(err, publisher.ErrConflict):
 		err = errTakenOver
 	case err == nil:
-		_ = l.guard.wrote(before, sequence) // it is on record all the same
+		_ = l.guard.wrote(before, sequence) // the outcome is on record nevertheless
 	}
 	l.wrote(ctx, outcome.Kind(), StepRecord, began, err)
 	return err
 }
 
-// cappedSizes are how much of an event's lists and texts is tried in turn, in bytes,
-// where the stream does not take the whole event.
+// cappedSizes are the sizes in bytes to which an event's lists and texts are shortened, one
+// after the other, if the event is too large for the stream.
 var cappedSizes = []int{64 << 10, 8 << 10, 1 << 10}
 
-// append writes an event if our last event of the request has the sequence after, 0
-// for none. What is not ours may be behind that, and the event comes behind both. With
-// [publisher.ErrConflict] comes our last event, which is another one. An event that is
-// too large is recorded without the part that makes it so.
+// append writes an event if the last event of the request has the sequence after, 0 for none.
+// Foreign messages may follow that event; they do not count. With [publisher.ErrConflict]
+// append returns the last event, which has another sequence. An event that is too large is
+// shortened.
 func (l *ledger) append(ctx context.Context, req *request, after uint64, event schemas.Event) (uint64, *jetstream.RawStreamMsg, error) {
 	whole, sizes := event, cappedSizes
 	for end := after; ; {
@@ -332,7 +332,7 @@ func (l *ledger) append(ctx context.Context, req *request, after uint64, event s
 			l.capped(whole, event)
 		}
 		if err != nil && end != after && !errors.Is(err, publisher.ErrConflict) {
-			return 0, nil, &unreadableError{err} // foreign messages come faster than ours
+			return 0, nil, &unreadableError{err} // foreign messages arrive faster than the event
 		}
 		if !errors.Is(err, publisher.ErrConflict) {
 			return sequence, nil, err
@@ -349,15 +349,16 @@ func (l *ledger) append(ctx context.Context, req *request, after uint64, event s
 			l.guard.missed()
 			return 0, nil, fmt.Errorf("the claim %d of %s is gone: %w", after, req.key, errForgotten)
 		case last == end:
-			return 0, nil, fmt.Errorf("read the ledger for %s: what came behind event %d is not to be seen", req.key, end)
+			return 0, nil, fmt.Errorf("read the ledger for %s: a message follows event %d and cannot be read", req.key, end)
 		}
 		end = last
 	}
 }
 
+// appendOnce writes an event if the last message of the key has the sequence after.
 func (l *ledger) appendOnce(ctx context.Context, req *request, after uint64, event schemas.Event) (uint64, error) {
 	if event.Kind() == schemas.KindJobSubmitting {
-		// A claim that is not confirmed within its lease is worth nothing any more.
+		// A claim that is not confirmed within its lease is of no use.
 		limited, cancel := context.WithTimeoutCause(ctx, l.lease, errNotConfirmed)
 		defer cancel()
 		ctx = limited

@@ -79,7 +79,7 @@ func TestWhatIsNoEventOfAKey(t *testing.T) {
 	if account.CreateTaskCalls != len(keys) || len(b.letters()) != 0 {
 		t.Errorf("%d calls of CreateTask for %d requests, %d dead letters", account.CreateTaskCalls, len(keys), len(b.letters()))
 	}
-	if !strings.Contains(w.log.String(), "is none of ours") {
+	if !strings.Contains(w.log.String(), "ignoring a foreign message") {
 		t.Error("nothing is said of it")
 	}
 }

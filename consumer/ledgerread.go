@@ -10,8 +10,8 @@ import (
 	"backhaul/schemas"
 )
 
-// last reads our last event of a key from the stream's leader. It is no more than a
-// hint: every decision taken from it is checked again by the write that follows.
+// last reads the last event of a key from the stream's leader. It is only a hint: the write
+// that follows checks every decision that is based on it.
 func (l *ledger) last(ctx context.Context, key publisher.Key) (record, error) {
 	own, _, err := l.lastOwn(ctx, key.Filter())
 	if err != nil {
@@ -27,7 +27,7 @@ func (l *ledger) last(ctx context.Context, key publisher.Key) (record, error) {
 	return r, err
 }
 
-// unreadableError: what the request's events say cannot be found out.
+// unreadableError reports that the request's events cannot be read.
 type unreadableError struct{ err error }
 
 func (e *unreadableError) Error() string {
@@ -35,9 +35,9 @@ func (e *unreadableError) Error() string {
 }
 func (e *unreadableError) Unwrap() error { return e.err }
 
-// lastOwn is the last of a key's messages on the filter that is an event, nil if there
-// is none, and the sequence of the last message of all, 0 for none. What is no event is
-// neither a claim nor an outcome, and hides none.
+// lastOwn returns the last event on the filter, nil if there is none, and the sequence of the
+// last message, 0 if there is none. Foreign messages are skipped: they never shadow a claim
+// or an outcome.
 func (l *ledger) lastOwn(ctx context.Context, filter string) (own *jetstream.RawStreamMsg, end uint64, err error) {
 	own, last, err := l.reader.Last(ctx, filter)
 	if err != nil || last == nil {
@@ -49,7 +49,7 @@ func (l *ledger) lastOwn(ctx context.Context, filter string) (own *jetstream.Raw
 	return own, last.Sequence, nil
 }
 
-// lastOn is the last message on the filter, as an event.
+// lastOn returns the last message on the filter as an event.
 func (l *ledger) lastOn(ctx context.Context, filter string) (record, error) {
 	msg, err := l.events.GetLastMsgForSubject(ctx, filter)
 	if err != nil {
@@ -58,6 +58,7 @@ func (l *ledger) lastOn(ctx context.Context, filter string) (record, error) {
 	return recordOf(msg)
 }
 
+// recordOf decodes a message of the events stream.
 func recordOf(msg *jetstream.RawStreamMsg) (record, error) {
 	kind, _, err := publisher.ParseEventSubject(msg.Subject)
 	if err != nil {

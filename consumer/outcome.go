@@ -6,8 +6,8 @@ import (
 	"backhaul/schemas"
 )
 
-// failureOf returns the code and the reason that the dead letter of a request has.
-// failed is false for an event that leaves no dead letter.
+// failureOf returns the code and the reason for the dead letter of a request. failed is false
+// if the outcome leaves no dead letter.
 func failureOf(outcome schemas.Event) (code, reason string, failed bool) {
 	switch e := outcome.(type) {
 	case *schemas.JobFailed:
@@ -19,7 +19,7 @@ func failureOf(outcome schemas.Event) (code, reason string, failed bool) {
 	return "", "", false
 }
 
-// outcomeLine begins the log line of an outcome.
+// outcomeLine returns the beginning of the log line of an outcome.
 func outcomeLine(log *zerolog.Logger, outcome schemas.Event) *zerolog.Event {
 	switch e := outcome.(type) {
 	case *schemas.JobStarted:
@@ -28,7 +28,7 @@ func outcomeLine(log *zerolog.Logger, outcome schemas.Event) *zerolog.Event {
 		return log.Warn().Str("errorCode", e.ErrorCode).Str("errorMessage", e.ErrorMessage).Int("attempts", e.Attempts)
 	case *schemas.RequestRejected:
 		return log.Warn().Str("reason", e.Reason)
-	case *schemas.JobSubmitting: // no outcome
+	case *schemas.JobSubmitting: // not an outcome
 	}
 	return log.Info()
 }

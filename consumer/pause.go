@@ -13,48 +13,45 @@ import (
 )
 
 const (
-	// shortestPause is the least for which the queue is paused: for less it is not
-	// worth a write.
+	// shortestPause is the shortest pause that is written to the server.
 	shortestPause = 2 * time.Second
-	// pauseTimeout bounds what is asked of the server for it.
+	// pauseTimeout bounds the calls to the server.
 	pauseTimeout = 2 * time.Second
-	// pauseCheck is how often it is looked, while the vendor wants to be left
-	// alone, whether the queue is still paused.
+	// pauseCheck is how often to verify the pause while throttled.
 	pauseCheck = time.Second
-	// pauseRefused is for how long that is not done after it failed: the puller
-	// waits for it.
+	// pauseRefused is the additional wait after a failed verification, because the puller
+	// is blocked during each.
 	pauseRefused = 30 * time.Second
 )
 
-// ResumeGrace is how long an operator's resume has to leave the queue paused
-// yet. A replica that knows of a wait that the vendor asked for makes the pause
-// longer within it, and so keeps those from starting early that do not know.
+// ResumeGrace is how long the queue must stay paused after an operator's resume. Within it,
+// a replica that knows of a wait that the vendor asked for extends the pause. So replicas
+// that do not know of it do not start early.
 const ResumeGrace = 3*pauseTimeout + pauseCheck
 
-// PauseRace is how long after an operator's pause a replica that read the state
-// before it may write a shorter one. The server has no compare-and-set for it, so
-// the operator's side looks again when that time is over.
+// PauseRace is how long after an operator's pause a replica may write a shorter pause,
+// because it read the state before. The server has no compare-and-set for pauses, so the
+// operator's command verifies the pause after this time.
 const PauseRace = 2 * pauseTimeout
 
-// pauser pauses the shared durable consumer on the server, so that every replica
-// leaves a vendor alone that asked one of them for it. The server resumes it by
-// itself. A pause that lasts longer, an operator's for example, is not made
-// shorter (but see PauseRace), one that an operator ends too early for the vendor
-// is made longer again (see ResumeGrace), and nothing depends on a pause: each
-// replica that meets the vendor's answer itself waits as well.
+// pauser pauses the shared durable consumer on the server when the vendor throttles, so that
+// every replica waits. The server resumes the consumer when the pause ends. A longer pause,
+// such as an operator's, is not shortened (but see PauseRace). A pause that an operator ends
+// too early for the vendor is extended again (see ResumeGrace). Nothing depends on the pause:
+// each throttled replica waits by itself as well.
 type pauser struct {
 	js      jetstream.JetStream
 	queue   jetstream.Consumer
 	log     zerolog.Logger
-	until   time.Time // of the pause that was asked for last
-	checked time.Time // when the queue was last seen or made to be paused
+	until   time.Time // the end of the last pause that extend was called for
+	checked time.Time // when the pause was last verified or written
 	trouble news.Teller
 }
 
-// extend makes the pause last for d from now at least.
+// extend makes the pause last for at least d from now.
 func (p *pauser) extend(ctx context.Context, d time.Duration) {
-	// The same pause, seen again a little later, is no longer one; but somebody
-	// may have ended it.
+	// The same pause needs no new write. But an operator may have ended it, so it is
+	// verified now and then.
 	until := time.Now().Add(d)
 	longer := until.Sub(p.until) >= shortestPause/2
 	if d < shortestPause || !longer && time.Since(p.checked) < pauseCheck {
@@ -74,6 +71,7 @@ func (p *pauser) extend(ctx context.Context, d time.Duration) {
 	}
 }
 
+// pause pauses the consumer for d, unless it is paused for at least d-slack already.
 func (p *pauser) pause(ctx context.Context, d, slack time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, pauseTimeout)
 	defer cancel()
@@ -84,7 +82,7 @@ func (p *pauser) pause(ctx context.Context, d, slack time.Duration) error {
 	if info.Paused && info.PauseRemaining >= d-slack {
 		return nil
 	}
-	// By the server's clock, which is the one that ends it.
+	// The server's clock ends the pause, so it is used here too.
 	_, err = p.js.PauseConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer, info.TimeStamp.Add(d))
 	if err != nil {
 		return fmt.Errorf("pause consumer %s: %w", publisher.RequestsConsumer, err)
@@ -93,7 +91,7 @@ func (p *pauser) pause(ctx context.Context, d, slack time.Duration) error {
 	return nil
 }
 
-// isOn tells whether the queue is paused, by whomever.
+// isOn reports whether the queue is paused, regardless of who paused it.
 func (p *pauser) isOn(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pauseTimeout)
 	defer cancel()

@@ -10,27 +10,27 @@ import (
 	"backhaul/schemas"
 )
 
-// Policy says which requests are allowed. It is asked by many goroutines at once,
-// and again at each delivery of a request: it must not count one twice.
+// Policy decides which requests are allowed. It is called by many goroutines at once, and at
+// each delivery of a request: it must count a request once.
 type Policy interface {
-	// Allows is nil for a request that is allowed and a [*DeniedError] for one that
-	// is not. With any other error it is not known yet, and asked again at a later
-	// delivery. The request is normalised; requested is when JetStream stored it.
+	// Allows returns nil if the request is allowed and a [*DeniedError] if it is not. After
+	// any other error the decision is open, and the request is redelivered. The request is
+	// normalised. requested is when JetStream stored it.
 	Allows(ctx context.Context, key publisher.Key, r *schemas.BackupRequest, requested time.Time) error
 }
 
-// DeniedError ends a request as NOT_ALLOWED, with its text as the message.
+// DeniedError ends a request as NOT_ALLOWED with Reason as the message.
 type DeniedError struct {
 	Reason string
-	// Retryable: the same request may be allowed later.
+	// Retryable reports that the same request may be allowed later.
 	Retryable bool
 }
 
 func (e *DeniedError) Error() string { return e.Reason }
 
-// deny ends a request that the policy does not allow. The policy decides only
-// whether work begins: what was claimed before, under another policy or by a
-// replica that has another, may have a job and goes on.
+// deny ends a request that the policy does not allow. The policy decides only whether work
+// begins: a request that was claimed before, under another policy or by a replica with
+// another one, may have a job and is not ended.
 func (h *handler) deny(ctx context.Context, d *delivery, req *request) (s settlement, ended bool) {
 	if h.cfg.Policy == nil {
 		return settlement{}, false

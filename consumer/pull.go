@@ -19,11 +19,11 @@ import (
 const (
 	// pullExpiry is how long one pull stays open.
 	pullExpiry = 5 * time.Second
-	// pullHeartbeat is how often the server says that it knows of an open pull. A
-	// pull that a server or a connection took with it is noticed after two of them.
+	// pullHeartbeat is how often the server confirms an open pull. A pull that was lost
+	// with a server or a connection is noticed after two of them.
 	pullHeartbeat = time.Second
-	// pullPause is the wait after a pull that failed at once, as it does without
-	// a connection or a leader.
+	// pullPause is the wait after a failed pull. Without a connection or a leader a pull
+	// fails at once.
 	pullPause = 100 * time.Millisecond
 	// shortestHold is the shortest wait before the vendor's capacity is asked for again.
 	shortestHold = 50 * time.Millisecond
@@ -32,19 +32,19 @@ const (
 // nextSubject is JetStream's API for pulling from the durable consumer.
 const nextSubject = "$JS.API.CONSUMER.MSG.NEXT." + publisher.RequestsStream + "." + publisher.RequestsConsumer
 
-// ackPrefix is how the reply subject of every delivered message begins, and of
-// nothing else that answers a pull.
+// ackPrefix is the prefix of the reply subject of every delivered message, and of no other
+// answer to a pull.
 const ackPrefix = "$JS.ACK."
 
 // puller pulls messages from the durable consumer and passes them on, never more
 // than there are free slots: the time that a message waits here counts against its
 // acknowledgement wait.
 //
-// It is not nats.go's: Fetch and Consume believe the headers of a message to be
-// the server's. A request with an empty body and a Status header ends the pull
-// and loses what was pulled beside it, each time that it is delivered, and one
-// with a Nats-Pin-Id makes every later pull fail. Consume also can lose a wake-up
-// and stop for half a minute (nats.go 1.55.0).
+// It does not use Fetch or Consume of nats.go, because they take the headers of a message for
+// the server's. Each delivery of a request with an empty body and a Status header ends the
+// pull and loses the other messages of it. A request with a Nats-Pin-Id header makes every
+// later pull fail. Consume can also lose a wake-up and stop for half a minute (nats.go
+// 1.55.0).
 type puller struct {
 	nc    *nats.Conn
 	log   zerolog.Logger
@@ -60,8 +60,8 @@ type puller struct {
 	inbox    string
 	incoming chan *nats.Msg
 	asked    int       // messages that open pulls may still bring
-	heardAt  time.Time // when the server last said anything, or was last asked
-	paused   bool      // when it was last silent, for this reason
+	heardAt  time.Time // of the last message from the server, or of the last pull
+	paused   bool      // whether the consumer was paused when the server was last silent
 	trouble  news.Teller
 }
 
@@ -70,7 +70,7 @@ func (c *Consumer) newPuller(slots *slots) *puller {
 		nc: c.nc, log: c.log, ready: &c.ready, slots: slots, capacity: c.handler.capacity,
 		pause: &pauser{js: c.js, queue: c.queue, log: c.log},
 		batch: max(1, c.cfg.ahead()/2), inbox: c.nc.NewInbox(),
-		// Room for every message that may come and for the server's words between.
+		// Large enough for every message that was asked for and for the status messages.
 		incoming: make(chan *nats.Msg, 2*slots.number+64),
 	}
 }
@@ -111,7 +111,7 @@ func (p *puller) run(ctx context.Context, work func(*delivery)) {
 				p.answered()
 			}
 		case <-p.slots.freed:
-			continue // the silence goes on
+			continue // without resetting the timer
 		case <-silence.C:
 			if p.asked > 0 && time.Since(p.heardAt) >= 2*pullHeartbeat {
 				if err := p.silent(ctx); err != nil {
@@ -140,10 +140,11 @@ func (p *puller) nakPending(sub *nats.Subscription) {
 	}
 }
 
+// deliver passes a message to work.
 func (p *puller) deliver(msg *nats.Msg, work func(*delivery)) {
 	d, err := readDelivery(msg)
 	if err != nil {
-		p.log.Error().Err(err).Msg("message without JetStream metadata left alone")
+		p.log.Error().Err(err).Msg("ignoring a message without JetStream metadata")
 		return
 	}
 	work(d)
@@ -167,8 +168,7 @@ func (p *puller) ask(ctx context.Context) (again time.Duration, err error) {
 		}
 	}
 	request := fmt.Appendf(nil, `{"batch":%d,"expires":%d,"idle_heartbeat":%d}`, free, pullExpiry, pullHeartbeat)
-	// The reply subject says how many were asked for: where the server does not
-	// take a pull at all, it does not say so.
+	// The reply subject has the number of messages asked for: a 503 status does not.
 	if err := p.nc.PublishRequest(nextSubject, p.inbox+"."+strconv.Itoa(free), request); err != nil {
 		return 0, err
 	}
@@ -176,7 +176,7 @@ func (p *puller) ask(ctx context.Context) (again time.Duration, err error) {
 	return 0, nil
 }
 
-// heard takes the server's word about a pull.
+// heard handles a status message about a pull.
 func (p *puller) heard(msg *nats.Msg) error {
 	status, text := msg.Header.Get("Status"), msg.Header.Get("Description")
 	if status == "100" { // a heartbeat
@@ -194,13 +194,13 @@ func (p *puller) heard(msg *nats.Msg) error {
 		p.asked = max(0, p.asked-n)
 		return nats.ErrNoResponders
 	}
-	// The consumer has another leader, or is gone, and every pull with it.
+	// The consumer has another leader or is gone: every open pull has ended.
 	p.asked = 0
 	return fmt.Errorf("pull: %s %s", status, text)
 }
 
-// silent finds out why nothing is heard of the open pulls: a paused consumer
-// says nothing, not even heartbeats.
+// silent handles the absence of heartbeats. A paused consumer sends none; otherwise the open
+// pulls are lost.
 func (p *puller) silent(ctx context.Context) error {
 	was := p.paused
 	p.paused = p.pause.isOn(ctx)
@@ -208,7 +208,7 @@ func (p *puller) silent(ctx context.Context) error {
 	case p.paused:
 		p.heardAt = time.Now()
 		return nil
-	case was: // the pulls may have run out meanwhile
+	case was: // the pulls may have expired during the pause
 		p.asked = 0
 		return nil
 	}
@@ -216,6 +216,7 @@ func (p *puller) silent(ctx context.Context) error {
 	return errors.New("pull: no heartbeat from the server")
 }
 
+// answered records that the server answers pulls.
 func (p *puller) answered() {
 	p.ready.note(nil)
 	if p.trouble.Changed(nil) {
@@ -223,6 +224,7 @@ func (p *puller) answered() {
 	}
 }
 
+// failed records why a pull failed, and waits.
 func (p *puller) failed(ctx context.Context, err error) {
 	p.ready.note(err)
 	if p.trouble.Changed(err) {
@@ -263,7 +265,7 @@ func (s *slots) release() {
 	}
 }
 
-// sleep waits for d and tells whether ctx is still alive.
+// sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

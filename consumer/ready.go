@@ -8,17 +8,17 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// readiness is what the pulls tell: nil when the last one that was answered, or
-// not answered in time, had a good answer.
+// readiness has the result of the last pull that was answered or timed out: nil if it
+// succeeded.
 type readiness struct {
 	why atomic.Pointer[error]
 }
 
-var errNotPulled = errors.New("no pull was answered yet")
+var errNotPulled = errors.New("no pull has been answered yet")
 
 func (r *readiness) note(err error) {
 	if err == nil {
-		r.why.Store(&noTrouble) // for each message: nothing to allocate
+		r.why.Store(&noTrouble) // called for each message: it must not allocate
 		return
 	}
 	r.why.Store(&err)
@@ -33,10 +33,10 @@ func (r *readiness) err() error {
 	return errNotPulled
 }
 
-// Ready is nil while requests are being read: the connection is up, and the
-// server answers pulls from the durable consumer, at the latest two heartbeats
-// ago. A consumer that has no free place to pull for is ready. It is not before
-// its first pull was answered, nor once it is asked to stop.
+// Ready returns nil while requests are being read: the connection is up, and the server has
+// answered a pull from the durable consumer within the last two heartbeats. A consumer
+// without a free slot is ready. A consumer is not ready before its first pull is answered,
+// nor after it was stopped.
 func (c *Consumer) Ready() error {
 	switch err := c.ready.err(); {
 	case errors.Is(err, errStopping):
@@ -44,12 +44,12 @@ func (c *Consumer) Ready() error {
 	case c.nc.Status() != nats.CONNECTED:
 		return fmt.Errorf("NATS is not connected: %s", c.nc.Status())
 	case errors.Is(err, errNotPulled) && c.Ledger() != nil:
-		return nil // another replica would not claim either
+		return nil // no other replica would claim either
 	default:
 		return err
 	}
 }
 
-// Ledger returns why the ledger cannot be relied on or what is known of it is not kept,
-// nil if all is well.
+// Ledger returns why the ledger cannot be relied on or why its mark is not kept, nil if there
+// is no problem.
 func (c *Consumer) Ledger() error { return c.handler.ledger.guard.condition() }

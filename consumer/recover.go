@@ -13,50 +13,50 @@ import (
 	"backhaul/schemas"
 )
 
-// Recovered is what [Recover] found in the queue.
+// Recovered is the result of [Recover].
 type Recovered struct {
-	// Waiting is how many requests there are.
+	// Waiting is the number of requests in the queue.
 	Waiting int `json:"waiting"`
-	// Doubted is how many were put in doubt.
+	// Doubted is the number of requests that were put in doubt.
 	Doubted int `json:"doubted"`
-	// Known is how many have events that say how to go on.
+	// Known is the number of requests whose events determine what happens next.
 	Known int `json:"known"`
-	// Refused is how many are no valid requests or denied by the policy.
+	// Refused is the number of messages that are not valid requests or that the policy
+	// denies.
 	Refused int `json:"refused"`
-	// Forgot is why the ledger is not the one that the service knew, "" if it is. It is
-	// the one from now on.
+	// Forgot is why the ledger was not the one that the service knew, "" if it was.
+	// Recover has accepted it.
 	Forgot string `json:"forgot,omitempty"`
-	// Since is the time of the ledger's last event about a request, zero if it has
-	// none.
+	// Since is the time of the ledger's last event about a request, zero if there is none.
 	Since time.Time `json:"since,omitzero"`
 }
 
-// recoverer owns the claims of Recover.
+// recoverer is the owner in the claims of Recover.
 const recoverer = "recover"
 
-// noEvent stands for an event that is not in the stream, in a ledger without any:
-// a request of it is in doubt since it was stored.
+// noEvent is the sequence of the claim in a doubt that refers to no event of the stream: the
+// request is in doubt since it was stored.
 const noEvent = 1<<53 - 1
 
-// anyRequestsEvent matches events about requests, and not what operators did.
+// anyRequestsEvent matches events about requests, but not those of operators.
 const anyRequestsEvent = "backup.event.*.*.*"
 
-// Recover prepares streams that were restored from snapshots for work. A ledger that
-// is older than the disaster has forgotten claims and outcomes, and to work on would
-// start their jobs again. So each waiting request that the ledger does not know to
-// be claimed gets a claim, released and in doubt since the ledger's last event:
-// whoever works on it looks for its job at the vendor before anything is sent. It
-// does not matter how the ages of the two snapshots compare.
+// Recover prepares streams that were restored from snapshots. A ledger that is older than
+// the disaster has forgotten claims and outcomes, and without Recover their jobs would be
+// started again. So Recover writes a claim for each waiting request that the ledger does not
+// know as claimed. The claim is released and in doubt since the ledger's last event: its
+// next owner looks up the job at the vendor before anything is sent. The ages of the two
+// snapshots do not matter.
 //
-// Where the ledger is not the one that the service knows (see [LedgerError]), a request
-// is in doubt since it was stored, also when it is claimed: replicas may have
-// written claims before they noticed. In the end the ledger is recorded as the known one,
-// and replicas that run claim again.
+// If the ledger is not the one that the service knows (see [LedgerError]), a request is in
+// doubt since it was stored, even if it is claimed: replicas may have written claims before
+// they noticed. At the end Recover accepts the ledger as the known one, and running replicas
+// claim again.
 //
-// Nobody may have worked on the restored streams before: what Recover takes for the
-// moment since when the ledger forgets is its last event. It may be called again, as
-// after a crash. What policy denies is not claimed, because a claimed request is not
-// asked about any more; nil allows everything.
+// No replica may have worked on the restored streams before: Recover takes the last event for
+// the time since which the ledger has forgotten events. It may be called again, for example
+// after a crash. A request that policy denies is not claimed, because the policy is not
+// applied to claimed requests. A nil policy allows all.
 func Recover(ctx context.Context, nc *nats.Conn, policy Policy) (Recovered, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -104,7 +104,8 @@ func Recover(ctx context.Context, nc *nats.Conn, policy Policy) (Recovered, erro
 	}
 }
 
-// lastKnown is the last event about a request that Recover did not write itself.
+// lastKnown returns the last event about a request that Recover did not write itself, or
+// noEvent.
 func (l *ledger) lastKnown(ctx context.Context) (sequence uint64, at time.Time, err error) {
 	last, err := l.lastOn(ctx, anyRequestsEvent)
 	switch {
@@ -117,7 +118,7 @@ func (l *ledger) lastKnown(ctx context.Context) (sequence uint64, at time.Time, 
 	if !isClaim || claim.Owner != recoverer {
 		return last.sequence, last.stored, nil
 	}
-	// Called again: its own claims say what was last before them.
+	// Recover was called before. Its claims have the last event before them.
 	if claim.DoubtSequence == noEvent {
 		return noEvent, time.Time{}, nil
 	}
@@ -128,7 +129,7 @@ func (l *ledger) lastKnown(ctx context.Context) (sequence uint64, at time.Time, 
 	return msg.Sequence, msg.Time, nil
 }
 
-// doubt puts one request in doubt, unless its events say how to go on.
+// doubt puts one request in doubt, unless its events determine what happens next.
 func (l *ledger) doubt(ctx context.Context, d *delivery, mark doubt, policy Policy, r *Recovered) error {
 	req, err := decode(d)
 	if placeErr := l.place(ctx, d, req); placeErr != nil {
@@ -153,13 +154,13 @@ func (l *ledger) doubt(ctx context.Context, d *delivery, mark doubt, policy Poli
 	case err != nil:
 		return err
 	case isClaim && submitting.LeaseMillis == 0 && submitting.DoubtSequence == 0 && req.is(last.event.Requested()):
-		// Released without a doubt: somebody may have claimed it again.
+		// Released without a doubt: another replica may have claimed it afterwards.
 		after, c.epoch = last.sequence, submitting.Epoch+1
 	case isClaim && r.Forgot != "" && submitting.DoubtSequence != noEvent && req.is(last.event.Requested()):
-		// Written on top of what was forgotten. Its owner may be at work.
+		// Claimed after the loss. Its owner may be working on it.
 		after, c.epoch, lease = last.sequence, submitting.Epoch+1, time.Duration(submitting.LeaseMillis)*time.Millisecond
 	default:
-		r.Known++ // an outcome, other content, or a claim that leads to a look
+		r.Known++ // an outcome, other content, or a claim that leads to a lookup
 		return nil
 	}
 	if err := l.write(ctx, c, StepDoubt, after, lease); err != nil {
@@ -169,7 +170,7 @@ func (l *ledger) doubt(ctx context.Context, d *delivery, mark doubt, policy Poli
 	return nil
 }
 
-// accept records the ledger as it is as the known one, where that is kept.
+// accept records the present ledger as the known one, if the stream of the mark exists.
 func accept(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, events jetstream.Stream) error {
 	marks, err := js.Stream(ctx, publisher.MarkStream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -10,8 +10,8 @@ import (
 	"backhaul/vendorapi"
 )
 
-// submit brings a claimed request to an outcome. An error means that there is none yet and
-// that the request has to be tried again later.
+// submit starts the job of a claimed request and returns its outcome. After an error there is
+// none yet, and the request must be redelivered.
 func (h *handler) submit(ctx, stop context.Context, c *claim) (schemas.Event, error) {
 	task := taskOf(c.req)
 	began, attempts := time.Now(), 0
@@ -50,7 +50,7 @@ func (h *handler) submit(ctx, stop context.Context, c *claim) (schemas.Event, er
 		case !left.inDoubt():
 			return nil, err
 		}
-		// There may be a job. From here on the claim says so, whoever owns it.
+		// There may be a job. The renewed claim carries this doubt to the next owner.
 		c.doubt, last = left, err
 		if left.unlikely && time.Until(left.until) > CapacityWait {
 			return nil, last // the next owner looks for it
@@ -61,8 +61,8 @@ func (h *handler) submit(ctx, stop context.Context, c *claim) (schemas.Event, er
 	}
 }
 
-// attempt submits the task while the claim holds. denied is why no attempt was permitted, or
-// none more; then nothing is known to have been sent by it.
+// attempt submits the task during the lease of the claim. denied is why permit refused the last
+// attempt: then that attempt sent nothing.
 func (h *handler) attempt(ctx, stop context.Context, c *claim, task vendorapi.Task) (job vendorapi.Job, attempts int, err, denied error) {
 	if !h.enterVendor(stop) {
 		return vendorapi.Job{}, 0, errStopping, errStopping
@@ -75,8 +75,8 @@ func (h *handler) attempt(ctx, stop context.Context, c *claim, task vendorapi.Ta
 	return job, attempts, err, denied
 }
 
-// enterVendor waits for a place at the vendor; it is false when the process
-// stops first.
+// enterVendor waits until another request may be at the vendor. It returns false if the
+// process stops first.
 func (h *handler) enterVendor(stop context.Context) bool {
 	select {
 	case h.atVendor <- struct{}{}:
@@ -88,8 +88,8 @@ func (h *handler) enterVendor(stop context.Context) bool {
 
 func (h *handler) leaveVendor() { <-h.atVendor }
 
-// judge returns what a failed submission means: an outcome, or none yet and the doubt that the
-// failure leaves.
+// judge returns the outcome of a failed submission, or nil and the doubt that the failure
+// leaves.
 func (h *handler) judge(c *claim, err error, attempts int) (schemas.Event, doubt) {
 	e, ok := errors.AsType[*vendorapi.Error](err)
 	mayBe := doubt{under: c.sequence, since: c.taken}
@@ -101,7 +101,7 @@ func (h *handler) judge(c *claim, err error, attempts int) (schemas.Event, doubt
 		}
 		return nil, mayBe
 	case e.LookupFirst():
-		// It says that there is no job; one lookup after the wait makes sure of it.
+		// The answer says that there is no job. One lookup after the wait verifies that.
 		wait := max(e.RetryAfter, firstDelay)
 		if h.tooOld(c.req) {
 			wait = 0 // it will not be sent again
@@ -124,15 +124,16 @@ func (h *handler) judge(c *claim, err error, attempts int) (schemas.Event, doubt
 	return nil, doubt{}
 }
 
+// tooOld reports whether the request has reached the age at which it is given up.
 func (h *handler) tooOld(req *request) bool {
 	return time.Since(req.message.RequestedAt) >= h.cfg.GiveUpAfter
 }
 
-// errExpired says that the request's notAfter has passed.
+// errExpired is returned if the request's notAfter has passed.
 var errExpired = errors.New("the request's notAfter has passed")
 
-// permit allows one attempt, until the end of the lease. A lease that would end
-// before a whole attempt is renewed first.
+// permit permits one attempt and returns when it must end. A lease that could end before the
+// attempt does is renewed first.
 func (h *handler) permit(ctx, stop context.Context, c *claim) (time.Time, error) {
 	switch {
 	case stop.Err() != nil:
@@ -140,8 +141,8 @@ func (h *handler) permit(ctx, stop context.Context, c *claim) (time.Time, error)
 	case c.req.expired():
 		return time.Time{}, errExpired
 	}
-	// Half of what the lease has beyond an attempt is for the way of the last
-	// byte to the vendor.
+	// Half of the lease beyond an attempt is reserved for the last byte's way to the
+	// vendor.
 	lease := h.cfg.lease()
 	margin := (lease - h.cfg.AttemptTimeout) / 2
 	if time.Since(c.taken) > margin {
@@ -152,19 +153,18 @@ func (h *handler) permit(ctx, stop context.Context, c *claim) (time.Time, error)
 	return c.taken.Add(lease - margin), nil
 }
 
-// Pauses between two looks for a job that may exist.
+// Bounds of the pause between two lookups of a job.
 const (
 	firstLookup = 250 * time.Millisecond
 	lastLookup  = 10 * time.Second
 )
 
-// reconcile looks for the job of a request in doubt until it is found or cannot exist any
-// more. It returns the outcome, or that there is no job and the request may be sent again, or
-// the error for which to try again later.
+// reconcile looks up the job of a request in doubt until the job is found or cannot exist. It
+// returns the outcome, or sendAgain if there is no job, or an error if the request must be
+// redelivered.
 func (h *handler) reconcile(ctx, stop context.Context, c *claim, task vendorapi.Task, attempts int) (outcome schemas.Event, sendAgain bool, err error) {
 	for pause := firstLookup; ; pause = min(pause+pause/2, lastLookup) {
-		// Said before the look: what was not to be seen when it began may be seen at
-		// its end.
+		// The time is read before the lookup: a job may become visible while it runs.
 		over := !time.Now().Before(c.until)
 		found, err := h.vendor.Find(ctx, task, c.since)
 		wait := pause
@@ -179,12 +179,12 @@ func (h *handler) reconcile(ctx, stop context.Context, c *claim, task vendorapi.
 				"the vendor's answer was lost; it lists jobs that may be this one and does not show their descriptions"), false, nil
 		case err == nil && over && c.task != "":
 			return h.unknown(c.req, attempts, nil,
-				fmt.Sprintf("the vendor made the task %s and named no job; none is to be seen, but the task may start one later", c.task)), false, nil
+				fmt.Sprintf("the vendor made the task %s and named no job; no job was found, but the task may still start one", c.task)), false, nil
 		case err == nil && over && h.cfg.InDoubt == InDoubtFail && !c.unlikely:
-			return h.unknown(c.req, attempts, nil, "the vendor's answer was lost and no job is to be seen"), false, nil
+			return h.unknown(c.req, attempts, nil, "the vendor's answer was lost and no job was found"), false, nil
 		case err == nil && over:
 			c.doubt = doubt{}
-			// The lease begins again without the doubt, before anything is sent.
+			// The claim is renewed without the doubt before anything is sent.
 			err := h.ledger.renew(ctx, c)
 			return nil, err == nil, err
 		case err != nil && over && h.tooOld(c.req):
@@ -205,7 +205,7 @@ func (h *handler) reconcile(ctx, stop context.Context, c *claim, task vendorapi.
 	}
 }
 
-// hold waits for d and keeps the claim meanwhile.
+// keepClaim waits for d and renews the claim meanwhile.
 func (h *handler) keepClaim(ctx, stop context.Context, c *claim, d time.Duration) error {
 	lease := h.cfg.lease()
 	for end := time.Now().Add(d); ; {
@@ -224,16 +224,16 @@ func (h *handler) keepClaim(ctx, stop context.Context, c *claim, d time.Duration
 	}
 }
 
-// reconcileHeld deals with another owner's claim. If the vendor shows the job, it is ours to
-// announce, whether the owner is alive or not: claimFound. Otherwise the claim is taken over
-// once its lease and the visibility window have passed, by the server's clock: claimMine.
-// Before that it is claimHeld.
+// reconcileHeld looks up the job of another owner's claim. If the vendor shows it, the result is
+// claimFound: this process announces the job, whether the owner is alive or not. Otherwise
+// the claim is taken over after its lease and the visibility window, by the server's clock,
+// and the result is claimMine. Before that it is claimHeld.
 func (h *handler) reconcileHeld(ctx context.Context, req *request, last record) (claiming, error) {
 	d, err := h.ledger.doubtOf(ctx, last)
 	if err != nil {
 		return claiming{}, err
 	}
-	// Read before the lookup, as in reconcile.
+	// The time is read before the lookup, as in reconcile.
 	over := !time.Now().Before(d.until)
 	found, lookupErr := h.vendor.Find(ctx, taskOf(req), d.since)
 	if lookupErr == nil && found.Job.ID != "" {
@@ -243,7 +243,7 @@ func (h *handler) reconcileHeld(ctx context.Context, req *request, last record) 
 		return claiming{result: claimHeld, last: last, wait: min(max(rest/2, firstLookup), rest, lastLookup)}, nil
 	}
 	if lookupErr == nil && over && len(found.Candidates) == 0 && d.task == "" && h.cfg.InDoubt == InDoubtReconcile {
-		d = doubt{} // there is no job; need not be found out again
+		d = doubt{} // there is no job, and the new claim says so
 	}
 	return h.ledger.takeOver(ctx, req, last, d)
 }
@@ -252,6 +252,7 @@ func taskOf(req *request) vendorapi.Task {
 	return vendorapi.Task{BackupRequest: req.BackupRequest, Marker: req.key.Marker()}
 }
 
+// started returns the event of a started or found job.
 func (h *handler) started(req *request, job vendorapi.Job, attempts int) schemas.Event {
 	return &schemas.JobStarted{
 		Naming: req.Naming(req.key.Source), Message: req.message,
@@ -260,13 +261,13 @@ func (h *handler) started(req *request, job vendorapi.Job, attempts int) schemas
 	}
 }
 
-// failed completes a failure with what it is about.
+// failed returns the failure with the request's names and message.
 func (h *handler) failed(req *request, e schemas.JobFailed) schemas.Event {
 	e.Naming, e.Message, e.FailedAt = req.Naming(req.key.Source), req.message, time.Now().UTC()
 	return &e
 }
 
-// gaveUp ends a request that is too old, for the reason that kept it so long.
+// gaveUp returns the failure of a request that is too old. err is why it was not started.
 func (h *handler) gaveUp(req *request, err error, attempts int) schemas.Event {
 	code := schemas.CodeVendorUnavailable
 	if _, ok := errors.AsType[*vendorapi.LoginError](err); ok {
@@ -278,6 +279,7 @@ func (h *handler) gaveUp(req *request, err error, attempts int) schemas.Event {
 	})
 }
 
+// expired returns the failure of a request whose notAfter has passed.
 func (h *handler) expired(req *request, attempts int) schemas.Event {
 	return h.failed(req, schemas.JobFailed{
 		ErrorCode: schemas.CodeExpired, ErrorMessage: fmt.Sprintf("not started by %s", req.NotAfter.Format(time.RFC3339)),
@@ -285,6 +287,7 @@ func (h *handler) expired(req *request, attempts int) schemas.Event {
 	})
 }
 
+// unknown returns the failure of a request whose outcome cannot be known.
 func (h *handler) unknown(req *request, attempts int, candidates []string, text string) schemas.Event {
 	return h.failed(req, schemas.JobFailed{
 		ErrorCode: schemas.CodeOutcomeUnknown, ErrorMessage: text,

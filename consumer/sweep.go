@@ -16,20 +16,19 @@ import (
 const (
 	// sweepTimeout bounds each question to the server.
 	sweepTimeout = 5 * time.Second
-	// maxSwept bounds what one sweep takes up.
+	// maxSwept limits the requests of one sweep.
 	maxSwept = 100
 )
 
-// sweep takes up requests that the server has forgotten to deliver, until ctx
-// ends. A consumer's state may be older or newer than its stream's after a crash
-// of a server that does not sync every write: a message that nobody acknowledged
-// then lies below the acknowledgement floor and is never delivered again (seen
-// with nats-server 2.15.2, one replica, after a shutdown under load). The sweep
-// works on it like on any delivery, so the ledger keeps the promise, and deletes
-// it when its outcome is on record.
+// sweep processes requests that the server no longer delivers, until ctx ends. After a crash
+// of a server that does not sync every write, a consumer's state may be older or newer than
+// its stream's. A message that was not acknowledged may then be below the acknowledgement
+// floor, and is never redelivered (seen with nats-server 2.15.2, one replica, after a
+// shutdown under load). The sweep processes such a message like any delivery, so the ledger
+// keeps the guarantee, and deletes it when its outcome is on record.
 //
-// A message must be below the floor in two sweeps: between an acknowledgement
-// and the removal of its message there is a moment on a cluster.
+// A message must be below the floor in two sweeps, because a cluster removes a message some
+// time after its acknowledgement.
 func (c *Consumer) sweep(ctx context.Context, work func(*delivery)) {
 	var trouble news.Teller
 	seen := make(map[uint64]bool)
@@ -45,17 +44,17 @@ func (c *Consumer) sweep(ctx context.Context, work func(*delivery)) {
 				seen[d.sequence] = true
 				continue
 			}
-			c.log.Warn().Uint64("sequence", d.sequence).Str("source", d.source).Msg("request was forgotten by the server, taken up again")
+			c.log.Warn().Uint64("sequence", d.sequence).Str("source", d.source).Msg("resuming a request that the server no longer delivers")
 			work(d)
 		}
 	}
 }
 
-// forgotten are messages in the queue that their consumer takes for done.
+// forgotten returns the messages in the queue that their consumer regards as acknowledged.
 func (c *Consumer) forgotten(ctx context.Context) ([]*delivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	// In this order: what is acknowledged in between is missing in the second.
+	// The stream is read last, so that it lacks what is acknowledged in between.
 	state, err := c.queue.Info(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("consumer %s: %w", publisher.RequestsConsumer, err)
@@ -82,6 +81,7 @@ func (c *Consumer) forgotten(ctx context.Context) ([]*delivery, error) {
 	return lost, nil
 }
 
+// sweptDelivery returns a delivery whose acknowledgement deletes the message.
 func (c *Consumer) sweptDelivery(msg *jetstream.RawStreamMsg) *delivery {
 	d := newDelivery(&nats.Msg{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}, msg.Sequence, msg.Time, 1)
 	d.remove = func() error {
@@ -92,7 +92,7 @@ func (c *Consumer) sweptDelivery(msg *jetstream.RawStreamMsg) *delivery {
 			err = nil // another replica swept it as well
 		}
 		if err != nil {
-			c.log.Warn().Err(err).Uint64("sequence", msg.Sequence).Msg("cannot delete a finished request; it is looked at again")
+			c.log.Warn().Err(err).Uint64("sequence", msg.Sequence).Msg("cannot delete a finished request; the next sweep tries again")
 		}
 		return err
 	}

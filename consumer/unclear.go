@@ -11,13 +11,14 @@ import (
 	"backhaul/publisher"
 )
 
-// unclear keeps the last request that was sent several times without a clear
-// answer. Each time it was looked for through the visibility window and not found.
-// One lost answer is the network; the same again and again is an answer that
-// cannot be read, or something that swallows it, and an operator has to look.
+// unclear has the last request that was sent several times without a clear answer. Each time
+// its job was looked up during the visibility window and not found. A single lost answer is
+// a fault of the network. Repeated ones mean that the answer cannot be read or is lost on its
+// way, and an operator must find out why.
 type unclear struct {
 	log zerolog.Logger
-	// shown is for how long one is kept that another replica may have taken over.
+	// shown is how long the request is kept, because another replica may have taken it
+	// over.
 	shown   time.Duration
 	trouble news.Teller
 
@@ -31,8 +32,8 @@ type unclearRequest struct {
 	err error
 }
 
-// note logs a request that was sent more than once without a clear answer, the
-// last one being err, and keeps it.
+// note logs and keeps a request that was sent several times without a clear answer. err is the
+// last answer.
 func (u *unclear) note(req *request, sent int, err error) {
 	u.mu.Lock()
 	u.last = &unclearRequest{key: req.key, at: time.Now(), err: err}
@@ -43,7 +44,7 @@ func (u *unclear) note(req *request, sent int, err error) {
 	}
 }
 
-// settled forgets a request that has its outcome.
+// settled removes a request that has its outcome.
 func (u *unclear) settled(key publisher.Key) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -52,8 +53,8 @@ func (u *unclear) settled(key publisher.Key) {
 	}
 }
 
-// Unclear returns an error that names the last request whose answers from the
-// vendor are unclear again and again, nil if there is none.
+// Unclear returns an error that names the last request that was sent several times without a
+// clear answer, nil if there is none.
 func (c *Consumer) Unclear() error {
 	u := &c.handler.unclear
 	u.mu.Lock()
@@ -61,5 +62,5 @@ func (c *Consumer) Unclear() error {
 	if u.last == nil || time.Since(u.last.at) > u.shown {
 		return nil
 	}
-	return fmt.Errorf("request %s was sent several times without a clear answer, and no job of it is found: %w", u.last.key, u.last.err)
+	return fmt.Errorf("request %s was sent several times without a clear answer, and its job was not found: %w", u.last.key, u.last.err)
 }

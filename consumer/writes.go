@@ -12,8 +12,8 @@ import (
 	"backhaul/schemas"
 )
 
-// noteTry takes note of a try to write an event or a dead letter. One that the stream
-// does not take is counted at once: the write goes on until it does.
+// noteTry records an attempt to write an event or a dead letter. An attempt that the stream
+// rejects is reported at once, because the write is repeated until it succeeds.
 func (c *Consumer) noteTry(try publisher.Try) {
 	c.writes.Note(try)
 	if try.Err == nil || try.Kind == "" || c.cfg.Observer == nil {
@@ -26,10 +26,10 @@ func (c *Consumer) noteTry(try publisher.Try) {
 	c.cfg.Observer.Wrote(context.Background(), Write{Kind: try.Kind, Step: step, Began: time.Now(), Err: try.Err, Again: true})
 }
 
-// errFull: the events stream refuses the next message.
+// errFull is the trouble of an events stream that will reject the next message.
 var errFull = errors.New("it is full")
 
-// measure takes note of whether the events stream is full, before a write is refused.
+// measure records whether the events stream is full, before a write is rejected.
 func (c *Consumer) measure(info *jetstream.StreamInfo) {
 	used, limit := publisher.Fullness(info)
 	trouble := c.Writable()
@@ -41,10 +41,10 @@ func (c *Consumer) measure(info *jetstream.StreamInfo) {
 	}
 }
 
-// Writable returns why events cannot be written, nil if they can as far as is known.
-// Without them no request is claimed and no outcome recorded.
+// Writable returns why events cannot be written, nil if no problem is known. Without them
+// requests are not claimed and outcomes not recorded.
 func (c *Consumer) Writable() error { return c.writes.Trouble(publisher.EventsStream) }
 
-// DeadLetters returns why dead letters cannot be written, nil if they can as far as is
-// known. A request that needs one stays in the queue.
+// DeadLetters returns why dead letters cannot be written, nil if no problem is known. A
+// request that needs one stays in the queue.
 func (c *Consumer) DeadLetters() error { return c.writes.Trouble(publisher.DeadLetterStream) }

@@ -174,9 +174,9 @@ const look = `"$JS.API.STREAM.INFO.BACKUP_DLQ", "$JS.API.STREAM.INFO.BACKUP_EVEN
     "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.>", "$JS.API.CONSUMER.INFO.BACKUP_EVENTS.>", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.>", "$JS.API.CONSUMER.DELETE.BACKUP_EVENTS.>",
     "$JS.API.CONSUMER.INFO.BACKUP_REQUESTS.backhaul"`
 
-// The permissions that the package documentation of consumer lists for operators
-// are enough. Without those for the request a replay ends between its two writes,
-// as in a crash: the record stands, and the next one completes it.
+// The permissions of an operator suffice for all commands. Without the one for the request,
+// a replay ends between its two writes, as after a crash: the record stands, and the next
+// replay completes it.
 func TestOperatorsPermissions(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -232,7 +232,7 @@ func connect(t *testing.T, url, user string) (*nats.Conn, jetstream.JetStream) {
 	return nc, natstest.JetStream(t, nc)
 }
 
-// run is what the package documentation of consumer lists.
+// run is what a service needs at least.
 const run = `"backup.event.>", "backup.dlq.*", "$JS.ACK.BACKUP_REQUESTS.backhaul.>",
 	"$JS.API.CONSUMER.INFO.BACKUP_REQUESTS.backhaul", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_REQUESTS.backhaul",
 	"$JS.API.STREAM.INFO.BACKUP_REQUESTS", "$JS.API.STREAM.INFO.BACKUP_EVENTS", "$JS.API.STREAM.INFO.BACKUP_DLQ",

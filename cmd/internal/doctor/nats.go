@@ -155,7 +155,7 @@ func (d *natsDoctor) streams(ctx context.Context) []Finding {
 	}
 	switch {
 	case errors.Is(err, nats.ErrPermissionViolation):
-		all = append(all, finding(Error, "streams", "not permitted: "+err.Error(), "grant what the package documentation of consumer lists under \"What it asks of NATS\""))
+		all = append(all, finding(Error, "streams", "not permitted: "+err.Error(), "grant what deploy/nats/roles.conf lists for BACKHAUL_ROLE"))
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
 		all = append(all, Unreachable("streams", err, enableJetStream+"; where it is enabled, see whether the cluster has a leader: `nats server report jetstream`"))
 	case err != nil:

@@ -22,7 +22,7 @@ type need struct {
 	without string
 }
 
-// needs is the list of the package documentation of consumer.
+// needs is what BACKHAUL_ROLE of deploy/nats/roles.conf lists.
 var needs = []need{
 	{"backup.event.>", ""},
 	{"backup.dlq.*", ""},

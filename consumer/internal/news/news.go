@@ -1,5 +1,5 @@
-// Package news tells news from repetition, so that an outage is one line in a log
-// and not one for each try.
+// Package news suppresses repeated log lines, so that an outage is one line and not one for
+// each attempt.
 package news
 
 import (
@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// repeatAfter is when a repetition is news again.
+// repeatAfter is how long a repeated error is suppressed.
 const repeatAfter = time.Minute
 
-// Reasons remembers every reason that was said within the last minute: several may
-// alternate. Its zero value has said nothing; it may be used by many goroutines.
+// Reasons suppresses each of several alternating errors for a minute. Its zero value is ready
+// to use, by many goroutines at once.
 type Reasons struct {
 	mu    sync.Mutex
-	since time.Time // the current minute's beginning
+	since time.Time // the beginning of the current minute
 	said  map[string]bool
 }
 
-// maxReasons bounds what is said in a minute.
+// maxReasons limits the different errors of a minute.
 const maxReasons = 100
 
-// New reports whether a reason was not said within the last minute.
+// New reports whether an error is worth a log line: it was not reported in the current minute.
 func (r *Reasons) New(err error) bool {
 	text := err.Error()
 	r.mu.Lock()
@@ -36,16 +36,16 @@ func (r *Reasons) New(err error) bool {
 	return true
 }
 
-// Teller remembers what was said last. Its zero value has said nothing; it may be
-// used by many goroutines.
+// Teller suppresses repetitions of the last error. Its zero value is ready to use, by many
+// goroutines at once.
 type Teller struct {
 	mu   sync.Mutex
 	last string
 	said time.Time
 }
 
-// Changed tells whether an error is worth a line: it is another one than last
-// time, or the same after a minute. That there is none is said once.
+// Changed reports whether an error is worth a log line: it differs from the last one, or a
+// minute has passed. A nil error is reported once.
 func (t *Teller) Changed(err error) bool {
 	text := ""
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package writes knows whether streams take what is written to them.
+// Package writes records whether writes to streams succeed.
 package writes
 
 import (
@@ -13,11 +13,11 @@ import (
 	"backhaul/publisher"
 )
 
-// lasts is for how long a failure counts after the last try: whatever could not be
-// written is tried again sooner, by this replica or by another one.
+// lasts is how long a failure counts after the last attempt: a failed write is repeated
+// sooner, by this replica or by another one.
 const lasts = time.Minute
 
-// Watch takes note of every try. Its methods may be called at any time.
+// Watch records attempts to write. Its methods are safe for concurrent use.
 type Watch struct {
 	Log zerolog.Logger
 
@@ -27,13 +27,13 @@ type Watch struct {
 }
 
 type failure struct {
-	err    error // nil when the stream takes messages again
+	err    error // nil after a successful write
 	at     time.Time
 	said   news.Reasons
-	logged bool // since the stream took messages last
+	logged bool // since the last successful write
 }
 
-// Note takes note of a try.
+// Note records an attempt, and logs a failure and its end.
 func (w *Watch) Note(try publisher.Try) {
 	if try.Err == nil && w.failing.Load() == 0 {
 		return
@@ -61,14 +61,14 @@ func (w *Watch) Note(try publisher.Try) {
 	case f != nil && f.err != nil:
 		f.err = nil
 		w.failing.Add(-1)
-		if f.logged { // a stream that is nearly full takes a small message now and then
+		if f.logged { // a stream that is nearly full accepts some small messages
 			f.logged = false
 			w.Log.Info().Str("stream", try.Stream).Msg("the stream takes what is written to it again")
 		}
 	}
 }
 
-// Trouble returns why these streams do not take what is written to them, nil if they do.
+// Trouble returns why writes to one of these streams fail, nil if none is known to.
 func (w *Watch) Trouble(streams ...string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
