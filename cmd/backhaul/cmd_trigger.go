@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/routes"
 	"backhaul/cmd/internal/service"
 	"backhaul/consumer/trigger"
 )
@@ -38,7 +39,7 @@ windows as well, is that of "backhaul run".`,
 
 func runTrigger(cmd *cobra.Command) error {
 	reload := hangups()
-	routes, err := loadRoutes(cmd)
+	rs, err := loadRoutes(cmd)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func runTrigger(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return service.Trigger(cmd.Context(), service.Options{Config: cfg, Log: log, Build: buildInfo(), Reload: reload}, routes)
+	return service.Trigger(cmd.Context(), service.Options{Config: cfg, Log: log, Build: buildInfo(), Reload: reload}, rs)
 }
 
 func newTriggerCheckCommand() *cobra.Command {
@@ -86,20 +87,20 @@ func loadRoutes(cmd *cobra.Command) (*trigger.Routes, error) {
 	if cfg.Trigger.Routes == "" {
 		return nil, &config.Error{Problems: []string{"no routes: set --routes or BACKHAUL_TRIGGER_ROUTES; deploy/routes.example.yaml shows how they look"}}
 	}
-	routes, err := trigger.Load(cfg.Trigger.Routes)
+	rs, err := routes.Load(cfg.Trigger.Routes)
 	if err != nil {
 		return nil, config.FileError(err)
 	}
-	return routes, nil
+	return rs, nil
 }
 
 func runTriggerCheck(cmd *cobra.Command, output string) error {
-	routes, err := loadRoutes(cmd)
+	rs, err := loadRoutes(cmd)
 	if err != nil {
 		return sayProblems(cmd, output, err)
 	}
 	w, faults := cmd.OutOrStdout(), 0
-	findings := routes.Check()
+	findings := routes.Check(rs)
 	for _, f := range findings {
 		severity := "warning"
 		if f.Fault {
@@ -112,28 +113,28 @@ func runTriggerCheck(cmd *cobra.Command, output string) error {
 				Line     int    `json:"line"`
 				Severity string `json:"severity"`
 				Text     string `json:"text"`
-			}{routes.File, f.Line, severity, f.Text}
+			}{rs.File, f.Line, severity, f.Text}
 			if err := printJSON(w, line); err != nil {
 				return err
 			}
 			continue
 		}
-		fmt.Fprintf(w, "%s:%d: %s: %s\n", routes.File, f.Line, severity, f.Text)
+		fmt.Fprintf(w, "%s:%d: %s: %s\n", rs.File, f.Line, severity, f.Text)
 	}
 	if faults > 0 {
 		return errSaid
 	}
 	if output == outputTable {
-		return printRoutes(cmd, routes)
+		return printRoutes(cmd, rs)
 	}
 	return nil
 }
 
 // printRoutes shows the routes as they were understood, defaults filled in.
-func printRoutes(cmd *cobra.Command, routes *trigger.Routes) error {
+func printRoutes(cmd *cobra.Command, rs *trigger.Routes) error {
 	t := newTable(cmd.OutOrStdout())
 	t.row("LINE", "ROUTE", "CHANGES", "CONTENT GROUP", "LEVEL", "WINDOW", "DIRECTIVE")
-	for _, r := range routes.All() {
+	for _, r := range rs.All() {
 		line := strconv.Itoa(r.Line)
 		if r.Ignore {
 			t.row(line, r.Name, r.Changes(), "ignored", "-", "-", "-")

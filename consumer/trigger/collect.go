@@ -59,7 +59,7 @@ func (c *collection) untilDue() time.Duration {
 }
 
 // lag is how old a message may be when it is read that does not wait for others.
-const lag = minQuiet / 2
+const lag = MinQuiet / 2
 
 // caughtUp says whether there is more to read.
 func (c *collection) caughtUp(yes bool) {

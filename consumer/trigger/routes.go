@@ -12,38 +12,51 @@ import (
 	"backhaul/schemas"
 )
 
-// Routes say which changes start a backup of what. They are read only once they
-// are loaded, and safe for concurrent use.
+// Routes say which changes start a backup of which content group. [NewRoutes] returns
+// them. They are never changed, and safe for concurrent use.
 type Routes struct {
-	// Source is who asks: requests go to backup.request.<source>.
+	// Source is the source of the requests, which go to backup.request.<source>.
 	Source string
-	// File is where they are from.
+	// File is the name of the file that has the routes.
 	File   string
 	routes []*Route
 	// containers has the routes by their container, "*" among them.
 	containers map[string]*byPrefix
-	// directives are the places where we write ourselves.
-	directives []place
-	// mark is another one if a change may lead elsewhere: see [decision].Routes.
+	// directives has the places of directive files.
+	directives []Place
+	// mark differs for routes by which a change may go elsewhere: see [decision].Routes.
 	mark string
 }
 
-// Route leads from some changes to a content group.
+// Route leads from the changes of some objects to a content group.
 type Route struct {
-	// Name is the operator's, or the line that the route begins in.
+	// Name is the operator's name of the route, or names its line.
 	Name string
+	// Line is the line of the file that the route begins in.
 	Line int
-	// Ignore: the changes start nothing. All of the rest is empty then.
+	// Place has the objects.
+	Place Place
+	// Events are the kinds of changes that count. Defaults to created, and with Ignore to
+	// created and deleted.
+	Events []Kind
+	// Ignore is set if the changes start nothing. The fields below are empty then.
 	Ignore bool
-	// Request is what is asked for, with its defaults, without id and file.
+	// Request is the request of each window, without request id and directive file.
 	Request schemas.BackupRequest
 	Window  Window
-	// Directive is where lists of changed paths are written; nil: none are.
+	// Directive is where lists of changed paths are written. Nil for none.
 	Directive *Directive
+}
 
-	place  place
-	events []Kind
-	named  bool
+// AnyContainer stands for every container in the place of a route.
+const AnyContainer = "*"
+
+// Place is a set of objects.
+type Place struct {
+	Account   string // "" for any
+	Container string // or AnyContainer
+	Prefix    string
+	Suffix    string
 }
 
 // Window says how long changes are collected before they become a request.
@@ -84,28 +97,28 @@ func (r *Route) Group() Group {
 // Changes says in words which changes the route takes.
 func (r *Route) Changes() string {
 	var b strings.Builder
-	for i, kind := range r.events {
+	for i, kind := range r.Events {
 		if i > 0 {
 			b.WriteString("/")
 		}
 		b.WriteString(string(kind))
 	}
 	b.WriteString(" in ")
-	if r.place.account != "" {
-		b.WriteString(r.place.account + ":")
+	if r.Place.Account != "" {
+		b.WriteString(r.Place.Account + ":")
 	}
-	b.WriteString(r.place.container + "/" + r.place.prefix + "*" + r.place.suffix)
+	b.WriteString(r.Place.Container + "/" + r.Place.Prefix + "*" + r.Place.Suffix)
 	return b.String()
 }
 
 // Path is a change as a line of the route's directive file, see [Change.Path].
 // Of a directory that is wider than the route it is the route's part.
 func (r *Route) Path(c Change) (path, why string) {
-	if c.Tree && strings.HasPrefix(r.place.prefix, c.Key) {
-		if !strings.HasSuffix(r.place.prefix, "/") {
+	if c.Tree && strings.HasPrefix(r.Place.Prefix, c.Key) {
+		if !strings.HasSuffix(r.Place.Prefix, "/") {
 			return "", "only a part of the directory belongs to the route"
 		}
-		c.Key = r.place.prefix
+		c.Key = r.Place.Prefix
 	}
 	return c.Path()
 }
@@ -133,6 +146,9 @@ func (rs *Routes) All() []*Route { return rs.routes }
 // HasDirectives tells whether any route writes directive files.
 func (rs *Routes) HasDirectives() bool { return len(rs.directives) > 0 }
 
+// Directives returns the places of directive files. Callers must not change the slice.
+func (rs *Routes) Directives() []Place { return rs.directives }
+
 // Match finds the first route for a change. A renamed or deleted directory may
 // be wider than routes are: then it has every route down to the first that takes
 // all of it. For anything else there is at most one. The slice is not to be changed.
@@ -148,7 +164,7 @@ func (rs *Routes) Match(c Change) ([]*Route, Reason) {
 	if c.Tree {
 		return rs.matchTree(&c)
 	}
-	first := min(rs.containers[c.Container].first(rs.routes, &c), rs.containers[anyContainer].first(rs.routes, &c))
+	first := min(rs.containers[c.Container].first(rs.routes, &c), rs.containers[AnyContainer].first(rs.routes, &c))
 	switch {
 	case first == none:
 		return nil, ReasonNoRoute
@@ -163,7 +179,7 @@ func (rs *Routes) matchTree(c *Change) ([]*Route, Reason) {
 	var found []*Route
 	reason := ReasonNoRoute
 	for _, r := range rs.routes {
-		if !slices.Contains(r.events, c.Kind) || !r.place.overlaps(c) {
+		if !slices.Contains(r.Events, c.Kind) || !r.Place.overlaps(c) {
 			continue
 		}
 		if r.Ignore {
@@ -171,7 +187,7 @@ func (rs *Routes) matchTree(c *Change) ([]*Route, Reason) {
 		} else {
 			found = append(found, r)
 		}
-		if r.place.suffix == "" && strings.HasPrefix(c.Key, r.place.prefix) {
+		if r.Place.Suffix == "" && strings.HasPrefix(c.Key, r.Place.Prefix) {
 			break // the rest of it, all
 		}
 	}
@@ -193,29 +209,18 @@ func (rs *Routes) Holders(c Change) []*Route {
 	return routes
 }
 
-// anyContainer stands for every container in a route.
-const anyContainer = "*"
-
-// place is a set of objects.
-type place struct {
-	account   string // "" for any
-	container string // or anyContainer
-	prefix    string
-	suffix    string
-}
-
 // where tells whether the place is in the container of a change.
-func (p *place) where(c *Change) bool {
-	return (p.container == c.Container || p.container == anyContainer) && (p.account == "" || p.account == c.Account)
+func (p *Place) where(c *Change) bool {
+	return (p.Container == c.Container || p.Container == AnyContainer) && (p.Account == "" || p.Account == c.Account)
 }
 
-func (p *place) contains(c *Change) bool {
-	return p.where(c) && strings.HasPrefix(c.Key, p.prefix) && strings.HasSuffix(c.Key, p.suffix)
+func (p *Place) contains(c *Change) bool {
+	return p.where(c) && strings.HasPrefix(c.Key, p.Prefix) && strings.HasSuffix(c.Key, p.Suffix)
 }
 
 // overlaps tells whether an object below the tree may be in the place.
-func (p *place) overlaps(tree *Change) bool {
-	return p.where(tree) && (strings.HasPrefix(tree.Key, p.prefix) || strings.HasPrefix(p.prefix, tree.Key))
+func (p *Place) overlaps(tree *Change) bool {
+	return p.where(tree) && (strings.HasPrefix(tree.Key, p.Prefix) || strings.HasPrefix(p.Prefix, tree.Key))
 }
 
 // none is no route's index.
@@ -249,7 +254,7 @@ func (b *byPrefix) first(routes []*Route, c *Change) int {
 			if i >= best {
 				break
 			}
-			if r := routes[i]; r.place.contains(c) && slices.Contains(r.events, c.Kind) {
+			if r := routes[i]; r.Place.contains(c) && slices.Contains(r.Events, c.Kind) {
 				best = i
 				break
 			}
@@ -262,16 +267,16 @@ func (b *byPrefix) first(routes []*Route, c *Change) int {
 func (rs *Routes) index() {
 	rs.containers = make(map[string]*byPrefix)
 	for i, r := range rs.routes {
-		b := rs.containers[r.place.container]
+		b := rs.containers[r.Place.Container]
 		if b == nil {
 			b = &byPrefix{routes: make(map[string][]int)}
-			rs.containers[r.place.container] = b
+			rs.containers[r.Place.Container] = b
 		}
-		b.add(r.place.prefix, i)
+		b.add(r.Place.Prefix, i)
 		if r.Directive == nil {
 			continue
 		}
-		written := place{account: r.place.account, container: r.Directive.Container, prefix: r.Directive.Prefix}
+		written := Place{Account: r.Place.Account, Container: r.Directive.Container, Prefix: r.Directive.Prefix}
 		if !slices.Contains(rs.directives, written) {
 			rs.directives = append(rs.directives, written)
 		}
@@ -279,7 +284,7 @@ func (rs *Routes) index() {
 	mark := sha256.New()
 	fmt.Fprintf(mark, "%q %q\n", rs.Source, rs.directives)
 	for _, r := range rs.routes {
-		fmt.Fprintf(mark, "%q %q %t %s\n", r.place, r.events, r.Ignore, r.Group().key())
+		fmt.Fprintf(mark, "%q %q %t %s\n", r.Place, r.Events, r.Ignore, r.Group().key())
 	}
 	rs.mark = hex.EncodeToString(mark.Sum(nil)[:8])
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/policy"
-	"backhaul/schemas/strictyaml"
+	"backhaul/cmd/internal/strictyaml"
 )
 
 // Interval is how often a file is read. A change takes effect after two reads.

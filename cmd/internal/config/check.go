@@ -15,8 +15,8 @@ import (
 	"backhaul/cmd/internal/policy"
 	"backhaul/cmd/internal/secret"
 	"backhaul/cmd/internal/storedir"
+	"backhaul/cmd/internal/strictyaml"
 	"backhaul/schemas/bounded"
-	"backhaul/schemas/strictyaml"
 	"backhaul/vendorapi"
 )
 

@@ -29,8 +29,8 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/secret"
+	"backhaul/cmd/internal/strictyaml"
 	"backhaul/consumer"
-	"backhaul/schemas/strictyaml"
 	"backhaul/vendorapi"
 )
 

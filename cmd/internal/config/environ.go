@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"backhaul/cmd/internal/strictyaml"
 	"backhaul/schemas"
-	"backhaul/schemas/strictyaml"
 )
 
 // envPrefix begins the name of every environment variable that is a setting.

@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"backhaul/cmd/internal/serverurl"
+	"backhaul/cmd/internal/strictyaml"
 	"backhaul/schemas"
-	"backhaul/schemas/strictyaml"
 )
 
 // maxFile is far above what all settings can need.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/secret"
-	"backhaul/schemas/strictyaml"
+	"backhaul/cmd/internal/strictyaml"
 	"backhaul/vendorapi/secretstest"
 )
 

@@ -11,9 +11,9 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"backhaul/cmd/internal/strictyaml"
 	"backhaul/publisher"
 	"backhaul/schemas"
-	"backhaul/schemas/strictyaml"
 )
 
 const (
@@ -108,8 +108,8 @@ func (d *decoder) entry(source string, n *yaml.Node) *entry {
 }
 
 func (d *decoder) perHour(n *yaml.Node) int {
-	number, err := strconv.Atoi(n.Value)
-	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil || number < 1 || number > maxPerHour {
+	number, ok := strictyaml.IntIn(n, 1, maxPerHour)
+	if !ok {
 		d.Problem(n.Line, "requestsPerHour must be a whole number from 1 to %d; leave it out to allow any number, use allow: [] to deny all", maxPerHour)
 	}
 	return number
@@ -158,25 +158,19 @@ func (d *decoder) values(m *member, n *yaml.Node) []string {
 
 // text returns a listed value.
 func (d *decoder) text(m *member, n *yaml.Node) (string, bool) {
-	switch tag := n.ShortTag(); {
-	case m.kind == boolKind:
-		if n.Kind != yaml.ScalarNode || tag != "!!bool" {
-			d.Problem(n.Line, "%s must list true, false or both", m.name)
-			return "", false
-		}
-		return strconv.FormatBool(strings.EqualFold(n.Value, "true")), true
-	case n.Kind != yaml.ScalarNode:
-		d.Problem(n.Line, "%s must list strings, here is %s", m.name, d.Describe(n))
-		return "", false
-	case tag != "!!str":
-		d.Problem(n.Line, "%s must list strings; put %s into quotes", m.name, strictyaml.Quoted(n.Value))
+	what := "each value of " + m.name
+	if m.kind == boolKind {
+		return strconv.FormatBool(d.Bool(n, what)), true
+	}
+	value, ok := d.AnyText(n, what)
+	if !ok {
 		return "", false
 	}
-	if fault := d.valueFault(m, n.Value); fault != "" {
-		d.Problem(n.Line, "%s: %s %s", m.name, strictyaml.Quoted(n.Value), fault)
+	if fault := d.valueFault(m, value); fault != "" {
+		d.Problem(n.Line, "%s: %s %s", m.name, strictyaml.Quoted(value), fault)
 		return "", false
 	}
-	return n.Value, true
+	return value, true
 }
 
 // valueFault returns what is wrong with a listed value, or "" if it is valid.

@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"backhaul/cmd/internal/strictyaml"
 	"backhaul/schemas"
-	"backhaul/schemas/strictyaml"
 )
 
 // in returns a policy with one rule for billing that has these additional lines.
@@ -54,17 +54,17 @@ func TestParse_RefusesInvalidFiles(t *testing.T) {
 		"no content group":        {"sources:\n  a:\n    allow:\n      - clientName: [x]\n", ":4: the rule has no subclientName"},
 		"one value":               {in("        backupLevel: FULL\n"), `:6: backupLevel must be a list of values such as backupLevel: ["*"]; here is "FULL"`},
 		"no value":                {in("        backupLevel: []\n"), ":6: backupLevel has no items"},
-		"number":                  {in("        appName: [1]\n"), `:6: appName must list strings; put "1" into quotes`},
-		"date":                    {in("        appName: [2026-01-01]\n"), `:6: appName must list strings; put "2026-01-01"`},
-		"nothing in a list":       {in("        appName:\n          - x\n          -\n"), ":8: appName must list strings"},
-		"list in a list":          {in("        appName: [[x]]\n"), ":6: appName must list strings, here is a list"},
+		"number":                  {in("        appName: [1]\n"), `:6: each value of appName must be a string; put "1" into quotes`},
+		"date":                    {in("        appName: [2026-01-01]\n"), `:6: each value of appName must be a string; put "2026-01-01"`},
+		"nothing in a list":       {in("        appName:\n          - x\n          -\n"), ":8: each value of appName must be a string, here is nothing"},
+		"list in a list":          {in("        appName: [[x]]\n"), ":6: each value of appName must be a string, here is a list"},
 		"alias":                   {in("        instanceName: &x [i]\n        appName: *x\n"), ":7: appName must be a list of values such as appName: [\"*\"]; here is an alias"},
 		"merge":                   {"x: &x {allow: []}\nsources:\n  a:\n    <<: *x\n", `:4: the entry of "a": merge keys are not supported`},
 		"empty name":              {in("        appName: [\"\"]\n"), `:6: appName: "" can never be the value of a request`},
 		"control character":       {in("        appName: [\"a\\nb\"]\n"), "has control characters"},
 		"level":                   {in("        backupLevel: [full]\n"), `:6: backupLevel: "full" must be one of FULL, INCREMENTAL, DIFFERENTIAL, SYNTHETIC_FULL; did you mean FULL?`},
 		"pattern of levels":       {in("        backupLevel: [\"*FULL\"]\n"), `"*FULL" must be one of`},
-		"ad hoc":                  {in("        adHocBackup: [\"true\"]\n"), ":6: adHocBackup must list true, false or both"},
+		"ad hoc":                  {in("        adHocBackup: [\"true\"]\n"), ":6: each value of adHocBackup must be true or false, here is \"true\""},
 		"relative path":           {in("        onDemandInputFile: [sk/]\n"), `:6: onDemandInputFile: "sk/" is not absolute`},
 		"path with a pattern":     {in("        onDemandInputFile: [\"/sk/*\"]\n"), `"/sk/*" has a *`},
 		"path that climbs":        {in("        onDemandInputFile: [/sk/..]\n"), `"/sk/.." has the segment ".."`},

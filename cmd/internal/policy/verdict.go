@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"backhaul/cmd/internal/strictyaml"
 	"backhaul/schemas"
-	"backhaul/schemas/strictyaml"
 )
 
 // Verdict is a policy's decision on a request, with its reasons. Lines are those of

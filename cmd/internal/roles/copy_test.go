@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/routes"
 	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer/trigger"
 	"backhaul/publisher"
@@ -67,14 +68,14 @@ func TestService_IgnoresCopiedDeadLetters(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	routes, err := trigger.Parse("routes.yaml", []byte(`routes:
+	rs, err := routes.Parse("routes.yaml", []byte(`routes:
 - {container: copied, clientName: copied, subclientName: copied, window: {quiet: 100ms}}
 - {container: genuine, clientName: s-adhoc-object-storage, subclientName: stestgroup, storagePolicyName: default-plan, window: {quiet: 100ms}}
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
-	worker, err := trigger.New(g.within(), trigger.Config{}, g.as("trigger"), routes, nil, zerolog.Nop())
+	worker, err := trigger.New(g.within(), trigger.Config{}, g.as("trigger"), rs, nil, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

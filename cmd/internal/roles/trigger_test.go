@@ -11,6 +11,7 @@ import (
 
 	"backhaul/cmd/internal/provision"
 	"backhaul/cmd/internal/queue"
+	"backhaul/cmd/internal/routes"
 	"backhaul/consumer/trigger"
 	"backhaul/publisher"
 )
@@ -20,11 +21,11 @@ func runTheTrigger(g *guarded) error {
 	if _, err := provision.ApplyTrigger(g.within(), g.jetstream("trigger"), 1, false); err != nil {
 		return err
 	}
-	routes, err := trigger.Parse("routes.yaml", []byte("routes:\n- {container: a, clientName: c, subclientName: s, window: {quiet: 100ms}}\n"))
+	rs, err := routes.Parse("routes.yaml", []byte("routes:\n- {container: a, clientName: c, subclientName: s, window: {quiet: 100ms}}\n"))
 	if err != nil {
 		return err
 	}
-	worker, err := trigger.New(g.within(), trigger.Config{}, g.as("trigger"), routes, nil, zerolog.Nop())
+	worker, err := trigger.New(g.within(), trigger.Config{}, g.as("trigger"), rs, nil, zerolog.Nop())
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
+	"backhaul/cmd/internal/routes"
 	"backhaul/cmd/internal/serverurl"
 	"backhaul/cmd/internal/telemetry"
 	"backhaul/consumer/trigger"
@@ -19,24 +20,24 @@ import (
 
 // Trigger turns the notifications of object stores into requests until ctx ends.
 // o.Reload is answered with a log line: routes and settings are read at the start.
-func Trigger(ctx context.Context, o Options, routes *trigger.Routes) error {
+func Trigger(ctx context.Context, o Options, rs *trigger.Routes) error {
 	cfg, log := o.Config, o.Log
 	stops := &stops{log: log}
 	defer stops.run()
 	stops.add("refusal of reloads", refuseReloads(o.Reload, "routes and settings are read at the start; restart the trigger", log))
-	if err := cfg.CheckTrigger(routes.HasDirectives()); err != nil {
+	if err := cfg.CheckTrigger(rs.HasDirectives()); err != nil {
 		return err
 	}
 	var store trigger.Store
-	if routes.HasDirectives() {
+	if rs.HasDirectives() {
 		s3, err := objectstore.New(cfg.Trigger.S3.Store())
 		if err != nil {
 			return &config.Error{Problems: []string{err.Error()}}
 		}
 		store = s3
 	}
-	for _, f := range routes.Check() {
-		log.Warn().Str("file", routes.File).Int("line", f.Line).Bool("fault", f.Fault).Msg(f.Text)
+	for _, f := range routes.Check(rs) {
+		log.Warn().Str("file", rs.File).Int("line", f.Line).Bool("fault", f.Fault).Msg(f.Text)
 	}
 	warnOfOpenFiles(cfg, log)
 	admin, err := console.Start(ctx, cfg.Admin.Listen(), log)
@@ -58,7 +59,7 @@ func Trigger(ctx context.Context, o Options, routes *trigger.Routes) error {
 		if err := prepareTrigger(ctx, nc, cfg.NATS, log); err != nil {
 			return err
 		}
-		worker, err = trigger.New(ctx, trigger.Config{Observer: metrics}, nc, routes, store, log)
+		worker, err = trigger.New(ctx, trigger.Config{Observer: metrics}, nc, rs, store, log)
 		return err
 	}); err != nil {
 		return permissions.AddTo(err)
@@ -69,7 +70,7 @@ func Trigger(ctx context.Context, o Options, routes *trigger.Routes) error {
 	checks := triggerChecks(worker, permissions)
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
-	log.Info().Str("source", routes.Source).Str("file", routes.File).Int("routes", len(routes.All())).
+	log.Info().Str("source", rs.Source).Str("file", rs.File).Int("routes", len(rs.All())).
 		Str("nats", serverurl.Mask(cfg.NATS.URL)).Str("admin", admin.URL()).Msg("reading notifications")
 	stops.add("supervision", supervise(ctx, admin, "reading notifications", log))
 	if o.Ready != nil {

@@ -13,8 +13,8 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/programtest"
+	"backhaul/cmd/internal/routes"
 	"backhaul/cmd/internal/waittest"
-	"backhaul/consumer/trigger"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 )
@@ -28,7 +28,7 @@ func TestTrigger_stopsWhatItStarted(t *testing.T) {
 	if err := os.WriteFile(file, []byte("routes:\n- {container: invoices, clientName: c, subclientName: g, window: {quiet: 1s}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	routes, err := trigger.Load(file)
+	rs, err := routes.Load(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestTrigger_stopsWhatItStarted(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ready, served := make(chan string, 1), make(chan error, 1)
 		go func() {
-			served <- Trigger(ctx, Options{Config: cfg, Log: zerolog.New(log), Ready: func(url string) { ready <- url }}, routes)
+			served <- Trigger(ctx, Options{Config: cfg, Log: zerolog.New(log), Ready: func(url string) { ready <- url }}, rs)
 		}()
 		select {
 		case err := <-served:

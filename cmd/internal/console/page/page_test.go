@@ -19,6 +19,7 @@ import (
 
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/history"
+	"backhaul/cmd/internal/routes"
 	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer/trigger"
 	"backhaul/publisher"
@@ -94,11 +95,11 @@ func TestTheListShowsTheTrigger(t *testing.T) {
 	if body := with.get("/"); !strings.Contains(body, "<dt>Open windows</dt><dd>–</dd>") || !strings.Contains(body, "no replica of the trigger says that it reads") {
 		t.Errorf("the page says of a trigger that nobody runs:\n%s", body)
 	}
-	routes, err := trigger.Parse("routes.yaml", []byte("routes:\n- {container: a, clientName: c, subclientName: s, window: {quiet: 1h, max: 2h, maxPaths: 2}}\n"))
+	rs, err := routes.Parse("routes.yaml", []byte("routes:\n- {container: a, clientName: c, subclientName: s, window: {quiet: 1h, max: 2h, maxPaths: 2}}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	worker, err := trigger.New(t.Context(), trigger.Config{}, with.nats.Connect(t), routes, nil, zerolog.Nop())
+	worker, err := trigger.New(t.Context(), trigger.Config{}, with.nats.Connect(t), rs, nil, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"backhaul/schemas/strictyaml"
+	"backhaul/cmd/internal/strictyaml"
 )
 
 const limit = 1000

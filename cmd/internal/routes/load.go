@@ -1,44 +1,34 @@
-package trigger
+// Package routes reads routes files, which say which changes in object storage start a
+// backup of which content group, and returns them as routes of package trigger.
+//
+// [Load] rejects a file with any problem and reports all of them, each with its line.
+// [Check] finds routes that can be loaded but have no effect, or probably not the one that
+// was meant.
+package routes
 
 import (
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"go.yaml.in/yaml/v3"
 
+	"backhaul/cmd/internal/strictyaml"
+	"backhaul/consumer/trigger"
 	"backhaul/publisher"
 	"backhaul/schemas"
-	"backhaul/schemas/strictyaml"
 )
 
 const (
-	// fileKind is what a file is called in its errors.
+	// fileKind names the file in its errors.
 	fileKind = "routes"
-	// maxFile is the largest routes file in bytes.
+	// maxFile is the largest size of a routes file in bytes.
 	maxFile = 8 << 20
-	// maxRouteLabels leaves room for the labels that the trigger adds.
-	maxRouteLabels = 24
-	// LabelPrefix is how the labels begin that the trigger adds to requests.
-	LabelPrefix = "trigger."
-	// DefaultSource is who asks, unless the file says otherwise.
-	DefaultSource = "storage"
 )
 
-// DefaultWindow is the window of a route that says nothing about it.
-var DefaultWindow = Window{Quiet: 30 * time.Second, Max: 5 * time.Minute, MaxPaths: 1000}
-
-// The limits of a window. Its messages wait unacknowledged, each in memory.
-const (
-	minQuiet  = 100 * time.Millisecond
-	maxWindow = 24 * time.Hour
-	maxPaths  = 100_000
-)
-
-// Keys of a routes file. Those of a request are read by the contract of requests.
+// Keys of a routes file. The values of requestKeys are checked by [schemas.DecodeRequest].
 var (
 	fileKeys    = []string{"source", "routes"}
 	requestKeys = []string{
@@ -49,15 +39,15 @@ var (
 	directiveKeys = []string{"container", "prefix"}
 )
 
-// words are what people call some of the keys.
+// words maps everyday words, in lower case, to the keys that they stand for.
 var words = map[string]string{
 	"bucket": "container", "client": "clientName", "instance": "instanceName", "backupset": "backupsetName",
 	"contentgroup": "subclientName", "subclient": "subclientName", "plan": "storagePolicyName", "storagepolicy": "storagePolicyName",
 	"agent": "appName", "level": "backupLevel", "quiettime": "quiet", "maxwait": "max", "paths": "maxPaths", "route": "routes", "event": "events",
 }
 
-// Load reads a routes file. Any error is a [*strictyaml.Error].
-func Load(file string) (*Routes, error) {
+// Load reads and parses a routes file. The error is a [*strictyaml.Error].
+func Load(file string) (*trigger.Routes, error) {
 	data, err := strictyaml.ReadFile(fileKind, file, maxFile)
 	if err != nil {
 		return nil, err
@@ -65,28 +55,34 @@ func Load(file string) (*Routes, error) {
 	return Parse(file, data)
 }
 
-// Parse reads the content of a routes file. Any error is a [*strictyaml.Error].
-func Parse(file string, data []byte) (*Routes, error) {
+// Parse parses the content of a routes file. The error is a [*strictyaml.Error].
+func Parse(file string, data []byte) (*trigger.Routes, error) {
 	l := &loader{strictyaml.Reader{Words: words, Aliases: true}}
-	rs := &Routes{File: file, Source: DefaultSource}
+	source, routes := "", []trigger.Route(nil)
 	if root := l.Document(data, maxFile, "routes"); root != nil {
-		l.file(root, rs)
+		source, routes = l.file(root)
 	}
-	l.agree(rs.routes)
+	l.agree(routes)
 	if err := l.Err(fileKind, file); err != nil {
 		return nil, err
 	}
-	rs.index()
+	rs, err := trigger.NewRoutes(file, source, routes)
+	if err != nil {
+		return nil, &strictyaml.Error{What: fileKind, File: file, Problems: []strictyaml.Problem{{Text: err.Error()}}}
+	}
 	return rs, nil
 }
 
-func (l *loader) file(root *yaml.Node, rs *Routes) {
+// loader walks a YAML document and collects its problems.
+type loader struct{ strictyaml.Reader }
+
+func (l *loader) file(root *yaml.Node) (source string, routes []trigger.Route) {
 	var list *yaml.Node
 	whole := l.Mapping(root, "the file", fileKeys, func(key string, value *yaml.Node) {
 		switch key {
 		case "source":
-			rs.Source = l.text(value, key)
-			if err := publisher.CheckSource(rs.Source); err != nil && rs.Source != "" {
+			source = l.Text(value, key)
+			if err := publisher.CheckSource(source); err != nil && source != "" {
 				l.Problem(value.Line, "%v", err)
 			}
 		case "routes":
@@ -97,7 +93,7 @@ func (l *loader) file(root *yaml.Node, rs *Routes) {
 		if whole {
 			l.Problem(root.Line, "the key routes is missing")
 		}
-		return
+		return source, nil
 	}
 	names := make(map[string]int)
 	l.Sequence(list, "routes", "routes, each with its - container", func(item *yaml.Node) {
@@ -106,36 +102,37 @@ func (l *loader) file(root *yaml.Node, rs *Routes) {
 			l.Problem(r.Line, "the name %q is given twice, first in line %d", r.Name, first)
 		}
 		names[r.Name] = r.Line
-		rs.routes = append(rs.routes, r)
+		routes = append(routes, r)
 	})
 	if list.Kind == yaml.SequenceNode && len(list.Content) == 0 {
 		l.Problem(list.Line, "routes is empty; list at least one route")
 	}
+	return source, routes
 }
 
-func (l *loader) route(n *yaml.Node) *Route {
-	r := &Route{Line: n.Line, Name: fmt.Sprintf("line %d", n.Line), Window: DefaultWindow, events: []Kind{KindCreated}}
+func (l *loader) route(n *yaml.Node) trigger.Route {
+	r := trigger.Route{Line: n.Line, Name: lineName(n.Line), Window: trigger.DefaultWindow}
 	request := make(map[string]any)
 	lines := make(map[string]int)
 	whole := l.Mapping(n, "a route", routeKeys, func(key string, value *yaml.Node) {
 		lines[key] = value.Line
 		switch key {
 		case "name":
-			if name := l.text(value, key); name != "" {
-				r.Name, r.named = name, true
+			if name := l.Text(value, key); name != "" {
+				r.Name = name
 			}
 		case "account":
-			r.place.account = l.text(value, key)
+			r.Place.Account = l.Text(value, key)
 		case "container":
-			r.place.container = l.text(value, key)
+			r.Place.Container = l.Text(value, key)
 		case "prefix":
-			r.place.prefix = l.text(value, key)
+			r.Place.Prefix = l.Text(value, key)
 		case "suffix":
-			r.place.suffix = l.text(value, key)
+			r.Place.Suffix = l.Text(value, key)
 		case "events":
-			r.events = l.events(value)
+			r.Events = l.events(value)
 		case "ignore":
-			r.Ignore = l.boolean(value, key)
+			r.Ignore = l.Bool(value, key)
 		case "window":
 			r.Window = l.window(value)
 		case "directive":
@@ -145,7 +142,7 @@ func (l *loader) route(n *yaml.Node) *Route {
 				request[key] = labels
 			}
 		default:
-			if s := l.text(value, key); s != "" {
+			if s := l.Text(value, key); s != "" {
 				request[key] = s
 			}
 		}
@@ -153,28 +150,25 @@ func (l *loader) route(n *yaml.Node) *Route {
 	if n.Kind != yaml.MappingNode {
 		return r
 	}
-	switch container := r.place.container; {
+	switch container := r.Place.Container; {
 	case lines["container"] == 0:
 		if whole {
 			l.Problem(n.Line, "the route has no container; name the bucket or container, or \"*\" for any")
 		}
-	case strings.Contains(container, "/"), container != anyContainer && strings.Contains(container, "*"):
+	case strings.Contains(container, "/"), container != trigger.AnyContainer && strings.Contains(container, "*"):
 		l.Problem(lines["container"], "container is %q, must be the name of one bucket or container, or \"*\" for any", container)
 	}
-	l.pairs(r, lines, request, whole)
+	l.pairs(&r, lines, request, whole)
 	return r
 }
 
-// pairs holds keys against each other: what goes together and what does not.
-func (l *loader) pairs(r *Route, lines map[string]int, request map[string]any, whole bool) {
+// pairs checks keys that depend on each other, and reads the route's request.
+func (l *loader) pairs(r *trigger.Route, lines map[string]int, request map[string]any, whole bool) {
 	if r.Ignore {
 		for _, key := range append([]string{"window", "directive"}, requestKeys...) {
 			if lines[key] != 0 {
 				l.Problem(lines[key], "%s does not go with ignore: such a route asks for nothing", key)
 			}
-		}
-		if lines["events"] == 0 {
-			r.events = []Kind{KindCreated, KindDeleted}
 		}
 		return
 	}
@@ -185,7 +179,7 @@ func (l *loader) pairs(r *Route, lines map[string]int, request map[string]any, w
 	}
 }
 
-// request reads the members of a request by the contract of requests.
+// request returns the request with the given members. lines has the line of each key.
 func (l *loader) request(members map[string]any, line int, lines map[string]int, whole bool) schemas.BackupRequest {
 	data, err := json.Marshal(members)
 	if err != nil {
@@ -208,7 +202,7 @@ func (l *loader) request(members map[string]any, line int, lines map[string]int,
 			at = lines[name]
 		}
 		if members[name] == nil && (lines[name] != 0 || !whole) {
-			continue // what is wrong with it was said already
+			continue // has a problem already
 		}
 		if rest != "" {
 			name += "." + strings.NewReplacer("~1", "/", "~0", "~").Replace(rest)
@@ -218,16 +212,16 @@ func (l *loader) request(members map[string]any, line int, lines map[string]int,
 	return schemas.BackupRequest{}
 }
 
-func (l *loader) events(n *yaml.Node) []Kind {
-	known := []string{string(KindCreated), string(KindDeleted)}
-	var events []Kind
+func (l *loader) events(n *yaml.Node) []trigger.Kind {
+	known := []string{string(trigger.KindCreated), string(trigger.KindDeleted)}
+	var events []trigger.Kind
 	l.Sequence(n, "events", "created, deleted or both", func(item *yaml.Node) {
-		switch kind := l.text(item, "events"); {
+		switch kind := l.Text(item, "events"); {
 		case kind == "":
 		case !slices.Contains(known, kind):
 			l.Problem(item.Line, "events has %s, must be created or deleted%s", strictyaml.Quoted(kind), l.Nearest(kind, known))
 		default:
-			events = append(events, Kind(kind))
+			events = append(events, trigger.Kind(kind))
 		}
 	})
 	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
@@ -236,17 +230,17 @@ func (l *loader) events(n *yaml.Node) []Kind {
 	return events
 }
 
-func (l *loader) window(n *yaml.Node) Window {
-	w, at := DefaultWindow, n.Line
+func (l *loader) window(n *yaml.Node) trigger.Window {
+	w, at := trigger.DefaultWindow, n.Line
 	maxGiven := false
 	l.Mapping(n, "a window", windowKeys, func(key string, value *yaml.Node) {
 		switch key {
 		case "quiet":
-			w.Quiet = l.duration(value, key, minQuiet, maxWindow)
+			w.Quiet = l.Duration(value, key, trigger.MinQuiet, trigger.MaxWindow)
 		case "max":
-			w.Max, maxGiven, at = l.duration(value, key, minQuiet, maxWindow), true, value.Line
+			w.Max, maxGiven, at = l.Duration(value, key, trigger.MinQuiet, trigger.MaxWindow), true, value.Line
 		case "maxPaths":
-			w.MaxPaths = l.number(value, key, 1, maxPaths)
+			w.MaxPaths = l.Int(value, key, 1, trigger.MaxPaths)
 		}
 	})
 	if w.Quiet > w.Max && w.Max > 0 {
@@ -259,11 +253,11 @@ func (l *loader) window(n *yaml.Node) Window {
 	return w
 }
 
-func (l *loader) directive(n *yaml.Node) *Directive {
-	d, given := &Directive{}, make(map[string]bool)
+func (l *loader) directive(n *yaml.Node) *trigger.Directive {
+	d, given := &trigger.Directive{}, make(map[string]bool)
 	whole := l.Mapping(n, "a directive", directiveKeys, func(key string, value *yaml.Node) {
 		given[key] = true
-		s := l.text(value, key)
+		s := l.Text(value, key)
 		switch {
 		case s == "":
 		case key == "container":
@@ -275,7 +269,7 @@ func (l *loader) directive(n *yaml.Node) *Directive {
 		default:
 			d.Prefix = s
 			// The vendor gets the path of the file, and must find it by that.
-			file := Change{Kind: KindCreated, Container: "c", Key: s + "x"}
+			file := trigger.Change{Kind: trigger.KindCreated, Container: "c", Key: s + "x"}
 			if _, why := file.Path(); why != "" {
 				l.Problem(value.Line, "the directive's prefix is %q, which is no path: %s", s, strings.Replace(why, "its key", "it", 1))
 			}
@@ -292,45 +286,38 @@ func (l *loader) directive(n *yaml.Node) *Directive {
 func (l *loader) labels(n *yaml.Node) map[string]string {
 	labels := make(map[string]string)
 	l.Mapping(n, "labels", nil, func(key string, value *yaml.Node) {
-		if strings.HasPrefix(key, LabelPrefix) {
-			l.Problem(value.Line, "the label %s is taken: names that begin with %s are the trigger's own", strictyaml.Quoted(key), LabelPrefix)
+		if strings.HasPrefix(key, trigger.LabelPrefix) {
+			l.Problem(value.Line, "the label %s is taken: names that begin with %s are the trigger's own", strictyaml.Quoted(key), trigger.LabelPrefix)
 		}
-		if s := l.text(value, "the label "+strictyaml.Quoted(key)); s != "" {
+		if s := l.Text(value, "the label "+strictyaml.Quoted(key)); s != "" {
 			labels[key] = s
 		}
 	})
-	if len(labels) > maxRouteLabels {
-		l.Problem(n.Line, "labels has %d labels, a route may have %d; the trigger adds its own", len(labels), maxRouteLabels)
+	if len(labels) > trigger.MaxLabels {
+		l.Problem(n.Line, "labels has %d labels, a route may have %d; the trigger adds its own", len(labels), trigger.MaxLabels)
 		return nil
 	}
 	return labels
 }
 
-// agree holds the routes of one content group against its first: one window
-// makes one request, so they cannot differ.
-func (l *loader) agree(routes []*Route) {
-	first := make(map[Group]*Route)
-	for _, r := range routes {
+// agree checks that the routes of each content group have the same window, directive and
+// request: the changes of the group become one request.
+func (l *loader) agree(routes []trigger.Route) {
+	first := make(map[trigger.Group]*trigger.Route)
+	for i := range routes {
+		r := &routes[i]
 		if r.Ignore || r.Request.ClientName == "" {
 			continue
 		}
 		f := first[r.Group()]
 		if f == nil {
 			first[r.Group()] = r
-			continue
+		} else if differ := r.Differs(f); differ != "" {
+			l.Problem(r.Line, "the content group %s has another %s in the route of line %d; its changes are collected into one request, so its routes must agree",
+				r.Group(), differ, f.Line)
 		}
-		differ := ""
-		switch {
-		case r.Window != f.Window:
-			differ = "window"
-		case (r.Directive == nil) != (f.Directive == nil) || r.Directive != nil && *r.Directive != *f.Directive:
-			differ = "directive"
-		case r.Request.Hash() != f.Request.Hash():
-			differ = "backupLevel, storagePolicyName or labels"
-		default:
-			continue
-		}
-		l.Problem(r.Line, "the content group %s has another %s in the route of line %d; its changes are collected into one request, so its routes must agree",
-			r.Group(), differ, f.Line)
 	}
 }
+
+// lineName returns the name of a route without one.
+func lineName(line int) string { return fmt.Sprintf("line %d", line) }

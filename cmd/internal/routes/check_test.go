@@ -1,0 +1,46 @@
+package routes
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCheck_findsRoutesWithoutEffect(t *testing.T) {
+	directive := func(container, prefix string) string {
+		return ", directive: {container: " + container + ", prefix: " + prefix + "}"
+	}
+	for name, c := range map[string]struct {
+		text string
+		want []string // "fault" or "warning", then a part of the text
+	}{
+		"nothing":             {"- {container: a, prefix: x/" + to("g") + "- {container: a" + to("h"), nil},
+		"behind a wider one":  {"- {container: a" + to("g") + "- {name: n, container: a, prefix: x/" + to("h"), []string{`fault route "n" (line 3): cannot be reached: of line 2, before it`}},
+		"behind any":          {`- {container: "*"` + to("g") + "- {container: a" + to("h"), []string{"fault cannot be reached"}},
+		"behind ignore":       {"- {container: a, ignore: true}\n- {container: a" + to("h"), []string{"fault cannot be reached"}},
+		"other events":        {"- {container: a" + to("g") + "- {container: a, events: [created, deleted]" + to("h"), nil},
+		"other suffix":        {"- {container: a, suffix: .a" + to("g") + "- {container: a" + to("h"), nil},
+		"narrower suffix":     {"- {container: a, suffix: a" + to("g") + "- {container: a, suffix: .a" + to("h"), []string{"fault cannot be reached"}},
+		"other account":       {"- {container: a, account: x" + to("g") + "- {container: a" + to("h"), nil},
+		"in a directive":      {"- {container: a, prefix: d/l/x" + to("g") + "- {container: b" + directive("a", "d/") + to("h"), []string{"fault lies in the directive prefix /a/d/"}},
+		"own directive":       {"- {container: a, prefix: d/" + directive("a", "d/") + to("g"), []string{"fault lies in the directive prefix /a/d/"}},
+		"a leading slash":     {"- {container: a, prefix: /x/" + to("g"), []string{`warning the prefix "/x/" begins with a slash`}},
+		"a pattern":           {`- {container: a, prefix: x/, suffix: "*.pdf"` + to("g"), []string{"warning no patterns"}},
+		"FULL":                {"- {container: a, backupLevel: FULL" + to("g"), []string{"warning FULL"}},
+		"any, listed":         {`- {container: "*"` + directive("a", "d/") + to("g"), []string{"warning any container"}},
+		"deletions, listed":   {"- {container: a, events: [deleted]" + directive("a", "d/") + to("g"), []string{"warning what is gone cannot be listed"}},
+		"two instances":       {"- {container: a" + directive("a", "d/") + to("g") + "- {container: b, instanceName: i" + directive("a", "d/") + to("g"), []string{"warning for another instance"}},
+		"one instance, twice": {"- {container: a" + directive("a", "d/") + to("g") + "- {container: b" + directive("a", "d/") + to("h"), nil},
+	} {
+		found := Check(parse(t, "routes:\n"+c.text))
+		if len(found) != len(c.want) {
+			t.Errorf("%s: got %+v, want %q", name, found, c.want)
+			continue
+		}
+		for i, f := range found {
+			severity, part, _ := strings.Cut(c.want[i], " ")
+			if f.Fault != (severity == "fault") || !strings.Contains(f.Text, part) || f.Line == 0 {
+				t.Errorf("%s: got %+v, want %q", name, f, c.want[i])
+			}
+		}
+	}
+}

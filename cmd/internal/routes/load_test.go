@@ -1,0 +1,197 @@
+package routes
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"backhaul/cmd/internal/strictyaml"
+	"backhaul/consumer/trigger"
+	"backhaul/schemas"
+)
+
+// parse parses a file that must be valid.
+func parse(t testing.TB, text string) *trigger.Routes {
+	t.Helper()
+	rs, err := Parse("routes.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rs
+}
+
+// to returns the rest of a route to the content group c/<group>.
+func to(group string) string { return ", clientName: c, subclientName: " + group + "}\n" }
+
+func TestLoad_readsTheExample(t *testing.T) {
+	rs, err := Load(filepath.Join("..", "..", "..", "deploy", "routes.example.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range Check(rs) {
+		t.Errorf("line %d: %s", f.Line, f.Text)
+	}
+	routes, reason := rs.Match(trigger.Change{Kind: trigger.KindCreated, Container: "invoices", Key: "2026/a.pdf"})
+	if reason != trigger.ReasonRouted || len(routes) != 1 || routes[0].Name != "invoices" || rs.Source != "storage" {
+		t.Fatalf("got %v, %s", routes, reason)
+	}
+	r := routes[0]
+	if r.Window != trigger.DefaultWindow || r.Request.Labels["team"] != "finance" || r.Request.InstanceName != "s-adhoc-object-storage" ||
+		r.Request.BackupsetName != schemas.DefaultBackupsetName || r.Request.AdHocBackup {
+		t.Errorf("got %+v", r)
+	}
+	photos := rs.All()[3]
+	if photos.Window != (trigger.Window{Quiet: 2 * time.Minute, Max: 30 * time.Minute, MaxPaths: 5000}) || photos.Group().String() != "azure-archive/contoso/photos" {
+		t.Errorf("got %+v", photos)
+	}
+}
+
+func TestParse_passesEveryKeyOn(t *testing.T) {
+	rs := parse(t, `source: billing
+routes:
+- {name: n, account: acc, container: a, prefix: p/, suffix: .s, events: [deleted, created], clientName: c, instanceName: i, backupsetName: b,
+   subclientName: s, storagePolicyName: sp, appName: app, backupLevel: INCREMENTAL, labels: {k: v},
+   window: {quiet: 1s, max: 2s, maxPaths: 3}, directive: {container: l, prefix: d/}}
+- {container: a, ignore: true}
+`)
+	request, err := schemas.DecodeRequest(nil, []byte(`{"clientName": "c", "instanceName": "i", "backupsetName": "b", "subclientName": "s",
+		"storagePolicyName": "sp", "appName": "app", "backupLevel": "INCREMENTAL", "labels": {"k": "v"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &trigger.Route{
+		Name: "n", Line: 3, Place: trigger.Place{Account: "acc", Container: "a", Prefix: "p/", Suffix: ".s"},
+		Events: []trigger.Kind{trigger.KindDeleted, trigger.KindCreated}, Request: request.Request,
+		Window:    trigger.Window{Quiet: time.Second, Max: 2 * time.Second, MaxPaths: 3},
+		Directive: &trigger.Directive{Container: "l", Prefix: "d/"},
+	}
+	if all := rs.All(); rs.Source != "billing" || rs.File != "routes.yaml" || len(all) != 2 || !reflect.DeepEqual(all[0], want) {
+		t.Errorf("got %+v: %+v, want %+v", rs, all[0], want)
+	} else if r := all[1]; !r.Ignore || r.Name != "line 6" || r.Line != 6 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// labels returns n labels of a route.
+func labels(n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf("l%d: v", i))
+	}
+	return strings.Join(all, ", ")
+}
+
+func TestParse_reportsProblems(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want []string
+	}{
+		"nothing":          {"# nothing\n", []string{"routes.yaml:1: is empty"}},
+		"no YAML":          {"routes: [\n", []string{"is not valid YAML"}},
+		"a list":           {"- a\n", []string{"routes.yaml:1: the file must be a mapping"}},
+		"two documents":    {"routes: []\n---\nroutes: []\n", []string{"more than one document"}},
+		"no routes":        {"source: s\n", []string{"the key routes is missing"}},
+		"empty routes":     {"routes: []\n", []string{"routes is empty"}},
+		"a bad source":     {"source: a.b\nroutes:\n- {container: a" + to("g"), []string{"routes.yaml:1: source \"a.b\""}},
+		"an unknown key":   {"routes:\n- contaner: a\n  clientName: c\n  subclientName: g\n", []string{":2: a route has no key \"contaner\"; did you mean container?"}},
+		"other words":      {"routes:\n- bucket: a\n  contentGroup: g\n  client: c\n  level: FULL\n", []string{"mean container?", "mean subclientName?", "mean clientName?", "mean backupLevel?"}},
+		"a key twice":      {"routes:\n- container: a\n  container: b\n  clientName: c\n  subclientName: g\n", []string{":3: the key \"container\" is given twice, first in line 2"}},
+		"all at once":      {"routes:\n- container: a/b\n  backupLevel: FUL\n  events: [create]\n  window: {quiet: 5}\n", []string{":2: container is", ":2: clientName is required", ":2: subclientName is required", ":3: backupLevel is \"FUL\"", ":4: events has \"create\", must be created or deleted; did you mean created?", ":5: quiet must be a duration"}},
+		"empty text":       {"routes:\n- {container: a, prefix: \"\"" + to("g"), []string{"prefix is empty; leave it out"}},
+		"a number":         {"routes:\n- {container: a, prefix: 2026" + to("g"), []string{"prefix must be a string; put \"2026\" into quotes"}},
+		"only once said":   {"routes:\n- {container: a, clientName: 7, subclientName: g}\n", []string{"clientName must be a string"}},
+		"a glob":           {"routes:\n- {container: a*" + to("g"), []string{"container is \"a*\""}},
+		"no events":        {"routes:\n- {container: a, events: []" + to("g"), []string{"events is empty"}},
+		"window backwards": {"routes:\n- container: a\n  clientName: c\n  subclientName: g\n  window:\n    quiet: 10m\n", []string{"quiet is 10m0s, longer than max, 5m0s, its default; give both"}},
+		"too many paths":   {"routes:\n- {container: a, window: {maxPaths: 0}" + to("g"), []string{"maxPaths must be a whole number from 1 to 100000"}},
+		"directive, half":  {"routes:\n- {container: a, directive: {container: a}" + to("g"), []string{"the directive has no prefix"}},
+		"directive, all":   {"routes:\n- {container: a, directive: {container: a, prefix: x}" + to("g"), []string{"must end in a slash"}},
+		"directive, path":  {"routes:\n- {container: a, directive: {container: a, prefix: /x/}" + to("g"), []string{"is no path: it has an empty part"}},
+		"directive, any":   {"routes:\n- {container: a, directive: {container: \"*\", prefix: x/}" + to("g"), []string{"must be the name of one bucket"}},
+		"directive, full":  {"routes:\n- {container: a, backupLevel: FULL, directive: {container: a, prefix: x/}" + to("g"), []string{"does not go with the level FULL"}},
+		"ignore":           {"routes:\n- {container: a, ignore: true, window: {quiet: 1s}" + to("g"), []string{"window does not go with ignore", "clientName does not go with ignore", "subclientName does not go with ignore"}},
+		"ignore perhaps":   {"routes:\n- {container: a, ignore: perhaps" + to("g"), []string{"ignore must be true or false"}},
+		"names":            {"routes:\n- {name: n, container: a" + to("g") + "- {name: n, container: b" + to("g"), []string{":3: the name \"n\" is given twice, first in line 2"}},
+		"our label":        {"routes:\n- {container: a, labels: {trigger.x: y}" + to("g"), []string{"names that begin with trigger. are the trigger's own"}},
+		"a bad label":      {"routes:\n- {container: a, labels: {-x: y}" + to("g"), []string{"labels.-x is not a label name"}},
+		"a merge":          {"routes:\n- &a {container: a" + to("g") + "- {<<: *a, prefix: x}\n", []string{"merge keys are not supported"}},
+		"two windows":      {"routes:\n- {container: a" + to("g") + "- {container: b, window: {quiet: 1s}" + to("g"), []string{":3: the content group c/g has another window in the route of line 2"}},
+		"two levels":       {"routes:\n- {container: a" + to("g") + "- {container: b, backupLevel: FULL" + to("g"), []string{"another backupLevel"}},
+		"no quiet time":    {"routes:\n- {container: a, window: {quiet: 0s}" + to("g"), []string{"quiet must be a duration such as 30s, from 100ms to 24h0m0s, here is"}},
+		"two days":         {"routes:\n- {container: a, window: {max: 48h}" + to("g"), []string{"max must be a duration such as 30s, from 100ms to 24h0m0s, here is"}},
+		"many labels":      {"routes:\n- {container: a, labels: {" + labels(25) + "}" + to("g"), []string{"labels has 25 labels, a route may have 24"}},
+		"two prefixes":     {"routes:\n- {container: a, directive: {container: b, prefix: x/}" + to("g") + "- {container: b, directive: {container: b, prefix: y/}" + to("g"), []string{"another directive"}},
+		"two directives":   {"routes:\n- {container: a" + to("g") + "- {container: b, directive: {container: b, prefix: x/}" + to("g"), []string{"another directive"}},
+	} {
+		_, err := Parse("routes.yaml", []byte(c.text))
+		e, ok := errors.AsType[*strictyaml.Error](err)
+		if !ok {
+			t.Errorf("%s: got %v", name, err)
+			continue
+		}
+		if len(e.Problems) != len(c.want) {
+			t.Errorf("%s: got %d problems, want %d: %v", name, len(e.Problems), len(c.want), err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %v, want %q", name, err, want)
+			}
+		}
+	}
+	many := "routes:\n" + strings.Repeat("- {}\n", 100)
+	_, err := Parse("r", []byte(many))
+	if e, ok := errors.AsType[*strictyaml.Error](err); !ok || len(e.Problems) != strictyaml.MaxProblems+1 {
+		t.Errorf("100 faults: %v", err)
+	}
+}
+
+func TestLoad_namesAFileThatCannotBeRead(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "none.yaml")
+	if _, err := Load(missing); err == nil || strings.Count(err.Error(), missing) != 1 || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("no file: %v", err)
+	}
+	if _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "directory") {
+		t.Errorf("a directory: %v", err)
+	}
+}
+
+func TestParse_resolvesAliases(t *testing.T) {
+	rs := parse(t, "routes:\n- {container: a, window: &w {quiet: 1s}"+to("g")+"- {container: b, window: *w"+to("h"))
+	if got := rs.All()[1].Window.Quiet; got != time.Second {
+		t.Errorf("got %s", got)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	example, err := os.ReadFile(filepath.Join("..", "..", "..", "deploy", "routes.example.yaml"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(example)
+	f.Add([]byte("routes:\n- {container: a, window: &w {quiet: 1s}" + to("g") + "- {container: b, window: *w" + to("h")))
+	f.Add([]byte("routes: &a [*a]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		rs, err := Parse("r", data)
+		if err != nil {
+			e, ok := errors.AsType[*strictyaml.Error](err)
+			if !ok || len(e.Problems) == 0 {
+				t.Fatalf("a %T: %v", err, err)
+			}
+			if strings.HasPrefix(e.Problems[0].Text, "route ") {
+				t.Errorf("the reader accepts what the trigger does not: %v", err)
+			}
+			return
+		}
+		for _, r := range rs.All() {
+			if !r.Ignore && (r.Request.SubclientName == "" || r.Window.Quiet > r.Window.Max || r.Window.MaxPaths < 1) {
+				t.Errorf("a route with %+v", r)
+			}
+		}
+		Check(rs)
+	})
+}
