@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/consumer/internal/news"
+	"backhaul/consumer/internal/sleep"
 	"backhaul/publisher"
 )
 
@@ -186,7 +187,7 @@ func (g *guard) run(ctx context.Context) {
 		case <-timer.C:
 		case <-g.wake:
 			timer.Stop()
-			if !sleep(ctx, guardRetry/5) { // one comparison for many callers
+			if !sleep.For(ctx, guardRetry/5) { // one comparison for many callers
 				return
 			}
 		case <-ctx.Done():

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +11,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/consumer/internal/news"
+	"backhaul/consumer/internal/pull"
+	"backhaul/consumer/internal/sleep"
 	"backhaul/publisher"
 	"backhaul/vendorapi"
 )
@@ -29,24 +30,13 @@ const (
 	shortestHold = 50 * time.Millisecond
 )
 
-// nextSubject is JetStream's API for pulling from the durable consumer.
-const nextSubject = "$JS.API.CONSUMER.MSG.NEXT." + publisher.RequestsStream + "." + publisher.RequestsConsumer
-
-// ackPrefix is the prefix of the reply subject of every delivered message, and of no other
-// answer to a pull.
-const ackPrefix = "$JS.ACK."
+var pullOptions = fmt.Sprintf(`"expires":%d,"idle_heartbeat":%d`, pullExpiry, pullHeartbeat)
 
 // puller pulls messages from the durable consumer and passes them on, never more
 // than there are free slots: the time that a message waits here counts against its
 // acknowledgement wait.
-//
-// It does not use Fetch or Consume of nats.go, because they take the headers of a message for
-// the server's. Each delivery of a request with an empty body and a Status header ends the
-// pull and loses the other messages of it. A request with a Nats-Pin-Id header makes every
-// later pull fail. Consume can also lose a wake-up and stop for half a minute (nats.go
-// 1.55.0).
 type puller struct {
-	nc    *nats.Conn
+	pulls *pull.Pulls
 	log   zerolog.Logger
 	ready *readiness
 	slots *slots
@@ -55,23 +45,18 @@ type puller struct {
 	pause    *pauser
 	// batch is how many slots must be free before another pull is opened in addition
 	// to an open one.
-	batch int
-
-	inbox    string
-	incoming chan *nats.Msg
-	asked    int       // messages that open pulls may still bring
-	heardAt  time.Time // of the last message from the server, or of the last pull
-	paused   bool      // whether the consumer was paused when the server was last silent
-	trouble  news.Teller
+	batch   int
+	paused  bool // whether the consumer was paused when the server was last silent
+	trouble news.Teller
 }
 
 func (c *Consumer) newPuller(slots *slots) *puller {
 	return &puller{
-		nc: c.nc, log: c.log, ready: &c.ready, slots: slots, capacity: c.handler.capacity,
+		// The buffer is large enough for every message that was asked for and for the statuses.
+		pulls: pull.New(c.nc, publisher.RequestsStream, publisher.RequestsConsumer, 2*slots.number+64),
+		log:   c.log, ready: &c.ready, slots: slots, capacity: c.handler.capacity,
 		pause: &pauser{js: c.js, queue: c.queue, log: c.log},
-		batch: max(1, c.cfg.ahead()/2), inbox: c.nc.NewInbox(),
-		// Large enough for every message that was asked for and for the status messages.
-		incoming: make(chan *nats.Msg, 2*slots.number+64),
+		batch: max(1, c.cfg.ahead()/2),
 	}
 }
 
@@ -80,7 +65,7 @@ func (p *puller) run(ctx context.Context, work func(*delivery)) {
 	var sub *nats.Subscription
 	for sub == nil {
 		var err error
-		if sub, err = p.nc.ChanSubscribe(p.inbox+".*", p.incoming); err != nil {
+		if sub, err = p.pulls.Subscribe(); err != nil {
 			if p.failed(ctx, fmt.Errorf("subscribe: %w", err)); ctx.Err() != nil {
 				return
 			}
@@ -99,21 +84,17 @@ func (p *puller) run(ctx context.Context, work func(*delivery)) {
 			silence.Reset(min(hold, 2*pullHeartbeat))
 		}
 		select {
-		case msg := <-p.incoming:
-			p.heardAt = time.Now()
-			if strings.HasPrefix(msg.Reply, ackPrefix) {
-				p.asked = max(0, p.asked-1)
-				p.answered()
-				p.deliver(msg, work)
-			} else if err := p.heard(msg); err != nil {
+		case msg := <-p.pulls.Incoming:
+			answer, err := p.pulls.Heard(msg)
+			if err != nil {
 				p.failed(ctx, err)
-			} else {
-				p.answered()
+			} else if p.answered(); answer == pull.Message {
+				p.deliver(msg, work)
 			}
 		case <-p.slots.freed:
 			continue // without resetting the timer
 		case <-silence.C:
-			if p.asked > 0 && time.Since(p.heardAt) >= 2*pullHeartbeat {
+			if p.pulls.Silent(2 * pullHeartbeat) {
 				if err := p.silent(ctx); err != nil {
 					p.failed(ctx, err)
 				}
@@ -130,8 +111,8 @@ func (p *puller) nakPending(sub *nats.Subscription) {
 	_ = sub.Unsubscribe()
 	for {
 		select {
-		case msg := <-p.incoming:
-			if strings.HasPrefix(msg.Reply, ackPrefix) {
+		case msg := <-p.pulls.Incoming:
+			if strings.HasPrefix(msg.Reply, pull.AckPrefix) {
 				_ = msg.Nak()
 			}
 		default:
@@ -153,8 +134,8 @@ func (p *puller) deliver(msg *nats.Msg, work func(*delivery)) {
 // ask opens a pull if enough slots are free and the vendor has capacity. It returns when to
 // ask again, 0 for after the next event.
 func (p *puller) ask(ctx context.Context) (again time.Duration, err error) {
-	free := p.slots.free() - p.asked
-	if free <= 0 || free < p.batch && p.asked > 0 {
+	free := p.slots.free() - p.pulls.Asked
+	if free <= 0 || free < p.batch && p.pulls.Asked > 0 {
 		return 0, nil
 	}
 	capacity, hold := p.capacity(p.slots.number)
@@ -167,36 +148,7 @@ func (p *puller) ask(ctx context.Context) (again time.Duration, err error) {
 			return max(hold.For, shortestHold), nil
 		}
 	}
-	request := fmt.Appendf(nil, `{"batch":%d,"expires":%d,"idle_heartbeat":%d}`, free, pullExpiry, pullHeartbeat)
-	// The reply subject has the number of messages asked for: a 503 status does not.
-	if err := p.nc.PublishRequest(nextSubject, p.inbox+"."+strconv.Itoa(free), request); err != nil {
-		return 0, err
-	}
-	p.asked, p.heardAt = p.asked+free, time.Now()
-	return 0, nil
-}
-
-// heard handles a status message about a pull.
-func (p *puller) heard(msg *nats.Msg) error {
-	status, text := msg.Header.Get("Status"), msg.Header.Get("Description")
-	if status == "100" { // a heartbeat
-		return nil
-	}
-	if left, err := strconv.Atoi(msg.Header.Get("Nats-Pending-Messages")); err == nil {
-		p.asked = max(0, p.asked-left)
-		if status == "408" { // an idle queue
-			return nil
-		}
-		return fmt.Errorf("pull: %s %s", status, text)
-	}
-	if status == "503" {
-		n, _ := strconv.Atoi(msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:])
-		p.asked = max(0, p.asked-n)
-		return nats.ErrNoResponders
-	}
-	// The consumer has another leader or is gone: every open pull has ended.
-	p.asked = 0
-	return fmt.Errorf("pull: %s %s", status, text)
+	return 0, p.pulls.Ask(free, pullOptions)
 }
 
 // silent handles the absence of heartbeats. A paused consumer sends none; otherwise the open
@@ -206,13 +158,13 @@ func (p *puller) silent(ctx context.Context) error {
 	p.paused = p.pause.isOn(ctx)
 	switch {
 	case p.paused:
-		p.heardAt = time.Now()
+		p.pulls.HeardAt = time.Now()
 		return nil
 	case was: // the pulls may have expired during the pause
-		p.asked = 0
+		p.pulls.Asked = 0
 		return nil
 	}
-	p.asked = 0
+	p.pulls.Asked = 0
 	return errors.New("pull: no heartbeat from the server")
 }
 
@@ -230,7 +182,7 @@ func (p *puller) failed(ctx context.Context, err error) {
 	if p.trouble.Changed(err) {
 		p.log.Warn().Err(err).Msg("cannot pull requests")
 	}
-	sleep(ctx, pullPause)
+	sleep.For(ctx, pullPause)
 }
 
 // slots limits the requests that are in flight at once.
@@ -262,17 +214,5 @@ func (s *slots) release() {
 	select {
 	case s.freed <- struct{}{}:
 	default:
-	}
-}
-
-// sleep waits for d. It returns false if ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/pull"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/vendorapi"
@@ -22,32 +23,33 @@ func TestPuller_countsOpenPulls(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &puller{
-		nc: nc, log: zerolog.Nop(), ready: &readiness{}, slots: newSlots(8), batch: 2, inbox: nc.NewInbox(),
+		pulls: pull.New(nc, publisher.RequestsStream, publisher.RequestsConsumer, 8),
+		log:   zerolog.Nop(), ready: &readiness{}, slots: newSlots(8), batch: 2,
 		pause: &pauser{js: js, queue: queue, log: zerolog.Nop()},
 	}
 	for _, capacity := range []int{0, 3} {
 		p.capacity = func(int) (int, vendorapi.Cooldown) {
 			return capacity, vendorapi.Cooldown{For: time.Hour, Reason: vendorapi.CooldownOutage}
 		}
-		if again, err := p.ask(ctx); err != nil || p.asked != capacity || (again > 0) != (capacity == 0) {
-			t.Errorf("with capacity for %d: %d are asked for, again after %s, %v", capacity, p.asked, again, err)
+		if again, err := p.ask(ctx); err != nil || p.pulls.Asked != capacity || (again > 0) != (capacity == 0) {
+			t.Errorf("with capacity for %d: %d are asked for, again after %s, %v", capacity, p.pulls.Asked, again, err)
 		}
 	}
 	if _, err := js.PauseConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.silent(ctx); err != nil || p.asked != 3 {
-		t.Errorf("the queue is paused: %v, and %d are asked for", err, p.asked)
+	if err := p.silent(ctx); err != nil || p.pulls.Asked != 3 {
+		t.Errorf("the queue is paused: %v, and %d are asked for", err, p.pulls.Asked)
 	}
 	if _, err := js.ResumeConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.silent(ctx); err != nil || p.asked != 0 {
-		t.Errorf("the queue goes on: %v, and %d are asked for", err, p.asked)
+	if err := p.silent(ctx); err != nil || p.pulls.Asked != 0 {
+		t.Errorf("the queue goes on: %v, and %d are asked for", err, p.pulls.Asked)
 	}
-	p.asked = 3
-	if err := p.silent(ctx); err == nil || p.asked != 0 {
-		t.Errorf("the server is silent: %v, and %d are asked for", err, p.asked)
+	p.pulls.Asked = 3
+	if err := p.silent(ctx); err == nil || p.pulls.Asked != 0 {
+		t.Errorf("the server is silent: %v, and %d are asked for", err, p.pulls.Asked)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"backhaul/consumer/internal/sleep"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
@@ -213,7 +214,7 @@ func (h *handler) keepClaim(ctx, stop context.Context, c *claim, d time.Duration
 		if rest <= 0 {
 			return nil
 		}
-		if !sleep(stop, rest) {
+		if !sleep.For(stop, rest) {
 			return errStopping
 		}
 		if time.Since(c.taken) > lease/2 {

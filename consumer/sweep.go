@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/consumer/internal/news"
+	"backhaul/consumer/internal/sleep"
 	"backhaul/publisher"
 )
 
@@ -32,7 +33,7 @@ const (
 func (c *Consumer) sweep(ctx context.Context, work func(*delivery)) {
 	var trouble news.Teller
 	seen := make(map[uint64]bool)
-	for sleep(ctx, c.cfg.SweepInterval) {
+	for sleep.For(ctx, c.cfg.SweepInterval) {
 		lost, err := c.forgotten(ctx)
 		if trouble.Changed(err) && err != nil && ctx.Err() == nil {
 			c.log.Warn().Err(err).Msg("cannot look for requests that the server has forgotten")

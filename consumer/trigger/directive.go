@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"backhaul/consumer/internal/sleep"
 	"backhaul/schemas"
 )
 
@@ -136,7 +137,7 @@ func (t *Trigger) upload(ctx context.Context, d *Directive, name string, content
 		if time.Now().After(giveUp) {
 			return err
 		}
-		if !sleep(ctx, wait) {
+		if !sleep.For(ctx, wait) {
 			return context.Cause(ctx)
 		}
 	}

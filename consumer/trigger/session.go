@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer/internal/pull"
 	"backhaul/publisher"
 )
 
@@ -31,14 +30,8 @@ const (
 	tickTime = 500 * time.Millisecond
 )
 
-// JetStream's API and protocol.
-const (
-	nextSubject  = "$JS.API.CONSUMER.MSG.NEXT." + publisher.StorageStream + "." + publisher.StorageConsumer
-	resetSubject = "$JS.API.CONSUMER.RESET." + publisher.StorageStream + "." + publisher.StorageConsumer
-	// ackPrefix is how the reply subject of every delivered message begins, and of
-	// nothing else that answers a pull.
-	ackPrefix = "$JS.ACK."
-)
+// resetSubject is JetStream's API for a reset of the consumer.
+const resetSubject = "$JS.API.CONSUMER.RESET." + publisher.StorageStream + "." + publisher.StorageConsumer
 
 // errGap says that a delivery of the consumer went somewhere else, or was lost.
 var errGap = errors.New("a delivery went to somebody else")
@@ -47,15 +40,9 @@ var errGap = errors.New("a delivery went to somebody else")
 // message that is not acknowledged is delivered again in the order of the stream,
 // until a delivery is missing, another replica has decided a window, or something
 // fails. Nothing of it outlives it. All fields belong to the goroutine of run.
-//
-// It has a pull loop of its own for the reasons that package consumer has one:
-// nats.go's believe the headers of a message to be the server's.
 type session struct {
 	*Trigger
-	inbox    string
-	incoming chan *nats.Msg
-	asked    int // messages that the open pull may still bring
-	heardAt  time.Time
+	pulls *pull.Pulls
 
 	collection
 	landings chan *flight
@@ -67,7 +54,7 @@ type session struct {
 
 func newSession(t *Trigger) *session {
 	return &session{
-		Trigger: t, inbox: t.nc.NewInbox(), incoming: make(chan *nats.Msg, 2*pullBatch),
+		Trigger: t, pulls: pull.New(t.nc, publisher.StorageStream, publisher.StorageConsumer, 2*pullBatch),
 		collection: newCollection(), landings: make(chan *flight),
 		slots: make(chan struct{}, maxFlights), over: make(chan struct{}),
 	}
@@ -75,7 +62,7 @@ func newSession(t *Trigger) *session {
 
 // run reads until ctx ends or the session does.
 func (s *session) run(ctx context.Context) error {
-	sub, err := s.nc.ChanSubscribe(s.inbox+".*", s.incoming)
+	sub, err := s.pulls.Subscribe()
 	if err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
@@ -130,7 +117,6 @@ func (s *session) reset(ctx context.Context) error {
 
 // loop is the one goroutine that owns the windows.
 func (s *session) loop(ctx, work context.Context) error {
-	s.heardAt = time.Now()
 	tick := time.NewTicker(tickTime)
 	defer tick.Stop()
 	touch := time.NewTicker(max(s.ackWait/4, tickTime))
@@ -151,7 +137,7 @@ func (s *session) loop(ctx, work context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case msg := <-s.incoming:
+		case msg := <-s.pulls.Incoming:
 			if err := s.heard(ctx, msg); err != nil {
 				return err
 			}
@@ -168,15 +154,12 @@ func (s *session) loop(ctx, work context.Context) error {
 		case <-tick.C:
 			s.state.Store(s.snapshot())
 			s.tell()
-			if s.silent() {
+			if s.pulls.Silent(silence) {
 				return errors.New("pull: no heartbeat from the server")
 			}
 		}
 	}
 }
-
-// silent reports whether the server has said nothing for too long about an open pull.
-func (s *session) silent() bool { return s.asked > 0 && time.Since(s.heardAt) > silence }
 
 // drain waits for the requests that are on their way, not for windows.
 func (s *session) drain() {
@@ -222,48 +205,28 @@ func (s *session) launch(work context.Context) {
 
 // pull asks for more when everything that was asked for has come.
 func (s *session) pull() error {
-	if s.asked > 0 || s.changes >= maxHeld {
+	if s.pulls.Asked > 0 || s.changes >= maxHeld {
 		return nil
 	}
-	request := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`,
-		pullBatch, pullBytes+s.nc.MaxPayload(), pullExpiry, pullHeartbeat)
-	if err := s.nc.PublishRequest(nextSubject, s.inbox+".next", request); err != nil {
-		return fmt.Errorf("pull: %w", err)
-	}
-	s.asked, s.heardAt = pullBatch, time.Now()
-	return nil
+	return s.pulls.Ask(pullBatch, fmt.Sprintf(`"max_bytes":%d,"expires":%d,"idle_heartbeat":%d`,
+		pullBytes+s.nc.MaxPayload(), pullExpiry, pullHeartbeat))
 }
 
-// heard takes a message, or the server's word about the pull.
+// heard handles an answer to the pull.
 func (s *session) heard(ctx context.Context, msg *nats.Msg) error {
-	s.heardAt = time.Now()
-	if strings.HasPrefix(msg.Reply, ackPrefix) {
-		s.asked = max(0, s.asked-1)
-		s.well()
+	answer, err := s.pulls.Heard(msg)
+	if err != nil {
+		return err
+	}
+	s.well()
+	switch answer {
+	case pull.Message:
 		return s.take(ctx, msg)
-	}
-	status, text := msg.Header.Get("Status"), msg.Header.Get("Description")
-	if status == "100" { // a heartbeat: the server has nothing that it may deliver
+	case pull.Heartbeat:
 		s.caughtUp(true)
-		s.well()
-		return nil
+	case pull.Ended:
 	}
-	if left, err := strconv.Atoi(msg.Header.Get("Nats-Pending-Messages")); err == nil {
-		s.asked = max(0, s.asked-left)
-		if status == "408" || strings.Contains(text, "MaxBytes") {
-			s.well()
-			return nil
-		}
-	}
-	if status == "409" && text == "Batch Completed" { // which a pull with max_bytes is told
-		s.asked = 0
-		s.well()
-		return nil
-	}
-	if status == "503" {
-		return nats.ErrNoResponders
-	}
-	return fmt.Errorf("pull: %s %s", status, text)
+	return nil
 }
 
 func (s *session) well() {

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/consumer/internal/news"
+	"backhaul/consumer/internal/sleep"
 	"backhaul/consumer/internal/writes"
 	"backhaul/publisher"
 )
@@ -158,7 +159,7 @@ func (t *Trigger) Run(ctx context.Context) {
 		} else if t.pullLog.Changed(err) && err != nil {
 			t.log.Warn().Err(err).Msg("cannot read notifications")
 		}
-		sleep(ctx, failurePause/2+rand.N(failurePause))
+		sleep.For(ctx, failurePause/2+rand.N(failurePause))
 	}
 	t.ready.note(errStopping)
 }
@@ -189,7 +190,7 @@ func (t *Trigger) standBy(ctx context.Context) error {
 		default:
 			quiet, wait = true, lookAgain
 		}
-		if !sleep(ctx, wait) {
+		if !sleep.For(ctx, wait) {
 			return context.Cause(ctx)
 		}
 	}
@@ -205,16 +206,4 @@ func (t *trouble) err() error {
 		return *why
 	}
 	return nil
-}
-
-// sleep waits for d and tells whether ctx is still alive.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
