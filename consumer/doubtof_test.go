@@ -173,7 +173,7 @@ func TestLedgerDoubt_ofAReleasedClaim(t *testing.T) {
 	}
 }
 
-// uncalled is a vendor that has room and must not be called.
+// uncalled is a vendor that has capacity and must not be called.
 type uncalled struct{ t *testing.T }
 
 func (uncalled) Capacity(n int) (int, vendorapi.Cooldown) { return n, vendorapi.Cooldown{} }
@@ -217,7 +217,7 @@ func TestHandle_aLedgerThatGoesBack(t *testing.T) {
 			t.Errorf("the next request, %s, has the event %+v, %v", id, last.event, err)
 		}
 	}
-	if n, hold := h.capacity(5); n != 0 || hold.For <= 0 {
+	if n, cooldown := h.capacity(5); n != 0 || cooldown.For <= 0 {
 		t.Errorf("%d requests are pulled with a ledger that goes back", n)
 	}
 }

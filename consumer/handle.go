@@ -101,8 +101,8 @@ func (h *handler) admit(ctx context.Context, d *delivery, req *request, decodeEr
 	if s, denied := h.deny(ctx, d, req); denied {
 		return s, false
 	}
-	if capacity, hold := h.capacity(1); capacity == 0 && !h.tooOld(req) && !req.expired() {
-		return redeliverAfter(0, fmt.Errorf("%w: %s, for another %s", errNoCapacity, hold.Reason, hold.For)), false
+	if capacity, cooldown := h.capacity(1); capacity == 0 && !h.tooOld(req) && !req.expired() {
+		return redeliverAfter(0, fmt.Errorf("%w: %s, for another %s", errNoCapacity, cooldown.Reason, cooldown.For)), false
 	}
 	return settlement{}, true
 }
@@ -128,17 +128,17 @@ const (
 )
 
 // capacity returns how many of n requests may be claimed now, and if none, for how long.
-func (h *handler) capacity(n int) (capacity int, hold vendorapi.Cooldown) {
+func (h *handler) capacity(n int) (capacity int, cooldown vendorapi.Cooldown) {
 	if err := h.ledger.guard.err(); err != nil {
 		return 0, vendorapi.Cooldown{For: guardRetry}
 	}
-	capacity, hold = h.vendor.Capacity(n)
-	if capacity == 0 && hold.Reason == vendorapi.CooldownThrottled {
-		if hold.For -= claimLead; hold.For <= 0 {
+	capacity, cooldown = h.vendor.Capacity(n)
+	if capacity == 0 && cooldown.Reason == vendorapi.CooldownThrottled {
+		if cooldown.For -= claimLead; cooldown.For <= 0 {
 			return n, vendorapi.Cooldown{}
 		}
 	}
-	return capacity, hold
+	return capacity, cooldown
 }
 
 // errNoCapacity is returned while nothing may be sent to the vendor.
@@ -354,9 +354,9 @@ func redeliverAfter(delay time.Duration, err error) settlement {
 func redeliver(d *delivery, err error) settlement {
 	delay := min(max(time.Since(d.stored)/2, firstDelay), lastDelay)
 	if e, ok := errors.AsType[*vendorapi.Error](err); ok && e.RetryAfter > 0 {
-		delay = max(e.RetryAfter-claimLead, shortestHold)
+		delay = max(e.RetryAfter-claimLead, shortestCooldown)
 		if e.NotAsked() {
-			delay = shortestHold
+			delay = shortestCooldown
 		}
 	}
 	switch {

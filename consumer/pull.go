@@ -26,8 +26,8 @@ const (
 	// pullPause is the wait after a failed pull. Without a connection or a leader a pull
 	// fails at once.
 	pullPause = 100 * time.Millisecond
-	// shortestHold is the shortest wait before the vendor's capacity is asked for again.
-	shortestHold = 50 * time.Millisecond
+	// shortestCooldown is the shortest wait before the vendor's capacity is asked for again.
+	shortestCooldown = 50 * time.Millisecond
 )
 
 var pullOptions = fmt.Sprintf(`"expires":%d,"idle_heartbeat":%d`, pullExpiry, pullHeartbeat)
@@ -75,13 +75,13 @@ func (p *puller) run(ctx context.Context, work func(*delivery)) {
 	silence := time.NewTimer(2 * pullHeartbeat)
 	defer silence.Stop()
 	for ctx.Err() == nil {
-		hold, err := p.ask(ctx)
+		again, err := p.ask(ctx)
 		if err != nil {
 			p.failed(ctx, err)
 			continue
 		}
-		if hold > 0 {
-			silence.Reset(min(hold, 2*pullHeartbeat))
+		if again > 0 {
+			silence.Reset(min(again, 2*pullHeartbeat))
 		}
 		select {
 		case msg := <-p.pulls.Incoming:
@@ -138,14 +138,14 @@ func (p *puller) ask(ctx context.Context) (again time.Duration, err error) {
 	if free <= 0 || free < p.batch && p.pulls.Asked > 0 {
 		return 0, nil
 	}
-	capacity, hold := p.capacity(p.slots.number)
-	if hold.Reason == vendorapi.CooldownThrottled {
-		p.pause.extend(ctx, hold.For)
+	capacity, cooldown := p.capacity(p.slots.number)
+	if cooldown.Reason == vendorapi.CooldownThrottled {
+		p.pause.extend(ctx, cooldown.For)
 	}
 	if capacity < p.slots.number {
 		// What is in flight, or will be, may have to be sent as well.
 		if free = min(free, capacity-(p.slots.number-free)); free <= 0 {
-			return max(hold.For, shortestHold), nil
+			return max(cooldown.For, shortestCooldown), nil
 		}
 	}
 	return 0, p.pulls.Ask(free, pullOptions)

@@ -487,9 +487,9 @@ func (b *rig) checkPromise(started int) {
 // vendorFuncs is the real vendor with something before or after its calls.
 type vendorFuncs struct {
 	consumer.Vendor
-	submit func(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error)
-	find   func(ctx context.Context, t vendorapi.Task, since time.Time) (vendorapi.Found, error)
-	room   func(n int) (int, vendorapi.Cooldown)
+	submit   func(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error)
+	find     func(ctx context.Context, t vendorapi.Task, since time.Time) (vendorapi.Found, error)
+	capacity func(n int) (int, vendorapi.Cooldown)
 }
 
 func (v vendorFuncs) Submit(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
@@ -507,10 +507,10 @@ func (v vendorFuncs) Find(ctx context.Context, t vendorapi.Task, since time.Time
 }
 
 func (v vendorFuncs) Capacity(n int) (int, vendorapi.Cooldown) {
-	if v.room == nil {
+	if v.capacity == nil {
 		return v.Vendor.Capacity(n)
 	}
-	return v.room(n)
+	return v.capacity(n)
 }
 
 // logBook keeps what a worker logged.

@@ -95,7 +95,7 @@ func TestAReplicaWithoutCapacity(t *testing.T) {
 	b.eventually("the one has a pull open", pulls(1))
 	b.start(owner("full"), func(s *setup) {
 		s.wrap = func(v consumer.Vendor) consumer.Vendor {
-			return vendorFuncs{Vendor: v, room: func(n int) (int, vendorapi.Cooldown) {
+			return vendorFuncs{Vendor: v, capacity: func(n int) (int, vendorapi.Cooldown) {
 				if full.Load() {
 					return 0, vendorapi.Cooldown{For: time.Hour, Reason: vendorapi.CooldownOutage}
 				}
@@ -118,7 +118,7 @@ func TestAReplicaWithoutCapacity(t *testing.T) {
 		key := billing(fmt.Sprint("id-", i))
 		order[i], _ = strconv.Atoi(jobs[key.Marker()][0])
 		if by := b.story(key)[0].data.(*schemas.JobSubmitting).Owner; by != "free" {
-			t.Fatalf("%s was claimed by %s, which has no room", key, by)
+			t.Fatalf("%s was claimed by %s, which has no capacity", key, by)
 		}
 	}
 	first := slices.Min(order)
