@@ -7,8 +7,8 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// BenchmarkRequests is one request from the queue to its outcome, with everything
-// in this process: the server, which syncs nothing, and a vendor that answers at once.
+// BenchmarkRequests measures a request from the queue to its outcome, with everything in this
+// process: a server that does not sync, and a vendor that answers at once.
 func BenchmarkRequests(b *testing.B) {
 	r := newRig(b, simulator.Config{})
 	for n := range b.N {

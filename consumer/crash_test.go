@@ -16,9 +16,9 @@ import (
 
 var errCrashed = errors.New("the process is dead")
 
-// A crash at every place where one can make a difference. The first worker's
-// connection is broken, or its vendor call stopped, at that place; then it is
-// killed, and another one has to bring the request to its one true end.
+// A crash at every step. The first worker's connection is cut, or its vendor call is stopped,
+// at that step. Then it is killed, and another worker must bring the request to its one true
+// outcome.
 func TestACrashAtEveryStep(t *testing.T) {
 	t.Parallel()
 	var (
@@ -38,7 +38,7 @@ func TestACrashAtEveryStep(t *testing.T) {
 		}
 		return nil
 	})
-	// beforeSubmit and afterSubmit stop at the vendor's door.
+	// beforeSubmit and afterSubmit stop at the call of the vendor.
 	beforeSubmit := func(v consumer.Vendor, here func()) consumer.Vendor {
 		return vendorFuncs{Vendor: v, submit: func(ctx, _ context.Context, _ vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {
 			_, err := permit(ctx)
@@ -109,7 +109,7 @@ func TestACrashAtEveryStep(t *testing.T) {
 				b.eventually("what was sent has arrived", func() bool {
 					switch test.op {
 					case letter:
-						return len(b.letters()) == 1
+						return len(b.deadLetters()) == 1
 					case ack:
 						return b.queued() == 0
 					}
@@ -134,7 +134,7 @@ func TestACrashAtEveryStep(t *testing.T) {
 				letters = 1
 				b.checkPromise(0)
 			}
-			if got := len(b.letters()); got != letters {
+			if got := len(b.deadLetters()); got != letters {
 				t.Errorf("%d dead letters, want %d", got, letters)
 			}
 			if got := b.sim.Account().CreateTaskCalls; got != test.calls {
@@ -144,8 +144,8 @@ func TestACrashAtEveryStep(t *testing.T) {
 	}
 }
 
-// The owner dies with its call under way and the job is visible only after the
-// lease, though within the window: it is waited for.
+// The owner dies during its call, and the job becomes visible after the lease but within the
+// window: the next owner waits for it.
 func TestACrashAndAJobThatIsVisibleLate(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{VisibleAfter: 3300 * time.Millisecond}, natstest.AckWait(time.Second))
@@ -166,8 +166,8 @@ func TestACrashAndAJobThatIsVisibleLate(t *testing.T) {
 	b.checkPromise(1)
 }
 
-// The acknowledgement of a claim is lost but the process lives: it recognises
-// its own write and goes on at once, it does not wait for its own lease.
+// The acknowledgement of a claim is lost but the process lives: it recognises its own write
+// and goes on at once. It does not wait for its own lease.
 func TestALostAcknowledgementOfAClaim(t *testing.T) {
 	t.Parallel()
 	for name, op := range map[string]string{"claim": "HPUB backup.event.job-submitting", "record": "HPUB backup.event.job-started"} {
@@ -195,8 +195,8 @@ func TestALostAcknowledgementOfAClaim(t *testing.T) {
 	}
 }
 
-// The owner dies with the answer in its hand, and nothing that can be seen proves
-// whose job that is: the next owner must not send the request again.
+// The owner dies after the answer, and nothing visible proves which job is the request's: the
+// next owner must not send the request again.
 func TestACrashWhereNothingProvesTheJob(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{HideDescriptions: true}, natstest.AckWait(time.Second))
@@ -215,8 +215,8 @@ func TestACrashWhereNothingProvesTheJob(t *testing.T) {
 	}
 }
 
-// The owner dies, and the vendor lists no jobs until long after the request was
-// taken over: not to be able to look is not to find nothing.
+// The owner dies, and the vendor lists no jobs until long after the take-over: a failed lookup
+// does not count as "not found".
 func TestACrashWhileLooksFail(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
@@ -228,8 +228,8 @@ func TestACrashWhileLooksFail(t *testing.T) {
 	first.kill()
 	b.start(quick, owner("two"))
 	b.eventually("it is taken over", func() bool {
-		story := b.story(billing("id"))
-		return story[len(story)-1].data.(*schemas.JobSubmitting).Epoch > 1
+		history := b.history(billing("id"))
+		return history[len(history)-1].data.(*schemas.JobSubmitting).Epoch > 1
 	})
 	looks := b.sim.Account().Calls["Jobs"]
 	b.eventually("it is looked for again", func() bool { return b.sim.Account().Calls["Jobs"] > looks })

@@ -16,7 +16,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// The vendor starts the job and does not say so: it is found by its marker and
+// The vendor starts the job and its answer is lost: the job is found by its marker and
 // announced, and nothing is sent again.
 func TestALostAnswerIsFoundAgain(t *testing.T) {
 	t.Parallel()
@@ -56,14 +56,14 @@ func TestALostAnswerIsFoundAgain(t *testing.T) {
 			if got := b.sim.Account().CreateTaskCalls; got != 2 {
 				t.Errorf("%d calls of CreateTask, want one for each request", got)
 			}
-			if got := len(b.letters()); got != 0 {
+			if got := len(b.deadLetters()); got != 0 {
 				t.Errorf("%d dead letters", got)
 			}
 		})
 	}
 }
 
-// hastyFor makes the attempt short if the fault is that there is no answer in time.
+// hastyFor shortens the attempt if the fault is a missing answer.
 func hastyFor(fault simulator.Fault) func(*setup) {
 	switch fault.Kind {
 	case simulator.HangAfterStart, simulator.LateStart, simulator.Slow, simulator.Delay:
@@ -75,8 +75,8 @@ func hastyFor(fault simulator.Fault) func(*setup) {
 	return func(*setup) {}
 }
 
-// The vendor does not start the job and does not say so: it is looked for, and
-// then it is sent again.
+// The vendor does not start the job, and its answer is lost: the job is looked up, and then
+// the request is sent again.
 func TestARequestThatNeverArrivedIsSentAgain(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []simulator.Fault{
@@ -106,8 +106,8 @@ func TestARequestThatNeverArrivedIsSentAgain(t *testing.T) {
 	}
 }
 
-// The vendor makes a task and names no job. That task may start one at any time,
-// so the request is never sent again, whoever finds it so.
+// The vendor makes a task and names no job. That task may start a job at any time, so the
+// request is never sent again, by any owner.
 func TestATaskWithoutAJob(t *testing.T) {
 	t.Parallel()
 	t.Run("its job comes late", func(t *testing.T) {
@@ -120,8 +120,8 @@ func TestATaskWithoutAJob(t *testing.T) {
 			s.cfg.VisibilityWindow = patience
 			s.wrap = func(v consumer.Vendor) consumer.Vendor {
 				return vendorFuncs{Vendor: v, find: func(ctx context.Context, task vendorapi.Task, since time.Time) (vendorapi.Found, error) {
-					story := b.story(billing("late"))
-					atLook.CompareAndSwap(nil, story[len(story)-1].data.(*schemas.JobSubmitting))
+					history := b.history(billing("late"))
+					atLook.CompareAndSwap(nil, history[len(history)-1].data.(*schemas.JobSubmitting))
 					return v.Find(ctx, task, since)
 				}}
 			}
@@ -142,8 +142,8 @@ func TestATaskWithoutAJob(t *testing.T) {
 		b.publish("billing", body("none"))
 		first := b.start(soonDead, quick, func(s *setup) { s.cfg.VisibilityWindow = patience })
 		b.eventually("the doubt is on record", func() bool {
-			story := b.story(billing("none"))
-			return len(story) > 1 && story[len(story)-1].data.(*schemas.JobSubmitting).DoubtTaskID != ""
+			history := b.history(billing("none"))
+			return len(history) > 1 && history[len(history)-1].data.(*schemas.JobSubmitting).DoubtTaskID != ""
 		})
 		first.kill()
 		b.start(quick, owner("two"))
@@ -172,8 +172,8 @@ func TestAJobThatIsVisibleLate(t *testing.T) {
 	b.checkPromise(1)
 }
 
-// A look that was begun before the end of the window and answered after it does
-// not say that there is no job.
+// A lookup that began before the end of the window and was answered after it does not prove
+// that there is no job.
 func TestASlowLookIsNotTheLastOne(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{VisibleAfter: 1800 * time.Millisecond})
@@ -205,7 +205,7 @@ func TestASlowLookIsNotTheLastOne(t *testing.T) {
 	b.checkPromise(1)
 }
 
-// Where the vendor does not show descriptions, nothing proves which job is whose.
+// If the vendor does not show descriptions, nothing proves which job is whose.
 func TestJobsWithoutDescriptions(t *testing.T) {
 	t.Parallel()
 	t.Run("a job that may be the one", func(t *testing.T) {
@@ -220,10 +220,10 @@ func TestJobsWithoutDescriptions(t *testing.T) {
 			e.ErrorSource != schemas.ErrorSourceBackhaul || e.Retryable || e.Attempts != 1 {
 			t.Errorf("job-failed is %+v", e)
 		}
-		if letters := b.letters(); len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeOutcomeUnknown {
+		if letters := b.deadLetters(); len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeOutcomeUnknown {
 			t.Errorf("the dead letters are %v", letters)
 		}
-		// Also once more of the same does not start it.
+		// A copy of the message does not start it either.
 		b.publish("billing", body("lost"))
 		b.settled()
 		if account := b.sim.Account(); account.JobsStarted != 1 || account.CreateTaskCalls != 1 {
@@ -305,7 +305,7 @@ func TestInDoubtFail(t *testing.T) {
 			t.Errorf("job-started is %+v", e)
 		}
 	})
-	// The vendor said that there is none and when to come again: no answer is lost.
+	// The vendor has answered that there is no job, and when to try again: no answer is lost.
 	t.Run("the vendor was unavailable", func(t *testing.T) {
 		t.Parallel()
 		b := newRig(t, simulator.Config{})
@@ -320,7 +320,7 @@ func TestInDoubtFail(t *testing.T) {
 	})
 }
 
-// A look that fails is not a look that finds nothing.
+// A failed lookup does not count as "not found".
 func TestLooksThatFail(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -336,7 +336,7 @@ func TestLooksThatFail(t *testing.T) {
 	b.checkPromise(1)
 }
 
-// Nobody gives up looking because of one failed look, however old the request is.
+// One failed lookup is not the last one, however old the request is.
 func TestAnOldRequestIsLookedForAsWell(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -367,8 +367,7 @@ func TestLooksThatAlwaysFailAreGivenUp(t *testing.T) {
 	}
 }
 
-// A request whose answers are unclear again and again is said, and no longer once
-// it has its outcome.
+// A request that repeatedly gets unclear answers is reported until it has its outcome.
 func TestConsumerUnclear_namesARequestThatGoesRound(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -393,7 +392,7 @@ func TestConsumerUnclear_namesARequestThatGoesRound(t *testing.T) {
 	b.checkPromise(1)
 }
 
-// One lost answer is no news.
+// One lost answer is not reported.
 func TestConsumerUnclear_isNilAfterOneLostAnswer(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})

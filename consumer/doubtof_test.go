@@ -14,7 +14,7 @@ import (
 	"backhaul/vendorapi"
 )
 
-// lastClaim is the last event of a request, which must be a claim.
+// lastClaim returns the last event of a request, which must be a claim.
 func (l *ledger) lastClaim(t *testing.T, req *request) (record, schemas.Claim) {
 	t.Helper()
 	last, err := l.last(t.Context(), req.key)
@@ -28,8 +28,8 @@ func (l *ledger) lastClaim(t *testing.T, req *request) (record, schemas.Claim) {
 	return last, submitting.Claim
 }
 
-// A job that a former owner's call started is looked for since the claim of that call, and
-// may appear until the lease and the visibility window have passed since the last claim.
+// The job of a former owner's call is looked up since the claim of that call. It may appear
+// until the lease and the visibility window have passed since the last claim.
 func TestLedgerDoubtOf_coversTheFormerOwnersCall(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t, time.Minute)
@@ -79,8 +79,8 @@ func TestLedgerDoubtOf_coversTheFormerOwnersCall(t *testing.T) {
 	}
 }
 
-// A request that is put in doubt keeps the lease of another owner, which may be at work, and
-// what is known of a task. An outcome is not written over.
+// A request that is put in doubt keeps the lease of another owner, which may still work on it,
+// and the known task. An outcome is not overwritten.
 func TestLedgerRedoubt_keepsWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t, time.Minute)
@@ -115,13 +115,13 @@ func TestLedgerRedoubt_keepsWhatIsKnown(t *testing.T) {
 	}
 }
 
-// testDelivery is a delivery of a request, of an invalid one if it has no client.
+// testDelivery returns a delivery of a request. Without a client the request is invalid.
 func testDelivery(sequence uint64, data string) *delivery {
 	return newDelivery(&nats.Msg{Subject: "backup.request.test", Data: []byte(data)}, sequence, time.Now().Add(-time.Minute), 1)
 }
 
-// Recover keeps the lease of a claim that was written on top of a ledger that forgot, and
-// finds the claim of an earlier version.
+// Recover keeps the lease of a claim that was written after a loss, and finds the claim of an
+// earlier version.
 func TestLedgerDoubt_keepsWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t, time.Minute)
@@ -146,8 +146,8 @@ func TestLedgerDoubt_keepsWhatIsKnown(t *testing.T) {
 	}
 }
 
-// A claim that was released without a doubt may have been taken again, where the ledger does
-// not know more. One that is in force leads to a look by itself.
+// A claim that was released without a doubt may have been claimed again, unknown to the ledger.
+// A claim in force leads to a lookup by itself.
 func TestLedgerDoubt_ofAReleasedClaim(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t, time.Minute)
@@ -188,8 +188,8 @@ func (u uncalled) Find(context.Context, vendorapi.Task, time.Time) (vendorapi.Fo
 	return vendorapi.Found{}, nil
 }
 
-// A claim that the ledger takes where it has taken more before proves that it has forgotten:
-// the request is not sent, and is in doubt. Nothing is claimed any more.
+// A claim whose sequence is not higher than an earlier one proves that the ledger has lost
+// events: the request is not sent and is put in doubt. Nothing more is claimed.
 func TestHandle_aLedgerThatGoesBack(t *testing.T) {
 	t.Parallel()
 	l, g := newGuarded(t)
@@ -222,14 +222,14 @@ func TestHandle_aLedgerThatGoesBack(t *testing.T) {
 	}
 }
 
-// full is a vendor that is left alone for an hour.
+// full is a vendor without capacity for an hour.
 type full struct{ uncalled }
 
 func (full) Capacity(int) (int, vendorapi.Cooldown) {
 	return 0, vendorapi.Cooldown{For: time.Hour, Reason: vendorapi.CooldownOutage}
 }
 
-// A request that has waited too long is not sent any more, so it need not wait for the vendor.
+// A request that is too old is not sent, so it does not wait for the vendor.
 func TestAdmit_keepsNothingThatIsTooLate(t *testing.T) {
 	t.Parallel()
 	h := &handler{cfg: Config{}.withDefaults(), ledger: &ledger{}, vendor: full{}}

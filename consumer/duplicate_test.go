@@ -38,25 +38,25 @@ func TestTheSameRequestOverAndOver(t *testing.T) {
 			}
 			publishers.Wait()
 			b.settled()
-			// Other white space and an explicit default make it no other request.
+			// Other white space and an explicit default do not make another request.
 			b.publish("billing", strings.Replace(test.data, ",", ` , "backupLevel":"INCREMENTAL", `, 1))
 			b.settled()
-			story := b.story(billing("again"))
-			if story[len(story)-1].kind != test.want {
-				t.Fatalf("the story is %s", kinds(story))
+			history := b.history(billing("again"))
+			if history[len(history)-1].kind != test.want {
+				t.Fatalf("the history is %s", kinds(history))
 			}
 			if got := b.events("backup.event.request-rejected.>"); len(got) > 0 {
 				t.Errorf("%d requests were rejected", len(got))
 			}
-			if want := map[schemas.Kind]int{schemas.KindJobStarted: 0, schemas.KindJobFailed: 1}[test.want]; len(b.letters()) != want {
-				t.Errorf("%d dead letters, want %d", len(b.letters()), want)
+			if want := map[schemas.Kind]int{schemas.KindJobStarted: 0, schemas.KindJobFailed: 1}[test.want]; len(b.deadLetters()) != want {
+				t.Errorf("%d dead letters, want %d", len(b.deadLetters()), want)
 			}
-			b.checkPromise(1 - len(b.letters()))
+			b.checkPromise(1 - len(b.deadLetters()))
 		})
 	}
 }
 
-// A hundred copies at once, while the one is in work and after it.
+// A hundred copies at once, while the request is in flight and after it.
 func TestAHundredCopiesAtOnce(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{}, natstest.AckWait(2*patience)) // nothing may be left to a redelivery
@@ -76,9 +76,8 @@ func TestAHundredCopiesAtOnce(t *testing.T) {
 	}
 }
 
-// Two publishers do not know of each other, and both have lost count: one
-// request, ten thousand times. The vendor keeps it in work for a while, so that
-// copies come before, while and after it is.
+// Two publishers send one request ten thousand times. The vendor keeps it in flight for a
+// while, so that copies arrive before, during and after it.
 func TestTenThousandCopiesFromTwoPublishers(t *testing.T) {
 	t.Parallel()
 	const copies = 10_000
@@ -140,7 +139,7 @@ func TestTheSameIDWithOtherContent(t *testing.T) {
 			requested := b.stored(publisher.RequestsStream, ">")[0].Time
 			b.start()
 			b.settled()
-			before := b.story(billing("id"))
+			before := b.history(billing("id"))
 			data := body("id", `"backupLevel":"FULL"`)
 			sequence := b.publish("billing", data, "traceparent", trace)
 			b.settled()
@@ -158,10 +157,10 @@ func TestTheSameIDWithOtherContent(t *testing.T) {
 			if got := rejected[0].Header.Get("traceparent"); got != trace {
 				t.Errorf("traceparent is %q", got)
 			}
-			if after := b.story(billing("id")); kinds(after) != kinds(before) {
-				t.Errorf("the first request's story became %s, was %s", kinds(after), kinds(before))
+			if after := b.history(billing("id")); kinds(after) != kinds(before) {
+				t.Errorf("the first request's history became %s, was %s", kinds(after), kinds(before))
 			}
-			letters := b.letters()
+			letters := b.deadLetters()
 			last := letters[len(letters)-1]
 			if string(last.Data) != data || last.Header.Get(publisher.HeaderDeadLetterCode) != "request-rejected" ||
 				last.Header.Get(publisher.HeaderDeadLetterReason) != e.Reason ||
@@ -173,8 +172,8 @@ func TestTheSameIDWithOtherContent(t *testing.T) {
 	}
 }
 
-// The outcome of the first message is on record but its dead letter is not, and
-// copies come together with it again: the letter is kept all the same.
+// The outcome of the first message is on record but its dead letter is not, and it is
+// delivered again together with copies: the dead letter is kept nevertheless.
 func TestCopiesAndAMissingDeadLetter(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
@@ -190,14 +189,14 @@ func TestCopiesAndAMissingDeadLetter(t *testing.T) {
 	b.start(owner("two"))
 	b.settled()
 	b.failed(billing("id"))
-	letters := b.letters()
+	letters := b.deadLetters()
 	if len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(original) {
 		t.Errorf("the dead letters are %v, want the one of message %d", letters, original)
 	}
 	b.checkPromise(0)
 }
 
-// Other content while the first is in work: it waits, and is rejected.
+// Other content while the first request is in flight: it waits, and is rejected.
 func TestOtherContentMeanwhile(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{}, natstest.AckWait(2*patience)) // nothing may be left to a redelivery
@@ -211,14 +210,14 @@ func TestOtherContentMeanwhile(t *testing.T) {
 	b.settled()
 	b.started(billing("id"))
 	for _, sequence := range []uint64{other, broken} {
-		if got := kinds(b.story(b.place("billing", sequence))); got != "request-rejected" {
-			t.Errorf("message %d has the story %q, want request-rejected", sequence, got)
+		if got := kinds(b.history(b.place("billing", sequence))); got != "request-rejected" {
+			t.Errorf("message %d has the history %q, want request-rejected", sequence, got)
 		}
 	}
-	if got := kinds(b.story(b.place("billing", same))); got != "" {
-		t.Errorf("the copy has a story of its own: %q", got)
+	if got := kinds(b.history(b.place("billing", same))); got != "" {
+		t.Errorf("the copy has a history of its own: %q", got)
 	}
-	if got := len(b.letters()); got != 2 {
+	if got := len(b.deadLetters()); got != 2 {
 		t.Errorf("%d dead letters, want 2", got)
 	}
 	b.checkPromise(1)

@@ -54,7 +54,7 @@ func TestTwoReplicas(t *testing.T) {
 	}
 }
 
-// As long as a request is in work the queue is told, and nobody else gets it.
+// While a request is in flight its message is not redelivered.
 func TestProgressIsAcknowledged(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
@@ -71,11 +71,11 @@ func TestProgressIsAcknowledged(t *testing.T) {
 	}
 }
 
-// An owner is frozen, wakes up after another has taken the request over, and
-// can neither start a job nor tell an outcome.
+// An owner is frozen and resumes after another has taken the request over. It can neither
+// start a job nor record an outcome.
 func TestAFrozenOwner(t *testing.T) {
 	t.Parallel()
-	// freezes is the vendor of a process that is frozen at a place, once.
+	// freezes is the vendor of a process that is frozen once, at one step.
 	type freezes func(v consumer.Vendor, freeze func()) consumer.Vendor
 	for name, test := range map[string]struct {
 		vendor  freezes
@@ -124,29 +124,29 @@ func TestAFrozenOwner(t *testing.T) {
 			b.publish("billing", body("id"))
 			b.start(quick, owner("two"))
 			b.eventually("another has finished the request", func() bool {
-				story := b.story(billing("id"))
-				return story[len(story)-1].kind.Terminal()
+				history := b.history(billing("id"))
+				return history[len(history)-1].kind.Terminal()
 			})
-			before := b.story(billing("id"))
+			before := b.history(billing("id"))
 			thawed()
 			b.settled()
 			first.drain()
-			if after := b.story(billing("id")); kinds(after) != kinds(before) {
-				t.Errorf("the story became %s, was %s", kinds(after), kinds(before))
+			if after := b.history(billing("id")); kinds(after) != kinds(before) {
+				t.Errorf("the history became %s, was %s", kinds(after), kinds(before))
 			}
 			if e := b.started(billing("id")); e.Adopted != test.adopted {
 				t.Errorf("job-started is %+v, want adopted %t", e, test.adopted)
 			}
 			b.checkPromise(1)
-			if got := len(b.letters()); got != 0 {
+			if got := len(b.deadLetters()); got != 0 {
 				t.Errorf("%d dead letters", got)
 			}
 		})
 	}
 }
 
-// Another owner's call is under way and its job is not there yet: a second owner
-// looks, finds nothing, and has to wait for the lease all the same.
+// Another owner's call is in flight and its job is not visible yet: a second owner finds
+// nothing and waits for the lease nevertheless.
 func TestAnotherOwnersCallIsUnderWay(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
@@ -184,7 +184,7 @@ func TestAnotherOwnersCallIsUnderWay(t *testing.T) {
 	}
 }
 
-// lastClaims are the claims that no outcome has followed.
+// lastClaims returns the claims that no outcome has followed.
 func (b *rig) lastClaims() []event {
 	b.t.Helper()
 	last := make(map[publisher.Key]event)
@@ -200,7 +200,7 @@ func (b *rig) lastClaims() []event {
 	return open
 }
 
-// inDoubt counts the claims that say that there may be a job.
+// inDoubt counts the claims with a doubt.
 func inDoubt(claims []event) (n int) {
 	for _, e := range claims {
 		if e.data.(*schemas.JobSubmitting).DoubtSequence != 0 {
@@ -210,7 +210,7 @@ func inDoubt(claims []event) (n int) {
 	return n
 }
 
-// A stop lets calls finish and gives everything else back at once.
+// After a stop calls finish, and all other requests are released at once.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	const requests = 60
@@ -226,7 +226,7 @@ func TestDrain(t *testing.T) {
 			func(b *rig) bool { return b.sim.Account().CreateTaskCalls >= 8 },
 			func(t *testing.T, b *rig, open []event) {
 				calls := uint64(b.sim.Account().CreateTaskCalls)
-				// The server takes a message away some time after its acknowledgement.
+				// The server removes a message some time after its acknowledgement.
 				b.eventually(fmt.Sprintf("end of the %d calls under way", calls), func() bool { return b.queued() == requests-calls })
 				for _, e := range open { // those that were claimed ahead
 					if e.data.(*schemas.JobSubmitting).DoubtSequence != 0 {
@@ -306,7 +306,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// What was claimed before a stop but not sent is not sent any more.
+// A request that was claimed before a stop and not sent is not sent any more.
 func TestNothingIsSentAfterAStop(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -366,12 +366,11 @@ func TestTheNATSServerRestartsUnderLoad(t *testing.T) {
 		b.nats.Stop()
 		b.nats.Restart()
 	}
-	// Seen once: after its restart nats-server 2.15.2 did not know any more that a
-	// message was delivered and not acknowledged. Such a message stays in the
-	// stream, neither pending nor delivered again; its outcome was on record, its
-	// dead letter was not.
+	// Seen once: after its restart nats-server 2.15.2 had forgotten that a message was
+	// delivered and not acknowledged. Such a message stays in the stream and is neither
+	// pending nor redelivered. Its outcome was on record, its dead letter was not.
 	b.eventually("the server has nothing to deliver", func() bool {
-		// A question that the restart swallowed must not wait for as long as the test does.
+		// A request that is lost in the restart must not block until the end of the test.
 		durable, err := b.js.Consumer(b.within(patience/20), publisher.RequestsStream, publisher.RequestsConsumer)
 		return err == nil && durable.CachedInfo().NumPending == 0 && durable.CachedInfo().NumAckPending == 0
 	})
@@ -383,13 +382,13 @@ func TestTheNATSServerRestartsUnderLoad(t *testing.T) {
 		t.Errorf("%d requests failed, want %d", got, requests/10)
 	}
 	forgotten := int(b.queued())
-	if got := len(b.letters()); got > requests/10 || got+forgotten < requests/10 {
+	if got := len(b.deadLetters()); got > requests/10 || got+forgotten < requests/10 {
 		t.Errorf("%d dead letters, want %d; the server forgot %d messages", got, requests/10, forgotten)
 	}
 }
 
-// Everything at once: a vendor that misbehaves in every way, copies of every
-// request, replicas that are killed and replaced.
+// Everything at once: a vendor with every fault, copies of every request, and replicas that
+// are killed and replaced.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore, VisibleAfter: 100 * time.Millisecond}, natstest.AckWait(500*time.Millisecond))
@@ -423,7 +422,7 @@ func TestChaos(t *testing.T) {
 	b.checkPromise(requests)
 }
 
-// Nothing goes on after Run has returned.
+// Nothing is left running after Run has returned.
 func TestRunLeavesNothingBehind(t *testing.T) {
 	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("first")) // so that the rig's own connection is complete
@@ -459,15 +458,15 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// A request that the server does not deliver any more, though nobody has
-// acknowledged it, is found and done.
+// A request that the server no longer delivers, although it was not acknowledged, is found and
+// processed.
 func TestARequestThatTheServerForgot(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("forgotten"))
 	last := b.publish("billing", body("invalid", `"typo":1`))
-	// A consumer that is reset behind them takes them for done, as one does whose
-	// state was lost.
+	// A consumer that is reset to a position after them regards them as acknowledged, as one
+	// does whose state was lost.
 	reset := fmt.Sprintf("$JS.API.CONSUMER.RESET.%s.%s", publisher.RequestsStream, publisher.RequestsConsumer)
 	answer, err := b.js.Conn().Request(reset, fmt.Appendf(nil, `{"seq":%d}`, last+1), patience)
 	if err != nil || strings.Contains(string(answer.Data), `"error"`) {
@@ -480,8 +479,8 @@ func TestARequestThatTheServerForgot(t *testing.T) {
 	b.settled()
 	b.started(billing("forgotten"))
 	b.started(billing("fresh"))
-	if e := b.failed(billing("invalid")); e.ErrorCode != schemas.CodeInvalidRequest || len(b.letters()) != 1 {
-		t.Errorf("job-failed is %+v, with %d dead letters", e, len(b.letters()))
+	if e := b.failed(billing("invalid")); e.ErrorCode != schemas.CodeInvalidRequest || len(b.deadLetters()) != 1 {
+		t.Errorf("job-failed is %+v, with %d dead letters", e, len(b.deadLetters()))
 	}
 	b.checkPromise(2)
 }

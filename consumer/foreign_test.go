@@ -13,8 +13,8 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// intrude stores messages without our form on a key's filter, as a source can by the
-// reply subject of a publish.
+// intrude stores foreign messages on a key's filter, as a source can with the reply subject of
+// a publish.
 func (b *rig) intrude(key publisher.Key, number int) {
 	b.t.Helper()
 	for i := range number {
@@ -28,8 +28,8 @@ func (b *rig) intrude(key publisher.Key, number int) {
 	b.wait("the messages are stored", b.js.PublishAsyncComplete())
 }
 
-// Thousands of foreign messages on a key do not keep a request from
-// being done, nor its outcome from being known when it comes again.
+// Thousands of foreign messages on a key hide neither the request nor, on its return, its
+// outcome.
 func TestThousandsOfForeignMessagesOnAKey(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -49,8 +49,8 @@ func TestThousandsOfForeignMessagesOnAKey(t *testing.T) {
 	}
 }
 
-// A request whose events cannot be read ends by its age, with an event about its message
-// that does not say that there is no job.
+// A request whose events cannot be read ends by its age, with an event about its message that
+// does not deny a job.
 func TestARequestThatCanNeverBeClaimed(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -68,7 +68,7 @@ func TestARequestThatCanNeverBeClaimed(t *testing.T) {
 	if e.ErrorCode != schemas.CodeOutcomeUnknown || e.RequestID != "unreadable" || !strings.Contains(e.ErrorMessage, "cannot be read") {
 		t.Errorf("job-failed is %+v", e)
 	}
-	if letters := b.letters(); len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterKey) != key.Name {
+	if letters := b.deadLetters(); len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterKey) != key.Name {
 		t.Errorf("dead letters: %v", fmt.Sprint(letters))
 	}
 	if got := b.sim.Account().CreateTaskCalls; got != 0 {
@@ -76,8 +76,8 @@ func TestARequestThatCanNeverBeClaimed(t *testing.T) {
 	}
 }
 
-// A message of a kind that is not ours on a key's filter is neither a claim nor an outcome,
-// wherever it stands: before the claim, behind the claim, behind the outcome.
+// A message of a foreign kind on a key's filter is neither a claim nor an outcome, whether it
+// comes before the claim, after the claim or after the outcome.
 func TestAMessageOfAForeignKind(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []schemas.Kind{"operator", "job-imagined"} {

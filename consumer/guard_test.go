@@ -20,7 +20,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// refuses waits until a worker says that the ledger cannot be relied on.
+// refuses waits until a worker reports that the ledger cannot be relied on.
 func (b *rig) refuses(w *worker) {
 	b.t.Helper()
 	b.eventually("the worker says that it claims nothing", func() bool { return strings.Contains(w.log.String(), "run `backhaul recover`") })
@@ -54,9 +54,8 @@ func (b *rig) edit(change func(*jetstream.StreamConfig)) {
 	}
 }
 
-// A ledger that is deleted and set up again while a call is out: the job is not
-// announced on top of nothing, the request is in doubt, and after Recover its job is
-// found. Nothing is sent twice.
+// The ledger is deleted and set up again during a call: the job is not announced in the new
+// ledger, the request is in doubt, and Recover leads to its job. Nothing is sent twice.
 func TestALedgerThatIsMadeAgainDuringACall(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -74,11 +73,11 @@ func TestALedgerThatIsMadeAgainDuringACall(t *testing.T) {
 	b.publish("billing", body("id")) // a copy, and something else
 	b.publish("billing", body("other"))
 	b.eventually("the request is in doubt", func() bool {
-		story := b.story(billing("id"))
-		if len(story) == 0 {
+		history := b.history(billing("id"))
+		if len(history) == 0 {
 			return false
 		}
-		claim, ok := story[len(story)-1].data.(*schemas.JobSubmitting)
+		claim, ok := history[len(history)-1].data.(*schemas.JobSubmitting)
 		return ok && claim.DoubtSequence > 0 && claim.LeaseMillis == 0
 	})
 	two := b.start(owner("two")) // one that starts now knows it as well
@@ -97,8 +96,7 @@ func TestALedgerThatIsMadeAgainDuringACall(t *testing.T) {
 	b.checkPromise(2)
 }
 
-// A ledger that is made again between two requests is noticed at the first write at the
-// latest.
+// A ledger that is made again between two requests is noticed at the next write or before.
 func TestALedgerThatIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -155,8 +153,8 @@ func TestALedgerThatIsMadeAgain(t *testing.T) {
 	}
 }
 
-// A stream that was edited so that it forgets is not relied on, and what it forgot
-// meanwhile is not taken for never written.
+// A stream whose settings remove events is not relied on, and a removed event does not count
+// as never written.
 func TestAStreamThatForgets(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -198,8 +196,8 @@ func TestAStreamThatForgets(t *testing.T) {
 	}
 }
 
-// A damaged block on the server's disk, of which its state does not know after a kill:
-// the server loses the rest of the ledger without an error.
+// A damaged block on the server's disk that the server's state does not show after a kill: the
+// server loses the rest of the ledger without an error.
 func TestADamagedBlock(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -246,7 +244,7 @@ func (b *rig) publishSoon(source, data string) {
 	})
 }
 
-// mark is what is known of the ledger.
+// mark returns the mark of the ledger.
 func (b *rig) mark() publisher.Mark {
 	b.t.Helper()
 	marks, err := b.js.Stream(b.within(patience), publisher.MarkStream)

@@ -45,22 +45,22 @@ func TestInvalidRequests(t *testing.T) {
 		"deep":                     {strings.Repeat("[", 100_000), nil, "", "must be a JSON object"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			before := len(b.letters())
+			before := len(b.deadLetters())
 			sequence := b.publish("billing", test.data, test.headers...)
 			b.settled()
 			key := billing(test.id)
 			if test.id == "" {
 				key = b.place("billing", sequence)
 			}
-			if got := kinds(b.story(key)); got != "job-failed" {
-				t.Fatalf("the story is %q", got)
+			if got := kinds(b.history(key)); got != "job-failed" {
+				t.Fatalf("the history is %q", got)
 			}
 			e := b.failed(key)
 			if e.ErrorCode != schemas.CodeInvalidRequest || e.ErrorSource != schemas.ErrorSourceBackhaul || e.Retryable ||
 				e.Attempts != 0 || !strings.Contains(e.ErrorMessage, test.says) || e.PayloadHash != schemas.HashBytes([]byte(test.data)) {
 				t.Errorf("job-failed is %+v, want a message with %q", e, test.says)
 			}
-			letters := b.letters()[before:]
+			letters := b.deadLetters()[before:]
 			if len(letters) != 1 {
 				t.Fatalf("%d dead letters, want 1", len(letters))
 			}
@@ -90,8 +90,8 @@ func TestInvalidRequests(t *testing.T) {
 	}
 }
 
-// An invalid message with an id that is taken says nothing about the request
-// that has the id, and the other way round.
+// An invalid message with an id that is in use says nothing about the request with that id,
+// and the reverse.
 func TestInvalidRequestWithAnIDInUse(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -101,26 +101,26 @@ func TestInvalidRequestWithAnIDInUse(t *testing.T) {
 	broken := b.publish("billing", body("id", `"typo":1`))
 	b.settled()
 	b.started(billing("id"))
-	if got := kinds(b.story(b.place("billing", broken))); got != "request-rejected" {
-		t.Errorf("the invalid message's story is %q", got)
+	if got := kinds(b.history(b.place("billing", broken))); got != "request-rejected" {
+		t.Errorf("the invalid message's history is %q", got)
 	}
 
 	b.publish("billing", body("other", `"typo":1`))
 	b.publish("billing", body("other", `"typo":1`))
 	b.settled()
-	mended := b.publish("billing", body("other"))
+	fixed := b.publish("billing", body("other"))
 	b.settled()
-	if got := kinds(b.story(billing("other"))); got != "job-failed" {
-		t.Errorf("the story is %q", got)
+	if got := kinds(b.history(billing("other"))); got != "job-failed" {
+		t.Errorf("the history is %q", got)
 	}
-	if got := kinds(b.story(b.place("billing", mended))); got != "request-rejected" {
-		t.Errorf("the story of the mended request under the same id is %q", got)
+	if got := kinds(b.history(b.place("billing", fixed))); got != "request-rejected" {
+		t.Errorf("the history of the fixed request under the same id is %q", got)
 	}
 	b.checkPromise(1)
 }
 
-// Messages that no client library would write, but a server delivers. Each must
-// end, and none may keep the others from being worked on.
+// Messages that no client library would send, but a server delivers. Each must end, and none
+// may block the others.
 func TestStrangeMessages(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -135,8 +135,8 @@ func TestStrangeMessages(t *testing.T) {
 		"headers that nobody may write": {hpub("backup.request.billing", "foo bar: 1\r\n\x01: 2\r\n: 3\r\n", "{}"), 1},
 		"header without a colon":        {hpub("backup.request.billing", "foo bar\r\n", "{}"), 1}, // nats.go complains on standard error, and delivers it
 		"thousands of headers":          {hpub("backup.request.billing", strings.Repeat("Nats-X:\r\n", 7000), "{}"), 1},
-		// nats.go's Fetch takes these for the server's word about the pull: the first
-		// ends it, with what was pulled beside; after the second no pull succeeds.
+		// nats.go's Fetch takes these headers for the server's: the first ends the pull and
+		// loses its other messages; after the second no pull succeeds.
 		"status header":         {hpub("backup.request.billing", "Status: 409\r\nDescription: Consumer Deleted\r\n", ""), 1},
 		"timeout status header": {hpub("backup.request.billing", "Status: 408\r\n", ""), 1},
 		"inline status":         {hpubLine("backup.request.billing", "NATS/1.0 503", "", ""), 1},
@@ -160,8 +160,8 @@ func TestStrangeMessages(t *testing.T) {
 			b.settled()
 			b.checkPromise(2 * requests)
 			failed := b.events("backup.event.job-failed.>")
-			if len(failed) != test.want || len(b.letters()) != test.want {
-				t.Fatalf("%d job-failed events and %d dead letters, want %d of both", len(failed), len(b.letters()), test.want)
+			if len(failed) != test.want || len(b.deadLetters()) != test.want {
+				t.Fatalf("%d job-failed events and %d dead letters, want %d of both", len(failed), len(b.deadLetters()), test.want)
 			}
 			if e := failed[0].data.(*schemas.JobFailed); e.ErrorCode != schemas.CodeInvalidRequest {
 				t.Errorf("job-failed is %+v", e)
@@ -170,7 +170,7 @@ func TestStrangeMessages(t *testing.T) {
 			if got := failed[0].key.Name; !strings.HasPrefix(got, "seq-") { // two of them may have the same id
 				t.Errorf("the key is %s, want the message's place", got)
 			}
-			if got := schemas.DecodeHeader(b.letters()[0].Header.Get(publisher.HeaderDeadLetterSubject)); strings.ToValidUTF8(subject, "\uFFFD") != got && !strings.Contains(subject, "\x01") {
+			if got := schemas.DecodeHeader(b.deadLetters()[0].Header.Get(publisher.HeaderDeadLetterSubject)); strings.ToValidUTF8(subject, "\uFFFD") != got && !strings.Contains(subject, "\x01") {
 				t.Errorf("the dead letter was published on %.60q, want %.60q", got, subject)
 			}
 		})
@@ -188,7 +188,7 @@ func hpubLine(subject, line, headers, data string) string {
 	return fmt.Sprintf("HPUB %s %d %d\r\n%s%s\r\n", subject, len(block), len(block)+len(data), block, data)
 }
 
-// raw sends protocol messages as they are and waits until the server has them.
+// raw sends protocol messages unchanged and waits until the server has them.
 func (b *rig) raw(op string) {
 	b.t.Helper()
 	before := b.queued()
@@ -208,8 +208,8 @@ func (b *rig) raw(op string) {
 	b.eventually("the strange message is stored", func() bool { return b.queued() > before })
 }
 
-// The message of a dead letter, sent again under a new id: a request of its own,
-// whose events say whose replay it is.
+// The message of a dead letter is sent again under a new id: it is a request of its own, and
+// its events name the replayed one.
 func TestAReplayedRequest(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -234,11 +234,11 @@ func TestAReplayedRequest(t *testing.T) {
 	if e := b.started(billing("ok-replay-3")); e.ReplayOf != "billing/ok" {
 		t.Errorf("job-started is %+v", e)
 	}
-	claim := b.story(billing("ok-replay-3"))[0].data.(*schemas.JobSubmitting)
+	claim := b.history(billing("ok-replay-3"))[0].data.(*schemas.JobSubmitting)
 	if claim.ReplayOf != "billing/ok" || claim.Request.RequestID != "ok-replay-3" {
 		t.Errorf("the claim is %+v", claim)
 	}
-	if got := len(b.letters()); got != 3 {
+	if got := len(b.deadLetters()); got != 3 {
 		t.Errorf("%d dead letters, want 3", got)
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// What the last event of a request means for a new delivery of it, by its kind: a
-// claim of another owner makes it wait, anything else settles it. Nothing is sent in
-// either case. A new kind needs a line here.
+// The kind of the last event of a request decides about a new delivery of it: a claim of another
+// owner makes it wait, every other kind settles it. Nothing is sent in either case. A new
+// kind needs a line here.
 func TestLedger_everyKindOfLastEvent(t *testing.T) {
 	t.Parallel()
 	waits := map[schemas.Kind]bool{

@@ -34,14 +34,14 @@ func guardOf(t *testing.T, l *ledger, nc *nats.Conn) *guard {
 	return newGuard(nc, js, l.publisher, events, zerolog.Nop())
 }
 
-// isLost reports whether an error says that the ledger is not the known one.
+// isLost reports whether an error is a LedgerError.
 func isLost(err error) bool {
 	_, lost := errors.AsType[*LedgerError](err)
 	return lost
 }
 
-// A sequence that is not above everything that was seen before the write proves a loss,
-// unless another ledger was accepted meanwhile.
+// A sequence that is not higher than all before the write proves a loss, unless another ledger
+// was accepted meanwhile.
 func TestGuardWrote_aSequenceThatGoesBack(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -71,9 +71,9 @@ func TestGuardWrote_aSequenceThatGoesBack(t *testing.T) {
 	}
 }
 
-// A ledger that differs is not written to at once, and is taken for lost when that lasts.
-// The reason is kept: a process that starts later knows it, though the ledger has grown.
-// Only a mark that the ledger agrees with takes it back.
+// A ledger that differs is not written to, and is lost if the difference lasts. The reason is
+// kept: a process that starts later finds it, although the ledger has grown. Only a mark
+// that agrees with the ledger ends the loss.
 func TestGuard_aLedgerThatDiffers(t *testing.T) {
 	t.Parallel()
 	l, g := newGuarded(t)
@@ -142,7 +142,7 @@ func TestGuard_aLedgerThatDiffers(t *testing.T) {
 	}
 }
 
-// What another process has kept is not forgotten, and what was seen at the end is kept.
+// The mark of another process is not overwritten, and the last sequence is kept at the end.
 func TestGuard_keepsWhatWasSeen(t *testing.T) {
 	t.Parallel()
 	l, g := newGuarded(t)
@@ -175,8 +175,8 @@ func TestGuard_keepsWhatWasSeen(t *testing.T) {
 	}
 }
 
-// A comparison does not count for a connection that was made after it began: it may have
-// asked another server.
+// A comparison does not count for a connection that was made after it began: it may be the
+// answer of another server.
 func TestGuard_aConnectionThatIsMadeMeanwhile(t *testing.T) {
 	t.Parallel()
 	_, g := newGuarded(t)
@@ -196,7 +196,7 @@ func TestGuard_aConnectionThatIsMadeMeanwhile(t *testing.T) {
 	}
 }
 
-// A claim that is not in the ledger any more is a reason to compare it before anything else.
+// When a claim is no longer in the ledger, the ledger is compared first.
 func TestGuard_aClaimThatIsGone(t *testing.T) {
 	t.Parallel()
 	l, g := newGuarded(t)
@@ -208,7 +208,7 @@ func TestGuard_aClaimThatIsGone(t *testing.T) {
 	}
 }
 
-// A mark that cannot be read may say that the ledger is lost.
+// A mark that cannot be read may record a loss.
 func TestGuard_aMarkThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	_, g := newGuarded(t)
@@ -221,7 +221,7 @@ func TestGuard_aMarkThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// Nothing is claimed while the stream's settings make it forget.
+// Nothing is claimed while the stream's settings remove events.
 func TestGuard_aStreamThatForgets(t *testing.T) {
 	t.Parallel()
 	l, g := newGuarded(t)

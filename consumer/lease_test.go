@@ -12,7 +12,7 @@ import (
 	"backhaul/schemas"
 )
 
-// newLedger returns a ledger on a server of its own, which nothing is known of.
+// newLedger returns a ledger without a guard, on a server of its own.
 func newLedger(t *testing.T, lease time.Duration) *ledger {
 	t.Helper()
 	return newLedgerOn(t, natstest.Start(t).Connect(t), lease)
@@ -31,14 +31,14 @@ func newLedgerOn(t *testing.T, nc *nats.Conn, lease time.Duration) *ledger {
 	return &ledger{events: events, reader: publisher.NewLastReader(events), publisher: pub, owner: "one", lease: lease}
 }
 
-// of returns the same ledger as another replica has it.
+// of returns the same ledger for another replica.
 func (l *ledger) of(owner string) *ledger {
 	other := *l
 	other.owner = owner
 	return &other
 }
 
-// testRequest is a request with this id.
+// testRequest returns a request with this id.
 func testRequest(id string) *request {
 	return &request{
 		BackupRequest: schemas.BackupRequest{RequestID: id}, key: publisher.NewKey("test", id),
@@ -46,7 +46,7 @@ func testRequest(id string) *request {
 	}
 }
 
-// started is the outcome of a request with this id.
+// started returns an outcome of a request with this id.
 func started(id string) *schemas.JobStarted {
 	return &schemas.JobStarted{Naming: schemas.Naming{RequestID: id, Source: "test"}, JobID: "1", JobIDs: []string{"1"}, StartedAt: time.Now().UTC()}
 }
@@ -61,7 +61,7 @@ func (l *ledger) claimed(t *testing.T, req *request) *claim {
 	return got.claim
 }
 
-// stored is the message of the ledger with this sequence.
+// stored returns the message of the ledger with this sequence.
 func (l *ledger) stored(t *testing.T, sequence uint64) *jetstream.RawStreamMsg {
 	t.Helper()
 	msg, err := l.events.GetMsg(t.Context(), sequence)
@@ -71,8 +71,8 @@ func (l *ledger) stored(t *testing.T, sequence uint64) *jetstream.RawStreamMsg {
 	return msg
 }
 
-// The last instants of a lease are for the way of the last byte to the vendor: an attempt
-// has ended before them, and before that there is time for a whole attempt.
+// The end of a lease is reserved for the last byte's way to the vendor: an attempt has ended
+// before it, and the time before it suffices for a whole attempt.
 func TestPermit_endsBeforeTheLease(t *testing.T) {
 	t.Parallel()
 	cfg := Config{AttemptTimeout: 10 * time.Second}
@@ -98,7 +98,7 @@ func TestPermit_endsBeforeTheLease(t *testing.T) {
 	}
 }
 
-// Our lease begins before the claim is sent. The server's begins when it is stored, so
+// Our lease begins before the claim is sent. The server's begins when the claim is stored, so
 // it never ends before ours.
 func TestLedgerClaim_leaseBeginsBeforeTheWrite(t *testing.T) {
 	t.Parallel()
@@ -109,7 +109,7 @@ func TestLedgerClaim_leaseBeginsBeforeTheWrite(t *testing.T) {
 	}
 }
 
-// A claim holds while its owner waits for longer than a lease.
+// A claim is renewed while its owner waits for longer than a lease.
 func TestKeepClaim_renewsTheClaim(t *testing.T) {
 	t.Parallel()
 	cfg := Config{AttemptTimeout: 200 * time.Millisecond}

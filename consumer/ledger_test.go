@@ -20,8 +20,7 @@ import (
 
 var quiet = zerolog.Nop()
 
-// garbage is what may stand on a request's key when somebody publishes there
-// by hand.
+// garbage is a message that an operator may have published on a request's key by hand.
 var garbage = []string{
 	"", " ", "x", "null", "[]", "1", `"text"`, "{", "{}x", "{}", `{"requestId":1}`, `{"requestedAt":"yesterday"}`,
 	`{"leaseMillis":"long"}`, `{"leaseMillis":-1}`, `{"leaseMillis":9223372036854775807}`, `{"epoch":1e99}`,
@@ -29,13 +28,13 @@ var garbage = []string{
 	`{"payloadHash":null}`, "\x00\xff\xfe", "\xef\xbb\xbf{}", strings.Repeat("[", 10_000), `{"a":` + strings.Repeat(`{"a":`, 9_000),
 }
 
-// nats.Header of an event as the publisher names it.
+// nats.Header of an event as the publisher sets it.
 func eventHeader(key publisher.Key, kind schemas.Kind) nats.Header {
 	return nats.Header{"ce-id": {key.EventID(kind)}}
 }
 
-// What is not named as an event of the key is none, whatever it says: the request is
-// worked on as if it were not there, and what it has on record counts.
+// A message that is not named as an event of the key does not count, whatever its content: the
+// request is processed without it, and its recorded outcome counts.
 func TestWhatIsNoEventOfAKey(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -76,17 +75,17 @@ func TestWhatIsNoEventOfAKey(t *testing.T) {
 			t.Errorf("%s: jobs %v, want one", key, jobs)
 		}
 	}
-	if account.CreateTaskCalls != len(keys) || len(b.letters()) != 0 {
-		t.Errorf("%d calls of CreateTask for %d requests, %d dead letters", account.CreateTaskCalls, len(keys), len(b.letters()))
+	if account.CreateTaskCalls != len(keys) || len(b.deadLetters()) != 0 {
+		t.Errorf("%d calls of CreateTask for %d requests, %d dead letters", account.CreateTaskCalls, len(keys), len(b.deadLetters()))
 	}
 	if !strings.Contains(w.log.String(), "ignoring a foreign message") {
 		t.Error("nothing is said of it")
 	}
 }
 
-// Garbage that is named as an event of a request's key can keep the request from being
-// worked on: it is rejected, or waits in the queue and the log says why. It never makes
-// a second job, or any, and never stops the others.
+// Garbage that is named as an event of a request's key can block that request: it is rejected,
+// or waits in the queue and the log has the reason. It never causes a second job and never
+// blocks other requests.
 func TestGarbageOnAKey(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -117,9 +116,9 @@ func TestGarbageOnAKey(t *testing.T) {
 	if account := b.sim.Account(); account.CreateTaskCalls != 1 || len(account.JobsByMarker[billing("sound").Marker()]) != 1 {
 		t.Errorf("%d calls of CreateTask, jobs %v, want only the sound one's", account.CreateTaskCalls, account.JobsByMarker)
 	}
-	// The last acknowledgements may still be on their way.
+	// The last acknowledgements may still be in flight.
 	b.eventually("every request waits or is a dead letter", func() bool {
-		return int(b.queued())+len(b.letters()) == len(keys)
+		return int(b.queued())+len(b.deadLetters()) == len(keys)
 	})
 	for _, e := range b.stored(publisher.EventsStream, "backup.event.job-started.*.*") {
 		if len(e.Header["ce-type"]) > 0 && e.Subject != billing("sound").Subject(schemas.KindJobStarted) {
@@ -128,9 +127,9 @@ func TestGarbageOnAKey(t *testing.T) {
 	}
 }
 
-// What is put behind a claim while the request is in work. Named as an event of the
-// key, of a kind that there is, it keeps the job, which stays the only one, from being announced; else the
-// outcome comes behind it.
+// Garbage after a claim while the request is in flight. Named as an event of the key, of a
+// known kind, it prevents the announcement of the job, which stays the only one. Otherwise
+// the outcome follows it.
 func TestGarbageWhileARequestIsInWork(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []schemas.Kind{schemas.KindJobStarted, schemas.KindJobSubmitting, "anything"} {
@@ -199,8 +198,8 @@ func TestAnOutcomeWithSomethingNewBehindIt(t *testing.T) {
 	}
 }
 
-// The events stream takes nothing: requests stay where they are, and the log
-// says so. When it is there again they are worked on.
+// The events stream rejects writes: requests stay in the queue, and the log has the reason.
+// After that they are processed.
 func TestTheEventsStreamIsAway(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))

@@ -12,7 +12,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// notes is an observer that writes down what it is told.
+// notes is an observer that records its calls.
 type notes struct {
 	mu    sync.Mutex
 	begun int
@@ -88,20 +88,20 @@ func TestAnObserverIsToldOfEverything(t *testing.T) {
 	if begun != 4 || settled != 4 {
 		t.Errorf("%d deliveries begun, %d settled, want 4 and 4: %q", begun, settled, told.all())
 	}
-	// The events of one delivery carry one and the same context, its own.
+	// All events of one delivery have the same trace context.
 	for key, want := range map[string]int{"backup.event.*.billing.r-1": 2, "backup.event.*.billing.r-2": 2} {
-		story := b.events(key)
-		if len(story) != want {
-			t.Fatalf("%d events on %s", len(story), key)
+		history := b.events(key)
+		if len(history) != want {
+			t.Fatalf("%d events on %s", len(history), key)
 		}
-		first := story[0].Header.Get("traceparent")
-		if first == trace || first != story[1].Header.Get("traceparent") || !strings.HasPrefix(first, trace[:36]) {
-			t.Errorf("the events of %s carry %s and %s", key, first, story[1].Header.Get("traceparent"))
+		first := history[0].Header.Get("traceparent")
+		if first == trace || first != history[1].Header.Get("traceparent") || !strings.HasPrefix(first, trace[:36]) {
+			t.Errorf("the events of %s carry %s and %s", key, first, history[1].Header.Get("traceparent"))
 		}
 	}
 }
 
-// Copies that come while a request is in work are told of, each as a duplicate.
+// Each copy of a request in flight is reported as a duplicate.
 func TestAnObserverIsToldOfCopies(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -124,7 +124,7 @@ func TestAnObserverIsToldOfCopies(t *testing.T) {
 	}
 }
 
-// The trace that a request came with is in its log lines, without any observer.
+// A request's trace id is in its log lines, even without an observer.
 func TestTheLogNamesTheTrace(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})

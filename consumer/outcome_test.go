@@ -11,8 +11,7 @@ import (
 	"backhaul/schemas/schemastest"
 )
 
-// A new kind needs a line here: whether its message becomes a dead letter, and at
-// which level its log line is.
+// A new kind needs a line here: whether it leaves a dead letter, and the level of its log line.
 func TestOutcome_everyKind(t *testing.T) {
 	t.Parallel()
 	want := map[schemas.Kind]struct {

@@ -14,8 +14,8 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// The requests stream is made again, so its sequences start again, while the events
-// stream remembers the old ones.
+// The requests stream is made again, so its sequences repeat, while the events stream has the
+// old ones.
 func TestSequencesThatStartAgain(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -64,8 +64,8 @@ func TestSequencesThatStartAgain(t *testing.T) {
 	}
 }
 
-// Both streams are made again, and the vendor cuts the connection before it starts the
-// new message's job: the job of the old message with the same sequence is not its job.
+// Both streams are made again, and the vendor cuts the connection before it starts the new
+// message's job: the job of the old message with the same sequence is not adopted.
 func TestAPlaceThatComesAgain(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -88,8 +88,8 @@ func TestAPlaceThatComesAgain(t *testing.T) {
 	}
 }
 
-// A message without an id that an earlier version has worked on keeps the key that it
-// gave, and so its outcome and its job.
+// A message without an id that an earlier version has worked on keeps that version's key, and
+// so its outcome and its job.
 func TestAnEarlierVersionsPlace(t *testing.T) {
 	t.Parallel()
 	key := publisher.EarlierSequenceKey("billing", 1)
@@ -138,14 +138,14 @@ func TestAnEarlierVersionsPlace(t *testing.T) {
 			}
 			b.start(owner("new"))
 			b.settled()
-			if got := kinds(b.story(key)); got != c.kinds || b.sim.Account().JobsStarted != c.jobs {
+			if got := kinds(b.history(key)); got != c.kinds || b.sim.Account().JobsStarted != c.jobs {
 				t.Errorf("events %q and %d jobs, want %q and %d", got, b.sim.Account().JobsStarted, c.kinds, c.jobs)
 			}
 		})
 	}
 }
 
-// deliverAndForget takes a delivery of the first message, as a replica that is killed.
+// deliverAndForget receives a delivery of the first message, as a killed replica does.
 func (b *rig) deliverAndForget() {
 	b.t.Helper()
 	durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
@@ -157,7 +157,7 @@ func (b *rig) deliverAndForget() {
 	}
 }
 
-// remake deletes a stream and makes it again, empty.
+// remake deletes a stream and makes it again without messages.
 func (b *rig) remake(name string) {
 	b.t.Helper()
 	ctx := b.within(patience)

@@ -33,8 +33,8 @@ func denyAll(publisher.Key, *schemas.BackupRequest, time.Time) error { return er
 
 func allowAll(publisher.Key, *schemas.BackupRequest, time.Time) error { return nil }
 
-// What is not allowed never comes to the vendor: it is one job-failed event and a
-// dead letter, however often it comes.
+// A denied request never reaches the vendor: each delivery leads to one job-failed event and
+// one dead letter.
 func TestADeniedRequest(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -70,8 +70,8 @@ func TestADeniedRequest(t *testing.T) {
 				}
 				b.settled()
 			}
-			if got := kinds(b.story(key)); got != "job-failed" {
-				t.Fatalf("the story is %q", got)
+			if got := kinds(b.history(key)); got != "job-failed" {
+				t.Fatalf("the history is %q", got)
 			}
 			e := b.failed(key)
 			if e.ErrorCode != schemas.CodeNotAllowed || e.ErrorSource != schemas.ErrorSourceBackhaul || e.Attempts != 0 ||
@@ -81,7 +81,7 @@ func TestADeniedRequest(t *testing.T) {
 			if r := asked.Load(); r.BackupLevel != schemas.LevelIncremental || !r.AdHocBackup {
 				t.Errorf("the policy was asked about %+v, which lacks its defaults", r)
 			}
-			letters := b.letters()
+			letters := b.deadLetters()
 			if len(letters) != 1 || string(letters[0].Data) != data || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeNotAllowed ||
 				letters[0].Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(sequence) {
 				t.Errorf("the dead letters are %v", letters)
@@ -112,26 +112,25 @@ func TestADeniedIDInUse(t *testing.T) {
 	b.publish("billing", body("denied", full))
 	b.publish("billing", body("started"))
 	b.settled()
-	mended := b.publish("billing", body("denied"))
+	fixed := b.publish("billing", body("denied"))
 	worse := b.publish("billing", body("started", full))
 	b.settled()
 	if e := b.failed(billing("denied")); e.ErrorCode != schemas.CodeNotAllowed {
 		t.Errorf("job-failed is %+v", e)
 	}
 	b.started(billing("started"))
-	for _, sequence := range []uint64{mended, worse} {
-		if got := kinds(b.story(b.place("billing", sequence))); got != "request-rejected" {
-			t.Errorf("message %d has the story %q, want request-rejected", sequence, got)
+	for _, sequence := range []uint64{fixed, worse} {
+		if got := kinds(b.history(b.place("billing", sequence))); got != "request-rejected" {
+			t.Errorf("message %d has the history %q, want request-rejected", sequence, got)
 		}
 	}
-	if got := len(b.letters()); got != 3 {
+	if got := len(b.deadLetters()); got != 3 {
 		t.Errorf("%d dead letters, want 3", got)
 	}
 	b.checkPromise(1)
 }
 
-// Once a request was claimed it goes on, whatever a newer policy says: there may
-// be a job of it.
+// A claimed request goes on, whatever a newer policy decides: it may have a job.
 func TestADenialComesTooLate(t *testing.T) {
 	t.Parallel()
 	dead := func(v consumer.Vendor, before bool, here func()) consumer.Vendor {
@@ -181,23 +180,23 @@ func TestADenialComesTooLate(t *testing.T) {
 			if asked.Load() == 0 {
 				t.Error("the newer policy was not asked")
 			}
-			if got := len(b.letters()); got != 0 {
+			if got := len(b.deadLetters()); got != 0 {
 				t.Errorf("%d dead letters", got)
 			}
 			b.checkPromise(1)
-			// Nor is there a second event when a copy comes later.
-			before := kinds(b.story(billing("id")))
+			// A later copy does not add an event.
+			before := kinds(b.history(billing("id")))
 			b.publish("billing", body("id"))
 			b.settled()
-			if after := kinds(b.story(billing("id"))); after != before {
-				t.Errorf("the story became %s, was %s", after, before)
+			if after := kinds(b.history(billing("id"))); after != before {
+				t.Errorf("the history became %s, was %s", after, before)
 			}
 		})
 	}
 }
 
-// Two replicas with different policies get copies of the same requests: each
-// request has one outcome, and it is true.
+// Two replicas with different policies get copies of the same requests: each request has one
+// true outcome.
 func TestReplicasWithDifferentPolicies(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore}, natstest.AckWait(time.Second))
@@ -218,13 +217,13 @@ func TestReplicasWithDifferentPolicies(t *testing.T) {
 	if started == 0 || failed == 0 || started+failed != requests {
 		t.Errorf("%d started and %d failed, want some of both and %d in all", started, failed, requests)
 	}
-	if got := len(b.letters()); got != failed {
+	if got := len(b.deadLetters()); got != failed {
 		t.Errorf("%d dead letters, want %d", got, failed)
 	}
 	b.checkPromise(started)
 }
 
-// A policy that cannot tell yet is asked again; meanwhile nothing is claimed.
+// A policy that cannot decide is asked again. Nothing is claimed meanwhile.
 func TestAPolicyThatCannotTell(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -239,16 +238,16 @@ func TestAPolicyThatCannotTell(t *testing.T) {
 	b.settled()
 	b.started(billing("id"))
 	b.checkPromise(1)
-	if got := kinds(b.story(billing("id"))); got != "job-submitting job-started" {
-		t.Errorf("the story is %s", got)
+	if got := kinds(b.history(billing("id"))); got != "job-submitting job-started" {
+		t.Errorf("the history is %s", got)
 	}
 	if !strings.Contains(w.log.String(), "policy: cannot count") {
 		t.Errorf("the log does not say why: %s", w.log)
 	}
 }
 
-// A message without an id is denied where the stream's former messages left an
-// outcome, too.
+// A message without an id is denied even if a former message with its sequence left an
+// outcome.
 func TestADenialWhereSequencesStartAgain(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -260,13 +259,13 @@ func TestADenialWhereSequencesStartAgain(t *testing.T) {
 	b.start(owner("two"), policy(denyAll))
 	b.publish("billing", body(""))
 	b.settled()
-	if got := kinds(b.story(b.place("billing", 1))); got != "job-failed" {
-		t.Errorf("the story of the second message is %s", got)
+	if got := kinds(b.history(b.place("billing", 1))); got != "job-failed" {
+		t.Errorf("the history of the second message is %s", got)
 	}
 	if got := b.sim.Account().CreateTaskCalls; got != 1 {
 		t.Errorf("%d calls of CreateTask, want the first message's", got)
 	}
-	if got := len(b.letters()); got != 1 {
+	if got := len(b.deadLetters()); got != 1 {
 		t.Errorf("%d dead letters, want 1", got)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"backhaul/vendorapi"
 )
 
-// No more is pulled than there is capacity for at the vendor. Pulls of which nothing is heard
-// do not count any more, unless the queue is paused.
+// The pulls ask for as many messages as the vendor has capacity for. Silent pulls no longer
+// count, unless the queue is paused.
 func TestPuller_countsOpenPulls(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t).Connect(t)
@@ -53,7 +53,7 @@ func TestPuller_countsOpenPulls(t *testing.T) {
 	}
 }
 
-// A pause that somebody else asked for, and that lasts longer, is not made shorter.
+// A longer pause of an operator is not shortened.
 func TestPauser_keepsALongerPause(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t).Connect(t)

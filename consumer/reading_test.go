@@ -12,8 +12,8 @@ import (
 	"backhaul/publisher/natstest"
 )
 
-// deliveries returns deliveries that came a minute ago, and a function that returns what the
-// server has heard of each since.
+// deliveries returns deliveries that were received a minute ago, and a function that returns
+// their acknowledgements since the last call.
 func deliveries(t *testing.T, number int) (all []*delivery, heard func() []string) {
 	t.Helper()
 	nc := natstest.StartBare(t).Connect(t)
@@ -52,8 +52,8 @@ func deliveries(t *testing.T, number int) (all []*delivery, heard func() []strin
 	}
 }
 
-// The server hears of a delivery that is still being decoded: on a busy machine that may
-// take longer than the acknowledgement wait, and a redelivery would be one more to decode.
+// A delivery that is still being decoded is kept alive: on a busy machine decoding may take
+// longer than the acknowledgement wait, and a redelivery would have to be decoded too.
 func TestInFlight_ADeliveryThatIsDecodedIsInProgress(t *testing.T) {
 	t.Parallel()
 	all, heard := deliveries(t, 1)
@@ -68,8 +68,7 @@ func TestInFlight_ADeliveryThatIsDecodedIsInProgress(t *testing.T) {
 	}
 }
 
-// The server hears of every delivery of a request that is in work: of one that it does not
-// hear of it makes another.
+// Every delivery of a request in flight is kept alive: the server would redeliver the others.
 func TestInFlight_EveryDeliveryOfARequestIsInProgress(t *testing.T) {
 	t.Parallel()
 	all, heard := deliveries(t, 3)

@@ -12,9 +12,9 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// disaster is a course of events around two snapshots, of which the one of the
-// ledger is too old to know what was done last. It ends with the streams restored,
-// and with what publishers sent again because it may have been lost.
+// disaster is a sequence of events around two snapshots, of which that of the ledger is too old
+// to have the last ones. At its end the streams are restored, and publishers have sent again
+// what may be lost.
 func (b *rig) disaster(eventsFirst bool) {
 	b.t.Helper()
 	nc := b.js.Conn()
@@ -58,7 +58,7 @@ func (b *rig) disaster(eventsFirst bool) {
 	}
 }
 
-// release leaves a claim of a request that was given back unsent, as a drain does.
+// release writes the released claim of a request that was not sent, as a drain does.
 func (b *rig) release(id string) {
 	b.t.Helper()
 	m, err := schemas.DecodeRequest(nil, []byte(body(id)))
@@ -80,8 +80,8 @@ func (b *rig) release(id string) {
 	}
 }
 
-// To work on behind an older ledger starts jobs again; after Recover it does not,
-// in whatever order the snapshots were taken, and also when it was interrupted.
+// Without Recover an older ledger leads to second jobs. After Recover it does not, whatever the
+// order of the snapshots, and also after an interruption.
 func TestRecover(t *testing.T) {
 	t.Parallel()
 	for name, eventsFirst := range map[string]bool{"events first": true, "requests first": false} {
@@ -141,7 +141,7 @@ func TestRecover(t *testing.T) {
 	})
 }
 
-// Requests that are older than the ledger need nothing: their outcomes are on record.
+// Requests that are older than the ledger have their outcomes on record.
 func TestOldRequestsBehindANewLedger(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})

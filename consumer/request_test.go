@@ -33,17 +33,17 @@ func TestARequestBecomesAJob(t *testing.T) {
 	b.start(unhurried)
 	b.settled()
 
-	story := b.events(">")
-	if kinds(story) != "job-submitting job-started" {
-		t.Fatalf("the events are %s, want exactly two", kinds(story))
+	history := b.events(">")
+	if kinds(history) != "job-submitting job-started" {
+		t.Fatalf("the events are %s, want exactly two", kinds(history))
 	}
-	submitting, started := story[0].data.(*schemas.JobSubmitting), story[1].data.(*schemas.JobStarted)
+	submitting, started := history[0].data.(*schemas.JobSubmitting), history[1].data.(*schemas.JobStarted)
 	wantNames := schemas.Naming{
 		RequestID: "inv-7", Source: "billing", ClientName: "s-adhoc-object-storage", InstanceName: "s-adhoc-object-storage",
 		BackupsetName: "defaultBackupSet", SubclientName: "stestgroup", StoragePolicyName: "default-plan",
 		BackupLevel: "FULL", OnDemandInputFile: "/sk/list.txt", Labels: map[string]string{"ticket": "CHG-17"},
 	}
-	for _, e := range story {
+	for _, e := range history {
 		if !reflect.DeepEqual(e.data.Names(), wantNames) {
 			t.Errorf("%s names %+v, want %+v", e.kind, e.data.Names(), wantNames)
 		}
@@ -74,14 +74,14 @@ func TestARequestBecomesAJob(t *testing.T) {
 		t.Errorf("job-started is %+v", started)
 	}
 	var plain map[string]any
-	if err := json.Unmarshal(story[1].Data, &plain); err != nil || plain["jobId"] != "5976" || plain["adopted"] != false {
-		t.Errorf("a plain JSON reader sees %s", story[1].Data)
+	if err := json.Unmarshal(history[1].Data, &plain); err != nil || plain["jobId"] != "5976" || plain["adopted"] != false {
+		t.Errorf("a plain JSON reader sees %s", history[1].Data)
 	}
 	b.checkPromise(1)
 	if account := b.sim.Account(); account.CreateTaskCalls != 1 || account.Calls["Jobs"] != 0 {
 		t.Errorf("the vendor was called %v, want one CreateTask and no look", account.Calls)
 	}
-	if got := len(b.letters()); got != 0 {
+	if got := len(b.deadLetters()); got != 0 {
 		t.Errorf("%d dead letters", got)
 	}
 }
@@ -135,18 +135,18 @@ func TestFormsOfARequest(t *testing.T) {
 				t.Errorf("job-started is about %q, adopted %t; want %q", e.RequestID, e.Adopted, id)
 			}
 			if strings.Contains(test.data+strings.Join(test.headers, " "), trace) {
-				if got := b.story(key)[1].Header.Get("traceparent"); got != trace {
+				if got := b.history(key)[1].Header.Get("traceparent"); got != trace {
 					t.Errorf("traceparent is %q", got)
 				}
 			}
 		})
 	}
-	if got := len(b.letters()); got != 0 {
+	if got := len(b.deadLetters()); got != 0 {
 		t.Errorf("%d dead letters", got)
 	}
 }
 
-// Without an id two messages are two requests, whatever is in them.
+// Two messages without an id are two requests, whatever their content.
 func TestRequestsWithoutAnID(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -178,7 +178,7 @@ func TestTheVendorRefuses(t *testing.T) {
 		len(e.Candidates) != 0 || e.Labels["k"] != "v" || !e.RequestedAt.Equal(requested.Time) {
 		t.Errorf("job-failed is %+v", e)
 	}
-	letters := b.letters()
+	letters := b.deadLetters()
 	if len(letters) != 1 || letters[0].Subject != "backup.dlq.billing" || string(letters[0].Data) != data {
 		t.Fatalf("the dead letters are %v", letters)
 	}
@@ -213,14 +213,14 @@ func TestNotAfterInThePast(t *testing.T) {
 	if account := b.sim.Account(); account.CreateTaskCalls != 1 {
 		t.Errorf("%d calls of CreateTask, want only the one in time", account.CreateTaskCalls)
 	}
-	if letters := b.letters(); len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeExpired {
+	if letters := b.deadLetters(); len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeExpired {
 		t.Errorf("the dead letters are %v", letters)
 	}
 	b.checkPromise(1)
 }
 
-// What a request costs the server when nothing goes wrong: two writes to the
-// events stream, one acknowledgement, and nothing is read.
+// The cost of a request in the normal case: two writes to the events stream, one
+// acknowledgement and no read.
 func TestTheHappyPath(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*setup){"without a policy": func(*setup) {}, "with a policy": policy(allowAll)} {
@@ -232,7 +232,7 @@ func TestTheHappyPath(t *testing.T) {
 				durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
 				return err == nil && durable.CachedInfo().NumWaiting > 0
 			})
-			// The worker's own connection counts; the rig asks questions of its own.
+			// Only the worker's own connection counts.
 			observer := b.nats.Connect(t)
 			var mu sync.Mutex
 			seen := make(map[string]int)

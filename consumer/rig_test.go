@@ -35,7 +35,7 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if !isSet("test.parallel") {
-		// These tests mostly wait: for leases, windows and acknowledgements to end.
+		// These tests mostly wait for the end of leases, windows and acknowledgement waits.
 		_ = flag.Set("test.parallel", "8")
 	}
 	goleak.VerifyTestMain(m)
@@ -47,12 +47,12 @@ func isSet(name string) bool {
 	return found
 }
 
-// patience is how long a test waits for what must happen. It is long because the
-// machine may be busy with something else.
+// patience is how long a test waits for a condition. It is long because the machine may be
+// busy.
 const patience = time.Minute
 
-// rig is a NATS server with the shipped streams, a simulated Commvault, and a
-// view of both that owes nothing to the consumer.
+// rig is a NATS server with the shipped streams, a simulated Commvault, and a view of both that
+// does not depend on the consumer.
 type rig struct {
 	t        testing.TB
 	nats     *natstest.Server
@@ -72,16 +72,16 @@ func newRig(t testing.TB, cfg simulator.Config, changes ...natstest.Change) *rig
 	return &rig{t: t, nats: s, js: natstest.JetStream(t, s.Connect(t)), sim: sim, endpoint: endpoint}
 }
 
-// vendorPassword is part of no other text, so that it can be looked for.
+// vendorPassword does not occur in any other text, so that tests can search for it.
 const vendorPassword = "Tr0ub4dor&3 hunter2"
 
-// noSecrets fails the test if something that was written shows a secret.
+// noSecrets fails the test if a written text contains a secret.
 func (b *rig) noSecrets(written ...any) {
 	b.t.Helper()
 	secretstest.NotShown(b.t, append(b.sim.Secrets(), vendorPassword, "QSDK "), written...)
 }
 
-// setup is how a worker is started.
+// setup configures a worker.
 type setup struct {
 	cfg      consumer.Config
 	policy   vendorapi.Policy
@@ -91,7 +91,7 @@ type setup struct {
 	wrap     func(consumer.Vendor) consumer.Vendor
 }
 
-// worker is one running consumer with connections of its own, as a process has.
+// worker is a running consumer with connections of its own, like a process.
 type worker struct {
 	t     testing.TB
 	nc    *nats.Conn
@@ -166,7 +166,7 @@ func (w *worker) kill() {
 	w.drain()
 }
 
-// soonDead is for workers that will be killed: what they have under way ends at once.
+// soonDead is for workers that will be killed: their requests in flight end at once.
 func soonDead(s *setup) { s.cfg.DrainTimeout = time.Nanosecond }
 
 func owner(name string) func(*setup) { return func(s *setup) { s.cfg.Owner = name } }
@@ -176,7 +176,7 @@ func through(p *natstest.Proxy) func(*setup) { return func(s *setup) { s.connect
 // hasty is for tests in which the vendor does not answer.
 func hasty(s *setup) { s.cfg.AttemptTimeout = time.Second }
 
-// unhurried has leases so long that none is renewed, however busy the machine is.
+// unhurried has leases so long that they are not renewed, however busy the machine is.
 func unhurried(s *setup) { s.cfg.AttemptTimeout = time.Minute }
 
 // quick is for tests in which a lease has to run out: it does so after 4 s.
@@ -191,7 +191,7 @@ func (b *rig) within(d time.Duration) context.Context {
 	return ctx
 }
 
-// eventually waits until something is the case.
+// eventually waits until is returns true.
 func (b *rig) eventually(what string, is func() bool) {
 	b.t.Helper()
 	limit := time.NewTimer(patience)
@@ -207,7 +207,7 @@ func (b *rig) eventually(what string, is func() bool) {
 	}
 }
 
-// queueState shows what the server thinks of the queue.
+// queueState describes the server's state of the queue.
 func (b *rig) queueState() string {
 	durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
 	if err != nil {
@@ -218,7 +218,7 @@ func (b *rig) queueState() string {
 		info.NumAckPending, info.NumRedelivered, info.NumPending, info.NumWaiting)
 }
 
-// handlers shows where requests are in work.
+// handlers returns the stacks of the requests in flight.
 func handlers() string {
 	stacks := make([]byte, 4<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
@@ -241,7 +241,7 @@ func (b *rig) wait(what string, c <-chan struct{}) {
 	}
 }
 
-// body is a request for the vendor page's content group.
+// body returns a request for the content group of the vendor's documentation page.
 func body(id string, members ...string) string {
 	all := []string{`"clientName":"s-adhoc-object-storage","subclientName":"stestgroup"`}
 	if id != "" {
@@ -253,8 +253,8 @@ func body(id string, members ...string) string {
 // refused is the member that makes the vendor refuse the request.
 const refused = `"storagePolicyName":"no-such-plan"`
 
-// publish puts a message on the queue and returns its sequence. headers are
-// names and values in turn.
+// publish publishes a message on the queue and returns its sequence. headers are alternating
+// names and values.
 func (b *rig) publish(source, data string, headers ...string) uint64 {
 	b.t.Helper()
 	msg := &nats.Msg{Subject: "backup.request." + source, Data: []byte(data), Header: nats.Header{}}
@@ -268,8 +268,8 @@ func (b *rig) publish(source, data string, headers ...string) uint64 {
 	return ack.Sequence
 }
 
-// place returns the key under which events about the message with this sequence are: that
-// of the newest one, if the stream was made again. The key ends in "none" without events.
+// place returns the key of the events about the message with this sequence, the newest if the
+// stream was made again. The key ends in "none" if there are none.
 func (b *rig) place(source string, sequence uint64) publisher.Key {
 	b.t.Helper()
 	found := publisher.Key{Source: source, Name: fmt.Sprintf("seq-%d-none", sequence)}
@@ -281,7 +281,7 @@ func (b *rig) place(source string, sequence uint64) publisher.Key {
 	return found
 }
 
-// queued is how many requests are in the queue, in work or not.
+// queued returns how many requests are in the queue, in flight or not.
 func (b *rig) queued() uint64 {
 	stream, err := b.js.Stream(b.within(patience), publisher.RequestsStream)
 	if err != nil {
@@ -313,7 +313,7 @@ type message struct {
 	Time     time.Time
 }
 
-// stored are the messages of a stream whose subject matches, in order.
+// stored returns the messages of a stream whose subject matches, in order.
 func (b *rig) stored(stream, filter string) []message {
 	b.t.Helper()
 	ctx := b.within(patience)
@@ -360,7 +360,7 @@ func (b *rig) stored(stream, filter string) []message {
 	return all
 }
 
-// events are the events whose subject matches, in order.
+// events returns the events whose subject matches, in order.
 func (b *rig) events(filter string) []event {
 	b.t.Helper()
 	var all []event
@@ -378,8 +378,8 @@ func (b *rig) events(filter string) []event {
 	return all
 }
 
-// story are the events of one request.
-func (b *rig) story(key publisher.Key) []event {
+// history returns the events of one request.
+func (b *rig) history(key publisher.Key) []event {
 	b.t.Helper()
 	return b.events(key.Filter())
 }
@@ -392,16 +392,15 @@ func kinds(events []event) string {
 	return strings.Join(names, " ")
 }
 
-func (b *rig) letters() []message {
+func (b *rig) deadLetters() []message {
 	b.t.Helper()
 	return b.stored(publisher.DeadLetterStream, ">")
 }
 
 func billing(id string) publisher.Key { return publisher.NewKey("billing", id) }
 
-// started is the job-started event that must be the request's only outcome. It
-// checks the promise for the key: one terminal event, the last one, and the one
-// job that it names.
+// started returns the job-started event that must be the request's only outcome. It checks the
+// guarantee for the key: one terminal event, at the end, and the one job that it names.
 func (b *rig) started(key publisher.Key) *schemas.JobStarted {
 	b.t.Helper()
 	e, ok := b.outcome(key).(*schemas.JobStarted)
@@ -411,7 +410,7 @@ func (b *rig) started(key publisher.Key) *schemas.JobStarted {
 	return e
 }
 
-// failed is the job-failed event that must be the request's only outcome.
+// failed returns the job-failed event that must be the request's only outcome.
 func (b *rig) failed(key publisher.Key) *schemas.JobFailed {
 	b.t.Helper()
 	e, ok := b.outcome(key).(*schemas.JobFailed)
@@ -423,25 +422,25 @@ func (b *rig) failed(key publisher.Key) *schemas.JobFailed {
 
 func (b *rig) outcome(key publisher.Key) schemas.Event {
 	b.t.Helper()
-	story := b.story(key)
-	if len(story) == 0 {
+	history := b.history(key)
+	if len(history) == 0 {
 		b.t.Fatalf("%s has no events", key)
 	}
-	b.checkStory(key, story, b.sim.Account().JobsByMarker[key.Marker()])
-	return story[len(story)-1].data
+	b.checkHistory(key, history, b.sim.Account().JobsByMarker[key.Marker()])
+	return history[len(history)-1].data
 }
 
-// checkStory holds one request's events and jobs against the promise.
-func (b *rig) checkStory(key publisher.Key, story []event, jobs []string) {
+// checkHistory checks the guarantee for one request's events and jobs.
+func (b *rig) checkHistory(key publisher.Key, history []event, jobs []string) {
 	b.t.Helper()
 	var terminal []event
-	for _, e := range story {
+	for _, e := range history {
 		if e.kind.Terminal() {
 			terminal = append(terminal, e)
 		}
 	}
-	if len(terminal) != 1 || terminal[0].Sequence != story[len(story)-1].Sequence {
-		b.t.Fatalf("%s: the story is %s, want one outcome at its end", key, kinds(story))
+	if len(terminal) != 1 || terminal[0].Sequence != history[len(history)-1].Sequence {
+		b.t.Fatalf("%s: the history is %s, want one outcome at its end", key, kinds(history))
 	}
 	if len(jobs) > 1 {
 		b.t.Fatalf("%s has the jobs %v, want one at most", key, jobs)
@@ -458,24 +457,24 @@ func (b *rig) checkStory(key publisher.Key, story []event, jobs []string) {
 	}
 }
 
-// checkPromise holds every request that left a trace, here or at the vendor,
-// against the promise, and expects so many of them to have started.
+// checkPromise checks the guarantee for all requests that left a trace, here or at the vendor,
+// and that so many of them have started.
 func (b *rig) checkPromise(started int) {
 	b.t.Helper()
-	stories := make(map[publisher.Key][]event)
+	histories := make(map[publisher.Key][]event)
 	var written bytes.Buffer
 	for _, e := range b.events("backup.event.*.*.*") {
-		stories[e.key] = append(stories[e.key], e)
+		histories[e.key] = append(histories[e.key], e)
 		written.Write(e.Data)
 	}
 	b.noSecrets(written.Bytes())
 	account, got := b.sim.Account(), 0
-	for key, story := range stories {
-		if story[0].kind == schemas.KindRequestRejected {
+	for key, history := range histories {
+		if history[0].kind == schemas.KindRequestRejected {
 			continue
 		}
-		b.checkStory(key, story, account.JobsByMarker[key.Marker()])
-		if story[len(story)-1].kind == schemas.KindJobStarted {
+		b.checkHistory(key, history, account.JobsByMarker[key.Marker()])
+		if history[len(history)-1].kind == schemas.KindJobStarted {
 			got++
 		}
 	}
@@ -484,7 +483,7 @@ func (b *rig) checkPromise(started int) {
 	}
 }
 
-// vendorFuncs is the real vendor with something before or after its calls.
+// vendorFuncs wraps the vendor with functions before or after its calls.
 type vendorFuncs struct {
 	consumer.Vendor
 	submit   func(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error)
@@ -513,7 +512,7 @@ func (v vendorFuncs) Capacity(n int) (int, vendorapi.Cooldown) {
 	return v.capacity(n)
 }
 
-// logBook keeps what a worker logged.
+// logBook keeps a worker's log.
 type logBook struct {
 	mu   sync.Mutex
 	text strings.Builder

@@ -14,7 +14,7 @@ import (
 	"backhaul/publisher/natstest"
 )
 
-// sweepCount counts the sweeps by what each of them asks for.
+// sweepCount counts the sweeps by their requests to the server.
 type sweepCount struct {
 	jetstream.Stream
 	sweeps int
@@ -25,8 +25,8 @@ func (c *sweepCount) Info(ctx context.Context, opts ...jetstream.StreamInfoOpt) 
 	return c.Stream.Info(ctx, opts...)
 }
 
-// What lies below the acknowledgement floor in two sweeps is taken up, nothing else, and
-// is deleted when it is done.
+// Exactly the messages that are below the acknowledgement floor in two sweeps are processed,
+// and then deleted.
 func TestSweep_takesUpWhatWasForgotten(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t).Connect(t)
@@ -36,7 +36,7 @@ func TestSweep_takesUpWhatWasForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Behind the third one: the first three count as acknowledged, and the third is gone.
+	// After the third one: the first three count as acknowledged, and the third is gone.
 	reset := fmt.Sprintf("$JS.API.CONSUMER.RESET.%s.%s", publisher.RequestsStream, publisher.RequestsConsumer)
 	if _, err := nc.Request(reset, []byte(`{"seq":4}`), time.Minute); err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func maxMsgSize(stream string, size int32) natstest.Change {
 	}
 }
 
-// An event that the stream does not take is recorded without what makes it too large.
+// An event that is too large for the stream is recorded with shortened lists and texts.
 func TestAnEventThatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	many := strings.Repeat(`"5976",`, 5000)
@@ -55,7 +55,7 @@ func TestAnEventThatIsTooLarge(t *testing.T) {
 			if len(e.Labels)+e.Omitted["labels"] != 32 || e.Omitted["labels"] == 0 {
 				t.Errorf("%d labels, omitted %v", len(e.Labels), e.Omitted)
 			}
-			claim := b.story(billing("id"))[0].data.(*schemas.JobSubmitting)
+			claim := b.history(billing("id"))[0].data.(*schemas.JobSubmitting)
 			if claim.Omitted["labels"] == 0 || claim.Request.SubclientName != "stestgroup" {
 				t.Errorf("claim %+v", claim)
 			}
@@ -78,17 +78,17 @@ func TestAnEventThatIsTooLarge(t *testing.T) {
 	}
 }
 
-// lastEvent is the last event of a request.
+// lastEvent returns the last event of a request.
 func (b *rig) lastEvent(key publisher.Key) schemas.Event {
 	b.t.Helper()
-	story := b.story(key)
-	if len(story) == 0 {
+	history := b.history(key)
+	if len(history) == 0 {
 		b.t.Fatalf("%s has no events", key)
 	}
-	return story[len(story)-1].data
+	return history[len(history)-1].data
 }
 
-// A dead letter that the stream does not take is kept without the end of its payload.
+// A dead letter that is too large for the stream is kept without the end of its payload.
 func TestADeadLetterThatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{}, maxMsgSize(publisher.DeadLetterStream, 16<<10))
@@ -99,7 +99,7 @@ func TestADeadLetterThatIsTooLarge(t *testing.T) {
 	if e := b.failed(billing("id")); e.ErrorCode != schemas.CodeInvalidRequest {
 		t.Errorf("job-failed is %+v", e)
 	}
-	letters := b.letters()
+	letters := b.deadLetters()
 	if len(letters) != 1 {
 		t.Fatalf("%d dead letters, want 1", len(letters))
 	}

@@ -13,7 +13,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// earlierEvent appends an event of an earlier version about the message that waits.
+// earlierEvent appends an event of an earlier version about the waiting message.
 func (b *rig) earlierEvent(event func(publisher.Key, schemas.Message) schemas.Event) publisher.Key {
 	b.t.Helper()
 	msgs := b.stored(publisher.RequestsStream, ">")
@@ -56,13 +56,13 @@ func TestARejectionThatAnEarlierVersionRecorded(t *testing.T) {
 	if got := b.events("backup.event.request-rejected.>"); len(got) != 1 || got[0].key != key {
 		t.Errorf("%d rejections, want the one of the earlier version", len(got))
 	}
-	if got := len(b.letters()); got != 1 {
+	if got := len(b.deadLetters()); got != 1 {
 		t.Errorf("%d dead letters, want 1", got)
 	}
 }
 
-// The consumer is deleted and set up again, so its delivery counts start again. What an
-// earlier version recorded about the message counts nevertheless.
+// The consumer is deleted and set up again, so its delivery counts start again. An event of an
+// earlier version about the message counts nevertheless.
 func TestAnEarlierVersionsOutcomeBehindANewConsumer(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -93,7 +93,7 @@ func TestAnEarlierVersionsOutcomeBehindANewConsumer(t *testing.T) {
 	}
 }
 
-// What an earlier version recorded and this one cannot read may be a job: nothing is sent.
+// An unreadable event of an earlier version may be about a job: nothing is sent.
 func TestAnEarlierVersionsEventThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
@@ -115,7 +115,7 @@ func TestAnEarlierVersionsEventThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// A request that a later version has claimed and this one cannot read may have a job: it
+// A request that a later version has claimed, and that this one cannot read, may have a job: it
 // waits for that version.
 func TestAClaimOfAVersionThatCanReadMore(t *testing.T) {
 	t.Parallel()
@@ -133,7 +133,7 @@ func TestAClaimOfAVersionThatCanReadMore(t *testing.T) {
 	}
 	w := b.start()
 	b.eventually("the log says so", func() bool { return strings.Contains(w.log.String(), "claimed by a version that could read it") })
-	if got := kinds(b.story(billing("id"))); got != "job-submitting" || b.queued() != 1 || len(b.letters()) != 0 {
-		t.Errorf("the story is %q, %d requests wait, %d dead letters", got, b.queued(), len(b.letters()))
+	if got := kinds(b.history(billing("id"))); got != "job-submitting" || b.queued() != 1 || len(b.deadLetters()) != 0 {
+		t.Errorf("the history is %q, %d requests wait, %d dead letters", got, b.queued(), len(b.deadLetters()))
 	}
 }

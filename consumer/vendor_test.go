@@ -19,8 +19,8 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// startJobByHand starts a job as somebody at the vendor's console does: for the
-// same content group, without our marker.
+// startJobByHand starts a job as a user of the vendor's console does: for the same content
+// group, without the marker.
 func (b *rig) startJobByHand() {
 	b.t.Helper()
 	client, err := vendorapi.New(vendorapi.Config{Endpoint: b.endpoint, Auth: vendorapi.Auth{
@@ -34,7 +34,7 @@ func (b *rig) startJobByHand() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	// The worker's own repetition must not take the fault that is still scripted.
+	// The worker's own retry must not use up the next scripted fault.
 	for started := false; !started; {
 		_, err := client.CreateTask(b.within(patience), vendorapi.Task{BackupRequest: m.Request})
 		started = err == nil
@@ -70,7 +70,7 @@ func TestAThrottlingVendor(t *testing.T) {
 			if account.RetryAfterViolations > 0 {
 				t.Errorf("%d calls came before the pause was over", account.RetryAfterViolations)
 			}
-			// After a 503 it is looked once, and not before the pause is over either.
+			// After a 503 there is one lookup, and not before the end of the pause.
 			want := map[simulator.Kind]int{simulator.Unavailable: 1, simulator.TooManyRequests: 0}[fault.Kind]
 			if got := account.Calls["Jobs"]; got != want {
 				t.Errorf("%d looks, want %d", got, want)
@@ -79,8 +79,8 @@ func TestAThrottlingVendor(t *testing.T) {
 	}
 }
 
-// A replica without room has pulls open that it made when it had some. What they
-// bring goes to one that has room, and nobody who came later overtakes it.
+// A replica without capacity has open pulls from before. Their messages go to a replica with
+// capacity, and later requests do not overtake them.
 func TestAReplicaWithoutCapacity(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore})
@@ -117,20 +117,20 @@ func TestAReplicaWithoutCapacity(t *testing.T) {
 	for i := range requests {
 		key := billing(fmt.Sprint("id-", i))
 		order[i], _ = strconv.Atoi(jobs[key.Marker()][0])
-		if by := b.story(key)[0].data.(*schemas.JobSubmitting).Owner; by != "free" {
+		if by := b.history(key)[0].data.(*schemas.JobSubmitting).Owner; by != "free" {
 			t.Fatalf("%s was claimed by %s, which has no capacity", key, by)
 		}
 	}
 	first := slices.Min(order)
 	for i, job := range order {
-		// The pulls that are open bring some at once.
+		// The open pulls bring some messages at once.
 		if late := job - first - i; late > requests/4 {
 			t.Errorf("id-%d was overtaken by %d others", i, late)
 		}
 	}
 }
 
-// A pause that is longer than anybody waits in the handler.
+// A pause that is longer than the handler waits.
 func TestALongPause(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []simulator.Fault{
@@ -144,22 +144,22 @@ func TestALongPause(t *testing.T) {
 			b.publish("billing", body("first"))
 			b.start()
 			b.eventually("the claim is released", func() bool {
-				story := b.story(billing("first"))
-				return len(story) > 1 && story[len(story)-1].data.(*schemas.JobSubmitting).LeaseMillis == 0
+				history := b.history(billing("first"))
+				return len(history) > 1 && history[len(history)-1].data.(*schemas.JobSubmitting).LeaseMillis == 0
 			})
 			if account := b.sim.Account(); account.CreateTaskCalls != 1 || b.queued() != 1 {
 				t.Errorf("%d calls of CreateTask, %d requests in the queue", account.CreateTaskCalls, b.queued())
 			}
-			// What a 503 leaves open stays open; a 429 leaves nothing open.
-			story := b.story(billing("first"))
-			if c := story[len(story)-1].data.(*schemas.JobSubmitting); (c.DoubtSequence != 0) != (fault.Kind == simulator.Unavailable) {
+			// A 503 leaves a doubt, a 429 does not.
+			history := b.history(billing("first"))
+			if c := history[len(history)-1].data.(*schemas.JobSubmitting); (c.DoubtSequence != 0) != (fault.Kind == simulator.Unavailable) {
 				t.Errorf("the released claim is %+v", c.Claim)
 			}
 		})
 	}
 }
 
-// What the vendor never answers clearly is given up by age too.
+// A request that never gets a clear answer is given up by its age too.
 func TestGivenUpByAge(t *testing.T) {
 	t.Parallel()
 	always := func(f simulator.Fault) []simulator.Chance { return []simulator.Chance{{Fault: f, Probability: 1}} }
@@ -194,7 +194,7 @@ func TestGivenUpByAge(t *testing.T) {
 				!strings.Contains(e.ErrorMessage, "gave up after 2s") || e.FailedAt.Sub(e.RequestedAt) < 2*time.Second {
 				t.Errorf("job-failed is %+v", e)
 			}
-			letters := b.letters()
+			letters := b.deadLetters()
 			if len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != test.want ||
 				letters[0].Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(sequence) {
 				t.Errorf("the dead letters are %v", letters)
@@ -208,7 +208,7 @@ func TestGivenUpByAge(t *testing.T) {
 	}
 }
 
-// unused is an address that nobody listens on.
+// unused returns an address without a listener.
 func unused(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -232,7 +232,7 @@ func (b *rig) vendorComesUp(address string) {
 	b.t.Cleanup(func() { _ = server.Close(); <-served })
 }
 
-// The vendor is away when requests come, and comes up later.
+// The vendor is unreachable when requests arrive, and becomes reachable later.
 func TestTheVendorComesUpLater(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -287,8 +287,8 @@ func TestASessionThatEnds(t *testing.T) {
 	b.checkPromise(1)
 }
 
-// A 429 that one replica meets pauses the queue on the server: the others leave
-// the vendor alone as well, and all go on by themselves.
+// A 429 for one replica pauses the queue on the server: the others wait as well, and all go on
+// by themselves.
 func TestAThrottledReplicaPausesAll(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -319,8 +319,8 @@ func TestAThrottledReplicaPausesAll(t *testing.T) {
 	}
 }
 
-// An operator ends the pause while the vendor still wants to be left alone: the
-// replica that knows of it keeps those from starting that do not.
+// An operator ends the pause while the vendor still throttles: the replica that knows of the
+// throttle keeps the others from starting.
 func TestAResumeDoesNotStartEarly(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -348,7 +348,7 @@ func TestAResumeDoesNotStartEarly(t *testing.T) {
 	}
 }
 
-// A pause that somebody else asked for, and that lasts longer, is left alone.
+// A longer pause of an operator is not changed.
 func TestALongerPauseIsKept(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
@@ -370,8 +370,8 @@ func TestALongerPauseIsKept(t *testing.T) {
 	})
 	b.publish("billing", body("first"))
 	b.eventually("the request is given back", func() bool {
-		story := b.story(billing("first"))
-		return len(story) > 1 && story[len(story)-1].data.(*schemas.JobSubmitting).LeaseMillis == 0
+		history := b.history(billing("first"))
+		return len(history) > 1 && history[len(history)-1].data.(*schemas.JobSubmitting).LeaseMillis == 0
 	})
 	began := time.Now()
 	b.eventually("the vendor's pause is over", func() bool { return time.Since(began) > asked })
@@ -389,8 +389,8 @@ func TestALongerPauseIsKept(t *testing.T) {
 	b.checkPromise(1)
 }
 
-// While the vendor is out of reach the queue is left alone: the requests wait in
-// it, unclaimed.
+// While the vendor is unreachable nothing is pulled: the requests wait in the queue,
+// unclaimed.
 func TestNothingIsPulledDuringAnOutage(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})

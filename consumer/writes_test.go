@@ -12,7 +12,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// limited makes a stream refuse messages beyond these limits, 0 for none.
+// limited makes a stream reject messages beyond these limits. 0 is no limit.
 func limited(stream string, messages, bytes int64) natstest.Change {
 	return func(cfg *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
 		if cfg != nil && cfg.Name == stream {
@@ -27,7 +27,7 @@ func limited(stream string, messages, bytes int64) natstest.Change {
 	}
 }
 
-// warnings counts the lines of a log at level warn with a text.
+// warnings counts the lines of a log at level warn that contain a text.
 func warnings(log, text string) (n int) {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, `"level":"warn"`) && strings.Contains(line, text) {
@@ -37,8 +37,7 @@ func warnings(log, text string) (n int) {
 	return n
 }
 
-// A stream that is full is told of by the first write that it refuses, and no longer than
-// it is full.
+// A full stream is reported at the first rejected write, and until it has space again.
 func TestConsumer_SaysThatAStreamIsFull(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -108,7 +107,7 @@ func TestConsumer_SaysThatAStreamIsFull(t *testing.T) {
 	}
 }
 
-// A ledger that is full is told of before a write is refused.
+// A full ledger is reported before a write is rejected.
 func TestConsumer_SaysThatAnIdleLedgerIsFull(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{}, limited(publisher.EventsStream, 1, 0))

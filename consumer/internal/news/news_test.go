@@ -34,7 +34,7 @@ func TestChanged(t *testing.T) {
 	})
 }
 
-// Each reason is said once a minute, and not more of them than a reader can use.
+// Each reason is new once a minute. Their number is limited.
 func TestReasons(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reasons Reasons

@@ -12,8 +12,8 @@ import (
 	"backhaul/publisher"
 )
 
-// A stream is in trouble from the first try that it does not take until one that it takes,
-// or until nothing was tried for a while. The log has a line for each change.
+// A stream is in trouble from the first failed attempt until a successful one, or until no
+// attempt was made for a while. The log has a line for each change.
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
