@@ -86,7 +86,7 @@ func runList(t *testing.T, r Runner, list List, pattern *regexp.Regexp) {
 				t.Errorf("%s: %q: %v", list.Area, m.Name, err)
 				return
 			}
-			summary.Add(o)
+			summary.Add(m, o)
 			if o.Killed {
 				t.Logf("killed    %-60s %s, %s", m.Name, o.By, took)
 				return
@@ -95,7 +95,7 @@ func runList(t *testing.T, r Runner, list List, pattern *regexp.Regexp) {
 		})
 	}
 	all.Wait()
-	t.Logf("%s, %s", summary, time.Since(began).Round(time.Second))
+	t.Logf("%s (%s)", summary, time.Since(began).Round(time.Second))
 	if err := summary.Err(); err != nil {
 		t.Error(err)
 	}

@@ -100,21 +100,21 @@ func TestSummary(t *testing.T) {
 	t.Parallel()
 	s := Summary{Area: "x", Equivalent: 6}
 	for range 19 {
-		s.Add(Outcome{Killed: true, By: "TestX"})
+		s.Add(Mutant{Name: "m"}, Outcome{Killed: true, By: "TestX"})
 	}
 	if got := s.String(); got != "x: 19 of 19 killed, 6 equivalent" || s.Err() != nil {
 		t.Errorf("%q, %v", got, s.Err())
 	}
-	s.Add(Outcome{})
+	s.Add(Mutant{Name: "m"}, Outcome{})
 	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "1 survived") {
 		t.Errorf("%v, want an error for one survivor", err)
 	}
-	s.Add(Outcome{})
+	s.Add(Mutant{Name: "m"}, Outcome{})
 	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "fewer than 95 %") {
 		t.Errorf("%v, want an error for 19 of 21", err)
 	}
-	s.Add(Outcome{Killed: true, By: "timeout"})
-	if got := s.String(); got != "x: 20 of 22 killed (1 only by a timeout), 6 equivalent" {
+	s.Add(Mutant{Name: "m"}, Outcome{Killed: true, By: "timeout"})
+	if got := s.String(); got != `x: 20 of 22 killed, 6 equivalent; 1 only by a timeout: "m"` {
 		t.Errorf("%q", got)
 	}
 }

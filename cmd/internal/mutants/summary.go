@@ -10,30 +10,33 @@ type Summary struct {
 	Area string
 
 	Killed, Survived, Equivalent int
-	// Timeouts are those of the killed that only a timeout killed.
-	Timeouts int
+	// Timeouts are the names of those that only a timeout killed.
+	Timeouts []string
 }
 
-// Add counts one outcome.
-func (s *Summary) Add(o Outcome) {
+// Add counts the outcome of a mutant.
+func (s *Summary) Add(m Mutant, o Outcome) {
 	if !o.Killed {
 		s.Survived++
 		return
 	}
 	s.Killed++
 	if o.By == "timeout" {
-		s.Timeouts++
+		s.Timeouts = append(s.Timeouts, m.Name)
 	}
 }
 
 // String returns the summary as one line.
 func (s Summary) String() string {
 	text := fmt.Sprintf("%s: %d of %d killed", s.Area, s.Killed, s.Killed+s.Survived)
-	if s.Timeouts > 0 {
-		text += fmt.Sprintf(" (%d only by a timeout)", s.Timeouts)
-	}
 	if s.Equivalent > 0 {
 		text += fmt.Sprintf(", %d equivalent", s.Equivalent)
+	}
+	for i, name := range s.Timeouts {
+		if i == 0 {
+			text += fmt.Sprintf("; %d only by a timeout:", len(s.Timeouts))
+		}
+		text += fmt.Sprintf(" %q", name)
 	}
 	return text
 }
