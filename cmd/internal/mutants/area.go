@@ -33,7 +33,7 @@ type Area struct {
 // Prepare builds the test binaries of a list.
 func (r Runner) Prepare(ctx context.Context, list List) (*Area, error) {
 	a := &Area{Runner: r, list: list, numbers: make(map[string]int), whole: make(map[string]time.Duration)}
-	all := &combined{root: r.Root, files: make(map[string]*combinedFile)}
+	all := &combined{root: r.Root, files: make(map[string]*combinedFile), baseline: a.baseline()}
 	for i, m := range list.Mutants {
 		if m.Equivalent != "" {
 			continue
@@ -66,12 +66,15 @@ func (r Runner) binaries(sources map[string]string) (*binaries, error) {
 	return newBinaries(r.Root, dir, sources)
 }
 
-// Baseline runs the tests without a mutant. They must pass, otherwise a mutant that they
-// kill proves nothing.
+// baseline is the number of the run without a mutant.
+func (a *Area) baseline() int { return len(a.list.Mutants) + 1 }
+
+// Baseline runs the tests without a mutant, but with variants of all mutated functions.
+// They must pass, otherwise a mutant that they kill proves nothing.
 func (a *Area) Baseline(ctx context.Context) error {
 	for _, pkg := range a.list.Packages {
 		began := time.Now()
-		o, err := a.test(ctx, a.combined, pkg, run{timeout: 10 * time.Minute})
+		o, err := a.test(ctx, a.combined, pkg, run{number: a.baseline(), timeout: 10 * time.Minute})
 		if err != nil {
 			return err
 		}

@@ -27,6 +27,9 @@ var mutant__ = func() int { n, _ := strconv.Atoi(os.Getenv(%q)); return n }()
 type combined struct {
 	root  string
 	files map[string]*combinedFile
+	// baseline is a number that no mutant has. It selects a variant of each mutated function
+	// that has no mutant in it.
+	baseline int
 }
 
 type combinedFile struct {
@@ -68,9 +71,8 @@ func (c *combined) add(number int, m Mutant) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	f := before.functions[key]
-	call, ok := f.call(number)
-	if !ok || callsRecover(after.functions[key].decl.Body) {
+	f, changed := before.functions[key], after.functions[key]
+	if _, ok := f.call(number); !ok || callsRecover(changed.decl.Body) {
 		return false, nil
 	}
 	file := c.files[m.File]
@@ -78,9 +80,18 @@ func (c *combined) add(number int, m Mutant) (bool, error) {
 		file = &combinedFile{pkg: before.pkg, content: content, cases: make(map[int]string)}
 		c.files[m.File] = file
 	}
-	file.cases[f.at+f.body] += fmt.Sprintf("case %d:\n%s\n", number, call)
-	file.variants = append(file.variants, fmt.Sprintf("//line mutant-%d.go:1\n%s\n", number, after.functions[key].variant(number)))
+	if file.cases[f.at+f.body] == "" {
+		file.add(c.baseline, f, f)
+	}
+	file.add(number, f, changed)
 	return true, nil
+}
+
+// add makes a function call its variant for this number.
+func (f *combinedFile) add(number int, original, variant function) {
+	call, _ := original.call(number)
+	f.cases[original.at+original.body] += fmt.Sprintf("case %d:\n%s\n", number, call)
+	f.variants = append(f.variants, fmt.Sprintf("//line mutant-%d.go:1\n%s\n", number, variant.variant(number)))
 }
 
 // source returns the file with its mutants.

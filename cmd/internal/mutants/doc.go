@@ -42,7 +42,8 @@
 //	func (c *Counter) Add__mutant7(n int) { c.n -= n }
 //
 // The sources are passed to the compiler as an overlay, so the tree is never changed. First
-// all tests run without a mutant and must pass. Each mutant then has a process of its own.
+// all tests run with a variant of each function that has no mutant in it. They must pass, so
+// that a failure later is the mutant's. Each mutant then has a process of its own.
 //
 // A mutant has a build of its own, which is slower, if it changes a constant, a package
 // variable, a type, a function's signature or more than one function. The same applies to

@@ -24,7 +24,7 @@ type Outcome struct {
 // run is one run of a test binary.
 type run struct {
 	binary, dir string
-	number      int    // of the mutant, 0 for none
+	number      int    // of the variants
 	tests       string // regular expression, "" for all
 	timeout     time.Duration
 }
