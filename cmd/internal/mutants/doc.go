@@ -56,7 +56,7 @@
 //   - a failed test;
 //   - a goroutine that is left over (goleak);
 //   - a panic or a fatal error of the runtime;
-//   - a timeout, if nothing else killed it: one minute for the tests that the list names.
+//   - a timeout, if nothing else killed it: 90 s for the tests that the list names.
 //     The summary counts these, because a slow machine can also cause them.
 //
 // It survives if all tests of the area pass. A mutant that does not compile and a name of

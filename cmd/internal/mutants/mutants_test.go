@@ -15,7 +15,7 @@ var (
 	only     = flag.String("mutants.only", "", "run mutants whose names match this `regexp`")
 	named    = flag.Bool("mutants.named", false, "run only the tests that the list names for each mutant")
 	parallel = flag.Int("mutants.parallel", 2, "mutants at a time")
-	timeout  = flag.Duration("mutants.timeout", time.Minute, "longest time of the tests that the list names for a mutant")
+	timeout  = flag.Duration("mutants.timeout", 90*time.Second, "longest time of the tests that the list names for a mutant")
 )
 
 // TestMutants runs the mutants of an area. It needs a flag: `make mutants`.
