@@ -13,8 +13,8 @@ import (
 
 const opCreateTask = "CreateTask"
 
-// classify says what an answer to CreateTask means. It is the only place where
-// that is decided. A nil error means: started, with at least one job id above 0.
+// classify returns the job or the error that an answer to CreateTask stands for. No other function
+// decides that. A nil error means that the task started with at least one job id above 0.
 func classify(resp response) (Job, error) {
 	env, readErr := readEnvelope(resp.Body)
 	fail := func(v Verdict) (Job, error) {
@@ -33,8 +33,8 @@ func classify(resp response) (Job, error) {
 	}
 	switch {
 	case namesJob(resp.Body, env, readErr):
-		// With an error beside it, under a status that is none of success, or cut
-		// short: it is better looked for than believed.
+		// The answer also has an error, or a status other than success, or is cut short: a lookup
+		// decides.
 		return fail(Unknown)
 
 	case isAccessDenied(resp):
@@ -45,16 +45,18 @@ func classify(resp response) (Job, error) {
 	case env.refuses() && (ok || isClientError(resp.Status)):
 		return fail(Refused)
 	case env.refuses() && resp.Status == http.StatusInternalServerError && !env.nested:
-		// The Job Manager's own refusals come as HTTP 500 with the code on top.
-		// Basis: recorded answer of Subclient/{id}/action/backup, code 2.
+		// The Job Manager sends its refusals with HTTP 500 and the code at the top. Basis: the
+		// saved answer of Subclient/{id}/action/backup, code 2, in the vendor's Postman collection
+		// (https://github.com/BrandonLundt/commvault-powershell-extentions).
 		return fail(Refused)
 	case env.code != "":
-		// The API itself answered, and does not clearly say no: not a number, a
-		// crash, or code 0, which elsewhere means that something was done.
+		// The API answered, but this is no clear refusal: a code that is not a number, the code of
+		// a crash, or code 0, which other operations send when something was done.
 		return fail(Unknown)
 
 	case resp.Status == http.StatusBadRequest && len(bytes.TrimSpace(resp.Body)) > 0 && !isPage(resp.Body):
-		// "Request body is empty or format is invalid.", as bare text.
+		// The bare text "Request body is empty or format is invalid." Basis:
+		// https://api.commvault.com/docs/SP32/api/cv/MSSQL_API/backup-sql-subclient/.
 		env.code = "HTTP_400"
 		return fail(Refused)
 	case neverArrived(resp.Status):
@@ -63,10 +65,9 @@ func classify(resp response) (Job, error) {
 	return fail(Unknown)
 }
 
-// namesJob tells whether an answer says, or may have said before it broke off,
-// that there is a task or a job. None of the verdicts that promise "no job" may
-// be given then. A task without a job is one that was put off: its job may come
-// later. Where a refusal was read, an empty list of jobs beside it means nothing.
+// namesJob reports whether an answer names a task or a job, or may have done so before it was cut
+// short. Such an answer gets no verdict that excludes a job. A task without a job may have been put
+// off: its job may start later. After an error that was read, an empty list of jobs has no meaning.
 func namesJob(body []byte, env envelope, readErr error) bool {
 	return len(env.jobIDs) > 0 || env.taskID != "" ||
 		(readErr != nil || !env.failed()) && (bytes.Contains(body, []byte("jobIds")) || bytes.Contains(body, []byte("taskId")))
@@ -74,14 +75,12 @@ func namesJob(body []byte, env envelope, readErr error) bool {
 
 func isClientError(status int) bool { return status >= 400 && status < 500 }
 
-// neverArrived tells whether a status without an error of the vendor can only
-// mean that something in front of the API answered in its place: there is no
-// such path or method, the request is no HTTP that it takes, a proxy wants a
-// login of its own, or the same POST is to be sent elsewhere.
+// neverArrived reports whether a status without an error of the vendor can only come from something
+// in front of the API: the path or the method does not exist, the request is not valid HTTP there,
+// a proxy wants a login, or the same POST is to be sent elsewhere.
 //
-// The others are not clear enough. 301, 302 and 303 are also how web frameworks
-// answer a POST that was carried out. 403 is also what a firewall puts in the
-// place of an answer that it does not let out.
+// Other statuses are ambiguous. Web frameworks also answer a POST that was carried out with 301,
+// 302 or 303. A firewall may replace an answer by 403.
 func neverArrived(status int) bool {
 	switch status {
 	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect,
@@ -91,8 +90,8 @@ func neverArrived(status int) bool {
 	return false
 }
 
-// redirectTarget says where an answer redirects to, without what may be secret:
-// user, query, fragment, and parameters of the path such as a session id.
+// redirectTarget returns the target of a redirect for an error, "" without one. It leaves out what
+// may be secret: user, query, fragment, and parameters of the path such as a session id.
 func redirectTarget(resp response) string {
 	if resp.Status < 300 || resp.Status > 399 {
 		return ""
@@ -105,16 +104,16 @@ func redirectTarget(resp response) string {
 	return excerpt([]byte("redirected to " + (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: path}).String()))
 }
 
-// wordsOf returns what the vendor says about a failure: where it redirects to,
-// else the code and the message of an error, else the beginning of what came
-// instead. Not for answers that may have a token in them, see [reasonOf].
+// wordsOf returns the reason for a failure: the target of a redirect, else the code and the message
+// of an error, else the beginning of the body. An answer that may contain a token goes to
+// [reasonOf] instead.
 func wordsOf(resp response) (code, message string) {
 	env, _ := readEnvelope(resp.Body)
 	return env.code, cmp.Or(redirectTarget(resp), env.message, excerpt(resp.Body))
 }
 
-// reasonOf is wordsOf for answers that may have a token in them: of those only an
-// error that could be read, a page's title and the plain text of a failure count.
+// reasonOf is wordsOf for answers that may contain a token. It shows only an error that could be
+// read, the title of a page, and the plain text of a failure.
 func reasonOf(resp response) (code, message string) {
 	if target := redirectTarget(resp); target != "" {
 		return "", target
@@ -141,11 +140,13 @@ func statusAnd(resp response, reason string, readErr error) string {
 	return fmt.Sprintf("HTTP %d: %s", resp.Status, reason)
 }
 
-// accessDenied is the code of "Access denied": token expired or no permission.
-// It is documented with HTTP 401; any other status than a crash is taken alike.
+// accessDenied is the code of "Access denied": the token has expired, or its user has no
+// permission. The vendor documents it with HTTP 401
+// (https://api.commvault.com/docs/SP32/api/cv/MSSQL_API/backup-sql-subclient/); other statuses,
+// except that of a crash, are read alike.
 const accessDenied = 5
 
-// isAccessDenied tells whether the vendor did not accept the token.
+// isAccessDenied reports whether the vendor did not accept the token.
 func isAccessDenied(resp response) bool {
 	if resp.Status != http.StatusUnauthorized && !bytes.Contains(resp.Body, []byte("errorCode")) {
 		return false
@@ -164,23 +165,24 @@ func isAccessDenied(resp response) bool {
 }
 
 const (
-	// defaultRetryAfter is the pause after a throttling answer that names none.
+	// defaultRetryAfter is the pause after a throttling answer without a time.
 	defaultRetryAfter = 10 * time.Second
-	// longestRetryAfter and longestPeriod bound what one header can silence. The
-	// period's unit is not documented; the documented limits are per hour.
+	// longestRetryAfter and longestPeriod bound the pause that one header can cause. The unit of
+	// the period is not documented; the documented limits are per hour
+	// (https://docs.metallic.io/metallic/rest_api.html).
 	longestRetryAfter = 24 * time.Hour
 	longestPeriod     = time.Hour
 )
 
-// retryAfter reads how long a throttled caller has to wait: Retry-After in
-// seconds or as a date, or the gateway's X-RateLimit-Period, taken as seconds.
+// retryAfter returns how long a throttled caller has to wait: Retry-After in seconds or as a date,
+// else the gateway's X-RateLimit-Period, taken as seconds.
 func retryAfter(h http.Header) time.Duration {
 	if value := strings.TrimSpace(h.Get("Retry-After")); value != "" {
 		if wait, ok := wholeSeconds(value, longestRetryAfter); ok {
 			return wait
 		}
 		if at, err := http.ParseTime(value); err == nil {
-			// The date is by the clock that also wrote the Date header.
+			// The Date header comes from the same clock.
 			now, err := http.ParseTime(h.Get("Date"))
 			if err != nil {
 				now = time.Now()

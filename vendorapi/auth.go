@@ -16,7 +16,7 @@ import (
 const (
 	// AuthLogin gets a QSDK token with a user name and a password.
 	AuthLogin = "login"
-	// AuthToken uses a token that somebody else looks after.
+	// AuthToken uses a token that another program renews.
 	AuthToken = "token"
 	// AuthBearer uses an access token and renews it with its refresh token.
 	AuthBearer = "bearer"
@@ -29,7 +29,7 @@ func (Secret) String() string               { return "***" }
 func (Secret) GoString() string             { return "***" }
 func (Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
 
-// Format is for the verbs that would not ask String, such as %d.
+// Format covers the verbs that do not call String, such as %d.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
 
 // Auth is how calls are authorised.
@@ -37,22 +37,21 @@ type Auth struct {
 	// Mode is AuthLogin, AuthToken or AuthBearer.
 	Mode     string
 	Username string
-	// Password and Token are called for each login, so that a secret that was
-	// replaced in its file is found.
+	// Password and Token are called for each login, so that a replaced secret is read again.
 	Password func() (Secret, error)
 	Token    func() (Secret, error)
-	// TokenPairFile is the file of AuthBearer: JSON with accessToken and
-	// refreshToken. It is rewritten with each renewal. All processes that use the
-	// pair have to share this one file, see the package's documentation.
+	// TokenPairFile is the file of AuthBearer: JSON with accessToken and refreshToken. Each renewal
+	// rewrites it. All processes that use the pair must share this one file, see the package
+	// documentation.
 	TokenPairFile string
-	// Logins shares refused logins of AuthLogin with other processes, in which this
-	// one is called Process. Defaults to nil: only this process's own count.
+	// Logins shares the refused logins of AuthLogin with other processes; Process is the name of
+	// this one. Defaults to nil: only refusals of this process count.
 	Logins  Logins
 	Process string
 }
 
-// Check refuses what cannot work. A token pair may come later; its directory,
-// and that files can be made there, may not.
+// Check returns an error if the configuration cannot work. A token pair may be missing at first;
+// its directory must exist and be writable.
 func (a Auth) Check() error {
 	switch {
 	case a.Mode == AuthLogin && (a.Username == "" || a.Password == nil):
@@ -72,28 +71,26 @@ func (a Auth) Check() error {
 const opLogin = "Login"
 
 const (
-	// loginPause is how long a refused login is not repeated: the vendor locks
-	// accounts. It is longer while an account is locked, up to longestLock.
+	// loginPause is how long a refused login is not repeated, because the vendor locks accounts. It
+	// is longer, up to longestLock, while an account is locked.
 	loginPause  = 30 * time.Second
 	longestLock = time.Hour
-	// deniedPause is how long an operation that was denied to a fresh login is
-	// not taken for a sign that the login has ended: every look for a job would
-	// log in again.
+	// deniedPause is how long the denial of an operation to a fresh login does not count as the end
+	// of that login. Otherwise every lookup would log in again.
 	deniedPause = 5 * time.Minute
-	// maxTries is how often one call is sent at most: with the token at hand, with
-	// one that another process has renewed, and with one that was renewed for it.
+	// maxTries is how often one call is sent at most: with the current token, with one that another
+	// process renewed, and with one renewed for this call.
 	maxTries = 3
 )
 
-// token authorises calls. Its address identifies where it came from.
+// token authorises calls. Tokens are compared by address.
 type token struct {
-	name string // of its header
-	// value is behind a pointer because fmt shows what is in unexported fields,
-	// whatever their type says about it.
+	name string // of the header field
+	// value is a pointer because fmt prints unexported fields without calling their methods.
 	value *Secret
-	idle  time.Duration // how long it may be left unused; 0 is for ever
-	made  time.Time     // when the vendor made it for us; zero if it was given to us
-	// accepted is when a call with it was answered last, in UNIX nanoseconds.
+	idle  time.Duration // how long it may stay unused; 0 is for ever
+	made  time.Time     // when the vendor issued it to this client; zero for a configured token
+	// accepted is when a call with the token was last answered, in UNIX nanoseconds.
 	accepted *atomic.Int64
 }
 
@@ -101,8 +98,8 @@ func newToken(name string, value Secret) *token {
 	return &token{name: name, value: &value, accepted: new(atomic.Int64)}
 }
 
-// isRecent reports whether the vendor made or accepted the token so short a time
-// ago that it can hardly have ended.
+// isRecent reports whether the vendor issued or accepted the token so recently that it cannot have
+// expired.
 func (t *token) isRecent() bool {
 	accepted := time.Unix(0, t.accepted.Load())
 	return time.Since(t.made) < shortestLife || time.Since(accepted) < shortestLife
@@ -110,10 +107,10 @@ func (t *token) isRecent() bool {
 
 func (t *token) header() http1.Field { return http1.Field{Name: t.name, Value: string(*t.value)} }
 
-// is tells whether two tokens are the same text.
+// is reports whether two tokens have the same text.
 func (t *token) is(other *token) bool { return *t.value == *other.value }
 
-// hide takes the token out of an answer: there are pages that show the request.
+// hide removes the token from an answer: some pages repeat the request.
 func (t *token) hide(body []byte) []byte {
 	value := string(*t.value)
 	if _, after, ok := strings.Cut(value, " "); ok {
@@ -122,8 +119,8 @@ func (t *token) hide(body []byte) []byte {
 	return hidden(body, value)
 }
 
-// hidden returns the text without a secret. One of a few bytes is left: it would
-// be found by chance, and cut ids in two.
+// hidden returns the text without a secret. A secret of a few bytes is not removed: it would match
+// by chance, and could cut ids in two.
 func hidden(body []byte, secret string) []byte {
 	if len(secret) < 8 || !bytes.Contains(body, []byte(secret)) {
 		return body
@@ -131,20 +128,20 @@ func hidden(body []byte, secret string) []byte {
 	return bytes.ReplaceAll(body, []byte(secret), []byte("***"))
 }
 
-// source is where tokens come from. Each mode has its own.
+// source supplies tokens. Each mode has its own.
 type source interface {
-	// next is a token for the calls to come. With refused it is another than that
-	// one, which the vendor has just not accepted, or errNoOther.
+	// next returns a token for the next calls. If refused is non-nil, the vendor has just not
+	// accepted it, and next returns another token or errNoOther.
 	next(ctx context.Context, refused *token) (*token, error)
-	// replaced reports whether another secret has meanwhile been put in the place of a
-	// refused one, so that it need not wait. It may be called at any time.
+	// replaced reports whether a new secret has been configured in place of a refused one, so that
+	// there is no need to wait. It may be called at any time.
 	replaced(refused *token) bool
-	// end gives a token back.
+	// end gives up a token.
 	end(ctx context.Context, t *token)
 }
 
-// errNoOther: there is no better token than the refused one.
-var errNoOther = errors.New("there is no other token")
+// errNoOther means that there is no better token than the refused one.
+var errNoOther = errors.New("the source has no other token")
 
 func newSource(c *Client, auth Auth) source {
 	switch auth.Mode {
@@ -157,25 +154,25 @@ func newSource(c *Client, auth Auth) source {
 	}
 }
 
-// session holds the one token that all calls share.
+// session has the token that all calls share.
 type session struct {
 	client *Client
 	source source
 
-	// lock is a mutex that can be waited for with a context: whoever has it gets a
-	// token, the others wait for that one.
+	// lock is a mutex that supports waiting with a context. Its owner gets a token; the others wait
+	// for that token.
 	lock     chan struct{}
 	current  *token
 	lastUsed time.Time
-	// failure is the last failure that is kept, nil once a token was got. It is read
-	// without the lock, and written with it.
+	// failure is the last failure that is kept, nil once there is a token. It is read without the
+	// lock and written with it.
 	failure atomic.Pointer[keptFailure]
 	// denied is until when an operation counts as denied to the login itself.
 	denied    map[string]time.Time
 	agreement agreement
 }
 
-// keptFailure is a failure to get a token that every caller is told until it is over.
+// keptFailure is a failure to get a token, returned to every caller until a time.
 type keptFailure struct {
 	failure *Error
 	until   time.Time
@@ -186,7 +183,7 @@ func newSession(c *Client, auth Auth) *session {
 	return &session{client: c, source: newSource(c, auth), lock: make(chan struct{}, 1), denied: make(map[string]time.Time)}
 }
 
-// acquire waits for the lock, unless ctx has ended or ends first.
+// acquire waits for the lock, or returns the cause of the end of ctx.
 func (s *session) acquire(ctx context.Context) (release func(), err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -199,8 +196,8 @@ func (s *session) acquire(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// token is the session's token; if need be it is got first. The error is an
-// [*Error] that says that there is no job: nothing but a login was sent.
+// token returns the session's token and gets one first if there is none. The error is an [*Error]
+// that excludes a job: only a login was sent.
 func (s *session) token(ctx context.Context) (*token, error) {
 	release, err := s.acquire(ctx)
 	if err != nil {
@@ -221,8 +218,8 @@ func (s *session) token(ctx context.Context) (*token, error) {
 	return s.current, nil
 }
 
-// obtain makes another token than the refused one the current one. A refusal,
-// and a pause that the vendor asks for, are kept for all.
+// obtain replaces the current token by another one than refused. It keeps a refusal, and a pause
+// that the vendor asked for, for all callers.
 func (s *session) obtain(ctx context.Context, refused *token) error {
 	now := time.Now()
 	next, err := s.source.next(ctx, refused)
@@ -244,12 +241,12 @@ func (s *session) obtain(ctx context.Context, refused *token) error {
 	return failure
 }
 
-// keepFailure keeps a failure for all callers, for as long as it says.
+// keepFailure keeps a failure for all callers, for as long as its RetryAfter.
 func (s *session) keepFailure(failure *Error, refused *token) {
 	s.failure.Store(&keptFailure{failure, time.Now().Add(failure.RetryAfter), refused})
 }
 
-// kept returns the failure that is kept, nil if a token may be asked for.
+// kept returns the failure that is kept, nil if a token may be requested.
 func (s *session) kept() *Error {
 	kept := s.failure.Load()
 	if kept == nil {
@@ -264,8 +261,8 @@ func (s *session) kept() *Error {
 	return &failure
 }
 
-// refusal returns why the credentials were refused, nil if they were not or may be tried
-// again. It does not wait for a login.
+// refusal returns the error that refused the credentials, nil if they were not refused or may be
+// tried again. It does not wait for a login.
 func (s *session) refusal() *Error {
 	if s.wasRefused() {
 		return s.kept()
@@ -273,7 +270,7 @@ func (s *session) refusal() *Error {
 	return nil
 }
 
-// wasRefused reports whether the last credentials that were tried were refused.
+// wasRefused reports whether the vendor refused the credentials that were tried last.
 func (s *session) wasRefused() bool {
 	kept := s.failure.Load()
 	if kept == nil {
@@ -283,8 +280,8 @@ func (s *session) wasRefused() bool {
 	return refused
 }
 
-// loginFailure is a failure to get a token as the callers see it: whatever
-// became of that, their own request was not sent, or was not accepted.
+// loginFailure turns a failure to get a token into the error of the call that needed it: that call
+// was not sent, or was not accepted.
 func loginFailure(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		failure := *e
@@ -296,17 +293,17 @@ func loginFailure(err error) *Error {
 	return &Error{Verdict: NotSent, Op: opLogin, Err: err}
 }
 
-// refusals is how often one call was refused, and what was found out for it.
+// refusals counts how often one call was refused, with what was learned about its token.
 type refusals struct {
 	try int
-	// confirmed: the vendor named the token's user, and the call was repeated.
+	// confirmed means that the vendor named the user of the token, and the call was repeated.
 	confirmed bool
 }
 
-// refused deals with a token that the vendor did not accept for an operation. It
-// reports whether to try again, with another token or with the same. If not,
-// the operation is denied to a token that works, unless there is an error: then
-// nothing is known about the operation. The vendor says the same to both.
+// refused handles a token that the vendor did not accept for an operation. It reports whether to
+// repeat the call, with another token or with the same one. If again is false and the error is nil,
+// the operation is denied to a valid token. With an error nothing is known about the operation: the
+// vendor sends the same answer in both cases.
 func (s *session) refused(ctx context.Context, t *token, op string, r *refusals) (again bool, err error) {
 	release, err := s.acquire(ctx)
 	if err != nil {
@@ -319,10 +316,10 @@ func (s *session) refused(ctx context.Context, t *token, op string, r *refusals)
 		return false, nil
 	}
 	if s.current != t && !last {
-		return true, nil // another caller has replaced it already
+		return true, nil // another caller has already replaced it
 	}
-	// A token that was made for this call is as good as a token gets. One that was
-	// accepted a moment ago is hardly over: another server may have answered.
+	// A token issued for this call cannot be improved. One that was accepted a moment ago has
+	// hardly expired: another server may have answered.
 	replaceable := r.try == 1 || !last && t.made.IsZero()
 	if replaceable && !t.isRecent() {
 		if err := s.obtain(ctx, t); !errors.Is(err, errNoOther) {
@@ -366,11 +363,11 @@ func (s *session) refused(ctx context.Context, t *token, op string, r *refusals)
 	return false, failure
 }
 
-// close ends the session.
+// close gives up the token.
 func (s *session) close(ctx context.Context) {
 	release, err := s.acquire(ctx)
 	if err != nil {
-		return // a login hangs; its session ends by itself
+		return // a login hangs; its session times out at the vendor
 	}
 	defer release()
 	if s.current != nil {
@@ -379,7 +376,7 @@ func (s *session) close(ctx context.Context) {
 	}
 }
 
-// given is a token that somebody else looks after.
+// given reads a token that another program renews.
 type given struct {
 	read func() (Secret, error)
 }
@@ -404,5 +401,5 @@ func (g given) replaced(refused *token) bool {
 	return err == nil
 }
 
-// end leaves the token to whom it belongs.
+// end does nothing: the token belongs to another program.
 func (given) end(context.Context, *token) {}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// EndpointError says that something answers at the endpoint and that it is probably
-// not the API: the usual mistake is a host without the API's path.
+// EndpointError is the error when the server at the endpoint is probably not the API. The usual
+// cause is an endpoint without the path of the API.
 type EndpointError struct {
 	Endpoint string
 	// Try lists the endpoints at which the host may have the API.
@@ -19,12 +19,13 @@ func (e *EndpointError) Error() string {
 	return "the API does not seem to be at the endpoint " + e.Endpoint + "; its base is usually " + strings.Join(e.Try, " or ")
 }
 
-// usualPaths are those at which Commvault's web servers have the API. Basis: the
-// vendor's documentation, and what its Python SDK tries.
+// usualPaths are the base paths of the API on Commvault's web servers. Basis:
+// https://documentation.commvault.com/2023e/essential/post_run_backup_job_rest_api_operation_02.html
+// and https://github.com/Commvault/cvpysdk, cvpysdk/commcell.py.
 var usualPaths = []string{"/webconsole/api", "/commandcenter/api"}
 
-// notAtBase adds an [*EndpointError] to the error of a call, if the answer says that
-// the API has no such operation: then the endpoint is probably not its base.
+// notAtBase adds an [*EndpointError] to the error of a call if the answer means that the operation
+// does not exist: then the endpoint is probably not the base of the API.
 func (c *Client) notAtBase(resp response, err error) error {
 	if e, ok := errors.AsType[*Error](err); ok && e.Code == "" && noOperation(e.Op, resp) {
 		e.Err = c.endpointError()
@@ -32,8 +33,8 @@ func (c *Client) notAtBase(resp response, err error) error {
 	return err
 }
 
-// noOperation reports whether an answer says that there is no such operation. A login is
-// also redirected, or answered by a page, where the endpoint is that of a website.
+// noOperation reports whether an answer means that the operation does not exist. For a login that
+// includes a redirect and a page, which a website sends.
 func noOperation(op string, resp response) bool {
 	switch {
 	case resp.Status == http.StatusNotFound, resp.Status == http.StatusMethodNotAllowed:

@@ -9,22 +9,22 @@ import (
 )
 
 const (
-	// breakAfter is how many outages in a row stop the attempts.
+	// breakAfter is the number of outages in a row that open the breaker.
 	breakAfter = 5
-	// firstBreak is for how long; each further time in a row it is twice as long,
-	// up to longestBreak. Then one attempt is made.
+	// firstBreak is how long it stays open. Each further time in a row is twice as long, up to
+	// longestBreak. Then one attempt is made.
 	firstBreak   = 2 * time.Second
 	longestBreak = 30 * time.Second
-	// probeWait is how often is asked what came of that attempt.
+	// probeWait is how often callers check the result of that attempt.
 	probeWait = time.Second
 )
 
 // breaker stops attempts while the vendor is out of reach.
 type breaker struct {
 	steps *gobreaker.TwoStepCircuitBreaker[struct{}]
-	// rest is the time that it stays open. The library's own is always the same.
+	// rest is how long the breaker stays open. The time of the library is constant.
 	rest pause
-	// opened is how often in a row. The library's lock guards it.
+	// opened counts how often the breaker opened in a row. The lock of the library guards it.
 	opened int
 	cause  atomic.Pointer[error] // the last outage
 }
@@ -33,7 +33,7 @@ func newBreaker() *breaker {
 	b := new(breaker)
 	b.steps = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests:  1,
-		Timeout:      1, // the shortest: rest is what counts
+		Timeout:      1, // the shortest: rest decides
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakAfter },
 		IsSuccessful: func(err error) bool { return !isOutage(err) },
 		IsExcluded:   saysNothing,
@@ -51,8 +51,8 @@ func newBreaker() *breaker {
 	return b
 }
 
-// enter is asked before an attempt. It gives the function to report to, or says
-// how long to wait.
+// enter is called before an attempt. It returns the function that takes the result of the attempt,
+// or how long to wait.
 func (b *breaker) enter() (done func(error), wait time.Duration) {
 	if left := b.rest.left(); left > 0 {
 		return nil, left
@@ -61,7 +61,7 @@ func (b *breaker) enter() (done func(error), wait time.Duration) {
 	if err != nil {
 		return nil, max(probeWait, b.rest.left())
 	}
-	if left := b.rest.left(); left > 0 { // it opened in between
+	if left := b.rest.left(); left > 0 { // it has opened since
 		report(errNotTried)
 		return nil, left
 	}
@@ -73,7 +73,7 @@ func (b *breaker) enter() (done func(error), wait time.Duration) {
 	}, 0
 }
 
-// room is how many of n attempts may be made now; with none, when to ask again.
+// capacity returns how many of n attempts may be made now; if none, when to ask again.
 func (b *breaker) capacity(n int) (int, time.Duration) {
 	if left := b.rest.left(); left > 0 {
 		return 0, left
@@ -82,24 +82,23 @@ func (b *breaker) capacity(n int) (int, time.Duration) {
 		return n, 0
 	}
 	if c := b.steps.Counts(); c.Requests > c.TotalExclusions {
-		return 0, probeWait // the one attempt is under way
+		return 0, probeWait // the one attempt is in flight
 	}
 	return min(n, 1), 0
 }
 
-// errNotTried ends a turn without an attempt.
+// errNotTried ends a slot without an attempt.
 var errNotTried = errors.New("not tried")
 
-// isOutage reports whether an attempt failed because the vendor is out of reach: there was
-// no connection, no answer at all, or the answer of something in front of it.
+// isOutage reports whether an attempt failed because the vendor is out of reach: there was no
+// connection, no answer, or the answer of a server in front of the vendor.
 func isOutage(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.RetryAfter == 0 && e.Code == "" && (e.load.outage() || e.noAnswer)
 }
 
-// saysNothing tells whether a failure says nothing about the vendor: the caller
-// went away, or nothing was sent for reasons of our own. A refused login is an
-// answer.
+// saysNothing reports whether a failure has no meaning for the state of the vendor: the caller
+// left, or nothing was sent for a reason of our own. A refused login is an answer.
 func saysNothing(err error) bool {
 	if err == nil || isOutage(err) {
 		return false

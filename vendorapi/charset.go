@@ -14,13 +14,13 @@ import (
 	"golang.org/x/text/encoding/unicode"
 )
 
-// inUnicode returns an answer's text in UTF-8, without a byte order mark and
-// without an XML declaration. The bytes decide: products write "utf-16" or
-// "ISO-8859-1" in the declaration of a document that some layer has since
-// converted to UTF-8. A label counts only for bytes that are no UTF-8.
+// inUnicode returns the text of an answer in UTF-8, without a byte order mark and without an XML
+// declaration. The bytes decide: products leave "utf-16" or "ISO-8859-1" in the declaration of a
+// document that another layer has converted to UTF-8. A label counts only for bytes that are not
+// valid UTF-8.
 //
-// Go's XML decoder refuses a document with another label or version, and an
-// answer that is not read is one that may have started a job.
+// Go's XML decoder rejects a document with another label or version, and an unread answer may have
+// started a job.
 func inUnicode(body []byte, header http.Header) []byte {
 	if utf16 := utf16Of(body); utf16 != nil {
 		body = decoded(utf16, body)
@@ -44,8 +44,8 @@ func inUnicode(body []byte, header http.Header) []byte {
 // xmlDeclaration matches an XML declaration. Its group is the label in it.
 var xmlDeclaration = regexp.MustCompile(`^\s*<\?xml\s(?:[^>]*?\bencoding\s*=\s*["']([^"'>]*)["'])?[^>]*\?>`)
 
-// utf16Of returns the byte order of text in UTF-16, nil for other text. Without a
-// mark it is told by the first character: all answers begin with one of ASCII.
+// utf16Of returns the encoding of text in UTF-16, nil for other text. Without a byte order mark,
+// the first character decides: all answers begin with an ASCII character.
 func utf16Of(body []byte) encoding.Encoding {
 	if len(body) < 2 {
 		return nil
@@ -60,10 +60,9 @@ func utf16Of(body []byte) encoding.Encoding {
 	return nil
 }
 
-// charsetOf returns the encoding of bytes that are no UTF-8: that of the label in
-// the XML declaration, else of the header's, else windows-1252, which contains
-// Latin-1. nil is UTF-8 with some bytes that are wrong, such as a message that
-// was cut within a character.
+// charsetOf returns the encoding of bytes that are not valid UTF-8: that of the label in the XML
+// declaration, else of the header, else windows-1252, which contains Latin-1. A nil encoding is
+// UTF-8 with some invalid bytes, such as a message that was cut within a character.
 func charsetOf(body []byte, label string, header http.Header) encoding.Encoding {
 	_, params, _ := mime.ParseMediaType(header.Get("Content-Type"))
 	for _, label := range []string{label, params["charset"]} {
@@ -73,7 +72,7 @@ func charsetOf(body []byte, label string, header http.Header) encoding.Encoding 
 		}
 		switch name, _ := htmlindex.Name(charset); name {
 		case "utf-8", "utf-16le", "utf-16be":
-			continue // the bytes say that it is another one
+			continue // the bytes contradict the label
 		}
 		return charset
 	}
@@ -83,7 +82,7 @@ func charsetOf(body []byte, label string, header http.Header) encoding.Encoding 
 	return charmap.Windows1252
 }
 
-// hasMultibyte reports whether there is a character of UTF-8 beyond ASCII.
+// hasMultibyte reports whether the body has a valid UTF-8 character beyond ASCII.
 func hasMultibyte(body []byte) bool {
 	for len(body) > 0 {
 		_, size := utf8.DecodeRune(body)
@@ -108,9 +107,8 @@ func decoded(charset encoding.Encoding, body []byte) []byte {
 
 var replacement = []byte("\uFFFD")
 
-// withoutControls replaces characters that XML forbids, as they are or as
-// references. Messages of the product have them, and the decoder refuses all of
-// the answer for one.
+// withoutControls replaces characters that XML forbids, literal or as references. The product puts
+// them into messages, and the decoder rejects the whole answer for one.
 func withoutControls(text []byte) []byte {
 	isBad := func(r rune) bool {
 		return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF

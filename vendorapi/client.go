@@ -19,47 +19,47 @@ import (
 	"backhaul/vendorapi/internal/http1"
 )
 
-// maxBody is the largest answer in bytes that is read; maxList that of a list.
+// maxBody is the largest answer in bytes that is read, maxList the largest list.
 const (
 	maxBody = 1 << 20
 	maxList = 16 << 20
 )
 
-// patience is how long the vendor has for its answer before a deadline of the
-// caller is taken for an outage.
+// patience is the shortest wait for an answer after which the deadline of a caller counts as an
+// outage.
 const patience = time.Second
 
 // Defaults of Config and Policy.
 const (
-	// DefaultTimeout is that of one exchange and of one attempt.
+	// DefaultTimeout bounds one exchange and one attempt.
 	DefaultTimeout     = 30 * time.Second
 	DefaultRetryBudget = 30 * time.Second
 )
 
-// Config is how to reach the vendor.
+// Config describes how to reach the vendor.
 type Config struct {
 	// Endpoint is the base of the API, such as
 	// "https://m6.metallic.io/webconsole/api". Plain http needs InsecureHTTP
 	// unless the host is loopback.
 	Endpoint     string
 	InsecureHTTP bool
-	// CAFile is a PEM file with the only roots to trust. Defaults to the system's.
+	// CAFile is a PEM file with the only trusted roots. Defaults to the roots of the system.
 	CAFile string
 	// Auth is how calls are authorised.
 	Auth Auth
-	// Format is how CreateTask is written: FormatXML, as on the vendor's page, or
+	// Format is the format of CreateTask requests: FormatXML, as on the vendor's page, or
 	// FormatJSON. Defaults to FormatXML.
 	Format string
-	// MaxConns is the largest number of connections, beside a few for looks at
+	// MaxConns is the largest number of connections. A few more are reserved for lookups during
 	// attempts that hang. Defaults to 64.
 	MaxConns int
 	// ConnectTimeout bounds dialling and the TLS handshake each. Defaults to 5 s.
 	ConnectTimeout time.Duration
-	// Timeout bounds any exchange whose context ends later. Defaults to DefaultTimeout.
+	// Timeout bounds an exchange whose context ends later. Defaults to DefaultTimeout.
 	Timeout time.Duration
 	// Pace limits CreateTask. Defaults to no limit.
 	Pace Pace
-	// Observer is told what the client does. Defaults to none.
+	// Observer, if non-nil, is called for each exchange, attempt and wait.
 	Observer Observer
 }
 
@@ -69,7 +69,7 @@ type Client struct {
 	path     string // of the endpoint
 	timeout  time.Duration
 	body     body
-	// transport makes the exchanges, send is its Do.
+	// transport makes the exchanges; send is its Do method, which tests replace.
 	transport *http1.Transport
 	send      func(context.Context, *http1.Request) (http1.Answer, error)
 	session   *session
@@ -78,8 +78,8 @@ type Client struct {
 	skew     atomic.Int64
 	known    known
 	listings listings
-	// Who may call CreateTask, see Room.
-	throttled      pause // what the vendor asked for
+	// The gate of CreateTask, see Capacity.
+	throttled      pause // requested by the vendor
 	loginThrottled pause // the same, of logins: the session knows and answers at once
 	breaker        *breaker
 	limits         *limits
@@ -89,7 +89,7 @@ type Client struct {
 	tokenExpires atomic.Int64
 }
 
-// New is a client. It does not call the vendor yet.
+// New returns a client. It does not call the vendor yet.
 func New(cfg Config) (*Client, error) {
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = 64
@@ -137,26 +137,27 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// CheckEndpoint refuses what cannot be the base of the vendor's API.
+// CheckEndpoint returns an error if the endpoint cannot be the base of the vendor's API.
 func CheckEndpoint(endpoint string, insecureHTTP bool) error {
 	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
 		return fmt.Errorf("vendor endpoint %q must be a URL such as https://m6.metallic.io/webconsole/api", redacted(u))
 	case u.User != nil || strings.ContainsAny(endpoint, "?#"):
-		// An empty query or fragment would swallow every path that is added.
+		// An empty query or fragment would absorb every path that is appended.
 		return fmt.Errorf("vendor endpoint %q must not have a user, query or fragment", redacted(u))
 	case strings.EqualFold(path.Base(u.Path), opCreateTask):
-		// The vendor's page shows the operation's whole URL as the host name.
+		// The sample on the vendor's page shows the whole URL of the operation as the host name:
+		// https://documentation.commvault.com/2023e/essential/post_run_backup_job_rest_api_operation_02.html.
 		return fmt.Errorf("vendor endpoint %q must be the base of the API, without /%s", redacted(u), path.Base(u.Path))
 	case u.Scheme == "http" && !insecureHTTP && !isLoopback(u.Hostname()):
-		return fmt.Errorf("vendor endpoint %q is plain http: the token would be readable on the way; use https or allow insecure http", redacted(u))
+		return fmt.Errorf("vendor endpoint %q is plain http, which shows the token to the network; use https or allow insecure http", redacted(u))
 	}
 	return nil
 }
 
-// redacted is a URL for errors, without the parts that may hold a secret. What
-// has no host may be anything.
+// redacted returns a URL for errors, without the parts that may contain a secret. Text without a
+// host is not shown at all.
 func redacted(u *url.URL) string {
 	if u == nil || u.Host == "" {
 		return "(not a URL)"
@@ -179,13 +180,12 @@ func loadRoots(file string) (*x509.CertPool, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("vendor CA file %s: no PEM certificate in it", file)
+		return nil, fmt.Errorf("vendor CA file %s must contain a PEM certificate", file)
 	}
 	return roots, nil
 }
 
-// Close ends the session at the vendor, which counts sessions, and the
-// connections.
+// Close logs out, because the vendor counts sessions, and closes the connections.
 func (c *Client) Close(ctx context.Context) {
 	c.session.close(ctx)
 	c.transport.CloseIdleConnections()
@@ -202,13 +202,12 @@ type call struct {
 	limit       int // largest answer in bytes; 0 is maxBody
 }
 
-// response is the whole answer to a call. Its body is text in UTF-8.
+// response is the complete answer to a call. Its body is text in UTF-8.
 type response = http1.Answer
 
-// authorised makes a call with the session's token. A refused token is replaced:
-// that there is no job is certain then. The vendor answers 401 for an expired
-// token and for a missing permission alike; an answer that is returned with one
-// was given to a token that works.
+// authorised makes a call with the session's token. It replaces a refused token and repeats the
+// call: a refused token certainly started no job. The vendor answers 401 for an expired token and
+// for a missing permission alike; if authorised returns such an answer, the token is valid.
 func (c *Client) authorised(ctx context.Context, cl call) (response, error) {
 	var refusals refusals
 	for {
@@ -219,7 +218,7 @@ func (c *Client) authorised(ctx context.Context, cl call) (response, error) {
 		if err != nil {
 			return response{}, err
 		}
-		// Asked again, because a login takes its time.
+		// Checked again, because a login takes time.
 		if err := c.paused(cl); err != nil {
 			return response{}, err
 		}
@@ -244,7 +243,7 @@ func (c *Client) authorised(ctx context.Context, cl call) (response, error) {
 	}
 }
 
-// paused is an error while no job may be started.
+// paused returns an error while no job may be started.
 func (c *Client) paused(cl call) error {
 	wait := c.throttled.left()
 	if wait <= 0 || cl.op != opCreateTask {
@@ -253,7 +252,7 @@ func (c *Client) paused(cl call) error {
 	return c.notAsked(Cooldown{wait, CooldownThrottled})
 }
 
-// exchange is do without an observer.
+// exchange is do without the observer.
 func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (response, error) {
 	began := time.Now()
 	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > c.timeout {
@@ -270,8 +269,7 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 	}
 	resp, err := c.send(ctx, &http1.Request{
 		Method: cl.method, Target: c.path + cl.path, Header: header, Body: cl.body, Limit: cmp.Or(cl.limit, maxBody),
-		// It may have taken long to get the connection, and a pause may have been
-		// asked for meanwhile.
+		// Waiting for a connection takes time, and another answer may have asked for a pause.
 		Permit: func() error { return c.paused(cl) },
 		Head: func(status int, h http.Header) {
 			c.noteDate(h)
@@ -281,7 +279,7 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 	})
 	if failure, ok := errors.AsType[*http1.Error](err); ok {
 		e := &Error{Verdict: Unknown, Op: cl.op, Status: failure.Status, Err: failure.Err, load: loadOf(failure.Status, nil)}
-		// Told by the context, because the error may be the cause of its end.
+		// The context decides, because the error may be the cause of its end.
 		gaveUp := errors.Is(ctx.Err(), context.Canceled) || ctx.Err() != nil && time.Since(began) < min(patience, c.timeout)
 		e.noAnswer = failure.Status == 0 && !gaveUp
 		if !failure.Written {
@@ -293,10 +291,10 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 	return resp, err
 }
 
-// heed keeps the pause that an answer asks for, for all callers. That is done
-// before its body is read: then the connection is free for the next call. Jobs is
-// a POST, and to the SaaS gateway every method but GET is a write, as CreateTask
-// is one. Logins have a pause of their own.
+// heed keeps the pause that an answer asks for, for all callers. It runs before the body is read,
+// because the connection is free for the next call after that. Jobs counts as well: it is a POST,
+// and the SaaS gateway counts every method but GET as a write, like CreateTask (assumed). A login
+// has a pause of its own.
 func (c *Client) heed(cl call, status int, h http.Header) {
 	load := loadOf(status, h)
 	if cl.op == opCreateTask && load.pauses() || cl.op == opJobs && load == rateLimited {
@@ -310,5 +308,5 @@ func (c *Client) noteDate(h http.Header) {
 	}
 }
 
-// vendorTime is one of our times on the vendor's clock.
+// vendorTime converts a time from our clock to the vendor's.
 func (c *Client) vendorTime(t time.Time) time.Time { return t.Add(time.Duration(c.skew.Load())) }

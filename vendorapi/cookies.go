@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Bounds of what is kept, so that no answer can fill the memory or the next
-// request's head. Browsers keep 4 KiB a cookie.
+// Bounds of the kept cookies, so that no answer can fill the memory or the head of the next
+// request. Browsers allow 4 KiB for a cookie.
 const (
 	maxCookies = 20
 	maxCookie  = 4 << 10 // of name and value, in bytes
@@ -19,10 +19,10 @@ const (
 	shortestHidden = 16
 )
 
-// cookies are those that the vendor's host has set, for its next calls. A load
-// balancer in front of several web servers knows a caller by one, and a token is
-// known only to the server that issued it. They are kept in memory, shown nowhere
-// and sent to no other host: a client has one host, and does not follow redirects.
+// cookies keeps the cookies of the vendor's host for its next calls. A load balancer in front of
+// several web servers identifies a caller by a cookie, and only the server that issued a token
+// knows it. Cookies stay in memory, are never shown and are sent to no other host: a client has one
+// host, and does not follow redirects.
 type cookies struct {
 	host   string
 	path   string // of the endpoint, without a slash at the end
@@ -42,7 +42,7 @@ func newCookies(endpoint *url.URL) *cookies {
 	return &cookies{host: endpoint.Hostname(), path: strings.TrimRight(endpoint.Path, "/"), secure: endpoint.Scheme == "https"}
 }
 
-// keep takes the cookies of an answer.
+// keep stores the cookies of an answer.
 func (c *cookies) keep(h http.Header) {
 	for _, line := range h.Values("Set-Cookie") {
 		if set, err := http.ParseSetCookie(line); err == nil && c.isOurs(set) {
@@ -51,7 +51,7 @@ func (c *cookies) keep(h http.Header) {
 	}
 }
 
-// isOurs reports whether a cookie goes with every call of the endpoint.
+// isOurs reports whether a cookie applies to every call of the endpoint.
 func (c *cookies) isOurs(set *http.Cookie) bool {
 	domain := strings.ToLower(strings.TrimPrefix(set.Domain, "."))
 	host := strings.ToLower(c.host)
@@ -106,8 +106,8 @@ func (c *cookies) header() string {
 	return strings.Join(pairs, "; ")
 }
 
-// hide takes the cookies out of an answer, as [token.hide] does with a token. A
-// short one names a server, and may be part of a job id.
+// hide removes the cookies from an answer, as [token.hide] does with a token. A short cookie names
+// a server, and may be part of a job id.
 func (c *cookies) hide(body []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,14 +16,14 @@ type Job struct {
 	// IDs is every job that the one call started, ID first.
 	IDs    []string
 	TaskID string
-	// Found tells that the job was found by its marker instead of answered.
+	// Found reports whether the job was found by its marker, and not named by the answer.
 	Found bool
 }
 
-// CreateTask starts a job, in one attempt. The error is an [*Error]; unless its
-// verdict is Unknown there certainly is no job. A deadline of ctx is also set on
-// the connection: nothing is sent after it. Without room (see [Client.Capacity])
-// there is no attempt; the error says for how long.
+// CreateTask starts a job, in one attempt. The error is an [*Error]; unless its verdict is Unknown,
+// there certainly is no job. A deadline of ctx is also set on the connection: nothing is sent after
+// it. Without capacity (see [Client.Capacity]) CreateTask makes no attempt, and RetryAfter of the
+// error is the time to wait.
 func (c *Client) CreateTask(ctx context.Context, t Task) (Job, error) {
 	slot, err := c.takeSlot(ctx, ctx, time.Now())
 	if err != nil {
@@ -34,7 +34,7 @@ func (c *Client) CreateTask(ctx context.Context, t Task) (Job, error) {
 	return job, err
 }
 
-// createTask is CreateTask for who has a turn.
+// createTask is CreateTask for the owner of a slot.
 func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 	buffer, _ := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
@@ -48,7 +48,7 @@ func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 		contentType: rendered.ContentType, accept: rendered.ContentType, body: rendered.Body,
 	})
 	if err != nil {
-		_, refused := errors.AsType[*LoginError](err) // the session knows for how long
+		_, refused := errors.AsType[*LoginError](err) // the session keeps it
 		if e, ok := errors.AsType[*Error](err); ok && e.Op == opLogin && !refused {
 			c.loginThrottled.extend(e.RetryAfter)
 		}
@@ -62,10 +62,10 @@ func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 	return job, err
 }
 
-// buffers are for bodies: once a call has ended, nobody reads its body any more.
+// buffers has bodies for reuse: after its call, a body has no reader.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// Rendered is what CreateTask posts, but for what authorises it.
+// Rendered is the request of CreateTask, without its authorisation.
 type Rendered struct {
 	// Path is below the endpoint.
 	Path        string
@@ -73,8 +73,8 @@ type Rendered struct {
 	Body        []byte
 }
 
-// Render is the call that a client with this format (see [Config]) would make
-// for a task. Nothing is sent.
+// Render returns the request that a client with this format (see [Config]) sends for a task. It
+// sends nothing.
 func Render(format string, t Task) (Rendered, error) {
 	body, err := bodyOf(format)
 	if err != nil {
@@ -83,11 +83,11 @@ func Render(format string, t Task) (Rendered, error) {
 	return body.render(nil, t)
 }
 
-// render writes the body to dst.
+// render appends the body to dst.
 func (b body) render(dst []byte, t Task) (Rendered, error) {
 	if t.ClientName == "" || t.SubclientName == "" {
-		// Left out, it would be a backup of every content group there is.
-		return Rendered{}, errors.New("a task needs the names of a client and a content group")
+		// Without these names the vendor backs up every content group.
+		return Rendered{}, errors.New("a task must have clientName and subclientName (the content group)")
 	}
 	data, err := b.write(dst, t)
 	return Rendered{Path: "/CreateTask", ContentType: b.mediaType, Body: data}, err

@@ -15,22 +15,22 @@ import (
 const opTaskDetails = "TaskDetails"
 
 const (
-	// maxReaders is how many descriptions one search asks for at the same time.
-	// Basis: what a public client of the vendor's API settled on.
+	// maxReaders is how many descriptions one search reads at the same time. Basis: the limit that
+	// https://github.com/elohmeier/commvault-exporter uses.
 	maxReaders = 4
-	// maxKnown bounds the descriptions that are remembered.
+	// maxKnown bounds the cached descriptions.
 	maxKnown = 10_000
 )
 
-// description is what a job was started with.
+// description is the text that a job was started with.
 type description struct {
 	text string // "" when the vendor does not show it
 	read bool
 }
 
-// descriptions reads those of several jobs, each in its job's place. A job whose
-// details are broken or unreadable does not end the reading, since it may be broken for ever
-// and ours may still be shown; any other failure does.
+// descriptions returns the descriptions of several jobs in the order of the ids. A job whose
+// details are broken or unreadable does not end the reading: it may stay broken, and ours may still
+// be readable. Any other failure ends it.
 func (c *Client) descriptions(ctx context.Context, ids []string) ([]description, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -76,16 +76,16 @@ func (c *Client) descriptions(ctx context.Context, ids []string) ([]description,
 	return all, broken
 }
 
-// known remembers what jobs were started with.
+// known caches the texts that jobs were started with.
 type known struct {
 	mu      sync.Mutex
 	byID    map[string]string
 	reading map[string]*shared[string] // calls under way
 }
 
-// description is the text that a job was started with, "" when the vendor does
-// not show it. It never changes, so what is known is not asked for again, and
-// who asks at the same time shares the answer.
+// description returns the text that a job was started with, "" when the vendor does not show it. It
+// never changes, so a known text is not read again. Calls for the same job at the same time share
+// one read.
 func (c *Client) description(ctx context.Context, id string) (string, error) {
 	k := &c.known
 	k.mu.Lock()
@@ -102,8 +102,8 @@ func (c *Client) description(ctx context.Context, id string) (string, error) {
 	return reading.wait(ctx)
 }
 
-// begin starts a call for a job's description; mu is held. It ends with the last of
-// its callers, not with ctx.
+// begin starts a read of a job's description; mu is held. The read ends with the last of its
+// callers, not with ctx.
 func (k *known) begin(ctx context.Context, id string, read func(context.Context, string) (string, error)) *shared[string] {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	reading := &shared[string]{op: opTaskDetails, owner: &k.mu, done: make(chan struct{})}
@@ -155,7 +155,7 @@ func (c *Client) readDescription(ctx context.Context, id string) (string, error)
 	resp, err := c.read(ctx, call{op: opTaskDetails, method: http.MethodGet, path: "/Job/" + id + "/TaskDetails"})
 	if err != nil {
 		if e, ok := errors.AsType[*Error](err); ok && e.Op == opTaskDetails && e.Err == nil && isHidden(e.Status) {
-			return "", nil // not shown to us: no permission, or no such operation in this release
+			return "", nil // hidden: no permission, or no such operation in this release
 		}
 		return "", err
 	}
@@ -166,7 +166,7 @@ func (c *Client) readDescription(ctx context.Context, id string) (string, error)
 	return text, nil
 }
 
-// isHidden tells whether a status means that asking again is of no use.
+// isHidden reports whether a status means that repeating the read is useless.
 func isHidden(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -175,8 +175,9 @@ func isHidden(status int) bool {
 	return isClientError(status) || status == http.StatusNotImplemented
 }
 
-// jobDescription finds the value of that name wherever it stands: the answer
-// holds the task as it was sent, but its exact shape is not documented.
+// jobDescription finds the value of that name anywhere in the answer: it contains the task as it
+// was sent, but its exact shape is not documented. Basis: https://github.com/Commvault/cvpysdk,
+// cvpysdk/job.py, _get_job_task_details.
 func jobDescription(body []byte) (string, error) {
 	text := trimmed(body)
 	if isXML(text) {
@@ -187,7 +188,7 @@ func jobDescription(body []byte) (string, error) {
 
 const descriptionName = "jobDescription"
 
-// descriptionInXML takes an attribute or an element.
+// descriptionInXML reads an attribute or an element.
 func descriptionInXML(text []byte) (string, error) {
 	dec := newXMLDecoder(text)
 	root, err := openXML(dec)

@@ -17,26 +17,26 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// envelope is what any of the vendor's answers is read into.
+// envelope is the common content of the vendor's answers.
 type envelope struct {
 	taskID  string   // decimal, above 0; "" when there is none
 	jobIDs  []string // decimal, above 0
 	code    string   // "" when there is none
 	message string
-	nested  bool // the error stood in an object of its own, as the web service puts it
+	nested  bool // the error is in an inner object, as the web service writes it
 }
 
-// failed tells whether the answer names an error.
+// failed reports whether the answer has an error code.
 func (e envelope) failed() bool { return e.code != "" && !isZero(e.code) }
 
-// refuses tells whether the error is one that the vendor decided on: a number.
+// refuses reports whether the code is one that the vendor decided on: a number other than 0. Codes
 // 500 to 599 are those of a web service that crashed.
 func (e envelope) refuses() bool {
 	n := e.number()
 	return n != 0 && (n < 500 || n > 599)
 }
 
-// number is the code, 0 when it is none.
+// number returns the code, 0 when it is not a number.
 func (e envelope) number() int64 {
 	n, err := strconv.ParseInt(e.code, 10, 64)
 	if err != nil {
@@ -50,8 +50,8 @@ func isZero(code string) bool {
 	return err == nil && n == 0
 }
 
-// note keeps an error: the first that is one. Without any, a code of 0 and a
-// message are kept as well.
+// note records the first fault with an error code. Without one it records a code of 0 and a
+// message.
 func (e *envelope) note(f fault) {
 	f.code = strings.TrimSpace(f.code)
 	switch {
@@ -63,14 +63,15 @@ func (e *envelope) note(f fault) {
 	}
 }
 
-// errorPlaces are the members, or elements, in which the product's answers have
-// an error, or a list of errors, one inside another at times (error.errList,
-// errors[0].errList[0]). Basis: recorded answers, and what the vendor's Python
-// SDK reads. For CreateTask only the first three are seen.
+// errorPlaces are the members or elements in which the product's answers have an error or a list of
+// errors, which may be nested (error.errList, errors[0].errList[0]). Basis: saved answers in the
+// vendor's Postman collection (https://github.com/BrandonLundt/commvault-powershell-extentions),
+// and https://github.com/Commvault/cvpysdk, which reads all of them. CreateTask is known to use
+// only the first three.
 var errorPlaces = []string{"error", "errList", "response", "err", "errors", "resp", "genericResp", "genericError", "errorDetail"}
 
-// maxErrorDepth bounds what is read again for each level: none is recorded that
-// goes deeper than 2.
+// maxErrorDepth bounds the nesting, because each level is decoded again. Known answers have at most
+// 2 levels.
 const maxErrorDepth = 4
 
 // fault is an error in one of these places, or at the top of an answer.
@@ -79,8 +80,8 @@ type fault struct {
 	nested        bool
 }
 
-// maxMessage is the longest message in bytes that is passed on. An event has to
-// fit into one NATS message.
+// maxMessage is the longest message in bytes that is passed on. An event has to fit into one NATS
+// message.
 const maxMessage = 8 << 10
 
 func shortened(message string) string {
@@ -90,7 +91,7 @@ func shortened(message string) string {
 	return strings.ToValidUTF8(message[:maxMessage], "") + "…"
 }
 
-// takeJobs keeps the job ids, or says that there is one which cannot be right.
+// takeJobs records the job ids. It returns an error if one of them is not valid.
 func (e *envelope) takeJobs(ids []string) error {
 	for _, id := range ids {
 		n := positive(id)
@@ -102,7 +103,7 @@ func (e *envelope) takeJobs(ids []string) error {
 	return nil
 }
 
-// positive is id, without leading zeros, if it is a decimal number above 0, else "".
+// positive returns id without leading zeros if it is a decimal number above 0, else "".
 func positive(id string) string {
 	n, err := strconv.ParseUint(strings.TrimSpace(id), 10, 63)
 	if err != nil || n == 0 {
@@ -111,16 +112,16 @@ func positive(id string) string {
 	return strconv.FormatUint(n, 10)
 }
 
-// errNoEnvelope: the body is not one of the vendor's answers.
+// errNoEnvelope means that the body is not one of the vendor's answers.
 var errNoEnvelope = errors.New("not an answer of the API")
 
 var utf8BOM = []byte("\xef\xbb\xbf")
 
-// readEnvelope reads an answer, XML or JSON by its first character. The name of
-// an XML root ends in "Resp" or in one of the roots. With an error the envelope
-// has at most a message that shows what came instead.
+// readEnvelope reads an answer, XML or JSON by its first character. The name of an XML root ends in
+// "Resp" or in one of the roots. With an error the envelope has at most an excerpt of the body as
+// its message.
 func readEnvelope(body []byte, roots ...string) (envelope, error) {
-	// A message in another encoding must not make a refusal unreadable.
+	// A message in another encoding must not hide a refusal.
 	text := bytes.TrimSpace(bytes.TrimPrefix(body, utf8BOM))
 	if !utf8.Valid(text) {
 		text = bytes.ToValidUTF8(text, []byte("\uFFFD"))
@@ -143,9 +144,8 @@ func readEnvelope(body []byte, roots ...string) (envelope, error) {
 	return env, nil
 }
 
-// excerpt is what an error shows of a body that is none of the vendor's: a
-// page's title, else its beginning. The rest of a page is markup, and there are
-// pages that repeat the request.
+// excerpt returns a short form of a body that is not an answer of the API, for an error: the title
+// of a page, else the beginning. The rest of a page is markup, and some pages repeat the request.
 func excerpt(body []byte) string {
 	s := string(body[:min(len(body), maxMessage)])
 	if title := pageTitle.FindStringSubmatch(s); title != nil {
@@ -163,17 +163,16 @@ func excerpt(body []byte) string {
 
 var pageTitle = regexp.MustCompile(`(?is)<title(?:\s[^>]*)?>(.*?)</title>`)
 
-// isPage tells whether a body is HTML: it comes from a proxy or from the web
-// server, not from the API.
+// isPage reports whether a body is HTML: it comes from a proxy or from the web server, not from the
+// API.
 func isPage(body []byte) bool {
 	text := bytes.ToLower(bytes.TrimSpace(body[:min(len(body), maxMessage)]))
 	return bytes.HasPrefix(text, []byte("<!doctype")) || bytes.HasPrefix(text, []byte("<html"))
 }
 
-// readXML reads <TMMsg_CreateTaskResp>, <…GenericResp> and their relatives:
-// values as attributes of the root, of <error> or of <jobIds>, or as elements.
-// There is one root and nothing beside it: an answer that goes on after its end
-// is not understood.
+// readXML reads <TMMsg_CreateTaskResp>, <…GenericResp> and similar roots: values are attributes of
+// the root, of <error> or of <jobIds>, or elements. There is one root and nothing after it; an
+// answer with more is an error.
 func readXML(text []byte, roots []string) (envelope, error) {
 	dec := xml.NewDecoder(bytes.NewReader(text))
 	var answer xmlAnswer
@@ -207,7 +206,7 @@ func readXML(text []byte, roots []string) (envelope, error) {
 	}
 }
 
-// xmlAnswer is an XML answer while it is read.
+// xmlAnswer is the state of reading an XML answer.
 type xmlAnswer struct {
 	open   []xmlElement
 	taskID string
@@ -230,7 +229,7 @@ func (a *xmlAnswer) enter(start xml.StartElement) {
 	}
 }
 
-// leave ends an element. Its text is a value of the element around it.
+// leave ends an element. Its text is a value of the enclosing element.
 func (a *xmlAnswer) leave() {
 	last := a.open[len(a.open)-1]
 	a.open = a.open[:len(a.open)-1]
@@ -246,7 +245,7 @@ func (a *xmlAnswer) leave() {
 	}
 }
 
-// set takes one value of the innermost open element.
+// set records one value of the innermost open element.
 func (a *xmlAnswer) set(name, value string) {
 	depth := len(a.open)
 	in := &a.open[depth-1]
@@ -293,7 +292,7 @@ func readJSON(text []byte) (envelope, error) {
 	return env, env.takeJobs(jobs)
 }
 
-// errorJSON is an error, or an object that has errors in it, or both.
+// errorJSON is an error, or an object that contains errors, or both.
 type errorJSON struct {
 	Code       flexibleText              `json:"errorCode"`
 	Message    flexibleText              `json:"errorMessage"`
@@ -302,9 +301,9 @@ type errorJSON struct {
 	Rest       map[string]jsontext.Value `json:",embed"` //nolint:staticcheck // an option of go-json-experiment, not of encoding/json
 }
 
-// noteIn keeps the error, and those in it. depth is 0 for the answer itself.
-// What stands in the place of an error and cannot be read as one is an error:
-// overlooked, it could turn a failure into a start.
+// noteIn records the error, and those nested in it. depth is 0 for the answer itself. A member of
+// errorPlaces that cannot be read as an error is an error: ignoring it could turn a failure into a
+// start.
 func (e errorJSON) noteIn(env *envelope, depth int) error {
 	if depth > maxErrorDepth {
 		return errNoEnvelope

@@ -8,21 +8,20 @@ import (
 	"time"
 )
 
-// Verdict is what an answer, or the lack of one, says about the job.
+// Verdict is what the answer to a call, or the lack of one, means for the job.
 type Verdict int
 
 const (
-	// Unknown: there may be a job. Look before anything else. It is the zero
-	// value on purpose.
+	// Unknown: there may be a job, so a lookup comes first. It is the zero value on purpose.
 	Unknown Verdict = iota
-	// Refused: no job, and the same request will be refused again.
+	// Refused: no job, and the vendor will refuse the same request again.
 	Refused
-	// Throttled: no job; the vendor wants to be left alone for RetryAfter.
+	// Throttled: no job; the vendor asked for a pause of RetryAfter.
 	Throttled
-	// AuthRefused: no job; the login works, but may not do this.
+	// AuthRefused: no job; the login is valid, but has no permission for the call.
 	AuthRefused
-	// NotSent: no job, and nothing was decided about the request: it never
-	// reached CreateTask. Safe to repeat.
+	// NotSent: no job, and no decision about the request: it did not reach CreateTask. It is safe
+	// to repeat.
 	NotSent
 )
 
@@ -41,29 +40,28 @@ func (v Verdict) String() string {
 	}
 }
 
-// Error is any end of a call but the hoped-for one.
+// Error is the error that every call returns.
 type Error struct {
 	Verdict Verdict
 	// Op is the vendor's operation, such as "CreateTask".
 	Op string
-	// Status is the HTTP status, 0 when none came. With one, the rest of the
-	// answer may still be missing.
+	// Status is the HTTP status, 0 without an answer. With a status, the rest of the answer may
+	// still be missing.
 	Status int
-	// Code is the vendor's error code, verbatim; "HTTP_nnn" for a refusal
-	// without one; "" when there is none.
+	// Code is the vendor's error code, verbatim; "HTTP_nnn" for a refusal without a code; else "".
 	Code string
-	// Message is the vendor's message, verbatim, or what stands for it.
+	// Message is the vendor's message, verbatim, or a text in its place.
 	Message string
-	// TaskID is the task that the answer named, as a decimal number; "" when it
-	// named none. With a task, jobs may exist now or later, so the verdict is
-	// Unknown, and a task that the vendor has put off is not to be sent again.
+	// TaskID is the task that the answer names, a decimal number; "" without one. With a task, jobs
+	// may exist now or later, so the verdict is Unknown; a task that the vendor has put off must
+	// not be sent again.
 	TaskID string
-	// RetryAfter is how long to leave the vendor alone, 0 when it did not say.
+	// RetryAfter is how long to wait before the next call, 0 when that is not known.
 	RetryAfter time.Duration
-	// Err is the cause when there was no answer, or why it could not be read.
+	// Err is why there was no answer, or why it could not be read.
 	Err error
-	// noAnswer: the vendor could not be reached or said nothing, although the
-	// caller was patient.
+	// noAnswer means that the vendor could not be reached or sent no answer, although the caller
+	// waited at least [patience].
 	noAnswer bool
 	load     load
 	notAsked bool // see NotAsked
@@ -95,8 +93,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// VerdictOf is the verdict of a failed call. An error that is none of ours says
-// nothing about the job: Unknown.
+// VerdictOf returns the verdict of a failed call. Errors other than [*Error] are Unknown.
 func VerdictOf(err error) Verdict {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Verdict
@@ -104,18 +101,18 @@ func VerdictOf(err error) Verdict {
 	return Unknown
 }
 
-// LoginError says that the vendor does not accept our credentials at all. No
-// request is at fault; an operator has to act.
+// LoginError is the error when the vendor does not accept the credentials. An operator has to act;
+// the requests are valid.
 type LoginError struct {
-	Code    string // the vendor's, "" when it gave none
+	Code    string // of the vendor, "" without one
 	Message string
-	// Locked is how long the account stays locked, 0 when it is not.
+	// Locked is how long the account stays locked, 0 when it is not locked.
 	Locked time.Duration
-	// By is the process whose password was refused, and Until when that password is
-	// sent again at the earliest. They are empty for other credentials.
+	// By is the process whose password was refused. Until is when that password is sent again at
+	// the earliest. They are zero for other credentials.
 	By    string
 	Until time.Time
-	// nearlyLocked: by the vendor's count, one more failure may lock the account.
+	// nearlyLocked means that one more failure may lock the account, by the vendor's count.
 	nearlyLocked bool
 }
 
@@ -139,9 +136,10 @@ func (e *LoginError) Error() string {
 	return text
 }
 
-// LogCode is a large error code as the vendor's logs and articles write it:
-// facility and number, "35:4618" for 587207178. It is "" for other codes.
-// Basis: 318767272 is printed as "19:168" in the vendor's own job events.
+// LogCode returns a large error code as the vendor's logs and articles write it: facility and
+// number, "35:4618" for 587207178. It returns "" for other codes. Basis: saved answers of Events in
+// the vendor's Postman collection (https://github.com/BrandonLundt/commvault-powershell-extentions)
+// print 318767272 as "19:168".
 func LogCode(code string) string {
 	n, err := strconv.ParseUint(code, 10, 32)
 	if err != nil || n < 1<<24 {

@@ -8,27 +8,26 @@ import (
 	"time"
 )
 
-// clockMargin covers the vendor's whole seconds and that the clock behind the
-// Date header need not be the one behind a job's start.
+// clockMargin covers the whole seconds of the vendor's times, and a difference between the clock of
+// the Date header and that of a job's start.
 const clockMargin = time.Minute
 
-// Found is what a search for a job came to.
+// Found is the result of a search for a job.
 type Found struct {
-	// Job is the job that carries the marker; its ID is "" when none does.
+	// Job is the job with the marker; its ID is "" if there is none.
 	Job Job
-	// Candidates are ids of jobs of the right shape whose description the vendor
-	// does not show: they may be the one, and nothing proves or refutes it.
+	// Candidates are ids of jobs with matching names whose description the vendor does not show:
+	// each may be the job of the task.
 	Candidates []string
 }
 
-// Find looks for a job that was started with the task's marker since a point in
-// time by our clock. It lists jobs with the task's names and reads each one's
-// description. One empty look proves nothing: the vendor lists a job some time
-// after it was started. A job that was found is the answer even if something
-// went wrong later in the search; without one, an error means that nothing is known.
+// Find searches for a job that was started with the task's marker since a point in time by our
+// clock. It lists jobs with the task's names and reads their descriptions. One empty result proves
+// nothing: the vendor lists a job some time after its start. A job that is found is returned even
+// if a later step of the search fails; without one, an error means that nothing is known.
 //
-// Calls at the same time share the list, which never is older than the call, and
-// its failure: it is up to each caller to try again.
+// Calls at the same time share a list that is not older than any of them, and its failure: each
+// caller decides whether to try again.
 func (c *Client) Find(ctx context.Context, t Task, since time.Time) (Found, error) {
 	list, listErr := c.listJobs(ctx, since)
 	var shaped []string
@@ -38,7 +37,7 @@ func (c *Client) Find(ctx context.Context, t Task, since time.Time) (Found, erro
 		case job.id() != "":
 			shaped = append(shaped, job.id())
 		case listErr == nil:
-			listErr = &Error{Op: opJobs, Status: http.StatusOK, Message: "a job that may be the one has no id"}
+			listErr = &Error{Op: opJobs, Status: http.StatusOK, Message: "a job with the names of the task has no id"}
 		}
 	}
 	descriptions, readErr := c.descriptions(ctx, shaped)
@@ -65,9 +64,8 @@ func (c *Client) Find(ctx context.Context, t Task, since time.Time) (Found, erro
 	return found, nil
 }
 
-// earliest is when a job may have started, by the vendor's clock, that was sent
-// at since by ours. A job that was overlooked is started again, so the doubt
-// about the clocks is resolved towards looking at more jobs.
+// earliest returns the earliest start, on the vendor's clock, of a job that was sent at since by
+// ours. An overlooked job is started again, so a doubt about the clocks widens the search.
 func (c *Client) earliest(since time.Time) time.Time {
 	at := since
 	if theirs := c.vendorTime(since); theirs.Before(at) {
@@ -76,12 +74,12 @@ func (c *Client) earliest(since time.Time) time.Time {
 	return at.Add(-clockMargin)
 }
 
-// shortestLimit is the least that a system for descriptions is believed to cut
-// them to. The vendor's limit is not documented.
+// shortestLimit is the shortest length to which a system may cut descriptions (assumed). The
+// vendor's limit is not documented.
 const shortestLimit = 64
 
-// mayBe tells whether a description that is not the marker does not refute it
-// either: it is not shown, or it is the marker cut short.
+// mayBe reports whether a description that differs from the marker may still belong to the job: it
+// is hidden, or it is the beginning of the marker.
 func mayBe(description, marker string) bool {
 	return description == "" || len(description) >= shortestLimit && strings.HasPrefix(marker, description)
 }

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// flock tries to lock a file, and tells whether another process has the lock. It
-// ends when the file is closed, and with the process.
+// flock tries to lock a file, and reports whether another process has the lock. The lock ends when
+// the file is closed, and with the process.
 func flock(file *os.File) (busy bool, err error) {
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {

@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// flock: without it nothing keeps two processes from renewing the same pair.
+// flock returns an error: without a lock, two processes could renew the same pair.
 func flock(*os.File) (busy bool, err error) { return false, errors.ErrUnsupported }

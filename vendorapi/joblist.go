@@ -21,16 +21,17 @@ const (
 	pageSize = 1000
 	// maxJobs bounds one list.
 	maxJobs = 50_000
-	// lookupMargin is how much further back finished jobs are searched, and
-	// lookupStep how much more for each page.
+	// lookupMargin is added to how far back finished jobs are listed; lookupStep is added for each
+	// further page.
 	lookupMargin = 30 * time.Second
 	lookupStep   = 5 * time.Second
 )
 
-// errManyJobs says that there are more jobs than one list takes in.
+// errManyJobs means that a list has more than maxJobs jobs.
 var errManyJobs = fmt.Errorf("more than %d jobs", maxJobs)
 
-// jobSummary is one job of a list. Basis: recorded answers.
+// jobSummary is one job of a list. Basis: saved answers of Jobs in the vendor's Postman collection
+// (https://github.com/BrandonLundt/commvault-powershell-extentions).
 type jobSummary struct {
 	JobID     flexibleText `json:"jobId" xml:"jobId,attr"`
 	StartTime flexibleText `json:"jobStartTime" xml:"jobStartTime,attr"` // UNIX seconds
@@ -42,35 +43,35 @@ type jobSummary struct {
 	} `json:"subclient" xml:"subclient"`
 }
 
-// id is the job's id, "" when it has none that can be right.
+// id returns the job's id, "" if it is missing or not valid.
 func (j jobSummary) id() string { return positive(string(j.JobID)) }
 
-// startedBefore tells whether the job certainly started before a time. One that
-// has not started yet may have no start time.
+// startedBefore reports whether the job certainly started before a time. A job that has not started
+// yet may have no start time.
 func (j jobSummary) startedBefore(t time.Time) bool {
 	started := unixTime(string(j.StartTime))
 	return !started.IsZero() && started.Before(t)
 }
 
-// matches compares the names; the vendor's are not case-sensitive. A name that a
-// summary leaves out does not speak against the job. Neither does the backup
-// level, because the vendor may convert it.
+// matches reports whether the names are those of the task; the vendor's names are not
+// case-sensitive. A missing name matches. The backup level is not compared, because the vendor may
+// convert it.
 func (j jobSummary) matches(t Task) bool {
 	same := func(got, want string) bool { return got == "" || strings.EqualFold(got, want) }
 	return same(j.Subclient.ClientName, t.ClientName) && same(j.Subclient.InstanceName, t.InstanceName) &&
 		same(j.Subclient.BackupsetName, t.BackupsetName) && same(j.Subclient.SubclientName, t.SubclientName)
 }
 
-// jobIndex is a list of jobs, each once, that is searched by names.
+// jobIndex is a list of jobs without duplicates that is searched by names.
 type jobIndex struct {
 	jobs      []jobSummary
-	seen      map[string]int   // on which page a job was first, by id
-	rows      int              // those that no earlier page had
+	seen      map[string]int   // the first page of a job, by id
+	rows      int              // without those of an earlier page
 	positions map[string][]int // in jobs, by the names of client and content group
 	vague     []int            // positions of jobs that leave one of these names out
 }
 
-// add takes a page in, the first of which is 1.
+// add adds a page; the first is 1.
 func (x *jobIndex) add(page int, list jobList[jobSummary]) {
 	if x.seen == nil {
 		x.seen, x.positions = make(map[string]int), make(map[string][]int)
@@ -80,7 +81,7 @@ func (x *jobIndex) add(page int, list jobList[jobSummary]) {
 		id, position := job.id(), len(x.jobs)
 		first := x.seen[id]
 		if first == 0 || first == page {
-			x.rows++ // others were moved here by jobs that started while we read
+			x.rows++ // the others moved here because jobs started meanwhile
 		}
 		if first != 0 {
 			continue
@@ -98,7 +99,7 @@ func (x *jobIndex) add(page int, list jobList[jobSummary]) {
 	}
 }
 
-// named is the jobs that match a task's names, in the list's order.
+// named returns the jobs that match a task's names, in the order of the list.
 func (x *jobIndex) named(t Task) (jobs []jobSummary) {
 	positions := slices.Concat(x.positions[nameKey(t.ClientName, t.SubclientName)], x.vague)
 	slices.Sort(positions)
@@ -110,7 +111,7 @@ func (x *jobIndex) named(t Task) (jobs []jobSummary) {
 	return jobs
 }
 
-// nameKey is the same for names that strings.EqualFold holds to be equal.
+// nameKey returns the same key for names that are equal by strings.EqualFold.
 func nameKey(client, subclient string) string {
 	fold := func(r rune) rune {
 		least := r
@@ -122,16 +123,16 @@ func nameKey(client, subclient string) string {
 	return strings.Map(fold, client) + "\x00" + strings.Map(fold, subclient)
 }
 
-// readJobs lists the backup jobs that are active or ended after since. With an
-// error the list has the jobs that were read before it.
+// readJobs lists the backup jobs that are active or ended after since. With an error the list has
+// the jobs of the pages before it.
 func (c *Client) readJobs(ctx context.Context, since time.Time) (jobIndex, error) {
 	var index jobIndex
 	first, total := -1, -1 // how many there are: when we began, and now
 	for offset, page := 0, 1; len(index.jobs) < maxJobs; page++ {
-		// The vendor counts back from its own now. A job that ages out while we read
-		// would move others to a page that has been read already, so each page reaches
-		// further back than the last one, by more than the calls should differ in
-		// the time that they take. If they do, the list ends early.
+		// The vendor counts back from its own time. A job that ages out between two pages would
+		// move other jobs to a page that was already read. So each page reaches further back than
+		// the one before, by more than the difference between the durations of two calls. If that
+		// is too little, the list ends early.
 		back := max(0, time.Since(since)) + lookupMargin + time.Duration(page-1)*lookupStep
 		list, err := c.jobs(ctx, offset, back)
 		if err != nil {
@@ -145,8 +146,8 @@ func (c *Client) readJobs(ctx context.Context, since time.Time) (jobIndex, error
 				first = n
 			}
 		}
-		// The vendor may send fewer than we ask for, so what counts is the total,
-		// and without one a page without jobs. The same jobs again count for nothing.
+		// The vendor may send fewer jobs than requested, so the total decides, and without a total
+		// a page without jobs. Repeated jobs are not counted.
 		switch {
 		case total >= 0 && offset >= total && index.rows >= first, total < 0 && len(list.Jobs) == 0:
 			return index, nil
@@ -157,8 +158,9 @@ func (c *Client) readJobs(ctx context.Context, since time.Time) (jobIndex, error
 	return index, &Error{Op: opJobs, Err: fmt.Errorf("%w since %s", errManyJobs, since.UTC().Format(time.RFC3339))}
 }
 
-// jobList is an answer with jobs, whole or one page of it, of which as much is
-// read as a Summary has. Basis: recorded answers.
+// jobList is a complete answer with jobs, or one page of it; Summary selects the fields that are
+// read. Basis: saved answers of Job and Jobs in the vendor's Postman collection
+// (https://github.com/BrandonLundt/commvault-powershell-extentions).
 type jobList[Summary any] struct {
 	Total flexibleText `json:"totalRecordsWithoutPaging" xml:"totalRecordsWithoutPaging,attr"`
 	Jobs  []struct {
@@ -171,9 +173,9 @@ func (l jobList[Summary]) total() (n int, known bool) {
 	return n, err == nil && n >= 0
 }
 
-// readJobList reads an answer to op in either format. One that is not clearly a
-// list is an error: taken for an empty one, it would have a job started again.
-// Without a total, an empty list says something only where a list may end.
+// readJobList reads an answer to op in either format. An answer that is not clearly a list is an
+// error: read as an empty list, it would start a job again. Without a total, an empty list is valid
+// only where a list may end.
 func readJobList[Summary any](op string, resp response, mayEnd bool) (list jobList[Summary], err error) {
 	text := trimmed(resp.Body)
 	if isXML(text) {

@@ -4,17 +4,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// lenient reads text in another encoding instead of failing.
+// lenient accepts text in another encoding.
 var lenient = jsontext.AllowInvalidUTF8(true)
 
-// flexibleText is a value that the vendor writes as a JSON string in some
-// places and as a number or a boolean in others: ids, codes, flags. It is the
-// text of either, "" for anything else.
+// flexibleText is a value that the vendor writes as a JSON string in some answers and as a number
+// or a boolean in others: ids, codes, flags. It is the text of either, "" for other values. Basis:
+// saved answers in the vendor's Postman collection
+// (https://github.com/BrandonLundt/commvault-powershell-extentions).
 type flexibleText string
 
-// UnmarshalJSON takes any JSON value. It is only called with a whole one, so the
-// one thing that can be wrong with a string is its encoding, which is no reason
-// to lose the rest: somebody else's job description may be in any.
+// UnmarshalJSON accepts any JSON value. It is called with a complete value, so the only possible
+// error of a string is its encoding. That must not reject the answer: job descriptions of other
+// users may be in any encoding.
 func (t *flexibleText) UnmarshalJSON(data []byte) error {
 	*t = ""
 	switch value := jsontext.Value(data); value.Kind() {

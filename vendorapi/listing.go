@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// listPatience is how long a listing keeps the next one waiting: a vendor that
-// hangs must not hold up everybody for a whole timeout.
+// listPatience is how long one listing delays the next: while the vendor hangs, callers must not
+// wait for a whole timeout.
 const listPatience = 5 * time.Second
 
-// listPause is the least time between the beginnings of two lists. Those who come
-// meanwhile share the next one.
+// listPause is the least time between the starts of two listings. Callers in between share the next
+// one.
 const listPause = 200 * time.Millisecond
 
-// listings has all callers that look for jobs at the same time share one list.
-// Who comes while it is read waits for the next: a job that became visible in
-// between would not be in it, and would be started again.
+// listings lets all callers that search for jobs at the same time share one list. A caller that
+// arrives during a listing waits for the next one: a job that became visible in between would be
+// missing, and would be started again. That is why golang.org/x/sync/singleflight does not do.
 type listings struct {
 	mu   sync.Mutex
-	busy *listing // the last one that began, while it keeps the next one waiting
-	next *listing // what callers join; nil when none waits
-	// rested is when the next one may begin, woken that a timer does so.
+	busy *listing // the last one that began, while it delays the next one
+	next *listing // the one that callers join; nil without a waiting caller
+	// rested is when the next listing may begin; woken is true while a timer for that runs.
 	rested time.Time
 	woken  bool
 }
@@ -34,9 +34,8 @@ type listing struct {
 	run   func()
 }
 
-// join is a listing that begins after the call, with read, and reaches back to
-// since. It ends with the last of its callers, not with ctx, which only names the
-// one that it is counted to.
+// join returns a listing that begins after the call, calls read, and reaches back to since. It ends
+// with the last of its callers. Only the values of ctx are used, such as its trace.
 func (l *listings) join(ctx context.Context, since time.Time, read func(context.Context, time.Time) (jobIndex, error)) *listing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -74,8 +73,7 @@ func (l *listings) prepare(ctx context.Context, since time.Time, read func(conte
 	return next
 }
 
-// begin starts the next listing, now or when the last one is long enough ago; mu
-// is held.
+// begin starts the next listing, now or listPause after the start of the last one; mu is held.
 func (l *listings) begin() {
 	switch wait := time.Until(l.rested); {
 	case wait <= 0:
@@ -94,20 +92,20 @@ func (l *listings) begin() {
 	}
 }
 
-// pass makes way for the listing after one.
+// pass lets the listing after one begin.
 func (l *listings) pass(one *listing) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.busy != one {
-		return // it has been done already
+		return // pass was called already
 	}
 	if l.busy = nil; l.next != nil {
 		l.begin()
 	}
 }
 
-// listJobs is the list of jobs that are active or ended after since, as it is
-// after the call. With an error it has those that were read before it.
+// listJobs returns the list of jobs that are active or ended after since, read after the call. With
+// an error it has the jobs that were read before it.
 func (c *Client) listJobs(ctx context.Context, since time.Time) (jobIndex, error) {
 	if ctx.Err() != nil {
 		return jobIndex{}, &Error{Op: opJobs, Err: context.Cause(ctx)}
@@ -115,7 +113,7 @@ func (c *Client) listJobs(ctx context.Context, since time.Time) (jobIndex, error
 	l := c.listings.join(ctx, since, c.readJobs)
 	jobs, err := l.wait(ctx)
 	if errors.Is(err, errManyJobs) && l.since.Before(since) {
-		// The list was too long for the sake of another caller.
+		// The list was too long because another caller reached further back.
 		return c.readJobs(ctx, since)
 	}
 	return jobs, err

@@ -2,17 +2,18 @@ package vendorapi
 
 import "net/http"
 
-// load is what a status says about the vendor's load. No other place reads 429, 502, 503 or 504
+// load is what a status means for the load of the vendor. No other code reads 429, 502, 503 or 504
 // of a job's call.
 type load int
 
 const (
-	// loadNormal: the status says nothing about it.
+	// loadNormal: the status has no such meaning.
 	loadNormal load = iota
-	// rateLimited, 429: this caller is to wait. Nothing was done.
+	// rateLimited, 429: this caller waits. Nothing was done. Basis:
+	// https://docs.metallic.io/metallic/rest_api.html.
 	rateLimited
-	// overloaded, 503 with Retry-After: all callers are to wait. It may come from something
-	// behind which the task was taken, so one lookup comes before a repetition.
+	// overloaded, 503 with Retry-After: all callers wait. It may come from a server behind which
+	// the task was accepted, so one lookup precedes a repetition. Assumed.
 	overloaded
 	// unavailable, 503 without Retry-After. Assumed: IIS while its application is stopped.
 	unavailable
@@ -35,22 +36,21 @@ func loadOf(status int, h http.Header) load {
 	return loadNormal
 }
 
-// pauses reports whether every caller is to wait before the next job is started.
+// pauses reports whether every caller has to wait before the next job is started.
 func (l load) pauses() bool { return l == rateLimited || l == overloaded }
 
-// outage reports whether the vendor is out of reach behind whatever answered.
+// outage reports whether the answer comes from a server that does not reach the vendor.
 func (l load) outage() bool { return l == unavailable || l == unreachable }
 
-// pausesReads reports whether a read is to be repeated only after a wait.
+// pausesReads reports whether a read may be repeated only after a wait.
 func (l load) pausesReads() bool { return l.pauses() || l == unavailable }
 
-// LookupFirst reports whether there may be a job, so that it has to be looked up before the task
-// is sent again. The verdict [Throttled] says that there is none; after a 503 one lookup makes
-// sure of it.
+// LookupFirst reports whether there may be a job, so that a lookup has to precede a repetition. The
+// verdict [Throttled] excludes a job; after a 503 one lookup confirms it.
 func (e *Error) LookupFirst() bool { return e.Verdict == Unknown || e.load == overloaded }
 
-// NotAsked reports whether the call was not made at all, because of an earlier answer or our
-// own limit. RetryAfter says for how long.
+// NotAsked reports whether the call was not made at all, because of an earlier answer or our own
+// limit. RetryAfter is the time to wait.
 func (e *Error) NotAsked() bool { return e.notAsked }
 
 // repeatable reports whether there certainly is no job and the same call may be made again.

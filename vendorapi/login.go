@@ -17,28 +17,28 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// errNoSecret: the file or variable is there and has nothing in it. Sending that
-// would be a failed login, and those lock the account.
+// errNoSecret means that the file or variable of a secret is empty. Sending an empty secret would
+// be a failed login, and failed logins lock the account.
 var errNoSecret = errors.New("the secret is empty")
 
 const (
-	// loginTimeout is the session's idle time in minutes that we ask for; the
-	// vendor's default as well.
+	// loginTimeout is the idle time in minutes that the login requests, the vendor's default.
+	// Basis: https://api.commvault.com/docs/SP32/api/cv/AuthenticationOperations/login.
 	loginTimeout = 30
-	// idleLimit is when a session that was not used is not trusted any more.
+	// idleLimit is the idle time after which a session is not used again.
 	idleLimit = 25 * time.Minute
 )
 
-// login gets a session's token with a user name and a password.
+// login gets the token of a session with a user name and a password.
 type login struct {
 	client   *Client
 	username string
 	password func() (Secret, error)
 	gate     loginGate
-	refused  atomic.Pointer[Secret] // the last one that the vendor refused, nil for none
+	refused  atomic.Pointer[Secret] // the last one that the vendor refused, or nil
 }
 
-// next logs in, whatever the token before was.
+// next logs in; the previous token has no influence.
 func (l *login) next(ctx context.Context, _ *token) (*token, error) {
 	password, err := l.secret()
 	if err != nil {
@@ -68,11 +68,11 @@ func (l *login) secret() (Secret, error) {
 	return password, err
 }
 
-// send logs in. No error shows the password.
+// send logs in. Its errors do not contain the password.
 func (l *login) send(ctx context.Context, password Secret) (Secret, error) {
 	encoded := base64.StdEncoding.EncodeToString([]byte(password))
 	body, err := json.Marshal(map[string]any{
-		"mode":     4, // what the vendor's own SDK sends
+		"mode":     4, // as https://github.com/Commvault/cvpysdk, cvpysdk/cvpysdk.py, _login
 		"username": l.username,
 		"password": encoded,
 		"timeout":  loginTimeout,
@@ -99,16 +99,16 @@ func (l *login) send(ctx context.Context, password Secret) (Secret, error) {
 	return value, err
 }
 
-// replaced reports whether there is another password by now than the one that was
-// not accepted.
+// replaced reports whether the password differs from the one that was refused.
 func (l *login) replaced(*token) bool {
 	password, err := l.secret()
 	refused := l.refused.Load()
 	return err == nil && refused != nil && password != *refused
 }
 
-// end logs out. The answer does not matter: 200 or, for a session that is over
-// already, 401.
+// end logs out. The answer has no effect: it is 200, or 401 if the session is over. Basis: the
+// vendor's Postman collection (https://github.com/BrandonLundt/commvault-powershell-extentions) for
+// 200; assumed for 401.
 func (l *login) end(ctx context.Context, t *token) {
 	_, _ = l.client.do(ctx, call{op: "Logout", method: http.MethodPost, path: "/Logout", accept: "*/*"}, t.header())
 }
@@ -117,8 +117,8 @@ func authtoken(value Secret) *token {
 	return newToken("Authtoken", qsdk(value))
 }
 
-// qsdk adds the scheme that the vendor's tokens carry in the Authtoken header,
-// as the vendor's SDK does for a token without one.
+// qsdk adds the scheme that tokens have in the Authtoken header, as
+// https://github.com/Commvault/cvpysdk (cvpysdk/commcell.py) does.
 func qsdk(value Secret) Secret {
 	for _, scheme := range []string{"QSDK ", "SAML ", "Bearer "} {
 		if strings.HasPrefix(string(value), scheme) {
@@ -128,8 +128,9 @@ func qsdk(value Secret) Secret {
 	return "QSDK " + value
 }
 
-// loginAnswer is the answer to Login in either format: HTTP 200 with a token, or
-// without one and with the reason in errList. Basis: recorded answers.
+// loginAnswer is the answer to Login in either format: HTTP 200 with a token, or without one and
+// with the reason in errList. Basis: saved answers in the vendor's Postman collection
+// (https://github.com/BrandonLundt/commvault-powershell-extentions).
 type loginAnswer struct {
 	XMLName  xml.Name     `json:"-"`
 	Token    string       `json:"token" xml:"token,attr"`
@@ -147,7 +148,7 @@ type loginAnswer struct {
 	} `json:"data" xml:"-"`
 }
 
-// parse reads an answer. It reports whether it may be one to a login at all.
+// parse reads an answer. It reports whether the answer has the form of one to Login.
 func (a *loginAnswer) parse(body []byte) bool {
 	text := bytes.TrimSpace(bytes.TrimPrefix(body, utf8BOM))
 	switch {
@@ -159,7 +160,7 @@ func (a *loginAnswer) parse(body []byte) bool {
 	return false
 }
 
-// refusal is why there is no token.
+// refusal returns the reason why there is no token.
 func (a *loginAnswer) refusal() *LoginError {
 	e := &LoginError{Code: string(a.Code), Message: shortened(string(a.Message))}
 	if len(a.ErrList) > 0 {
@@ -175,9 +176,8 @@ func (a *loginAnswer) refusal() *LoginError {
 	return e
 }
 
-// readLogin takes the token from an answer. The error is a [*LoginError] if the
-// credentials were refused. No error ever shows the answer itself: it may have
-// the token in it.
+// readLogin returns the token of an answer. The error is a [*LoginError] if the credentials were
+// refused. No error contains the answer itself, which may have the token in it.
 func readLogin(resp response) (Secret, error) {
 	code, message := reasonOf(resp)
 	e := &Error{Verdict: NotSent, Op: opLogin, Status: resp.Status, Code: code, Message: message, load: loadOf(resp.Status, resp.Header)}
@@ -209,9 +209,9 @@ func readLogin(resp response) (Secret, error) {
 		refusal.nearlyLocked = attempts >= nearlyLocked
 		return "", refusal
 	}
-	e.Message = cmp.Or(e.Message, fmt.Sprintf("%d bytes that are no answer to a login", len(resp.Body)))
+	e.Message = cmp.Or(e.Message, fmt.Sprintf("the answer (%d bytes) is not one to a login", len(resp.Body)))
 	return "", e
 }
 
-// isDecision reports whether a code is one that the vendor decided on, see [envelope.refuses].
+// isDecision reports whether the vendor decided on a code, see [envelope.refuses].
 func isDecision(code string) bool { return envelope{code: code}.refuses() }

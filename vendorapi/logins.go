@@ -12,37 +12,35 @@ import (
 	"time"
 )
 
-// Logins keeps what became of the logins of all processes that use one account.
-// The vendor locks an account after a number of refused logins, whichever replica
-// they came from.
+// Logins stores the results of logins for all processes that use one account. The vendor locks an
+// account after a number of refused logins, from whichever replica they come.
 type Logins interface {
-	// Last returns the last entry, zero if there is none, and the time by the clock
-	// that all processes share.
+	// Last returns the last entry, zero if there is none, and the current time by the clock that
+	// all processes share.
 	Last(ctx context.Context) (last LoginEntry, now time.Time, err error)
-	// Append writes an entry behind the one with the sequence after, and returns its
-	// sequence. The error is [ErrLoginsChanged] if another entry is there.
+	// Append writes an entry after the one with the sequence after, and returns its sequence. The
+	// error is [ErrLoginsChanged] if another entry is there.
 	Append(ctx context.Context, after uint64, e LoginEntry) (uint64, error)
 }
 
-// ErrLoginsChanged says that another process has written an entry.
+// ErrLoginsChanged means that another process has written an entry.
 var ErrLoginsChanged = errors.New("another process has written about the account's logins")
 
-// LoginEntry is the state of an account's logins. All times are by the shared clock.
+// LoginEntry is the state of the logins of an account. All times are by the shared clock.
 type LoginEntry struct {
 	// Sequence identifies the entry. [Logins.Last] sets it.
 	Sequence uint64 `json:"-"`
-	// By names the process that wrote the entry, At is when.
+	// By is the process that wrote the entry, At the time.
 	By string    `json:"by"`
 	At time.Time `json:"at"`
-	// Trying: the process has begun a login, and not yet said what became of it.
+	// Trying means that the process has begun a login, and not yet written its result.
 	Trying bool `json:"trying,omitempty"`
-	// Salt belongs to the fingerprints of Refused, the secrets that were refused, the
-	// last one at the end. An accepted secret is not among them.
+	// Salt is the salt of the fingerprints in Refused: the secrets that were refused, the last one
+	// at the end. An accepted secret is not among them.
 	Salt    string          `json:"salt,omitempty"`
 	Refused []RefusedSecret `json:"refused,omitempty"`
-	// RefusedAt is when the last one was refused and RefusedBy what the process was,
-	// LockedMillis how long the vendor locked the account then, Code and Message are
-	// its words.
+	// RefusedAt is when the last secret was refused and RefusedBy the process. LockedMillis is how
+	// long the vendor locked the account. Code and Message are the vendor's.
 	RefusedAt    time.Time `json:"refusedAt,omitzero"`
 	RefusedBy    string    `json:"refusedBy,omitempty"`
 	LockedMillis int64     `json:"lockedMillis,omitempty"`
@@ -52,24 +50,24 @@ type LoginEntry struct {
 
 // RefusedSecret is a secret that the vendor refused.
 type RefusedSecret struct {
-	// Fingerprint is 16 bits of a slow hash: a changed secret has another one, and
-	// yet so many secrets share one that it says next to nothing about this one.
+	// Fingerprint is 16 bits of a slow hash. A changed secret has another fingerprint, and so many
+	// secrets share one that it reveals almost nothing.
 	Fingerprint string `json:"fingerprint"`
 	Times       int    `json:"times"`
 }
 
 const (
-	// tryingFor is how long a login may be under way. Afterwards its process is dead.
+	// tryingFor is how long a login may take. After that its process counts as dead.
 	tryingFor = 40 * time.Second
-	// tryingPoll is how often is asked whether it has ended.
+	// tryingPoll is how often to check whether the login has ended.
 	tryingPoll = 250 * time.Millisecond
-	// maxRefused is how many refused secrets are kept, forgetRefused how long.
+	// maxRefused bounds the refused secrets that are kept, forgetRefused how long they are.
 	maxRefused    = 8
 	forgetRefused = 24 * time.Hour
-	// noteTimeout bounds the write of what became of a login.
+	// noteTimeout bounds the write of a login's result.
 	noteTimeout = 5 * time.Second
-	// nearlyLocked is the vendor's own count of failures with which one more may
-	// lock the account. A refused secret then waits for nearlyLockedPause.
+	// nearlyLocked is the vendor's own count of failures at which one more may lock the account
+	// (assumed). A refused secret then waits for nearlyLockedPause.
 	nearlyLocked      = 4
 	nearlyLockedPause = 12 * time.Hour
 
@@ -80,13 +78,13 @@ const (
 // fewer: the race detector makes it seconds.
 var fingerprintRounds = 600_000
 
-// refusedPauses is how long a refused secret is not sent again after the first
-// refusal, the second, and so on; the last is for all further ones. These are at
-// most four refusals an hour. Basis: an account locks after 5 (assumed).
+// refusedPauses is how long a refused secret is not sent after the first refusal, the second, and
+// so on; the last value is for all further ones. That is at most four refusals an hour. Assumed: an
+// account locks after 5.
 var refusedPauses = []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, time.Hour}
 
-// until returns when a refused secret may be sent again. Refusals of all secrets
-// count together: two replicas may have two wrong ones.
+// until returns when a refused secret may be sent again. Refusals of all secrets count together:
+// two replicas may have two wrong ones.
 func (e LoginEntry) until() time.Time {
 	total := 0
 	for _, one := range e.Refused {
@@ -107,29 +105,28 @@ func (e LoginEntry) recent(now time.Time) LoginEntry {
 	return e
 }
 
-// find returns the index of a secret among the refused ones, -1 if it is not one.
+// find returns the index of a secret among the refused ones, -1 if it is not there.
 func (e LoginEntry) find(fingerprint string) int {
 	return slices.IndexFunc(e.Refused, func(one RefusedSecret) bool { return one.Fingerprint == fingerprint })
 }
 
-// loginGate lets no process log in with a secret that was refused a short time ago,
-// and once a secret was refused, one process at a time. Without refusals a login
-// costs one read and no write. While the store fails, or without one, the gate knows
-// only the logins of this process.
+// loginGate keeps processes from logging in with a secret that was refused recently. After a
+// refusal, it lets one process at a time log in. Without refusals a login costs one read and no
+// write. While the store fails, or without one, the gate knows only the logins of this process.
 type loginGate struct {
-	store Logins // nil for none
+	store Logins // or nil
 	by    string
 	own   LoginEntry    // the last entry that is known
 	skew  time.Duration // the shared clock minus ours
-	// known is the fingerprint that was computed last: it takes a while.
+	// known is the fingerprint that was computed last, because that takes time.
 	known struct {
 		secret            *Secret
 		salt, fingerprint string
 	}
 }
 
-// enter waits for the right to log in with a secret. The error is a [*LoginError]
-// while that secret must not be sent.
+// enter waits for permission to log in with a secret. The error is a [*LoginError] while that
+// secret must not be sent.
 func (g *loginGate) enter(ctx context.Context, secret string) error {
 	for {
 		g.read(ctx)
@@ -154,7 +151,7 @@ func (g *loginGate) enter(ctx context.Context, secret string) error {
 	}
 }
 
-// leave notes what became of a login with a secret, and completes a refusal.
+// leave writes the result of a login with a secret, and completes a refusal.
 func (g *loginGate) leave(ctx context.Context, secret string, outcome error) {
 	refusal, _ := errors.AsType[*LoginError](outcome)
 	if refusal == nil && !g.own.Trying {
@@ -167,8 +164,8 @@ func (g *loginGate) leave(ctx context.Context, secret string, outcome error) {
 		if err := g.append(ctx, next); !errors.Is(err, ErrLoginsChanged) {
 			break
 		}
-		// Another process was refused at the same time: both count. Or the answer to
-		// our own write was lost.
+		// Another process was refused at the same time: both refusals count. Or the answer to our
+		// own write was lost.
 		if g.read(ctx); g.own.By == g.by && g.own.At.Equal(next.At) {
 			break
 		}
@@ -178,7 +175,7 @@ func (g *loginGate) leave(ctx context.Context, secret string, outcome error) {
 	}
 }
 
-// after returns the entry behind a login.
+// after returns the entry that follows a login.
 func (g *loginGate) after(e LoginEntry, secret string, refusal *LoginError, accepted bool) LoginEntry {
 	now := g.now()
 	e = e.recent(now)
@@ -211,7 +208,7 @@ func (g *loginGate) after(e LoginEntry, secret string, refusal *LoginError, acce
 
 func (g *loginGate) now() time.Time { return time.Now().Add(g.skew).UTC().Truncate(time.Millisecond) }
 
-// read brings own up to date.
+// read updates own from the store.
 func (g *loginGate) read(ctx context.Context) {
 	if g.store == nil {
 		return
@@ -221,8 +218,8 @@ func (g *loginGate) read(ctx context.Context) {
 	}
 }
 
-// append writes an entry behind its sequence and makes it the known one. The only
-// error that counts is ErrLoginsChanged.
+// append writes an entry after its sequence and stores it in own. The only error it returns is
+// ErrLoginsChanged.
 func (g *loginGate) append(ctx context.Context, e LoginEntry) error {
 	if g.store != nil {
 		sequence, err := g.store.Append(ctx, e.Sequence, e)
@@ -237,18 +234,18 @@ func (g *loginGate) append(ctx context.Context, e LoginEntry) error {
 	return nil
 }
 
-// fingerprint returns what stands for a secret in an entry.
+// fingerprint returns the fingerprint of a secret in an entry.
 func (g *loginGate) fingerprint(salt, secret string) string {
 	if g.known.secret != nil && string(*g.known.secret) == secret && g.known.salt == salt {
 		return g.known.fingerprint
 	}
 	rounds := fingerprintRounds
 	if g.store == nil {
-		rounds = 1 // the entry stays in this process, which has the secret as well
+		rounds = 1 // the entry stays in this process, which has the secret too
 	}
 	key, err := pbkdf2.Key(sha256.New, secret, []byte(salt), rounds, fingerprintBytes)
 	if err != nil {
-		return "" // a build that allows no short keys: every secret looks alike, and waits
+		return "" // the build forbids short keys: all secrets have one fingerprint, and wait
 	}
 	kept := Secret(secret)
 	g.known.secret, g.known.salt, g.known.fingerprint = &kept, salt, hex.EncodeToString(key)

@@ -9,19 +9,17 @@ import (
 	"backhaul/vendorapi/internal/http1"
 )
 
-// Observer is told what a [Client] does, for metrics and traces. Its methods are
-// called on the way of every request, from many goroutines: they must be quick and
-// never wait. What they are told shows no secret.
+// Observer receives the activity of a [Client], for metrics and traces. Many goroutines call its
+// methods while a request waits: they must be quick and never block. Their arguments contain no
+// secret.
 type Observer interface {
-	// Call is told of an exchange of HTTP before it begins. It returns the context
-	// of the exchange, and what is called with its end: the status is 0 when no
-	// answer came.
+	// Call is called before an HTTP exchange. It returns the context of the exchange, and a
+	// function that is called at its end; the status is 0 without an answer.
 	Call(ctx context.Context, c Call) (context.Context, func(status int, err error))
-	// Attempt is told, likewise, of an attempt of CreateTask, which includes the
-	// calls for a token and those that look for the job meanwhile. Attempts of one
-	// Submit are counted from 1.
+	// Attempt is called before an attempt of CreateTask, likewise. The attempt includes the calls
+	// for a token and the lookups during it. Attempts of one Submit are counted from 1.
 	Attempt(ctx context.Context, t Task, number int) (context.Context, func(Job, error))
-	// Wait is told of a wait before an attempt, when it begins.
+	// Wait is called when a wait before an attempt begins.
 	Wait(ctx context.Context, w Wait)
 }
 
@@ -32,18 +30,18 @@ type Call struct {
 	URL    string
 }
 
-// Wait is why and for how long an attempt has to wait.
+// Wait is a wait before an attempt.
 type Wait struct {
 	For time.Duration
-	// Reason is why there was no room. It is zero for the wait between two
-	// attempts, the first of which ended with Err.
+	// Reason is why there is no capacity. It is zero for the wait after an attempt that ended with
+	// Err.
 	Reason CooldownReason
 	Err    error
 	Task   Task
 }
 
-// do sends one request and reads its answer. The error is an [*Error] whose
-// verdict is NotSent if nothing was written, else Unknown.
+// do sends one request and reads its answer. The error is an [*Error] whose verdict is NotSent if
+// nothing was written, else Unknown.
 func (c *Client) do(ctx context.Context, cl call, header ...http1.Field) (response, error) {
 	if c.observer == nil {
 		return c.exchange(ctx, cl, header...)
@@ -54,8 +52,8 @@ func (c *Client) do(ctx context.Context, cl call, header ...http1.Field) (respon
 	return resp, err
 }
 
-// Breaker is the state of what stops attempts during an outage: "closed" when
-// they are made, "open" when none is, "half-open" when one is, to try.
+// Breaker returns the state of the circuit breaker for outages: "closed" when attempts are made,
+// "open" when they are not, "half-open" when one attempt is made as a trial.
 func (c *Client) Breaker() string {
 	switch {
 	case c.breaker.rest.left() > 0:
@@ -67,8 +65,8 @@ func (c *Client) Breaker() string {
 	}
 }
 
-// TokenExpires is when the token ends that was renewed last, by the vendor's word;
-// zero when it has not said so.
+// TokenExpires returns when the token that was renewed last expires, as the vendor announced it;
+// zero if it did not.
 func (c *Client) TokenExpires() time.Time {
 	if seconds := c.tokenExpires.Load(); seconds > 0 {
 		return time.Unix(seconds, 0)

@@ -13,30 +13,30 @@ import (
 	"backhaul/vendorapi/internal/http1"
 )
 
-// Step is one step of the way to the vendor.
+// Step is one step of connecting to the vendor.
 type Step struct {
 	// Name is "proxy", "DNS", "TCP", "TLS" or "HTTP".
 	Name string
-	// Detail is what was seen, for people.
+	// Detail is the result, for people.
 	Detail string
-	// Err is why the way ends here, nil if it does not.
+	// Err is why the step failed, or nil.
 	Err error
 }
 
-// Reached is how far the vendor can be reached.
+// Reached is the result of [Client.Reach].
 type Reached struct {
 	Steps []Step
-	// CertificateEnds is when the vendor's certificate does, zero if none was seen.
+	// CertificateEnds is when the vendor's certificate expires, zero if none was seen.
 	CertificateEnds time.Time
-	// Skew is the vendor's clock minus ours, good to a second; SkewKnown tells
-	// whether the answer had a date.
+	// Skew is the vendor's clock minus ours, accurate to a second. SkewKnown reports whether the
+	// answer had a date.
 	Skew      time.Duration
 	SkewKnown bool
 }
 
-// Reach goes the way to the vendor step by step and stops at the first that
-// fails. It sends one GET of the endpoint, and asks for WhoAmI if that is not found, both
-// without a token, and starts nothing.
+// Reach connects to the vendor step by step and stops at the first step that fails. It sends one
+// GET of the endpoint and, if that is not found, one WhoAmI, both without a token. It starts
+// nothing.
 func (c *Client) Reach(ctx context.Context) Reached {
 	var r Reached
 	u, err := url.Parse(c.endpoint)
@@ -44,7 +44,7 @@ func (c *Client) Reach(ctx context.Context) Reached {
 		return Reached{Steps: []Step{{Name: "DNS", Err: err}}}
 	}
 	if proxy, err := c.transport.ProxyOf(); err != nil || proxy != nil {
-		// Names are resolved and certificates seen behind it.
+		// Behind a proxy, names are resolved and certificates are seen by the proxy.
 		r.add("proxy", redacted(proxy), err)
 		if err != nil {
 			return r
@@ -77,9 +77,9 @@ func (c *Client) Reach(ctx context.Context) Reached {
 	return r
 }
 
-// reachOperation asks for an operation where the base of the API is not found: a gateway
-// may answer at its operations only. Without a token it has no effect. The error wraps an
-// [*EndpointError] if there is no such operation, either. seen is what was seen so far.
+// reachOperation calls an operation if the base of the API is not found: a gateway may answer only
+// at its operations. Without a token the call has no effect. The error wraps an [*EndpointError] if
+// the operation does not exist either. seen is the result so far.
 func (c *Client) reachOperation(ctx context.Context, seen string) (string, error) {
 	resp, err := c.do(ctx, call{op: opWhoAmI, method: http.MethodPost, path: "/WhoAmI", accept: "application/json"})
 	if err != nil {
@@ -95,7 +95,8 @@ func (r *Reached) add(name, detail string, err error) {
 	r.Steps = append(r.Steps, Step{name, detail, err})
 }
 
-// dial resolves the name, connects and shakes hands; it is false if one of them fails.
+// dial resolves the name, connects and makes the TLS handshake. It reports whether all of them
+// succeeded.
 func (r *Reached) dial(ctx context.Context, transport *http1.Transport, u *url.URL) bool {
 	host := u.Hostname()
 	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
@@ -124,26 +125,25 @@ func (r *Reached) dial(ctx context.Context, transport *http1.Transport, u *url.U
 	return true
 }
 
-// LogIn gets a token, if there is none yet. The error is an [*Error], which wraps
-// a [*LoginError] if the credentials were refused.
+// LogIn gets a token if there is none yet. The error is an [*Error], which wraps a [*LoginError] if
+// the credentials were refused.
 func (c *Client) LogIn(ctx context.Context) error {
 	_, err := c.session.token(ctx)
 	return err
 }
 
-// CanListJobs is nil if the vendor lists jobs to us: without that nothing can be
-// found that a lost answer left behind.
+// CanListJobs returns an error unless the vendor lists jobs for this user. Without the list, a job
+// behind a lost answer cannot be found.
 func (c *Client) CanListJobs(ctx context.Context) error {
 	_, err := c.jobs(ctx, 0, lookupMargin)
 	return err
 }
 
-// Description is the text that a job was started with, "" when the vendor does
-// not show it.
+// Description returns the text that a job was started with, "" if the vendor does not show it.
 func (c *Client) Description(ctx context.Context, jobID string) (string, error) {
 	id := positive(jobID)
 	if id == "" {
-		return "", &Error{Op: opTaskDetails, Verdict: NotSent, Message: fmt.Sprintf("%.40q is no job id", jobID)}
+		return "", &Error{Op: opTaskDetails, Verdict: NotSent, Message: fmt.Sprintf("job id %.40q must be a number above 0", jobID)}
 	}
 	return c.description(ctx, id)
 }

@@ -14,9 +14,8 @@ import (
 
 const opRenew = "AccessToken/Renew"
 
-// renewPair asks the vendor for the next pair, in one attempt. Unless the error
-// is a [*LoginError] or an [*Error] that says NotSent or Throttled, the pair may
-// have been renewed.
+// renewPair renews a pair, in one attempt. Unless the error is a [*LoginError], or an [*Error] with
+// verdict NotSent or Throttled, the vendor may have renewed the pair.
 func (c *Client) renewPair(ctx context.Context, pair tokenPair) (tokenPair, error) {
 	body, err := json.Marshal(pair)
 	if err != nil {
@@ -36,9 +35,8 @@ func (c *Client) renewPair(ctx context.Context, pair tokenPair) (tokenPair, erro
 	return next, c.notAtBase(resp, err)
 }
 
-// readRenewal takes the new pair from an answer. It is as careful as with an
-// answer to CreateTask: what is not clearly a refusal may have been a renewal. No
-// error shows the answer itself.
+// readRenewal returns the new pair of an answer. An answer that is not clearly a refusal may be a
+// renewal, as with CreateTask. No error contains the answer itself.
 func readRenewal(resp response, old tokenPair) (tokenPair, error) {
 	next := findPair(string(resp.Body))
 	env, readErr := readEnvelope(resp.Body)
@@ -55,23 +53,25 @@ func readRenewal(resp response, old tokenPair) (tokenPair, error) {
 	case load == rateLimited:
 		return tokenPair{}, &Error{Verdict: Throttled, Op: opRenew, Status: resp.Status, RetryAfter: retryAfter(resp.Header)}
 	case denied, readErr == nil && env.refuses() && (ok || isClientError(resp.Status)):
-		return tokenPair{}, &LoginError{Code: env.code, Message: "the vendor does not renew the token pair, a new one has to be put into its file: " +
+		return tokenPair{}, &LoginError{Code: env.code, Message: "the vendor does not renew the token pair; put a new one into its file: " +
 			statusAnd(resp, reason, readErr)}
 	case neverArrived(resp.Status):
 		return tokenPair{}, &Error{Verdict: NotSent, Op: opRenew, Status: resp.Status, Message: reason, RetryAfter: loginPause}
 	}
 	return tokenPair{}, &Error{Op: opRenew, Status: resp.Status, Code: env.code, load: load,
-		Message: cmp.Or(reason, fmt.Sprintf("%d bytes that are no answer to a renewal", len(resp.Body)))}
+		Message: cmp.Or(reason, fmt.Sprintf("the answer (%d bytes) is not one to a renewal", len(resp.Body)))}
 }
 
-// pairMember finds a token in an answer. A pattern, because a pair that cannot be
-// read is lost: a public monitoring plugin (Centreon) found that this answer is
-// sometimes not well-formed, others that the pair may be in an object of its own,
-// and other operations answer in XML whatever was asked for.
+// pairMember matches a token in an answer. It is a pattern because a pair that cannot be read is
+// lost, and this answer is not always well-formed JSON:
+// https://github.com/centreon/centreon-plugins,
+// src/apps/backup/commvault/commserve/restapi/custom/api.pm, works around that. Other public
+// clients read the pair from an inner object, and other operations answer in XML whatever Accept
+// names.
 var pairMember = regexp.MustCompile(`\b(accessToken|refreshToken)"?\s*[:=]\s*("(?:[^"\\]|\\.)*")`)
 
-// tokenExpiry is when the new access token ends, in UNIX seconds. Basis: read by
-// public clients. It is only shown: a token is used until it is refused.
+// tokenExpiry matches the expiry of the new access token, in UNIX seconds. Basis: public clients
+// read it. It is only displayed: a token is used until it is refused.
 var tokenExpiry = regexp.MustCompile(`\btokenExpiryTimestamp"?\s*[:=]\s*"?([0-9]{1,12})\b`)
 
 func expiry(body []byte) int64 {

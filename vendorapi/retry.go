@@ -8,27 +8,26 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// Policy is how CreateTask is repeated when it certainly started nothing.
+// Policy controls how CreateTask is repeated while it certainly started nothing.
 type Policy struct {
-	// InitialInterval is the wait after the first attempt; each further wait is
-	// half as long again, up to MaxInterval, all with a jitter of 50 %.
-	// Defaults to 500 ms.
+	// InitialInterval is the wait after the first attempt. Each further wait is 1.5 times as long,
+	// up to MaxInterval, with a jitter of 50 %. Defaults to 500 ms.
 	InitialInterval time.Duration
 	// MaxInterval defaults to 10 s.
 	MaxInterval time.Duration
-	// Budget is when to stop, counted from the start. Defaults to DefaultRetryBudget.
+	// Budget bounds the time for all attempts, from the start. Defaults to DefaultRetryBudget.
 	Budget time.Duration
 	// AttemptTimeout bounds one HTTP attempt. Defaults to DefaultTimeout.
 	AttemptTimeout time.Duration
-	// CapacityWait is how long Submit waits for room before it gives the task back, so
-	// that the caller need not cooldown on to it. Defaults to the budget.
+	// CapacityWait is how long Submit waits for capacity before it returns, so that the caller can
+	// release the task. Defaults to the budget.
 	CapacityWait time.Duration
-	// LookupAfter is how long an answer may take before its job is looked for while
-	// it is awaited. 0, or as long as an attempt, is never.
+	// LookupAfter is how long an answer may take before a lookup of its job starts. 0, or a value
+	// of at least the duration of an attempt, disables the lookup.
 	LookupAfter time.Duration
 }
 
-// WithDefaults is the policy with its defaults filled in.
+// WithDefaults returns the policy with its defaults filled in.
 func (p Policy) WithDefaults() Policy {
 	for _, d := range []struct {
 		field *time.Duration
@@ -49,39 +48,36 @@ func (p Policy) WithDefaults() Policy {
 	return p
 }
 
-// Permit is asked before every attempt. It says until when the attempt may use
-// the wire; an error ends the submission instead and is returned as it is.
+// Permit is called before every attempt. It returns until when the attempt may use the network. Its
+// error ends the submission and is returned unchanged.
 type Permit func(ctx context.Context) (until time.Time, err error)
 
-// Retrier is what a request needs of a client: a CreateTask that is repeated while it certainly
-// started nothing, and the lookup of its job. A CreateTask past the policy is not to be had from it.
+// Retrier submits tasks by a policy and looks up their jobs. It does not offer a CreateTask without
+// the policy.
 type Retrier struct {
 	Client *Client
 	Policy Policy
 }
 
-// Find is [Client.Find].
+// Find calls [Client.Find].
 func (r *Retrier) Find(ctx context.Context, t Task, since time.Time) (Found, error) {
 	return r.Client.Find(ctx, t, since)
 }
 
-// Room is [Client.Capacity].
+// Capacity calls [Client.Capacity].
 func (r *Retrier) Capacity(n int) (capacity int, cooldown Cooldown) { return r.Client.Capacity(n) }
 
-// Submit starts the task's job and counts the attempts that were made. An
-// attempt that the vendor throttled does not count. Before each attempt it waits
-// until there is room, see [Client.Capacity], and only then asks for the permit.
-// All waits are within the budget and end with waits, attempts under way with
-// ctx: that is how a stop lets work finish.
+// Submit starts the task's job and returns the number of attempts. An attempt that the vendor
+// throttled does not count. Before each attempt Submit waits for capacity, see [Client.Capacity],
+// and only then calls permit. All waits are bounded by the budget and end with waits; attempts in
+// flight end with ctx. So a stop can let work finish.
 //
-// A job whose answer is late and that shows up at the vendor is returned as
-// found, and the attempt is cancelled.
+// If the answer is late and a lookup finds the job, Submit cancels the attempt and returns the job.
 //
-// The error is the Permit's, the last attempt's [*Error], or one that says for
-// how long there is no room; only one whose verdict is Unknown may have started
-// a job, and it is never repeated. Neither is an attempt answered by 503, which
-// the caller has to look at once: unlike 429 it may come from something behind
-// which the task was taken.
+// The error is that of permit, the [*Error] of the last attempt, or one with the time until there
+// is capacity. Only an error with verdict Unknown may have started a job; Submit never repeats it.
+// Nor does it repeat an attempt answered by 503, which needs a lookup first: unlike 429, it may
+// come from a server behind which the task was accepted.
 func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job Job, attempts int, err error) {
 	policy := r.Policy.WithDefaults()
 	end := time.Now().Add(policy.Budget)
@@ -117,8 +113,8 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 		backoff.WithInitialInterval(policy.InitialInterval),
 		backoff.WithMaxInterval(policy.MaxInterval),
 		backoff.WithMaxElapsedTime(policy.Budget))
-	// WithContext has to be outermost, or the wait cannot be interrupted. The
-	// library returns only the context's error then, hence last.
+	// WithContext must be outermost, or the wait cannot be interrupted. The library then returns
+	// only the context's error, so last has the cause.
 	waiting := func(err error, wait time.Duration) {
 		if r.Client.observer != nil {
 			r.Client.observer.Wait(ctx, Wait{For: wait, Err: err, Task: t})
@@ -137,7 +133,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// observed is attempt, with whoever is told of it.
+// observed calls attempt and notifies the observer.
 func (r *Retrier) observed(ctx context.Context, until time.Time, t Task, number int) (Job, error) {
 	if r.Client.observer == nil {
 		return r.attempt(ctx, until, t)
@@ -148,7 +144,7 @@ func (r *Retrier) observed(ctx context.Context, until time.Time, t Task, number 
 	return job, err
 }
 
-// attempt is one attempt that ends at a time, and earlier if its job is found.
+// attempt makes one attempt. It ends at until, or when a lookup finds the job.
 func (r *Retrier) attempt(ctx context.Context, until time.Time, t Task) (Job, error) {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
@@ -157,16 +153,15 @@ func (r *Retrier) attempt(ctx context.Context, until time.Time, t Task) (Job, er
 		late = r.lookupAfter(ctx, cancel, after, t)
 	}
 	job, err := r.Client.createTask(ctx, t)
-	// Whatever went wrong with the answer, a job that was found is there.
+	// A job that was found exists, whatever the answer was.
 	if found := late.stop(); err != nil && found.ID != "" {
 		return found, nil
 	}
 	return job, err
 }
 
-// atLeast makes the wait after a throttled attempt as long as the vendor asked
-// for, and gives up at once when that is longer than the budget, or longer than
-// the caller is to wait for room.
+// atLeast makes the wait after a throttled attempt as long as the vendor asked for. It gives up at
+// once if that is longer than the budget or than CapacityWait.
 type atLeast struct {
 	*backoff.ExponentialBackOff
 	policy Policy

@@ -5,25 +5,25 @@ import (
 	"sync"
 )
 
-// shared is what becomes of work that several callers wait for. The work does
-// not end with any of them, only when the last one has left.
+// shared is the result of work that several callers wait for. The work ends early only when the
+// last caller has left.
 type shared[T any] struct {
 	op      string      // the vendor's operation, for errors
-	owner   *sync.Mutex // guards callers, and is held for abandon
+	owner   *sync.Mutex // guards callers, and is locked for abandon
 	callers int
-	abandon func() // ends the work, and lets nobody join it any more
+	abandon func() // ends the work and closes it to further callers
 	done    chan struct{}
-	value   T // this and err are there once done is closed
+	value   T // value and err are set before done is closed
 	err     error
 }
 
-// finish hands the result to all callers.
+// finish passes the result to all callers.
 func (s *shared[T]) finish(value T, err error) {
 	s.value, s.err = value, err
 	close(s.done)
 }
 
-// wait is the result, or an error if ctx ends first.
+// wait returns the result, or an error if ctx ends first.
 func (s *shared[T]) wait(ctx context.Context) (T, error) {
 	select {
 	case <-s.done:

@@ -22,15 +22,15 @@ const (
 // Task is one backup to start.
 type Task struct {
 	schemas.BackupRequest
-	// Marker is the text by which the job can be found again.
+	// Marker is the text by which the job can be found.
 	Marker string
 }
 
-// The two forms of the request: the vendor page's sample with placeholders for our
-// values, and the marker in commonOpts/jobDescription, which the job's task
-// details show. The JSON form has the numbers that the vendor's SDK sends for
-// the words of the XML form. Basis: the vendor's page "POST Run Backup Job" for
-// object storage; its Python SDK.
+// The two forms of the request: the sample of the vendor's page with placeholders for values, and
+// the marker in commonOpts/jobDescription, which the job's task details show. The JSON form has the
+// numbers that the vendor's SDK sends in place of the words of the XML form. Basis:
+// https://documentation.commvault.com/2023e/essential/post_run_backup_job_rest_api_operation_02.html
+// and https://github.com/Commvault/cvpysdk, cvpysdk/subclient.py, _backup_json.
 var (
 	//go:embed create_task.xml
 	createTaskXML string
@@ -43,19 +43,19 @@ var (
 	}
 )
 
-// body is how a task is written.
+// body is a format of the request.
 type body struct {
 	mediaType string
 	template  []templateLine
 	quote     func(dst []byte, value string) ([]byte, error)
 }
 
-// templateLine is a line with a placeholder for one value, which is left out when the
-// value is empty, or one or more lines without any.
+// templateLine is a line with a placeholder for one value, which is left out when the value is
+// empty, or one or more lines without a placeholder.
 type templateLine struct {
 	before, after string
 	value         func(Task) string // nil without a placeholder
-	bare          bool              // the value is written as it is
+	bare          bool              // the value is written without quoting
 }
 
 // placeholders are the values by their names in the templates.
@@ -72,8 +72,8 @@ var placeholders = map[string]templateLine{
 	"marker":            {value: func(t Task) string { return t.Marker }},
 }
 
-// parseTemplate reads a template with at most one {{name}} a line. White space
-// around a line means nothing in either format.
+// parseTemplate reads a template with at most one {{name}} in a line. White space around a line has
+// no meaning in either format.
 func parseTemplate(text string) []templateLine {
 	var lines []templateLine
 	for raw := range strings.Lines(text) {
@@ -123,14 +123,14 @@ func (b body) write(data []byte, t Task) ([]byte, error) {
 	return data, nil
 }
 
-// appendXML refuses what XML cannot carry, because it would be replaced: another
-// name is another backup.
+// appendXML returns an error for text that XML cannot carry. Replacing it would change the name,
+// and so the backup.
 func appendXML(dst []byte, s string) ([]byte, error) {
 	if i := strings.IndexFunc(s, notInXML); i >= 0 || !utf8.ValidString(s) {
 		return nil, fmt.Errorf("%q cannot be written as XML", s)
 	}
 	if !strings.ContainsAny(s, "&<>\"'\t\n\r") {
-		return append(dst, s...), nil // nearly every name
+		return append(dst, s...), nil // almost every name
 	}
 	w := appender(dst)
 	err := xml.EscapeText(&w, []byte(s))
@@ -141,10 +141,10 @@ func notInXML(c rune) bool {
 	return c < 0x20 && c != '\t' && c != '\n' && c != '\r' || c == 0xfffe || c == 0xffff
 }
 
-// appendJSON refuses what is not UTF-8.
+// appendJSON returns an error for text that is not UTF-8.
 func appendJSON(dst []byte, s string) ([]byte, error) { return jsontext.AppendQuote(dst, s) }
 
-// appender is a slice to write to.
+// appender is a slice with a Write method.
 type appender []byte
 
 func (a *appender) Write(p []byte) (int, error) {

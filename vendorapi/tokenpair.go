@@ -15,40 +15,39 @@ import (
 	"backhaul/schemas/bounded"
 )
 
-// pairRenewal gets access tokens from a file with a token pair, and renews the
-// pair when its access token is refused. Basis: the vendor's page "Using refresh
-// tokens to renew access tokens".
+// pairRenewal reads access tokens from a file with a token pair, and renews the pair when its
+// access token is refused. Basis:
+// https://documentation.commvault.com/11.44/commcell-console/using_refresh_tokens_to_renew_access_tokens.html.
 //
-// Renewing ends the old pair. Whoever then uses the old one again makes the
-// vendor delete the whole chain of pairs. So the steps of a renewal are, under a
-// lock that all processes with the file share:
+// Renewing ends the old pair. When the old pair is used again, the vendor deletes the whole chain
+// of pairs. So the steps of a renewal, under a lock that all processes with the file share, are:
 //
-//  1. look whether the file has another pair by now: then that is the token
+//  1. check whether the file has another pair: then use its token
 //  2. note in the file that a renewal has begun
 //  3. send it, once
 //  4. write the new pair into the file; or the old one without the note, if the
 //     vendor certainly did not renew it
-//  5. use what is in the file
+//  5. use the pair in the file
 //
-// A crash between 2 and 4 leaves the note. Then nobody renews any more: whether
-// the pair is the latest is not to be found out, and an operator has to put a new
-// one into its place.
+// A crash between 2 and 4 leaves the note. No process renews after that: it is not known whether
+// the pair is the latest, and an operator has to replace it.
 type pairRenewal struct {
 	client *Client
 	file   pairFile
-	// made is the token of the last pair that was renewed here.
+	// made is the token of the last pair that this process renewed.
 	made *token
 }
 
 const (
-	// shortestLife is below every life time of access tokens that the vendor's
-	// documents name (2 minutes to 2 hours). A token that is refused sooner can
-	// hardly have expired, so the vendor is asked before it is renewed again:
-	// else there would be a renewal for each of many requests that are denied.
+	// shortestLife is shorter than every life time of access tokens in the vendor's documents (2
+	// minutes to 2 hours,
+	// https://documentation.commvault.com/saas/using_refresh_tokens_to_renew_access_tokens.html for
+	// 30 minutes). A token that is refused earlier has hardly expired, so WhoAmI is called before a
+	// renewal. Otherwise each of many denied requests would cause one.
 	shortestLife = time.Minute
-	// lockPoll is how often a lock that another process has is tried again.
+	// lockPoll is how often to try a lock that another process has.
 	lockPoll = 50 * time.Millisecond
-	// writePause and writeTries are for a pair that must get into the file.
+	// writePause and writeTries bound the attempts to write a pair that must not be lost.
 	writePause = time.Second
 	writeTries = 10
 )
@@ -73,12 +72,12 @@ func (p *pairRenewal) next(ctx context.Context, refused *token) (*token, error) 
 	return p.renew(ctx, file, pair)
 }
 
-// tokenOf is a pair's token: the very one that was made here, if it is.
+// tokenOf returns a pair's token: the same pointer if this process made it.
 func (p *pairRenewal) tokenOf(pair tokenPair) *token {
 	if p.made != nil && pair.isOf(p.made) {
 		return p.made
 	}
-	p.client.tokenExpires.Store(0) // another process knows
+	p.client.tokenExpires.Store(0) // another process renewed it
 	return pair.token()
 }
 
@@ -87,10 +86,10 @@ func (p *pairRenewal) renew(ctx context.Context, file pairFile, pair tokenPair) 
 	noted := pair
 	noted.Renewing = time.Now().UTC().Format(time.RFC3339)
 	if err := file.write(noted); err != nil {
-		// It may have been written all the same.
+		// The write may have succeeded in spite of the error.
 		return nil, errors.Join(fmt.Errorf("note the renewal of the token pair: %w", err), file.write(pair))
 	}
-	// The caller may go, but the answer is waited for: without it the pair is lost.
+	// A renewal does not end with its caller: without the answer the pair is lost.
 	next, err := p.client.renewPair(context.WithoutCancel(ctx), pair)
 	switch _, refused := errors.AsType[*LoginError](err); {
 	case err == nil:
@@ -108,21 +107,20 @@ func (p *pairRenewal) renew(ctx context.Context, file pairFile, pair tokenPair) 
 	return p.made, nil
 }
 
-// replaced tells whether the file has a pair now that may be tried.
+// replaced reports whether the file has a pair that may be tried.
 func (p *pairRenewal) replaced(refused *token) bool {
 	pair, err := p.file.resolved().read()
 	return err == nil && pair.Renewing == "" && (refused == nil || !pair.isOf(refused))
 }
 
-// end leaves the pair in its file, for the next process.
+// end does nothing: the pair stays in its file for the next process.
 func (*pairRenewal) end(context.Context, *token) {}
 
-// tokenPair is an access token with the refresh token that renews it, as it
-// stands in its file.
+// tokenPair is an access token and the refresh token that renews it, as in the file.
 type tokenPair struct {
 	Access  string `json:"accessToken"`
 	Refresh string `json:"refreshToken"`
-	// Renewing is when a renewal began that is not known to have ended, or "".
+	// Renewing is when a renewal began whose end is not known, or "".
 	Renewing string `json:"renewing,omitempty"`
 }
 
@@ -132,17 +130,17 @@ func (p tokenPair) token() *token {
 
 func (p tokenPair) isOf(t *token) bool { return p.token().is(t) }
 
-// usable tells whether both tokens can be sent.
+// usable reports whether both tokens can be sent.
 func (p tokenPair) usable() bool {
 	odd := func(r rune) bool { return r <= ' ' || r > '~' }
 	return p.Access != "" && p.Refresh != "" && strings.IndexFunc(p.Access+p.Refresh, odd) < 0
 }
 
-// pairFile is the path of a token pair. No error of it shows what is in the file.
+// pairFile is the path of a token pair. Its errors do not contain the content of the file.
 type pairFile string
 
-// resolved is the file behind symbolic links: replacing a link would leave the
-// file itself to the other processes, with the old pair.
+// resolved returns the file behind symbolic links. Replacing a link would leave the old pair to the
+// other processes.
 func (f pairFile) resolved() pairFile {
 	if target, err := filepath.EvalSymlinks(string(f)); err == nil {
 		return pairFile(target)
@@ -150,8 +148,8 @@ func (f pairFile) resolved() pairFile {
 	return f
 }
 
-// check refuses a place where no pair can be kept and locked, and a file that is
-// none. The file itself may come later.
+// check returns an error if a pair cannot be kept and locked at the path, or if the file is not a
+// pair. The file itself may be missing.
 func (f pairFile) check() error {
 	file := f.resolved()
 	lock, err := file.openLock()
@@ -171,26 +169,26 @@ func (f pairFile) check() error {
 func (f pairFile) read() (tokenPair, error) {
 	data, err := bounded.ReadText(string(f), bounded.Small)
 	if errors.Is(err, fs.ErrNotExist) {
-		return tokenPair{}, fmt.Errorf("there is no token pair yet (BACKHAUL_VENDOR_TOKEN_PAIR_FILE): %w", err)
+		return tokenPair{}, fmt.Errorf("the token pair file does not exist yet (BACKHAUL_VENDOR_TOKEN_PAIR_FILE): %w", err)
 	}
 	if err != nil {
 		return tokenPair{}, fmt.Errorf("read the token pair: %w", err)
 	}
 	var pair tokenPair
 	if err := json.Unmarshal(data, &pair); err != nil || !pair.usable() {
-		return tokenPair{}, fmt.Errorf(`token pair file %s: is not {"accessToken":"…","refreshToken":"…"}`, f)
+		return tokenPair{}, fmt.Errorf(`token pair file %s must be {"accessToken":"…","refreshToken":"…"}`, f)
 	}
 	return pair, nil
 }
 
-// write replaces the file in one step: after a crash of the machine there is the
-// pair before or this one, whole. It is readable by its owner only.
+// write replaces the file in one step: after a crash of the machine it has the old pair or the new
+// one, complete. Only its owner can read it.
 func (f pairFile) write(pair tokenPair) error {
 	data, err := json.Marshal(pair)
 	if err != nil {
 		return err
 	}
-	// Whoever writes has the lock, so one name will do and nothing is left behind.
+	// The writer has the lock, so one name is enough and no file is left behind.
 	next, err := os.OpenFile(string(f)+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -209,13 +207,12 @@ func (f pairFile) write(pair tokenPair) error {
 	return errors.Join(syncFile(dir), dir.Close())
 }
 
-// syncFile is [os.File.Sync]. A test sees by it what is on disk when.
+// syncFile is [os.File.Sync]. Tests replace it.
 var syncFile = (*os.File).Sync
 
-// replace writes a pair in the place of the note of its renewal. It takes its time,
-// because a pair must not be lost when a disk or a share fails for a moment. A
-// pair that an operator has put there meanwhile is left alone: it is nowhere else
-// either.
+// replace writes a pair in place of the note of its renewal. It retries, because a pair must not be
+// lost when a disk or a share fails for a moment. It does not replace a pair that an operator has
+// put there meanwhile.
 func (f pairFile) replace(noted, pair tokenPair) (err error) {
 	for range writeTries {
 		if there, err := f.read(); err == nil && there != noted && there != pair {
@@ -237,8 +234,8 @@ func (f pairFile) openLock() (*os.File, error) {
 	return lock, nil
 }
 
-// lock keeps every other process from using or renewing the pair. The system
-// takes it from a process that ends.
+// lock keeps every other process from using or renewing the pair. The system releases it when the
+// process ends.
 func (f pairFile) lock(ctx context.Context) (unlock func(), err error) {
 	lock, err := f.openLock()
 	if err != nil {

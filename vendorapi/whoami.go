@@ -10,34 +10,33 @@ import (
 const opWhoAmI = "WhoAmI"
 
 const (
-	// votes is how often the vendor is asked whose a token is, before a denial is
-	// believed: behind a load balancer each call may reach another web server, and
-	// one that does not know a token says the same as one whose user may not.
-	// splitVotes is the same once the servers were seen to disagree.
+	// votes is how often WhoAmI is called before a denial counts: behind a load balancer each call
+	// may reach another web server, and a server that does not know a token sends the same answer
+	// as one whose user lacks a permission. splitVotes replaces it once the servers have disagreed.
 	votes      = 3
 	splitVotes = 6
 )
 
-// opinion is what the vendor's web servers say about a token.
+// opinion is the combined answer of the vendor's web servers about a token.
 type opinion int
 
 const (
-	unknownToken opinion = iota // the first that was asked does not know it
-	splitOpinion                // some know it and some do not
-	knownToken                  // all that were asked name its user
+	unknownToken opinion = iota // the first server does not know it
+	splitOpinion                // some servers know it and some do not
+	knownToken                  // all servers name its user
 )
 
-// agreement is what is known about the web servers.
+// agreement is what earlier answers showed about the web servers.
 type agreement struct {
-	// token was known to all votes, until a time: then one vote is enough.
+	// token was known to all servers; until then one call is enough.
 	token *token
 	until time.Time
-	// split: they disagreed about some token, now or earlier.
+	// split means that they disagreed about some token, now or earlier.
 	split bool
 }
 
-// whose asks the vendor whose a token is. It stops at the first server that does
-// not know the token. An error means that it cannot be told.
+// whose calls WhoAmI with a token several times, and stops at the first server that does not know
+// it. An error means that the answer is not known.
 func (s *session) whose(ctx context.Context, t *token) (opinion, error) {
 	ask := votes
 	switch now := time.Now(); {
@@ -61,13 +60,14 @@ func (s *session) whose(ctx context.Context, t *token) (opinion, error) {
 	return knownToken, nil
 }
 
-// agreed reports whether the servers agreed about a token a short time ago.
+// agreed reports whether the servers agreed about a token recently.
 func (s *session) agreed(t *token) bool {
 	return s.agreement.token == t && time.Now().Before(s.agreement.until)
 }
 
-// knows reports whether the vendor names the user of a token. A token that may not
-// ask counts as unknown. Basis: the vendor's SDK calls WhoAmI and reads userName.
+// knows reports whether the vendor names the user of a token. A token without permission for WhoAmI
+// counts as unknown. Basis: https://github.com/Commvault/cvpysdk, cvpysdk/cvpysdk.py, which reads
+// userName.
 func (c *Client) knows(ctx context.Context, t *token) (bool, error) {
 	resp, err := c.do(ctx, call{op: opWhoAmI, method: http.MethodPost, path: "/WhoAmI", accept: "application/json"}, t.header())
 	switch {
@@ -86,5 +86,5 @@ func (c *Client) knows(ctx context.Context, t *token) (bool, error) {
 	return false, e
 }
 
-// userName matches the user of an answer in XML or JSON.
+// userName matches the user in an answer in XML or JSON.
 var userName = regexp.MustCompile(`\buserName"?\s*[:=]\s*"[^"]+"`)

@@ -36,8 +36,8 @@ func TestVendorsWordsAboutALogin(t *testing.T) {
 		"a redirect by path":  {moved("/webconsole/login.jsp?user=5ec7e7"), "redirected to /webconsole/login.jsp"},
 		"a redirect, user":    {moved("https://user:5ec7e7@cs.example.com/api"), "redirected to https://cs.example.com/api"},
 		"a redirect, long":    {moved("https://cs.example.com/" + strings.Repeat("way-", 5000)), "redirected to https://cs.example.com/way-way-"},
-		"half a token":        {always(200, `{"token":"QSDK 5ec7e7","errList":[`), "34 bytes that are no answer to a login"},
-		"a token under 500":   {always(500, `{"token":"QSDK 5ec7e7","errList":[`), "34 bytes that are no answer to a login"},
+		"half a token":        {always(200, `{"token":"QSDK 5ec7e7","errList":[`), "the answer (34 bytes) is not one to a login"},
+		"a token under 500":   {always(500, `{"token":"QSDK 5ec7e7","errList":[`), "the answer (34 bytes) is not one to a login"},
 		"the password, 500":   {always(500, `{"error":{"errorCode":500,"errorMessage":"Cannot check `+testSecret+`."}}`), "Cannot check ***."},
 		"the password, plain": {always(500, `Cannot check `+testSecret+`.`), "Cannot check ***."},
 	} {

@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// trimmed is an answer without what may stand around it.
+// trimmed returns an answer without white space and byte order mark around it.
 func trimmed(body []byte) []byte { return bytes.TrimSpace(bytes.TrimPrefix(body, utf8BOM)) }
 
-// isXML tells the format by the first character, since the vendor may answer in
-// the other one than asked for, under any content type.
+// isXML reports whether an answer is XML. The first character decides, since the vendor may answer
+// in another format than requested, under any content type.
 func isXML(text []byte) bool { return len(text) > 0 && text[0] == '<' }
 
 func newXMLDecoder(text []byte) *xml.Decoder {
 	return xml.NewDecoder(bytes.NewReader(bytes.ToValidUTF8(text, []byte("\uFFFD"))))
 }
 
-// openXML reads up to the root. Every root of the vendor's is a namespace and a
-// name, such as JobManager_JobListResponse; others are pages of something else.
-// Basis: recorded answers.
+// openXML reads up to the root. Every root of the vendor is a namespace and a name, such as
+// JobManager_JobListResponse; other roots are not from the API. Basis: saved answers in the
+// vendor's Postman collection (https://github.com/BrandonLundt/commvault-powershell-extentions).
 func openXML(dec *xml.Decoder) (xml.StartElement, error) {
 	for {
 		token, err := dec.Token()

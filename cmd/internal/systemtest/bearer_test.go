@@ -29,7 +29,7 @@ func TestReplicasShareATokenPair(t *testing.T) {
 		"BACKHAUL_VENDOR_AUTH=bearer", "BACKHAUL_VENDOR_TOKEN_PAIR_FILE="+file, "BACKHAUL_LOG_LEVEL=debug", "BACKHAUL_VENDOR_RETRY_BUDGET=1s")}
 	s.StartRun(t)
 	s.Publish("backup.request.billing", nil, programtest.SampleRequest("pair-0"))
-	s.Run.WaitFor(t, "there is no token pair yet (BACKHAUL_VENDOR_TOKEN_PAIR_FILE)")
+	s.Run.WaitFor(t, "the token pair file does not exist yet (BACKHAUL_VENDOR_TOKEN_PAIR_FILE)")
 	putPair(t, file, `{"accessToken":"simulator-access","refreshToken":"simulator-refresh"}`)
 	s.WaitForOutcomes()
 	s.OneJob("pair-0")

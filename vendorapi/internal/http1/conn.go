@@ -25,21 +25,21 @@ const (
 
 // conn is a connection, in use or kept.
 type conn struct {
-	net.Conn // with TLS on it, or raw itself
+	net.Conn // TLS over raw, or raw
 	raw      *counted
-	peek     syscall.RawConn // of the socket; nil where there is none
+	peek     syscall.RawConn // of the socket; nil if it has no file descriptor
 	in       *bufio.Reader
-	limit    io.LimitedReader // that in reads from
+	limit    io.LimitedReader // the source of in
 	out      []byte           // the last request
-	before   string           // of targets: the server, for a proxy
-	proxyKey string           // what opens the proxy, for each request
+	before   string           // prefix of targets: the server, for a proxy
+	proxyKey string           // Proxy-Authorization of each request
 	of       *Transport
 	kept     bool      // it has carried an exchange
-	since    time.Time // it is kept
-	over     func()    // ends what is being read or written
+	since    time.Time // when it was kept
+	over     func()    // ends a read or write in progress
 }
 
-// counted counts what the network took.
+// counted counts the bytes that the network accepted.
 type counted struct {
 	net.Conn
 	written int
@@ -61,8 +61,8 @@ func newConn(socket net.Conn, of *Transport) *conn {
 	return c
 }
 
-// exchange sends a request and reads its answer. The connection is kept if it can
-// be, else closed.
+// exchange sends a request and reads its answer. It keeps the connection if that is possible, else
+// it closes it.
 func (c *conn) exchange(ctx context.Context, r *Request) (Answer, error) {
 	c.write(r)
 	deadline, hasEnd := ctx.Deadline()
@@ -73,7 +73,7 @@ func (c *conn) exchange(ctx context.Context, r *Request) (Answer, error) {
 		c.of.drop(c)
 		return Answer{}, &Error{written, status, ended(ctx, err)}
 	}
-	// A process that was frozen comes here before its timers do.
+	// A process that was frozen gets here before its timers fire.
 	if hasEnd && !time.Now().Before(deadline) {
 		return fail(false, 0, os.ErrDeadlineExceeded)
 	}
@@ -104,7 +104,7 @@ func (c *conn) exchange(ctx context.Context, r *Request) (Answer, error) {
 	return Answer{resp.StatusCode, resp.Header, body}, nil
 }
 
-// write puts a request together.
+// write builds a request in out.
 func (c *conn) write(r *Request) {
 	out := append(c.out[:0], r.Method...)
 	out = append(out, ' ')
@@ -150,7 +150,7 @@ func (c *conn) head() (*http.Response, error) {
 	}
 }
 
-// read is an answer's body to its end.
+// read returns the complete body of an answer.
 func read(resp *http.Response, limit int) ([]byte, error) {
 	body, err := unpacked(resp, limit)
 	if err != nil {
@@ -183,8 +183,7 @@ func unpacked(resp *http.Response, limit int) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 }
 
-// open tells whether the other end has kept the connection open, and sent nothing
-// that nobody asked for.
+// open reports whether the server has kept the connection open and sent nothing unrequested.
 func (c *conn) open() bool {
 	if c.peek == nil {
 		return true
@@ -192,7 +191,7 @@ func (c *conn) open() bool {
 	quiet := false
 	err := c.peek.Read(func(fd uintptr) bool {
 		quiet = isQuiet(fd)
-		return true // whatever there is, it is not waited for
+		return true // never wait for data
 	})
 	return err == nil && quiet
 }

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// dial makes a connection to the server, through a proxy if there is one.
+// dial connects to the server, through a proxy if there is one.
 func (t *Transport) dial(ctx context.Context) (*conn, error) {
 	via, err := t.ProxyOf()
 	if err != nil {
@@ -31,10 +31,10 @@ func (t *Transport) dial(ctx context.Context) (*conn, error) {
 	case "http", "https":
 		return t.through(ctx, via)
 	}
-	return nil, fmt.Errorf("proxy: unknown scheme %q", via.Scheme)
+	return nil, fmt.Errorf("proxy: unknown scheme %q: must be http, https, socks5 or socks5h", via.Scheme)
 }
 
-// ProxyOf is the proxy on the way to the server, nil if there is none.
+// ProxyOf returns the proxy of the server, or nil.
 func (t *Transport) ProxyOf() (*url.URL, error) {
 	if t.Proxy == nil {
 		return nil, nil
@@ -42,7 +42,7 @@ func (t *Transport) ProxyOf() (*url.URL, error) {
 	return t.Proxy(&http.Request{URL: t.Server})
 }
 
-// forward makes a dial function a [proxy.Dialer].
+// forward adapts a dial function to [proxy.Dialer].
 type forward func(ctx context.Context, network, addr string) (net.Conn, error)
 
 func (f forward) Dial(network, addr string) (net.Conn, error) {
@@ -69,7 +69,7 @@ func (t *Transport) direct(ctx context.Context, dial forward) (*conn, error) {
 	return c, nil
 }
 
-// through makes a connection through a proxy of HTTP.
+// through connects to the server through an HTTP proxy.
 func (t *Transport) through(ctx context.Context, via *url.URL) (*conn, error) {
 	socket, err := t.DialContext(ctx, "tcp", Address(via))
 	if err != nil {
@@ -103,7 +103,7 @@ func (t *Transport) through(ctx context.Context, via *url.URL) (*conn, error) {
 	return c, nil
 }
 
-// Address is a URL's host with its port.
+// Address returns a URL's host with its port.
 func Address(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -114,7 +114,7 @@ func Address(u *url.URL) string {
 
 var ports = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}
 
-// secure puts TLS on the connection.
+// secure starts TLS on the connection.
 func (c *conn) secure(ctx context.Context, host string) error {
 	secured, err := c.of.Handshake(ctx, c.Conn, host)
 	if err != nil {
@@ -124,7 +124,7 @@ func (c *conn) secure(ctx context.Context, host string) error {
 	return nil
 }
 
-// tunnel asks the proxy for a connection to the server.
+// tunnel opens a tunnel to the server with CONNECT.
 func (c *conn) tunnel(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.of.TLSHandshakeTimeout)
 	defer cancel()
@@ -137,7 +137,7 @@ func (c *conn) tunnel(ctx context.Context, key string) error {
 	if _, err := c.Write([]byte(ask + "\r\n")); err != nil {
 		return fmt.Errorf("proxy: %w", ended(ctx, err))
 	}
-	// The server speaks second: nothing of what it says can be read ahead here.
+	// The server never sends first, so the reader cannot read ahead any of its data.
 	resp, err := http.ReadResponse(bufio.NewReader(c.Conn), &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // there is none
 	switch {
 	case err != nil:
@@ -150,7 +150,7 @@ func (c *conn) tunnel(ctx context.Context, key string) error {
 	return nil
 }
 
-// reads makes the connection ready for answers.
+// reads prepares the connection for reading answers.
 func (c *conn) reads() {
 	c.limit.R = c.Conn
 	c.in = bufio.NewReader(&c.limit)

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// Handshake puts TLS on a connection to the host. A failure other than that of the
-// certificate says what was offered: the server's alert alone does not tell
-// whether it is the version or the ciphers that it does not take.
+// Handshake starts TLS on a connection to the host. An error other than that of the certificate
+// lists what was offered: the alert of the server does not name the version or the cipher that it
+// rejects.
 func (t *Transport) Handshake(ctx context.Context, conn net.Conn, host string) (*tls.Conn, error) {
 	cfg := t.TLSClientConfig.Clone()
 	cfg.ServerName = host
@@ -30,8 +30,8 @@ func (t *Transport) Handshake(ctx context.Context, conn net.Conn, host string) (
 	return nil, fmt.Errorf("TLS handshake: %w (offered %s)", err, offered(cfg))
 }
 
-// offered returns the versions and ciphers of a client's hello, without cfg's own
-// choice of ciphers, which this package's users do not make.
+// offered returns the versions and ciphers of a client's hello. It ignores cfg.CipherSuites, which
+// the users of this package do not set.
 func offered(cfg *tls.Config) string {
 	lowest, highest := max(cfg.MinVersion, tls.VersionTLS12), uint16(tls.VersionTLS13)
 	var ciphers []string

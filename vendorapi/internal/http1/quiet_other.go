@@ -2,6 +2,6 @@
 
 package http1
 
-// isQuiet: without a look, a request on a connection that the server has closed
-// may be one of which it is not known whether it arrived.
+// isQuiet returns true. Without the check, a request on a connection that the server has closed may
+// fail after it was written, so that its arrival is not known.
 func isQuiet(uintptr) bool { return true }

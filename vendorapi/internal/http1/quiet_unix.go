@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// isQuiet tells whether a socket is open and has nothing to read.
+// isQuiet reports whether a socket is open and has nothing to read.
 func isQuiet(fd uintptr) bool {
 	var b [1]byte
 	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)

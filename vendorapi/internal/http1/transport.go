@@ -14,8 +14,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Config is how the server is reached. What has the name of a field of
-// [http.Transport] means the same.
+// Config describes how to reach the server. A field with the name of a field of [http.Transport]
+// has the same meaning.
 type Config struct {
 	// Server has the scheme, http or https, and the host.
 	Server              *url.URL
@@ -28,19 +28,18 @@ type Config struct {
 	MaxConns int
 }
 
-// Transport makes exchanges. Its configuration must not be changed once it is in
-// use.
+// Transport makes exchanges. Its configuration must not change after the first one.
 type Transport struct {
 	Config
 
 	begin  sync.Once
 	slots  chan struct{} // one for each connection in use
 	mu     sync.Mutex
-	idle   []*conn // the last used at the end
+	idle   []*conn // in the order of their last use
 	reaper *time.Timer
 }
 
-// Request is what to send. Host, Content-Length and Accept-Encoding are added.
+// Request is a request. Do adds Host, Content-Length and Accept-Encoding.
 type Request struct {
 	Method string
 	// Target is the path with the query. Defaults to "/".
@@ -49,8 +48,8 @@ type Request struct {
 	Body   []byte
 	// Limit is the largest body of an answer in bytes.
 	Limit int
-	// Permit, if non-nil, is called when there is a connection, right before the first
-	// byte is written. Its error ends the exchange and is returned unchanged.
+	// Permit, if non-nil, is called when there is a connection, right before the first byte is
+	// written. Its error ends the exchange and is returned unchanged.
 	Permit func() error
 	// Head, if non-nil, is called with an answer's head before its body is read.
 	Head func(status int, h http.Header)
@@ -59,18 +58,18 @@ type Request struct {
 // Field is a header field.
 type Field struct{ Name, Value string }
 
-// Answer is an answer, read whole.
+// Answer is a complete answer.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// Error is why there is no answer.
+// Error is the error of an exchange without a complete answer.
 type Error struct {
-	// Written tells whether any byte of the request may have reached the server.
+	// Written reports whether any byte of the request may have reached the server.
 	Written bool
-	// Status is that of an answer whose body could not be read, else 0.
+	// Status is the status of an answer whose body could not be read, else 0.
 	Status int
 	Err    error
 }
@@ -97,7 +96,7 @@ func (t *Transport) Do(ctx context.Context, r *Request) (Answer, error) {
 		kept := c.kept
 		answer, err := c.exchange(ctx, r)
 		if e, ok := errors.AsType[*Error](err); ok && kept && !e.Written && ctx.Err() == nil {
-			continue // the server had closed it
+			continue // the server had closed the connection
 		}
 		return answer, err
 	}
@@ -112,10 +111,10 @@ func (r *Request) check() error {
 	return nil
 }
 
-// ended is why something ended: with its context, if that is over.
+// ended returns the cause of the end of ctx if it is over, else err.
 func ended(ctx context.Context, err error) error {
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-		<-ctx.Done() // the deadline on the connection may have been a little faster
+		<-ctx.Done() // the deadline of the connection may fire first
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -123,7 +122,7 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// CloseIdleConnections closes what is kept for later.
+// CloseIdleConnections closes the connections that are not in use.
 func (t *Transport) CloseIdleConnections() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -133,8 +132,7 @@ func (t *Transport) CloseIdleConnections() {
 	t.idle = nil
 }
 
-// get is a connection for one exchange: the last one that was kept and is still
-// open, else a new one.
+// get returns a connection for one exchange: the last kept one that is still open, else a new one.
 func (t *Transport) get(ctx context.Context) (*conn, error) {
 	t.begin.Do(func() { t.slots = make(chan struct{}, t.MaxConns) })
 	if ctx.Err() != nil {
@@ -172,7 +170,7 @@ func (t *Transport) take() *conn {
 	return c
 }
 
-// keep takes a connection back that is fit for another exchange.
+// keep stores a connection for another exchange.
 func (t *Transport) keep(c *conn) {
 	_ = c.SetDeadline(time.Time{})
 	c.kept, c.since = true, time.Now()
@@ -191,7 +189,7 @@ func (t *Transport) drop(c *conn) {
 	<-t.slots
 }
 
-// reap closes what was not used for long.
+// reap closes the connections that were idle for IdleConnTimeout.
 func (t *Transport) reap() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
