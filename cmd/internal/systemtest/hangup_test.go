@@ -1,6 +1,8 @@
 package systemtest
 
 import (
+	"os"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -37,6 +39,10 @@ func TestHangup_DoesNotEndServices(t *testing.T) {
 // A hangup ends a command of a terminal that is closed as Ctrl-C does.
 func TestHangup_EndsCommandsInOrder(t *testing.T) {
 	t.Parallel()
+	// A child inherits an ignored SIGHUP, as under nohup, but not a handled one.
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, syscall.SIGHUP)
+	defer signal.Stop(handled)
 	simulator := programtest.Start(t, nil, "backhaul", "simulator", "--listen", "127.0.0.1:0")
 	simulator.WaitFor(t, "simulating Commvault")
 	temp := t.TempDir()
