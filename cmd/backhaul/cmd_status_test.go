@@ -105,7 +105,7 @@ func TestStatusAsksTheReplica(t *testing.T) {
 		"127.0.0.1" + port:       "127.0.0.1" + port + " is ready",
 		port:                     "127.0.0.1" + port + " is ready", // as a listener on every address is written
 		"0.0.0.0" + port:         "127.0.0.1" + port + " is ready",
-		listener.Addr().String(): "is no backhaul",
+		listener.Addr().String(): "not a Backhaul admin endpoint",
 		"127.0.0.1:0":            "port 0",
 		"nowhere":                "none answers at nowhere",
 		"off":                    "not asked",

@@ -66,9 +66,9 @@ func (a Admin) check(e *Error) {
 	}
 }
 
-// problem is what is wrong with the settings of the admin listener, "" if nothing
-// is. Profiles show the command line and stop the world now and then, and nobody
-// has to log in for them.
+// problem returns what is wrong with the settings of the admin listener, "" if nothing
+// is. Profiles need no login, show the command line and stop the process for moments,
+// so they are served on loopback only.
 func (a Admin) problem() string {
 	if a.Pprof && !a.onLoopback() {
 		return fmt.Sprintf("profiles are served on a loopback address only, and the admin listener is %q: "+

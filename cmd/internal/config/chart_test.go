@@ -57,7 +57,7 @@ func chartSchema(t *testing.T, schema object) {
 		case slices.Contains(chartSets, s.key):
 			continue
 		case s.secret():
-			key = twinKey(s.key)
+			key = fileKey(s.key)
 		case name == "ca" || name == "cert" || name == "s3CA": // these may be anybody's to read
 			ref = object{"$ref": "#/$defs/file"}
 		case !s.reads:

@@ -20,9 +20,8 @@ import (
 	"backhaul/vendorapi"
 )
 
-// Check reads the settings and says everything that [Load] and [Config.CheckRun]
-// would say, at once. It reaches for nothing over the network. The error is an
-// [*Error].
+// Check reads the settings and returns every problem that [Load] and [Config.CheckRun]
+// find, in one [*Error]. It does not use the network.
 func Check(flags *pflag.FlagSet, environ []string) error {
 	c, problems := read(flags, environ)
 	if err, ok := errors.AsType[*Error](c.CheckRun()); ok && !c.unknown {
@@ -34,8 +33,8 @@ func Check(flags *pflag.FlagSet, environ []string) error {
 	return nil
 }
 
-// CheckRun refuses settings with which `backhaul run` cannot work. It starts
-// nothing and changes nothing.
+// CheckRun returns an [*Error] if `backhaul run` cannot work with the settings. It
+// starts nothing and changes nothing.
 func (c *Config) CheckRun() error {
 	var e Error
 	e.checkVendor(c)
@@ -57,8 +56,8 @@ func (c *Config) CheckRun() error {
 	return nil
 }
 
-// locate names in each problem where the value came from, in the place of the
-// setting's environment variable.
+// locate replaces the environment variable in each problem with the origin of the
+// value.
 func (c *Config) locate(problems []string) {
 	for i, s := range c.settings() {
 		if i >= len(c.origins) || c.origins[i] == originDefault {
@@ -97,7 +96,7 @@ func (e *Error) checkVendor(c *Config) {
 	case vendorapi.AuthToken:
 		e.checkSecret("token", "BACKHAUL_VENDOR_TOKEN", c.Vendor.Token)
 	case vendorapi.AuthBearer:
-		// A pair that is not there yet is waited for, a file that is none is not.
+		// A missing file is allowed, the service waits for it. A malformed one is a problem.
 		if c.Vendor.TokenPairFile == "" {
 			e.add("no vendor token pair: set BACKHAUL_VENDOR_TOKEN_PAIR_FILE or --vendor-token-pair-file")
 		} else if err := c.Vendor.Client(c.Work.MaxInFlight).Auth.Check(); err != nil {
@@ -160,7 +159,7 @@ func (e *Error) checkNATS(n NATS) {
 	}
 }
 
-// isAddress tells whether something can listen there, as far as the text says.
+// isAddress reports whether the text has the form of an address to listen on.
 func isAddress(text string) bool {
 	_, port, err := net.SplitHostPort(text)
 	_, portErr := strconv.ParseUint(port, 10, 16)

@@ -1,6 +1,6 @@
 package config
 
-// Choices are the values that flags may have, for those that may not have any.
+// Choices returns the allowed values of the flags that do not take any value.
 func Choices() map[string][]string {
 	choices := make(map[string][]string)
 	for _, s := range new(Config).settings() {

@@ -48,7 +48,7 @@ type Config struct {
 	unknown bool     // the file could not be read: what it would set is not known
 }
 
-// Trigger is how changes in storage become requests.
+// Trigger has the settings of `backhaul trigger`.
 type Trigger struct {
 	// Routes is the file with the routes.
 	Routes string
@@ -86,22 +86,21 @@ type Vendor struct {
 	StartsPerSecond  int
 }
 
-// Work is how requests are worked on.
+// Work has the settings of the consumer.
 type Work struct {
 	MaxInFlight  int
 	GiveUpAfter  time.Duration
 	DrainTimeout time.Duration
 	InDoubt      string
-	// PolicyFile says who may back up what; "" stands for everybody everything.
+	// PolicyFile is the file that restricts who may back up what. Defaults to no restriction.
 	PolicyFile string
 }
 
-// Admin is what is shown of the process.
+// Admin has the settings of the admin listener.
 type Admin struct {
 	// Addr is where to listen; see Off.
 	Addr string
-	// Token is what the console page asks for before it changes anything; without
-	// one it changes nothing.
+	// Token permits changes on the console page. Without one the page is read-only.
 	Token secret.Source
 	// CommandCenterURL leads to a job, with {jobId} in its place; "" for no links.
 	CommandCenterURL string
@@ -185,5 +184,5 @@ func (c *Config) Consumer(owner string) consumer.Config {
 	}
 }
 
-// defaultStoreDir is beside wherever the program was started.
+// defaultStoreDir returns a directory below the one that the program was started in.
 func defaultStoreDir() string { return filepath.Join(".", "backhaul-data") }

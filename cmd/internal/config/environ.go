@@ -36,8 +36,8 @@ func (env environment) lookup(name string) (string, bool) {
 // deploy/compose/compose.yaml takes its image from one.
 var foreignEnv = []string{"BACKHAUL_IMAGE"}
 
-// problems names the variables that were meant as settings and are none. A variable
-// without a value sets nothing. No problem shows a value: it may be a secret.
+// problems returns the variables that look like settings but are unknown. A variable
+// without a value sets nothing. A problem never shows a value, which may be a secret.
 func (env environment) problems(settings []setting) []string {
 	known := make(map[string]bool)
 	for _, name := range append([]string{fileEnv}, foreignEnv...) {
@@ -123,7 +123,7 @@ var (
 
 // ofKubernetes reports whether a variable is that of a Kubernetes service whose name
 // begins with backhaul. The value must fit as well: BACKHAUL_ADMIN_PORT=9090 is a
-// setting that somebody guessed.
+// setting that a user guessed.
 func ofKubernetes(name, value string) bool {
 	m := serviceEnv.FindStringSubmatch(name)
 	if m == nil {

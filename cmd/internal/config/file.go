@@ -21,8 +21,8 @@ const maxFile = 1 << 20
 type entry struct {
 	text string
 	line int
-	// twin: the text names a file that has the secret.
-	twin bool
+	// inFile reports that the text names a file that has the secret.
+	inFile bool
 }
 
 // file is a configuration file that was read, and what is wrong with it.
@@ -63,13 +63,13 @@ func parseFile(name string, data []byte, settings []setting) file {
 
 // keys are the names that a file may have.
 type keys struct {
-	settings map[string]setting // by key; a secret also by its twin's
+	settings map[string]setting // by key; a secret also by the key of its file
 	sections []string
 	names    []string // all of these keys, in order, for the nearest
 }
 
-// twinKey is where a file names the file of a secret.
-func twinKey(key string) string { return key + "File" }
+// fileKey returns the key under which a file names the file of a secret.
+func fileKey(key string) string { return key + "File" }
 
 func keysOf(settings []setting) keys {
 	k := keys{settings: make(map[string]setting)}
@@ -81,8 +81,8 @@ func keysOf(settings []setting) keys {
 		k.settings[s.key] = s
 		k.names = append(k.names, s.key)
 		if s.secret() {
-			k.settings[twinKey(s.key)] = s
-			k.names = append(k.names, twinKey(s.key))
+			k.settings[fileKey(s.key)] = s
+			k.names = append(k.names, fileKey(s.key))
 		}
 	}
 	return k
@@ -118,14 +118,14 @@ func (f *file) section(section string, node *yaml.Node, known keys) {
 		case !ok:
 			f.Problem(value.Line, "%s: unknown%s", printable(name), suggestion(func() string { return known.near(section, key) }))
 		case s.secret() && name == s.key:
-			f.Problem(value.Line, "%s: a secret must not stand in this file; put it into a file of its own and name that with %s, or set %s", name, twinKey(s.key), s.env)
+			f.Problem(value.Line, "%s: a secret must not stand in this file; put it into a file of its own and name that with %s, or set %s", name, fileKey(s.key), s.env)
 		default:
 			f.take(s, name, value)
 		}
 	})
 }
 
-// suggestion asks whether a known name was meant. The name is looked for only if the
+// suggestion adds a similar known name to a problem. The name is searched only if the
 // problem is kept.
 type suggestion func() string
 
@@ -136,8 +136,8 @@ func (s suggestion) String() string {
 	return ""
 }
 
-// near is the setting that was meant: one of the section with a similar name, or
-// one with this name in another section.
+// near returns the setting that was probably meant: one of the section with a similar
+// name, or one with this name in another section.
 func (k keys) near(section, name string) string {
 	var here, elsewhere []string
 	for _, key := range k.names {
@@ -151,19 +151,19 @@ func (k keys) near(section, name string) string {
 	if other := schemas.Nearest(name, here); other != "" {
 		key := section + "." + other
 		if s := k.settings[key]; s.secret() {
-			return twinKey(s.key)
+			return fileKey(s.key)
 		}
 		return key
 	}
 	return strings.Join(elsewhere, " or ")
 }
 
-// plain is a name without what people write differently.
+// plain returns a name in lower case and without separators.
 func plain(name string) string {
 	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(name))
 }
 
-// printable is a name as it is, or quoted if that would not be a name.
+// printable returns a name, quoted if it has characters that a name cannot have.
 func printable(name string) string {
 	if quoted := fmt.Sprintf("%.60q", name); quoted[1:len(quoted)-1] != name {
 		return quoted
@@ -175,7 +175,7 @@ func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.
 
 // take keeps a setting's value if it is of the right type.
 func (f *file) take(s setting, name string, node *yaml.Node) {
-	e := entry{text: node.Value, line: node.Line, twin: name != s.key}
+	e := entry{text: node.Value, line: node.Line, inFile: name != s.key}
 	if s.list && node.Kind == yaml.SequenceNode && len(node.Content) > 0 {
 		var items []string
 		for _, item := range node.Content {
@@ -186,7 +186,7 @@ func (f *file) take(s setting, name string, node *yaml.Node) {
 			items = append(items, item.Value)
 		}
 		e.text = strings.Join(items, ",")
-	} else if want := s.wants(node, e.twin); want != "" {
+	} else if want := s.wants(node, e.inFile); want != "" {
 		f.Problem(node.Line, "%s: must be %s, here is %s", name, want, f.Describe(node))
 		return
 	}
@@ -197,8 +197,8 @@ func (f *file) take(s setting, name string, node *yaml.Node) {
 	f.entries[s.key] = e
 }
 
-// wants is the type that the value should have, "" if it has it.
-func (s setting) wants(node *yaml.Node, twin bool) string {
+// wants returns the type that the value should have, "" if it has that type.
+func (s setting) wants(node *yaml.Node, inFile bool) string {
 	tag := node.ShortTag()
 	if node.Kind != yaml.ScalarNode {
 		tag = ""
@@ -218,8 +218,8 @@ func (s setting) wants(node *yaml.Node, twin bool) string {
 		}
 	default:
 		switch {
-		case tag == "!!str" && (!twin || node.Value != ""):
-		case twin:
+		case tag == "!!str" && (!inFile || node.Value != ""):
+		case inFile:
 			return "the name of a file"
 		case node.Kind == yaml.ScalarNode && tag != "!!null":
 			return "a string; put it into quotes"

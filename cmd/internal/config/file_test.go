@@ -163,11 +163,11 @@ func TestEverySettingCanStandInAFile(t *testing.T) {
 		case *string:
 			value = fmt.Sprintf("%q", value)
 		case *secret.Source:
-			name, value = twinKey(name), "/run/secrets/s"
+			name, value = fileKey(name), "/run/secrets/s"
 		}
 		text := fmt.Sprintf("%s:\n  %s: %s\n", section, name, value)
 		f := parseFile("f.yaml", []byte(text), []setting{s})
-		if e, ok := f.entries[s.key]; !ok || s.assign(given{text: e.text, twin: e.twin}) != nil {
+		if e, ok := f.entries[s.key]; !ok || s.assign(given{text: e.text, inFile: e.inFile}) != nil {
 			t.Errorf("%s: %+v", text, f)
 		}
 	}
@@ -193,7 +193,7 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 		for key, e := range file.entries {
-			if i := slices.Index(known, key); i < 0 || settings[i].secret() != e.twin {
+			if i := slices.Index(known, key); i < 0 || settings[i].secret() != e.inFile {
 				t.Errorf("%s: %+v is no setting's", key, e)
 			}
 		}

@@ -24,7 +24,8 @@ func Load(flags *pflag.FlagSet, environ []string) (*Config, error) {
 	return c, nil
 }
 
-// read is Load, but goes on after a problem: what is wrong has its default.
+// read is like Load, but continues after a problem and keeps the default of that
+// setting.
 func read(flags *pflag.FlagSet, environ []string) (*Config, []string) {
 	c := new(Config)
 	settings := c.settings()
@@ -55,8 +56,8 @@ const originDefault = "default"
 // given is a value with where it came from.
 type given struct {
 	text string
-	// twin: the text names a file that has the secret.
-	twin   bool
+	// inFile reports that the text names a file that has the secret.
+	inFile bool
 	origin string
 	// prefix is what a problem with the value begins with.
 	prefix string
@@ -80,41 +81,41 @@ func (from sources) fileName() string {
 	return name
 }
 
-// find is the strongest source's value. With an error, the value's prefix says
-// whose it is.
+// find returns the value of the strongest source. With an error, the prefix of the
+// value names its source.
 func (from sources) find(s setting) (given, error) {
 	g := given{text: s.fallback, origin: originDefault}
 	if s.secret() && from.credentials != "" {
 		if file := filepath.Join(from.credentials, s.key); isFile(file) {
-			g = given{text: file, twin: true, origin: "$CREDENTIALS_DIRECTORY/" + s.key}
+			g = given{text: file, inFile: true, origin: "$CREDENTIALS_DIRECTORY/" + s.key}
 		}
 	}
 	if e, ok := from.file.entries[s.key]; ok {
 		origin := fmt.Sprintf("%s:%d", from.file.name, e.line)
 		name := s.key
-		if e.twin {
-			name = twinKey(s.key)
+		if e.inFile {
+			name = fileKey(s.key)
 		}
-		g = given{text: e.text, twin: e.twin, origin: origin, prefix: origin + ": " + name}
+		g = given{text: e.text, inFile: e.inFile, origin: origin, prefix: origin + ": " + name}
 	}
 	if value, ok := from.lookupEnv(s.env); ok && value != "" {
 		g = given{text: value, origin: s.env, prefix: s.env}
 	}
 	if s.secret() {
-		twin := s.env + "_FILE"
-		if value, ok := from.lookupEnv(twin); ok && value != "" {
+		variant := s.env + "_FILE"
+		if value, ok := from.lookupEnv(variant); ok && value != "" {
 			if g.origin == s.env {
-				return g, fmt.Errorf("is given twice, here and in %s; keep one", twin)
+				return g, fmt.Errorf("is given twice, here and in %s; keep one", variant)
 			}
-			g = given{text: value, twin: true, origin: twin, prefix: twin}
+			g = given{text: value, inFile: true, origin: variant, prefix: variant}
 		}
 	} else if flag := from.flags.Lookup(s.flag); s.flag != "" && flag != nil && flag.Changed {
 		g = given{text: flag.Value.String(), origin: "--" + s.flag, prefix: "--" + s.flag}
 	}
-	if s.reads || g.twin {
+	if s.reads || g.inFile {
 		g.text = expanded(g.text, from.lookupEnv)
 	}
-	if (s.reads || g.twin) && g.text != "" && from.credentials != "" && !strings.ContainsRune(g.text, '/') {
+	if (s.reads || g.inFile) && g.text != "" && from.credentials != "" && !strings.ContainsRune(g.text, '/') {
 		g.text = filepath.Join(from.credentials, g.text)
 	}
 	return g, nil
@@ -125,16 +126,16 @@ func isFile(name string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// secret tells whether the setting is one.
+// secret reports whether the setting is a secret.
 func (s setting) secret() bool {
 	_, ok := s.field.(*secret.Source)
 	return ok
 }
 
-// assign sets the field, or says why it cannot.
+// assign sets the field, or returns why the value is not allowed.
 func (s setting) assign(g given) error {
 	if field, ok := s.field.(*secret.Source); ok {
-		if g.twin {
+		if g.inFile {
 			*field = secret.InFile(g.text)
 		} else {
 			*field = secret.Of(g.text)

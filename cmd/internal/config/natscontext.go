@@ -48,7 +48,7 @@ type natsContext struct {
 	WindowsCertMatchB string `json:"windows_cert_match_by"`
 }
 
-// settings are the context's values by the keys of our settings.
+// settings returns the values of the context by the keys of our settings.
 func (n natsContext) settings() map[string]string {
 	values := map[string]string{
 		"nats.url": n.URL, "nats.user": n.User, "nats.password": n.Password, "nats.token": n.Token,
@@ -64,17 +64,17 @@ func (n natsContext) settings() map[string]string {
 	return values
 }
 
-// paths are the fields that name files.
+// paths returns the fields that name files.
 func (n *natsContext) paths() []*string { return []*string{&n.Creds, &n.NKey, &n.Cert, &n.Key, &n.CA} }
 
-// contextDir is where the nats command keeps its contexts.
+// contextDir returns the directory in which the nats command keeps its contexts.
 func contextDir(lookupEnv func(string) (string, bool)) (string, error) {
 	if dir, _ := lookupEnv("XDG_CONFIG_HOME"); dir != "" {
 		return filepath.Join(dir, "nats"), nil
 	}
 	home, _ := lookupEnv("HOME")
 	if home == "" {
-		return "", errors.New("neither XDG_CONFIG_HOME nor HOME is set, so it is not known where the contexts of the nats command are")
+		return "", errors.New("neither XDG_CONFIG_HOME nor HOME is set, so the contexts of the nats command cannot be located")
 	}
 	return filepath.Join(home, ".config", "nats"), nil
 }
@@ -106,7 +106,7 @@ func readContext(asked string, lookupEnv func(string) (string, bool)) (name stri
 		return name, n, err
 	}
 	if err := json.Unmarshal(data, &n); err != nil {
-		return name, n, fmt.Errorf("%s is no context of the nats command: %s", file, jsonProblem(err))
+		return name, n, fmt.Errorf("%s is not a context of the nats command: %s", file, jsonProblem(err))
 	}
 	for _, path := range n.paths() {
 		*path = expanded(*path, lookupEnv)
@@ -126,7 +126,7 @@ func expanded(path string, lookupEnv func(string) (string, bool)) string {
 	return path
 }
 
-// known lists the contexts that there are.
+// known returns the names of the existing contexts, for an error.
 func known(dir string) string {
 	files, _ := filepath.Glob(filepath.Join(dir, "context", "*.json"))
 	for i, file := range files {
@@ -138,7 +138,7 @@ func known(dir string) string {
 	return ", only " + strings.Join(files, ", ")
 }
 
-// jsonProblem is an error of the decoder without what it may quote.
+// jsonProblem describes an error of the decoder without quoting the file.
 func jsonProblem(err error) string {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Sprintf("%s is of the wrong type", wrong.Field)
@@ -146,8 +146,8 @@ func jsonProblem(err error) string {
 	return "it is not valid JSON"
 }
 
-// refuse says what of a context cannot be followed. To leave it out would be to
-// connect in another way than the nats command does.
+// refuse returns an error if the context has a field that is not supported. To ignore
+// the field would be to connect in another way than the nats command does.
 func (n natsContext) refuse() error {
 	var problems []string
 	for _, f := range []struct{ field, value, instead string }{

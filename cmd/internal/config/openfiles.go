@@ -7,12 +7,12 @@ import (
 	"backhaul/cmd/internal/secret"
 )
 
-// holdsSecret are the settings that name a file with a secret, besides the secrets.
+// holdsSecret are the settings that name a file with a secret, in addition to the secrets.
 var holdsSecret = []string{"nats.creds", "nats.nkey", "nats.key", "vendor.tokenPairFile"}
 
 // OpenFiles returns the files with secrets that every user of this machine may read, in
-// the order of the settings. A file that cannot be looked at is left out: who reads it
-// says so.
+// the order of the settings. A file that cannot be inspected is left out: reading it
+// fails with an error of its own.
 func (c *Config) OpenFiles() []string {
 	var open []string
 	for _, s := range c.settings() {

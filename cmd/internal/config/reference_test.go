@@ -89,7 +89,7 @@ func reference() string {
 			flag = code("--" + s.flag)
 		}
 		if s.secret() {
-			key, env = code(s.key)+", in the file "+code(twinKey(s.key)), env+", "+code(s.env+"_FILE")
+			key, env = code(s.key)+", in the file "+code(fileKey(s.key)), env+", "+code(s.env+"_FILE")
 		}
 		if s.reads {
 			key += " †"

@@ -77,7 +77,7 @@ func (n *NATS) settings() []setting {
 			usage: "`name` of a context of the nats command, instead of a URL; " + SelectedContext + " is the selected one",
 			doc: "It is read from $XDG_CONFIG_HOME/nats/context/NAME.json, or below ~/.config. Other settings " +
 				"are stronger than what it says. Its nsc, socks_proxy, jetstream_domain, jetstream_api_prefix " +
-				"and op:// are refused. The nats command's own NATS_CONTEXT is not looked at.",
+				"and op:// are refused. The nats command's own NATS_CONTEXT is ignored.",
 		},
 		{
 			group: GroupNATS, key: "nats.creds", env: "BACKHAUL_NATS_CREDS", flag: "nats-creds",
@@ -229,15 +229,15 @@ func (v *Vendor) settings() []setting {
 		{
 			group: GroupVendor, key: "vendor.lookAfter", env: "BACKHAUL_VENDOR_LOOK_AFTER", flag: "vendor-look-after",
 			field: &v.LookAfter, fallback: "5s",
-			usage: "how long an answer may take before its job is looked for, 0 means never",
-			doc:   "Looks are calls too, which a limited tenant has to count.",
+			usage: "how long an answer may take before its job is looked up, 0 means never",
+			doc:   "Lookups are calls too, which a limited tenant has to count.",
 		},
 		{
 			group: GroupVendor, key: "vendor.startsPerHour", env: "BACKHAUL_STARTS_PER_HOUR", flag: "starts-per-hour",
 			field: &v.StartsPerHour, fallback: "0",
 			usage: "most jobs started in an hour by one replica, 0 means no limit",
 			doc: "It is for each replica, so divide. Metallic's gateway allows a tenant 100 writing calls an " +
-				"hour, logins and looks among them.",
+				"hour, logins and lookups among them.",
 		},
 		{
 			group: GroupVendor, key: "vendor.startsPerSecond", env: "BACKHAUL_STARTS_PER_SECOND", flag: "starts-per-second",
@@ -268,14 +268,14 @@ func (w *Work) settings() []setting {
 		{
 			group: GroupWork, key: "work.inDoubt", env: "BACKHAUL_IN_DOUBT", flag: "in-doubt",
 			field: &w.InDoubt, fallback: consumer.InDoubtReconcile, oneOf: []string{consumer.InDoubtReconcile, consumer.InDoubtFail},
-			usage: "a request whose job is not to be seen after a lost answer",
+			usage: "what happens to a request whose job is not found after a lost answer",
 			doc: "reconcile: it is sent again once the visibility window is over. fail: it ends as " +
 				"OUTCOME_UNKNOWN.",
 		},
 		{
 			group: GroupWork, key: "work.policyFile", env: "BACKHAUL_POLICY_FILE", flag: "policy-file",
 			field: &w.PolicyFile, reads: true,
-			usage: "YAML `file` that says who may back up what; without it everybody may everything",
+			usage: "YAML `file` that says who may back up what; without it every request is allowed",
 			doc:   "See POLICY.md. It is read again when it changes.",
 		},
 	}
@@ -288,8 +288,8 @@ func (a *Admin) settings() []setting {
 			field: &a.Addr, fallback: "127.0.0.1:9090",
 			usage: "`address` of the console page, /livez, /readyz and /metrics, or off",
 			doc: "A second replica on the same machine needs another one, such as 127.0.0.1:0 for any free " +
-				"port. On loopback it answers to the names of loopback only; elsewhere everybody who reaches " +
-				"it can read the page.",
+				"port. On loopback it answers to the names of loopback only; elsewhere the page can be read " +
+				"without a password.",
 		},
 		{
 			group: GroupAdmin, key: "admin.token", env: "BACKHAUL_ADMIN_TOKEN",
@@ -318,7 +318,7 @@ func (t *Trigger) settings() []setting {
 			group: GroupTrigger, key: "trigger.routes", env: "BACKHAUL_TRIGGER_ROUTES", flag: "routes",
 			field: &t.Routes, reads: true,
 			usage: "YAML `file` with the routes from changes in storage to content groups",
-			doc:   "See routes.example.yaml. `backhaul trigger check` tells what is wrong with one.",
+			doc:   "See routes.example.yaml. `backhaul trigger check` reports what is wrong with one.",
 		},
 		{
 			group: GroupStore, key: "trigger.s3Endpoint", env: "BACKHAUL_TRIGGER_S3_ENDPOINT", flag: "s3-endpoint",

@@ -39,7 +39,7 @@ func Show(flags *pflag.FlagSet, environ []string) ([]Value, error) {
 	return values, nil
 }
 
-// shown is the field's value for people.
+// shown returns the value of the field for display, masked if it is a secret.
 func (s setting) shown() string {
 	switch field := s.field.(type) {
 	case *string:

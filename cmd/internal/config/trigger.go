@@ -9,8 +9,8 @@ import (
 	"backhaul/vendorapi"
 )
 
-// CheckTrigger refuses settings with which `backhaul trigger` cannot work. It
-// starts nothing. directives: a route has one.
+// CheckTrigger returns an [*Error] if `backhaul trigger` cannot work with the
+// settings. It starts nothing. directives reports whether a route has a directive.
 func (c *Config) CheckTrigger(directives bool) error {
 	var e Error
 	if c.NATS.URL == "" {
@@ -59,7 +59,7 @@ func (e *Error) checkStore(s S3) {
 	}
 }
 
-// Store is the object store's configuration.
+// Store returns the configuration of the object store.
 func (s S3) Store() objectstore.Config {
 	read := func(k secret.Source) func() (string, error) {
 		return func() (string, error) {

@@ -1,29 +1,29 @@
-// Package console is what an operator and a supervisor see of a running process,
-// on one HTTP listener:
+// Package console shows a running process to operators and supervisors, on one HTTP
+// listener:
 //
 //	/livez, /healthz  the process answers; true as long as it runs
-//	/readyz           requests are being read; ?verbose tells every check, as JSON
+//	/readyz           requests are being read; ?verbose returns every check as JSON
 //	/                 the operators' page, see package page
 //
-// What else there is, the program adds with [Console.Handle].
+// The program adds further endpoints with [Console.Handle].
 //
 // # Ready or not
 //
 // Ready means that this process does its work: it is connected and its pulls are
 // answered. It is not ready while it starts, while it drains, and while JetStream
-// is out of reach. A vendor that is away is a [Check] of the other sort, a
-// condition: it is told and changes nothing, because no other replica would fare
-// better, and a restart would help nobody. Liveness depends on nothing at all, for
-// the same reason.
+// is out of reach. An unavailable vendor is a [Check] of the other sort, a condition: it
+// is shown and does not change readiness, because the other replicas cannot reach the
+// vendor either, and a restart does not help. For the same reason liveness has no
+// checks.
 //
 // # Safety
 //
-// There is no authentication here, so nothing of the above changes anything; what
-// the page may change, it asks a token for. What is shown is what the log shows,
-// and no secret.
+// The endpoints above have no authentication and change nothing. The page asks for a
+// token before it changes anything. Everything shown may also be in the log; secrets are
+// never shown.
 //
-// A listener on loopback answers only to the names of loopback. A page of somebody
-// else's, whose name has been made to point here (DNS rebinding), learns nothing.
+// A listener on loopback answers only to the names of loopback. A foreign
+// page whose name resolves to this machine (DNS rebinding) gets no answer.
 //
 // All methods may be called at any time. Stop waits for answers under way.
 package console
@@ -79,8 +79,8 @@ const (
 	stopTimeout = 2 * time.Second
 )
 
-// Start listens and answers, not ready until [Console.Watch] says what makes it
-// so. With address "" it does not listen. The error is a [*ListenError].
+// Start listens and answers. The console is not ready until [Console.Watch] sets its
+// checks. With address "" it does not listen. The error is a [*ListenError].
 func Start(ctx context.Context, address string, log zerolog.Logger) (*Console, error) {
 	c := &Console{mux: http.NewServeMux(), served: make(chan struct{}), log: log}
 	c.Handle("GET /livez", http.HandlerFunc(live))
@@ -112,7 +112,7 @@ func (c *Console) serve() {
 	}
 }
 
-// URL is where it answers, "" if it is off.
+// URL returns the address of the listener, "" if it is off.
 func (c *Console) URL() string {
 	if c.listener == nil {
 		return ""
@@ -139,7 +139,7 @@ func (c *Console) Stop() {
 	<-c.served
 }
 
-// Exposed tells whether others than this machine can reach it.
+// Exposed reports whether other machines can reach the listener.
 func (c *Console) Exposed() bool {
 	return c.listener != nil && !c.listener.Addr().(*net.TCPAddr).IP.IsLoopback()
 }
@@ -164,8 +164,8 @@ func (c *Console) handler() http.Handler {
 	})
 }
 
-// loopbackName tells whether a request asks for this machine by a name that
-// nobody can make point elsewhere, or here.
+// loopbackName reports whether the host of a request is a name of loopback, which a
+// foreign DNS server cannot control.
 func loopbackName(host string) bool {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"backhaul/cmd/internal/show"
 )
 
-// Check is one thing that readiness is about.
+// Check is one condition of readiness.
 type Check struct {
 	Name string
-	// Probe is nil when all is well, and else says what is not. It is called for
-	// every question, so it must answer from memory.
+	// Probe returns nil if the check passes. It is called for every request, so it must
+	// answer from memory.
 	Probe func() error
-	// Condition: it is told, but does not decide whether the process is ready.
+	// Condition is true if the check is shown but does not decide readiness.
 	Condition bool
 }
 
@@ -29,7 +29,7 @@ type result struct {
 
 func live(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") }
 
-// ready answers 200, or 503 with the reason.
+// ready writes 200, or 503 with the reason.
 func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
 	var (
 		results []result
@@ -71,7 +71,7 @@ func inOneLine(err error) string {
 	return strings.Join(lines, "; ")
 }
 
-// A caller that has gone does not want to know: errors of writing are dropped.
+// Errors of writing are dropped: the caller has gone.
 
 func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -54,7 +54,7 @@ type Box struct {
 	pub *publisher.Publisher
 }
 
-// New is the box behind a connection.
+// New returns the dead letters behind a connection.
 func New(nc *nats.Conn) (*Box, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -94,7 +94,7 @@ type Replay struct {
 	Last schemas.Event
 }
 
-// Done tells whether the new request has its outcome.
+// Done reports whether the new request has its outcome.
 func (r Replay) Done() bool { return r.Last != nil && r.Last.Kind().Terminal() }
 
 // Filter selects letters. Zero values select all.
@@ -132,7 +132,7 @@ func letterOf(subject string, header nats.Header, data []byte, sequence uint64, 
 	return l
 }
 
-// ref is how events name the letter.
+// ref returns the name of the dead letter in events.
 func (l *Letter) ref() schemas.DeadLetterRef {
 	return schemas.DeadLetterRef{
 		Sequence: l.Number, KeptAt: l.Kept, Source: l.Key.Source, Key: l.Key.Name, RequestID: l.RequestID, ErrorCode: l.Code,

@@ -14,8 +14,8 @@ import (
 	"backhaul/schemas"
 )
 
-// List is the letters that the filter selects, oldest first, and how many older
-// ones the limit left out. They have no headers and no data: there may be many.
+// List returns the dead letters that the filter selects, oldest first, and how many
+// older ones the limit left out. They have no headers and no data: there may be many.
 func (b *Box) List(ctx context.Context, f Filter) (letters []Letter, older int, err error) {
 	cfg := jetstream.ConsumerConfig{FilterSubjects: []string{publisher.AnyDeadLetter}}
 	if f.Source != "" {
@@ -50,14 +50,15 @@ func (b *Box) List(ctx context.Context, f Filter) (letters []Letter, older int, 
 	return letters, found - len(letters), b.addReplays(ctx, letters)
 }
 
-// NotFoundError says that there is no such letter, or no more.
+// NotFoundError is a dead letter that does not exist, or no longer.
 type NotFoundError struct{ Number uint64 }
 
 func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("there is no dead letter %d; `backhaul dlq ls` lists those there are", e.Number)
 }
 
-// Get is one letter, whole. The error is a [*NotFoundError] if there is none.
+// Get returns one dead letter with its headers and data. The error is a
+// [*NotFoundError] if it does not exist.
 func (b *Box) Get(ctx context.Context, number uint64) (Letter, error) {
 	l, err := b.read(ctx, number)
 	if err != nil {
@@ -100,7 +101,7 @@ func (b *Box) read(ctx context.Context, number uint64) (Letter, error) {
 // clockMargin covers that the two streams may be kept by servers whose clocks differ.
 const clockMargin = time.Hour
 
-// letterID tells one letter from another, also of a stream that was made anew.
+// letterID identifies a dead letter, also after its stream was deleted and created again.
 type letterID struct {
 	number uint64
 	kept   int64
@@ -138,8 +139,8 @@ func (b *Box) addReplays(ctx context.Context, letters []Letter) error {
 	return b.addOutcomes(ctx, letters)
 }
 
-// noteReplay takes a replay in, once: one that was recorded again after a crash
-// has the same id.
+// noteReplay adds a replay once. A replay that was recorded again after a crash has
+// the same id.
 func (l *Letter) noteReplay(e schemas.OperatorEvent) {
 	for _, known := range l.Replays {
 		if known.Key == e.Replay.Key {

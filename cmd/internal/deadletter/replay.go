@@ -57,7 +57,7 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return e.Why }
 
-// Plan says what a replay of a letter from [Box.Get] would do. The error is a
+// Plan returns what a replay of a dead letter from [Box.Get] would do. The error is a
 // [*ReplayedError] or a [*RefusedError].
 func (l *Letter) Plan(o Order) (Plan, error) {
 	p := Plan{message: l.DeadLetter}
@@ -96,7 +96,7 @@ func (l *Letter) Plan(o Order) (Plan, error) {
 	return p, nil
 }
 
-// refusal is why the message should not be sent, nil if it should.
+// refusal returns why the message should not be sent, nil if it should.
 func (l *Letter) refusal(message publisher.DeadLetter, corrected bool) *RefusedError {
 	if source, err := publisher.ParseRequestSubject(message.Subject); err != nil || source != l.Key.Source {
 		return &RefusedError{fmt.Sprintf("it came on %q, where no request belongs; send a new one with `backhaul request`", message.Subject), false}
@@ -121,7 +121,7 @@ func (l *Letter) refusal(message publisher.DeadLetter, corrected bool) *RefusedE
 	return nil
 }
 
-// Plan says what [Box.Replay] would do.
+// Plan returns what [Box.Replay] would do.
 func (b *Box) Plan(ctx context.Context, l Letter, o Order) (Plan, error) {
 	whole, err := b.same(ctx, l)
 	if err != nil {
@@ -130,9 +130,10 @@ func (b *Box) Plan(ctx context.Context, l Letter, o Order) (Plan, error) {
 	return whole.Plan(o)
 }
 
-// Replay sends a letter's message again. The letter may come from [Box.List]. It
-// stays where it is. The error is a [*ReplayedError], a [*RefusedError], a
-// [*NotFoundError], or says what could not be written; then it may be called again.
+// Replay sends the message of a dead letter again. The dead letter may come from
+// [Box.List] and stays in its stream. The error is a [*ReplayedError], a
+// [*RefusedError], a [*NotFoundError], or a failed write, after which Replay may be
+// called again.
 func (b *Box) Replay(ctx context.Context, l Letter, o Order) (Plan, error) {
 	if err := o.Check(); err != nil {
 		return Plan{}, err
@@ -153,8 +154,8 @@ func (b *Box) Replay(ctx context.Context, l Letter, o Order) (Plan, error) {
 	return p, nil
 }
 
-// Drop deletes a letter for good. The letter may come from [Box.List]. The error
-// is a [*NotFoundError], or says what could not be written.
+// Drop deletes a dead letter for good. It may come from [Box.List]. The error is a
+// [*NotFoundError] or a failed write.
 func (b *Box) Drop(ctx context.Context, l Letter, by operator.By) error {
 	if err := by.Check(); err != nil {
 		return err
@@ -173,14 +174,15 @@ func (b *Box) Drop(ctx context.Context, l Letter, by operator.By) error {
 	if err == nil {
 		err = stream.DeleteMsg(ctx, l.Number)
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) { // somebody else was first
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) { // another operator was first
 		return fmt.Errorf("recorded, but not dropped; drop it once more: %w", err)
 	}
 	return nil
 }
 
-// same is the letter as it is in the stream now, with the replays that are known
-// of it. A stream that was made anew may have another letter in its place.
+// same returns the dead letter as it is in the stream now, with its known replays. A
+// stream that was deleted and created again may have another dead letter with this
+// number.
 func (b *Box) same(ctx context.Context, l Letter) (Letter, error) {
 	now, err := b.read(ctx, l.Number)
 	if err == nil && !now.Kept.Equal(l.Kept) {
@@ -190,7 +192,8 @@ func (b *Box) same(ctx context.Context, l Letter) (Letter, error) {
 	return now, err
 }
 
-// withoutForm is the headers without those that say how a payload is to be read.
+// withoutForm returns the headers without those that describe the format of the
+// payload.
 func withoutForm(h schemas.Header) schemas.Header {
 	kept := make(schemas.Header)
 	for name, values := range h {
@@ -206,8 +209,8 @@ const maxRequestID = 256
 
 var replaySuffix = regexp.MustCompile(`-replay-[0-9]+(-[0-9]+)?$`)
 
-// rootID is the id that ids of replays are made of. A replay that fails becomes a
-// letter too, and ids would grow with each round.
+// rootID returns the id from which the ids of replays are built. A replay that fails
+// becomes a dead letter too, and its id must not grow with each replay.
 func rootID(d publisher.DeadLetter) string {
 	root := strings.TrimSpace(d.RequestID) // a header value has no space at its ends
 	if d.Header.Get(schemas.HeaderReplayOf) != "" {
@@ -226,7 +229,8 @@ func rootID(d publisher.DeadLetter) string {
 	return root
 }
 
-// replayID is the same for the same letter and number, and unlike any other.
+// replayID returns an id that is the same for the same dead letter and number, and
+// unique otherwise.
 func replayID(root string, letter uint64, number int) string {
 	suffix := fmt.Sprintf("-replay-%d", letter)
 	if number > 1 {

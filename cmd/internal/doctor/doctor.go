@@ -1,12 +1,13 @@
-// Package doctor looks at all that Backhaul depends on and says what is wrong and
-// how to mend it.
+// Package doctor checks everything that Backhaul depends on and returns what is wrong and
+// how to fix it.
 //
-// It changes nothing, makes no stream and starts no job. At the vendor it logs in,
-// which leaves a login in the vendor's audit, and a note on the events stream if it
-// is refused (package logins), and reads one page of jobs. What cannot be known without an effect is said to be unknown.
+// It changes no setting, creates no stream and starts no job. At the vendor it logs in,
+// which leaves a login in the vendor's audit, and an event in the events stream if the
+// login is refused (package logins), and reads one page of jobs. What cannot be checked
+// without an effect is reported as unknown.
 //
-// Every check is one function that returns findings; none depends on another, but
-// for those behind a door that stays shut.
+// Every check is one function that returns findings. A check runs even if another one
+// failed, unless it needs the connection that failed.
 package doctor
 
 import (
@@ -21,14 +22,14 @@ type Level string
 // working at all.
 const (
 	OK      Level = "ok"
-	Note    Level = "note"    // as somebody chose it, or not to be known
+	Note    Level = "note"    // intended, or not known
 	Warning Level = "warning" // works, with less safety or not for long
 	Error   Level = "error"
 )
 
 // Finding is what one check came to.
 type Finding struct {
-	// Check names what was looked at, such as "vendor login".
+	// Check names what was checked, such as "vendor login".
 	Check string `json:"check"`
 	Level Level  `json:"level"`
 	What  string `json:"what"`
@@ -46,17 +47,17 @@ func finding(level Level, check, what, fix string) Finding {
 	return Finding{Check: check, Level: level, What: what, Fix: fix}
 }
 
-// Unreachable is a finding about something that cannot be reached at all.
+// Unreachable returns a finding about a server that cannot be reached.
 func Unreachable(check string, err error, fix string) Finding {
 	return Finding{Check: check, Level: Error, What: err.Error(), Fix: fix, Unreachable: true}
 }
 
-// Failed tells whether there is an error among the findings.
+// Failed reports whether the findings include an error.
 func Failed(findings []Finding) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Error })
 }
 
-// OutOfReach tells whether NATS or the vendor could not be reached.
+// OutOfReach reports whether NATS or the vendor could not be reached.
 func OutOfReach(findings []Finding) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Unreachable })
 }

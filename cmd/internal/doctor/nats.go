@@ -40,8 +40,8 @@ type natsDoctor struct {
 // patience is how long one question may take.
 const patience = 5 * time.Second
 
-// listen takes note of what the server does not permit: it does not answer a
-// question that is refused, and says so by another way.
+// listen records permission violations. The server does not answer a refused question;
+// it reports the violation separately.
 func (d *natsDoctor) listen() (restore func()) {
 	d.refused = make(chan error, 1)
 	before := d.nc.ErrorHandler()
@@ -60,7 +60,7 @@ func (d *natsDoctor) listen() (restore func()) {
 	return func() { d.nc.SetErrorHandler(before) }
 }
 
-// ask puts one question. A refusal ends it at once and is its error.
+// ask makes one call. A permission violation ends it at once and is its error.
 func (d *natsDoctor) ask(ctx context.Context, question func(context.Context) error) error {
 	select {
 	case <-d.refused: // an answer to an earlier question
@@ -91,9 +91,9 @@ func (d *natsDoctor) server(context.Context) []Finding {
 	all := []Finding{ok(check, "%s, max_payload %d", where, d.nc.MaxPayload())}
 	switch major, minor := versionOf(version); {
 	case major < 2 || major == 2 && minor < 10:
-		all[0] = finding(Error, check, where+": too old, it does not tell its time", "use nats-server 2.11 or later")
+		all[0] = finding(Error, check, where+": too old, it does not report its time", "use nats-server 2.11 or later")
 	case major == 2 && minor < 11:
-		all[0] = finding(Warning, check, where+": it cannot pause a consumer", "use nats-server 2.11 or later; until then each replica meets a vendor's pause by itself, and `backhaul pause` fails")
+		all[0] = finding(Warning, check, where+": it cannot pause a consumer", "use nats-server 2.11 or later; until then each replica handles a vendor's pause by itself, and `backhaul pause` fails")
 	}
 	return append(all, finding(Note, "nats sync_interval", "cannot be seen by a client",
 		"a server that is not in a cluster of three should run with `jetstream { sync_interval: always }`, or a power failure can take accepted requests with it; the embedded server does"))
@@ -142,7 +142,7 @@ func (d *natsDoctor) jetStream(ctx context.Context) []Finding {
 	return []Finding{ok(check, "enabled, %d streams, %d bytes stored", info.Streams, info.Store)}
 }
 
-// streams compares streams and consumer with the shipped definitions.
+// streams compares the streams and the consumer with the shipped definitions.
 func (d *natsDoctor) streams(ctx context.Context) []Finding {
 	var existing []provision.Existing
 	err := d.ask(ctx, func(ctx context.Context) (err error) {
@@ -179,7 +179,7 @@ func (d *natsDoctor) ledger(ctx context.Context) []Finding {
 		return []Finding{finding(Warning, check, "stream "+publisher.MarkStream+" does not exist: a ledger that is lost while no replica runs is not noticed",
 			"`backhaul setup` makes it, and `backhaul run` does unless --provision=false")}
 	case errors.Is(err, nats.ErrPermissionViolation):
-		return []Finding{finding(Warning, check, "what is known of it cannot be seen by this user: "+err.Error(), "grant what deploy/nats/roles.conf has for "+publisher.MarkStream)}
+		return []Finding{finding(Warning, check, "what is known of it cannot be read by this user: "+err.Error(), "grant what deploy/nats/roles.conf has for "+publisher.MarkStream)}
 	case err != nil:
 		return nil // said by streams
 	case why != nil:
@@ -189,8 +189,8 @@ func (d *natsDoctor) ledger(ctx context.Context) []Finding {
 	return []Finding{ok(check, "the one that the service knows")}
 }
 
-// trigger compares those of storage notifications, if there are any. Who may look
-// at the service need not be permitted to look at them.
+// trigger compares the streams of storage notifications, if they exist. A user of the
+// service may lack the permission to read them.
 func (d *natsDoctor) trigger(ctx context.Context) []Finding {
 	const check = "trigger"
 	var existing []provision.Existing
@@ -207,7 +207,7 @@ func (d *natsDoctor) trigger(ctx context.Context) []Finding {
 	}
 	switch {
 	case errors.Is(err, nats.ErrPermissionViolation):
-		all = append(all, finding(Note, check, "what only `backhaul trigger` needs is not to be seen by this user: "+err.Error(), ""))
+		all = append(all, finding(Note, check, "what only `backhaul trigger` needs cannot be read by this user: "+err.Error(), ""))
 	case err != nil && len(existing) > 0: // else it is said by streams
 		all = append(all, Unreachable(check, err, "see whether the stream has a leader: `nats stream report`"))
 	}
@@ -247,7 +247,7 @@ func (d *natsDoctor) existing(one provision.Existing, whoMakesIt string) []Findi
 	return all
 }
 
-// pause tells of a pause: nothing is started while it lasts.
+// pause reports a paused queue: no job is started while the pause lasts.
 func (d *natsDoctor) pause(ctx context.Context) []Finding {
 	var info *jetstream.ConsumerInfo
 	err := d.ask(ctx, func(ctx context.Context) error {
@@ -260,7 +260,7 @@ func (d *natsDoctor) pause(ctx context.Context) []Finding {
 	if err != nil || !info.Paused {
 		return nil // said by streams
 	}
-	return []Finding{finding(Note, "queue", fmt.Sprintf("paused for %s yet, by an operator or because the vendor asked for it", info.PauseRemaining.Round(time.Second)), "`backhaul resume` ends it")}
+	return []Finding{finding(Note, "queue", fmt.Sprintf("paused for another %s, by an operator or because the vendor asked for it", info.PauseRemaining.Round(time.Second)), "`backhaul resume` ends it")}
 }
 
 const (
@@ -270,8 +270,8 @@ const (
 	skewWarned = time.Minute
 )
 
-// clock compares our clock with the server's. Leases are measured by the server's
-// alone; notAfter and the times in events are by ours.
+// clock compares the local clock with the server's. Leases use the server's clock
+// only; notAfter and the times in events use the local one.
 func (d *natsDoctor) clock(ctx context.Context) []Finding {
 	var theirs time.Time
 	var before, after time.Time

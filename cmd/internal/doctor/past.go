@@ -9,8 +9,8 @@ import (
 	"backhaul/schemas"
 )
 
-// LastJob is the job that the events stream says was started last, nil if there is
-// none, or it cannot be read.
+// LastJob returns the job that was started last according to the events stream, nil if
+// there is none or the stream cannot be read.
 func LastJob(ctx context.Context, js jetstream.JetStream) *Past {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

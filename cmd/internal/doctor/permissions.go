@@ -93,7 +93,7 @@ func (d *natsDoctor) permissions(ctx context.Context) []Finding {
 	return all
 }
 
-// allows tells whether everything that matches the subject may be published.
+// allows reports whether every subject that matches may be published.
 func (s *subjects) allows(subject string) bool {
 	allowed := len(s.Allow) == 0
 	for _, pattern := range s.Allow {
@@ -107,7 +107,7 @@ func (s *subjects) allows(subject string) bool {
 	return allowed
 }
 
-// covers tells whether a pattern matches all that another does.
+// covers reports whether a pattern matches everything that another one matches.
 func covers(pattern, other string) bool {
 	have, want := strings.Split(pattern, "."), strings.Split(other, ".")
 	for i, token := range have {
@@ -121,7 +121,7 @@ func covers(pattern, other string) bool {
 	return len(have) == len(want)
 }
 
-// overlaps tells whether some subject matches both patterns.
+// overlaps reports whether some subject matches both patterns.
 func overlaps(a, b string) bool {
 	x, y := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range min(len(x), len(y)) {

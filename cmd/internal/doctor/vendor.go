@@ -36,7 +36,7 @@ const certificateWarned = 14 * 24 * time.Hour
 // endpointFix is what to do about a [vendorapi.EndpointError].
 const endpointFix = "set BACKHAUL_VENDOR_ENDPOINT to the base of the API, with its path; the credentials are not at fault"
 
-// reach goes to the vendor, step by step.
+// reach connects to the vendor step by step.
 func reach(ctx context.Context, client *vendorapi.Client) (all []Finding, reached bool) {
 	r := client.Reach(ctx)
 	for _, step := range r.Steps {
@@ -77,7 +77,7 @@ func reachFix(step vendorapi.Step) string {
 	case "TLS":
 		return "see whether the port speaks TLS 1.2 or later with one of the ciphers that were offered, and which certificate it shows: `openssl s_client -connect`"
 	case "proxy":
-		return "mend HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+		return "fix HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 	}
 	return "see whether the web service runs; the endpoint must be the base of the API, such as https://m6.metallic.io/webconsole/api"
 }
@@ -105,15 +105,15 @@ func logIn(ctx context.Context, client *vendorapi.Client) (Finding, bool) {
 	case notThere:
 		return finding(Error, check, err.Error(), endpointFix), false
 	case ofVendor && e.Verdict == vendorapi.Throttled:
-		return finding(Warning, check, err.Error(), "the vendor wants to be left alone; try again later"), false
+		return finding(Warning, check, err.Error(), "the vendor throttles calls; try again later"), false
 	case ofVendor && (e.Status >= 500 || e.Status == 0 && ofNetwork(e.Err)):
 		return Unreachable(check, err, "the web service does not answer logins; see whether its services run"), false
 	}
-	return finding(Error, check, err.Error(), "see the credentials, and that the endpoint is the base of the API"), false
+	return finding(Error, check, err.Error(), "check the credentials, and that the endpoint is the base of the API"), false
 }
 
-// ofNetwork tells an answer that did not come from what went wrong on this host,
-// such as a secret's file that is not there.
+// ofNetwork reports whether the network caused an error, and not this host, such as a
+// missing file of a secret.
 func ofNetwork(err error) bool {
 	_, network := errors.AsType[net.Error](err)
 	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
@@ -171,8 +171,8 @@ func pastJob(ctx context.Context, client *vendorapi.Client, past *Past) Finding 
 		"see that BACKHAUL_VENDOR_ENDPOINT is the system that the jobs were started on")
 }
 
-// mayStart says whether the user may start jobs. Nothing in the vendor's API tells
-// it: the number that a login answers as "capability" is not documented.
+// mayStart returns a finding on whether the user may start jobs. The vendor's API does
+// not say: the number that a login returns as "capability" is not documented.
 func mayStart(past *Past) Finding {
 	const check = "vendor permission to start jobs"
 	if past == nil {

@@ -25,7 +25,7 @@ type Query struct {
 	Since time.Time
 	// Until skips what was stored later.
 	Until time.Time
-	// From is the first sequence to read; Since is not looked at then.
+	// From is the first sequence to read; Since is ignored then.
 	From uint64
 	// Match skips events by what they say.
 	Match Match
@@ -50,7 +50,7 @@ type Event struct {
 	Traceparent string
 }
 
-// CloudEvent is the event with its attributes.
+// CloudEvent returns the event with its attributes.
 func (e Event) CloudEvent() schemas.CloudEvent {
 	return schemas.NewCloudEvent(e.Key.EventID(e.Kind), e.Data, e.Traceparent)
 }
@@ -60,7 +60,7 @@ var ErrStop = errors.New("stop")
 
 // Read calls visit for each event in the order of the stream until there are no
 // more, or, with Follow, until ctx ends. Events of a kind that this version does
-// not know are skipped, and what is no event ([publisher.ReadEvent]).
+// not know are skipped, and foreign messages ([publisher.ReadEvent]).
 func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event) error) error {
 	cfg := jetstream.ConsumerConfig{FilterSubjects: q.Filters, DeliverPolicy: jetstream.DeliverAllPolicy}
 	switch {

@@ -41,8 +41,7 @@ func hasCode(e schemas.Event, code string) bool {
 	return ok && (failed.ErrorCode == code || failed.ErrorLogCode == code)
 }
 
-// KeyFilters are the subjects of the events of some keys. source "" stands for
-// any.
+// KeyFilters returns the subjects of the events of some keys. Source "" matches any.
 func KeyFilters(source string, names []string, kinds []schemas.Kind) []string {
 	var filters []string
 	for _, kind := range kinds {
@@ -53,9 +52,9 @@ func KeyFilters(source string, names []string, kinds []schemas.Kind) []string {
 	return filters
 }
 
-// RequestFilters are the subjects of everything that may be about a request: the
-// events of its keys, and the rejections of other requests with its id, which
-// stand under keys of their own. Use them with a [Match] of the id.
+// RequestFilters returns the subjects of all events that may concern a request: the
+// events of its keys, and the rejections of other requests with its id, which have
+// keys of their own. Use them with a [Match] of the id.
 func RequestFilters(source string, names []string, kinds []schemas.Kind) []string {
 	own := slices.DeleteFunc(slices.Clone(kinds), func(k schemas.Kind) bool { return k == schemas.KindRequestRejected })
 	filters := KeyFilters(source, names, own)
@@ -72,9 +71,9 @@ func anySource(source string) string {
 	return source
 }
 
-// Tail is the sequence with which the last n events of a query begin, 0 if there
-// are none. It reads backwards in growing steps, so that the end of a long
-// stream is found without reading all of it. n must be at least 1.
+// Tail returns the sequence of the first of the last n events of a query, 0 without
+// events. It reads backwards in growing steps, so that a long stream is not read in
+// full. n must be at least 1.
 func Tail(ctx context.Context, js jetstream.JetStream, q Query, n int) (uint64, error) {
 	stream, err := js.Stream(ctx, publisher.EventsStream)
 	if err != nil {

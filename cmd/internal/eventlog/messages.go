@@ -40,8 +40,9 @@ func Messages(ctx context.Context, js jetstream.JetStream, stream string, cfg je
 	return r.run(ctx)
 }
 
-// Follow is [Messages] that goes on with what is stored later, until ctx ends or
-// the consumer is lost. opened, if non-nil, is called once the consumer exists.
+// Follow is like [Messages] and continues with messages that are stored later, until
+// ctx ends or the consumer is lost. opened, if non-nil, is called once the consumer
+// exists.
 func Follow(ctx context.Context, js jetstream.JetStream, stream string, cfg jetstream.ConsumerConfig, opened func(), visit func(jetstream.Msg, *jetstream.MsgMetadata) error) error {
 	r := reading{js: js, stream: stream, cfg: cfg, visit: visit, bytes: batchBytes, follow: true, opened: opened}
 	return r.end(ctx, r.consume(ctx))
@@ -65,7 +66,7 @@ type reading struct {
 	visited error  // the error of visit
 }
 
-// run consumes, and again from behind the last message when a consumer is lost: for
+// run consumes, and continues after the last message when a consumer is lost: for
 // [idle] without a message, or for as long as it follows.
 func (r *reading) run(ctx context.Context) error {
 	last, since := r.last, time.Now()
@@ -87,7 +88,7 @@ func (r *reading) run(ctx context.Context) error {
 	}
 }
 
-// end returns what the caller is told of the error of [reading.consume].
+// end returns the error of [reading.consume] for the caller.
 func (r *reading) end(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(r.visited, ErrStop):
@@ -250,10 +251,10 @@ const InactiveThreshold = 15 * time.Second
 // deleteWait bounds the wait for the server's answer.
 const deleteWait = 2 * time.Second
 
-// DeleteConsumer deletes an ephemeral consumer, also when ctx has ended. It reports
-// no error: [InactiveThreshold] deletes what it could not. A user that may not
-// delete consumers costs one round trip, because the server reports the violation
-// before it answers a ping.
+// DeleteConsumer deletes an ephemeral consumer, also when ctx has ended. It returns no
+// error: the server deletes an idle consumer after [InactiveThreshold]. A user that
+// may not delete consumers costs one round trip, because the server reports the
+// violation before it answers a ping.
 func DeleteConsumer(ctx context.Context, js jetstream.JetStream, stream, name string) {
 	nc := js.Conn()
 	if !nc.IsConnected() {

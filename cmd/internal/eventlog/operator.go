@@ -16,8 +16,8 @@ type OperatorEvent struct {
 	Stored   time.Time
 }
 
-// deliverOperator hands such an event to q.Operators. What is none, or one of a
-// later version, is skipped.
+// deliverOperator calls q.Operators with an event of an operator. Foreign messages and
+// events of a later version are skipped.
 func (q Query) deliverOperator(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	if _, ok := publisher.ParseOperatorSubject(msg.Subject()); !ok || q.Operators == nil {
 		return nil

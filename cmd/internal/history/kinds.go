@@ -34,7 +34,7 @@ func After(e schemas.Event, stored time.Time) Standing {
 }
 
 // OutcomeOf returns the status that an event settles its request with, "" if the
-// event is no outcome.
+// event is not an outcome.
 func OutcomeOf(e schemas.Event) Status { return After(e, time.Time{}).Outcome }
 
 // Result is what an outcome says, whatever its kind. Fields that the kind does not

@@ -51,7 +51,8 @@ func (h *History) Summary(replicas Replicas) string {
 
 func owner(s *Step) string { return s.Event.(*schemas.JobSubmitting).Owner }
 
-// notAcknowledged says that the message of a request with an outcome is still queued.
+// notAcknowledged returns the text for a request that has an outcome and whose message
+// is still queued.
 func (h *History) notAcknowledged() string {
 	if h.Queued == nil {
 		return ""
@@ -59,7 +60,8 @@ func (h *History) notAcknowledged() string {
 	return "; its message is still queued, the next delivery removes it"
 }
 
-// notQueued says that the message of a request without an outcome is missing.
+// notQueued returns the text for a request that has no outcome and whose message is
+// missing.
 func (h *History) notQueued() string {
 	if h.Queued != nil {
 		return ""

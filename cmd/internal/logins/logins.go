@@ -33,7 +33,7 @@ type connection struct {
 	publisher *publisher.Publisher
 }
 
-// Use gives the store its connection.
+// Use sets the connection.
 func (s *Store) Use(nc *nats.Conn) error {
 	js, err := jetstream.New(nc)
 	if err != nil {

@@ -34,9 +34,9 @@ type Embedded struct {
 // message where it holds more than that already.
 const maxStore = 1 << 60
 
-// StartEmbedded runs a server that syncs every write to its store directory,
-// which no other process may use. A server that cannot write any more is started again,
-// as soon as the disk takes writes; [Embedded.Trouble] tells of it.
+// StartEmbedded runs a server that syncs every write to its store directory, which no
+// other process may use. A server that cannot write is restarted as soon as the disk
+// takes writes; see [Embedded.Trouble].
 func StartEmbedded(cfg EmbeddedOptions, log zerolog.Logger) (*Embedded, error) {
 	host, port, err := net.SplitHostPort(cfg.Listen)
 	number, portErr := strconv.Atoi(port)
@@ -61,8 +61,8 @@ func StartEmbedded(cfg EmbeddedOptions, log zerolog.Logger) (*Embedded, error) {
 	return e, nil
 }
 
-// OpenStore runs a server on a store directory that exists, for this process
-// alone: nobody can connect from outside. It may be one that was moved.
+// OpenStore runs a server on an existing store directory, for this process alone: it
+// does not listen. The requests of the store may have been moved.
 func OpenStore(dir string, log zerolog.Logger) (*Embedded, error) {
 	const setting = "--from-store"
 	info, err := os.Stat(filepath.Join(dir, "jetstream"))
@@ -113,7 +113,7 @@ func start(dir string, options server.Options, log zerolog.Logger) (*Embedded, e
 	return e, nil
 }
 
-// serve runs a server of the options, on the port that the one before it had.
+// serve runs a server with the options, on the port of the one before it.
 func (e *Embedded) serve() error {
 	options := e.options
 	srv, err := server.NewServer(&options)
@@ -149,7 +149,7 @@ func (e *Embedded) MarkMoved(where string, now time.Time) error {
 	return storedir.MarkMoved(e.dir, where, now)
 }
 
-// lockDirectory makes the directory this process's own.
+// lockDirectory locks the directory for this process.
 func lockDirectory(dir string) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, "backhaul.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -163,11 +163,11 @@ func lockDirectory(dir string) (*os.File, error) {
 	return lock, nil
 }
 
-// URL is where other programs on this machine connect.
+// URL returns where other programs on this machine connect.
 func (e *Embedded) URL() string { return e.srv.Load().ClientURL() }
 
-// Connect is a connection that does not leave the process. It follows the server to the
-// one that takes its place.
+// Connect returns a connection inside the process. It follows the server across
+// restarts.
 func (e *Embedded) Connect(name string, log zerolog.Logger) (*nats.Conn, error) {
 	return nats.Connect("", append(options(name, "", log), nats.InProcessServer(e))...)
 }

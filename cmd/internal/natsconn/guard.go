@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// guardEvery is how often it is looked whether the server can write, and whether a
-	// server that was stopped can be started again.
+	// guardEvery is how often to check whether the server can write, and whether a stopped
+	// server can be started again.
 	guardEvery = time.Second
-	// roomNeeded is what must fit on the disk before the server is started again: some
-	// of the largest messages.
-	roomNeeded = 4 << 20
+	// spaceNeeded must be free on the disk before the server is started again: some of
+	// the largest messages.
+	spaceNeeded = 4 << 20
 )
 
 // guard starts an embedded server again that cannot write any more. A stream whose disk
 // was full for a moment stays closed for writes for as long as its server runs: the
 // server answers no publish, and goes on to answer everything else.
 //
-// The broken server is stopped at once, not when the disk has room: it may show a message
+// The broken server is stopped at once, not when the disk has space: it may show a message
 // as stored that is not on the disk.
 type guard struct {
 	trouble  atomic.Pointer[error]
@@ -34,7 +34,7 @@ type guard struct {
 	watching sync.WaitGroup
 }
 
-// Trouble says why the embedded server cannot write, nil while it can.
+// Trouble returns why the embedded server cannot write, nil while it can.
 func (g *guard) Trouble() error {
 	if trouble := g.trouble.Load(); trouble != nil {
 		return *trouble
@@ -69,7 +69,8 @@ func (g *guard) stop() {
 	g.watching.Wait()
 }
 
-// broken says why the server takes no writes, nil if it does as far as it knows.
+// broken returns why the server takes no writes, nil if it takes them as far as it
+// knows.
 func (e *Embedded) broken() error {
 	if err := e.log.writeError.Load(); err != nil {
 		return *err
@@ -86,8 +87,8 @@ func (e *Embedded) broken() error {
 	return nil
 }
 
-// restart stops the server and starts another one, as soon as there is room for it or
-// ctx ends.
+// restart stops the server and starts another one, as soon as the disk has space for
+// it or ctx ends.
 func (g *guard) restart(ctx context.Context, e *Embedded, why error) {
 	tell := func(err error) { g.trouble.Store(&err) }
 	tell(fmt.Errorf("the embedded NATS server cannot write and is started again: %w", why))
@@ -97,7 +98,7 @@ func (g *guard) restart(ctx context.Context, e *Embedded, why error) {
 	tick := time.NewTicker(guardEvery)
 	defer tick.Stop()
 	for {
-		err := e.hasRoom()
+		err := e.hasSpace()
 		if err == nil {
 			if err = e.serve(); err != nil {
 				e.shutdown()
@@ -120,12 +121,12 @@ func (g *guard) restart(ctx context.Context, e *Embedded, why error) {
 	e.log.Info().Msg("the embedded NATS server was started again and takes writes")
 }
 
-// hasRoom tries whether the store directory takes a file.
-func (e *Embedded) hasRoom() error {
+// hasSpace returns an error if the store directory does not take a file.
+func (e *Embedded) hasSpace() error {
 	name := filepath.Join(e.dir, "backhaul.room")
 	defer func() { _ = os.Remove(name) }()
-	if err := os.WriteFile(name, make([]byte, roomNeeded), 0o600); err != nil {
-		return fmt.Errorf("the store directory does not take %d MiB: %w", roomNeeded>>20, err)
+	if err := os.WriteFile(name, make([]byte, spaceNeeded), 0o600); err != nil {
+		return fmt.Errorf("the store directory does not take %d MiB: %w", spaceNeeded>>20, err)
 	}
 	return nil
 }

@@ -5,8 +5,8 @@
 // is down fails at once, so that the writer knows that it was not sent, instead
 // of being sent after the writer has given up.
 //
-// What JetStream does not answer for now, as a cluster that elects its leaders, is
-// asked again by [Patiently].
+// [Patiently] retries while JetStream does not answer, for example while a cluster elects
+// its leaders.
 package natsconn
 
 import (
@@ -22,7 +22,7 @@ import (
 	"backhaul/cmd/internal/serverurl"
 )
 
-// UnreachableError says that a server did not answer.
+// UnreachableError is a server that did not answer.
 type UnreachableError struct {
 	What string
 	Err  error
@@ -93,8 +93,8 @@ func options(name, inboxPrefix string, log zerolog.Logger) []nats.Option {
 		// these.
 		nats.PingInterval(10 * time.Second),
 		nats.ErrorHandler(newPermissions(log).handle),
-		// Who was let in once is let in again, when its file or the server's user is
-		// put right.
+		// Authentication errors do not end the connection: it is accepted again once its
+		// file or the server's user is fixed.
 		nats.IgnoreAuthErrorAbort(),
 	}
 	if inboxPrefix != "" {

@@ -11,10 +11,10 @@ import (
 	"backhaul/publisher"
 )
 
-// retryWait is the pause before what had no answer is asked again.
+// retryWait is the pause before the next attempt without an answer.
 const retryWait = 100 * time.Millisecond
 
-// ErrNoAnswer is the cause that ends what a server did not answer in time.
+// ErrNoAnswer is the cause of a wait that ended without an answer.
 var ErrNoAnswer = errors.New("no answer in time")
 
 // Codes of a cluster that has no leader, and of one that does not know of enough
@@ -28,8 +28,8 @@ const (
 // stream without a leader does not answer at all, and a cluster without one says
 // that it is not available, until the others have elected another. Each question
 // of ask may have the client's own timeout, so ask gets a context without a
-// deadline. waiting, which may be nil, is told of the first question that had no
-// answer.
+// deadline. waiting, if non-nil, is called with the error of the first question
+// without an answer.
 //
 // An answer is returned as it is, also if it is a refusal. What is not permitted ends the
 // question at once, unless it is optional. Without an answer it is an
@@ -79,12 +79,12 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// unanswered tells whether an error says that JetStream could not be asked, did
-// not answer, or has no leader or not all of its servers for the moment.
+// unanswered reports whether JetStream could not be asked, did not answer, or
+// temporarily has no leader or not all of its servers.
 func unanswered(err error) bool {
 	for _, silence := range []error{
 		context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrDisconnected, nats.ErrReconnectBufExceeded,
-		jetstream.ErrJetStreamNotEnabled, // nobody answers yet
+		jetstream.ErrJetStreamNotEnabled, // no server answers yet
 	} {
 		if errors.Is(err, silence) {
 			return true
@@ -109,8 +109,8 @@ func denied(nc *nats.Conn, before error) error {
 	return nil
 }
 
-// Unreachable says that JetStream is, unless it was another cause that ended the
-// wait, or the server did answer and has said all the time why not.
+// Unreachable returns an [*UnreachableError], unless the wait ended for another cause,
+// or the server answered each time with the same refusal.
 func Unreachable(cause, last error) error {
 	refusal, refused := errors.AsType[*jetstream.APIError](last)
 	switch {

@@ -24,7 +24,7 @@ const (
 	violationRepeat = 15 * time.Minute
 )
 
-// Permissions knows what the server did not permit. The server says so beside
+// Permissions records what the server did not permit. The server says so in addition to
 // the answers, of which there are then none: without this a missing permission
 // looks like a server that is slow.
 //
@@ -42,8 +42,8 @@ type violation struct {
 	logged time.Time
 }
 
-// WatchPermissions listens to what the server says of this connection. It
-// replaces the connection's error handler.
+// WatchPermissions records what the server does not permit on this connection. It
+// replaces the error handler of the connection.
 func WatchPermissions(nc *nats.Conn, log zerolog.Logger) *Permissions {
 	p := newPermissions(log)
 	nc.SetErrorHandler(p.handle)
@@ -54,8 +54,8 @@ func newPermissions(log zerolog.Logger) *Permissions {
 	return &Permissions{log: log, now: time.Now, violations: make(map[string]*violation)}
 }
 
-// Trouble is what is not permitted and is needed, nil if there was nothing of the
-// kind within the last minute.
+// Trouble returns the needed permission that was missing within the last minute, nil
+// if none was.
 func (p *Permissions) Trouble() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,7 +80,7 @@ func (p *Permissions) AddTo(err error) error {
 	return errors.Join(err, p.Trouble())
 }
 
-// handle takes what the client reports beside the answers.
+// handle records an asynchronous error of the client.
 func (p *Permissions) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		logOther(p.log, err)
@@ -128,8 +128,8 @@ var reader = regexp.MustCompile(`\.reader-[A-Z0-9]+`)
 
 var violated = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]*)"`)
 
-// grantFor is what would have to be granted: the subject, with a wildcard in the
-// place of what is another one for each request.
+// grantFor returns what has to be granted: the subject, with a wildcard for each token
+// that differs between requests.
 func grantFor(text string) string {
 	m := violated.FindStringSubmatch(text)
 	if m == nil {
@@ -156,9 +156,9 @@ func grantFor(text string) string {
 	return "publish on " + strings.Join(tokens, ".")
 }
 
-// ackTokens is how many tokens of such a subject are always the same. That of an
-// acknowledgement names stream and consumer, in a later form behind domain and
-// account, and ends with 5 tokens about the message, or 6.
+// ackTokens returns how many leading tokens of an acknowledgement's subject are
+// constant. The subject names stream and consumer, in a later form after domain and
+// account, and ends with 5 or 6 tokens about the message.
 func ackTokens(subject string) int {
 	switch n := strings.Count(subject, ".") + 1; {
 	case !strings.HasPrefix(subject, "$JS."):
@@ -173,7 +173,7 @@ func ackTokens(subject string) int {
 func logOther(log zerolog.Logger, err error) {
 	level := zerolog.ErrorLevel
 	if ofNetwork(err) {
-		level = zerolog.DebugLevel // the disconnection is told of anyway
+		level = zerolog.DebugLevel // the disconnection is logged anyway
 	}
 	log.WithLevel(level).Err(err).Msg("NATS error")
 }

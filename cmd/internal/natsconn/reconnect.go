@@ -45,8 +45,8 @@ func (r *reconnecting) note(nc *nats.Conn) {
 	r.lost, r.other = connected.Host, false
 }
 
-// choose is a [nats.ReconnectToServerHandler]. It must not call the connection, whose
-// lock is held.
+// choose implements [nats.ReconnectToServerHandler]. It must not call the connection,
+// which holds its lock.
 func (r *reconnecting) choose(servers []nats.Server, _ nats.ServerInfo) (*nats.Server, time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,8 +73,8 @@ func (r *reconnecting) choose(servers []nats.Server, _ nats.ServerInfo) (*nats.S
 	return chosen, reconnectWait + rand.N(reconnectWait)
 }
 
-// tried is how often a server was tried since it was reached; the one that was lost
-// counts as tried.
+// tried returns how often a server was tried since it was reached. The server whose
+// connection was lost counts as tried.
 func (r *reconnecting) tried(s *nats.Server) int {
 	if s.URL.Host == r.lost {
 		return s.Reconnects + 1

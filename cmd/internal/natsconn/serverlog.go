@@ -15,7 +15,7 @@ import (
 // It is a server.Logger; its methods may be called at any time.
 type serverLog struct {
 	zerolog.Logger
-	// broken tells that writeError was set.
+	// broken is signalled when writeError is set.
 	broken     chan struct{}
 	writeError atomic.Pointer[error]
 	// fatal is why the server cannot start.
@@ -85,8 +85,8 @@ func (l *serverLog) isNews(text string) bool {
 func (l *serverLog) Warnf(format string, args ...any)  { l.take(zerolog.WarnLevel, format, args) }
 func (l *serverLog) Errorf(format string, args ...any) { l.take(zerolog.ErrorLevel, format, args) }
 
-// Fatalf does not end the process. It keeps why the server cannot start, which [Embedded.serve]
-// returns: an error among the arguments, else the text.
+// Fatalf keeps why the server cannot start, for [Embedded.serve]: an error among the
+// arguments, else the text. It does not end the process.
 func (l *serverLog) Fatalf(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
 	for _, arg := range args {

@@ -20,7 +20,7 @@ type Difference struct {
 	Field string
 	Want  string
 	Have  string
-	// Breaks tells whether a guarantee of Backhaul's depends on it; else it is the
+	// Breaks reports whether a guarantee of Backhaul depends on it; else it is the
 	// operator's choice.
 	Breaks bool
 }
@@ -53,8 +53,8 @@ func Compare(ctx context.Context, js jetstream.JetStream) ([]Existing, error) {
 	return compare(ctx, js, service)
 }
 
-// CompareTrigger does the same for what only `backhaul trigger` needs. The first
-// is the stream that it reads: where that is missing, there is no trigger.
+// CompareTrigger compares what only `backhaul trigger` needs. The first result is the
+// stream that it reads; without that stream the trigger is not set up.
 func CompareTrigger(ctx context.Context, js jetstream.JetStream) ([]Existing, error) {
 	return compare(ctx, js, trigger)
 }
@@ -179,7 +179,7 @@ func consumerDifferences(name string, want, have jetstream.ConsumerConfig) []Dif
 	return c.found
 }
 
-// add takes over what breaks a guarantee.
+// add records a difference that breaks a guarantee.
 func (e *DriftError) add(found []Difference) {
 	for _, d := range slices.DeleteFunc(found, func(d Difference) bool { return !d.Breaks }) {
 		e.Differences = append(e.Differences, d.String())

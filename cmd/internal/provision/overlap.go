@@ -54,8 +54,8 @@ func (e *CreateError) Unwrap() error { return e.Err }
 // subjectsOverlap is the server's code for a stream with a subject of another one.
 const subjectsOverlap jetstream.ErrorCode = 10065
 
-// notMade is the error of a stream or consumer that was not made. A refusal is not
-// answered: it is an error of the connection.
+// notMade returns the error of a stream or consumer that was not created. The server
+// does not answer a refused request: the refusal is an error of the connection.
 func notMade(js jetstream.JetStream, name, question string, err error) error {
 	if denied := publisher.Denied(js.Conn(), question); denied != nil {
 		err = denied

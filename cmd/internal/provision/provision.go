@@ -88,7 +88,7 @@ func Apply(ctx context.Context, js jetstream.JetStream, replicas int, create boo
 	return service.checkAndApply(ctx, js, replicas, create)
 }
 
-// ApplyTrigger does the same for what only `backhaul trigger` needs.
+// ApplyTrigger is like Apply, for what only `backhaul trigger` needs.
 func ApplyTrigger(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
 	return trigger.checkAndApply(ctx, js, replicas, create)
 }
@@ -166,8 +166,8 @@ func (s set) consumerOf(file string) (stream, durable string, ok bool) {
 	return strings.Cut(strings.TrimSuffix(strings.TrimPrefix(file, s.dir), ".json"), ".consumer.")
 }
 
-// definitions are the shipped files, a stream before its consumers: "X.json" would
-// sort behind "X.consumer.y.json".
+// definitions returns the shipped files, each stream before its consumers: "X.json"
+// would sort after "X.consumer.y.json".
 func definitions(files fs.FS, dir string) ([]string, error) {
 	names, err := fs.Glob(files, dir+"*.json")
 	slices.SortStableFunc(names, func(a, b string) int {
@@ -188,7 +188,7 @@ func applyStream(ctx context.Context, js jetstream.JetStream, data []byte, repli
 		if !create {
 			return action, &MissingError{Name: "stream " + want.Name}
 		}
-		// Two replicas may start at once: creating the same stream again is no error.
+		// Two replicas may start at once: creating the same stream again is not an error.
 		if stream, err = js.CreateStream(ctx, want); err != nil {
 			if refusal, ok := errors.AsType[*jetstream.APIError](err); ok && refusal.ErrorCode == subjectsOverlap {
 				return action, &OverlapError{[]Overlap{{Stream: want.Name, Subject: want.Subjects[0]}}}

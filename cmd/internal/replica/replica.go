@@ -68,7 +68,7 @@ func (r *Replica) ask(ctx context.Context) (err error) {
 		Checks []Check
 	}
 	if json.Unmarshal(body, &answer) != nil || answer.Ready == nil {
-		return fmt.Errorf("what answers there (HTTP %d) is no backhaul", status)
+		return fmt.Errorf("not a Backhaul admin endpoint (HTTP %d)", status)
 	}
 	r.Answered, r.Ready, r.Checks = true, *answer.Ready, answer.Checks
 	return nil
@@ -115,7 +115,7 @@ func Get(ctx context.Context, address, page string) (status int, body []byte, er
 }
 
 // Findings returns what the replica says is wrong: an error if it is not ready for that. A
-// replica that does not answer may not run, or elsewhere: that is no finding.
+// replica that does not answer may be stopped or run elsewhere: that is not a finding.
 func (r *Replica) Findings() (all []doctor.Finding) {
 	if r == nil || !r.Answered {
 		return nil

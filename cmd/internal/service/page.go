@@ -55,7 +55,7 @@ func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, o
 	return stop, nil
 }
 
-// newPage is the page with what it shows and does.
+// newPage returns the page and the state that it shows.
 func newPage(ctx context.Context, nc *nats.Conn, admin config.Admin, cfg page.Config, log zerolog.Logger) (*page.Page, *state.State, error) {
 	known, err := state.New(nc)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"backhaul/cmd/internal/config"
 )
 
-// Owner names this process for people: in claims, sessions and traces.
+// Owner returns a readable name of this process for claims, sessions and traces.
 func Owner() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -18,9 +18,9 @@ func Owner() string {
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
-// warnOfOpenFiles says which files with secrets every user of the machine may read. In a
-// container of Kubernetes that is how secrets are mounted by default, and there are no
-// other users.
+// warnOfOpenFiles logs the files with secrets that every user of the machine may read.
+// It is silent in Kubernetes, which mounts secrets that way by default, in a container
+// without other users.
 func warnOfOpenFiles(cfg *config.Config, log zerolog.Logger) {
 	level := zerolog.WarnLevel
 	if os.Getenv("KUBERNETES_SERVICE_HOST") != "" {

@@ -15,10 +15,10 @@ import (
 	"backhaul/cmd/internal/sdnotify"
 )
 
-// supervise tells systemd, if it started this process, that the service is ready;
-// when ctx ends, that it is stopping; and for its watchdog all the time, until done
-// is called, that the process answers. NATS and the vendor have no part in that: a
-// restart would bring neither of them back. doing is its status meanwhile.
+// supervise notifies systemd, if it started this process: that the service is ready;
+// when ctx ends, that it is stopping; and for the watchdog, until done is called, that
+// the process answers. NATS and the vendor do not count: a restart would not bring
+// them back. doing is the status in the meantime.
 func supervise(ctx context.Context, admin *console.Console, doing string, log zerolog.Logger) (done func()) {
 	systemd, err := sdnotify.Open(os.LookupEnv)
 	if err != nil || systemd == nil {

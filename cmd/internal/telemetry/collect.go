@@ -105,7 +105,7 @@ func (q *queueLook) Collect(metrics chan<- prometheus.Metric) {
 	gauge(deadLetters, float64(v.letters))
 }
 
-// seen is the last look, or a new one. A connection that is down is not asked.
+// seen returns the last answer, or asks again. A connection that is down is not asked.
 func (q *queueLook) seen() (view, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -145,7 +145,7 @@ func number(b bool) float64 {
 // states are those of the breaker.
 var states = []string{"closed", "open", "half_open"}
 
-// process shows what this process knows without asking anybody.
+// process collects what this process knows without a call.
 type process struct {
 	client  *vendorapi.Client
 	ready   func() error

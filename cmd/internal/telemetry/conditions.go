@@ -21,7 +21,7 @@ func (m *Metrics) WatchConditions(probes map[string]func() error) {
 	m.registry.MustRegister(newConditions(probes))
 }
 
-// WatchConditions is that of [Metrics].
+// WatchConditions is like [Metrics.WatchConditions].
 func (t *Trigger) WatchConditions(probes map[string]func() error) {
 	t.registry.MustRegister(newConditions(probes))
 }

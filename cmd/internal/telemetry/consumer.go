@@ -14,7 +14,7 @@ import (
 	"backhaul/publisher"
 )
 
-// Consumer is told what becomes of requests.
+// Consumer implements consumer.Observer with metrics and traces.
 type Consumer struct {
 	Metrics *Metrics
 	Traces  *Traces // nil when they are off
@@ -87,7 +87,7 @@ func (c Consumer) outcome(ctx context.Context, s consumer.Settled) {
 	}
 }
 
-// describe says in a span how the delivery ended.
+// describe sets how the delivery ended in a span.
 func describe(span trace.Span, s consumer.Settled) {
 	if s.Err != nil {
 		span.SetAttributes(attribute.String(attrResult, "postponed"), attribute.String(attrErrorType, string(s.Class)))

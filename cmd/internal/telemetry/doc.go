@@ -1,4 +1,4 @@
-// Package telemetry tells outside systems how a process fares: metrics for
+// Package telemetry reports the condition of a process to other systems: metrics for
 // Prometheus, traces for an OTLP receiver. deploy/OBSERVABILITY.md lists every
 // metric and span; a test holds the list and the code together.
 //

@@ -59,7 +59,7 @@ func resultOf(outcome schemas.Event) string {
 	return "other"
 }
 
-// verdictOf is what an attempt came to.
+// verdictOf returns the result of an attempt.
 func verdictOf(job vendorapi.Job, err error) string {
 	switch {
 	case err != nil:
@@ -71,7 +71,7 @@ func verdictOf(job vendorapi.Job, err error) string {
 	}
 }
 
-// classOf is why an attempt is repeated.
+// classOf returns why an attempt is repeated.
 func classOf(err error) string {
 	e, ok := errors.AsType[*vendorapi.Error](err)
 	_, refused := errors.AsType[*vendorapi.LoginError](err)
@@ -87,7 +87,8 @@ func classOf(err error) string {
 	}
 }
 
-// codeOf is the class of a status: there are more statuses than anybody plots.
+// codeOf returns the class of a status, because single statuses would be too many
+// series.
 func codeOf(status int) string {
 	switch {
 	case status == http.StatusTooManyRequests:

@@ -62,7 +62,7 @@ var (
 	ledgerBuckets  = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30}
 )
 
-// NewMetrics is a registry of its own, with the collectors for Go and the process.
+// NewMetrics returns a registry with the collectors for Go and the process.
 func NewMetrics(build Build) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
@@ -133,13 +133,12 @@ func (m *Metrics) appear() {
 	}
 }
 
-// Handler answers a scrape. Who asks for OpenMetrics gets exemplars.
+// Handler returns the handler of scrapes. A scrape in OpenMetrics gets exemplars.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: m.registry})
 }
 
-// observe notes how long something took, with the trace that it was part of if
-// that is recorded somewhere.
+// observe records a duration, with its trace as exemplar if the trace is recorded.
 func observe(o prometheus.Observer, took time.Duration, span trace.SpanContext) {
 	seconds := max(took, 0).Seconds() // two clocks may differ
 	if with, ok := o.(prometheus.ExemplarObserver); ok && span.IsSampled() {

@@ -36,9 +36,9 @@ type Traces struct {
 	exporter trace.SpanExporter
 }
 
-// StartTraces begins to send spans, if the environment says where to. What is wrong
-// with that environment is logged and traces stay off or take the default: backups
-// are not held up by it.
+// StartTraces begins to send spans if the environment sets a destination. A problem in
+// that environment is logged; traces stay off or use the default, and backups
+// continue.
 func StartTraces(ctx context.Context, build Build, instance string, metrics *Metrics, log zerolog.Logger) *Traces {
 	wanted, err := tracesWanted()
 	if err != nil {
@@ -74,7 +74,7 @@ func StartTraces(ctx context.Context, build Build, instance string, metrics *Met
 	return &Traces{tracer: provider.Tracer("backhaul", api.WithInstrumentationVersion(build.Version)), provider: provider, exporter: exporter}
 }
 
-// Stop sends what is left, for a while.
+// Stop sends the remaining spans within a bound.
 func (t *Traces) Stop() {
 	if t == nil {
 		return
@@ -153,7 +153,7 @@ func (c *complaints) about(err error) {
 var parents propagation.TraceContext
 
 // carrier is a message's headers. nats.Header is case-sensitive, and
-// propagation.HeaderCarrier would write "Traceparent", which nobody finds.
+// propagation.HeaderCarrier would write "Traceparent", which readers do not find.
 type carrier schemas.Header
 
 func (c carrier) Get(name string) string { return schemas.Header(c).Get(name) }
@@ -173,7 +173,7 @@ func withParent(ctx context.Context, traceparent string) context.Context {
 	return parents.Extract(ctx, carrier{schemas.HeaderTraceparent: {traceparent}})
 }
 
-// traceparent is a span as the header of an event.
+// traceparent returns a span as the header of an event.
 func traceparent(span api.SpanContext) string {
 	c := make(carrier)
 	parents.Inject(api.ContextWithSpanContext(context.Background(), span), c)

@@ -50,7 +50,7 @@ var (
 // directiveNone is the directive of a route that has none.
 const directiveNone = "none"
 
-// NewTrigger is a registry with the collectors for Go and the process.
+// NewTrigger returns a registry with the collectors for Go and the process.
 func NewTrigger(build Build) *Trigger {
 	t := &Trigger{registry: prometheus.NewRegistry()}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
@@ -88,7 +88,7 @@ func NewTrigger(build Build) *Trigger {
 	return t
 }
 
-// Handler answers a scrape.
+// Handler returns the handler of scrapes.
 func (t *Trigger) Handler() http.Handler {
 	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: t.registry})
 }
@@ -197,7 +197,7 @@ func (l *triggerLook) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// look is the consumer as it was a few seconds ago at most, nil if it did not
+// look returns the consumer as it was a few seconds ago at most, nil if it did not
 // answer.
 func (l *triggerLook) look() *jetstream.ConsumerInfo {
 	l.mu.Lock()

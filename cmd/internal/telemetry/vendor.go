@@ -17,7 +17,7 @@ import (
 	"backhaul/vendorapi"
 )
 
-// Vendor is told what the vendor's client does.
+// Vendor implements vendorapi.Observer with metrics, traces and logs.
 type Vendor struct {
 	Metrics *Metrics
 	Traces  *Traces // nil when they are off
@@ -28,7 +28,7 @@ type Vendor struct {
 
 var _ vendorapi.Observer = (*Vendor)(nil)
 
-// Call is an exchange of HTTP.
+// Call records an HTTP exchange.
 func (v *Vendor) Call(ctx context.Context, c vendorapi.Call) (context.Context, func(int, error)) {
 	began := time.Now()
 	var span trace.Span
@@ -78,7 +78,7 @@ func callAttributes(c vendorapi.Call) []attribute.KeyValue {
 	return append(all, attribute.Int(attrPort, port))
 }
 
-// Attempt is one attempt to start a job.
+// Attempt records one attempt to start a job.
 func (v *Vendor) Attempt(ctx context.Context, _ vendorapi.Task, number int) (context.Context, func(vendorapi.Job, error)) {
 	v.Metrics.vendor.inFlight.Inc()
 	var span trace.Span
@@ -107,8 +107,8 @@ func (v *Vendor) Attempt(ctx context.Context, _ vendorapi.Task, number int) (con
 	}
 }
 
-// Wait is a wait before an attempt. The log has it when it is for another reason
-// than the last one.
+// Wait records a wait before an attempt. It is logged if its reason differs from the
+// last one.
 func (v *Vendor) Wait(ctx context.Context, w vendorapi.Wait) {
 	m, reason := &v.Metrics.vendor, "retry"
 	if w.Err == nil {
@@ -137,7 +137,7 @@ func (v *Vendor) Wait(ctx context.Context, w vendorapi.Wait) {
 		Str("requestId", w.Task.RequestID).Dur("delayMs", w.For).Msg("attempt is repeated")
 }
 
-// FindJob is the span of a look for a job.
+// FindJob starts the span of a lookup.
 func (v *Vendor) FindJob(ctx context.Context) (context.Context, func(vendorapi.Found, error)) {
 	if v.Traces == nil {
 		return ctx, func(vendorapi.Found, error) {}
@@ -156,14 +156,14 @@ func (v *Vendor) FindJob(ctx context.Context) (context.Context, func(vendorapi.F
 	}
 }
 
-// news tells a failure of another sort from the same one again.
+// news reports whether a failure is of another sort than the one before.
 type news struct {
 	mu   sync.Mutex
 	last string
 	said time.Time
 }
 
-// repeatAfter is when a repetition is news again.
+// repeatAfter is after which time a repetition is logged again.
 const repeatAfter = time.Minute
 
 func (n *news) is(err error) bool {

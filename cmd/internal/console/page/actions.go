@@ -27,11 +27,11 @@ type DeadLetters interface {
 // [queue.Pause].
 const actionLimit = 30 * time.Second
 
-// act changes something for somebody.
+// act performs an action in a session.
 type act func(w http.ResponseWriter, r *http.Request, by *session)
 
-// action lets only those act who came from our own pages with a session and its
-// secret.
+// action wraps an action so that only forms of our own pages, with a session and its
+// secret, reach it.
 func (p *Page) action(do act) http.Handler {
 	var origin http.CrossOriginProtection
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -66,7 +66,7 @@ type loginPage struct {
 
 func (p *Page) loginForm(w http.ResponseWriter, r *http.Request) {
 	if p.cfg.Token == nil {
-		p.say(w, r, http.StatusNotFound, "There is nothing to sign in to: no admin token is set (BACKHAUL_ADMIN_TOKEN_FILE).")
+		p.say(w, r, http.StatusNotFound, "Signing in is not possible: no admin token is set (BACKHAUL_ADMIN_TOKEN_FILE).")
 		return
 	}
 	p.render(w, http.StatusOK, "login.html", loginPage{chrome: p.chrome(r, "Sign in", ""), Next: local(r.URL.Query().Get("next"))})
@@ -81,7 +81,7 @@ func (p *Page) login(w http.ResponseWriter, r *http.Request) {
 	l.Self = "/"
 	status := http.StatusUnprocessableEntity
 	if l.Actor == "" {
-		l.Problem = "Say who you are: the events of what you do will name you."
+		l.Problem = "Enter your name: the events of your actions record it."
 		p.render(w, status, "login.html", l)
 		return
 	}
@@ -100,20 +100,20 @@ func (p *Page) login(w http.ResponseWriter, r *http.Request) {
 		p.log.Warn().Str("actor", l.Actor).Str("from", r.RemoteAddr).Msg("a wrong token was given to the console")
 	default:
 		p.log.Error().Err(err).Msg("the admin token cannot be read")
-		err = errors.New("the token on this side cannot be read; the log says why")
+		err = errors.New("the admin token cannot be read; see the log")
 		status = http.StatusInternalServerError
 	}
 	l.Problem = err.Error()
 	p.render(w, status, "login.html", l)
 }
 
-// oneLine is a line of text as an event can have it.
+// oneLine returns text as one line, as an event can have it.
 func oneLine(s string, most int) string {
 	s = strings.Join(strings.FieldsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) || c == ' ' }), " ")
 	return strings.ToValidUTF8(s[:min(len(s), most)], "")
 }
 
-// local is an address of ours, the first page if it is none.
+// local returns a path of this page, "/" if the address leads elsewhere.
 func local(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, "/") ||
@@ -176,7 +176,7 @@ func (p *Page) resume(w http.ResponseWriter, r *http.Request, by *session) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// failed says why an action was not done.
+// failed answers why an action was not done.
 func (p *Page) failed(w http.ResponseWriter, r *http.Request, what string, err error) {
 	var (
 		refused  *deadletter.RefusedError
@@ -185,7 +185,7 @@ func (p *Page) failed(w http.ResponseWriter, r *http.Request, what string, err e
 	)
 	switch {
 	case errors.As(err, &gone):
-		p.say(w, r, http.StatusNotFound, "There is no dead letter %d, or no longer.", gone.Number)
+		p.say(w, r, http.StatusNotFound, "Dead letter %d does not exist, or no longer.", gone.Number)
 		return
 	case errors.As(err, &refused), errors.As(err, &replayed):
 		p.say(w, r, http.StatusConflict, "Nothing was done: %v.", err)

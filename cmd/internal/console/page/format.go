@@ -15,7 +15,7 @@ import (
 	"backhaul/publisher"
 )
 
-// functions are what templates may call.
+// functions returns what templates may call.
 func functions(versions map[string]string) template.FuncMap {
 	return template.FuncMap{
 		"asset":    func(name string) string { return "/assets/" + name + "?v=" + versions[name] },
@@ -43,7 +43,7 @@ func functions(versions map[string]string) template.FuncMap {
 	}
 }
 
-// clock is a time of the day, with the day if it is not today.
+// clock returns the time of day, with the date if it is not today.
 func clock(t, now time.Time) string {
 	t, now = t.UTC(), now.UTC()
 	if t.Year() == now.Year() && t.YearDay() == now.YearDay() {
@@ -52,7 +52,7 @@ func clock(t, now time.Time) string {
 	return t.Format("01-02 15:04:05")
 }
 
-// duration is short and no more exact than somebody wants to read.
+// duration returns a duration with the precision that a reader needs.
 func duration(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -70,7 +70,7 @@ func duration(d time.Duration) string {
 	}
 }
 
-// count groups the digits: 12 345.
+// count returns a number with its digits in groups: 12 345.
 func count(n any) string {
 	digits := fmt.Sprint(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
@@ -79,7 +79,8 @@ func count(n any) string {
 	return digits
 }
 
-// rowID is the same for the same request, whatever its key is made of.
+// rowID returns the same HTML id for the same request. Its key may have any
+// characters.
 func rowID(key publisher.Key) string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(key.String()))
@@ -90,14 +91,14 @@ func requestPath(key publisher.Key) string {
 	return "/requests/" + url.PathEscape(key.Source) + "/" + url.PathEscape(key.Name)
 }
 
-// replayedPath leads to what an event names as <source>/<key>. A source may have
-// a slash in it, a key not.
+// replayedPath returns the path of the request that an event names as <source>/<key>.
+// A source may contain a slash, a key may not.
 func replayedPath(name string) string {
 	at := strings.LastIndexByte(name, '/')
 	return requestPath(publisher.Key{Source: name[:max(at, 0)], Name: name[at+1:]})
 }
 
-// jobURL is where the Command Center shows a job.
+// jobURL returns the address of a job in the Command Center.
 func jobURL(pattern, jobID string) string {
 	return strings.ReplaceAll(pattern, "{jobId}", url.PathEscape(jobID))
 }

@@ -77,20 +77,20 @@ type letterPage struct {
 	As, Refusal string
 }
 
-// ReplayKey is the key of the request that a replay made.
+// ReplayKey returns the key of the request that a replay created.
 func (l letterPage) ReplayKey(r deadletter.Replay) publisher.Key {
 	return publisher.Key{Source: l.Key.Source, Name: r.Key}
 }
 
 type header struct{ Name, Value string }
 
-// letterNumber is the dead letter that a path names. If there can be none, the answer
-// says so.
+// letterNumber returns the dead letter that a path names. If the number cannot exist,
+// it answers 404.
 func (p *Page) letterNumber(w http.ResponseWriter, r *http.Request) (number uint64, ok bool) {
 	number, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
 	ok = err == nil && number > 0 && p.cfg.Letters != nil
 	if !ok {
-		p.say(w, r, http.StatusNotFound, "There is no such dead letter.")
+		p.say(w, r, http.StatusNotFound, "This dead letter does not exist.")
 	}
 	return number, ok
 }
@@ -106,7 +106,7 @@ func (p *Page) letter(w http.ResponseWriter, r *http.Request) {
 		return err
 	})
 	if _, gone := errors.AsType[*deadletter.NotFoundError](err); gone {
-		p.say(w, r, http.StatusNotFound, "There is no dead letter %d, or no longer.", number)
+		p.say(w, r, http.StatusNotFound, "Dead letter %d does not exist, or no longer.", number)
 		return
 	}
 	if err != nil {
@@ -127,7 +127,7 @@ func (p *Page) letter(w http.ResponseWriter, r *http.Request) {
 	p.render(w, http.StatusOK, "letter.html", l)
 }
 
-// shownText is a message for people, "" if it is no text.
+// shownText returns a message for display, "" if it is not text.
 func shownText(data []byte) string {
 	if !utf8.Valid(data) || bytes.ContainsRune(data, 0) {
 		return ""

@@ -19,7 +19,7 @@ const (
 	pageSize = 50
 	// catchUp is how long the first view waits for what is in the stream.
 	catchUp = 700 * time.Millisecond
-	// maxField bounds what is looked for.
+	// maxField bounds a field of the filter in bytes.
 	maxField = 256
 )
 
@@ -31,8 +31,8 @@ type listPage struct {
 	Filter form
 	Pager  pager
 	Plot   plot
-	// Old is the request that the stream has under the text that is looked for,
-	// nil if there is none or it is among the others.
+	// Old is the request whose id or key is the search text, from the stream; nil if the
+	// stream does not have it or it is among the others.
 	Old           *state.Request
 	OldTrouble    string
 	CommandCenter string
@@ -67,10 +67,10 @@ func (f form) filter() state.Filter {
 	return state.Filter{Status: history.Status(f.State), Source: f.Source, Client: f.Client, ContentGroup: f.Group, Text: f.Text}
 }
 
-// Active tells whether anything is left out.
+// Active reports whether the filter excludes any request.
 func (f form) Active() bool { return f.filter() != state.Filter{} }
 
-// query is the form as it is in an address.
+// query returns the form as the query of an address.
 func (f form) query() string {
 	q := url.Values{}
 	for name, value := range map[string]string{"state": f.State, "source": f.Source, "client": f.Client, "group": f.Group, "q": f.Text} {
@@ -87,7 +87,7 @@ func (f form) query() string {
 	return "?" + q.Encode()
 }
 
-// pager leads to the other pages.
+// pager has the addresses of the other pages.
 type pager struct {
 	From, To     int // the rows on this page, from 1
 	Total        int
@@ -120,7 +120,7 @@ func (p *Page) list(w http.ResponseWriter, r *http.Request) {
 	l := p.look(r, f)
 	p.lookBack(r, f, &l)
 	l.Title = "Requests"
-	if f.Page == 1 { // rows that move under a reader's eyes help nobody
+	if f.Page == 1 { // rows of later pages would move while they are read
 		l.Live, l.Refresh = "/live"+f.query(), 15
 	}
 	p.render(w, http.StatusOK, "list.html", l)
@@ -137,7 +137,7 @@ func (p *Page) look(r *http.Request, f form) listPage {
 	return l
 }
 
-// lookBack asks the stream for a request that is no longer held.
+// lookBack reads a request from the stream that is no longer held.
 func (p *Page) lookBack(r *http.Request, f form, l *listPage) {
 	if f.Text == "" || l.Matching > 0 {
 		return

@@ -13,7 +13,7 @@ import (
 const (
 	// maxStreams is how many viewers have the page live.
 	maxStreams = 32
-	// liveEvery is how often a viewer is told what has changed, at most.
+	// liveEvery is the shortest time between two updates of a viewer.
 	liveEvery = 500 * time.Millisecond
 	// liveAnyway is how often it is looked, change or not: ages grow.
 	liveAnyway = 2 * time.Second
@@ -40,8 +40,8 @@ func (s *streams) leave() { s.open.Add(-1) }
 // parts renders what may have changed, by the name of its template.
 type parts func() (data any, names []string)
 
-// stream tells one viewer what has changed until it goes. Nothing is queued for
-// it: each time it gets what is true then.
+// stream sends changes to one viewer until it disconnects. Nothing is queued: each
+// time the viewer gets the current state.
 func (p *Page) stream(w http.ResponseWriter, r *http.Request, look parts) {
 	if !p.streams.enter() {
 		w.Header().Set("Retry-After", "30")
@@ -95,7 +95,7 @@ type viewer struct {
 	wrote   time.Time
 }
 
-// show sends the parts that it does not have so.
+// show sends the parts that differ from those that the viewer has.
 func (v *viewer) show(look parts) error {
 	data, names := look()
 	var event bytes.Buffer
@@ -117,8 +117,8 @@ func (v *viewer) show(look parts) error {
 	return v.write(sse("parts", event.String()))
 }
 
-// sse is one event of a stream. A line of data is a line of the text, whichever
-// way that ends its lines.
+// sse returns one event of a stream. Each line of the data becomes a data line,
+// whatever its line ending.
 func sse(name, text string) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "event: %s\n", name)

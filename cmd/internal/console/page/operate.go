@@ -18,7 +18,7 @@ type ServerQueue struct {
 	pub *publisher.Publisher
 }
 
-// NewServerQueue is the queue behind a connection.
+// NewServerQueue returns the queue behind a connection.
 func NewServerQueue(nc *nats.Conn) (*ServerQueue, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {

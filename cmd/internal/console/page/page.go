@@ -1,6 +1,6 @@
 // Package page is what an operator sees in a browser:
 //
-//	GET  /                                requests of late, counts, the last hour; ?state=&source=&client=&group=&q=&page=
+//	GET  /                                recent requests, counts, the last hour; ?state=&source=&client=&group=&q=&page=
 //	GET  /requests/{source}/{key}         one request: every event, the request itself
 //	GET  /dead-letters, /dead-letters/{n} what could not be done, and why
 //	GET  /live, /live/requests/…          the changes of a page, as server-sent events
@@ -59,7 +59,7 @@ type Config struct {
 	Version, Owner string
 	// CommandCenter is the URL of a job with {jobId} in it, "" for no links.
 	CommandCenter string
-	// Token is asked for before anything is changed. Nil: nothing can be.
+	// Token returns the token that permits changes. Nil makes the page read-only.
 	Token func() (string, error)
 	// Exposed: the listener is not on loopback.
 	Exposed bool
@@ -70,7 +70,7 @@ type Config struct {
 	Queue   Queue
 }
 
-// Vendor tells how Commvault fares.
+// Vendor reports the condition of Commvault.
 type Vendor struct {
 	// Trouble is nil if its last answer was one.
 	Trouble func() error
@@ -107,7 +107,7 @@ const csp = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 's
 // maxOnDemand is how many reads of old requests go on at once.
 const maxOnDemand = 4
 
-// New is a page. Its streams end with ctx.
+// New returns a page. Its streams end with ctx.
 func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Page, error) {
 	p := &Page{
 		cfg: cfg, log: log, mux: http.NewServeMux(), sessions: newSessions(cfg.Token),
@@ -147,8 +147,8 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mux.ServeHTTP(w, r)
 }
 
-// serveAssets answers for the embedded files, which are fresh as long as their
-// address has the hash of their content.
+// serveAssets serves the embedded files. They may be cached while their address has
+// the hash of their content.
 func (p *Page) serveAssets() (versions map[string]string, err error) {
 	versions = map[string]string{}
 	entries, err := fs.ReadDir(files, "assets")
@@ -182,7 +182,7 @@ type chrome struct {
 	Live string
 	// Refresh is after how many seconds a browser without scripts reloads, 0: never.
 	Refresh int
-	Session *session // nil for somebody who may only read
+	Session *session // nil for a reader
 	Access  access
 	Self    string // the address of this page
 }
@@ -191,7 +191,7 @@ type chrome struct {
 type access struct {
 	// CanSignIn: there is a token.
 	CanSignIn bool
-	// Exposed: anybody on the network can read this.
+	// Exposed is true if other machines can read the page.
 	Exposed bool
 }
 
@@ -202,7 +202,7 @@ func (p *Page) chrome(r *http.Request, title, section string) chrome {
 	}
 }
 
-// render answers with a template.
+// render writes a template as the answer.
 func (p *Page) render(w http.ResponseWriter, status int, name string, data any) {
 	var out bytes.Buffer
 	if err := p.templates().ExecuteTemplate(&out, name, data); err != nil {

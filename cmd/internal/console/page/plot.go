@@ -101,7 +101,8 @@ func barOf(m state.Minute, x, step float64, most int) bar {
 	}
 }
 
-// logScale maps durations to heights, longest near the top.
+// logScale returns the height for a duration on a logarithmic scale, the longest near
+// the top.
 func logScale(longest time.Duration) func(time.Duration) float64 {
 	low := math.Log(float64(leastLatency))
 	high := math.Log(float64(min(2*longest, mostLatency)))

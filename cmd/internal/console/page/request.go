@@ -125,7 +125,7 @@ func (d *requestPage) take(events []eventlog.Event) {
 	}
 }
 
-// traceID is the trace of a W3C traceparent, "" if it is none.
+// traceID returns the trace of a W3C traceparent, "" if it is invalid.
 func traceID(traceparent string) string {
 	fields := strings.Split(traceparent, "-")
 	if len(fields) < 4 || len(fields[1]) != 32 || strings.Trim(fields[1], "0123456789abcdef") != "" {

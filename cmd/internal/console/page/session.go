@@ -24,13 +24,13 @@ const (
 	// others are answered by 429, so that the attempt is seen in the log of a proxy.
 	wrongTokens = 5
 	wrongEvery  = 10 * time.Second
-	// maxActor bounds the name that somebody signs in with.
+	// maxActor bounds the name of a user.
 	maxActor = 64
-	// maxReason bounds why somebody does something.
+	// maxReason bounds the reason of an action.
 	maxReason = 200
 )
 
-// session is somebody who had the token.
+// session is a user who had the token.
 type session struct {
 	// Actor is who it is, by their own account.
 	Actor string
@@ -61,8 +61,7 @@ var (
 	errTooMany    = errors.New("this is not the token, and there were too many wrong ones")
 )
 
-// begin opens a session for somebody with the token and returns the value of its
-// cookie.
+// begin opens a session for a user with the token and returns the value of its cookie.
 func (s *sessions) begin(actor, given string) (cookie string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,8 +114,8 @@ func (s *sessions) makeRoom(now time.Time) {
 	}
 }
 
-// of is the session of a request, nil without one. A session ends with the token
-// that it was opened with.
+// of returns the session of a request, nil without one. A session ends when the token
+// changes.
 func (s *sessions) of(r *http.Request) *session {
 	cookie, err := r.Cookie(cookieName(r))
 	if err != nil || s.token == nil {
@@ -145,8 +144,8 @@ func (s *sessions) end(r *http.Request) {
 	}
 }
 
-// cookieName has the port in it: a browser sends a cookie to every port of a
-// host, and replicas on one host have sessions of their own.
+// cookieName returns a name with the port: a browser sends a cookie to every port of a
+// host, and replicas on one host have separate sessions.
 func cookieName(r *http.Request) string {
 	_, port, err := net.SplitHostPort(r.Host)
 	if err != nil {
@@ -163,12 +162,12 @@ func setCookie(w http.ResponseWriter, r *http.Request, value string, life time.D
 	})
 }
 
-// by is the session in an event.
+// by returns the session as the actor of an event.
 func (s *session) by(r *http.Request) operator.By {
 	return operator.By{Actor: s.Actor + " (console)", Reason: oneLine(r.PostFormValue("reason"), maxReason)}
 }
 
-// allowed tells whether a form came with the session's secret.
+// allowed reports whether a form has the secret of the session.
 func (s *session) allowed(csrf string) bool {
 	return subtle.ConstantTimeCompare([]byte(csrf), []byte(s.CSRF)) == 1
 }

@@ -224,7 +224,7 @@ func TestWithoutATokenNothingCanBeChanged(t *testing.T) {
 	var a acts
 	b := newBench(t, a.in, func(c *page.Config) { c.Token, c.Exposed = nil, true })
 	body := b.get("/")
-	if !strings.Contains(body, "nothing can be changed: no admin token is set") || strings.Contains(body, "Sign in") || !strings.Contains(body, "read-only") {
+	if !strings.Contains(body, "It is read-only: no admin token is set") || strings.Contains(body, "Sign in") || !strings.Contains(body, "read-only") {
 		t.Error("the page does not say that it is read-only and exposed")
 	}
 	for _, action := range actions {

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// idleAfter is how long it goes on reading while nobody looks.
+	// idleAfter is how long it reads without viewers.
 	idleAfter = 15 * time.Minute
 	// askEvery is how often the server is asked about the queue.
 	askEvery = 2 * time.Second
@@ -64,7 +64,7 @@ func newInterest() interest {
 	return interest{viewed: new(atomic.Int64), wake: make(chan struct{}, 1)}
 }
 
-// Want says that somebody looks.
+// Want records that a viewer needs the state.
 func (i interest) Want() {
 	i.viewed.Store(time.Now().UnixNano())
 	select {
@@ -77,7 +77,7 @@ func (i interest) idle(after time.Duration) bool {
 	return time.Since(time.Unix(0, i.viewed.Load())) > after
 }
 
-// Run follows the stream while somebody looks, until ctx ends.
+// Run follows the stream while there are viewers, until ctx ends.
 func (s *State) Run(ctx context.Context) {
 	for {
 		select {
@@ -89,7 +89,7 @@ func (s *State) Run(ctx context.Context) {
 	}
 }
 
-// read follows the stream until ctx ends or nobody looks any more.
+// read follows the stream until ctx ends or the last viewer has gone.
 func (s *State) read(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	var asking sync.WaitGroup
@@ -145,7 +145,7 @@ func (s *State) follow(ctx context.Context) error {
 	return eventlog.Follow(ctx, s.js, publisher.EventsStream, cfg, opened, s.take)
 }
 
-// begin is the sequence to read from.
+// begin returns the sequence to read from.
 func (s *State) begin(stream jetstream.StreamState) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,8 +195,8 @@ func (s *State) take(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	return nil
 }
 
-// count folds an event of a request into everything. A request has one outcome,
-// so outcomes are requests.
+// count adds an event of a request to all totals. A request has one outcome, so
+// outcomes count requests.
 func (s *State) count(e eventlog.Event) {
 	r := s.book.apply(e)
 	if r.Open() {
@@ -208,7 +208,8 @@ func (s *State) count(e eventlog.Event) {
 	}
 }
 
-// ask looks at the queue again and again, and ends the reading when nobody looks.
+// ask queries the queue periodically, and ends the reading when the last viewer has
+// gone.
 func (s *State) ask(ctx context.Context, stop func()) {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
@@ -256,8 +257,8 @@ func (s *State) askOnce(ctx context.Context) {
 	})
 }
 
-// askAboutTrigger looks at what waits for the trigger until ctx ends. What cannot be
-// seen of it is not shown, and makes nothing else stale.
+// askAboutTrigger queries what waits for the trigger until ctx ends. What cannot be
+// read is not shown; the rest stays current.
 func (s *State) askAboutTrigger(ctx context.Context) {
 	for ctx.Err() == nil {
 		next := triggerEvery
@@ -275,7 +276,7 @@ func (s *State) askAboutTrigger(ctx context.Context) {
 	}
 }
 
-// stale says what is wrong with what is held. The caller holds mu.
+// stale returns why the state may be out of date, "" if it is not. The caller holds mu.
 func (s *State) stale() string {
 	p := &s.progress
 	switch {

@@ -32,7 +32,7 @@ type Naming struct {
 	RequestID, Client, ContentGroup, Level string
 }
 
-// Took is how long the request has taken until its outcome, or until now.
+// Took returns the time from the request to its outcome, or until now.
 func (r Request) Took(now time.Time) time.Duration {
 	if !r.Open() {
 		now = r.Changed
@@ -43,7 +43,7 @@ func (r Request) Took(now time.Time) time.Duration {
 // maxText bounds each text that is held: names and messages come from others.
 const maxText = 256
 
-// cut is a text of its own that keeps no longer one alive.
+// cut returns a bounded copy of a text, which does not keep the original in memory.
 func cut(s string) string {
 	if len(s) > maxText {
 		s = strings.ToValidUTF8(s[:maxText], "") + "…"

@@ -45,7 +45,7 @@ func (s *series) add(at time.Time, ok bool, took time.Duration) {
 	place.took.add(took)
 }
 
-// minutes are the last hour's, the oldest first, each of them.
+// minutes returns each minute of the last hour, oldest first.
 func (s *series) minutes(now time.Time) []Minute {
 	last := now.Unix() / 60
 	minutes := make([]Minute, 0, minutesHeld)
@@ -60,7 +60,7 @@ func (s *series) minutes(now time.Time) []Minute {
 	return minutes
 }
 
-// Buckets of a histogram grow by a fifth: what it tells is at most a tenth off.
+// Buckets of a histogram grow by a fifth: its values are at most a tenth off.
 const (
 	buckets    = 96
 	growth     = 1.2
@@ -78,7 +78,7 @@ func (h *histogram) add(d time.Duration) {
 	h[bucket]++
 }
 
-// quantile is about the duration within which the share q was done.
+// quantile returns about the duration within which the share q was done.
 func (h *histogram) quantile(q float64) time.Duration {
 	var total uint64
 	for _, n := range h {

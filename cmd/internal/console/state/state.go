@@ -1,4 +1,4 @@
-// Package state is what a process knows of the requests of late, from the events
+// Package state holds what a process knows of recent requests, from the events
 // stream alone: the newest requests, how many there were of each sort, and how
 // fast they went.
 //
@@ -13,7 +13,7 @@
 //
 // # Failures
 //
-// While nobody looks nothing is read: the first [State.Want] begins, and a quarter
+// Without viewers nothing is read: the first [State.Want] begins, and a quarter
 // of an hour without one ends it. Without a broker it keeps what it has,
 // [View.Stale] says why that may not be the truth, and it goes on by itself where
 // it stopped. What a server knows of the queue is asked every two seconds, of the
@@ -86,7 +86,7 @@ type limits struct {
 	idleAfter time.Duration
 }
 
-// New is a state on a connection. [State.Run] makes it follow the stream.
+// New returns a state on a connection. [State.Run] makes it follow the stream.
 func New(nc *nats.Conn) (*State, error) {
 	return newState(nc, limits{MaxRequests, MaxEvents, idleAfter})
 }
@@ -102,7 +102,7 @@ func newState(nc *nats.Conn, l limits) (*State, error) {
 	return s, nil
 }
 
-// reset forgets what was counted. The caller holds mu, or has the only reference.
+// reset clears all counts. The caller holds mu, or has the only reference.
 func (s *State) reset() {
 	s.tally = tally{book: newBook(s.limits.requests), counts: Counts{}}
 	s.progress.last, s.progress.since = 0, time.Time{}
@@ -122,7 +122,7 @@ type Action struct {
 	Text string
 }
 
-// actionOf is an action with its texts cut.
+// actionOf returns an action with its texts shortened.
 func actionOf(e schemas.OperatorEvent, stored time.Time) Action {
 	a := Action{Name: e.Action, Actor: cut(e.Actor), At: stored}
 	letter := fmt.Sprintf("letter %d (%s of %s)", e.DeadLetter.Sequence, e.DeadLetter.RequestID, e.DeadLetter.Source)
@@ -160,7 +160,7 @@ type View struct {
 	// Stale says why this may not be the truth, "" if it is.
 	Stale string
 	Queue queue.State
-	// QueueAt is when the queue was looked at, zero if it never answered.
+	// QueueAt is when the queue answered, zero if it never did.
 	QueueAt time.Time
 	// Trigger is what waits for the trigger and what it says, nil where there is none to be seen.
 	Trigger *queue.Trigger
@@ -174,25 +174,27 @@ func (s *State) Now() time.Time {
 	return s.now()
 }
 
-// now is Now for a caller that holds mu.
+// now is like Now, for a caller that holds mu.
 func (s *State) now() time.Time { return time.Now().Add(s.ahead) }
 
-// Version changes with every event and every answer of the server. What [State.Look]
-// returns changes with the time as well: a lease ends without an event.
+// Version returns a number that changes with every event and every answer of the
+// server. The result of [State.Look] changes with time as well: a lease ends without
+// an event.
 func (s *State) Version() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.version
 }
 
-// Look is the state with those requests that match, limit of them from offset on.
+// Look returns the state with the requests that match, at most limit of them from
+// offset on.
 func (s *State) Look(f Filter, offset, limit int) View {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.look(f, offset, limit, s.now())
 }
 
-// look is Look at a time, for a caller that holds mu.
+// look is like Look at a given time, for a caller that holds mu.
 func (s *State) look(f Filter, offset, limit int, now time.Time) View {
 	v := View{
 		At: now, Held: s.book.len(), Counts: maps.Clone(s.counts), Minutes: s.series.minutes(now),
@@ -210,8 +212,8 @@ func (s *State) look(f Filter, offset, limit int, now time.Time) View {
 	return v
 }
 
-// Related are the held requests of a source under a request id, rejected ones
-// too, which the stream keeps under keys of their own.
+// Related returns the held requests of a source with a request id, including rejected
+// ones, which the stream keeps under keys of their own.
 func (s *State) Related(source, requestID string) []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,8 +238,7 @@ func (s *State) Caught(ctx context.Context) {
 	}
 }
 
-// Last is the sequence of the last event that was seen of a key, 0 if it is not
-// held.
+// Last returns the sequence of the last event of a key, 0 if the key is not held.
 func (s *State) Last(key publisher.Key) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -33,12 +33,12 @@ func (s *State) Events(ctx context.Context, key publisher.Key) (events []eventlo
 
 var safeCharacters = regexp.MustCompile(`^[A-Za-z0-9_:-]+$`)
 
-// subjectSafe tells whether there may be a key with this name. The length is not part
-// of the expression: it would be compiled into that many states.
+// subjectSafe reports whether a key can have this name. The length is checked outside
+// the expression, which would be compiled into that many states.
 func subjectSafe(name string) bool { return len(name) <= 160 && safeCharacters.MatchString(name) }
 
-// Find is the request with this id or key as the stream has it, of one source or
-// of any. found is false if there is none.
+// Find returns the request with this id or key from the stream, of one source or of
+// any. found is false if the stream has no such request.
 func (s *State) Find(ctx context.Context, source, id string) (r Request, found bool, err error) {
 	if source != "" && publisher.CheckSource(source) != nil {
 		return r, false, nil
