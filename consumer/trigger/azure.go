@@ -21,8 +21,8 @@ type azureData struct {
 	Sequencer     text   `json:"sequencer"`
 }
 
-// azure reads an event of Azure storage out of Event Grid's schema or a
-// CloudEvent. origin is the path of the account, in the topic or the source.
+// azure reads an event of Azure storage, in Event Grid's schema or as a CloudEvent. origin
+// is the topic or the source, which has the path of the account.
 func (d *decoder) azure(format Format, eventType, origin, subject, at text, data jsontext.Value) {
 	var e azureData
 	if err := json.Unmarshal(orNull(data), &e); err != nil {
@@ -32,7 +32,7 @@ func (d *decoder) azure(format Format, eventType, origin, subject, at text, data
 	_, account, _ := strings.Cut(string(origin), "/storageAccounts/")
 	container, key := azureSubject(string(subject))
 	if d.headers {
-		// Whether the sender of a header encoded it cannot be seen. The URL is encoded.
+		// A sender of headers may have encoded them or not. The URL is always encoded.
 		if of, path, ok := azureURL(cmp.Or(e.URL, e.NewURL)); ok && of == container {
 			key = path
 		}
@@ -85,8 +85,8 @@ func (d *decoder) tree(c Change) {
 	d.object(c, "subject", "subject")
 }
 
-// renamedFrom adds that the old name is gone. A source that cannot be read costs
-// only that: the backup of the new name must not fail on it.
+// renamedFrom adds the deletion of the old name. It adds nothing if source cannot be read:
+// the backup of the new name must not fail for that.
 func (d *decoder) renamedFrom(c Change, source text, add func(c Change, container, key string, args ...any)) {
 	container, key, ok := azureURL(source)
 	if !ok {
@@ -96,7 +96,7 @@ func (d *decoder) renamedFrom(c Change, source text, add func(c Change, containe
 	add(c, "", "")
 }
 
-// azureURL takes "https://ACCOUNT/C/PATH" apart, in which the path is encoded.
+// azureURL splits "https://ACCOUNT/C/PATH", in which the path is encoded.
 func azureURL(address text) (container, key string, ok bool) {
 	_, rest, _ := strings.Cut(string(address), "://")
 	_, path, _ := strings.Cut(rest, "/")
@@ -109,8 +109,8 @@ func azureURL(address text) (container, key string, ok bool) {
 	return container, key, container != "" && key != ""
 }
 
-// azureSubject takes "/blobServices/default/containers/C/blobs/PATH" apart. The
-// path is not encoded.
+// azureSubject splits "/blobServices/default/containers/C/blobs/PATH", in which the path is
+// not encoded.
 func azureSubject(subject string) (container, key string) {
 	_, rest, _ := strings.Cut(subject, "/containers/")
 	container, key, _ = strings.Cut(rest, "/blobs/")

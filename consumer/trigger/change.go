@@ -10,8 +10,8 @@ import (
 // Format is the kind of document that a change was read from.
 type Format string
 
-// The formats that are read. Envelopes around them (SNS, SQS, a push
-// subscription, a CloudEvent of another type) do not show.
+// The formats that are decoded. Envelopes around them (SNS, SQS, a push subscription, a
+// CloudEvent of another type) have no format of their own.
 const (
 	FormatS3               Format = "aws-s3"
 	FormatEventBridge      Format = "aws-eventbridge"
@@ -29,22 +29,22 @@ const (
 type Kind string
 
 const (
-	// KindCreated: the object has new content, be it the first or another.
+	// KindCreated: the object has new content, its first or another.
 	KindCreated Kind = "created"
 	// KindDeleted: the object, or one version of it, is gone.
 	KindDeleted Kind = "deleted"
-	// KindNone: no content changed. Note says what it was.
+	// KindNone: no content changed. Note has the reason.
 	KindNone Kind = "none"
 )
 
-// Change is one thing that a notification says. A rename is two: the new name
+// Change is one change that a notification reports. A rename is two changes: the new name
 // is created, the old one deleted.
 type Change struct {
 	Format Format
-	// Event is the vendor's own name for it.
+	// Event is the store's name of the event.
 	Event string
 	Kind  Kind
-	// Note says why it is no change of content; "" unless Kind is [KindNone].
+	// Note is why no content changed; "" unless Kind is [KindNone].
 	Note string
 
 	// Account is the Azure storage account; "" elsewhere. Containers of two
@@ -55,12 +55,12 @@ type Change struct {
 	// Key is the object's name, byte for byte, decoded once if its format
 	// encodes it. With Tree it ends in a slash.
 	Key string
-	// Tree: everything below Key, a renamed or deleted directory.
+	// Tree is set for a renamed or deleted directory: everything below Key changed.
 	Tree bool
 
-	// Size in bytes, -1 if it is not said.
+	// Size is in bytes, or -1 if the notification has none.
 	Size int64
-	// Time is the vendor's; zero if it is not said.
+	// Time is the store's time of the change; zero if the notification has none.
 	Time time.Time
 	// Sequencer orders the changes of one object, see [Change.Replaces].
 	Sequencer string
@@ -69,19 +69,17 @@ type Change struct {
 	Version string
 }
 
-// SameObject tells whether both are about the same name in the same place.
+// SameObject reports whether both are about the same name in the same container.
 func (c Change) SameObject(other Change) bool {
 	return c.Key == other.Key && c.Container == other.Container && c.Account == other.Account && c.Tree == other.Tree
 }
 
-// Replaces tells whether c says more about the state of an object than earlier
-// does, which came before it. It is false for a duplicate, for an older change
-// that was late, and for a deletion of some other version. Notifications come
-// at least once and in any order; without something to order them by, the order
-// in which they came counts.
+// Replaces reports whether the state of an object follows from c and not from earlier, which
+// was received before c. It is false for a duplicate, for an older change that was late, and
+// for a deletion of another version. Notifications are delivered at least once and in any
+// order; without a sequencer, the order of delivery counts.
 //
-// A deleted tree replaces the creation of any object below it that is not known to
-// be later.
+// A deleted tree replaces the creation of any object below it that is not known to be later.
 func (c Change) Replaces(earlier Change) bool {
 	same := c.SameObject(earlier)
 	below := !same && c.Tree && c.Kind == KindDeleted && strings.HasPrefix(earlier.Key, c.Key) &&
@@ -105,8 +103,8 @@ func (c Change) Replaces(earlier Change) bool {
 	}
 }
 
-// compare is negative if c happened before other, positive if after, and 0 if
-// both are the same. It is not known without sequencers of one format.
+// compare returns a negative number if c happened before other, a positive one if after,
+// and 0 if both are the same. known is false without sequencers of one format.
 func (c Change) compare(other Change) (order int, known bool) {
 	a, b := c.Sequencer, other.Sequencer
 	switch {
@@ -120,7 +118,7 @@ func (c Change) compare(other Change) (order int, known bool) {
 		order = c.Time.Compare(other.Time)
 		return order, order != 0
 	case c.Format == FormatEventGrid || c.Format == FormatAzureCloudEvents:
-		return strings.Compare(a, b), true // a plain string comparison, says Microsoft
+		return strings.Compare(a, b), true // Microsoft documents a plain string comparison
 	case c.Format == FormatPubSub || c.Format == FormatEventarc:
 		a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
 		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)), true // a number
@@ -129,8 +127,8 @@ func (c Change) compare(other Change) (order int, known bool) {
 	}
 }
 
-// compareHex follows AWS: pad the shorter one on its right with zeros, then
-// compare as text.
+// compareHex compares as AWS documents: the shorter one is padded on its right with zeros,
+// then both are compared as text.
 //
 // It allocates nothing: a sequencer may be as long as its notification, and is compared
 // for each change of its object.
@@ -143,7 +141,7 @@ func compareHex(a, b string) int {
 	return 0
 }
 
-// hexAt returns the digit at a place, in upper case, "0" behind the end.
+// hexAt returns the digit at index i in upper case, or "0" after the end.
 func hexAt(s string, i int) byte {
 	switch {
 	case i >= len(s):
@@ -155,15 +153,14 @@ func hexAt(s string, i int) byte {
 	}
 }
 
-// maxPath is the longest line of a directive file. The vendor says nothing; it
-// is what file systems take.
+// maxPath is the longest line of a directive file. The vendor documents no limit; this is
+// the limit of file systems.
 const maxPath = 4096
 
-// Path is the change as a line of a directive file, "/container/key". why says
-// why there can be none, "" if there can: a directive file has one path per line,
-// is read as UNIX paths, a path that ends in a slash is a whole directory, and
-// nothing in it can be escaped. Then only a backup that looks for the changes
-// itself has the object.
+// Path returns the change as a line of a directive file, "/container/key". If the file cannot
+// have such a line, Path returns the reason as why. A directive file has one path per line,
+// is read as UNIX paths, and has no escapes; a path that ends in a slash is a whole
+// directory. An object without a line is backed up by a plain INCREMENTAL only.
 func (c Change) Path() (path, why string) {
 	path = "/" + c.Container + "/" + c.Key
 	switch {

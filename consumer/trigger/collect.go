@@ -14,31 +14,31 @@ import (
 	"backhaul/schemas"
 )
 
-// message is a notification that is not acknowledged: what has to be kept of it.
+// message has what is kept of a notification until it is acknowledged.
 type message struct {
 	sequence uint64
 	stored   time.Time
-	read     time.Time // the first time, by the server's clock
+	read     time.Time // when it was first read, by the server's clock
 	reply    string    // to acknowledge its last delivery
-	touched  time.Time
-	waits    int    // content groups whose windows hold it
-	reason   string // why it is set aside as well, "" if it is not
+	touched  time.Time // when the server last heard of it
+	waits    int       // how many content groups have it in a window
+	reason   string    // why it became a dead letter; "" otherwise
 }
 
-// collection is what was read and not asked for yet.
+// collection has the notifications that were read and are not requested yet.
 type collection struct {
 	messages map[uint64]*message
 	groups   map[Group]*group
-	ended    []*group // with a window that is over
+	ended    []*group // groups with a window that ended
 	changes  int      // objects in all windows
 
-	delivered uint64 // the consumer's sequence of the last delivery
-	seen      uint64 // the stream's sequence of the last message that was new
-	behind    bool   // there is more to read, and it has waited
-	// next is no later than the end of the first window that ends.
+	delivered uint64 // consumer sequence of the last delivery
+	seen      uint64 // stream sequence of the last new message
+	behind    bool   // older notifications wait to be read
+	// next is when the first window may end. It may be too early, never too late.
 	next time.Time
 
-	offset     time.Duration // the server's clock is ahead by so much
+	offset     time.Duration // how far the server's clock is ahead
 	ackWait    time.Duration
 	maxPending int
 }
@@ -47,10 +47,10 @@ func newCollection() collection {
 	return collection{messages: make(map[uint64]*message), groups: make(map[Group]*group)}
 }
 
-// now is the server's time, which also is that of messages.
+// now returns the server's time, as in the timestamps of messages.
 func (c *collection) now() time.Time { return time.Now().Add(c.offset) }
 
-// untilDue is how long no window ends.
+// untilDue returns how long no window ends.
 func (c *collection) untilDue() time.Duration {
 	if c.next.IsZero() {
 		return time.Hour
@@ -58,10 +58,10 @@ func (c *collection) untilDue() time.Duration {
 	return c.next.Sub(c.now())
 }
 
-// lag is how old a message may be when it is read that does not wait for others.
+// lag is the age from which a message that is read counts as having waited.
 const lag = MinQuiet / 2
 
-// caughtUp says whether there is more to read.
+// caughtUp notes whether everything that had waited was read.
 func (c *collection) caughtUp(yes bool) {
 	if yes && c.behind {
 		c.next = c.now() // windows that waited for this may be due
@@ -86,7 +86,7 @@ func (c *collection) endWindows(now time.Time) {
 	}
 }
 
-// endAll ends every window: there is no room to collect more.
+// endAll ends every window.
 func (c *collection) endAll() {
 	c.next = time.Time{}
 	for _, g := range c.groups {
@@ -97,15 +97,16 @@ func (c *collection) endAll() {
 	}
 }
 
+// expect notes that a window may end at due.
 func (c *collection) expect(due time.Time) {
 	if c.next.IsZero() || due.Before(c.next) {
 		c.next = due
 	}
 }
 
-// take reads a notification into the windows that it concerns. Messages come in
-// the order of the stream, so a window has every one of its group from its first
-// to its last; a delivery that is missing ends the session.
+// take adds a notification to the windows that it concerns. Messages are delivered in the
+// order of the stream, so a window has every message of its group from its first to its
+// last. A missing delivery ends the session.
 func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 	meta, err := msg.Metadata()
 	if err != nil {
@@ -120,7 +121,7 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 		if m := s.messages[sequence]; m != nil {
 			m.reply, m.touched = msg.Reply, time.Now()
 		} else {
-			s.settle(msg.Reply, "+ACK") // it was, and that was lost
+			s.settle(msg.Reply, "+ACK") // an earlier acknowledgement was lost
 		}
 		return nil
 	}
@@ -150,7 +151,7 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 	return nil
 }
 
-// concerns is what the changes say to each content group.
+// concerns returns the changes by the content groups that they concern.
 func (s *session) concerns(changes []Change) map[Group]*concern {
 	if len(changes) == 0 {
 		return nil
@@ -178,8 +179,8 @@ func (s *session) concerns(changes []Change) map[Group]*concern {
 	return all
 }
 
-// collect adds what a message says to one content group, unless a window of an
-// earlier reader had it.
+// collect adds the changes of a message to the windows of one content group, unless the
+// group's last decision covers the message.
 func (s *session) collect(ctx context.Context, m *message, name Group, c *concern) error {
 	g := s.groups[name]
 	if g == nil {
@@ -191,7 +192,7 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 			return err
 		}
 		if by := g.position.Routes; by != "" && by != s.routes.mark {
-			g.position = decision{} // it says nothing about what other routes sent here
+			g.position = decision{} // a decision by other routes covers nothing
 		}
 		s.groups[name] = g
 	}
@@ -199,7 +200,8 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 		return s.confirm(ctx, g)
 	}
 	if m.sequence <= g.last() {
-		return errors.New("trigger: a message came behind a later one of its content group") // cannot be, in the order of the stream
+		// Cannot happen: messages are read in the order of the stream.
+		return fmt.Errorf("trigger: message %d of content group %s was read after message %d", m.sequence, g.name, g.last())
 	}
 	before, queued := g.size(), len(g.queue)
 	if g.add(m, c) {
@@ -215,8 +217,8 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 	return nil
 }
 
-// confirm makes sure that the request of the group's last record is in its
-// stream: its writer may have died before it published it.
+// confirm makes sure that the request of the group's last decision is in its stream: the
+// replica that decided may have ended before it published the request.
 func (s *session) confirm(ctx context.Context, g *group) error {
 	if g.confirmed {
 		return nil
@@ -234,7 +236,7 @@ func (s *session) confirm(ctx context.Context, g *group) error {
 	return nil
 }
 
-// setAside keeps what cannot be understood. What could be read of it counts.
+// setAside publishes a dead letter of a notification that cannot be decoded, fully or in part.
 func (s *session) setAside(ctx context.Context, msg *nats.Msg, m *message, why error) error {
 	decode, _ := errors.AsType[*DecodeError](why)
 	m.reason = why.Error()
@@ -254,7 +256,7 @@ func (s *session) setAside(ctx context.Context, msg *nats.Msg, m *message, why e
 	return nil
 }
 
-// release counts down the windows that hold a message, and lets it go.
+// release settles a message unless another window has it.
 func (s *session) release(m *message) {
 	if m.waits--; m.waits > 0 {
 		return
@@ -267,11 +269,11 @@ func (s *session) release(m *message) {
 	s.settle(m.reply, "+ACK")
 }
 
-// settle is not confirmed on purpose: what is lost is delivered again, and found
-// to be settled.
+// settle answers a delivery, without a confirmation: if the answer is lost, the message is
+// redelivered, and then covered by a decision.
 func (s *session) settle(reply, verb string) { _ = s.nc.Publish(reply, []byte(verb)) }
 
-// progress tells the server that the messages are still in hand.
+// progress keeps the server from redelivering the messages that wait in windows.
 func (s *session) progress() {
 	now := time.Now()
 	for _, m := range s.messages {
@@ -282,6 +284,7 @@ func (s *session) progress() {
 	}
 }
 
+// snapshot returns what the session is doing.
 func (s *session) snapshot() *State {
 	state := &State{Reading: true, Notifications: len(s.messages), Changes: s.changes, Asked: s.done}
 	for _, g := range s.groups {
@@ -297,6 +300,7 @@ func (s *session) snapshot() *State {
 	return state
 }
 
+// oneLine returns the beginning of a text without control characters.
 func oneLine(text string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' {

@@ -14,53 +14,53 @@ import (
 	"backhaul/schemas"
 )
 
-// decision is the last window of a content group that was decided: every message up
-// to Last that concerns the group is part of it or of one before. It is written
-// by compare-and-set, and has the request, so that whoever reads it can publish
-// that same request again.
+// decision is a window of a content group that was decided. Every message up to Last that
+// concerns the group is part of this window or of an earlier one. A decision is written by
+// compare-and-set. It has the request, so that any replica can publish the same request
+// again.
 type decision struct {
 	Group string `json:"group"`
 	First uint64 `json:"first"`
 	Last  uint64 `json:"last"`
-	// Stored is when the last message was. A later message with a sequence that was
-	// decided is one of a stream that was made anew, or restored from a snapshot.
+	// Stored is when the last message was stored. A later message with a decided sequence is
+	// one of a stream that was created again, or restored from a snapshot.
 	Stored time.Time `json:"stored,omitzero"`
-	// Routes is the mark of the routes by which it was decided. By others a message may
-	// have belonged to another group that had not decided about it; "" is not known.
+	// Routes is the mark of the routes of the decision; "" if it is not known. By other routes
+	// a message may have concerned another group.
 	Routes string `json:"routes,omitempty"`
-	// Request is nil for a window in which nothing was left to ask for.
+	// Request is nil if the window had no changes left to request.
 	Request *schemas.BackupRequest `json:"request,omitempty"`
-	// Nonce tells its writer that it was the writer.
+	// Nonce identifies the writer to itself.
 	Nonce string `json:"nonce"`
 }
 
-// key names a content group among all.
+// key returns a text that identifies the content group.
 func (g Group) key() string {
 	name, _ := json.Marshal(g) // strings only
 	return string(name)
 }
 
-// covers tells whether a message of the group is part of this window or of one
-// before.
+// covers reports whether a message of the group is part of this window or of an earlier
+// one.
 func (d *decision) covers(m *message) bool {
 	return m.sequence <= d.Last && !m.stored.After(d.Stored)
 }
 
-// requestID is the same for the same changes: it is made of the content group and
-// the places of the window's first and last message in the stream, and of the time
-// of the last, because sequences begin again when a stream is made anew.
+// requestID returns the request id of a window, the same for the same changes. It is a hash of
+// the content group, of the stream sequences of the window's first and last message, and of
+// the time of the last, because a stream that is created again has the same sequences.
 func requestID(group string, first, last uint64, stored time.Time) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %d %d", group, first, last, stored.UnixNano()))
 	return "changes-" + hex.EncodeToString(sum[:16])
 }
 
-// decisions are the last decisions about all content groups.
+// decisions reads and writes the last decision about each content group.
 type decisions struct {
 	windows jetstream.Stream
 	pub     *publisher.Publisher
 }
 
-// read is the group's last decision.
+// read returns the group's last decision and the stream sequence of its record.
 func (ds *decisions) read(ctx context.Context, name string) (decision, uint64, error) {
 	data, sequence, err := publisher.LastWindow(ctx, ds.windows, name)
 	if err != nil || sequence == 0 {
@@ -68,16 +68,16 @@ func (ds *decisions) read(ctx context.Context, name string) (decision, uint64, e
 	}
 	var d decision
 	if err := json.Unmarshal(data, &d); err != nil {
-		return decision{}, 0, fmt.Errorf("record of content group %s: %w", name, err)
+		return decision{}, 0, fmt.Errorf("read the decision about content group %s, message %d of %s: %w", name, sequence, publisher.WindowsStream, err)
 	}
 	if d.Group != name {
-		return decision{}, 0, fmt.Errorf("record of content group %s is about %s", name, d.Group)
+		return decision{}, 0, fmt.Errorf("message %d of %s is on the subject of content group %s, but decides about %q", sequence, publisher.WindowsStream, name, d.Group)
 	}
 	return d, sequence, nil
 }
 
-// write puts a record after the one with the sequence after. A conflict that is
-// our own earlier write is none.
+// write writes a decision after the record with the sequence after, and returns its own
+// sequence. If its first attempt was stored and the PubAck lost, write finds it by the nonce.
 func (ds *decisions) write(ctx context.Context, d decision, after uint64) (uint64, error) {
 	data, err := json.Marshal(d)
 	if err != nil {

@@ -20,22 +20,22 @@ const (
 	MaxSize = 8 << 20
 	// MaxChanges is how many changes one notification may have.
 	MaxChanges = 10_000
-	// maxDepth is how deep documents may be within each other: SQS around SNS
-	// around a CloudEvent around an array around a notification, and one to spare.
+	// maxDepth is how deep documents may be nested: SQS around SNS around a CloudEvent
+	// around an array around a notification, and one more.
 	maxDepth = 6
-	// maxDocuments is how many documents one notification may hold in all, envelopes
-	// and elements of arrays included: SQS around SNS takes three for one change.
+	// maxDocuments is how many documents one notification may have, envelopes and elements
+	// of arrays included. SQS around SNS needs three for one change.
 	maxDocuments = 4 * MaxChanges
-	// maxFaults bounds what is said of one notification.
+	// maxFaults bounds the faults that are reported for one notification.
 	maxFaults = 8
 )
 
-// DecodeError says why a notification, or a part of it, cannot be understood.
-// The same bytes never will be: they are set aside, not tried again.
+// DecodeError is why a notification, or a part of it, cannot be decoded. The same bytes
+// always fail again, so they become a dead letter and are not redelivered.
 type DecodeError struct {
-	// Unknown: nothing in it tells what format it has.
+	// Unknown is set if the format is not known.
 	Unknown bool
-	// Reason is what is wrong.
+	// Reason has all faults.
 	Reason string
 	// Head is the beginning of the payload, at most 200 bytes.
 	Head []byte
@@ -51,9 +51,9 @@ func (e *DecodeError) Error() string {
 
 const headSize = 200
 
-// Decode reads a notification of any format. Any error is a [*DecodeError]; the
-// changes that could be read nevertheless are returned beside it. A test event,
-// or one that changes no content, is a change of [KindNone].
+// Decode decodes a notification of any format. The error is a [*DecodeError]; Decode then
+// also returns the changes that could be decoded. A test event, or one that changes no
+// content, is a change of [KindNone].
 func Decode(h schemas.Header, data []byte) ([]Change, error) {
 	d := decoder{}
 	switch {
@@ -74,18 +74,18 @@ func Decode(h schemas.Header, data []byte) ([]Change, error) {
 	}
 }
 
-// decoder reads one notification.
+// decoder decodes one notification.
 type decoder struct {
 	changes []Change
 	faults  []string
 	unknown bool
 	full    bool
 	depth   int
-	// headers: the attributes of the CloudEvent come from headers.
+	// headers is set while the attributes of a CloudEvent are from headers.
 	headers bool
-	// documents counts those that were begun.
+	// documents counts the documents read so far.
 	documents int
-	// unwrapped has the envelopes that were taken off: each kind once.
+	// unwrapped has the kinds of envelopes around the current document.
 	unwrapped envelope
 }
 
@@ -119,7 +119,7 @@ func (d *decoder) add(c Change) {
 	}
 }
 
-// tooMany ends the reading.
+// tooMany adds the fault of too many changes, and ends the decoding.
 func (d *decoder) tooMany() {
 	if !d.full {
 		d.full = true
@@ -127,10 +127,10 @@ func (d *decoder) tooMany() {
 	}
 }
 
-// document is every member that tells one format from another, or is needed of
-// it. Names of JSON members are compared with their case.
+// document has the members of all formats that distinguish a format or are needed of it.
+// Names of members are case-sensitive.
 type document struct {
-	// S3 and what imitates it; MinIO has a second EventName and Key outside.
+	// S3 and compatible stores; MinIO has a second EventName and Key here.
 	Records list[record] `json:"Records"`
 	Event   text         `json:"Event"`
 	Bucket  text         `json:"Bucket"`
@@ -153,8 +153,7 @@ type document struct {
 	DetailType text           `json:"detail-type"`
 	Detail     jsontext.Value `json:"detail"`
 
-	// Pub/Sub: pushed with its subscription, pulled with the id to acknowledge it by, or
-	// the message alone.
+	// Pub/Sub: pushed with its subscription, pulled with its ackId, or the message alone.
 	Message      jsontext.Value `json:"message"`
 	Subscription text           `json:"subscription"`
 	AckID        text           `json:"ackId"`
@@ -166,7 +165,7 @@ type document struct {
 	SNSTopic   text `json:"TopicArn"`
 	SNSMessage text `json:"Message"`
 
-	// SQS: one message, or what ReceiveMessage answers.
+	// SQS: one message, or the result of ReceiveMessage.
 	sqsMessage
 	Messages list[sqsMessage] `json:"Messages"`
 }
@@ -188,8 +187,8 @@ func (d *decoder) message(h schemas.Header, data []byte) {
 	d.cloudEvent(&doc)
 }
 
-// structured tells whether the payload is a CloudEvent by itself. Some
-// publishers of those set the headers of binary mode as well.
+// structured reports whether the payload is a CloudEvent in structured mode. Some publishers
+// set the headers of binary mode as well.
 func structured(data []byte) bool {
 	if !bytes.Contains(data, []byte(`"specversion"`)) {
 		return false
@@ -200,7 +199,7 @@ func structured(data []byte) bool {
 	return json.Unmarshal(data, &doc) == nil && doc.SpecVersion != ""
 }
 
-// document reads one JSON document, and what is wrapped in it.
+// document decodes one JSON document and the documents in it.
 func (d *decoder) document(data []byte) {
 	if d.depth == maxDepth {
 		d.fault("has documents within documents, more than %d deep", maxDepth)
@@ -234,12 +233,12 @@ func (d *decoder) document(data []byte) {
 	}
 }
 
-// detect takes the first format that fits. The order is part of the contract:
-// a document that fits several is always taken for the same one.
+// detect decodes a document as the first format that fits. The order is part of the
+// contract: a document that fits several formats is always decoded as the same one.
 //
-// An envelope is taken for one only with a member that its sender always writes. An
-// answer of JetStream can be stored on storage.event.x too (deploy/nats/README.md, Reply
-// subjects), and one about a stored message has that message in it.
+// An envelope must have a member that its sender always writes. An answer of JetStream can
+// be stored on storage.event.x too (deploy/nats/README.md, Reply subjects), and an answer
+// about a stored message contains that message.
 func (d *decoder) detect(doc *document) {
 	switch {
 	case strings.HasPrefix(string(doc.Type), schemas.ServerTypePrefix):
@@ -266,9 +265,9 @@ func (d *decoder) detect(doc *document) {
 	}
 }
 
-// array reads each element as a document of its own.
+// array decodes each element as a document.
 func (d *decoder) array(data []byte) {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(data)) // which does not copy
+	dec := jsontext.NewDecoder(bytes.NewBuffer(data)) // a Buffer is not copied
 	if _, err := dec.ReadToken(); err != nil {
 		d.syntax(err)
 		return
@@ -301,7 +300,7 @@ func (d *decoder) array(data []byte) {
 	}
 }
 
-// syntax notes what keeps a document from being read at all.
+// syntax adds the fault of a document that cannot be parsed.
 func (d *decoder) syntax(err error) {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		d.unknownFormat("is not JSON: %v at byte %d", syntax.Err, syntax.ByteOffset)

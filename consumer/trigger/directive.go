@@ -13,45 +13,45 @@ import (
 	"backhaul/schemas"
 )
 
-// Store is where directive files are written: the cloud account that is backed up.
+// Store writes directive files to the cloud account that is backed up.
 type Store interface {
-	// Put writes an object, over one of the same name.
+	// Put writes an object and replaces one of the same name.
 	Put(ctx context.Context, container, name string, data []byte) error
 }
 
-// Labels that the trigger adds to requests, beside those of the route.
+// Labels that the trigger adds to requests, in addition to those of the route.
 const (
 	// LabelChanges is how many objects and directories changed.
 	LabelChanges = LabelPrefix + "changes"
-	// LabelFirst and LabelLast are the places of the window's first and last
-	// notification in the stream.
+	// LabelFirst and LabelLast are the stream sequences of the window's first and last
+	// notification.
 	LabelFirst = LabelPrefix + "first"
 	LabelLast  = LabelPrefix + "last"
-	// LabelSince is when the first of them was stored.
+	// LabelSince is when the first notification was stored.
 	LabelSince = LabelPrefix + "since"
-	// LabelDirective says what became of the directive file of a route that has
-	// one: [DirectiveListed], or why there is none. LabelDirectiveSHA256,
-	// LabelDirectiveSize and LabelDirectivePaths are about its content.
+	// LabelDirective is set for a route with a directive: [DirectiveListed], or why the
+	// request has no directive file. LabelDirectiveSHA256, LabelDirectiveSize and
+	// LabelDirectivePaths describe its content.
 	LabelDirective       = LabelPrefix + "directive"
 	LabelDirectiveSHA256 = LabelPrefix + "directive.sha256"
 	LabelDirectiveSize   = LabelPrefix + "directive.size"
 	LabelDirectivePaths  = LabelPrefix + "directive.paths"
 )
 
-// The values of LabelDirective. All but the first stand for a plain INCREMENTAL,
-// which looks for the changes itself.
+// Values of LabelDirective. All but the first mean a plain INCREMENTAL, which finds the
+// changes itself.
 const (
 	DirectiveListed      = "listed"
-	DirectiveUnlistable  = "unlistable"  // a path that no line can stand for
-	DirectiveDeletion    = "deletion"    // what is gone cannot be listed
-	DirectiveTooMany     = "too-many"    // one notification had more paths than a window may
-	DirectiveUnavailable = "unavailable" // the store took no file for too long
+	DirectiveUnlistable  = "unlistable"  // a path cannot be a line of the file
+	DirectiveDeletion    = "deletion"    // an object was deleted, and cannot be listed
+	DirectiveTooMany     = "too-many"    // one notification has more paths than a window may
+	DirectiveUnavailable = "unavailable" // the store accepted no file for too long
 )
 
-// DirectiveResults are the values of LabelDirective.
+// DirectiveResults has the values of LabelDirective.
 var DirectiveResults = []string{DirectiveListed, DirectiveUnlistable, DirectiveDeletion, DirectiveTooMany, DirectiveUnavailable}
 
-// request is what a window asks for, without a directive file.
+// request returns the window's request, without a directive file.
 func (w *window) request(g *group) schemas.BackupRequest {
 	req := g.route.Request
 	req.RequestID = requestID(g.name, w.first, w.last, w.latest)
@@ -66,8 +66,9 @@ func (w *window) request(g *group) schemas.BackupRequest {
 	return req
 }
 
-// list is the content of a directive file: the paths of what changed, each once,
-// sorted so that the same changes make the same file. why says why there is none.
+// list returns the content of the window's directive file: each changed path once, sorted so
+// that the same changes make the same file. If there can be no file, it returns the reason
+// as why.
 func (w *window) list(r *Route) (content []byte, paths int, why string) {
 	if w.paths > r.Window.MaxPaths {
 		return nil, 0, DirectiveTooMany
@@ -91,7 +92,7 @@ func (w *window) list(r *Route) (content []byte, paths int, why string) {
 	return []byte(strings.Join(lines, "\n") + "\n"), len(lines), ""
 }
 
-// listed makes the request one for the paths of a directive file.
+// listed makes the request one for the paths in a directive file.
 func listed(req *schemas.BackupRequest, d *Directive, content []byte, paths int) {
 	req.AdHocBackup, req.OnDemandInputFile = true, "/"+d.Container+"/"+d.object(req.RequestID)
 	req.Labels[LabelDirective] = DirectiveListed
@@ -100,22 +101,19 @@ func listed(req *schemas.BackupRequest, d *Directive, content []byte, paths int)
 	req.Labels[LabelDirectivePaths] = strconv.Itoa(paths)
 }
 
-// object is the name of the directive file of a request.
+// object returns the name of the directive file of a request.
 func (d *Directive) object(requestID string) string { return d.Prefix + requestID + ".txt" }
 
 const (
-	// storeGivesUp is how long a window tries to write its directive file before it
-	// asks for a plain INCREMENTAL instead. A backup that looks for the changes
-	// itself is better than none.
+	// storeGivesUp is the default of [Config].StoreGivesUp.
 	storeGivesUp = 10 * time.Minute
 	putTimeout   = 30 * time.Second
 	firstPause   = 250 * time.Millisecond
 	longestPause = 15 * time.Second
 )
 
-// upload writes a directive file, again and again until the store takes it. The
-// name and the content are the same each time. It ends with ctx, or when it has
-// taken too long.
+// upload writes a directive file, and repeats that until the store accepts it, ctx ends, or
+// [Config].StoreGivesUp has passed. Each attempt has the same name and content.
 func (t *Trigger) upload(ctx context.Context, d *Directive, name string, content []byte) error {
 	giveUp := time.Now().Add(t.cfg.StoreGivesUp)
 	for wait := firstPause; ; wait = min(2*wait, longestPause) {

@@ -22,8 +22,8 @@ var envelopeNames = map[envelope]string{
 	envelopeSQS: "an SQS message", envelopeSNS: "an SNS notification", envelopePush: "a Pub/Sub message", envelopeEvent: "a CloudEvent",
 }
 
-// unwrap reads what an envelope holds. Each kind is taken off once: a queue that
-// feeds itself must not make one message endless.
+// unwrap reads the content of an envelope. Each kind is unwrapped once: a queue that feeds
+// itself must not make a message endless.
 func (d *decoder) unwrap(kind envelope, content string) { d.unwrapBytes(kind, []byte(content)) }
 
 func (d *decoder) unwrapBytes(kind envelope, content []byte) {
@@ -32,12 +32,12 @@ func (d *decoder) unwrapBytes(kind envelope, content []byte) {
 		return
 	}
 	d.unwrapped |= kind
-	d.headers = false // what is in it is JSON
+	d.headers = false // the content is JSON
 	defer func() { d.unwrapped &^= kind }()
 	d.document(content)
 }
 
-// sns reads what SNS delivers, unless it is set to raw delivery.
+// sns reads a message of SNS without raw delivery.
 func (d *decoder) sns(doc *document) {
 	switch doc.SNSType {
 	case "Notification":
@@ -67,7 +67,7 @@ func (d *decoder) sqsMessage(m sqsMessage) {
 	d.unwrap(envelopeSQS, string(m.Body))
 }
 
-// sqs reads one message of SQS, or an answer to ReceiveMessage.
+// sqs reads one message of SQS, or the result of ReceiveMessage.
 func (d *decoder) sqs(doc *document) {
 	if doc.Body != "" {
 		d.sqsMessage(doc.sqsMessage)
@@ -87,8 +87,8 @@ func (d *decoder) sqs(doc *document) {
 	}
 }
 
-// cloudEvent reads a CloudEvent of a known type. What any other one holds may
-// be a notification by itself.
+// cloudEvent reads a CloudEvent. The data of one with an unknown type may itself be a
+// notification.
 func (d *decoder) cloudEvent(doc *document) {
 	if doc.DataBase64 != "" {
 		data, err := base64.StdEncoding.DecodeString(string(doc.DataBase64))

@@ -9,22 +9,22 @@ import (
 	"backhaul/schemas"
 )
 
-// flight is a window on its way to being a request.
+// flight is a window of which a request is being made.
 type flight struct {
 	group    *group
 	window   *window
 	decision decision
-	sequence uint64 // of its record
+	sequence uint64 // stream sequence of the decision's record
 	err      error
 }
 
-// ask turns a window into a request. The order of the steps is the guarantee, and
-// a crash between any two of them is safe (see the package's table):
+// ask makes a request of a window. The guarantee depends on the order of the steps. A crash
+// between any two of them is safe (see the package's table):
 //
-//   - the directive file before the record, so that no request is decided that
-//     names a file that is not there;
-//   - the record before the request: it decides which changes are part of it, by
-//     compare-and-set, so that only one replica's cut can be asked for;
+//   - the directive file before the decision, so that no decided request names a file that
+//     does not exist;
+//   - the decision before the request: it decides by compare-and-set which changes are part
+//     of the request, so that only one replica's window is requested;
 //   - the request before the acknowledgements of its notifications.
 func (s *session) ask(ctx context.Context, f *flight) {
 	g, w := f.group, f.window
@@ -42,7 +42,7 @@ func (s *session) ask(ctx context.Context, f *flight) {
 	f.err = s.request(ctx, f.decision)
 }
 
-// write is the window's request, with its directive file written if it has one.
+// write returns the window's request after writing its directive file, if it has one.
 func (s *session) write(ctx context.Context, g *group, w *window) (schemas.BackupRequest, error) {
 	req := w.request(g)
 	d := g.route.Directive
@@ -67,8 +67,8 @@ func (s *session) write(ctx context.Context, g *group, w *window) (schemas.Backu
 	return req, nil
 }
 
-// request publishes the request of a record. It is the same request however often it is
-// published: the service recognises its id and content.
+// request publishes the request of a decision. It may be published any number of times: the
+// service recognises the request by its id and content.
 func (s *session) request(ctx context.Context, d decision) error {
 	if d.Request == nil {
 		return nil
@@ -81,7 +81,7 @@ func (s *session) request(ctx context.Context, d decision) error {
 	return err
 }
 
-// landed takes over what became of a window, and lets its notifications go.
+// landed takes over the result of a flight and settles the notifications of its window.
 func (s *session) landed(f *flight) error {
 	g := f.group
 	g.flying = false

@@ -10,8 +10,8 @@ import (
 	"backhaul/schemas"
 )
 
-// pubSubAttributes is what Cloud Storage says in the attributes of a Pub/Sub
-// message. The data may be the object's resource, or nothing.
+// pubSubAttributes are the attributes that Cloud Storage sets on a Pub/Sub message. The
+// message's data is the object's resource, or empty.
 type pubSubAttributes struct {
 	BucketID      text `json:"bucketId"`
 	ObjectID      text `json:"objectId"`
@@ -21,15 +21,15 @@ type pubSubAttributes struct {
 	OverwrittenBy text `json:"overwrittenByGeneration"`
 }
 
-// pubSubMessage is a message as it is pulled, and as a push request has it.
+// pubSubMessage is the message in a pulled message and in a push request.
 type pubSubMessage struct {
 	ID         text             `json:"messageId"`
 	Data       text             `json:"data"`
 	Attributes pubSubAttributes `json:"attributes"`
 }
 
-// pubSubHeader reads a notification whose attributes became headers of the NATS
-// message. It tells whether there are any.
+// pubSubHeader reads a notification whose attributes are headers of the NATS message. It
+// reports whether there are such headers.
 func (d *decoder) pubSubHeader(h schemas.Header, data []byte) bool {
 	a := pubSubAttributes{EventType: text(h.Get("eventType"))}
 	if _, ok := gcsKinds[a.EventType]; !ok {
@@ -53,7 +53,7 @@ func (d *decoder) pubSub(doc *document) {
 	case envelope.Kind() != '{':
 		at = "attributes."
 		err = json.Unmarshal(doc.Attributes, &m.Attributes)
-		_ = json.Unmarshal(orNull(doc.Data), &m.Data) // text takes anything
+		_ = json.Unmarshal(orNull(doc.Data), &m.Data) // text accepts any type
 	case doc.Subscription == "" && doc.AckID == "":
 		d.unknownFormat("has a message, but neither the subscription nor the ackId that Pub/Sub sends with it")
 		return
@@ -80,12 +80,12 @@ var gcsKinds = map[text]Kind{
 	"OBJECT_FINALIZE": KindCreated, "OBJECT_DELETE": KindDeleted, "OBJECT_ARCHIVE": KindDeleted, "OBJECT_METADATA_UPDATE": KindNone,
 }
 
-// gcs reads a notification of Cloud Storage. at leads to its attributes.
+// gcs reads a notification of Cloud Storage. Faults name its attributes with the prefix at.
 func (d *decoder) gcs(format Format, a pubSubAttributes, resource []byte, at string) {
 	var object struct {
 		Size number `json:"size"`
 	}
-	_ = json.Unmarshal(orNull(resource), &object) // only the size would be missed
+	_ = json.Unmarshal(orNull(resource), &object) // an error loses only the size
 	c := Change{
 		Format: format, Event: string(a.EventType), Container: string(a.BucketID), Key: string(a.ObjectID),
 		Size: object.Size.or(-1), Time: timeOf(a.EventTime), Sequencer: string(a.Generation),
@@ -105,8 +105,7 @@ func (d *decoder) gcs(format Format, a pubSubAttributes, resource []byte, at str
 
 const eventarcPrefix = "google.cloud.storage.object.v1."
 
-// eventarc reads a CloudEvent of Cloud Storage; its data is the object's
-// resource.
+// eventarc reads a CloudEvent of Cloud Storage, whose data is the object's resource.
 func (d *decoder) eventarc(doc *document) {
 	var object struct {
 		Bucket     text   `json:"bucket"`
@@ -141,7 +140,7 @@ func (d *decoder) eventarc(doc *document) {
 	d.object(c, "data.bucket", "data.name")
 }
 
-// orNull is a value that can be read, if there was none.
+// orNull returns the value, or null if it is empty.
 func orNull[T ~[]byte](value T) jsontext.Value {
 	if len(value) == 0 {
 		return jsontext.Value("null")

@@ -8,10 +8,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Members are read leniently: one of another type than documented is as good as
-// absent. What cannot be missed is checked afterwards, in words.
+// Members are read leniently: one of another type than documented counts as absent. Required
+// members are checked afterwards, so that errors can name them.
 
-// text is a string, "" if it is something else.
+// text is a JSON string. A value of another type is read as "".
 type text string
 
 func (t *text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
@@ -25,7 +25,7 @@ func (t *text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// number is a whole number, written as one or as a string.
+// number is a whole number, which JSON may have as a string.
 type number struct {
 	value int64
 	given bool
@@ -45,7 +45,7 @@ func (n *number) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// or is the number, or a fallback if none was given.
+// or returns the number, or fallback if none was given.
 func (n number) or(fallback int64) int64 {
 	if n.given {
 		return n.value
@@ -53,7 +53,7 @@ func (n number) or(fallback int64) int64 {
 	return fallback
 }
 
-// timeOf is the time that a text has, zero if none.
+// timeOf returns the time that a text has, or zero.
 func timeOf(t text) time.Time {
 	parsed, err := time.Parse(time.RFC3339Nano, string(t))
 	if err != nil {
@@ -62,8 +62,8 @@ func timeOf(t text) time.Time {
 	return parsed
 }
 
-// list is an array of at most [MaxChanges] items; what is more is skipped, or a
-// small payload would take a hundred times its size in memory.
+// list is an array of at most [MaxChanges] items. Further items are skipped: otherwise a
+// small payload would need a hundred times its size in memory.
 type list[T any] struct {
 	items []T
 	given bool

@@ -14,21 +14,20 @@ import (
 	"backhaul/publisher"
 )
 
-// listenFor is how long somebody who reads may be silent.
+// listenFor is how long Listen waits. A trigger that reads sends its state more often.
 const listenFor = 3 * tickTime
 
-// tell says what the trigger is doing to whoever listens. Nobody answers questions
-// instead: an answer goes where the one who asks wants it to go. One that is lost is
-// followed by the next.
+// tell publishes the trigger's state. The trigger answers no requests for it: the sender of a
+// request chooses where the answer is stored. A lost message is followed by the next one.
 func (s *session) tell() {
 	if data, err := json.Marshal(s.State()); err == nil {
 		_ = s.pub.TellState(data)
 	}
 }
 
-// Listen is what the trigger that reads says of itself, from any process: nil if
-// none says anything, because none reads, or it was stopped just now, or this user
-// may not listen.
+// Listen returns the state of the trigger that reads, in any process. It returns nil if it
+// receives none: no trigger reads, it was stopped just now, or this NATS user may not
+// subscribe.
 func Listen(ctx context.Context, nc *nats.Conn) (*State, error) {
 	ctx, cancel := context.WithTimeout(ctx, listenFor)
 	defer cancel()
@@ -46,23 +45,23 @@ func Listen(ctx context.Context, nc *nats.Conn) (*State, error) {
 	}
 	var state State
 	if err := json.Unmarshal(msg.Data, &state); err != nil {
-		return nil, fmt.Errorf("what was heard on %s: %w", publisher.StateSubject, err)
+		return nil, fmt.Errorf("read the state on %s: %w", publisher.StateSubject, err)
 	}
 	return &state, nil
 }
 
-// Decision is what was decided last, about any content group.
+// Decision is the newest decision, about any content group.
 type Decision struct {
 	At time.Time `json:"at"`
-	// ContentGroup as people write it.
+	// ContentGroup is the group as in [Group.String].
 	ContentGroup string `json:"contentGroup,omitempty"`
-	// RequestID is empty if nothing was left to ask for.
+	// RequestID is empty if the window had no changes left to request.
 	RequestID string `json:"requestId,omitempty"`
-	// Changes are how many became part of the request.
+	// Changes is how many changes are part of the request.
 	Changes int `json:"changes"`
 }
 
-// LastDecision is nil if nothing was decided yet.
+// LastDecision returns the newest decision, or nil if there is none yet.
 func LastDecision(ctx context.Context, windows jetstream.Stream) (*Decision, error) {
 	msg, err := publisher.NewestWindow(ctx, windows)
 	if err != nil || msg == nil {
@@ -72,7 +71,7 @@ func LastDecision(ctx context.Context, windows jetstream.Stream) (*Decision, err
 	var record decision
 	var group Group
 	if json.Unmarshal(msg.Data, &record) != nil || json.Unmarshal([]byte(record.Group), &group) != nil {
-		return last, nil // the trigger itself says what is wrong with it
+		return last, nil // the trigger reports the fault
 	}
 	last.ContentGroup = group.String()
 	if req := record.Request; req != nil {

@@ -2,24 +2,24 @@ package trigger
 
 import "time"
 
-// Observer is told what becomes of notifications, for metrics. Its methods must be
-// quick and never wait; they may be called from many goroutines.
+// Observer receives what happens to notifications, for metrics. Its methods must return
+// quickly without waiting, and may be called from many goroutines.
 type Observer interface {
-	// Change is told of each change in a notification that is read for the first
-	// time by this process, by its format and why it starts a backup or none.
+	// Change is called for each change of a notification when this process first reads it,
+	// with its format and the reason why it starts a backup or not.
 	Change(format Format, reason Reason)
-	// Refused is told of a notification, or a part of one, that is set aside as a
-	// dead letter.
+	// Refused is called for a notification that became a dead letter because all or a part
+	// of it cannot be decoded. unknown reports whether its format is unknown.
 	Refused(unknown bool)
-	// Requested is told of a request that is in its stream: how many changes it is
-	// about, how long the first of them waited, and what became of its directive
-	// file, "" for a route without one.
+	// Requested is called for a request that is in its stream, with the number of its
+	// changes, how long the first of them waited, and one of [DirectiveResults], or "" for a
+	// route without directive.
 	Requested(changes int, waited time.Duration, directive string)
-	// Cancelled is told of a window in which nothing was left to ask for.
+	// Cancelled is called for a window that has no changes left to request.
 	Cancelled()
-	// Uploaded is told of each attempt to write a directive file.
+	// Uploaded is called for each attempt to write a directive file.
 	Uploaded(size int, err error)
-	// Activated is told each time that this process begins to read.
+	// Activated is called each time that this process begins to read.
 	Activated()
 }
 
@@ -34,25 +34,25 @@ func (silent) Activated()                           {}
 
 // State is what a trigger is doing.
 type State struct {
-	// Reading is false while another replica reads, or nobody can.
+	// Reading is false while another replica reads, or none can.
 	Reading bool `json:"reading"`
-	// Windows are open or wait for their request to be published.
+	// Windows is how many windows are open, or ended without a published request yet.
 	Windows int `json:"windows"`
-	// Notifications are held, unacknowledged.
+	// Notifications is how many notifications in windows are not acknowledged.
 	Notifications int `json:"notifications"`
-	// Changes is how many changed objects they are about.
+	// Changes is how many objects they are about.
 	Changes int `json:"changes"`
-	// Oldest is when the oldest change that is held was stored; zero without one.
+	// Oldest is when the oldest change in a window was stored; zero without one.
 	Oldest time.Time `json:"oldest,omitzero"`
-	// Asked is what this process has asked for.
+	// Asked counts the requests of this process.
 	Asked Asked `json:"asked"`
 }
 
-// Asked is what changes became.
+// Asked counts the requests that were published, and their changes.
 type Asked struct {
 	// Since is when the process began to read; zero if it never did.
 	Since time.Time `json:"since,omitzero"`
-	// Requests were published, and Changes became part of them.
+	// Requests is how many requests were published, and Changes how many changes they have.
 	Requests int `json:"requests"`
 	Changes  int `json:"changes"`
 }

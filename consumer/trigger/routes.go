@@ -59,13 +59,13 @@ type Place struct {
 	Suffix    string
 }
 
-// Window says how long changes are collected before they become a request.
+// Window limits how long changes are collected before they become a request.
 type Window struct {
-	// Quiet is how long nothing may change before. Defaults to 30 s.
+	// Quiet is how long nothing has changed when the window ends. Defaults to 30 s.
 	Quiet time.Duration
 	// Max is the longest that a change waits. Defaults to 5 min.
 	Max time.Duration
-	// MaxPaths is how many paths end a window at once. Defaults to 1000.
+	// MaxPaths is how many paths end the window at once. Defaults to 1000.
 	MaxPaths int
 }
 
@@ -76,8 +76,8 @@ type Directive struct {
 	Prefix    string
 }
 
-// Group is a content group. All routes of one have the same request, window and
-// directive: one window makes one request.
+// Group identifies a content group. All routes of a group have the same request, window
+// and directive, because one window makes one request.
 type Group struct {
 	Client, Instance, Backupset, Subclient, App string
 }
@@ -89,12 +89,12 @@ func (g Group) String() string {
 	return g.Client + "/" + g.Subclient
 }
 
-// Group is the content group that the route leads to.
+// Group returns the content group that the route leads to.
 func (r *Route) Group() Group {
 	return Group{r.Request.ClientName, r.Request.InstanceName, r.Request.BackupsetName, r.Request.SubclientName, r.Request.AppName}
 }
 
-// Changes says in words which changes the route takes.
+// Changes describes the changes that the route takes.
 func (r *Route) Changes() string {
 	var b strings.Builder
 	for i, kind := range r.Events {
@@ -111,8 +111,8 @@ func (r *Route) Changes() string {
 	return b.String()
 }
 
-// Path is a change as a line of the route's directive file, see [Change.Path].
-// Of a directory that is wider than the route it is the route's part.
+// Path returns a change as a line of the route's directive file, see [Change.Path]. For a
+// directory that is wider than the route it returns the route's part of it.
 func (r *Route) Path(c Change) (path, why string) {
 	if c.Tree && strings.HasPrefix(r.Place.Prefix, c.Key) {
 		if !strings.HasSuffix(r.Place.Prefix, "/") {
@@ -123,7 +123,7 @@ func (r *Route) Path(c Change) (path, why string) {
 	return c.Path()
 }
 
-// Reason says why a change starts a backup or none. It is one of few, fit for a
+// Reason is why a change starts a backup, or why not. There are few values, so it can be a
 // metric's label.
 type Reason string
 
@@ -132,7 +132,7 @@ const (
 	ReasonRouted Reason = "routed"
 	// ReasonNoChange: no content changed, see [Change].Note.
 	ReasonNoChange Reason = "no-change"
-	// ReasonDirective: it is a directive file, ours.
+	// ReasonDirective: it is a directive file of the trigger.
 	ReasonDirective Reason = "directive"
 	// ReasonIgnored: the first route that matches says to ignore it.
 	ReasonIgnored Reason = "ignored"
@@ -140,18 +140,19 @@ const (
 	ReasonNoRoute Reason = "no-route"
 )
 
-// All lists the routes in their order. It is not to be changed.
+// All returns the routes in order. Callers must not change the slice.
 func (rs *Routes) All() []*Route { return rs.routes }
 
-// HasDirectives tells whether any route writes directive files.
+// HasDirectives reports whether any route writes directive files.
 func (rs *Routes) HasDirectives() bool { return len(rs.directives) > 0 }
 
 // Directives returns the places of directive files. Callers must not change the slice.
 func (rs *Routes) Directives() []Place { return rs.directives }
 
-// Match finds the first route for a change. A renamed or deleted directory may
-// be wider than routes are: then it has every route down to the first that takes
-// all of it. For anything else there is at most one. The slice is not to be changed.
+// Match returns the first route for a change. A renamed or deleted directory may be wider
+// than routes: then Match returns every matching route up to the first that takes all of
+// the directory. For other changes it returns at most one. Callers must not change the
+// slice.
 func (rs *Routes) Match(c Change) ([]*Route, Reason) {
 	if c.Kind == KindNone {
 		return nil, ReasonNoChange
@@ -188,7 +189,7 @@ func (rs *Routes) matchTree(c *Change) ([]*Route, Reason) {
 			found = append(found, r)
 		}
 		if r.Place.Suffix == "" && strings.HasPrefix(c.Key, r.Place.Prefix) {
-			break // the rest of it, all
+			break // it takes all of the rest
 		}
 	}
 	if len(found) > 0 {
@@ -197,9 +198,9 @@ func (rs *Routes) matchTree(c *Change) ([]*Route, Reason) {
 	return found, reason
 }
 
-// Holders are the routes whose windows may hold the creation of what c deletes:
-// a deletion takes it out, whether it starts a backup itself or not. There are
-// none unless c is a deletion.
+// Holders returns the routes whose windows may have the creation of what c deletes. A
+// deletion removes it from the window, whether it starts a backup itself or not. Holders
+// returns nil unless c is a deletion.
 func (rs *Routes) Holders(c Change) []*Route {
 	if c.Kind != KindDeleted {
 		return nil
@@ -209,7 +210,7 @@ func (rs *Routes) Holders(c Change) []*Route {
 	return routes
 }
 
-// where tells whether the place is in the container of a change.
+// where reports whether the place is in the container of a change.
 func (p *Place) where(c *Change) bool {
 	return (p.Container == c.Container || p.Container == AnyContainer) && (p.Account == "" || p.Account == c.Account)
 }
@@ -218,16 +219,16 @@ func (p *Place) contains(c *Change) bool {
 	return p.where(c) && strings.HasPrefix(c.Key, p.Prefix) && strings.HasSuffix(c.Key, p.Suffix)
 }
 
-// overlaps tells whether an object below the tree may be in the place.
+// overlaps reports whether an object below the tree may be in the place.
 func (p *Place) overlaps(tree *Change) bool {
 	return p.where(tree) && (strings.HasPrefix(tree.Key, p.Prefix) || strings.HasPrefix(p.Prefix, tree.Key))
 }
 
-// none is no route's index.
+// none is an index that no route has.
 const none = math.MaxInt
 
-// byPrefix finds routes by the prefix of a key: one look-up for each length
-// that a prefix has, however many routes there are.
+// byPrefix finds routes by the prefix of a key, with one lookup for each length of a
+// prefix, regardless of the number of routes.
 type byPrefix struct {
 	lengths []int // ascending
 	routes  map[string][]int
@@ -240,7 +241,7 @@ func (b *byPrefix) add(prefix string, route int) {
 	b.routes[prefix] = append(b.routes[prefix], route)
 }
 
-// first is the index of the first route that takes the change.
+// first returns the index of the first route that takes the change, or none.
 func (b *byPrefix) first(routes []*Route, c *Change) int {
 	if b == nil {
 		return none

@@ -7,8 +7,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// record is one element of Records: of S3 and what imitates it, or of the
-// events that AWS Lambda gets from SQS and SNS.
+// record is one element of Records, as S3 and compatible stores send it, and as AWS Lambda
+// gets it from SQS and SNS.
 type record struct {
 	EventVersion text `json:"eventVersion"`
 	EventSource  text `json:"eventSource"`
@@ -54,8 +54,8 @@ func (d *decoder) records(records *list[record]) {
 	}
 }
 
-// record reads one S3 record. Its structure is on AWS's page "Event message
-// structure"; a receiver should take any version with the same major number.
+// record reads one S3 record. AWS documents it on the page "Event message structure": a
+// receiver should accept any version with the same major number.
 func (d *decoder) record(i int, r *record) {
 	object := &r.S3.Object
 	c := Change{
@@ -72,7 +72,7 @@ func (d *decoder) record(i int, r *record) {
 	}
 	c.Kind, c.Note = s3Kind(&c)
 	if c.Format != FormatCeph {
-		// Form encoded, and decoded exactly once. Ceph writes the key as it is;
+		// The key is form encoded, and decoded exactly once. Ceph does not encode it:
 		// see record.object_key in its rgw_notify.cc.
 		key, err := url.QueryUnescape(c.Key)
 		if err != nil {
@@ -82,13 +82,13 @@ func (d *decoder) record(i int, r *record) {
 		c.Key = key
 	}
 	if c.Format == FormatMinIO && c.Kind == KindCreated {
-		c.Size = object.Size.or(0) // left out when it is 0
+		c.Size = object.Size.or(0) // MinIO omits a size of 0
 	}
 	d.object(c, "Records[%d]: s3.bucket.name", "Records[%d]: s3.object.key", i)
 }
 
-// object adds a change if it says of which object. The formats name the members
-// that it would be in.
+// object adds a change, or a fault if its container or key is missing. container and key are
+// formats with args that name their members.
 func (d *decoder) object(c Change, container, key string, args ...any) {
 	switch {
 	case c.Kind == KindNone:
@@ -99,8 +99,8 @@ func (d *decoder) object(c Change, container, key string, args ...any) {
 		d.fault(key+" is missing or not a text", args...)
 		return
 	case c.Kind == KindCreated && !c.Tree && c.Size == 0 && strings.HasSuffix(c.Key, "/"):
-		// It stands for an empty directory. In a directive file it would stand
-		// for all of it.
+		// It stands for an empty directory. A directive file would list the whole
+		// directory by it.
 		c.Kind, c.Note = KindNone, "a folder marker, an empty object whose name ends in a slash"
 	}
 	d.add(c)
@@ -119,8 +119,8 @@ func s3Format(eventSource text) Format {
 	}
 }
 
-// s3Kind is what the event of a record does to an object. A deletion of the name
-// takes the version off the change: a delete marker's version is not the object's.
+// s3Kind returns what the event of a record does to its object. If the event deletes the
+// name, s3Kind clears the version, which is that of the delete marker.
 func s3Kind(c *Change) (kind Kind, note string) {
 	name := strings.TrimPrefix(c.Event, "s3:")
 	family, action, _ := strings.Cut(name, ":")
@@ -139,7 +139,7 @@ func s3Kind(c *Change) (kind Kind, note string) {
 			c.Version = ""
 		}
 		return KindDeleted, ""
-	case "ObjectSynced": // Ceph: it came from another zone
+	case "ObjectSynced": // Ceph: copied from another zone
 		switch action {
 		case "Delete", "DeletionMarkerCreated":
 			c.Version = ""
@@ -177,7 +177,7 @@ type eventBridgeObject struct {
 	DeletionType text `json:"deletion-type"`
 }
 
-// eventBridge reads an S3 event as EventBridge has it. Keys are not encoded here.
+// eventBridge reads an S3 event of EventBridge, whose keys are not encoded.
 func (d *decoder) eventBridge(doc *document) {
 	if doc.Source != "aws.s3" {
 		d.unknownFormat("is an EventBridge event of %.100q, not of aws.s3", doc.Source)

@@ -18,15 +18,15 @@ import (
 	"backhaul/publisher"
 )
 
-// Config is how a [Trigger] works. Zero values stand for the defaults.
+// Config has the options of a [Trigger]. Zero values mean the defaults.
 type Config struct {
-	// Observer is told what becomes of notifications. Defaults to nobody.
+	// Observer, if not nil, receives what happens to notifications.
 	Observer Observer
-	// StoreGivesUp is how long a window tries to write its directive file before it
-	// asks for a plain INCREMENTAL. Defaults to 10 min.
+	// StoreGivesUp is how long to try to write a directive file before requesting a plain
+	// INCREMENTAL, which finds the changes itself. Defaults to 10 min.
 	StoreGivesUp time.Duration
-	// DrainTimeout is how long a request on its way may take after a stop.
-	// Defaults to 5 s.
+	// DrainTimeout bounds how long a stop waits for requests that are being made. Defaults
+	// to 5 s.
 	DrainTimeout time.Duration
 }
 
@@ -50,8 +50,8 @@ type Trigger struct {
 	done                Asked // belongs to the goroutine of Run
 }
 
-// New binds to the streams and the durable consumer, which must exist. store is
-// nil if no route has a directive.
+// New returns a Trigger that uses the streams and the durable consumer, which must exist.
+// store may be nil if no route has a directive.
 func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store Store, log zerolog.Logger) (*Trigger, error) {
 	if cfg.Observer == nil {
 		cfg.Observer = silent{}
@@ -99,10 +99,10 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store S
 	return t, nil
 }
 
-// State is what it is doing, as it was less than a second ago.
+// State returns what the trigger is doing, not older than a second.
 func (t *Trigger) State() State { return *t.state.Load() }
 
-// Ready is nil while notifications are being read, by this replica or another.
+// Ready returns nil while this replica or another reads notifications, otherwise why none does.
 func (t *Trigger) Ready() error {
 	if t.nc.Status() != nats.CONNECTED {
 		return fmt.Errorf("NATS is not connected: %s", t.nc.Status())
@@ -120,7 +120,7 @@ func (t *Trigger) Writable() error {
 // known.
 func (t *Trigger) DeadLetters() error { return t.writes.Trouble(publisher.DeadLetterStream) }
 
-// StoreTrouble says why the last directive file could not be written, nil if it was.
+// StoreTrouble returns why the last directive file could not be written, or nil if it was.
 func (t *Trigger) StoreTrouble() error { return t.storeTrouble.err() }
 
 var (
@@ -164,9 +164,9 @@ func (t *Trigger) Run(ctx context.Context) {
 	t.ready.note(errStopping)
 }
 
-// standBy waits until nobody reads: until the consumer has had no open pull at
-// two looks, one shortly after the other. Two readers would do no harm, each
-// window is decided once; but each would have to begin again.
+// standBy waits until no replica reads: until the consumer has no open pull in two checks
+// shortly after each other. Two readers would do no harm, because each window is decided
+// once, but each would have to begin again.
 func (t *Trigger) standBy(ctx context.Context) error {
 	quiet := false
 	for {
@@ -196,7 +196,7 @@ func (t *Trigger) standBy(ctx context.Context) error {
 	}
 }
 
-// trouble is the last thing that went wrong, nil when all is well.
+// trouble keeps the last error, or nil after a success.
 type trouble struct{ why atomic.Pointer[error] }
 
 func (t *trouble) note(err error) { t.why.Store(&err) }

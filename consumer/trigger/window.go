@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// object is the name of an object, or of a whole directory.
+// object identifies an object or a whole directory.
 type object struct {
 	account, container, key string
 	tree                    bool
-	// route is set for a directory, of which routes may have a part each.
+	// route is set for a directory only: several routes may each have a part of one.
 	route *Route
 }
 
+// object returns what the change is about.
 func (h *held) object() object {
 	name := object{account: h.Account, container: h.Container, key: h.Key, tree: h.Tree}
 	if h.Tree {
@@ -21,34 +22,35 @@ func (h *held) object() object {
 	return name
 }
 
-// held is a change in a window. Of a deletion that starts nothing it is only kept
-// that it happened: a creation that comes late must not come back.
+// held is a change in a window. A deletion that starts no backup is kept too, so that a late
+// creation of the same object does not count.
 type held struct {
 	Change
-	route  *Route
+	route *Route
+	// counts is set if the change starts a backup.
 	counts bool
-	// others: the window has creations of several versions of the object.
+	// others is set if the window has creations of several versions of the object.
 	others bool
 }
 
-// window is what has changed in one content group and was not asked for yet.
+// window has the changes of one content group that are not requested yet.
 type window struct {
-	first, last   uint64    // of its messages, in the stream
-	since, latest time.Time // when they were stored
-	opened        time.Time // when the first was read, by the same clock
+	first, last   uint64    // stream sequences of its first and last message
+	since, latest time.Time // when these were stored
+	opened        time.Time // when the first was read, by the server's clock
 	messages      []*message
 	objects       map[object]held
-	// paths is how many of the objects count: what the request is about.
+	// paths is how many of the objects count.
 	paths int
 }
 
-// concern is what one message says to one content group.
+// concern has the changes of one message that concern one content group.
 type concern struct {
 	route   *Route
 	changes []held
 }
 
-// starting is how many of the changes start a backup.
+// starting returns how many of the changes start a backup.
 func (c *concern) starting() int {
 	n := 0
 	for i := range c.changes {
@@ -59,9 +61,9 @@ func (c *concern) starting() int {
 	return n
 }
 
-// add takes what a message says into the window. It is false when all of it was
-// known already, or is a deletion of nothing that is here: then the window need
-// not hold the message.
+// add adds the changes of a message to the window. It returns false if they change nothing:
+// all are known already, or delete objects that the window does not have. The window then
+// does not keep the message.
 func (w *window) add(m *message, c *concern) bool {
 	news := false
 	for i := range c.changes {
@@ -80,6 +82,7 @@ func (w *window) add(m *message, c *concern) bool {
 	return true
 }
 
+// put adds one change and reports whether the window changed.
 func (w *window) put(h held) bool {
 	name := h.object()
 	before, known := w.objects[name]
@@ -95,9 +98,9 @@ func (w *window) put(h held) bool {
 			w.objects[name] = before
 			return news
 		case h.Kind == KindDeleted && h.Version != "" && before.others && !h.counts:
-			return false // the version before it is there again, and new as well
+			return false // the object has another version that this window has too
 		case h.Kind == KindCreated && before.Kind == KindDeleted && before.Version != "" && before.Version != h.Version:
-			// It was another version that was deleted, whichever came first.
+			// Another version was deleted, before or after this creation.
 		case !later:
 			return false
 		}
@@ -108,7 +111,7 @@ func (w *window) put(h held) bool {
 	}
 	switch {
 	case !h.counts && !known && below == 0:
-		return false // it deletes nothing of what is here
+		return false // the window has nothing that it deletes
 	case known && before.counts:
 		w.paths--
 	}
@@ -118,13 +121,13 @@ func (w *window) put(h held) bool {
 	if w.objects == nil {
 		w.objects = make(map[object]held)
 	}
-	// What is not needed to tell one change from another is not kept.
+	// These are not needed any more, and take memory.
 	h.Event, h.Note = "", ""
 	w.objects[name] = h
 	return true
 }
 
-// dropBelow takes out what a deleted directory takes with it.
+// dropBelow removes the objects below a deleted directory and returns their number.
 func (w *window) dropBelow(tree *Change) int {
 	n := 0
 	for name, h := range w.objects {
@@ -139,10 +142,9 @@ func (w *window) dropBelow(tree *Change) int {
 	return n
 }
 
-// due is when the window is over if nothing else is added. While there is more to
-// read, as after an outage, it goes on: what has waited already is better asked
-// for at once than in the pieces that it would have been. But it does not go on
-// for ever.
+// due returns when the window ends if nothing is added. While there is more to read, as
+// after an outage, it ends only by the longest time since it was opened: one request for all
+// changes that have waited is better than one for each quiet time among them.
 func (w *window) due(limits Window, behind bool) time.Time {
 	if behind {
 		return w.opened.Add(limits.Max)
@@ -154,24 +156,24 @@ func (w *window) due(limits Window, behind bool) time.Time {
 	return end
 }
 
-// group is a content group with its windows: at most one is open, those that are
-// over wait for their turn in order.
+// group is a content group with its windows: at most one open window, and the ended ones in
+// order.
 type group struct {
 	route *Route
 	name  string
-	// position is what the group's last record says, and sequence is the record's.
+	// position is the group's last decision, and sequence the stream sequence of its record.
 	position decision
 	sequence uint64
-	// confirmed: the request of the last record is known to be in its stream.
+	// confirmed is set if the request of that decision is known to be in its stream.
 	confirmed bool
 
 	open   *window
 	queue  []*window
-	flying bool // the first of the queue is being asked for
+	flying bool // a request is being made of the first window of the queue
 }
 
-// add takes what a message says into the group's open window, after ending the
-// one that has no room for it.
+// add adds the changes of a message to the group's open window. If they would exceed its
+// number of paths, add first ends the window and opens another.
 func (g *group) add(m *message, c *concern) bool {
 	limits := g.route.Window
 	if g.open != nil && g.open.paths > 0 && g.open.paths+c.starting() > limits.MaxPaths {
@@ -190,12 +192,13 @@ func (g *group) add(m *message, c *concern) bool {
 	return added
 }
 
+// close ends the open window.
 func (g *group) close() {
 	g.queue = append(g.queue, g.open)
 	g.open = nil
 }
 
-// last is the place of the last message in any of the windows.
+// last returns the stream sequence of the last message in any of the windows.
 func (g *group) last() uint64 {
 	switch {
 	case g.open != nil:
@@ -207,7 +210,7 @@ func (g *group) last() uint64 {
 	}
 }
 
-// size is how many objects the windows hold.
+// size returns how many objects the windows have.
 func (g *group) size() int {
 	n := 0
 	for _, w := range g.queue {
