@@ -79,12 +79,14 @@ func (h *History) doubt(last Step, replicas Replicas) string {
 	if end := last.Standing().LeaseEnd; h.AsOf.After(end) && !end.IsZero() {
 		text += "the lease of " + e.Owner + " has ended; "
 	}
-	until := doubtEnd(last, e, replicas.VisibilityWindow)
+	until := h.doubtEnd(replicas.VisibilityWindow)
 	switch {
 	case h.AsOf.Before(until):
 		text += fmt.Sprintf("its job is looked up until %s, ", stamp(until))
 	case e.DoubtUnlikely:
 		text += "its job is looked up once more, "
+	case h.AsOf.Before(last.Standing().LeaseEnd):
+		text += fmt.Sprintf("the window for its job ended at %s; %s looks it up once more, ", stamp(until), e.Owner)
 	default:
 		text += fmt.Sprintf("the window for its job ended at %s; the next delivery looks it up once more, ", stamp(until))
 	}
@@ -99,11 +101,50 @@ func (h *History) doubt(last Step, replicas Replicas) string {
 	return text
 }
 
-// doubtEnd returns when a job that is still not found does not exist, as the ledger
-// of package consumer computes it.
-func doubtEnd(last Step, e *schemas.JobSubmitting, window time.Duration) time.Time {
-	if e.LeaseMillis == 0 && e.DoubtUnlikely {
-		return last.At
+// doubtEnd returns when a job that is still not found does not exist, as package consumer
+// computes it. While the owner holds its claim, the renewals do not move the end.
+func (h *History) doubtEnd(window time.Duration) time.Time {
+	var before *Step // the claim before
+	var end time.Time
+	for i := range h.Steps {
+		step := &h.Steps[i]
+		if _, isClaim := step.Event.(*schemas.JobSubmitting); isClaim && step.key == h.own() {
+			end = step.ownersEnd(before, end, window)
+			before = step
+		}
 	}
-	return last.At.Add(leaseOf(e) + window)
+	if last := h.Last(); !h.AsOf.Before(last.Standing().LeaseEnd) {
+		return last.nextEnd(window)
+	}
+	return end
+}
+
+// ownersEnd returns the end of the claim's doubt for its owner. before is the claim before
+// it, nil for none, and end is the end of that one's doubt.
+func (s *Step) ownersEnd(before *Step, end time.Time, window time.Duration) time.Time {
+	if before == nil {
+		return s.nextEnd(window)
+	}
+	e, former := s.Event.(*schemas.JobSubmitting), before.Event.(*schemas.JobSubmitting)
+	carried := e.DoubtSequence == former.DoubtSequence || former.DoubtSequence == 0 && e.DoubtSequence == before.Sequence
+	switch {
+	case e.Epoch == former.Epoch && e.DoubtSequence == former.DoubtSequence:
+		return end
+	case e.Epoch == former.Epoch && e.DoubtUnlikely:
+		return s.At
+	case e.Epoch == former.Epoch:
+		return s.At.Add(window)
+	case carried:
+		return before.nextEnd(window)
+	}
+	return s.nextEnd(window)
+}
+
+// nextEnd returns the end of the doubt for the next owner, once the claim has ended.
+func (s *Step) nextEnd(window time.Duration) time.Time {
+	e := s.Event.(*schemas.JobSubmitting)
+	if e.LeaseMillis == 0 && e.DoubtUnlikely {
+		return s.At
+	}
+	return s.At.Add(leaseOf(e) + window)
 }
