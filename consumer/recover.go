@@ -53,6 +53,9 @@ const anyRequestsEvent = "backup.event.*.*.*"
 // they noticed. At the end Recover accepts the ledger as the known one, and running replicas
 // claim again.
 //
+// Recover refuses a ledger whose settings forget events (see [Forgets]): replicas would still
+// claim nothing, and events that were just written could be lost.
+//
 // No replica may have worked on the restored streams before: Recover takes the last event for
 // the time since which the ledger has forgotten events. It may be called again, for example
 // after a crash. A request that policy denies is not claimed, because the policy is not
@@ -73,6 +76,9 @@ func Recover(ctx context.Context, nc *nats.Conn, policy Policy) (Recovered, erro
 	events, err := js.Stream(ctx, publisher.EventsStream)
 	if err != nil {
 		return Recovered{}, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
+	}
+	if why := Forgets(events.CachedInfo().Config); why != nil {
+		return Recovered{}, fmt.Errorf("nothing was changed, correct the stream first: %w", why)
 	}
 	l := &ledger{events: events, reader: publisher.NewLastReader(events), publisher: pub, owner: recoverer, lease: Config{}.withDefaults().lease()}
 	var r Recovered

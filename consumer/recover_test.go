@@ -2,8 +2,11 @@ package consumer_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/consumer"
 	"backhaul/publisher"
@@ -210,4 +213,23 @@ func (onlyBilling) Allows(_ context.Context, key publisher.Key, _ *schemas.Backu
 		return &consumer.DeniedError{Reason: "not billing"}
 	}
 	return nil
+}
+
+// A ledger whose limit still removes events is not accepted.
+func TestRecover_refusesALedgerThatForgets(t *testing.T) {
+	t.Parallel()
+	b := newRig(t, simulator.Config{})
+	b.publish("billing", body("one"))
+	b.edit(func(c *jetstream.StreamConfig) { c.MaxMsgs = 1000 })
+	const says = "correct the stream first: stream BACKUP_EVENTS has max_msgs 1000 and forgets events of requests: set it to -1"
+	if found, err := consumer.Recover(b.within(patience), b.js.Conn(), nil); err == nil || !strings.Contains(err.Error(), says) {
+		t.Errorf("%+v, %v, want %q", found, err, says)
+	}
+	if claims := b.lastClaims(); len(claims) != 0 {
+		t.Errorf("%d claims were written before the refusal", len(claims))
+	}
+	b.edit(func(c *jetstream.StreamConfig) { c.MaxMsgs = -1 })
+	if found, err := consumer.Recover(b.within(patience), b.js.Conn(), nil); err != nil || found.Doubted != 1 {
+		t.Errorf("%+v, %v, want one request in doubt", found, err)
+	}
 }

@@ -31,7 +31,8 @@ for at the vendor, since the ledger's last event, before anything is sent.
 
 It is also the way out when BACKUP_EVENTS is not the ledger that the service knows: made
 again, damaged, or edited so that it forgot. Each waiting request is then in doubt since it
-was stored. In the end the ledger is accepted as it is; replicas that run claim again.
+was stored. In the end the ledger is accepted as it is; replicas that run claim again. A
+limit of BACKUP_EVENTS that removes events is refused: set it back to -1 first.
 
 After a disaster: stop every "backhaul run", restore BACKUP_EVENTS and BACKUP_REQUESTS, have
 publishers send again what they sent since the snapshot, run this, then start the
