@@ -46,8 +46,8 @@ func newDeadLetterListCommand() *cobra.Command {
 				return err
 			}
 			filter.Limit = limit
-			return withBox(cmd, func(ctx context.Context, box *deadletter.Box) error {
-				letters, older, err := box.List(ctx, filter)
+			return withDeadLetters(cmd, func(ctx context.Context, store *deadletter.Store) error {
+				letters, older, err := store.List(ctx, filter)
 				if err != nil {
 					return err
 				}
@@ -79,8 +79,8 @@ func newDeadLetterShowCommand() *cobra.Command {
 			if len(numbers) != 1 {
 				return &usageError{errors.New("give the sequence of one dead letter")}
 			}
-			return withBox(cmd, func(ctx context.Context, box *deadletter.Box) error {
-				l, err := box.Get(ctx, numbers[0])
+			return withDeadLetters(cmd, func(ctx context.Context, store *deadletter.Store) error {
+				l, err := store.Get(ctx, numbers[0])
 				if err != nil {
 					return err
 				}
@@ -93,19 +93,19 @@ func newDeadLetterShowCommand() *cobra.Command {
 	return cmd
 }
 
-// withBox connects to the dead letters for as long as use takes.
-func withBox(cmd *cobra.Command, use func(context.Context, *deadletter.Box) error) error {
+// withDeadLetters connects to the dead letters for as long as use takes.
+func withDeadLetters(cmd *cobra.Command, use func(context.Context, *deadletter.Store) error) error {
 	nc, _, _, err := join(cmd)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	box, err := deadletter.New(nc)
+	store, err := deadletter.New(nc)
 	if err != nil {
 		return err
 	}
 	ctx, explain := ask(cmd.Context(), nc)
-	return explain(use(ctx, box))
+	return explain(use(ctx, store))
 }
 
 // letterFlags select dead letters. The zero value selects all.

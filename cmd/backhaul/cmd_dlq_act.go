@@ -124,7 +124,7 @@ func runReplay(cmd *cobra.Command, args []string, f replayFlags) error {
 	if order.By, err = f.operator.by(); err != nil {
 		return err
 	}
-	return runAct(cmd, args, f.actFlags, func(box *deadletter.Box) act {
+	return runAct(cmd, args, f.actFlags, func(store *deadletter.Store) act {
 		state := func(p deadletter.Plan, first, repeated string) result {
 			if p.Repeated {
 				first = repeated
@@ -134,11 +134,11 @@ func runReplay(cmd *cobra.Command, args []string, f replayFlags) error {
 		return act{
 			verb: "Replay",
 			does: func(ctx context.Context, l deadletter.Letter) (result, error) {
-				plan, err := box.Replay(ctx, l, order)
+				plan, err := store.Replay(ctx, l, order)
 				return state(plan, "replayed", "sent again"), err
 			},
 			would: func(ctx context.Context, l deadletter.Letter) (result, error) {
-				plan, err := box.Plan(ctx, l, order)
+				plan, err := store.Plan(ctx, l, order)
 				return state(plan, "would replay", "would send again"), err
 			},
 			skip: func(l deadletter.Letter) bool {
@@ -154,11 +154,11 @@ func runDrop(cmd *cobra.Command, args []string, f actFlags) error {
 	if err != nil {
 		return err
 	}
-	return runAct(cmd, args, f, func(box *deadletter.Box) act {
+	return runAct(cmd, args, f, func(store *deadletter.Store) act {
 		return act{
 			verb: "Drop for good",
 			does: func(ctx context.Context, l deadletter.Letter) (result, error) {
-				return result{Result: "dropped"}, box.Drop(ctx, l, by)
+				return result{Result: "dropped"}, store.Drop(ctx, l, by)
 			},
 			would: func(context.Context, deadletter.Letter) (result, error) { return result{Result: "would drop"}, nil },
 			skip:  func(deadletter.Letter) bool { return false },
@@ -167,7 +167,7 @@ func runDrop(cmd *cobra.Command, args []string, f actFlags) error {
 }
 
 // runAct selects letters, asks, acts on each, and sums up.
-func runAct(cmd *cobra.Command, args []string, f actFlags, on func(*deadletter.Box) act) error {
+func runAct(cmd *cobra.Command, args []string, f actFlags, on func(*deadletter.Store) act) error {
 	numbers, err := sequencesOf(args)
 	if err != nil {
 		return err
@@ -185,9 +185,9 @@ func runAct(cmd *cobra.Command, args []string, f actFlags, on func(*deadletter.B
 	case len(numbers) == 0 && !filtered && !f.all:
 		return &usageError{errors.New("which letters? Give sequences, filters, or --all")}
 	}
-	return withBox(cmd, func(ctx context.Context, box *deadletter.Box) error {
-		doing := on(box)
-		letters, left, err := selectLetters(ctx, box, numbers, filter, f.limit, doing.skip)
+	return withDeadLetters(cmd, func(ctx context.Context, store *deadletter.Store) error {
+		doing := on(store)
+		letters, left, err := selectLetters(ctx, store, numbers, filter, f.limit, doing.skip)
 		if err != nil {
 			return err
 		}
@@ -219,11 +219,11 @@ func actOnAll(ctx context.Context, cmd *cobra.Command, f actFlags, doing act, le
 
 // selectLetters is the letters to act on, the oldest first, and how many are left
 // over.
-func selectLetters(ctx context.Context, box *deadletter.Box, numbers []uint64, f deadletter.Filter, limit int, skip func(deadletter.Letter) bool) (letters []deadletter.Letter, left int, err error) {
+func selectLetters(ctx context.Context, store *deadletter.Store, numbers []uint64, f deadletter.Filter, limit int, skip func(deadletter.Letter) bool) (letters []deadletter.Letter, left int, err error) {
 	if len(numbers) > 0 {
-		letters, err = box.Select(ctx, numbers)
+		letters, err = store.Select(ctx, numbers)
 	} else {
-		letters, _, err = box.List(ctx, f)
+		letters, _, err = store.List(ctx, f)
 		letters = slices.DeleteFunc(letters, skip)
 	}
 	if err != nil {

@@ -1,38 +1,37 @@
-// Package deadletter is what operators do with requests that could not be done:
-// look at them, send them again, drop them.
+// Package deadletter lists the messages of failed requests, sends them again and drops
+// them, for operators.
 //
 // # Replay
 //
-// The message of a letter is published again as it came, on its subject, with its
-// headers and byte for byte, but under a new request id: the old one has its
-// outcome, and nothing may follow that. The new id is made of the letter alone
-// (<old id>-replay-<sequence of the letter>), so a replay that is repeated, by a
-// double click or after a crash, is the same request and starts one job. Who wants
-// another one after that has its outcome says so ([Order.Again]).
+// The message of a dead letter is published again unchanged, on its subject and with its
+// headers, but under a new request id: the old request has its outcome, which is final.
+// The new id depends on the dead letter only (<old id>-replay-<sequence of the dead
+// letter>), so a repeated replay, by a double click or after a crash, is the same request
+// and starts one job. [Order.Again] makes another request once that one has its outcome.
 //
 // # What a crash leads to
 //
-// The act is recorded first (backup.event.operator.dlq-replay), then the request
-// is published. Nothing is done that is not on record, and the record says that it
-// was asked for, not that it succeeded. What became of it is read from the new
-// request's own events, whose replayOf names the old request:
+// The action is recorded first (backup.event.operator.dlq-replay), then the request is
+// published. Every action is on record, and the record says that it was ordered, not that
+// it succeeded. The result is read from the events of the new request, whose replayOf
+// names the old request:
 //
 //	crash after    the stream has               what List and Replay say and do
 //	nothing        nothing                      not replayed; Replay does both steps
 //	the record     the operator's event         replayed, no outcome yet; Replay publishes, and records nothing more
 //	the request    both                         replayed, with the outcome once there is one
 //
-// Drop deletes the letter after its record. A letter that is still there was not
-// dropped, whatever the record says; dropping it again ends it.
+// Drop deletes the dead letter after its record. A dead letter that still exists was not
+// dropped, whatever the record says; it can be dropped again.
 //
 // # What it asks of NATS
 //
-// To look: CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE} on the streams BACKUP_DLQ and
+// To list: CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE} on the streams BACKUP_DLQ and
 // BACKUP_EVENTS, STREAM.{INFO,MSG.GET} on both. To act also
 // publish permission on backup.event.operator.*, on backup.request.<source> to
 // replay, and STREAM.MSG.DELETE.BACKUP_DLQ to drop.
 //
-// A [Box] is safe for concurrent use.
+// A [Store] is safe for concurrent use.
 package deadletter
 
 import (
@@ -48,14 +47,14 @@ import (
 	"backhaul/vendorapi"
 )
 
-// Box is the stream of dead letters.
-type Box struct {
+// Store is the stream of dead letters.
+type Store struct {
 	js  jetstream.JetStream
 	pub *publisher.Publisher
 }
 
 // New returns the dead letters behind a connection.
-func New(nc *nats.Conn) (*Box, error) {
+func New(nc *nats.Conn) (*Store, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, fmt.Errorf("dead letters: %w", err)
@@ -64,18 +63,18 @@ func New(nc *nats.Conn) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Box{js: js, pub: pub}, nil
+	return &Store{js: js, pub: pub}, nil
 }
 
-// Letter is one dead letter: the message as it arrived and why it could not be done.
+// Letter is one dead letter: the message as it arrived and why its request failed.
 type Letter struct {
-	// Number is the letter's sequence in its stream, Kept when it was put there.
+	// Number is the sequence in its stream, Kept when it was stored there.
 	Number uint64
 	Kept   time.Time
-	// DeadLetter has no header and no data when it comes from [Box.List].
+	// DeadLetter has no header and no data when it comes from [Store.List].
 	publisher.DeadLetter
-	// Request is as much of the request as could be read, and Invalid why it is
-	// none, nil if it is. Both are empty when only headers were read ([Box.Page], [OfKey]).
+	// Request has the fields of the request that could be read. Invalid is why the message
+	// is not a valid request, nil if it is valid. Both are empty when only headers were read ([Store.Page], [OfKey]).
 	Request schemas.BackupRequest
 	Invalid error
 	// Replays are those on record, oldest first.
@@ -84,7 +83,7 @@ type Letter struct {
 	root string
 }
 
-// Replay is one replay of a letter.
+// Replay is one replay of a dead letter.
 type Replay struct {
 	schemas.DeadLetterReplay
 	Actor  string
@@ -97,16 +96,16 @@ type Replay struct {
 // Done reports whether the new request has its outcome.
 func (r Replay) Done() bool { return r.Last != nil && r.Last.Kind().Terminal() }
 
-// Filter selects letters. Zero values select all.
+// Filter selects dead letters. Zero values select all.
 type Filter struct {
 	Source    string
 	Client    string
 	Subclient string // the content group
 	Code      string // ours, or the vendor's in either form
 	RequestID string
-	// Since and Until are when the letter was kept.
+	// Since and Until bound when the dead letter was stored.
 	Since, Until time.Time
-	// Limit is how many are wanted: the newest.
+	// Limit is the largest number of results: the newest.
 	Limit int
 }
 

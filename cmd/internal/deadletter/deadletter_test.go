@@ -17,9 +17,9 @@ import (
 	"backhaul/schemas"
 )
 
-// desk is a box with what is needed to fill it.
+// desk is a store with what is needed to fill it.
 type desk struct {
-	*Box
+	*Store
 	t  *testing.T
 	js jetstream.JetStream
 }
@@ -27,18 +27,18 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	nc := natstest.Start(t).Connect(t)
-	box, err := New(nc)
+	store, err := New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &desk{Box: box, t: t, js: natstest.JetStream(t, nc)}
+	return &desk{Store: store, t: t, js: natstest.JetStream(t, nc)}
 }
 
 const payload = `{"requestId":"inv-7","clientName":"files","subclientName":"home"}`
 
 var ann = operator.By{Actor: "ann@ops", Reason: "CHG-17"}
 
-// keep puts a letter into the box, changed, and returns its number.
+// keep puts a letter into the store, changed, and returns its number.
 func (d *desk) keep(changes ...func(*publisher.DeadLetter)) uint64 {
 	d.t.Helper()
 	before := d.count(publisher.DeadLetterStream)
@@ -120,7 +120,7 @@ func TestListFilters(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	if letters, older, err := d.List(t.Context(), Filter{}); err != nil || len(letters)+older != 0 {
-		t.Fatalf("an empty box has %v, %d, %v", letters, older, err)
+		t.Fatalf("an empty store has %v, %d, %v", letters, older, err)
 	}
 	d.keep()
 	d.keep(func(l *publisher.DeadLetter) {

@@ -16,7 +16,7 @@ import (
 // newest first, of one source or of any. older is the value of before for the next
 // page, 0 at the end. It reads headers only, whatever the size of the messages, and
 // no replays.
-func (b *Box) Page(ctx context.Context, source string, before, limit uint64) (letters []Letter, older uint64, err error) {
+func (b *Store) Page(ctx context.Context, source string, before, limit uint64) (letters []Letter, older uint64, err error) {
 	if source != "" && publisher.CheckSource(source) != nil {
 		return nil, 0, nil
 	}

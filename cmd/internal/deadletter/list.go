@@ -16,7 +16,7 @@ import (
 
 // List returns the dead letters that the filter selects, oldest first, and how many
 // older ones the limit left out. They have no headers and no data: there may be many.
-func (b *Box) List(ctx context.Context, f Filter) (letters []Letter, older int, err error) {
+func (b *Store) List(ctx context.Context, f Filter) (letters []Letter, older int, err error) {
 	cfg := jetstream.ConsumerConfig{FilterSubjects: []string{publisher.AnyDeadLetter}}
 	if f.Source != "" {
 		cfg.FilterSubjects = []string{publisher.DeadLetterSubject(f.Source)}
@@ -59,7 +59,7 @@ func (e *NotFoundError) Error() string {
 
 // Get returns one dead letter with its headers and data. The error is a
 // [*NotFoundError] if it does not exist.
-func (b *Box) Get(ctx context.Context, number uint64) (Letter, error) {
+func (b *Store) Get(ctx context.Context, number uint64) (Letter, error) {
 	l, err := b.read(ctx, number)
 	if err != nil {
 		return Letter{}, err
@@ -69,9 +69,9 @@ func (b *Box) Get(ctx context.Context, number uint64) (Letter, error) {
 	return letters[0], err
 }
 
-// Select returns the letters with these numbers, oldest first, as [Box.List] does:
+// Select returns the letters with these numbers, oldest first, as [Store.List] does:
 // without headers and data. The error is a [*NotFoundError] if one is missing.
-func (b *Box) Select(ctx context.Context, numbers []uint64) (letters []Letter, err error) {
+func (b *Store) Select(ctx context.Context, numbers []uint64) (letters []Letter, err error) {
 	for _, number := range slices.Compact(slices.Sorted(slices.Values(numbers))) {
 		l, err := b.read(ctx, number)
 		if err != nil {
@@ -83,7 +83,7 @@ func (b *Box) Select(ctx context.Context, numbers []uint64) (letters []Letter, e
 	return letters, b.addReplays(ctx, letters)
 }
 
-func (b *Box) read(ctx context.Context, number uint64) (Letter, error) {
+func (b *Store) read(ctx context.Context, number uint64) (Letter, error) {
 	stream, err := b.js.Stream(ctx, publisher.DeadLetterStream)
 	if err != nil {
 		return Letter{}, fmt.Errorf("read %s: %w", publisher.DeadLetterStream, err)
@@ -110,7 +110,7 @@ type letterID struct {
 // addReplays reads what operators did with the letters. All replays since the
 // oldest letter are read: they are one subject of the events stream, and as few
 // as operators made.
-func (b *Box) addReplays(ctx context.Context, letters []Letter) error {
+func (b *Store) addReplays(ctx context.Context, letters []Letter) error {
 	if len(letters) == 0 {
 		return nil
 	}
@@ -151,7 +151,7 @@ func (l *Letter) noteReplay(e schemas.OperatorEvent) {
 }
 
 // addOutcomes reads what became of the replays.
-func (b *Box) addOutcomes(ctx context.Context, letters []Letter) error {
+func (b *Store) addOutcomes(ctx context.Context, letters []Letter) error {
 	var events jetstream.Stream
 	for i := range letters {
 		for j := range letters[i].Replays {

@@ -57,7 +57,7 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return e.Why }
 
-// Plan returns what a replay of a dead letter from [Box.Get] would do. The error is a
+// Plan returns what a replay of a dead letter from [Store.Get] would do. The error is a
 // [*ReplayedError] or a [*RefusedError].
 func (l *Letter) Plan(o Order) (Plan, error) {
 	p := Plan{message: l.DeadLetter}
@@ -121,8 +121,8 @@ func (l *Letter) refusal(message publisher.DeadLetter, corrected bool) *RefusedE
 	return nil
 }
 
-// Plan returns what [Box.Replay] would do.
-func (b *Box) Plan(ctx context.Context, l Letter, o Order) (Plan, error) {
+// Plan returns what [Store.Replay] would do.
+func (b *Store) Plan(ctx context.Context, l Letter, o Order) (Plan, error) {
 	whole, err := b.same(ctx, l)
 	if err != nil {
 		return Plan{}, err
@@ -131,10 +131,10 @@ func (b *Box) Plan(ctx context.Context, l Letter, o Order) (Plan, error) {
 }
 
 // Replay sends the message of a dead letter again. The dead letter may come from
-// [Box.List] and stays in its stream. The error is a [*ReplayedError], a
+// [Store.List] and stays in its stream. The error is a [*ReplayedError], a
 // [*RefusedError], a [*NotFoundError], or a failed write, after which Replay may be
 // called again.
-func (b *Box) Replay(ctx context.Context, l Letter, o Order) (Plan, error) {
+func (b *Store) Replay(ctx context.Context, l Letter, o Order) (Plan, error) {
 	if err := o.Check(); err != nil {
 		return Plan{}, err
 	}
@@ -154,9 +154,9 @@ func (b *Box) Replay(ctx context.Context, l Letter, o Order) (Plan, error) {
 	return p, nil
 }
 
-// Drop deletes a dead letter for good. It may come from [Box.List]. The error is a
+// Drop deletes a dead letter for good. It may come from [Store.List]. The error is a
 // [*NotFoundError] or a failed write.
-func (b *Box) Drop(ctx context.Context, l Letter, by operator.By) error {
+func (b *Store) Drop(ctx context.Context, l Letter, by operator.By) error {
 	if err := by.Check(); err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (b *Box) Drop(ctx context.Context, l Letter, by operator.By) error {
 // same returns the dead letter as it is in the stream now, with its known replays. A
 // stream that was deleted and created again may have another dead letter with this
 // number.
-func (b *Box) same(ctx context.Context, l Letter) (Letter, error) {
+func (b *Store) same(ctx context.Context, l Letter) (Letter, error) {
 	now, err := b.read(ctx, l.Number)
 	if err == nil && !now.Kept.Equal(l.Kept) {
 		err = &NotFoundError{l.Number}

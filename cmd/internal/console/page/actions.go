@@ -14,8 +14,8 @@ import (
 	"backhaul/cmd/internal/queue"
 )
 
-// DeadLetters keeps what could not be done. Its methods are those of
-// [deadletter.Box].
+// DeadLetters is the stream of dead letters. Its methods are those of
+// [deadletter.Store].
 type DeadLetters interface {
 	Page(ctx context.Context, source string, before, limit uint64) (letters []deadletter.Letter, older uint64, err error)
 	Get(ctx context.Context, number uint64) (deadletter.Letter, error)

@@ -1,35 +1,33 @@
-// Package page is what an operator sees in a browser:
+// Package page serves the console page, which operators open in a browser:
 //
 //	GET  /                                recent requests, counts, the last hour; ?state=&source=&client=&group=&q=&page=
-//	GET  /requests/{source}/{key}         one request: every event, the request itself
-//	GET  /dead-letters, /dead-letters/{n} what could not be done, and why
+//	GET  /requests/{source}/{key}         one request with all its events
+//	GET  /dead-letters, /dead-letters/{n} failed requests, and why
 //	GET  /live, /live/requests/…          the changes of a page, as server-sent events
 //	GET  /assets/…                        style, script, icon
-//	GET  /login, POST /login, /logout     a session, for those who have the token
-//	POST /dead-letters/{n}/replay         the request once more, under a new id
+//	GET  /login, POST /login, /logout     a session, for users with the token
+//	POST /dead-letters/{n}/replay         the request again, under a new id
 //	POST /pause, /resume                  the queue, for all replicas
 //
 // # Without and with JavaScript
 //
-// Every page is whole without it, and reloads itself now and then. With it, one
-// script replaces what the server has rendered anew. A viewer is given what is
-// true at the moment it can take it, at most twice a second: nothing is queued, a
-// viewer that is too slow is cut off, and there are at most [maxStreams].
+// Every page is complete without JavaScript and reloads itself periodically. With it, one
+// script replaces the parts that the server has rendered again. A viewer gets the current
+// state at most twice a second. Nothing is queued, a viewer that is too slow is
+// disconnected, and there are at most [maxStreams].
 //
 // # Safety
 //
-// What is shown comes from strangers; html/template escapes it, and the content
-// security policy allows no script or style but our own files, so that what were
-// to slip through would be inert.
+// Shown data is untrusted. html/template escapes it, and the content security policy
+// allows only our own scripts and styles.
 //
-// Reading needs no password: the listener is on loopback, where console refuses
-// the names of others, or it was put elsewhere on purpose. Whatever changes
-// something needs the token: a session (a cookie that scripts and other sites do
-// not get), a POST from our own pages, and the session's own secret in the form.
-// Sessions are in memory, few, end after eight hours and with a new token. After
-// some wrong tokens further wrong ones are answered by 429; the right one always
-// works. Each action leaves an event.
-// Without a token nothing can be changed, and the page says so.
+// Reading needs no password: by default the listener is on loopback, where console refuses
+// foreign host names; another address is a decision of the operator. Every change needs a
+// session (a cookie that scripts and other sites cannot read), a POST from our own pages,
+// and the secret of the session in the form. Sessions need the token, are in memory, and
+// end after eight hours or when the token changes. After some wrong tokens further wrong
+// ones are answered by 429; the right one always works. Each action is recorded as an
+// event. Without a token the page is read-only, and says so.
 package page
 
 import (
