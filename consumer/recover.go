@@ -34,9 +34,8 @@ type Recovered struct {
 // recoverer is the owner in the claims of Recover.
 const recoverer = "recover"
 
-// noEvent is the sequence of the claim in a doubt that refers to no event of the stream: the
-// request is in doubt since it was stored.
-const noEvent = 1<<53 - 1
+// noEvent is the sequence in a doubt that refers to no event of the stream.
+const noEvent = schemas.LostClaim
 
 // anyRequestsEvent matches events about requests, but not those of operators.
 const anyRequestsEvent = "backup.event.*.*.*"

@@ -169,6 +169,10 @@ type Claim struct {
 	DoubtUnlikely bool `json:"doubtUnlikely,omitzero"`
 }
 
+// LostClaim is the DoubtSequence of a doubt that refers to no event of the stream: the
+// request is in doubt since it was stored.
+const LostClaim = 1<<53 - 1
+
 // JobSubmitting is the data of a job-submitting event.
 type JobSubmitting struct {
 	RequestID string `json:"requestId"`

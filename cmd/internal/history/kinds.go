@@ -154,7 +154,11 @@ func claimText(e *schemas.JobSubmitting, doubtSince time.Time) string {
 	if !doubtSince.IsZero() {
 		text += " since " + stamp(doubtSince)
 	}
-	text += fmt.Sprintf(": a call under claim %d may have started a job", e.DoubtSequence)
+	under := fmt.Sprintf("claim %d", e.DoubtSequence)
+	if e.DoubtSequence == schemas.LostClaim {
+		under = "an earlier claim that the ledger has lost"
+	}
+	text += ": a call under " + under + " may have started a job"
 	if e.DoubtTaskID != "" {
 		text += " of task " + e.DoubtTaskID
 	}

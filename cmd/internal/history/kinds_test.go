@@ -1,6 +1,7 @@
 package history
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -35,5 +36,18 @@ func TestKinds_everyKindIsToldInWords(t *testing.T) {
 				t.Errorf("%s is summed up as %q, with the status %s", kind, h.Summary(Replicas{}), h.Status)
 			}
 		}
+	}
+}
+
+// The value of a doubt without an event is shown in words.
+func TestLine_aClaimThatTheLedgerHasLost(t *testing.T) {
+	t.Parallel()
+	const lost = ": a call under an earlier claim that the ledger has lost may have started a job"
+	e := claim(schemas.Message{}, "recover", 1, 0, schemas.LostClaim)
+	if got := Line(e); !strings.HasSuffix(got, lost) {
+		t.Errorf("got %q, want it to end with %q", got, lost)
+	}
+	if got := (Step{Event: e}).Text(); !strings.HasSuffix(got, lost) {
+		t.Errorf("got %q, want it to end with %q", got, lost)
 	}
 }
