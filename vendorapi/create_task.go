@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -36,10 +35,7 @@ func (c *Client) CreateTask(ctx context.Context, t Task) (Job, error) {
 
 // createTask is CreateTask for the owner of a slot.
 func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
-	buffer, _ := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
-	rendered, err := c.body.render((*buffer)[:0], t)
-	*buffer = rendered.Body
+	rendered, err := c.body.render(t)
 	if err != nil {
 		return Job{}, &Error{Verdict: NotSent, Op: opCreateTask, Err: err}
 	}
@@ -62,8 +58,8 @@ func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 	return job, err
 }
 
-// buffers has bodies for reuse: after its call, a body has no reader.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
+// bodySize is enough for a request with names of usual length, in bytes.
+const bodySize = 3 << 10
 
 // Rendered is the request of CreateTask, without its authorisation.
 type Rendered struct {
@@ -80,16 +76,16 @@ func Render(format string, t Task) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, err
 	}
-	return body.render(nil, t)
+	return body.render(t)
 }
 
-// render appends the body to dst.
-func (b body) render(dst []byte, t Task) (Rendered, error) {
+// render returns the request for a task.
+func (b body) render(t Task) (Rendered, error) {
 	if t.ClientName == "" || t.SubclientName == "" {
 		// Without these names the vendor backs up every content group.
 		return Rendered{}, errors.New("a task must have clientName and subclientName (the content group)")
 	}
-	data, err := b.write(dst, t)
+	data, err := b.write(make([]byte, 0, bodySize), t)
 	return Rendered{Path: "/CreateTask", ContentType: b.mediaType, Body: data}, err
 }
 
