@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"backhaul/vendorapi/internal/gate"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -36,7 +37,7 @@ func TestOutage(t *testing.T) {
 		}
 		outage := func() {
 			t.Helper()
-			for range breakAfter {
+			for range gate.BreakAfter {
 				wantCapacity(t, c, 64, Cooldown{})
 				fail(0)
 			}
@@ -74,7 +75,7 @@ func TestOneAttemptEndsAnOutage(t *testing.T) {
 	const workers = 64
 	synctest.Test(t, func(t *testing.T) {
 		sim, c, d := outOfReach(t, simulator.Config{Conflict: simulator.ConflictIgnore})
-		for range breakAfter {
+		for range gate.BreakAfter {
 			_, err := c.CreateTask(t.Context(), testTask())
 			wantVerdict(t, err, NotSent)
 		}
@@ -105,7 +106,7 @@ func TestOneAttemptEndsAnOutage(t *testing.T) {
 			t.Errorf("%d calls, %d permits while one tries", n, permits)
 		}
 		mu.Unlock()
-		wantCapacity(t, c, 0, Cooldown{probeWait, CooldownOutage})
+		wantCapacity(t, c, 0, Cooldown{gate.ProbeWait, CooldownOutage})
 		all.Wait()
 		wantCapacity(t, c, 64, Cooldown{})
 		if a := sim.Account(); a.CreateTaskCalls != workers || a.JobsStarted != workers {
@@ -143,16 +144,16 @@ func TestWhatIsAnOutage(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sim, c := onPipe(t, simulator.Config{Conflict: simulator.ConflictIgnore})
 				sim.SetFaults(everyCall(tt.fault))
-				for i := range breakAfter {
+				for i := range gate.BreakAfter {
 					if _, cooldown := c.Capacity(64); cooldown.Reason == CooldownOutage {
 						t.Errorf("%d of them are an outage", i)
 					}
 					_, _ = c.CreateTask(t.Context(), loadTask(i))
-					<-time.After(c.throttled.left())
+					<-time.After(c.throttled.Left())
 				}
 				_, cooldown := c.Capacity(64)
 				if outage := cooldown.Reason == CooldownOutage; outage != tt.outage {
-					t.Errorf("after %d of them the cooldown is %v", breakAfter, cooldown)
+					t.Errorf("after %d of them the cooldown is %v", gate.BreakAfter, cooldown)
 				}
 			})
 		})
@@ -162,7 +163,7 @@ func TestWhatIsAnOutage(t *testing.T) {
 			sim, c := onPipe(t, simulator.Config{}, byToken)
 			sim.SetFaults(everyCall(simulator.Fault{Kind: simulator.HangAfterStart}))
 			reason := errors.New("a stop")
-			for range 2 * breakAfter {
+			for range 2 * gate.BreakAfter {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				time.AfterFunc(10*time.Second, func() { cancel(reason) })
 				_, err := c.CreateTask(ctx, testTask())
@@ -177,7 +178,7 @@ func TestWhatIsAnOutage(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			for _, auth := range []Auth{tokenAuth(""), tokenAuth("wrong"), {Mode: AuthLogin, Username: testUser, Password: fixed("wrong")}} {
 				_, c := onPipe(t, simulator.Config{}, withAuth(auth))
-				for range 2 * breakAfter {
+				for range 2 * gate.BreakAfter {
 					_, err := c.CreateTask(t.Context(), testTask())
 					wantVerdict(t, err, NotSent)
 					_, err = c.CreateTask(t.Context(), Task{})
@@ -198,10 +199,10 @@ func TestWhatEndsAnOutage(t *testing.T) {
 		sim, c, d := outOfReach(t, simulator.Config{})
 		r := &Retrier{Client: c, Policy: Policy{InitialInterval: time.Millisecond, MaxInterval: time.Millisecond, CapacityWait: time.Second}}
 		_, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
-		if wantVerdict(t, err, NotSent); attempts != breakAfter || c.Breaker() != "open" {
+		if wantVerdict(t, err, NotSent); attempts != gate.BreakAfter || c.Breaker() != "open" {
 			t.Errorf("%d attempts, the breaker is %s", attempts, c.Breaker())
 		}
-		<-time.After(firstBreak)
+		<-time.After(gate.FirstBreak)
 		d.refuse.Store(false)
 		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
 		_, err = c.CreateTask(within(t, patience/2), testTask())
@@ -221,17 +222,17 @@ func TestWhatEndsAnOutage(t *testing.T) {
 func TestTakeSlot_unusedLeavesTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c, d := outOfReach(t, simulator.Config{})
-		for range breakAfter {
+		for range gate.BreakAfter {
 			_, err := c.CreateTask(t.Context(), testTask())
 			wantVerdict(t, err, NotSent)
 		}
 		d.refuse.Store(false)
-		<-time.After(firstBreak)
+		<-time.After(gate.FirstBreak)
 		r := &Retrier{Client: c}
 		denied := errors.New("denied")
 		for range 10 {
 			_, _, err := r.Submit(t.Context(), t.Context(), testTask(), func(context.Context) (time.Time, error) {
-				wantCapacity(t, c, 0, Cooldown{probeWait, CooldownOutage})
+				wantCapacity(t, c, 0, Cooldown{gate.ProbeWait, CooldownOutage})
 				return time.Time{}, denied
 			})
 			if !errors.Is(err, denied) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"backhaul/schemas/bounded"
+	"backhaul/vendorapi/internal/gate"
 	"backhaul/vendorapi/internal/http1"
 )
 
@@ -79,10 +80,10 @@ type Client struct {
 	known    known
 	listings listings
 	// The gate of CreateTask, see Capacity.
-	throttled      pause // requested by the vendor
-	loginThrottled pause // the same, of logins: the session knows and answers at once
-	breaker        *breaker
-	limits         *limits
+	throttled      gate.Pause // requested by the vendor
+	loginThrottled gate.Pause // the same, of logins: the session knows and answers at once
+	breaker        *gate.Breaker
+	limits         *gate.Limits
 
 	observer Observer // nil for none
 	// tokenExpires is in UNIX seconds, 0 when it is not known.
@@ -116,7 +117,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		endpoint: strings.TrimRight(cfg.Endpoint, "/"), timeout: cfg.Timeout, body: body,
-		breaker: newBreaker(), limits: newLimits(cfg.Pace), observer: cfg.Observer,
+		breaker: gate.NewBreaker(isOutage, saysNothing), limits: gate.NewLimits(cfg.Pace.PerHour, cfg.Pace.PerSecond), observer: cfg.Observer,
 	}
 	c.session = newSession(c, cfg.Auth)
 	server, err := url.Parse(c.endpoint)
@@ -245,7 +246,7 @@ func (c *Client) authorised(ctx context.Context, cl call) (response, error) {
 
 // paused returns an error while no job may be started.
 func (c *Client) paused(cl call) error {
-	wait := c.throttled.left()
+	wait := c.throttled.Left()
 	if wait <= 0 || cl.op != opCreateTask {
 		return nil
 	}
@@ -298,7 +299,7 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 func (c *Client) heed(cl call, status int, h http.Header) {
 	load := loadOf(status, h)
 	if cl.op == opCreateTask && load.pauses() || cl.op == opJobs && load == rateLimited {
-		c.throttled.extend(retryAfter(h))
+		c.throttled.Extend(retryAfter(h))
 	}
 }
 

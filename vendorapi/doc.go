@@ -20,7 +20,7 @@
 //     cookies.go, task_template.go, answer.go, load.go, errors.go), and internal/http1
 //   - session: a token for each call (auth.go, login.go, logins.go, tokenpair.go,
 //     renew.go, whoami.go, flock.go)
-//   - gate: when a job may be started (pace.go, breaker.go)
+//   - gate: when a job may be started (pace.go), and internal/gate
 //   - client: the operations (client.go, create_task.go, find.go, joblist.go,
 //     listing.go, description.go, probe.go), and [Retrier] on it (retry.go, lookup.go)
 //

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	"backhaul/vendorapi/internal/gate"
 	"backhaul/vendorapi/secretstest"
 )
 
@@ -47,7 +48,7 @@ func TestError_saysWhatComesNext(t *testing.T) {
 		secretstest.NotShown(t, []string{"geheim"}, err)
 	}
 	held := new(Client)
-	held.breaker = newBreaker()
+	held.breaker = gate.NewBreaker(isOutage, saysNothing)
 	for _, reason := range []CooldownReason{CooldownThrottled, CooldownOutage} {
 		if e, ok := errors.AsType[*Error](held.notAsked(Cooldown{1, reason})); !ok || !e.NotAsked() || e.LookupFirst() {
 			t.Errorf("%v: got %+v", reason, e)

@@ -55,7 +55,7 @@ func (l *lookup) stop() Job {
 func (r *Retrier) lookUp(ctx context.Context, t Task, since time.Time) Job {
 	for pause := firstLookupWait; ; pause = min(2*pause, longestLookupWait) {
 		// A pause that the vendor asked for holds for lookups too.
-		wait := max(pause, r.Client.throttled.left())
+		wait := max(pause, r.Client.throttled.Left())
 		if wait == pause {
 			found, err := r.Find(ctx, t, since)
 			if err == nil && found.Job.ID != "" {

@@ -101,7 +101,7 @@ func TestLookup_waitsDuringAPause(t *testing.T) {
 		sim, r := onPipeRetrying(t, simulator.Config{}, withLookup)
 		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
 		begin := time.Now()
-		time.AfterFunc(4*time.Second, func() { r.Client.throttled.extend(10 * time.Second) })
+		time.AfterFunc(4*time.Second, func() { r.Client.throttled.Extend(10 * time.Second) })
 		time.AfterFunc(13*time.Second, func() {
 			if n := sim.Account().Calls["Jobs"]; n != 0 {
 				t.Errorf("%d looks during the pause", n)

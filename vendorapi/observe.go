@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/sony/gobreaker/v2"
-
 	"backhaul/vendorapi/internal/http1"
 )
 
@@ -55,14 +53,7 @@ func (c *Client) do(ctx context.Context, cl call, header ...http1.Field) (respon
 // Breaker returns the state of the circuit breaker for outages: "closed" when attempts are made,
 // "open" when they are not, "half-open" when one attempt is made as a trial.
 func (c *Client) Breaker() string {
-	switch {
-	case c.breaker.rest.left() > 0:
-		return gobreaker.StateOpen.String()
-	case c.breaker.steps.State() == gobreaker.StateClosed:
-		return gobreaker.StateClosed.String()
-	default:
-		return gobreaker.StateHalfOpen.String()
-	}
+	return c.breaker.State()
 }
 
 // TokenExpires returns when the token that was renewed last expires, as the vendor announced it;

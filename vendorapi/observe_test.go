@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/vendorapi/internal/gate"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -92,14 +93,14 @@ func TestBreakerTellsItsState(t *testing.T) {
 	if got := c.Breaker(); got != "closed" {
 		t.Errorf("it is %s, want closed", got)
 	}
-	for range breakAfter {
-		done, _ := c.breaker.enter()
+	for range gate.BreakAfter {
+		done, _ := c.breaker.Enter()
 		done(&Error{Op: opCreateTask, noAnswer: true, Err: errors.New("no answer")})
 	}
 	if got := c.Breaker(); got != "open" {
-		t.Errorf("after %d outages it is %s, want open", breakAfter, got)
+		t.Errorf("after %d outages it is %s, want open", gate.BreakAfter, got)
 	}
-	c.breaker.rest.until = time.Time{}
+	c.breaker.Rest = gate.Pause{}
 	if got := c.Breaker(); got != "half-open" {
 		t.Errorf("after its rest it is %s, want half-open", got)
 	}

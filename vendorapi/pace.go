@@ -2,10 +2,10 @@ package vendorapi
 
 import (
 	"context"
-	"sync"
+	"errors"
 	"time"
 
-	"golang.org/x/time/rate"
+	"backhaul/vendorapi/internal/gate"
 )
 
 // Pace limits how often this process calls CreateTask. The zero value is no limit.
@@ -62,7 +62,7 @@ func (c *Client) Capacity(n int) (capacity int, cooldown Cooldown) {
 	if n <= 0 {
 		return 0, Cooldown{}
 	}
-	if left := max(c.throttled.left(), c.loginThrottled.left()); left > 0 {
+	if left := max(c.throttled.Left(), c.loginThrottled.Left()); left > 0 {
 		return 0, Cooldown{left, CooldownThrottled}
 	}
 	if c.session.wasRefused() {
@@ -71,11 +71,11 @@ func (c *Client) Capacity(n int) (capacity int, cooldown Cooldown) {
 		}
 		n = 1
 	}
-	n, wait := c.breaker.capacity(n)
+	n, wait := c.breaker.Capacity(n)
 	if n == 0 {
 		return 0, Cooldown{wait, CooldownOutage}
 	}
-	n, wait = c.limits.capacity(n)
+	n, wait = c.limits.Capacity(n)
 	if n == 0 {
 		return 0, Cooldown{wait, CooldownRate}
 	}
@@ -84,7 +84,7 @@ func (c *Client) Capacity(n int) (capacity int, cooldown Cooldown) {
 
 // slot is the permission for one attempt.
 type slot struct {
-	reserved reservations
+	reserved gate.Reservations
 	done     func(error)
 }
 
@@ -93,8 +93,8 @@ func (s slot) used(err error) { s.done(err) }
 
 // unused returns the slot: there was no attempt.
 func (s slot) unused() {
-	s.reserved.cancel()
-	s.done(errNotTried)
+	s.reserved.Cancel()
+	s.done(gate.ErrNotTried)
 }
 
 // takeSlot waits until an attempt may be made. The error is an [*Error] with the rest of the wait
@@ -102,22 +102,22 @@ func (s slot) unused() {
 func (c *Client) takeSlot(ctx, waits context.Context, end time.Time) (slot, error) {
 	var s slot
 	for first := true; ; {
-		cooldown := Cooldown{c.throttled.left(), CooldownThrottled}
+		cooldown := Cooldown{c.throttled.Left(), CooldownThrottled}
 		if refusal := c.session.refusal(); cooldown.For <= 0 && refusal != nil {
 			cooldown = Cooldown{refusal.RetryAfter, CooldownLogin}
 		}
 		if cooldown.For <= 0 {
-			cooldown = Cooldown{c.breaker.rest.left(), CooldownOutage}
+			cooldown = Cooldown{c.breaker.Rest.Left(), CooldownOutage}
 		}
 		if cooldown.For <= 0 && first {
 			// The rate is asked last, so that nothing stays reserved for long. The reservation is kept
 			// through the waits that follow.
 			first = false
-			s.reserved, cooldown.For = c.limits.reserve(time.Until(end))
+			s.reserved, cooldown.For = c.limits.Reserve(time.Until(end))
 			cooldown.Reason = CooldownRate
 		}
 		if cooldown.For <= 0 {
-			if s.done, cooldown.For = c.breaker.enter(); s.done != nil {
+			if s.done, cooldown.For = c.breaker.Enter(); s.done != nil {
 				return s, nil
 			}
 			cooldown.Reason = CooldownOutage
@@ -127,7 +127,7 @@ func (c *Client) takeSlot(ctx, waits context.Context, end time.Time) (slot, erro
 			c.observer.Wait(ctx, Wait{For: cooldown.For, Reason: cooldown.Reason})
 		}
 		if late || !sleep(ctx, waits, cooldown.For) {
-			s.reserved.cancel()
+			s.reserved.Cancel()
 			return slot{}, c.notAsked(cooldown)
 		}
 	}
@@ -146,8 +146,8 @@ func (c *Client) notAsked(h Cooldown) error {
 		e.Message = "the credentials were refused"
 	case CooldownOutage:
 		e.Message = "no attempt is made during an outage"
-		if cause := c.breaker.cause.Load(); cause != nil {
-			e.Message += ": " + (*cause).Error()
+		if cause := c.breaker.Cause(); cause != nil {
+			e.Message += ": " + cause.Error()
 		}
 	default:
 		e.Message = "the limit on starts is used up"
@@ -168,105 +168,22 @@ func sleep(a, b context.Context, d time.Duration) bool {
 	return false
 }
 
-// pause is a time until which nothing is sent. One answer sets it for all callers.
-type pause struct {
-	mu    sync.Mutex
-	until time.Time
+// isOutage reports whether an attempt failed because the vendor is out of reach: there was no
+// connection, no answer, or the answer of a server in front of the vendor.
+func isOutage(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.RetryAfter == 0 && e.Code == "" && (e.load.outage() || e.noAnswer)
 }
 
-// left returns the rest of the pause, 0 or less if it is over.
-func (p *pause) left() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.until.IsZero() {
-		return 0
+// saysNothing reports whether a failure has no meaning for the state of the vendor: the caller
+// left, or nothing was sent for a reason of our own. A refused login is an answer.
+func saysNothing(err error) bool {
+	if err == nil || isOutage(err) {
+		return false
 	}
-	return time.Until(p.until)
-}
-
-// extend makes the pause last for d from now, unless it lasts longer already.
-func (p *pause) extend(d time.Duration) {
-	until := time.Now().Add(d)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if until.After(p.until) {
-		p.until = until
+	if _, refused := errors.AsType[*LoginError](err); refused {
+		return false
 	}
-}
-
-// limits are the limiters of a [Pace].
-type limits struct {
-	mu  sync.Mutex // held while a reservation is made and, if it is too late, cancelled
-	all []*rate.Limiter
-}
-
-func newLimits(p Pace) *limits {
-	l := new(limits)
-	add := func(n int, in time.Duration) {
-		if n > 0 {
-			// A full bucket and the tokens that are added in this time make n.
-			burst := max(n/10, 1)
-			l.all = append(l.all, rate.NewLimiter(rate.Limit(float64(n-burst+1)/in.Seconds()), burst))
-		}
-	}
-	add(p.PerHour, time.Hour)
-	add(p.PerSecond, time.Second)
-	return l
-}
-
-// reservations has one reservation for each limit.
-type reservations []reservation
-
-type reservation struct {
-	*rate.Reservation
-	at time.Time // from when it may be used
-}
-
-// reserve reserves one call and returns the wait until it may be made. It reserves nothing if the
-// wait is longer than most.
-func (l *limits) reserve(most time.Duration) (p reservations, wait time.Duration) {
-	if len(l.all) == 0 {
-		return nil, 0
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	for _, limit := range l.all {
-		r := limit.ReserveN(now, 1)
-		delay := r.DelayFrom(now)
-		p = append(p, reservation{r, now.Add(delay)})
-		wait = max(wait, delay)
-	}
-	if wait > max(most, 0) {
-		p.cancel()
-		return nil, wait
-	}
-	return p, wait
-}
-
-// cancel returns the reservations to their limits. The library takes back only a reservation whose
-// time has not come, so cancel uses the reservation's own time, which never returns too much.
-func (p reservations) cancel() {
-	now := time.Now()
-	for _, r := range p {
-		at := now
-		if r.at.Before(now) {
-			at = r.at
-		}
-		r.CancelAt(at)
-	}
-}
-
-// capacity returns how many of n calls may be made now; if none, the wait until the next.
-func (l *limits) capacity(n int) (int, time.Duration) {
-	now := time.Now()
-	var wait time.Duration
-	for _, limit := range l.all {
-		tokens := limit.TokensAt(now)
-		n = min(n, int(max(tokens, 0)))
-		if tokens < 1 {
-			wait = max(wait, time.Duration((1-tokens)/float64(limit.Limit())*float64(time.Second))+time.Millisecond)
-		}
-	}
-	return n, wait
+	e, ok := errors.AsType[*Error](err)
+	return !ok || e.Status == 0
 }

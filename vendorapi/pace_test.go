@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"backhaul/vendorapi/internal/gate"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -124,7 +125,7 @@ func TestSlot_unusedIsReturned(t *testing.T) {
 	for _, wait := range []time.Duration{0, 3 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			sim, r := onPipeRetrying(t, simulator.Config{}, Policy{Budget: time.Hour})
-			r.Client.limits = newLimits(Pace{PerHour: 1})
+			r.Client.limits = gate.NewLimits(1, 0)
 			deny := func() {
 				_, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), func(context.Context) (time.Time, error) {
 					<-time.After(wait)
@@ -157,12 +158,12 @@ func TestTakeSlot_endsWithWaits(t *testing.T) {
 		want   Verdict
 		set    func(*Client)
 	}{
-		{CooldownThrottled, Throttled, func(c *Client) { c.throttled.extend(time.Minute) }},
-		{CooldownOutage, NotSent, func(c *Client) { c.breaker.rest.extend(time.Minute) }},
+		{CooldownThrottled, Throttled, func(c *Client) { c.throttled.Extend(time.Minute) }},
+		{CooldownOutage, NotSent, func(c *Client) { c.breaker.Rest.Extend(time.Minute) }},
 		{CooldownRate, NotSent, func(c *Client) {
-			c.limits = newLimits(Pace{PerHour: 60})
+			c.limits = gate.NewLimits(60, 0)
 			for range 6 {
-				c.limits.reserve(0)
+				c.limits.Reserve(0)
 			}
 		}},
 	} {
@@ -198,11 +199,11 @@ func TestTakeSlot_endsWithWaits(t *testing.T) {
 func TestTakeSlot_waitsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, r := onPipeRetrying(t, simulator.Config{Conflict: simulator.ConflictIgnore}, Policy{Budget: time.Minute})
-		r.Client.limits = newLimits(Pace{PerHour: 360}) // one in 11 s, 36 at once
+		r.Client.limits = gate.NewLimits(360, 0) // one in 11 s, 36 at once
 		for range 36 {
-			r.Client.limits.reserve(0)
+			r.Client.limits.Reserve(0)
 		}
-		r.Client.throttled.extend(15 * time.Second) // longer than the wait for the place
+		r.Client.throttled.Extend(15 * time.Second) // longer than the wait for the place
 		begin, asked := time.Now(), 0
 		job, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), func(ctx context.Context) (time.Time, error) {
 			asked++

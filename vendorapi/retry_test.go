@@ -295,21 +295,6 @@ func TestRetryAfterLongerThanTheBudget(t *testing.T) {
 	}
 }
 
-func TestPauseIsNeverShortened(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var p pause
-		if p.left() > 0 {
-			t.Error("it begins with a pause")
-		}
-		p.extend(time.Minute)
-		p.extend(time.Second)
-		p.extend(-time.Second)
-		if left := p.left(); left != time.Minute {
-			t.Errorf("%s left", left)
-		}
-	})
-}
-
 func TestPermitIsAskedAndObeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})

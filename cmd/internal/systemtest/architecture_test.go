@@ -29,8 +29,9 @@ var arrows = []struct {
 	// The simulator shares nothing with the client that is tested against it.
 	{"backhaul/vendorapi/simulator/simulatortest", []string{"backhaul/vendorapi/simulator"}},
 	{"backhaul/vendorapi/simulator", nil},
+	{"backhaul/vendorapi/internal/gate", nil},
 	{"backhaul/vendorapi/internal/http1", nil},
-	{"backhaul/vendorapi", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/vendorapi/internal/http1"}},
+	{"backhaul/vendorapi", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/vendorapi/internal/gate", "backhaul/vendorapi/internal/http1"}},
 	// The trigger asks as any other publisher; it does not know the vendor.
 	{"backhaul/consumer/internal/news", nil},
 	{"backhaul/consumer/internal/sleep", nil},
