@@ -24,16 +24,15 @@ const (
 	jsClusterNoPeers      jetstream.ErrorCode = 10005
 )
 
-// Patiently asks JetStream until it answers, for as long as patience lasts: a
-// stream without a leader does not answer at all, and a cluster without one says
-// that it is not available, until the others have elected another. Each question
-// of ask may have the client's own timeout, so ask gets a context without a
-// deadline. waiting, if non-nil, is called with the error of the first question
+// Patiently calls ask until JetStream answers, for at most patience. A stream without a
+// leader does not answer at all, and a cluster without one is not available until a new
+// leader is elected. ask gets a context without a deadline, so that each call may use the
+// timeout of the client. waiting, if non-nil, is called with the error of the first call
 // without an answer.
 //
-// An answer is returned as it is, also if it is a refusal. What is not permitted ends the
-// question at once, unless it is optional. Without an answer it is an
-// [*UnreachableError], and the context's cause if that ended before.
+// An answer is returned as it is, also a refusal. A missing permission ends the wait at
+// once, unless it is optional. Without an answer the error is an [*UnreachableError], or
+// the cause of ctx if that ended before.
 func Patiently(ctx context.Context, nc *nats.Conn, patience time.Duration, ask func(context.Context) error, waiting func(error)) error {
 	asking, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

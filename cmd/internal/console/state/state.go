@@ -1,23 +1,20 @@
-// Package state holds what a process knows of recent requests, from the events
-// stream alone: the newest requests, how many there were of each sort, and how
-// fast they went.
+// Package state holds what a process knows of recent requests, from the events stream
+// alone: the newest requests, how many have each status, and how long they took.
 //
 // # Bounds
 //
-// It holds at most [MaxRequests] requests, open ones longer than settled ones,
-// each text cut to [maxText] bytes, and an hour of figures. It begins [MaxEvents]
-// events before the end of the stream, so a start takes as long with a million
-// events as with twenty thousand; [View.Since] says from when on it counts. What
-// is older is read from the stream when it is asked for ([State.Events],
-// [State.Find]).
+// It holds at most [MaxRequests] requests, open ones longer than settled ones, each text
+// cut to [maxText] bytes, and an hour of figures. It begins [MaxEvents] events before the
+// end of the stream, so the time of a start does not grow with the stream; [View.Since]
+// returns when counting began. Older requests are read from the stream on demand
+// ([State.Events], [State.Find]).
 //
 // # Failures
 //
-// Without viewers nothing is read: the first [State.Want] begins, and a quarter
-// of an hour without one ends it. Without a broker it keeps what it has,
-// [View.Stale] says why that may not be the truth, and it goes on by itself where
-// it stopped. What a server knows of the queue is asked every two seconds, of the
-// trigger every five.
+// Without viewers nothing is read: the first [State.Want] begins, and a quarter of an hour
+// without one ends it. Without a broker it keeps its data, [View.Stale] has the reason, and
+// it continues where it stopped. The queue is queried every two seconds, the trigger every
+// five.
 //
 // It asks NATS for STREAM.{INFO,MSG.GET} and CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE}
 // of BACKUP_EVENTS, STREAM.INFO and CONSUMER.INFO of BACKUP_REQUESTS,
@@ -25,7 +22,7 @@
 // which the trigger is not shown, and to subscribe to storage.state, without which its
 // open windows are not.
 //
-// All methods may be called at any time. One goroutine reads, any number looks.
+// All methods may be called at any time. One goroutine reads the stream.
 package state
 
 import (
