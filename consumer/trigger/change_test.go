@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestReplaces(t *testing.T) {
+func TestChange_Replaces(t *testing.T) {
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	make := func(format Format, kind Kind, key, sequencer string) Change {
 		return Change{Format: format, Kind: kind, Container: "c", Key: key, Sequencer: sequencer, Time: at, Size: -1}
@@ -65,7 +65,7 @@ func TestReplaces(t *testing.T) {
 	}
 }
 
-func TestPath(t *testing.T) {
+func TestChange_Path(t *testing.T) {
 	for key, why := range map[string]string{
 		"a":                       "",
 		"a b/ö+%20.txt":           "",
@@ -102,7 +102,7 @@ func TestPath(t *testing.T) {
 
 // A sequencer may be as long as its notification, and is compared for every change of its
 // object: comparing must not copy it.
-func TestChange_ReplacesCopiesNoSequencer(t *testing.T) {
+func TestChange_Replaces_copiesNoSequencer(t *testing.T) {
 	long := strings.Repeat("0a", 1<<20)
 	earlier := Change{Format: FormatS3, Kind: KindCreated, Container: "c", Key: "k", Sequencer: long + "1"}
 	later := earlier

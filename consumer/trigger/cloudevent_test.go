@@ -6,7 +6,7 @@ import (
 	"backhaul/schemas"
 )
 
-func TestBinaryCloudEvents(t *testing.T) {
+func TestDecode_binaryCloudEvents(t *testing.T) {
 	put := string(readTestdata(t, "minio-put.json"))
 	for name, c := range map[string]struct {
 		header schemas.Header

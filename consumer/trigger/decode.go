@@ -202,13 +202,13 @@ func structured(data []byte) bool {
 // document decodes one JSON document and the documents in it.
 func (d *decoder) document(data []byte) {
 	if d.depth == maxDepth {
-		d.fault("has documents within documents, more than %d deep", maxDepth)
+		d.fault("has documents nested more than %d deep", maxDepth)
 		return
 	}
 	if d.documents++; d.documents > maxDocuments {
 		if !d.full {
 			d.full = true
-			d.fault("has more than %d documents within it", maxDocuments)
+			d.fault("has more than %d documents in it", maxDocuments)
 		}
 		return
 	}
@@ -261,7 +261,7 @@ func (d *decoder) detect(doc *document) {
 	case doc.Body != "" || doc.Messages.given:
 		d.sqs(doc)
 	default:
-		d.unknownFormat("no member of it is known from any notification")
+		d.unknownFormat("has no member that a known notification has")
 	}
 }
 
@@ -296,7 +296,7 @@ func (d *decoder) array(data []byte) {
 		return
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		d.syntax(errors.New("something follows behind its end"))
+		d.syntax(errors.New("has data after its end"))
 	}
 }
 
@@ -307,7 +307,7 @@ func (d *decoder) syntax(err error) {
 		return
 	}
 	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
-		d.unknownFormat("%s has another type than in any notification", semantic.JSONPointer)
+		d.unknownFormat("%s has a type that it has in no known notification", semantic.JSONPointer)
 		return
 	}
 	d.unknownFormat("is not JSON: %v", err)

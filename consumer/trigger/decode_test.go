@@ -143,7 +143,7 @@ var samples = map[string][]string{
 	"cloudevent-text.json":   {`aws-s3 created invoices "a b.txt" size=7 seq=0A`},
 }
 
-func TestEveryFormat(t *testing.T) {
+func TestDecode_everyFormat(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "*.json"))
 	if err != nil || len(files) != len(samples) {
 		t.Errorf("testdata has %d files, the table %d (%v)", len(files), len(samples), err)
@@ -232,7 +232,7 @@ func TestS3Kind(t *testing.T) {
 }
 
 // What stands in a notification comes out as it is, whatever it means to others.
-func TestKeysAreNeverNormalised(t *testing.T) {
+func TestDecode_neverNormalisesKeys(t *testing.T) {
 	for _, key := range []string{"a//b", "./a", "../a", "/a", "a/", "é", "e\u0301", " a ", "a\nb", "a\x00b", "100%", "a+b", "%2F", "\\", "\u202e"} {
 		quotedKey := jsonText(key)
 		event := `{"detail-type":"Object Created","source":"aws.s3","detail":{"bucket":{"name":"b"},"object":{"key":` + quotedKey + `,"size":1}}}`
@@ -259,7 +259,7 @@ func jsonText(s string) string {
 	return b.String()
 }
 
-func TestTimesAreRead(t *testing.T) {
+func TestDecode_readsTimes(t *testing.T) {
 	changes, err := Decode(nil, readTestdata(t, "aws-s3-put.json"))
 	if want := time.Date(2026, 11, 23, 10, 15, 30, 250_000_000, time.UTC); err != nil || !changes[0].Time.Equal(want) {
 		t.Errorf("got %v, %v, want %s", changes, err, want)

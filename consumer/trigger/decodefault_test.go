@@ -9,7 +9,7 @@ import (
 	"backhaul/schemas"
 )
 
-func TestWhatCannotBeDecoded(t *testing.T) {
+func TestDecode_reportsFaults(t *testing.T) {
 	record := func(members string) string { return `{"Records":[{` + members + `}]}` }
 	for name, c := range map[string]struct {
 		data    string
@@ -23,8 +23,8 @@ func TestWhatCannotBeDecoded(t *testing.T) {
 		"another document":  {`{"clientName":"c"}`, true, "no member", 0},
 		"cut off":           {`{"Records":[{"eventName":"ObjectCrea`, true, "is not JSON: unexpected EOF", 0},
 		"two documents":     {`{"Event":"s3:TestEvent"}{}`, true, "is not JSON", 0},
-		"behind an array":   {`[] x`, true, "behind its end", 0},
-		"one of an array":   {`[{"Event":"s3:TestEvent"},{"x":1}]`, true, "unknown format: [1]: no member", 1},
+		"behind an array":   {`[] x`, true, "has data after its end", 0},
+		"one of an array":   {`[{"Event":"s3:TestEvent"},{"x":1}]`, true, "unknown format: [1]: has no member", 1},
 		"a name twice":      {`{"Event":"a","Event":"b"}`, true, "duplicate", 0},
 		"not UTF-8":         {"{\"Event\":\"\xff\"}", true, "UTF-8", 0},
 		"Records of texts":  {`{"Records":["a"]}`, true, "/Records/0", 0},
@@ -54,7 +54,7 @@ func TestWhatCannotBeDecoded(t *testing.T) {
 
 // JetStream stores its answers on any subject that a client names as the reply subject,
 // and what is in them may be a notification that somebody else sent.
-func TestDecode_RefusesWhatNoStoreSent(t *testing.T) {
+func TestDecode_refusesWhatNoStoreSent(t *testing.T) {
 	notification := readTestdata(t, "aws-s3-put.json")
 	text := base64.StdEncoding.EncodeToString(notification)
 	answer := `{"type":"io.nats.jetstream.api.v1.stream_msg_get_response","message":{"subject":"backup.dlq.storage","seq":1,"data":"` + text + `","time":"2026-11-23T10:00:00Z"}}`

@@ -8,7 +8,7 @@ import (
 )
 
 // A second envelope of the same kind is not taken off.
-func TestEnvelopesAreTakenOffOnce(t *testing.T) {
+func TestDecode_unwrapsEachEnvelopeOnce(t *testing.T) {
 	inner := string(readTestdata(t, "aws-sns.json"))
 	_, err := Decode(nil, []byte(`{"Type":"Notification","TopicArn":"arn:aws:sns:x","Message":`+fmt.Sprintf("%q", strings.ReplaceAll(inner, "\n", ""))+`}`))
 	if err == nil || !strings.Contains(err.Error(), "SNS notification within") {
@@ -20,7 +20,7 @@ func TestEnvelopesAreTakenOffOnce(t *testing.T) {
 	}
 }
 
-func TestLimits(t *testing.T) {
+func TestDecode_limits(t *testing.T) {
 	if _, err := Decode(nil, make([]byte, MaxSize+1)); err == nil || !strings.Contains(err.Error(), "limit") {
 		t.Errorf("too large: %.300v", err)
 	}
@@ -72,7 +72,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-func TestHeadIsShort(t *testing.T) {
+func TestDecodeError_headIsShort(t *testing.T) {
 	data := []byte("\x1b[31m" + strings.Repeat("é", 300))
 	_, err := Decode(nil, data)
 	e, ok := errors.AsType[*DecodeError](err)

@@ -56,7 +56,7 @@ func parse(t testing.TB, text string) *Routes {
 // to is the rest of a route to the content group c/<group>.
 func to(group string) string { return ", clientName: c, subclientName: " + group + "}\n" }
 
-func TestTheFirstMatchWins(t *testing.T) {
+func TestMatch_takesTheFirst(t *testing.T) {
 	rs := parse(t, `routes:
 - {container: a, prefix: tmp/, ignore: true}
 - {container: a, prefix: x/, suffix: .log`+to("logs")+
@@ -113,7 +113,7 @@ func TestTheFirstMatchWins(t *testing.T) {
 }
 
 // The index finds what going through the routes one by one would.
-func TestMatchAgreesWithASimpleSearch(t *testing.T) {
+func TestMatch_agreesWithASimpleSearch(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("routes:\n")
 	prefixes := []string{"a/b/", "", "a", "a/", "ab", "b"} // not by their lengths
@@ -158,7 +158,7 @@ func TestMatchAgreesWithASimpleSearch(t *testing.T) {
 	}
 }
 
-func TestDirectoriesMayHaveSeveralRoutes(t *testing.T) {
+func TestMatch_ofDirectories(t *testing.T) {
 	rs := parse(t, `routes:
 - {container: a, prefix: d/1/`+to("one")+
 		`- {container: a, prefix: d/2/, suffix: .x`+to("two")+
@@ -204,7 +204,7 @@ func TestDirectoriesMayHaveSeveralRoutes(t *testing.T) {
 	}
 }
 
-func TestDeletionsReachTheWindowOfTheCreation(t *testing.T) {
+func TestHolders_ofADeletion(t *testing.T) {
 	rs := parse(t, "routes:\n- {container: a, events: [deleted]"+to("gone")+"- {container: a"+to("kept"))
 	c := Change{Kind: KindDeleted, Container: "a", Key: "k"}
 	if routes := rs.Holders(c); len(routes) != 1 || routes[0].Request.SubclientName != "kept" {

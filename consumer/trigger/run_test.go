@@ -15,7 +15,7 @@ import (
 	"backhaul/schemas"
 )
 
-func TestChangesBecomeOneRequest(t *testing.T) {
+func TestTrigger_requestsOnceForAWindow(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.publish(put("a", "1.pdf"), put("a", "2.pdf"), put("a", "1.pdf"), put("a", "note.txt"), put("other", "3.pdf"))
@@ -33,7 +33,7 @@ func TestChangesBecomeOneRequest(t *testing.T) {
 	}
 }
 
-func TestADirectiveListsWhatChanged(t *testing.T) {
+func TestTrigger_listsWhatChanged(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.publish(put("a", "z/1 +ü.txt"), put("a", "gone"), put("a", "k"), removed("a", "gone"), put("lists", "backhaul/x.txt"))
@@ -48,7 +48,7 @@ func TestADirectiveListsWhatChanged(t *testing.T) {
 	}
 }
 
-func TestWhatIsCreatedAndDeletedAsksForNothing(t *testing.T) {
+func TestTrigger_requestsNothingForADeletedCreation(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.publish(put("a", "x"), removed("a", "x"), removed("a", "never seen"))
@@ -63,7 +63,7 @@ func TestWhatIsCreatedAndDeletedAsksForNothing(t *testing.T) {
 	b.exactlyOnce([]string{"/a/x"})
 }
 
-func TestThePathLimitEndsAWindow(t *testing.T) {
+func TestTrigger_endsAWindowByItsPaths(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	var want []string
@@ -107,7 +107,7 @@ func TestANotificationForSeveralGroups(t *testing.T) {
 	b.exactlyOnce([]string{"/a/1", "/b/3", "/slow/2"})
 }
 
-func TestWhatCannotBeListed(t *testing.T) {
+func TestTrigger_requestsAPlainIncremental(t *testing.T) {
 	t.Parallel()
 	var many []string
 	for n := range 6 {
@@ -135,7 +135,7 @@ func TestWhatCannotBeListed(t *testing.T) {
 	}
 }
 
-func TestAWholeDirectoryForSeveralRoutes(t *testing.T) {
+func TestTrigger_splitsADirectory(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.run(`routes:
@@ -150,7 +150,7 @@ func TestAWholeDirectoryForSeveralRoutes(t *testing.T) {
 	b.exactlyOnce([]string{"/data/a/x/", "/data/a/y/", "/data/a/z/"})
 }
 
-func TestWhatCannotBeRead(t *testing.T) {
+func TestTrigger_setsAsideWhatCannotBeDecoded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	ended, err := b.nc.SubscribeSync("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED." + publisher.StorageStream + "." + publisher.StorageConsumer)
@@ -222,7 +222,7 @@ func TestAStoreThatIsAway(t *testing.T) {
 }
 
 // More than one pull brings.
-func TestManyNotifications(t *testing.T) {
+func TestTrigger_manyNotifications(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.run(routesFor("quiet: 500ms, maxPaths: 100000", "a"))

@@ -93,10 +93,10 @@ func (d *decoder) object(c Change, container, key string, args ...any) {
 	switch {
 	case c.Kind == KindNone:
 	case c.Container == "":
-		d.fault(container+" is missing or not a text", args...)
+		d.fault(container+" is missing or not a string", args...)
 		return
 	case c.Key == "":
-		d.fault(key+" is missing or not a text", args...)
+		d.fault(key+" is missing or not a string", args...)
 		return
 	case c.Kind == KindCreated && !c.Tree && c.Size == 0 && strings.HasSuffix(c.Key, "/"):
 		// It stands for an empty directory. A directive file would list the whole

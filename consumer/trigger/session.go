@@ -20,26 +20,26 @@ const (
 	pullBytes     = 32 << 20
 	pullExpiry    = 10 * time.Second
 	pullHeartbeat = 2 * time.Second
-	// silence is how long the server may say nothing while a pull is open.
+	// silence is how long the server may send nothing while a pull is open.
 	silence = 3 * pullHeartbeat
-	// maxFlights is how many requests are on their way at once.
+	// maxFlights is how many requests are made at once.
 	maxFlights = 16
-	// maxHeld is how many changed objects are held in memory before no more
-	// notifications are pulled; a notification may have [MaxChanges] of them.
+	// maxHeld is how many changed objects are kept in memory before no more notifications
+	// are pulled. A notification may have [MaxChanges] of them.
 	maxHeld  = 1_000_000
 	tickTime = 500 * time.Millisecond
 )
 
-// resetSubject is JetStream's API for a reset of the consumer.
+// resetSubject is the subject of JetStream's API that resets the consumer.
 const resetSubject = "$JS.API.CONSUMER.RESET." + publisher.StorageStream + "." + publisher.StorageConsumer
 
-// errGap says that a delivery of the consumer went somewhere else, or was lost.
-var errGap = errors.New("a delivery went to somebody else")
+// errGap means that a delivery of the consumer went to another client, or was lost.
+var errGap = errors.New("a delivery is missing: another client reads the consumer, or it was lost; reading begins again")
 
-// session is one time of reading: from a reset of the consumer, by which every
-// message that is not acknowledged is delivered again in the order of the stream,
-// until a delivery is missing, another replica has decided a window, or something
-// fails. Nothing of it outlives it. All fields belong to the goroutine of run.
+// session reads notifications once: from a reset of the consumer, which redelivers every
+// message that is not acknowledged in the order of the stream, until a delivery is missing,
+// another replica has decided a window, or an error occurs. Its state ends with it. All
+// fields belong to the goroutine of run.
 type session struct {
 	*Trigger
 	pulls *pull.Pulls
@@ -49,7 +49,7 @@ type session struct {
 	slots    chan struct{}
 	flying   int
 	flights  sync.WaitGroup
-	over     chan struct{} // closed when nobody waits for landings any more
+	over     chan struct{} // closed when landings are not received any more
 }
 
 func newSession(t *Trigger) *session {
@@ -60,7 +60,7 @@ func newSession(t *Trigger) *session {
 	}
 }
 
-// run reads until ctx ends or the session does.
+// run reads until ctx or the session ends.
 func (s *session) run(ctx context.Context) error {
 	sub, err := s.pulls.Subscribe()
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *session) run(ctx context.Context) error {
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	err = s.loop(ctx, work)
 	if ctx.Err() != nil {
-		_ = sub.Unsubscribe() // which ends the pull for whoever stands by
+		_ = sub.Unsubscribe() // ends the pull, so that another replica can read
 		s.drain()
 	}
 	cancel(errStopping)
@@ -82,13 +82,13 @@ func (s *session) run(ctx context.Context) error {
 	return err
 }
 
-// reset makes the consumer begin again with the first message of the stream. The
-// acknowledged ones are not in it any more.
+// reset makes the consumer begin again with the first message of the stream, which has no
+// acknowledged messages.
 func (s *session) reset(ctx context.Context) error {
 	ask, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	resp, err := s.nc.RequestWithContext(ask, resetSubject, []byte(`{"seq":1}`))
-	// A server answers nothing about a consumer or a subject that it does not know.
+	// A server does not answer for a consumer or a subject that it does not know.
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("reset consumer %s of %s: no answer: it is not there, has no leader, the user may not publish to %s, or the server is older than 2.14",
 			publisher.StorageConsumer, publisher.StorageStream, resetSubject)
@@ -115,7 +115,7 @@ func (s *session) reset(ctx context.Context) error {
 	return nil
 }
 
-// loop is the one goroutine that owns the windows.
+// loop owns the windows until ctx ends or an error occurs.
 func (s *session) loop(ctx, work context.Context) error {
 	tick := time.NewTicker(tickTime)
 	defer tick.Stop()
@@ -161,7 +161,7 @@ func (s *session) loop(ctx, work context.Context) error {
 	}
 }
 
-// drain waits for the requests that are on their way, not for windows.
+// drain waits for the requests that are being made, not for open windows.
 func (s *session) drain() {
 	timeout := time.NewTimer(s.cfg.DrainTimeout)
 	defer timeout.Stop()
@@ -177,7 +177,7 @@ func (s *session) drain() {
 	_ = s.nc.FlushTimeout(time.Second) // the acknowledgements
 }
 
-// launch sends the windows that are over on their way, one of each group.
+// launch starts a flight for the first ended window of each group.
 func (s *session) launch(work context.Context) {
 	for _, g := range s.ended {
 		if g.flying || len(g.queue) == 0 {
@@ -203,7 +203,7 @@ func (s *session) launch(work context.Context) {
 	s.ended = s.ended[:0]
 }
 
-// pull asks for more when everything that was asked for has come.
+// pull sends a pull request unless one is open or too many changes are kept.
 func (s *session) pull() error {
 	if s.pulls.Asked > 0 || s.changes >= maxHeld {
 		return nil
@@ -229,6 +229,7 @@ func (s *session) heard(ctx context.Context, msg *nats.Msg) error {
 	return nil
 }
 
+// well notes that the server answers.
 func (s *session) well() {
 	s.ready.note(nil)
 	if s.pullLog.Changed(nil) {

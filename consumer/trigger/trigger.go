@@ -130,18 +130,18 @@ var (
 )
 
 const (
-	// lookEvery is how often a replica that stands by looks whether somebody reads.
-	lookEvery = time.Second
-	// lookAgain is after how long it makes sure that nobody does: between two pulls
-	// there is none for a moment.
-	lookAgain = 150 * time.Millisecond
+	// checkEvery is how often a replica that stands by checks whether another one reads.
+	checkEvery = time.Second
+	// checkAgain is the wait before its second check: between two pulls of a reader none is
+	// open for a moment.
+	checkAgain = 150 * time.Millisecond
 	// failurePause is the wait after a session that failed.
 	failurePause = 500 * time.Millisecond
 	askTimeout   = 5 * time.Second
 )
 
-// Run reads notifications until ctx ends. Windows that are open then stay
-// unacknowledged: the next reader finds them as they are.
+// Run reads notifications until ctx ends. The notifications of windows that are open then stay
+// unacknowledged, and the next reader collects them again.
 func (t *Trigger) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := t.standBy(ctx)
@@ -173,12 +173,12 @@ func (t *Trigger) standBy(ctx context.Context) error {
 		look, cancel := context.WithTimeout(ctx, askTimeout)
 		info, err := t.queue.Info(look)
 		cancel()
-		wait := lookEvery
+		wait := checkEvery
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
-			return fmt.Errorf("look at consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
+			return fmt.Errorf("read the state of consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
 		case info.Paused:
 			return errPaused
 		case info.NumWaiting > 0:
@@ -188,7 +188,7 @@ func (t *Trigger) standBy(ctx context.Context) error {
 		case quiet:
 			return nil
 		default:
-			quiet, wait = true, lookAgain
+			quiet, wait = true, checkAgain
 		}
 		if !sleep.For(ctx, wait) {
 			return context.Cause(ctx)

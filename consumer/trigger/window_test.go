@@ -51,7 +51,7 @@ func treeDeleted(key string) held {
 	return held{Change: Change{Format: FormatEventGrid, Kind: KindDeleted, Container: "a", Key: key, Tree: true}}
 }
 
-func TestWhenAWindowEnds(t *testing.T) {
+func TestWindow_due(t *testing.T) {
 	limits := Window{Quiet: 30 * time.Second, Max: time.Minute, MaxPaths: 100}
 	c := newCollector(t, limits)
 	c.late = time.Hour
@@ -75,7 +75,7 @@ func TestWhenAWindowEnds(t *testing.T) {
 	}
 }
 
-func TestWhatAWindowHolds(t *testing.T) {
+func TestWindow_add(t *testing.T) {
 	for name, test := range map[string]struct {
 		changes []held
 		holds   []bool
@@ -136,7 +136,7 @@ func TestWhatAWindowHolds(t *testing.T) {
 	}
 }
 
-func TestAMessageThatDoesNotFitBeginsAWindow(t *testing.T) {
+func TestGroup_addEndsAFullWindow(t *testing.T) {
 	c := newCollector(t, Window{MaxPaths: 3})
 	c.says(time.Second, created("1", ""), created("2", ""))
 	c.says(time.Second, created("3", ""), created("4", ""))
@@ -150,7 +150,7 @@ func TestAMessageThatDoesNotFitBeginsAWindow(t *testing.T) {
 }
 
 // One that is too large by itself goes into a window in which nothing is left to ask for.
-func TestAMessageThatIsTooLarge(t *testing.T) {
+func TestGroup_addTakesALargeMessage(t *testing.T) {
 	c := newCollector(t, Window{MaxPaths: 3})
 	c.says(time.Second, created("1", "1"))
 	c.says(time.Second, deleted("1", "2", false))
@@ -160,7 +160,7 @@ func TestAMessageThatIsTooLarge(t *testing.T) {
 	}
 }
 
-func TestRequestIDs(t *testing.T) {
+func TestRequestID(t *testing.T) {
 	at := time.Unix(1, 0)
 	id := requestID("g", 1, 2, at)
 	if id != requestID("g", 1, 2, at) {

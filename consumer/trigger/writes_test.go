@@ -9,7 +9,7 @@ import (
 
 // A stream that takes no requests, or no records of windows, is told of at once and by
 // one line; nothing is lost.
-func TestTrigger_SaysThatAStreamIsFull(t *testing.T) {
+func TestTrigger_saysThatAStreamIsFull(t *testing.T) {
 	t.Parallel()
 	for _, stream := range []string{publisher.RequestsStream, publisher.WindowsStream} {
 		t.Run(stream, func(t *testing.T) {
