@@ -147,7 +147,7 @@ soak: ## hostile messages, vendor faults, stream edits and kills for SOAK (1h), 
 
 AREA ?= all
 .PHONY: mutants
-mutants: ## change the code that the promise rests on, one place at a time: the tests must fail; 40 minutes (AREA=consumer, MUTANTS=flags)
+mutants: ## change the code that the promise rests on, one place at a time: the tests must fail; 50 minutes (AREA=consumer, MUTANTS=flags)
 	$(GO) test ./cmd/internal/mutants -run '^TestMutants$$' -count=1 -v -timeout 3h -mutants.area=$(AREA) $(MUTANTS)
 
 .PHONY: long

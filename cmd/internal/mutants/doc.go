@@ -56,8 +56,9 @@
 //   - a failed test;
 //   - a goroutine that is left over (goleak);
 //   - a panic or a fatal error of the runtime;
-//   - a timeout, if nothing else killed it: 90 s for the tests that the list names.
-//     The summary counts these, because a slow machine can also cause them.
+//   - a timeout, if nothing else killed it: 90 s for the tests that the list names, most of
+//     which fail after waiting a minute themselves. The summary names these mutants, because
+//     a slow machine can also cause a timeout.
 //
 // It survives if all tests of the area pass. A mutant that does not compile and a name of
 // tests that do not exist are mistakes in the list. The check fails for a mistake, for each
