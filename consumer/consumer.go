@@ -163,16 +163,9 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		return nil, fmt.Errorf("consumer %s of %s gives up after %d deliveries, and requests would stay in the stream without an outcome: set max_deliver to -1",
 			publisher.RequestsConsumer, publisher.RequestsStream, n)
 	}
-	events, err := js.Stream(ctx, publisher.EventsStream)
+	ledger, err := openLedger(ctx, cfg, nc, js, pub, log)
 	if err != nil {
-		return nil, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
-	}
-	if events.CachedInfo().Config.AllowDirect {
-		return nil, fmt.Errorf("stream %s allows direct reads: they may be stale, and a claim must not be decided on them; set allow_direct to false", publisher.EventsStream)
-	}
-	guarded, err := js.Stream(ctx, publisher.EventsStream) // a handle of its own, because Info stores the state in it
-	if err != nil {
-		return nil, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
+		return nil, err
 	}
 	c := &Consumer{
 		cfg:      cfg,
@@ -187,20 +180,8 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	c.writes.Log = log
 	pub.OnTry(c.noteTry)
 	c.handler = &handler{
-		cfg: cfg,
-		ledger: &ledger{
-			events: events, reader: publisher.NewLastReader(events), guard: newGuard(nc, js, pub, guarded, log), publisher: pub, owner: cfg.Owner, lease: cfg.lease(), visibility: cfg.VisibilityWindow, observer: cfg.Observer,
-			foreign: func(msg *jetstream.RawStreamMsg) {
-				log.Error().Str("subject", msg.Subject).Uint64("sequence", msg.Sequence).
-					Msg("ignoring a foreign message in the events stream; deploy/nats/README.md, Reply subjects, has the cause")
-			},
-			capped: func(whole, recorded schemas.Event) {
-				data := schemas.EncodeEvent(whole)
-				log.Error().Str("source", whole.Names().Source).Str("requestId", whole.Names().RequestID).
-					Int("bytes", len(data)).Bytes("event", data[:min(len(data), maxLogged)]).
-					Msgf("%s exceeds the size limit of the server or of the stream %s: recorded without a part of its lists and texts", recorded.Kind(), publisher.EventsStream)
-			},
-		},
+		cfg:      cfg,
+		ledger:   ledger,
 		vendor:   vendor,
 		pub:      pub,
 		inFlight: c.inFlight,
@@ -208,8 +189,44 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		unclear:  unclear{log: log, shown: 3*cfg.VisibilityWindow + 2*cfg.lease() + lastDelay},
 		atVendor: make(chan struct{}, cfg.MaxInFlight),
 	}
-	c.handler.ledger.guard.measure = c.measure
+	ledger.guard.measure = c.measure
 	return c, nil
+}
+
+// openLedger returns the ledger on the events stream, with its guard.
+func openLedger(ctx context.Context, cfg Config, nc *nats.Conn, js jetstream.JetStream, pub *publisher.Publisher, log zerolog.Logger) (*ledger, error) {
+	events, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		return nil, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
+	}
+	if events.CachedInfo().Config.AllowDirect {
+		return nil, fmt.Errorf("stream %s allows direct reads, which may be stale, and claims depend on reads: set allow_direct to false", publisher.EventsStream)
+	}
+	guarded, err := js.Stream(ctx, publisher.EventsStream) // a handle of its own, because Info stores the state in it
+	if err != nil {
+		return nil, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
+	}
+	return &ledger{
+		events:     events,
+		reader:     publisher.NewLastReader(events),
+		guard:      newGuard(nc, js, pub, guarded, log),
+		publisher:  pub,
+		owner:      cfg.Owner,
+		lease:      cfg.lease(),
+		visibility: cfg.VisibilityWindow,
+		observer:   cfg.Observer,
+		foreign: func(msg *jetstream.RawStreamMsg) {
+			log.Error().Str("subject", msg.Subject).Uint64("sequence", msg.Sequence).
+				Msg("ignoring a foreign message in the events stream; deploy/nats/README.md, Reply subjects, has the cause")
+		},
+		capped: func(whole, recorded schemas.Event) {
+			data := schemas.EncodeEvent(whole)
+			log.Error().Str("source", whole.Names().Source).Str("requestId", whole.Names().RequestID).
+				Int("bytes", len(data)).Bytes("event", data[:min(len(data), maxLogged)]).
+				Msgf("%s exceeds the size limit of the server or of the stream %s: recorded without a part of its lists and texts",
+					recorded.Kind(), publisher.EventsStream)
+		},
+	}, nil
 }
 
 // Run processes requests until ctx ends, and then drains: it stops pulling, waits for the
