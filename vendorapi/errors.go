@@ -114,6 +114,8 @@ type LoginError struct {
 	Until time.Time
 	// nearlyLocked means that one more failure may lock the account, by the vendor's count.
 	nearlyLocked bool
+	// unsure: nothing in the answer is about the credentials, so it may be a fault of the vendor.
+	unsure bool
 }
 
 func (e *LoginError) Error() string {

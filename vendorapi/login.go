@@ -139,6 +139,7 @@ type loginAnswer struct {
 	Attempts flexibleText `json:"loginAttempts" xml:"loginAttempts,attr"`         // that failed
 	Code     flexibleText `json:"errorCode" xml:"errorCode,attr"`
 	Message  flexibleText `json:"errorMessage" xml:"errorMessage,attr"`
+	Text     flexibleText `json:"message" xml:"-"` // read by a published client, and of gateways
 	ErrList  []struct {
 		Code    flexibleText `json:"errorCode" xml:"errorCode,attr"`
 		Message flexibleText `json:"errLogMessage" xml:"errLogMessage,attr"`
@@ -204,14 +205,19 @@ func readLogin(resp response) (Secret, error) {
 	case resp.Status == http.StatusOK && parsed, denied, decided:
 		if *refusal == (LoginError{}) {
 			_, readErr := readEnvelope(resp.Body)
-			refusal.Code, refusal.Message = code, statusAnd(resp, message, readErr)
+			refusal.Code, refusal.Message = code, statusAnd(resp, cmp.Or(message, shortened(string(answer.Text))), readErr)
 		}
 		refusal.nearlyLocked = attempts >= nearlyLocked
+		refusal.unsure = attempts == 0 && refusal.Locked == 0 && refusal.Code != badCredentials && resp.Status != http.StatusUnauthorized
 		return "", refusal
 	}
 	e.Message = cmp.Or(e.Message, fmt.Sprintf("the answer (%d bytes) is not one to a login", len(resp.Body)))
 	return "", e
 }
+
+// badCredentials is the code of a wrong user or password. Basis: a published client treats it so
+// ; other codes may stand for anything.
+const badCredentials = "1116"
 
 // isDecision reports whether the vendor decided on a code, see [envelope.refuses].
 func isDecision(code string) bool { return envelope{code: code}.refuses() }

@@ -46,6 +46,10 @@ type LoginEntry struct {
 	LockedMillis int64     `json:"lockedMillis,omitempty"`
 	Code         string    `json:"code,omitempty"`
 	Message      string    `json:"message,omitempty"`
+	// Locked means that the last refusal was of a locked account, which says nothing about the
+	// secret. Unsure means that it may have been a fault of the vendor.
+	Locked bool `json:"locked,omitempty"`
+	Unsure bool `json:"unsure,omitempty"`
 }
 
 // RefusedSecret is a secret that the vendor refused.
@@ -83,6 +87,9 @@ var fingerprintRounds = 600_000
 // account locks after 5.
 var refusedPauses = []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, time.Hour}
 
+// unsurePause is the longest pause after a refusal that may have been a fault of the vendor.
+const unsurePause = 5 * time.Minute
+
 // until returns when a refused secret may be sent again. Refusals of all secrets count together:
 // two replicas may have two wrong ones.
 func (e LoginEntry) until() time.Time {
@@ -93,8 +100,17 @@ func (e LoginEntry) until() time.Time {
 	if total == 0 {
 		return time.Time{}
 	}
-	locked := time.Duration(e.LockedMillis) * time.Millisecond
-	return e.RefusedAt.Add(max(refusedPauses[min(total, len(refusedPauses))-1], min(locked, nearlyLockedPause)))
+	locked := min(time.Duration(e.LockedMillis)*time.Millisecond, nearlyLockedPause)
+	pause := refusedPauses[min(total, len(refusedPauses))-1]
+	switch {
+	case e.Locked && locked > 0:
+		pause = locked
+	case e.Unsure:
+		pause = max(min(pause, unsurePause), locked)
+	default:
+		pause = max(pause, locked)
+	}
+	return e.RefusedAt.Add(pause)
 }
 
 // recent returns the entry without refusals that are too old to count.
@@ -197,8 +213,11 @@ func (g *loginGate) after(e LoginEntry, secret string, refusal *LoginError, acce
 		if refusal.nearlyLocked && locked == 0 {
 			locked = nearlyLockedPause
 		}
-		e.RefusedAt, e.RefusedBy, e.LockedMillis = e.At, g.by, max(e.LockedMillis, locked.Milliseconds())
-		e.Code, e.Message = refusal.Code, refusal.Message
+		if e.RefusedAt.Add(time.Duration(e.LockedMillis)*time.Millisecond).After(now.Add(locked)) && refusal.Locked == 0 {
+			locked = e.RefusedAt.Add(time.Duration(e.LockedMillis) * time.Millisecond).Sub(now) // a longer pause goes on
+		}
+		e.RefusedAt, e.RefusedBy, e.LockedMillis = e.At, g.by, locked.Milliseconds()
+		e.Code, e.Message, e.Locked, e.Unsure = refusal.Code, refusal.Message, refusal.Locked > 0, refusal.unsure
 	}
 	if len(e.Refused) == 0 {
 		return LoginEntry{Sequence: e.Sequence, By: e.By, At: e.At}

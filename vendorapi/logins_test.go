@@ -341,6 +341,54 @@ func TestLoginEntry_until(t *testing.T) {
 			t.Errorf("%+v: %s", tt, got)
 		}
 	}
+	refused := []RefusedSecret{{Times: 4}}
+	if e := (LoginEntry{RefusedAt: at, Refused: refused, LockedMillis: 300_000, Locked: true}); e.until().Sub(at) != 5*time.Minute {
+		t.Errorf("a locked account: %s, want the vendor's time", e.until().Sub(at))
+	}
+	if e := (LoginEntry{RefusedAt: at, Refused: refused, Unsure: true}); e.until().Sub(at) != unsurePause {
+		t.Errorf("what may be a fault of the vendor: %s, want %s", e.until().Sub(at), unsurePause)
+	}
+}
+
+// A refusal of a locked account ends with the lock, however long the pause was before it.
+func TestLoginGateAfter_aLockedAccount(t *testing.T) {
+	g := loginGate{by: "a"}
+	e := g.after(LoginEntry{}, "wrong", &LoginError{Code: "1116", nearlyLocked: true}, false)
+	if got := e.until().Sub(e.RefusedAt); got != nearlyLockedPause {
+		t.Fatalf("nearly locked: %s", got)
+	}
+	e = g.after(e, "other", &LoginError{Code: "1116"}, false)
+	if got := e.until().Sub(e.RefusedAt); got < nearlyLockedPause-time.Minute {
+		t.Errorf("another refusal ends the pause of a nearly locked account after %s", got)
+	}
+	e = g.after(e, "right", &LoginError{Code: "1117", Locked: 5 * time.Minute}, false)
+	if got := e.until().Sub(e.RefusedAt); got != 5*time.Minute {
+		t.Errorf("locked: %s, want the vendor's 5m", got)
+	}
+}
+
+// An answer to Login that does not mention the credentials may be a fault of the vendor.
+func TestReadLogin_faultsOfTheVendor(t *testing.T) {
+	t.Parallel()
+	for body, c := range map[string]struct {
+		status int
+		unsure bool
+		says   string
+	}{
+		`{"errorCode":99,"errorMessage":"The CommServe database is down"}`:                             {500, true, "database is down"},
+		`{"errList":[{"errorCode":7,"errLogMessage":"License expired"}]}`:                              {200, true, "License expired"},
+		`{"message":"Your IP address is not in the allow list"}`:                                       {403, true, "not in the allow list"},
+		`{"errList":[{"errorCode":1116,"errLogMessage":"Wrong."}]}`:                                    {200, false, "Wrong."},
+		`{"errList":[{"errorCode":8,"errLogMessage":"Wrong."}],"loginAttempts":2}`:                     {200, false, "Wrong."},
+		`{"errList":[{"errorCode":9,"errLogMessage":"."}],"isAccountLocked":1,"remainingLockTime":60}`: {200, false, "locked for 1m0s"},
+	} {
+		_, err := readLogin(response{Status: c.status, Body: []byte(body)})
+		noSecrets(t, err)
+		refusal, ok := errors.AsType[*LoginError](err)
+		if !ok || refusal.unsure != c.unsure || !strings.Contains(refusal.Error(), c.says) {
+			t.Errorf("%s: %v, %+v", body, err, refusal)
+		}
+	}
 }
 
 func TestRefusedSecretsAreBounded(t *testing.T) {
