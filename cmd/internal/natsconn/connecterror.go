@@ -26,14 +26,14 @@ func notConnected(ctx context.Context, cfg Options, err error) error {
 	}
 	switch {
 	case errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthorization) && expired(cfg.Auth):
-		return fmt.Errorf("%w: the credentials of nats-creds have expired; issue new ones", err)
+		return fmt.Errorf("%w: the credentials of BACKHAUL_NATS_CREDS (--nats-creds) have expired; issue new ones", err)
 	case errors.Is(err, nats.ErrAuthorization) && identified(cfg):
-		return fmt.Errorf("%w: the server does not accept this user, or not with this secret; compare nats-creds, nats-nkey, nats-user or the token with the server's configuration", err)
+		return fmt.Errorf("%w: the server does not accept this user, or not with this secret; compare its credentials with the server's configuration (BACKHAUL_NATS_CREDS, --nats-creds; BACKHAUL_NATS_NKEY, --nats-nkey; BACKHAUL_NATS_USER, --nats-user; BACKHAUL_NATS_TOKEN)", err)
 	case errors.Is(err, nats.ErrAuthorization):
-		return fmt.Errorf("%w: it does not know who connects; set one of nats-creds, nats-nkey, nats-user, a token (deploy/CONFIGURATION.md)", err)
+		return fmt.Errorf("%w: it does not know who connects; set BACKHAUL_NATS_CREDS (--nats-creds), BACKHAUL_NATS_NKEY (--nats-nkey), BACKHAUL_NATS_USER (--nats-user) or BACKHAUL_NATS_TOKEN", err)
 	case errors.Is(err, nats.ErrNoServers):
 		if cause := dialed(ctx, cfg.URL); cause != nil {
-			return fmt.Errorf("%w; see whether the server runs and nats-url has its host and port", cause)
+			return fmt.Errorf("%w; see whether the server runs and BACKHAUL_NATS_URL (--nats) has its host and port", cause)
 		}
 	}
 	return err
@@ -51,19 +51,19 @@ func wayOutOfTLS(cfg Options, err error) string {
 	case unknown && cfg.TLS.CA == "":
 		return "set the CA of the server's certificate (BACKHAUL_NATS_CA, --nats-ca)"
 	case unknown:
-		return fmt.Sprintf("the CA of nats-ca, %s, did not sign the server's certificate", cfg.TLS.CA)
+		return fmt.Sprintf("the CA of BACKHAUL_NATS_CA (--nats-ca), %s, did not sign the server's certificate", cfg.TLS.CA)
 	case otherName:
-		return "use a name of the certificate in nats-url, or give the server a certificate with this one"
+		return "use a name of the certificate in BACKHAUL_NATS_URL (--nats), or give the server a certificate with this one"
 	case isInvalid && invalid.Reason == x509.Expired:
 		return "renew the server's certificate, or set the clock of this host"
 	case noTLS:
-		return "the server does not begin with TLS: leave out nats-tls-first, or set `handshake_first` at the server"
+		return "the server does not begin with TLS: leave out BACKHAUL_NATS_TLS_FIRST (--nats-tls-first), or set `handshake_first` at the server"
 	case errors.Is(err, nats.ErrSecureConnWanted):
-		return "the server has no TLS: use nats:// in nats-url and leave out nats-ca and nats-cert, or enable `tls {}` at the server"
+		return "the server has no TLS: use nats:// in BACKHAUL_NATS_URL (--nats) and leave out BACKHAUL_NATS_CA (--nats-ca) and BACKHAUL_NATS_CERT (--nats-cert), or enable `tls {}` at the server"
 	case cfg.TLS.Cert == "" && (strings.Contains(text, "tls: certificate required") || strings.Contains(text, "after TLS handshake")):
-		return "the server demands a certificate of the client: set nats-cert and nats-key"
+		return "the server demands a certificate of the client: set BACKHAUL_NATS_CERT (--nats-cert) and BACKHAUL_NATS_KEY (--nats-key)"
 	case silent && failed.Timeout() && failed.Op == "read":
-		return "the server is silent: it begins with TLS (set nats-tls-first), or nats-url is not the client port of a NATS server, such as 4222"
+		return "the server is silent: it begins with TLS (set BACKHAUL_NATS_TLS_FIRST, --nats-tls-first), or BACKHAUL_NATS_URL (--nats) is not the client port of a NATS server, such as 4222"
 	}
 	return ""
 }

@@ -4,12 +4,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
+
+// bareSetting matches the name of a setting that is no flag.
+var bareSetting = regexp.MustCompile(`(^|[^-])nats-(url|creds|nkey|user|ca|cert|key|tls-first)\b`)
 
 // Errors of a connection name their cause and the way out.
 func TestConnect_errorsNameTheCause(t *testing.T) {
@@ -38,24 +42,28 @@ func TestConnect_errorsNameTheCause(t *testing.T) {
 		"a refused connection": {map[string]string{"BACKHAUL_NATS_URL": "nats://" + closed}, "connection refused", "no servers available"},
 		"two of them":          {map[string]string{"BACKHAUL_NATS_URL": "nats://" + closed + ",nats://" + closed}, "connection refused", "no servers available"},
 		"an unknown nkey": {map[string]string{"BACKHAUL_NATS_URL": nkeys, "BACKHAUL_NATS_NKEY": file(t, "user.nk", unknown.seed)},
-			"does not accept this user", "set one of"},
+			"does not accept this user", "who connects"},
 		"a wrong password": {map[string]string{"BACKHAUL_NATS_URL": users, "BACKHAUL_NATS_USER": "relay", "BACKHAUL_NATS_PASSWORD": "wrong"},
-			"does not accept this user", "set one of"},
+			"does not accept this user", "who connects"},
 		"expired credentials": {map[string]string{"BACKHAUL_NATS_URL": serve(t, expired.operatorServer(t)), "BACKHAUL_NATS_CREDS": file(t, "user.creds", expired.creds)},
-			"have expired; issue new ones", "compare nats-creds"},
+			"have expired; issue new ones", "compare"},
 		"an unknown authority":        {map[string]string{"BACKHAUL_NATS_URL": encrypted}, "set the CA of the server's certificate", "no servers"},
 		"another authority":           {map[string]string{"BACKHAUL_NATS_URL": encrypted, "BACKHAUL_NATS_CA": otherPKI.ca}, otherPKI.ca + ", did not sign", "set the CA"},
 		"another name":                {map[string]string{"BACKHAUL_NATS_URL": strings.Replace(encrypted, "127.0.0.1", "localhost", 1), "BACKHAUL_NATS_CA": pki.ca}, "use a name of the certificate", "no servers"},
-		"no certificate":              {map[string]string{"BACKHAUL_NATS_URL": mutual, "BACKHAUL_NATS_CA": pki.ca}, "set nats-cert and nats-key", "no servers"},
+		"no certificate":              {map[string]string{"BACKHAUL_NATS_URL": mutual, "BACKHAUL_NATS_CA": pki.ca}, "set BACKHAUL_NATS_CERT (--nats-cert) and BACKHAUL_NATS_KEY (--nats-key)", "no servers"},
 		"TLS to a plain server":       {map[string]string{"BACKHAUL_NATS_URL": strings.Replace(plain, "nats://", "tls://", 1)}, "the server has no TLS: use nats://", "no servers"},
-		"TLS first to a plain server": {map[string]string{"BACKHAUL_NATS_URL": plain, "BACKHAUL_NATS_TLS_FIRST": "true"}, "leave out nats-tls-first", "no servers"},
-		"plain to TLS first":          {map[string]string{"BACKHAUL_NATS_URL": first, "BACKHAUL_NATS_CA": pki.ca}, "set nats-tls-first", "no servers"},
+		"TLS first to a plain server": {map[string]string{"BACKHAUL_NATS_URL": plain, "BACKHAUL_NATS_TLS_FIRST": "true"}, "leave out BACKHAUL_NATS_TLS_FIRST (--nats-tls-first)", "no servers"},
+		"plain to TLS first":          {map[string]string{"BACKHAUL_NATS_URL": first, "BACKHAUL_NATS_CA": pki.ca}, "set BACKHAUL_NATS_TLS_FIRST, --nats-tls-first", "no servers"},
 		"a web server":                {map[string]string{"BACKHAUL_NATS_URL": strings.Replace(web.URL, "http://", "nats://", 1)}, "the client port of a NATS server", "no servers"},
 		"an inbox that is not permitted": {map[string]string{"BACKHAUL_NATS_URL": noInbox, "BACKHAUL_NATS_USER": "relay", "BACKHAUL_NATS_PASSWORD": password},
 			"subscribe to _INBOX.>, where its answers arrive: set the inbox prefix", "out of reach"},
-		"nobody": {map[string]string{"BACKHAUL_NATS_URL": users}, "set one of", "does not accept"},
+		"nobody": {map[string]string{"BACKHAUL_NATS_URL": users}, "who connects; set BACKHAUL_NATS_CREDS (--nats-creds)", "does not accept"},
 	} {
-		if _, err := try(t, c.env, password); err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), c.instead) {
+		_, err := try(t, c.env, password)
+		if err != nil && bareSetting.MatchString(err.Error()) {
+			t.Errorf("%s: %v names a setting without its flag and variable", name, err)
+		}
+		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), c.instead) {
 			t.Errorf("%s: %v, want %q and not %q", name, err, c.says, c.instead)
 		}
 	}
