@@ -66,6 +66,8 @@ func TestNATSErrors_nameTheCause(t *testing.T) {
 			says, instead string
 		}{
 			{"prefixed", "check", exitUnreachable, inbox, "leader"},
+			{"stranger", "check", exitUnreachable, "→ set credentials that the server accepts", "firewall"},
+			{"stranger", "setup", exitUnreachable, "refuses this user", "out of reach"},
 			{"prefixed", "run", exitFailed, inbox, "out of reach"},
 			{"prefixed", "setup", exitFailed, inbox, "out of reach"},
 			{"prefixed", "status", exitFailed, inbox, "out of reach"},

@@ -105,7 +105,11 @@ func checkServer(ctx context.Context, cfg config.NATS, log zerolog.Logger) (*nat
 	}
 	nc, err := service.Join(ctx, cfg, "backhaul check", log)
 	if unreachable, ok := errors.AsType[*natsconn.UnreachableError](err); ok {
-		return nil, []doctor.Finding{doctor.Unreachable(check, unreachable, "see whether the server runs, the URL, the credentials and the firewall")}, nil
+		fix := "see whether the server runs, the URL and the firewall"
+		if unreachable.Refused() {
+			fix = "set credentials that the server accepts: BACKHAUL_NATS_CREDS, BACKHAUL_NATS_NKEY, BACKHAUL_NATS_USER or BACKHAUL_NATS_TOKEN"
+		}
+		return nil, []doctor.Finding{doctor.Unreachable(check, unreachable, fix)}, nil
 	}
 	if inbox, ok := errors.AsType[*natsconn.InboxError](err); ok {
 		return nil, []doctor.Finding{{Check: check, Level: doctor.Error, What: inbox.Error(), Fix: "the role of this user has its inbox prefix: deploy/nats/README.md"}}, nil

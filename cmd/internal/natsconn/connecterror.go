@@ -28,9 +28,9 @@ func notConnected(ctx context.Context, cfg Options, err error) error {
 	case errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthorization) && expired(cfg.Auth):
 		return fmt.Errorf("%w: the credentials of BACKHAUL_NATS_CREDS (--nats-creds) have expired; issue new ones", err)
 	case errors.Is(err, nats.ErrAuthorization) && identified(cfg):
-		return fmt.Errorf("%w: the server does not accept this user, or not with this secret; compare its credentials with the server's configuration (BACKHAUL_NATS_CREDS, --nats-creds; BACKHAUL_NATS_NKEY, --nats-nkey; BACKHAUL_NATS_USER, --nats-user; BACKHAUL_NATS_TOKEN)", err)
+		return fmt.Errorf("%w; compare its credentials with the server's configuration (BACKHAUL_NATS_CREDS, --nats-creds; BACKHAUL_NATS_NKEY, --nats-nkey; BACKHAUL_NATS_USER, --nats-user; BACKHAUL_NATS_TOKEN)", err)
 	case errors.Is(err, nats.ErrAuthorization):
-		return fmt.Errorf("%w: it does not know who connects; set BACKHAUL_NATS_CREDS (--nats-creds), BACKHAUL_NATS_NKEY (--nats-nkey), BACKHAUL_NATS_USER (--nats-user) or BACKHAUL_NATS_TOKEN", err)
+		return fmt.Errorf("%w: no credentials are set; set BACKHAUL_NATS_CREDS (--nats-creds), BACKHAUL_NATS_NKEY (--nats-nkey), BACKHAUL_NATS_USER (--nats-user) or BACKHAUL_NATS_TOKEN", err)
 	case errors.Is(err, nats.ErrNoServers):
 		if cause := dialed(ctx, cfg.URL); cause != nil {
 			return fmt.Errorf("%w; see whether the server runs and BACKHAUL_NATS_URL (--nats) has its host and port", cause)

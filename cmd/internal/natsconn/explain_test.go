@@ -42,9 +42,9 @@ func TestConnect_errorsNameTheCause(t *testing.T) {
 		"a refused connection": {map[string]string{"BACKHAUL_NATS_URL": "nats://" + closed}, "connection refused", "no servers available"},
 		"two of them":          {map[string]string{"BACKHAUL_NATS_URL": "nats://" + closed + ",nats://" + closed}, "connection refused", "no servers available"},
 		"an unknown nkey": {map[string]string{"BACKHAUL_NATS_URL": nkeys, "BACKHAUL_NATS_NKEY": file(t, "user.nk", unknown.seed)},
-			"does not accept this user", "who connects"},
+			"refuses this user: nats: Authorization Violation; compare its credentials", "out of reach"},
 		"a wrong password": {map[string]string{"BACKHAUL_NATS_URL": users, "BACKHAUL_NATS_USER": "relay", "BACKHAUL_NATS_PASSWORD": "wrong"},
-			"does not accept this user", "who connects"},
+			"refuses this user: nats: Authorization Violation; compare its credentials", "out of reach"},
 		"expired credentials": {map[string]string{"BACKHAUL_NATS_URL": serve(t, expired.operatorServer(t)), "BACKHAUL_NATS_CREDS": file(t, "user.creds", expired.creds)},
 			"have expired; issue new ones", "compare"},
 		"an unknown authority":        {map[string]string{"BACKHAUL_NATS_URL": encrypted}, "set the CA of the server's certificate", "no servers"},
@@ -57,7 +57,7 @@ func TestConnect_errorsNameTheCause(t *testing.T) {
 		"a web server":                {map[string]string{"BACKHAUL_NATS_URL": strings.Replace(web.URL, "http://", "nats://", 1)}, "the client port of a NATS server", "no servers"},
 		"an inbox that is not permitted": {map[string]string{"BACKHAUL_NATS_URL": noInbox, "BACKHAUL_NATS_USER": "relay", "BACKHAUL_NATS_PASSWORD": password},
 			"subscribe to _INBOX.>, where its answers arrive: set the inbox prefix", "out of reach"},
-		"nobody": {map[string]string{"BACKHAUL_NATS_URL": users}, "who connects; set BACKHAUL_NATS_CREDS (--nats-creds)", "does not accept"},
+		"nobody": {map[string]string{"BACKHAUL_NATS_URL": users}, "refuses this user: nats: Authorization Violation: no credentials are set; set BACKHAUL_NATS_CREDS (--nats-creds)", "out of reach"},
 	} {
 		_, err := try(t, c.env, password)
 		if err != nil && bareSetting.MatchString(err.Error()) {

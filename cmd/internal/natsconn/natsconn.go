@@ -29,9 +29,18 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
+	if e.Refused() {
+		return fmt.Sprintf("%s refuses this user: %v", e.What, e.Err)
+	}
 	return fmt.Sprintf("%s is out of reach: %v", e.What, e.Err)
 }
 func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// Refused reports whether the server answered and refused the user.
+func (e *UnreachableError) Refused() bool {
+	return errors.Is(e.Err, nats.ErrAuthorization) || errors.Is(e.Err, nats.ErrAuthExpired) || errors.Is(e.Err, nats.ErrAuthRevoked) ||
+		errors.Is(e.Err, nats.ErrAccountAuthExpired)
+}
 
 // minPayload is the smallest max_payload of a server that can keep every request
 // as a dead letter: the largest request that deploy/streams lets in, with its
