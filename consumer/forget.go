@@ -60,3 +60,24 @@ func Differs(ctx context.Context, js jetstream.JetStream) (why, err error) {
 	}
 	return mark.Replaced(ctx, events, events.CachedInfo())
 }
+
+// Gone returns an error if the events stream is missing although there was a ledger: the kept
+// mark has events, or requests wait. It returns nil if the stream exists, if there was no
+// ledger, or if that cannot be found out.
+func Gone(ctx context.Context, js jetstream.JetStream) error {
+	if _, err := js.Stream(ctx, publisher.EventsStream); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	gone := fmt.Errorf("stream %s is gone: restore a snapshot if there is one, run `backhaul setup`, then `backhaul recover` (deploy/RUNBOOK.md, BackhaulLedgerNotKnown)", publisher.EventsStream)
+	if requests, err := js.Stream(ctx, publisher.RequestsStream); err == nil && requests.CachedInfo().State.Msgs > 0 {
+		return gone
+	}
+	marks, err := js.Stream(ctx, publisher.MarkStream)
+	if err != nil {
+		return nil
+	}
+	if mark, _, err := publisher.ReadMark(ctx, marks); err != nil || mark.Last == 0 && mark.Forgot == "" {
+		return nil
+	}
+	return gone
+}

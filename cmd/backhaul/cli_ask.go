@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
+	"backhaul/consumer"
 )
 
 // ask is the context for questions to the server, and what makes an error of
@@ -41,7 +43,12 @@ func ask(ctx context.Context, nc *nats.Conn) (_ context.Context, explain func(er
 				what = ""
 			}
 			return fmt.Errorf("%s%w", what, natsconn.Explained(refused))
-		case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrConsumerNotFound):
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			if gone := ledgerGone(ctx, nc); gone != nil {
+				return gone
+			}
+			return fmt.Errorf("%w; `backhaul setup` makes what is missing", err)
+		case errors.Is(err, jetstream.ErrConsumerNotFound):
 			return fmt.Errorf("%w; `backhaul setup` makes what is missing", err)
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders),
 			errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
@@ -49,4 +56,15 @@ func ask(ctx context.Context, nc *nats.Conn) (_ context.Context, explain func(er
 		}
 		return natsconn.Explained(err)
 	}
+}
+
+// ledgerGone is [consumer.Gone] for a user that may not be permitted to ask.
+func ledgerGone(ctx context.Context, nc *nats.Conn) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return consumer.Gone(ctx, js)
 }

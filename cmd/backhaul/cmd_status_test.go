@@ -14,6 +14,7 @@ import (
 	"backhaul/cmd/internal/programtest"
 	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
 )
@@ -224,5 +225,30 @@ func TestStatus_NamesTheReplicasTroubleWithoutNATS(t *testing.T) {
 	code, _, stderr := programtest.Once(t, append(s.Env, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(admin, "http://")), "", "status")
 	if code != exitUnreachable || !strings.Contains(stderr, "replica requests: ") || !strings.Contains(stderr, "NATS is not connected") {
 		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// A deleted ledger is not a stream that setup only has to make.
+func TestStatus_saysThatTheLedgerIsGone(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t)
+	nc := server.Connect(t)
+	js := natstest.JetStream(t, nc)
+	pub, err := publisher.New(nc)
+	if err == nil {
+		_, err = pub.RecordMark(t.Context(), 0, publisher.Mark{Last: 7})
+	}
+	if err == nil {
+		err = js.DeleteStream(t.Context(), publisher.EventsStream)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const says = "stream BACKUP_EVENTS is gone: restore a snapshot if there is one, run `backhaul setup`, then `backhaul recover` (deploy/RUNBOOK.md, BackhaulLedgerNotKnown)"
+	env := []string{"BACKHAUL_NATS_URL=" + server.URL, "BACKHAUL_ADMIN_ADDR=off"}
+	for _, args := range [][]string{{"status"}, {"status", "r-1"}, {"recover"}} {
+		if code, out, stderr := programtest.Once(t, env, "", args...); code != exitFailed || !strings.Contains(stderr, says) {
+			t.Errorf("%v: exit code %d, want %d with %q in\n%s%s", args, code, exitFailed, says, out, stderr)
+		}
 	}
 }

@@ -468,3 +468,44 @@ func TestNATSLedger(t *testing.T) {
 	}
 	want(t, only(NATS(t.Context(), nc, js), "ledger"), "warning | ledger | stream BACKUP_MARK does not exist: a ledger that is lost while no replica runs is not noticed")
 }
+
+// A ledger that was deleted is not a missing mark, and setup alone is not the way out.
+func TestNATSLedger_saysThatTheEventsAreGone(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t).Connect(t)
+	js := natstest.JetStream(t, nc)
+	pub, err := publisher.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), publisher.EventsStream); err != nil {
+		t.Fatal(err)
+	}
+	if findings := only(NATS(t.Context(), nc, js), "ledger"); len(findings) != 0 {
+		t.Errorf("a ledger that was never written: %s", text(findings))
+	}
+	if _, err := pub.RecordMark(t.Context(), 0, publisher.Mark{Created: time.Now(), Last: 806}); err != nil {
+		t.Fatal(err)
+	}
+	gone := func() {
+		t.Helper()
+		findings := NATS(t.Context(), nc, js)
+		ledger := only(findings, "ledger")
+		want(t, ledger, "error | ledger | stream BACKUP_EVENTS is gone; nothing is claimed")
+		const fix = "restore a snapshot if there is one, run `backhaul setup`, then `backhaul recover` (deploy/RUNBOOK.md, BackhaulLedgerNotKnown)"
+		if len(ledger) == 1 && ledger[0].Fix != fix {
+			t.Errorf("fix %q, want %q", ledger[0].Fix, fix)
+		}
+		if events := only(findings, "stream BACKUP_EVENTS"); len(events) != 1 || events[0].Fix != "there was a ledger: do as `ledger` says" {
+			t.Errorf("%+v", events)
+		}
+	}
+	gone()
+	if err := js.DeleteStream(t.Context(), publisher.MarkStream); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), publisher.RequestSubject("billing"), []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	gone()
+}

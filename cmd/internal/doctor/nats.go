@@ -151,7 +151,7 @@ func (d *natsDoctor) streams(ctx context.Context) []Finding {
 	})
 	var all []Finding
 	for _, one := range existing {
-		all = append(all, d.existing(one, "`backhaul setup` makes it, and `backhaul run` does unless --provision=false")...)
+		all = append(all, d.existing(one, d.wayToMake(ctx, one))...)
 	}
 	switch {
 	case errors.Is(err, nats.ErrPermissionViolation):
@@ -164,18 +164,42 @@ func (d *natsDoctor) streams(ctx context.Context) []Finding {
 	return all
 }
 
+// wayToMake returns what to do about a missing stream or consumer of the service.
+func (d *natsDoctor) wayToMake(ctx context.Context, one provision.Existing) string {
+	if one.Missing && one.Name == "stream "+publisher.EventsStream && d.gone(ctx) != nil {
+		return "there was a ledger: do as `ledger` says"
+	}
+	return "`backhaul setup` makes it, and `backhaul run` does unless --provision=false"
+}
+
+// gone returns an error if the events stream is missing although there was a ledger.
+func (d *natsDoctor) gone(ctx context.Context) (why error) {
+	_ = d.ask(ctx, func(ctx context.Context) error {
+		why = consumer.Gone(ctx, d.js)
+		return nil
+	})
+	return why
+}
+
 // ledger checks that the events stream is the ledger that the service knows.
 func (d *natsDoctor) ledger(ctx context.Context) []Finding {
 	const check = "ledger"
+	if gone := d.gone(ctx); gone != nil {
+		what, fix, _ := strings.Cut(gone.Error(), ": ")
+		return []Finding{finding(Error, check, what+"; nothing is claimed", fix)}
+	}
 	var why error
+	var unmarked bool
 	err := d.ask(ctx, func(ctx context.Context) (err error) {
 		if _, err = d.js.Stream(ctx, publisher.MarkStream); err == nil {
 			why, err = consumer.Differs(ctx, d.js)
+		} else {
+			unmarked = errors.Is(err, jetstream.ErrStreamNotFound)
 		}
 		return err
 	})
 	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
+	case unmarked:
 		return []Finding{finding(Warning, check, "stream "+publisher.MarkStream+" does not exist: a ledger that is lost while no replica runs is not noticed",
 			"`backhaul setup` makes it, and `backhaul run` does unless --provision=false")}
 	case errors.Is(err, nats.ErrPermissionViolation):
