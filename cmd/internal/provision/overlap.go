@@ -40,12 +40,14 @@ func (e *OverlapError) Error() string {
 type CreateError struct {
 	// Name is "stream S" or "consumer S/C".
 	Name string
-	Err  error
+	// Setup is the command that makes it.
+	Setup string
+	Err   error
 }
 
 func (e *CreateError) Error() string {
 	if errors.Is(e.Err, nats.ErrPermissionViolation) {
-		return fmt.Sprintf("%s does not exist, and this NATS user may not make it; run `backhaul setup` as a user that may, such as the provisioner of deploy/nats/roles.conf: %v", e.Name, e.Err)
+		return fmt.Sprintf("%s does not exist, and this NATS user may not make it; run `%s` as a user that may, such as the provisioner of deploy/nats/roles.conf: %v", e.Name, e.Setup, e.Err)
 	}
 	return fmt.Sprintf("%s does not exist and cannot be made: %v", e.Name, e.Err)
 }

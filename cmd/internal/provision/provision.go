@@ -41,22 +41,25 @@ func (e *DriftError) Error() string {
 // MissingError says that a stream or consumer is not there.
 type MissingError struct {
 	Name string
+	// Setup is the command that makes it.
+	Setup string
 }
 
 func (e *MissingError) Error() string {
-	return e.Name + " does not exist; run `backhaul setup`, or allow --provision"
+	return fmt.Sprintf("%s does not exist; run `%s`, or allow --provision", e.Name, e.Setup)
 }
 
 // set is a directory of definitions.
 type set struct {
 	files fs.ReadFileFS
 	dir   string
+	setup string // the command that makes it
 }
 
 var (
-	service = set{deploy.Streams, "streams/"}
-	trigger = set{deploy.TriggerStreams, "streams/trigger/"}
-	mark    = set{deploy.MarkStreams, "streams/mark/"}
+	service = set{deploy.Streams, "streams/", "backhaul setup"}
+	trigger = set{deploy.TriggerStreams, "streams/trigger/", "backhaul setup --trigger"}
+	mark    = set{deploy.MarkStreams, "streams/mark/", "backhaul setup"}
 )
 
 // Setup makes all that is missing, and checks the rest; what only `backhaul trigger`
@@ -127,7 +130,7 @@ func (s set) apply(ctx context.Context, js jetstream.JetStream, replicas int, cr
 			action, err = applyStream(ctx, js, data, replicas, create, &drift)
 		}
 		if err != nil {
-			return actions, err
+			return actions, s.named(err)
 		}
 		actions = append(actions, action)
 	}
@@ -135,6 +138,17 @@ func (s set) apply(ctx context.Context, js jetstream.JetStream, replicas int, cr
 		return actions, &drift
 	}
 	return actions, nil
+}
+
+// named adds the command that makes the set to an error about what is missing.
+func (s set) named(err error) error {
+	if missing, ok := errors.AsType[*MissingError](err); ok {
+		missing.Setup = s.setup
+	}
+	if notMade, ok := errors.AsType[*CreateError](err); ok {
+		notMade.Setup = s.setup
+	}
+	return err
 }
 
 // streams returns the definitions of streams.

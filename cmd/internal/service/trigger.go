@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -97,7 +99,7 @@ func triggerChecks(worker *trigger.Trigger, permissions *natsconn.Permissions) [
 func prepareTrigger(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zerolog.Logger) error {
 	if cfg.Provision {
 		if err := prepare(ctx, nc, cfg, log); err != nil {
-			return err
+			return notProvisioner(ctx, err)
 		}
 	}
 	js, err := jetstream.New(nc)
@@ -107,4 +109,16 @@ func prepareTrigger(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zer
 	actions, err := provision.ApplyTrigger(ctx, js, natsconn.Replicas(nc, cfg.Replicas), cfg.Provision)
 	logCreated(log, actions)
 	return err
+}
+
+// notProvisioner adds the way out to the error of a user that may not look at the service's
+// streams or make them. A refusal is the cause that ends ctx.
+func notProvisioner(ctx context.Context, err error) error {
+	if refused := context.Cause(ctx); errors.Is(refused, nats.ErrPermissionViolation) {
+		err = refused
+	}
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return err
+	}
+	return fmt.Errorf("%w; set --provision=false, or run `backhaul setup --trigger` as the provisioner", err)
 }

@@ -2,6 +2,7 @@ package systemtest
 
 import (
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -107,5 +108,23 @@ func TestWithoutProvisioning(t *testing.T) {
 	code, _, stderr := programtest.Once(t, env, "", "run", "--provision=false")
 	if code != programtest.ExitFailed || !strings.Contains(stderr, "does not exist; run `backhaul setup`") {
 		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+// A trigger learns how its streams are made, with and without --provision.
+func TestTrigger_saysHowItsStreamsAreMade(t *testing.T) {
+	t.Parallel()
+	g := programtest.GuardedServer(t)
+	file := filepath.Join(t.TempDir(), "routes.yaml")
+	programtest.PutFile(t, file, "routes:\n- {container: c, clientName: s-adhoc-object-storage, subclientName: stestgroup, window: {quiet: 1h, max: 2h, maxPaths: 2}}\n")
+	env := append(programtest.CleanEnv(), append(g.As("trigger"), "BACKHAUL_TRIGGER_ROUTES="+file, "BACKHAUL_ADMIN_ADDR=off")...)
+	for flag, says := range map[string]string{
+		"--provision=false": "stream STORAGE_EVENTS does not exist; run `backhaul setup --trigger`, or allow --provision",
+		"--provision=true":  "set --provision=false, or run `backhaul setup --trigger` as the provisioner",
+	} {
+		code, _, stderr := programtest.Once(t, env, "", "trigger", flag)
+		if code != programtest.ExitFailed || !strings.Contains(stderr, says) {
+			t.Errorf("%s: exit code %d, want %d with %q in\n%s", flag, code, programtest.ExitFailed, says, stderr)
+		}
 	}
 }
