@@ -14,6 +14,7 @@ import (
 
 	"backhaul/cmd/internal/policy"
 	"backhaul/cmd/internal/secret"
+	"backhaul/cmd/internal/serverurl"
 	"backhaul/cmd/internal/storedir"
 	"backhaul/cmd/internal/strictyaml"
 	"backhaul/schemas/bounded"
@@ -81,11 +82,38 @@ func (e *Error) add(format string, args ...any) {
 	e.Problems = append(e.Problems, fmt.Sprintf(format, args...))
 }
 
+// checkEndpoint adds what is wrong with the vendor's endpoint, which is not empty.
+func (e *Error) checkEndpoint(endpoint string, insecureHTTP bool) {
+	const names = "BACKHAUL_VENDOR_ENDPOINT, --vendor-endpoint"
+	scheme, rest, hasScheme := strings.Cut(endpoint, "://")
+	if !hasScheme || strings.ContainsAny(scheme, ":/?#@") {
+		scheme, rest, hasScheme = "", endpoint, false
+	}
+	plain := strings.EqualFold(scheme, "http")
+	if !plain && !strings.EqualFold(scheme, "https") {
+		if i := strings.LastIndexByte(rest, '@'); i >= 0 { // before it is a user or password
+			rest = "xxxxx@" + rest[i+1:]
+		}
+		shown, way := serverurl.MaskOne(rest), "put https:// in front"
+		if hasScheme {
+			shown, way = scheme+"://"+shown, way+" instead of "+scheme+"://"
+		}
+		e.add("vendor endpoint %q has no https://: %s (%s)", shown, way, names)
+		return
+	}
+	switch err := vendorapi.CheckEndpoint(endpoint, insecureHTTP); {
+	case err != nil && plain && !insecureHTTP:
+		e.add("%v (%s, --vendor-insecure-http)", err, names)
+	case err != nil:
+		e.add("%v (%s)", err, names)
+	}
+}
+
 func (e *Error) checkVendor(c *Config) {
 	if c.Vendor.Endpoint == "" {
 		e.add("no vendor endpoint: set BACKHAUL_VENDOR_ENDPOINT or --vendor-endpoint, for example https://m6.metallic.io/webconsole/api (or try `backhaul demo`)")
-	} else if err := vendorapi.CheckEndpoint(c.Vendor.Endpoint, c.Vendor.InsecureHTTP); err != nil {
-		e.add("%v (BACKHAUL_VENDOR_ENDPOINT, --vendor-insecure-http)", err)
+	} else {
+		e.checkEndpoint(c.Vendor.Endpoint, c.Vendor.InsecureHTTP)
 	}
 	switch c.Vendor.Auth {
 	case vendorapi.AuthLogin:
