@@ -509,3 +509,22 @@ func TestNATSLedger_saysThatTheEventsAreGone(t *testing.T) {
 	}
 	gone()
 }
+
+// A user that may not make a stream learns who does.
+func TestNATSWithoutStreams_saysThatThisUserMayNotMakeThem(t *testing.T) {
+	t.Parallel()
+	url := configured(t, `jetstream { store_dir: "STORE" }
+accounts { B { jetstream: enabled, users: [
+  { user: told, password: p, permissions: { publish: { allow: [ `+run+`, "$SYS.REQ.USER.INFO" ] }, subscribe: "_INBOX_told.>" } }
+] } }`)
+	nc, js := connect(t, url, "told")
+	missing := only(NATS(t.Context(), nc, js), "stream BACKUP", "consumer BACKUP")
+	if len(missing) != 4 {
+		t.Errorf("%d findings, want 4:\n%s", len(missing), text(missing))
+	}
+	for _, f := range missing {
+		if f.Fix != "run `backhaul setup` as the provisioner of deploy/nats/roles.conf: this user may not make it" {
+			t.Errorf("%s: fix %q", f.Check, f.Fix)
+		}
+	}
+}

@@ -169,6 +169,14 @@ func (d *natsDoctor) wayToMake(ctx context.Context, one provision.Existing) stri
 	if one.Missing && one.Name == "stream "+publisher.EventsStream && d.gone(ctx) != nil {
 		return "there was a ledger: do as `ledger` says"
 	}
+	if !one.Missing {
+		return ""
+	}
+	kind, name, _ := strings.Cut(one.Name, " ")
+	create := "$JS.API." + strings.ToUpper(kind) + ".CREATE." + strings.ReplaceAll(name, "/", ".")
+	if publish, err := d.mayPublish(ctx); err == nil && publish != nil && !publish.allows(create) {
+		return "run `backhaul setup` as the provisioner of deploy/nats/roles.conf: this user may not make it"
+	}
 	return "`backhaul setup` makes it, and `backhaul run` does unless --provision=false"
 }
 

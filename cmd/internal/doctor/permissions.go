@@ -48,14 +48,10 @@ type subjects struct {
 	Deny  []string `json:"deny"`
 }
 
-// permissions asks the server what this user may publish. To try it would be to
-// do it.
-func (d *natsDoctor) permissions(ctx context.Context) []Finding {
-	const check = "nats permissions"
+// mayPublish asks the server what this user may publish, nil if that is everything.
+func (d *natsDoctor) mayPublish(ctx context.Context) (*subjects, error) {
 	var answer struct {
 		Data struct {
-			User        string `json:"user"`
-			Account     string `json:"account"`
 			Permissions *struct {
 				Publish *subjects `json:"publish"`
 			} `json:"permissions"`
@@ -68,19 +64,30 @@ func (d *natsDoctor) permissions(ctx context.Context) []Finding {
 		}
 		return err
 	})
+	if err != nil || answer.Data.Permissions == nil {
+		return nil, err
+	}
+	return answer.Data.Permissions.Publish, nil
+}
+
+// permissions asks the server what this user may publish. To try it would be to
+// do it.
+func (d *natsDoctor) permissions(ctx context.Context) []Finding {
+	const check = "nats permissions"
+	publish, err := d.mayPublish(ctx)
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		return []Finding{finding(Note, check, "cannot be known: this user may not ask for "+userInfo, "allow it to publish there, or see the log of `backhaul run`: a refusal is an error there")}
 	}
 	if err != nil {
 		return []Finding{finding(Note, check, "cannot be known: "+err.Error(), "")}
 	}
-	if answer.Data.Permissions == nil || answer.Data.Permissions.Publish == nil {
+	if publish == nil {
 		return []Finding{ok(check, "this user may publish everything in its account; a user with fewer permissions is safer")}
 	}
 	var all []Finding
 	for _, n := range needs {
 		switch {
-		case answer.Data.Permissions.Publish.allows(n.subject):
+		case publish.allows(n.subject):
 		case n.without == "":
 			all = append(all, finding(Error, check, "this user may not publish on "+n.subject, "allow it: the service does not work without"))
 		default:
