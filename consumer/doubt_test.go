@@ -343,7 +343,9 @@ func TestAnOldRequestIsLookedForAsWell(t *testing.T) {
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 	b.sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.Crash})
 	b.publish("billing", body("old"))
-	b.start(func(s *setup) { s.cfg.GiveUpAfter = time.Nanosecond })
+	b.start(func(s *setup) {
+		s.cfg.GiveUpAfter, s.cfg.VisibilityWindow = time.Nanosecond, time.Minute // the job is found at the second lookup
+	})
 	b.settled()
 	if e := b.started(billing("old")); !e.Adopted {
 		t.Errorf("job-started is %+v", e)

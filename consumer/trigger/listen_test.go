@@ -37,7 +37,7 @@ func TestListen(t *testing.T) {
 	const routes = `routes:
 - {container: a, clientName: c, subclientName: full, window: {quiet: 1h, max: 2h, maxPaths: 3}}
 - {container: b, clientName: c, subclientName: open, window: {quiet: 1h, max: 2h}}
-- {container: e, clientName: c, instanceName: i, subclientName: gone, window: {quiet: 200ms}}
+- {container: e, clientName: c, instanceName: i, subclientName: gone, window: {quiet: 1s}}
 `
 	reader := b.run(routes)
 	b.eventually("a reader", func() bool { return reader.State().Reading })
