@@ -366,6 +366,14 @@ func TestVendorInOrder(t *testing.T) {
 	want(t, Vendor(t.Context(), c, past), append(way,
 		"ok | vendor job description | job 5976 shows the one that it was started with",
 		"ok | vendor permission to start jobs | job 5976 was started at TIME")...)
+	sim.ScriptFor("TaskDetails", simulator.Fault{Kind: simulator.Status, Status: 404})
+	if f := pastJob(t.Context(), client(t, endpoint, "simulator"), past); f.Level != Warning || !strings.Contains(f.What, "is not shown") || !strings.Contains(f.Fix, "view task details") {
+		t.Errorf("a hidden description: %+v", f)
+	}
+	gone := &Past{Key: key, Event: &schemas.JobStarted{JobID: "77", StartedAt: time.Now()}}
+	if f := pastJob(t.Context(), c, gone); f.Level != Note || !strings.Contains(f.What, "the vendor does not list job 77 any more") || strings.Contains(f.Fix, "view task details") {
+		t.Errorf("a job that the vendor does not know: %+v", f)
+	}
 	past.Key.Name = "inv-8"
 	if f := pastJob(t.Context(), c, past); f.Level != Warning || !strings.Contains(f.What, "another") {
 		t.Errorf("another description: %+v", f)
@@ -398,7 +406,6 @@ func TestVendorInTrouble(t *testing.T) {
 		"login limited":  {"", "simulator", map[string][]simulator.Fault{"Login": {{Kind: simulator.TooManyRequests}}}, "vendor login", Warning, "throttled", false},
 		"no job list":    {"", "simulator", map[string][]simulator.Fault{"Jobs": {forbidden, forbidden, forbidden}}, "vendor job list", Error, "401", false},
 		"list crashes":   {"", "simulator", map[string][]simulator.Fault{"Jobs": {{Kind: simulator.Crash}}}, "vendor job list", Warning, "500", false},
-		"no details":     {"", "simulator", map[string][]simulator.Fault{"TaskDetails": {{Kind: simulator.Status, Status: 404}}}, "vendor job description", Warning, "not shown", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -419,6 +426,9 @@ func TestVendorInTrouble(t *testing.T) {
 			}
 			if found == nil || found.Check != test.check || !strings.Contains(found.What, test.what) || found.Fix == "" || found.Unreachable != test.away {
 				t.Errorf("got\n%s", text(findings))
+			}
+			if test.what == "refused" && found != nil && !strings.HasPrefix(found.Fix, "nothing listens there") {
+				t.Errorf("the way out of a refused connection: %s", found.Fix)
 			}
 			if Failed(findings) != (test.level == Error) || OutOfReach(findings) != test.away {
 				t.Errorf("failed: %v, out of reach: %v", Failed(findings), OutOfReach(findings))

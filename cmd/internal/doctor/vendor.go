@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"backhaul/publisher"
@@ -73,6 +74,9 @@ func reachFix(step vendorapi.Step) string {
 	case "DNS":
 		return "see whether BACKHAUL_VENDOR_ENDPOINT is spelled right, and the host's resolver"
 	case "TCP":
+		if errors.Is(step.Err, syscall.ECONNREFUSED) {
+			return "nothing listens there: see whether the web service runs and whether BACKHAUL_VENDOR_ENDPOINT has its port; a firewall may refuse the connection too"
+		}
 		return "open the firewall to that address, or set HTTPS_PROXY"
 	case "TLS":
 		return "see whether the port speaks TLS 1.2 or later with one of the ciphers that were offered, and which certificate it shows: `openssl s_client -connect`"
@@ -161,6 +165,9 @@ func pastJob(ctx context.Context, client *vendorapi.Client, past *Past) Finding 
 		return finding(Warning, check, fmt.Sprintf("of job %s cannot be read: %v", id, err), "let the vendor's user view task details")
 	case text == past.Key.Marker():
 		return ok(check, "job %s shows the one that it was started with", id)
+	case text == "" && unlisted(ctx, client, id):
+		return finding(Note, check, fmt.Sprintf("cannot be known: the vendor does not list job %s any more", id),
+			"run this check again after another job, and see that BACKHAUL_VENDOR_ENDPOINT is the system that the jobs were started on")
 	case text == "" && time.Since(past.Event.StartedAt) > hidden:
 		return finding(Note, check, fmt.Sprintf("of job %s is not shown; it may be too old", id), "run this check again after another job")
 	case text == "":
@@ -169,6 +176,13 @@ func pastJob(ctx context.Context, client *vendorapi.Client, past *Past) Finding 
 	}
 	return finding(Warning, check, fmt.Sprintf("of job %s is another than it was started with: a lost answer ends as OUTCOME_UNKNOWN, or the events are of another vendor", id),
 		"see that BACKHAUL_VENDOR_ENDPOINT is the system that the jobs were started on")
+}
+
+// unlisted reports whether the vendor answers that it has no such job.
+func unlisted(ctx context.Context, client *vendorapi.Client, id string) bool {
+	_, err := client.JobState(ctx, id)
+	_, unseen := errors.AsType[*vendorapi.UnseenJobError](err)
+	return unseen
 }
 
 // mayStart returns a finding on whether the user may start jobs. The vendor's API does
