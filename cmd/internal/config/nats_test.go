@@ -39,8 +39,8 @@ func TestAContextFillsInWhatIsNotSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := cfg.NATS
-	if password, err := n.Auth.Password.Read(); err != nil || string(password) != "geheim-7f" {
-		t.Errorf("password %q, %v", string(password), err)
+	if password, err := n.Auth.Password.Read(); err != nil || password != "geheim-7f" {
+		t.Errorf("password %q, %v", password, err)
 	}
 	if n.URL != "nats://a:4222,nats://b:4222" || n.Auth.User != "relay" || n.TLS.CA != filepath.Join(home, "ca.pem") || !n.TLS.First || n.InboxPrefix != "_INBOX_mine" {
 		t.Errorf("got %+v", n)

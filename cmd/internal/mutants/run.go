@@ -45,24 +45,24 @@ func (r run) do(ctx context.Context) (Outcome, error) {
 	cmd.Stdout, cmd.Stderr = out, out
 	err := cmd.Run()
 	text := out.String()
-	killed := func(by string) (Outcome, error) { return Outcome{Killed: true, By: by}, nil }
+	killed := func(by string) Outcome { return Outcome{Killed: true, By: by} }
 	switch failed := failedTest.FindStringSubmatch(text); {
 	case ctx.Err() != nil:
 		return Outcome{}, context.Cause(ctx)
 	case failed != nil:
-		return killed(failed[1])
+		return killed(failed[1]), nil
 	case err == nil && strings.Contains(text, "testing: warning: no tests to run"):
 		return Outcome{}, fmt.Errorf("%q is the name of no test in %s", r.tests, filepath.Base(r.dir))
 	case err == nil:
 		return Outcome{}, nil
 	case limited.Err() != nil:
-		return killed("timeout")
+		return killed("timeout"), nil
 	case strings.Contains(text, "goleak: Errors"):
-		return killed("goleak")
+		return killed("goleak"), nil
 	case strings.Contains(text, "panic: "):
-		return killed("panic")
+		return killed("panic"), nil
 	case strings.Contains(text, "fatal error: "):
-		return killed("fatal error")
+		return killed("fatal error"), nil
 	}
 	return Outcome{}, fmt.Errorf("the tests end with %w, without a failed test:\n%s", err, text[max(0, len(text)-2000):])
 }

@@ -46,8 +46,8 @@ func TestSourceRead_encodings(t *testing.T) {
 				t.Errorf("%s: %v, want %q and the file's name", name, err, c.want)
 			}
 			secretstest.NotShown(t, []string{value, "geheim"}, err)
-		} else if string(got) != c.want {
-			t.Errorf("%s: got %q, want %q", name, string(got), c.want)
+		} else if got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
 }
