@@ -32,7 +32,7 @@ func TestCredentialsDirectory(t *testing.T) {
 		if err != nil {
 			return err.Error()
 		}
-		return string(value)
+		return value
 	}
 	for name, c := range map[string]struct {
 		env  map[string]string
