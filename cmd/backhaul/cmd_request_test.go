@@ -319,3 +319,25 @@ func TestRequest_withoutAnInboxPublishesNothing(t *testing.T) {
 		t.Errorf("with its prefix: exit code %d, %s%s, want the first message of %s", code, out, stderr, publisher.RequestsStream)
 	}
 }
+
+// A server whose storage is used up is named as the cause, with the way out.
+func TestRequest_saysThatTheStorageIsUsedUp(t *testing.T) {
+	t.Parallel()
+	address := programtest.FreeAddress(t)
+	conf := filepath.Join(t.TempDir(), "nats.conf")
+	programtest.PutFile(t, conf, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, max_file_store: 100KB }\n", address, t.TempDir()))
+	programtest.Start(t, nil, "nats-server", "-c", conf).WaitFor(t, "Server is ready")
+	env := []string{"BACKHAUL_NATS_URL=nats://" + address}
+	if code, _, stderr := programtest.Once(t, env, "", "setup"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	js := programtest.Connect(t, "nats://"+address).JS
+	for err := error(nil); err == nil; { // until it is full
+		_, err = js.Publish(t.Context(), "backup.dlq.billing", make([]byte, 10_000))
+	}
+	code, _, stderr := programtest.Once(t, env, "", strings.Fields("request --source billing --client-name c --subclient-name g --timeout 1s")...)
+	const says = "the storage of the server or account is used up: raise max_file_store or the account's limit"
+	if code == exitDone || !strings.Contains(stderr, says) {
+		t.Errorf("exit code %d, %s, want %q", code, stderr, says)
+	}
+}
