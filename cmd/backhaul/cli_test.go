@@ -46,6 +46,8 @@ func TestExitCodes(t *testing.T) {
 		"no scheme":        {vendor[1:], []string{"run", "--vendor-endpoint", "127.0.0.1:28081/webconsole/api"}, exitUsage, `vendor endpoint "127.0.0.1:28081/webconsole/api" has no https://: put https:// in front (BACKHAUL_VENDOR_ENDPOINT, --vendor-endpoint)`},
 		"another scheme":   {vendor[1:], []string{"run", "--vendor-endpoint", "ftp://u:" + programtest.Password + "@x/y?" + programtest.Password}, exitUsage, `vendor endpoint "ftp://xxxxx@x/y?xxxxx" has no https://: put https:// in front instead of ftp://`},
 		"no host":          {vendor[1:], []string{"run", "--vendor-endpoint", "https:///api"}, exitUsage, "--vendor-endpoint)"},
+		"bad last":         {nil, []string{"events", "--last", "x"}, exitUsage, `invalid argument "x" for "--last" flag: must be a whole number; see --help`},
+		"bad address":      {nil, []string{"simulator", "--listen", "nowhere"}, exitFailed, "(--listen)"},
 		"bad number":       {append([]string{"BACKHAUL_MAX_IN_FLIGHT=many"}, vendor...), []string{"run"}, exitUsage, "BACKHAUL_MAX_IN_FLIGHT"},
 		"bad duration":     {vendor, []string{"run", "--vendor-timeout", "5"}, exitUsage, "--vendor-timeout"},
 		"bad choice":       {vendor, []string{"run", "--in-doubt", "guess"}, exitUsage, "reconcile, fail"},

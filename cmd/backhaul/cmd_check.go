@@ -138,6 +138,15 @@ func printFindings(w io.Writer, output string, findings []doctor.Finding) error 
 	if err := t.flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d ok, %d notes, %d warnings, %d errors\n", counts[doctor.OK], counts[doctor.Note], counts[doctor.Warning], counts[doctor.Error])
+	_, err := fmt.Fprintf(w, "%d ok, %s, %s, %s\n", counts[doctor.OK],
+		counted(counts[doctor.Note], "note"), counted(counts[doctor.Warning], "warning"), counted(counts[doctor.Error], "error"))
 	return err
+}
+
+// counted returns a number of things in words.
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

@@ -105,7 +105,7 @@ func runSimulator(cmd *cobra.Command, f simulatorFlags) error {
 	}
 	url, stop, err := serveSimulator(cmd.Context(), sim, f.listen, log)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (--listen)", err)
 	}
 	log.Info().Str("endpoint", url).Msg("simulating Commvault")
 	<-cmd.Context().Done()

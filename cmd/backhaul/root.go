@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,7 +31,7 @@ exactly one true event.`,
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) { cmd.SetOut(show.NewWriter(cmd.OutOrStdout())) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{suggesting(err, nearestFlag(cmd, err))}
+		return &usageError{suggesting(plainNumber(err), nearestFlag(cmd, err))}
 	})
 	root.AddCommand(
 		newRunCommand(),
@@ -72,6 +73,20 @@ func refuseByUsage(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		refuseByUsage(sub)
 	}
+}
+
+// plainNumber puts the error of a flag's number into words.
+func plainNumber(err error) error {
+	value, isValue := errors.AsType[*pflag.InvalidValueError](err)
+	number, isNumber := errors.AsType[*strconv.NumError](err)
+	if !isValue || !isNumber || !strings.HasPrefix(value.GetFlag().Value.Type(), "int") {
+		return err
+	}
+	must := "a whole number"
+	if errors.Is(number, strconv.ErrRange) {
+		must = "a whole number of 64 bits"
+	}
+	return fmt.Errorf("invalid argument %q for \"--%s\" flag: must be %s", value.GetValue(), value.GetFlag().Name, must)
 }
 
 // nearestFlag returns the flag of a command that was probably meant by an unknown
