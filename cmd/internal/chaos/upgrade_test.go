@@ -101,7 +101,7 @@ func buildRevision(t *testing.T, revision string) (program string) {
 	source := t.TempDir()
 	program = filepath.Join(source, "bin", "backhaul")
 	for _, step := range [][]string{
-		{"sh", "-c", `git -C ../.. archive "$1" | tar -x -C "$2"`, "sh", revision, source},
+		{"sh", "-c", `git -C "$3" archive "$1" | tar -x -C "$2"`, "sh", revision, source, programtest.InRepository(t)},
 		{"go", "build", "-C", source, "-trimpath", "-buildvcs=false", "-o", program, "./cmd/backhaul"},
 	} {
 		cmd := exec.CommandContext(t.Context(), step[0], step[1:]...)
