@@ -168,7 +168,9 @@
 // is sent again after 1 minute, then after 5 minutes, 30 minutes, and hourly; after 12 hours when
 // the vendor's own count shows that one more failure may lock the account, and not while it is
 // locked. The refusals of all processes count together, those of all passwords too. A changed
-// password is sent at once.
+// password is sent at once. The answer of a locked account says nothing about the password, so the
+// pause then ends with the lock. An answer that does not mention the credentials may be a fault of
+// the vendor: the longest pause after it is 5 minutes.
 //
 // [Logins] is the shared store. Each process reads it before it logs in; without refusals a login
 // costs nothing else. After a refusal, one process at a time logs in: it writes an entry before and

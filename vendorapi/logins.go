@@ -213,8 +213,9 @@ func (g *loginGate) after(e LoginEntry, secret string, refusal *LoginError, acce
 		if refusal.nearlyLocked && locked == 0 {
 			locked = nearlyLockedPause
 		}
-		if e.RefusedAt.Add(time.Duration(e.LockedMillis)*time.Millisecond).After(now.Add(locked)) && refusal.Locked == 0 {
-			locked = e.RefusedAt.Add(time.Duration(e.LockedMillis) * time.Millisecond).Sub(now) // a longer pause goes on
+		if refusal.Locked == 0 { // a longer pause goes on
+			before := e.RefusedAt.Add(time.Duration(e.LockedMillis) * time.Millisecond)
+			locked = max(locked, before.Sub(now))
 		}
 		e.RefusedAt, e.RefusedBy, e.LockedMillis = e.At, g.by, locked.Milliseconds()
 		e.Code, e.Message, e.Locked, e.Unsure = refusal.Code, refusal.Message, refusal.Locked > 0, refusal.unsure
