@@ -38,9 +38,7 @@ type collection struct {
 	// next is when the first window may end. It may be too early, never too late.
 	next time.Time
 
-	offset     time.Duration // how far the server's clock is ahead
-	ackWait    time.Duration
-	maxPending int
+	offset time.Duration // how far the server's clock is ahead
 }
 
 func newCollection() collection {
@@ -112,22 +110,22 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 	if err != nil {
 		return fmt.Errorf("message without JetStream metadata: %w", err)
 	}
-	if meta.Sequence.Consumer != s.delivered+1 {
+	if meta.Sequence.Consumer != s.collected.delivered+1 {
 		return errGap
 	}
-	s.delivered = meta.Sequence.Consumer
+	s.collected.delivered = meta.Sequence.Consumer
 	sequence := meta.Sequence.Stream
-	if sequence <= s.seen {
-		if m := s.messages[sequence]; m != nil {
+	if sequence <= s.collected.seen {
+		if m := s.collected.messages[sequence]; m != nil {
 			m.reply, m.touched = msg.Reply, time.Now()
 		} else {
 			s.settle(msg.Reply, "+ACK") // an earlier acknowledgement was lost
 		}
 		return nil
 	}
-	s.seen = sequence
-	s.offset = max(s.offset, time.Until(meta.Timestamp))
-	m := &message{sequence: sequence, stored: meta.Timestamp, read: s.now(), reply: msg.Reply, touched: time.Now()}
+	s.collected.seen = sequence
+	s.collected.offset = max(s.collected.offset, time.Until(meta.Timestamp))
+	m := &message{sequence: sequence, stored: meta.Timestamp, read: s.collected.now(), reply: msg.Reply, touched: time.Now()}
 	changes, err := Decode(schemas.Header(msg.Header), msg.Data)
 	if err != nil {
 		if err := s.setAside(ctx, msg, m, err); err != nil {
@@ -139,14 +137,14 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 			return err
 		}
 	}
-	s.caughtUp(meta.NumPending == 0 || m.read.Sub(m.stored) < lag)
+	s.collected.caughtUp(meta.NumPending == 0 || m.read.Sub(m.stored) < lag)
 	if m.waits == 0 {
 		s.release(m)
 		return nil
 	}
-	s.messages[sequence] = m
-	if len(s.messages) >= s.maxPending && s.maxPending > 0 {
-		s.endAll() // the server delivers no more before some are acknowledged
+	s.collected.messages[sequence] = m
+	if len(s.collected.messages) >= s.maxPending && s.maxPending > 0 {
+		s.collected.endAll() // the server delivers no more before some are acknowledged
 	}
 	return nil
 }
@@ -165,12 +163,12 @@ func (s *session) concerns(changes []Change) map[Group]*concern {
 		all[g].changes = append(all[g].changes, held{Change: c, route: r, counts: counts})
 	}
 	for _, c := range changes {
-		routes, reason := s.routes.Match(c)
-		s.observe.Change(c.Format, reason)
+		routes, reason := s.trigger.routes.Match(c)
+		s.trigger.observe.Change(c.Format, reason)
 		for _, r := range routes {
 			say(r, c, true)
 		}
-		for _, r := range s.routes.Holders(c) {
+		for _, r := range s.trigger.routes.Holders(c) {
 			if !slices.ContainsFunc(routes, func(other *Route) bool { return other.Group() == r.Group() }) {
 				say(r, c, false)
 			}
@@ -182,19 +180,19 @@ func (s *session) concerns(changes []Change) map[Group]*concern {
 // collect adds the changes of a message to the windows of one content group, unless the
 // group's last decision covers the message.
 func (s *session) collect(ctx context.Context, m *message, name Group, c *concern) error {
-	g := s.groups[name]
+	g := s.collected.groups[name]
 	if g == nil {
 		g = &group{route: c.route, name: name.key()}
 		ask, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
 		var err error
-		if g.position, g.sequence, err = s.decisions.read(ask, g.name); err != nil {
+		if g.position, g.sequence, err = s.trigger.decisions.read(ask, g.name); err != nil {
 			return err
 		}
-		if by := g.position.Routes; by != "" && by != s.routes.mark {
+		if by := g.position.Routes; by != "" && by != s.trigger.routes.mark {
 			g.position = decision{} // a decision by other routes covers nothing
 		}
-		s.groups[name] = g
+		s.collected.groups[name] = g
 	}
 	if g.position.covers(m) {
 		return s.confirm(ctx, g)
@@ -207,12 +205,12 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 	if g.add(m, c) {
 		m.waits++
 	}
-	s.changes += g.size() - before
+	s.collected.changes += g.size() - before
 	if len(g.queue) > queued {
-		s.ended = append(s.ended, g)
+		s.collected.ended = append(s.collected.ended, g)
 	}
 	if g.open != nil {
-		s.expect(g.open.due(g.route.Window, s.behind))
+		s.collected.expect(g.open.due(g.route.Window, s.collected.behind))
 	}
 	return nil
 }
@@ -230,7 +228,7 @@ func (s *session) confirm(ctx context.Context, g *group) error {
 	}
 	g.confirmed = true
 	if req := g.position.Request; req != nil {
-		s.log.Info().Str("requestId", req.RequestID).Str("contentGroup", g.route.Group().String()).
+		s.trigger.log.Info().Str("requestId", req.RequestID).Str("contentGroup", g.route.Group().String()).
 			Msg("request of an earlier reader published again")
 	}
 	return nil
@@ -242,17 +240,17 @@ func (s *session) setAside(ctx context.Context, msg *nats.Msg, m *message, why e
 	m.reason = why.Error()
 	letter := publisher.DeadLetter{
 		Subject: msg.Subject, Header: schemas.Header(msg.Header), Data: msg.Data,
-		Key:    publisher.Key{Source: s.routes.Source},
+		Key:    publisher.Key{Source: s.trigger.routes.Source},
 		Stream: publisher.StorageStream, Sequence: m.sequence, Time: m.stored,
 		Code: schemas.CodeInvalidRequest, Reason: why.Error(),
 	}
 	ask, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	if err := s.pub.DeadLetter(ask, letter); err != nil {
+	if err := s.trigger.pub.DeadLetter(ask, letter); err != nil {
 		return err
 	}
-	s.observe.Refused(decode != nil && decode.Unknown)
-	s.log.Warn().Uint64("sequence", m.sequence).Str("subject", msg.Subject).Err(why).Msg("notification set aside")
+	s.trigger.observe.Refused(decode != nil && decode.Unknown)
+	s.trigger.log.Warn().Uint64("sequence", m.sequence).Str("subject", msg.Subject).Err(why).Msg("notification set aside")
 	return nil
 }
 
@@ -261,7 +259,7 @@ func (s *session) release(m *message) {
 	if m.waits--; m.waits > 0 {
 		return
 	}
-	delete(s.messages, m.sequence)
+	delete(s.collected.messages, m.sequence)
 	if m.reason != "" {
 		s.settle(m.reply, "+TERM "+oneLine(m.reason))
 		return
@@ -271,12 +269,12 @@ func (s *session) release(m *message) {
 
 // settle answers a delivery, without a confirmation: if the answer is lost, the message is
 // redelivered, and then covered by a decision.
-func (s *session) settle(reply, verb string) { _ = s.nc.Publish(reply, []byte(verb)) }
+func (s *session) settle(reply, verb string) { _ = s.trigger.nc.Publish(reply, []byte(verb)) }
 
 // progress keeps the server from redelivering the messages that wait in windows.
 func (s *session) progress() {
 	now := time.Now()
-	for _, m := range s.messages {
+	for _, m := range s.collected.messages {
 		if now.Sub(m.touched) >= s.ackWait/2 {
 			m.touched = now
 			s.settle(m.reply, "+WPI")
@@ -286,8 +284,8 @@ func (s *session) progress() {
 
 // snapshot returns what the session is doing.
 func (s *session) snapshot() *State {
-	state := &State{Reading: true, Notifications: len(s.messages), Changes: s.changes, Asked: s.done}
-	for _, g := range s.groups {
+	state := &State{Reading: true, Notifications: len(s.collected.messages), Changes: s.collected.changes, Asked: s.trigger.done}
+	for _, g := range s.collected.groups {
 		windows := g.queue
 		if g.open != nil {
 			windows = append(windows[:len(windows):len(windows)], g.open)

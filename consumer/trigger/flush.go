@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"sync"
 
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -18,6 +19,15 @@ type flight struct {
 	err      error
 }
 
+// flights has the requests that are being made.
+type flights struct {
+	landings chan *flight
+	slots    chan struct{}
+	flying   int // flights that have not landed
+	running  sync.WaitGroup
+	over     chan struct{} // closed when landings are not received any more
+}
+
 // ask makes a request of a window. The guarantee depends on the order of the steps. A crash
 // between any two of them is safe (see the package's table):
 //
@@ -28,7 +38,7 @@ type flight struct {
 //   - the request before the acknowledgements of its notifications.
 func (s *session) ask(ctx context.Context, f *flight) {
 	g, w := f.group, f.window
-	f.decision = decision{Group: g.name, First: w.first, Last: w.last, Stored: w.latest, Routes: s.routes.mark, Nonce: rand.Text()}
+	f.decision = decision{Group: g.name, First: w.first, Last: w.last, Stored: w.latest, Routes: s.trigger.routes.mark, Nonce: rand.Text()}
 	if w.paths > 0 {
 		var req schemas.BackupRequest
 		if req, f.err = s.write(ctx, g, w); f.err != nil {
@@ -36,7 +46,7 @@ func (s *session) ask(ctx context.Context, f *flight) {
 		}
 		f.decision.Request = &req
 	}
-	if f.sequence, f.err = s.decisions.write(ctx, f.decision, g.sequence); f.err != nil {
+	if f.sequence, f.err = s.trigger.decisions.write(ctx, f.decision, g.sequence); f.err != nil {
 		return
 	}
 	f.err = s.request(ctx, f.decision)
@@ -51,14 +61,14 @@ func (s *session) write(ctx context.Context, g *group, w *window) (schemas.Backu
 	}
 	content, paths, why := w.list(g.route)
 	if why == "" {
-		switch err := s.upload(ctx, d, d.object(req.RequestID), content); {
+		switch err := s.trigger.upload(ctx, d, d.object(req.RequestID), content); {
 		case err == nil:
 			listed(&req, d, content, paths)
 			return req, nil
 		case ctx.Err() != nil:
 			return req, context.Cause(ctx)
 		default:
-			s.log.Error().Err(err).Str("contentGroup", g.route.Group().String()).Str("requestId", req.RequestID).
+			s.trigger.log.Error().Err(err).Str("contentGroup", g.route.Group().String()).Str("requestId", req.RequestID).
 				Msg("no directive file can be written, asking for a plain incremental backup")
 			why = DirectiveUnavailable
 		}
@@ -73,7 +83,7 @@ func (s *session) request(ctx context.Context, d decision) error {
 	if d.Request == nil {
 		return nil
 	}
-	sent, err := s.pub.Send(s.routes.Source, *d.Request)
+	sent, err := s.trigger.pub.Send(s.trigger.routes.Source, *d.Request)
 	if err != nil {
 		return err
 	}
@@ -93,26 +103,26 @@ func (s *session) landed(f *flight) error {
 	}
 	g.position, g.sequence, g.confirmed = f.decision, f.sequence, true
 	if g.queue = g.queue[1:]; len(g.queue) > 0 {
-		s.ended = append(s.ended, g)
+		s.collected.ended = append(s.collected.ended, g)
 	}
-	s.changes -= len(f.window.objects)
+	s.collected.changes -= len(f.window.objects)
 	for _, m := range f.window.messages {
 		s.release(m)
 	}
 	if req := f.decision.Request; req != nil {
-		waited := s.now().Sub(f.window.since)
+		waited := s.collected.now().Sub(f.window.since)
 		directive := req.Labels[LabelDirective]
-		s.observe.Requested(f.window.paths, waited, directive)
-		s.done.Requests++
-		s.done.Changes += f.window.paths
-		line := s.log.Info().Str("requestId", req.RequestID).Str("contentGroup", g.route.Group().String()).Str("route", g.route.Name).
+		s.trigger.observe.Requested(f.window.paths, waited, directive)
+		s.trigger.done.Requests++
+		s.trigger.done.Changes += f.window.paths
+		line := s.trigger.log.Info().Str("requestId", req.RequestID).Str("contentGroup", g.route.Group().String()).Str("route", g.route.Name).
 			Int("changes", f.window.paths).Int("notifications", len(f.window.messages)).Int64("waitedMs", waited.Milliseconds())
 		if directive != "" {
 			line = line.Str("directive", directive).Str("onDemandInputFile", req.OnDemandInputFile)
 		}
 		line.Msg("backup requested")
 	} else {
-		s.observe.Cancelled()
+		s.trigger.observe.Cancelled()
 	}
 	return nil
 }

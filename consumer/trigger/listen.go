@@ -19,9 +19,9 @@ const listenFor = 3 * tickTime
 
 // tell publishes the trigger's state. The trigger answers no requests for it: the sender of a
 // request chooses where the answer is stored. A lost message is followed by the next one.
-func (s *session) tell() {
-	if data, err := json.Marshal(s.State()); err == nil {
-		_ = s.pub.TellState(data)
+func (t *Trigger) tell() {
+	if data, err := json.Marshal(t.State()); err == nil {
+		_ = t.pub.TellState(data)
 	}
 }
 

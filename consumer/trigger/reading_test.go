@@ -276,7 +276,7 @@ func TestDecision_ofAnotherGroup(t *testing.T) {
 func TestDecision_write(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	decisions := b.session(routesFor(soon, "a")).decisions
+	decisions := b.session(routesFor(soon, "a")).trigger.decisions
 	own := decision{Group: "g", First: 1, Last: 2, Nonce: "own"}
 	first, err := decisions.write(t.Context(), own, 0)
 	if err != nil {

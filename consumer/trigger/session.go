@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -41,22 +40,21 @@ var errGap = errors.New("a delivery is missing: another client reads the consume
 // another replica has decided a window, or an error occurs. Its state ends with it. All
 // fields belong to the goroutine of run.
 type session struct {
-	*Trigger
-	pulls *pull.Pulls
+	trigger   *Trigger
+	pulls     *pull.Pulls
+	collected collection
+	flights   flights
 
-	collection
-	landings chan *flight
-	slots    chan struct{}
-	flying   int
-	flights  sync.WaitGroup
-	over     chan struct{} // closed when landings are not received any more
+	// The settings of the consumer.
+	ackWait    time.Duration
+	maxPending int
 }
 
 func newSession(t *Trigger) *session {
 	return &session{
-		Trigger: t, pulls: pull.New(t.nc, publisher.StorageStream, publisher.StorageConsumer, 2*pullBatch),
-		collection: newCollection(), landings: make(chan *flight),
-		slots: make(chan struct{}, maxFlights), over: make(chan struct{}),
+		trigger: t, pulls: pull.New(t.nc, publisher.StorageStream, publisher.StorageConsumer, 2*pullBatch),
+		collected: newCollection(),
+		flights:   flights{landings: make(chan *flight), slots: make(chan struct{}, maxFlights), over: make(chan struct{})},
 	}
 }
 
@@ -77,8 +75,8 @@ func (s *session) run(ctx context.Context) error {
 		s.drain()
 	}
 	cancel(errStopping)
-	close(s.over)
-	s.flights.Wait()
+	close(s.flights.over)
+	s.flights.running.Wait()
 	return err
 }
 
@@ -87,7 +85,7 @@ func (s *session) run(ctx context.Context) error {
 func (s *session) reset(ctx context.Context) error {
 	ask, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	resp, err := s.nc.RequestWithContext(ask, resetSubject, []byte(`{"seq":1}`))
+	resp, err := s.trigger.nc.RequestWithContext(ask, resetSubject, []byte(`{"seq":1}`))
 	// A server does not answer for a consumer or a subject that it does not know.
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("reset consumer %s of %s: no answer: it is not there, has no leader, the user may not publish to %s, or the server is older than 2.14",
@@ -106,12 +104,12 @@ func (s *session) reset(ctx context.Context) error {
 	if answer.Error != nil {
 		return fmt.Errorf("reset consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, answer.Error)
 	}
-	s.offset = time.Until(answer.TimeStamp)
+	s.collected.offset = time.Until(answer.TimeStamp)
 	s.ackWait, s.maxPending = answer.Config.AckWait, answer.Config.MaxAckPending
-	if s.done.Since.IsZero() {
-		s.done.Since = answer.TimeStamp.UTC()
+	if s.trigger.done.Since.IsZero() {
+		s.trigger.done.Since = answer.TimeStamp.UTC()
 	}
-	s.observe.Activated()
+	s.trigger.observe.Activated()
 	return nil
 }
 
@@ -127,12 +125,12 @@ func (s *session) loop(ctx, work context.Context) error {
 		if err := s.pull(); err != nil {
 			return err
 		}
-		if wait := s.untilDue(); wait > 0 {
+		if wait := s.collected.untilDue(); wait > 0 {
 			due.Reset(wait)
 		} else {
-			s.endWindows(s.now())
+			s.collected.endWindows(s.collected.now())
 			s.launch(work)
-			due.Reset(min(tickTime, max(s.untilDue(), time.Millisecond)))
+			due.Reset(min(tickTime, max(s.collected.untilDue(), time.Millisecond)))
 		}
 		select {
 		case <-ctx.Done():
@@ -142,8 +140,8 @@ func (s *session) loop(ctx, work context.Context) error {
 				return err
 			}
 			s.launch(work)
-		case f := <-s.landings:
-			s.flying--
+		case f := <-s.flights.landings:
+			s.flights.flying--
 			if err := s.landed(f); err != nil {
 				return err
 			}
@@ -152,8 +150,8 @@ func (s *session) loop(ctx, work context.Context) error {
 		case <-touch.C:
 			s.progress()
 		case <-tick.C:
-			s.state.Store(s.snapshot())
-			s.tell()
+			s.trigger.state.Store(s.snapshot())
+			s.trigger.tell()
 			if s.pulls.Silent(silence) {
 				return errors.New("pull: no heartbeat from the server")
 			}
@@ -163,53 +161,53 @@ func (s *session) loop(ctx, work context.Context) error {
 
 // drain waits for the requests that are being made, not for open windows.
 func (s *session) drain() {
-	timeout := time.NewTimer(s.cfg.DrainTimeout)
+	timeout := time.NewTimer(s.trigger.cfg.DrainTimeout)
 	defer timeout.Stop()
-	for s.flying > 0 {
+	for s.flights.flying > 0 {
 		select {
-		case f := <-s.landings:
-			s.flying--
+		case f := <-s.flights.landings:
+			s.flights.flying--
 			_ = s.landed(f)
 		case <-timeout.C:
 			return
 		}
 	}
-	_ = s.nc.FlushTimeout(time.Second) // the acknowledgements
+	_ = s.trigger.nc.FlushTimeout(time.Second) // the acknowledgements
 }
 
 // launch starts a flight for the first ended window of each group.
 func (s *session) launch(work context.Context) {
-	for _, g := range s.ended {
+	for _, g := range s.collected.ended {
 		if g.flying || len(g.queue) == 0 {
 			continue
 		}
 		g.flying = true
-		s.flying++
+		s.flights.flying++
 		f := &flight{group: g, window: g.queue[0]}
-		s.flights.Go(func() {
+		s.flights.running.Go(func() {
 			select {
-			case s.slots <- struct{}{}:
+			case s.flights.slots <- struct{}{}:
 				s.ask(work, f)
-				<-s.slots
+				<-s.flights.slots
 			case <-work.Done():
 				f.err = context.Cause(work)
 			}
 			select {
-			case s.landings <- f:
-			case <-s.over:
+			case s.flights.landings <- f:
+			case <-s.flights.over:
 			}
 		})
 	}
-	s.ended = s.ended[:0]
+	s.collected.ended = s.collected.ended[:0]
 }
 
 // pull sends a pull request unless one is open or too many changes are kept.
 func (s *session) pull() error {
-	if s.pulls.Asked > 0 || s.changes >= maxHeld {
+	if s.pulls.Asked > 0 || s.collected.changes >= maxHeld {
 		return nil
 	}
 	return s.pulls.Ask(pullBatch, fmt.Sprintf(`"max_bytes":%d,"expires":%d,"idle_heartbeat":%d`,
-		pullBytes+s.nc.MaxPayload(), pullExpiry, pullHeartbeat))
+		pullBytes+s.trigger.nc.MaxPayload(), pullExpiry, pullHeartbeat))
 }
 
 // heard handles an answer to the pull.
@@ -223,7 +221,7 @@ func (s *session) heard(ctx context.Context, msg *nats.Msg) error {
 	case pull.Message:
 		return s.take(ctx, msg)
 	case pull.Heartbeat:
-		s.caughtUp(true)
+		s.collected.caughtUp(true)
 	case pull.Ended:
 	}
 	return nil
@@ -231,8 +229,8 @@ func (s *session) heard(ctx context.Context, msg *nats.Msg) error {
 
 // well notes that the server answers.
 func (s *session) well() {
-	s.ready.note(nil)
-	if s.pullLog.Changed(nil) {
-		s.log.Info().Msg("reading notifications again")
+	s.trigger.ready.note(nil)
+	if s.trigger.pullLog.Changed(nil) {
+		s.trigger.log.Info().Msg("reading notifications again")
 	}
 }

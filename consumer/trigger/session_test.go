@@ -42,13 +42,13 @@ func TestSession_take(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	s := b.session("routes:\n- {container: a, window: {quiet: 1h, max: 2h}" + to("g"))
-	acks, err := s.nc.SubscribeSync(pull.AckPrefix + ">")
+	acks, err := s.trigger.nc.SubscribeSync(pull.AckPrefix + ">")
 	if err != nil {
 		t.Fatal(err)
 	}
 	acked := func() (all []string) {
 		t.Helper()
-		if err := s.nc.Flush(); err != nil {
+		if err := s.trigger.nc.Flush(); err != nil {
 			t.Fatal(err)
 		}
 		for n, _, _ := acks.Pending(); n > 0; n-- {
@@ -78,23 +78,23 @@ func TestSession_take(t *testing.T) {
 		if err := s.heard(t.Context(), step.msg); err != nil {
 			t.Fatalf("delivery %d: %v", n, err)
 		}
-		if got := acked(); !slices.Equal(got, step.acks) || s.behind != step.behind || s.pulls.Asked != 9-n {
-			t.Errorf("after delivery %d: %q are acknowledged, behind %t, %d are asked for; want %q, %t, %d", n, got, s.behind, s.pulls.Asked, step.acks, step.behind, 9-n)
+		if got := acked(); !slices.Equal(got, step.acks) || s.collected.behind != step.behind || s.pulls.Asked != 9-n {
+			t.Errorf("after delivery %d: %q are acknowledged, behind %t, %d are asked for; want %q, %t, %d", n, got, s.collected.behind, s.pulls.Asked, step.acks, step.behind, 9-n)
 		}
 	}
-	if len(s.messages) != 4 || s.changes != 3 {
-		t.Errorf("%d notifications with %d changes are held, want 4 with 3", len(s.messages), s.changes)
+	if len(s.collected.messages) != 4 || s.collected.changes != 3 {
+		t.Errorf("%d notifications with %d changes are held, want 4 with 3", len(s.collected.messages), s.collected.changes)
 	}
 	s.ackWait = time.Minute
-	s.messages[1].touched = time.Now().Add(-30 * time.Second)
+	s.collected.messages[1].touched = time.Now().Add(-30 * time.Second)
 	s.progress()
 	s.progress()
 	if got := acked(); !slices.Equal(got, []string{"1.1.2 +WPI"}) {
 		t.Errorf("%q are acknowledged as in progress, want the first notification, once, by its last delivery", got)
 	}
 	ahead := time.Now().Add(time.Hour) // by the server's clock
-	if err := s.take(t.Context(), delivery(6, 8, ahead, 5, put("a", "4"))); err != nil || s.now().Before(ahead) || s.behind {
-		t.Errorf("%v; after a message of %s it is %s, behind %t", err, ahead, s.now(), s.behind)
+	if err := s.take(t.Context(), delivery(6, 8, ahead, 5, put("a", "4"))); err != nil || s.collected.now().Before(ahead) || s.collected.behind {
+		t.Errorf("%v; after a message of %s it is %s, behind %t", err, ahead, s.collected.now(), s.collected.behind)
 	}
 	if err := s.take(t.Context(), delivery(8, 10, old, 0, put("a", "5"))); !errors.Is(err, errGap) {
 		t.Errorf("a missing delivery: %v", err)
@@ -106,9 +106,9 @@ func TestSession_heard(t *testing.T) {
 	t.Parallel()
 	for status, behind := range map[string]bool{"100": false, "408": true} {
 		s := newSession(&Trigger{nc: &nats.Conn{}})
-		s.behind = true
-		if err := s.heard(t.Context(), &nats.Msg{Header: nats.Header{"Status": {status}}}); err != nil || s.behind != behind {
-			t.Errorf("after status %s: %v, behind %t", status, err, s.behind)
+		s.collected.behind = true
+		if err := s.heard(t.Context(), &nats.Msg{Header: nats.Header{"Status": {status}}}); err != nil || s.collected.behind != behind {
+			t.Errorf("after status %s: %v, behind %t", status, err, s.collected.behind)
 		}
 	}
 	if err := newSession(&Trigger{nc: &nats.Conn{}}).heard(t.Context(), &nats.Msg{Header: nats.Header{"Status": {"503"}}}); !errors.Is(err, nats.ErrNoResponders) {
@@ -135,9 +135,9 @@ func TestSession_pull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.changes = maxHeld
+	s.collected.changes = maxHeld
 	open()
-	s.changes, s.pulls.Asked = maxHeld-1, 1
+	s.collected.changes, s.pulls.Asked = maxHeld-1, 1
 	open()
 	s.pulls.Asked = 0
 	open()
@@ -154,7 +154,7 @@ func TestSession_pull(t *testing.T) {
 		request["max_bytes"] < pullBytes || s.pulls.Asked != pullBatch {
 		t.Errorf("the pull is %s, and %d are asked for", msg.Data, s.pulls.Asked)
 	}
-	if err := s.nc.Flush(); err != nil {
+	if err := s.trigger.nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.nc.Flush(); err != nil {
@@ -169,8 +169,8 @@ func TestSession_reset(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	s := b.session(routesFor("quiet: 1s", "a"))
-	if err := s.reset(t.Context()); err != nil || s.ackWait == 0 || s.maxPending == 0 || s.done.Since.IsZero() {
-		t.Errorf("%v; ack wait %s, %d may be pending, since %s", err, s.ackWait, s.maxPending, s.done.Since)
+	if err := s.reset(t.Context()); err != nil || s.ackWait == 0 || s.maxPending == 0 || s.trigger.done.Since.IsZero() {
+		t.Errorf("%v; ack wait %s, %d may be pending, since %s", err, s.ackWait, s.maxPending, s.trigger.done.Since)
 	}
 	if err := b.js.DeleteConsumer(t.Context(), publisher.StorageStream, publisher.StorageConsumer); err != nil {
 		t.Fatal(err)
