@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"backhaul/consumer/internal/news"
 	"backhaul/consumer/internal/sleep"
+	"backhaul/consumer/logonce"
 	"backhaul/publisher"
 )
 
@@ -78,8 +78,8 @@ type guard struct {
 	kept      publisher.Mark // the mark in BACKUP_MARK
 	sequence  uint64         // of the message with the kept mark
 	suspected time.Time      // since when the ledger differs, zero if it does not
-	trouble   news.Teller
-	keeping   news.Teller
+	trouble   logonce.Last
+	keeping   logonce.Last
 }
 
 func newGuard(nc *nats.Conn, js jetstream.JetStream, pub *publisher.Publisher, events jetstream.Stream, log zerolog.Logger) *guard {

@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"backhaul/consumer/internal/news"
+	"backhaul/consumer/logonce"
 	"backhaul/publisher"
 )
 
@@ -45,7 +45,7 @@ type pauser struct {
 	log     zerolog.Logger
 	until   time.Time // the end of the last pause that extend was called for
 	checked time.Time // when the pause was last verified or written
-	trouble news.Teller
+	trouble logonce.Last
 }
 
 // extend makes the pause last for at least d from now.

@@ -10,9 +10,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
-	"backhaul/consumer/internal/news"
 	"backhaul/consumer/internal/pull"
 	"backhaul/consumer/internal/sleep"
+	"backhaul/consumer/logonce"
 	"backhaul/publisher"
 	"backhaul/vendorapi"
 )
@@ -47,7 +47,7 @@ type puller struct {
 	// to an open one.
 	batch   int
 	paused  bool // whether the consumer was paused when the server was last silent
-	trouble news.Teller
+	trouble logonce.Last
 }
 
 func (c *Consumer) newPuller(slots *slots) *puller {

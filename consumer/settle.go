@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"backhaul/consumer/internal/news"
+	"backhaul/consumer/logonce"
 	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -40,7 +40,7 @@ const (
 // settler applies settlements and logs each once.
 type settler struct {
 	log     zerolog.Logger
-	reasons news.Reasons // of redeliveries
+	reasons logonce.Reasons // of redeliveries
 }
 
 func (s *settler) settle(d *delivery, result settlement) {

@@ -111,7 +111,7 @@ func (h *handler) judge(c *claim, err error, attempts int) (schemas.Event, doubt
 		return nil, mayBe
 	case e.Verdict == vendorapi.Refused:
 		return h.failed(c.req, schemas.JobFailed{
-			ErrorCode: e.Code, ErrorLogCode: vendorapi.LogCode(e.Code), ErrorMessage: e.Message,
+			ErrorCode: e.Code, ErrorLogCode: schemas.LogCode(e.Code), ErrorMessage: e.Message,
 			ErrorSource: schemas.ErrorSourceVendor, Attempts: attempts,
 		}), doubt{}
 	case e.Verdict == vendorapi.AuthRefused:

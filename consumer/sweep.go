@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"backhaul/consumer/internal/news"
 	"backhaul/consumer/internal/sleep"
+	"backhaul/consumer/logonce"
 	"backhaul/publisher"
 )
 
@@ -31,7 +31,7 @@ const (
 // A message must be below the floor in two sweeps, because a cluster removes a message some
 // time after its acknowledgement.
 func (c *Consumer) sweep(ctx context.Context, work func(*delivery)) {
-	var trouble news.Teller
+	var trouble logonce.Last
 	seen := make(map[uint64]bool)
 	for sleep.For(ctx, c.cfg.SweepInterval) {
 		lost, err := c.forgotten(ctx)

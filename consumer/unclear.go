@@ -7,7 +7,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"backhaul/consumer/internal/news"
+	"backhaul/consumer/logonce"
 	"backhaul/publisher"
 )
 
@@ -20,7 +20,7 @@ type unclear struct {
 	// shown is how long the request is kept, because another replica may have taken it
 	// over.
 	shown   time.Duration
-	trouble news.Teller
+	trouble logonce.Last
 
 	mu   sync.Mutex
 	last *unclearRequest

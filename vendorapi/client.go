@@ -37,6 +37,9 @@ const (
 	DefaultRetryBudget = 30 * time.Second
 )
 
+// connectTimeout bounds dialling and the TLS handshake each.
+const connectTimeout = 5 * time.Second
+
 // Config describes how to reach the vendor.
 type Config struct {
 	// Endpoint is the base of the API, such as
@@ -54,8 +57,6 @@ type Config struct {
 	// MaxConns is the largest number of connections. A few more are reserved for lookups during
 	// attempts that hang. Defaults to 64.
 	MaxConns int
-	// ConnectTimeout bounds dialling and the TLS handshake each. Defaults to 5 s.
-	ConnectTimeout time.Duration
 	// Timeout bounds an exchange whose context ends later. Defaults to DefaultTimeout.
 	Timeout time.Duration
 	// Pace limits CreateTask. Defaults to no limit.
@@ -95,9 +96,6 @@ func New(cfg Config) (*Client, error) {
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = 64
 	}
-	if cfg.ConnectTimeout == 0 {
-		cfg.ConnectTimeout = 5 * time.Second
-	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
 	}
@@ -128,8 +126,8 @@ func New(cfg Config) (*Client, error) {
 	c.transport = &http1.Transport{Config: http1.Config{
 		Server:              server,
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: cfg.ConnectTimeout}).DialContext,
-		TLSHandshakeTimeout: cfg.ConnectTimeout,
+		DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		TLSHandshakeTimeout: connectTimeout,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		MaxConns:            cfg.MaxConns + lookupConns,
 		IdleConnTimeout:     90 * time.Second,

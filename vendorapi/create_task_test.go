@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -227,7 +228,7 @@ func TestSampleAnswers(t *testing.T) {
 	if e.Code != "587207178" || e.Message != "Failed to start backups as no eligible subclients were found. " {
 		t.Errorf("code %q, message %q", e.Code, e.Message)
 	}
-	if got := LogCode(e.Code); got != "35:4618" {
+	if got := schemas.LogCode(e.Code); got != "35:4618" {
 		t.Errorf("log code %q, want 35:4618", got)
 	}
 	const text = "CreateTask: refused: HTTP 200: code 587207178 (35:4618): Failed to start backups as no eligible subclients were found."

@@ -87,7 +87,7 @@
 // (errorCode, errorMessage), or inside one of errorPlaces. Code 0 with a message means that
 // something else was done. Code 2 is the general code of the Job Manager; its message has the reason
 // [2]. Large codes combine a facility and a number, which the vendor's logs write as NN:nnn:
-// [LogCode]. 587207178 (35:4618), no eligible subclients, is the only code on the vendor's page
+// [schemas.LogCode]. 587207178 (35:4618), no eligible subclients, is the only code on the vendor's page
 // [1].
 //
 // A job id does not mean that the job runs. The job may be queued, for days in a blackout window,

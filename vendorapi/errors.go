@@ -3,9 +3,10 @@ package vendorapi
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
+
+	"backhaul/schemas"
 )
 
 // Verdict is what the answer to a call, or the lack of one, means for the job.
@@ -75,7 +76,7 @@ func (e *Error) Error() string {
 	}
 	if e.Code != "" {
 		fmt.Fprintf(&b, ": code %s", e.Code)
-		if logCode := LogCode(e.Code); logCode != "" {
+		if logCode := schemas.LogCode(e.Code); logCode != "" {
 			fmt.Fprintf(&b, " (%s)", logCode)
 		}
 	}
@@ -136,16 +137,4 @@ func (e *LoginError) Error() string {
 		text += fmt.Sprintf("; the same password is not sent again before %s, a changed one at once", e.Until.UTC().Format(time.RFC3339))
 	}
 	return text
-}
-
-// LogCode returns a large error code as the vendor's logs and articles write it: facility and
-// number, "35:4618" for 587207178. It returns "" for other codes. Basis: saved answers of Events in
-// the vendor's Postman collection (https://github.com/BrandonLundt/commvault-powershell-extentions)
-// print 318767272 as "19:168".
-func LogCode(code string) string {
-	n, err := strconv.ParseUint(code, 10, 32)
-	if err != nil || n < 1<<24 {
-		return ""
-	}
-	return fmt.Sprintf("%d:%d", n>>24, n&(1<<24-1))
 }

@@ -53,6 +53,17 @@ func (e *Error) LookupFirst() bool { return e.Verdict == Unknown || e.load == ov
 // limit. RetryAfter is the time to wait.
 func (e *Error) NotAsked() bool { return e.notAsked }
 
+// Answered reports whether the vendor sent a status. The rest of the answer may be missing.
+func (e *Error) Answered() bool { return e.Status != 0 }
+
+// Failing reports whether the vendor, or a server before it, cannot answer: any 5xx.
+func (e *Error) Failing() bool { return e.Status >= 500 }
+
+// Forbidden reports whether the vendor does not let the user make the call: 401 or 403.
+func (e *Error) Forbidden() bool {
+	return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+}
+
 // repeatable reports whether there certainly is no job and the same call may be made again.
 func (e *Error) repeatable() bool {
 	return e.Verdict == NotSent || e.Verdict == Throttled && !e.LookupFirst()

@@ -12,9 +12,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"backhaul/consumer/internal/news"
 	"backhaul/consumer/internal/sleep"
 	"backhaul/consumer/internal/writes"
+	"backhaul/consumer/logonce"
 	"backhaul/publisher"
 )
 
@@ -45,7 +45,7 @@ type Trigger struct {
 
 	writes              writes.Watch
 	ready, storeTrouble trouble
-	pullLog, storeLog   news.Teller
+	pullLog, storeLog   logonce.Last
 	state               atomic.Pointer[State]
 	done                Asked // belongs to the goroutine of Run
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"backhaul/consumer"
+	"backhaul/consumer/trigger/objectstore"
 	"backhaul/vendorapi"
 )
 
@@ -329,7 +330,7 @@ func (t *Trigger) settings() []setting {
 		},
 		{
 			group: GroupStore, key: "trigger.s3Region", env: "BACKHAUL_TRIGGER_S3_REGION", flag: "s3-region",
-			field: &t.S3.Region, fallback: "us-east-1",
+			field: &t.S3.Region, fallback: objectstore.DefaultRegion,
 			usage: "`region` of the buckets",
 		},
 		{

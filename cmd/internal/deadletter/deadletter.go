@@ -44,7 +44,6 @@ import (
 
 	"backhaul/publisher"
 	"backhaul/schemas"
-	"backhaul/vendorapi"
 )
 
 // Store is the stream of dead letters.
@@ -112,7 +111,7 @@ type Filter struct {
 func (f Filter) matches(l *Letter) bool {
 	same := func(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
 	return (f.RequestID == "" || f.RequestID == l.RequestID) &&
-		(f.Code == "" || f.Code == l.Code || f.Code == vendorapi.LogCode(l.Code)) &&
+		(f.Code == "" || f.Code == l.Code || f.Code == schemas.LogCode(l.Code)) &&
 		same(f.Client, l.Request.ClientName) && same(f.Subclient, l.Request.SubclientName)
 }
 

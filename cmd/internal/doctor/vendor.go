@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"syscall"
 	"time"
 
@@ -110,7 +109,7 @@ func logIn(ctx context.Context, client *vendorapi.Client) (Finding, bool) {
 		return finding(Error, check, err.Error(), endpointFix), false
 	case ofVendor && e.Verdict == vendorapi.Throttled:
 		return finding(Warning, check, err.Error(), "the vendor throttles calls; try again later"), false
-	case ofVendor && (e.Status >= 500 || e.Status == 0 && ofNetwork(e.Err)):
+	case ofVendor && (e.Failing() || !e.Answered() && ofNetwork(e.Err)):
 		return Unreachable(check, err, "the web service does not answer logins; see whether its services run"), false
 	}
 	return finding(Error, check, err.Error(), "check the credentials, and that the endpoint is the base of the API"), false
@@ -131,11 +130,11 @@ func listJobs(ctx context.Context, client *vendorapi.Client) Finding {
 	switch {
 	case err == nil:
 		return ok(check, "can be read: a job whose answer was lost can be found")
-	case e != nil && (e.Verdict == vendorapi.Throttled || e.Status >= 500):
+	case e != nil && (e.Verdict == vendorapi.Throttled || e.Failing()):
 		return finding(Warning, check, err.Error(), "try again later; while jobs cannot be listed, a lost answer stays in doubt")
-	case e != nil && e.Status == 0:
+	case e != nil && !e.Answered():
 		return Unreachable(check, err, "the vendor did not answer in time")
-	case e != nil && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
+	case e != nil && e.Forbidden():
 		return finding(Error, check, err.Error(), "let the vendor's user view jobs, or add /Jobs and /Job to the access token's scope: without it a lost answer ends as OUTCOME_UNKNOWN")
 	}
 	return finding(Error, check, err.Error(), "a lost answer ends as OUTCOME_UNKNOWN as long as jobs cannot be listed")

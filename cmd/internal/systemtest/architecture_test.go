@@ -33,19 +33,19 @@ var arrows = []struct {
 	{"backhaul/vendorapi/internal/http1", nil},
 	{"backhaul/vendorapi", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/vendorapi/internal/gate", "backhaul/vendorapi/internal/http1"}},
 	// The trigger asks as any other publisher; it does not know the vendor.
-	{"backhaul/consumer/internal/news", nil},
+	{"backhaul/consumer/logonce", nil},
 	{"backhaul/consumer/internal/sleep", nil},
 	{"backhaul/consumer/internal/pull", nil},
-	{"backhaul/consumer/internal/writes", []string{"backhaul/consumer/internal/news", "backhaul/publisher"}},
+	{"backhaul/consumer/internal/writes", []string{"backhaul/consumer/logonce", "backhaul/publisher"}},
 	{"backhaul/consumer/trigger/objectstore", []string{"backhaul/schemas/bounded"}},
-	{"backhaul/consumer/trigger", []string{"backhaul/consumer/internal/news", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher"}},
-	{"backhaul/consumer", []string{"backhaul/consumer/internal/news", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
+	{"backhaul/consumer/trigger", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher"}},
+	{"backhaul/consumer", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	// It runs the program from outside, and what the program talks to.
 	{"backhaul/cmd/internal/programtest", []string{"backhaul/cmd/internal/waittest", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi/secretstest", "backhaul/vendorapi/simulator", "backhaul/vendorapi/simulator/simulatortest", "backhaul/consumer/trigger/objectstore/objectstoretest"}},
 	// Settings and the vendor stay out of the connection to NATS.
 	{"backhaul/cmd/internal/natsconn", []string{"backhaul/publisher", "backhaul/cmd/internal/serverurl", "backhaul/cmd/internal/storedir"}},
 	{"backhaul/cmd/internal/secret", []string{"backhaul/schemas/bounded"}},
-	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/deploy", "backhaul/cmd"}},
+	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/logonce", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/deploy", "backhaul/cmd"}},
 }
 
 // listed is what `go list` says of a package.

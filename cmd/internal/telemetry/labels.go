@@ -80,7 +80,7 @@ func classOf(err error) string {
 		return "login_refused"
 	case ok && e.Verdict == vendorapi.Throttled:
 		return "throttled"
-	case ok && e.Status == 0:
+	case ok && !e.Answered():
 		return "unreachable"
 	default:
 		return "not_sent"

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -14,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"backhaul/consumer/logonce"
 	"backhaul/vendorapi"
 )
 
@@ -23,7 +23,7 @@ type Vendor struct {
 	Traces  *Traces // nil when they are off
 	Log     zerolog.Logger
 
-	retried news
+	retried logonce.Last
 }
 
 var _ vendorapi.Observer = (*Vendor)(nil)
@@ -126,7 +126,7 @@ func (v *Vendor) Wait(ctx context.Context, w vendorapi.Wait) {
 		return
 	}
 	level := zerolog.DebugLevel
-	if v.retried.is(w.Err) {
+	if v.retried.ChangedTo(kindOf(w.Err)) {
 		level = zerolog.WarnLevel
 	}
 	line := v.Log.WithLevel(level)
@@ -156,27 +156,12 @@ func (v *Vendor) FindJob(ctx context.Context) (context.Context, func(vendorapi.F
 	}
 }
 
-// news reports whether a failure is of another sort than the one before.
-type news struct {
-	mu   sync.Mutex
-	last string
-	said time.Time
-}
-
-// repeatAfter is after which time a repetition is logged again.
-const repeatAfter = time.Minute
-
-func (n *news) is(err error) bool {
-	// Not the text: it has port numbers, times and ids in it.
-	text := classOf(err)
+// kindOf returns what a failure has in common with others of its kind. Its text has port
+// numbers, times and ids.
+func kindOf(err error) string {
+	kind := classOf(err)
 	if e, ok := errors.AsType[*vendorapi.Error](err); ok {
-		text = fmt.Sprint(text, e.Op, e.Verdict, e.Status, e.Code)
+		kind = fmt.Sprint(kind, e.Op, e.Verdict, e.Status, e.Code)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if text == n.last && time.Since(n.said) < repeatAfter {
-		return false
-	}
-	n.last, n.said = text, time.Now()
-	return true
+	return kind
 }

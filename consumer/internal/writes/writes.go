@@ -9,7 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"backhaul/consumer/internal/news"
+	"backhaul/consumer/logonce"
 	"backhaul/publisher"
 )
 
@@ -29,7 +29,7 @@ type Watch struct {
 type failure struct {
 	err    error // nil after a successful write
 	at     time.Time
-	said   news.Reasons
+	said   logonce.Reasons
 	logged bool // since the last successful write
 }
 

@@ -53,8 +53,10 @@ type Config struct {
 type Store struct{ client *minio.Client }
 
 const (
-	defaultRegion = "us-east-1"
-	dialTimeout   = 10 * time.Second
+	// DefaultRegion is the region of a store that names none.
+	DefaultRegion = "us-east-1"
+
+	dialTimeout = 10 * time.Second
 	// answerTimeout bounds the wait for the response after an object is sent.
 	answerTimeout = 20 * time.Second
 	// keysLast is how long credentials are used before they are read again.
@@ -84,7 +86,7 @@ func New(cfg Config) (*Store, error) {
 	}
 	region, lookup := cfg.Region, minio.BucketLookupDNS
 	if region == "" {
-		region = defaultRegion
+		region = DefaultRegion
 	}
 	if cfg.PathStyle {
 		lookup = minio.BucketLookupPath

@@ -223,7 +223,7 @@ func (s *events) start(job string) *events {
 func (s *events) fail(code, text string) *events {
 	s.b.t.Helper()
 	return s.append(&schemas.JobFailed{
-		Naming: s.claim.Names(), Message: s.claim.Message, ErrorCode: code, ErrorLogCode: vendorapi.LogCode(code), ErrorMessage: text,
+		Naming: s.claim.Names(), Message: s.claim.Message, ErrorCode: code, ErrorLogCode: schemas.LogCode(code), ErrorMessage: text,
 		ErrorSource: schemas.ErrorSourceVendor, Attempts: 1, FailedAt: time.Now().UTC(),
 	})
 }

@@ -1,4 +1,4 @@
-package news
+package logonce
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 
 func TestChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var teller Teller
+		var last Last
 		one, other := errors.New("one"), errors.New("other")
 		for i, step := range []struct {
 			after time.Duration
@@ -27,7 +27,7 @@ func TestChanged(t *testing.T) {
 			{2 * repeatAfter, nil, false},
 		} {
 			<-time.After(step.after)
-			if got := teller.Changed(step.err); got != step.want {
+			if got := last.Changed(step.err); got != step.want {
 				t.Errorf("step %d: %v after %s: news is %t, want %t", i, step.err, step.after, got, step.want)
 			}
 		}

@@ -1,6 +1,6 @@
-// Package news suppresses repeated log lines, so that an outage is one line and not one for
+// Package logonce suppresses repeated log lines, so that an outage is one line and not one for
 // each attempt.
-package news
+package logonce
 
 import (
 	"sync"
@@ -36,9 +36,9 @@ func (r *Reasons) New(err error) bool {
 	return true
 }
 
-// Teller suppresses repetitions of the last error. Its zero value is ready to use, by many
+// Last suppresses repetitions of the last error. Its zero value is ready to use, by many
 // goroutines at once.
-type Teller struct {
+type Last struct {
 	mu   sync.Mutex
 	last string
 	said time.Time
@@ -46,16 +46,21 @@ type Teller struct {
 
 // Changed reports whether an error is worth a log line: it differs from the last one, or a
 // minute has passed. A nil error is reported once.
-func (t *Teller) Changed(err error) bool {
-	text := ""
-	if err != nil {
-		text = err.Error()
+func (l *Last) Changed(err error) bool {
+	if err == nil {
+		return l.ChangedTo("")
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if text == t.last && (text == "" || time.Since(t.said) < repeatAfter) {
+	return l.ChangedTo(err.Error())
+}
+
+// ChangedTo is Changed for errors whose texts differ each time, such as by an address: text
+// says which errors are alike, "" that there is none.
+func (l *Last) ChangedTo(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if text == l.last && (text == "" || time.Since(l.said) < repeatAfter) {
 		return false
 	}
-	t.last, t.said = text, time.Now()
+	l.last, l.said = text, time.Now()
 	return true
 }
