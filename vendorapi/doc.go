@@ -17,15 +17,17 @@
 // The package has four layers. Each one uses those above it in this list:
 //
 //   - wire: answers and requests as bytes (envelope.go, xml.go, json.go, charset.go,
-//     cookies.go, task_template.go, answer.go, load.go, errors.go), and internal/http1
-//   - session: a token for each call (auth.go, login.go, logins.go, tokenpair.go,
-//     renew.go, whoami.go, flock.go)
+//     cookies.go, secret.go, task_template.go, answer.go, load.go, errors.go), and internal/http1
+//   - session: a token for each call (session.go, token.go, auth.go, login.go, logins.go,
+//     tokenpair.go, renew.go, whoami.go, flock.go)
 //   - gate: when a job may be started (pace.go), and internal/gate
 //   - client: the operations (client.go, create_task.go, find.go, joblist.go,
-//     listing.go, description.go, probe.go), and [Retrier] on it (retry.go, lookup.go)
+//     listing.go, description.go, probe.go, base.go), the exchange that all of them use
+//     (observe.go, read.go), and [Retrier] on it (retry.go, lookup.go)
 //
-// The one arrow back: the session sends its calls through the client, and shares [Error], the
-// envelope and the redaction of secrets with it. As a package it would need all of them exported.
+// Session and gate are parts of the [Client]: the session sends its calls through it, and the gate
+// asks it for the session. The session also shares [Error], the envelope and the redaction of
+// secrets with it. As a package of its own it would need all of them exported, for one caller.
 //
 // # The request
 //

@@ -1,133 +1,125 @@
 package mutants
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
+	"bufio"
+	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
-	"testing"
 )
 
-const root = "../../.."
-
-func lists(t *testing.T) []List {
-	t.Helper()
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no lists: %v", err)
-	}
-	var all []List
-	for _, file := range files {
-		list, err := ReadList(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, list)
-	}
-	return all
+// List holds the mutants of one area.
+type List struct {
+	Area     string
+	Packages []string // packages whose tests must find them, as for go test
+	Mutants  []Mutant
 }
 
-// Each listed mutant applies exactly once and is valid Go, so that a change of the code
-// cannot make a list stale.
-func TestLists_apply(t *testing.T) {
-	t.Parallel()
-	for _, list := range lists(t) {
-		if len(list.Packages) == 0 {
-			t.Errorf("%s names no package", list.Area)
-		}
-		for _, m := range list.Mutants {
-			content, err := os.ReadFile(filepath.Join(root, m.File))
-			if err != nil {
-				t.Error(err)
-				continue
-			}
-			if !slices.Contains(list.Packages, m.Package()) {
-				t.Errorf("mutant %q: %s is no package of the list", m.Name, m.Package())
-			}
-			mutated, err := m.Apply(string(content))
-			if err != nil {
-				t.Error(err)
-				continue
-			}
-			if mutated == string(content) {
-				t.Errorf("mutant %q changes nothing", m.Name)
-			}
-			if _, err := parser.ParseFile(token.NewFileSet(), m.File, mutated, parser.SkipObjectResolution); err != nil {
-				t.Errorf("mutant %q: %v", m.Name, err)
-			}
-		}
-	}
+// Mutant is one change of one file.
+type Mutant struct {
+	Name     string
+	File     string // relative to the module
+	Old, New []string
+	Tests    string // regular expression of the tests that find it, "" for all
+	// Equivalent states why no test can find it. If set, the mutant is not run.
+	Equivalent string
 }
 
-func TestMutant_Apply(t *testing.T) {
-	t.Parallel()
-	const content = "one\n\ttwo\nthree\ntwo\n"
-	for name, c := range map[string]struct {
-		m    Mutant
-		want string // "" for an error
-	}{
-		"part of a line":  {Mutant{Old: []string{"hre"}, New: []string{"o"}}, "one\n\ttwo\ntoe\ntwo\n"},
-		"not there":       {Mutant{Old: []string{"four"}}, ""},
-		"more than once":  {Mutant{Old: []string{"two"}}, ""},
-		"lines":           {Mutant{Old: []string{"one", "two"}, New: []string{"x"}}, "x\nthree\ntwo\n"},
-		"lines, removed":  {Mutant{Old: []string{"three", "two"}}, "one\n\ttwo\n"},
-		"lines not there": {Mutant{Old: []string{"one", "three"}}, ""},
-	} {
-		if got, err := c.m.Apply(content); got != c.want || (err == nil) != (c.want != "") {
-			t.Errorf("%s: %q, %v, want %q", name, got, err, c.want)
-		}
-	}
-}
-
-// Each alternative of a mutant's "?" begins with the name of a test of its package.
-func TestLists_nameTests(t *testing.T) {
-	t.Parallel()
-	names := make(map[string]string) // by package, one name a line
-	for _, list := range lists(t) {
-		for _, pkg := range list.Packages {
-			names[pkg] = testNames(t, pkg)
-		}
-		for _, m := range list.Mutants {
-			if m.Tests == "" || m.Equivalent != "" {
-				continue
-			}
-			alternatives := []string{m.Tests}
-			if !strings.Contains(m.Tests, "(") {
-				alternatives = strings.Split(m.Tests, "|")
-			}
-			for _, a := range alternatives {
-				test, _, _ := strings.Cut(a, "/")
-				if ok, err := regexp.MatchString("(?m)"+test, names[m.Package()]); err != nil || !ok {
-					t.Errorf("%s: mutant %q: %q is the name of no test in %s (%v)", list.Area, m.Name, test, m.Package(), err)
-				}
-			}
-		}
-	}
-}
-
-func testNames(t *testing.T, pkg string) string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, pkg, "*_test.go"))
+// ReadList reads the list of an area.
+func ReadList(path string) (List, error) {
+	list := List{Area: strings.TrimSuffix(filepath.Base(path), ".txt")}
+	file, err := os.Open(path)
 	if err != nil {
-		t.Fatal(err)
+		return list, err
 	}
-	var names strings.Builder
-	for _, file := range files {
-		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range f.Decls {
-			if decl, ok := d.(*ast.FuncDecl); ok && decl.Recv == nil && testName.MatchString(decl.Name.Name) {
-				names.WriteString(decl.Name.Name + "\n")
-			}
+	defer func() { _ = file.Close() }()
+	names := make(map[string]bool)
+	scanner := bufio.NewScanner(file)
+	for number := 1; scanner.Scan(); number++ {
+		if err := list.add(scanner.Text()); err != nil {
+			return list, fmt.Errorf("%s:%d: %w", path, number, err)
 		}
 	}
-	return names.String()
+	for _, m := range list.Mutants {
+		switch {
+		case m.File == "" || len(m.Old) == 0:
+			return list, fmt.Errorf("%s: mutant %q needs a file (@) and an old text (-)", path, m.Name)
+		case names[m.Name]:
+			return list, fmt.Errorf("%s: two mutants have the name %q", path, m.Name)
+		}
+		names[m.Name] = true
+	}
+	return list, scanner.Err()
 }
 
-var testName = regexp.MustCompile(`^(Test|Fuzz|Example)`)
+func (l *List) add(line string) error {
+	if line == "" || strings.HasPrefix(line, "#") {
+		return nil
+	}
+	sign, text, _ := strings.Cut(line, " ")
+	if sign == "package" {
+		l.Packages = append(l.Packages, text)
+		return nil
+	}
+	if sign == "==" {
+		l.Mutants = append(l.Mutants, Mutant{Name: text})
+		return nil
+	}
+	if len(l.Mutants) == 0 {
+		return fmt.Errorf("%q is before the first mutant (==)", line)
+	}
+	m := &l.Mutants[len(l.Mutants)-1]
+	switch sign {
+	case "@":
+		m.File = text
+	case "-":
+		m.Old = append(m.Old, text)
+	case "+":
+		m.New = append(m.New, text)
+	case "?":
+		m.Tests = text
+	case "=":
+		m.Equivalent = text
+	default:
+		return fmt.Errorf("%q must begin with one of == @ - + ? =", line)
+	}
+	return nil
+}
+
+// Package returns the package of the mutant, as a list names it.
+func (m Mutant) Package() string { return "./" + filepath.ToSlash(filepath.Dir(m.File)) }
+
+// Apply returns the file's content with the mutant in it.
+func (m Mutant) Apply(content string) (string, error) {
+	if len(m.Old) == 1 {
+		if n := strings.Count(content, m.Old[0]); n != 1 {
+			return "", fmt.Errorf("mutant %q: %q occurs %d times in %s, want once", m.Name, m.Old[0], n, m.File)
+		}
+		return strings.Replace(content, m.Old[0], strings.Join(m.New, "\n"), 1), nil
+	}
+	lines := strings.Split(content, "\n")
+	found := -1
+	for i := 0; i+len(m.Old) <= len(lines); i++ {
+		if !sameLines(lines[i:i+len(m.Old)], m.Old) {
+			continue
+		}
+		if found >= 0 {
+			return "", fmt.Errorf("mutant %q: its old text occurs more than once in %s", m.Name, m.File)
+		}
+		found = i
+	}
+	if found < 0 {
+		return "", fmt.Errorf("mutant %q: its old text is not in %s", m.Name, m.File)
+	}
+	mutated := append(append(append([]string(nil), lines[:found]...), m.New...), lines[found+len(m.Old):]...)
+	return strings.Join(mutated, "\n"), nil
+}
+
+func sameLines(lines, old []string) bool {
+	for i := range old {
+		if strings.TrimSpace(lines[i]) != strings.TrimSpace(old[i]) {
+			return false
+		}
+	}
+	return true
+}
