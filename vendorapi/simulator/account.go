@@ -10,7 +10,8 @@ import (
 type Account struct {
 	CreateTaskCalls int                 `json:"createTaskCalls"`
 	JobsStarted     int                 `json:"jobsStarted"`
-	JobsByMarker    map[string][]string `json:"jobsByMarker"` // jobDescription -> job ids; jobs without a description are left out
+	JobsResubmitted int                 `json:"jobsResubmitted"` // under a new id, of the jobs before
+	JobsByMarker    map[string][]string `json:"jobsByMarker"`    // jobDescription -> job ids; jobs without a description are left out
 
 	Logins        int `json:"logins"`
 	LoginFailures int `json:"loginFailures"`
@@ -70,14 +71,18 @@ func (a *account) injected(p plan) {
 // Account returns the counts so far.
 func (s *Simulator) Account() Account {
 	s.mu.Lock()
-	a, jobs := s.account.Account, s.jobs.all.jobs
+	a, jobs := s.account.Account, s.jobs.jobs
 	a.Calls, a.Faults = maps.Clone(a.Calls), maps.Clone(a.Faults)
 	s.mu.Unlock()
 
 	// The jobs' ids and descriptions never change, so they are read without the lock.
-	a.JobsStarted = len(jobs)
 	a.JobsByMarker = make(map[string][]string)
 	for _, j := range jobs {
+		if j.from != nil {
+			a.JobsResubmitted++
+			continue
+		}
+		a.JobsStarted++
 		if marker := j.asked.description; marker != "" {
 			a.JobsByMarker[marker] = append(a.JobsByMarker[marker], strconv.Itoa(j.id))
 		}

@@ -9,7 +9,8 @@ import (
 // value selects its default, without faults.
 type Config struct {
 	// BasePath is the path of the web service in an endpoint URL.
-	// "/" serves it at the root, as the SaaS gateway does. Defaults to "/webconsole/api".
+	// "/" serves it at the root, as the SaaS gateway does. Defaults to "/webconsole/api" and
+	// "/commandcenter/api".
 	BasePath string
 	// World defines the clients, content groups, plans and users. Defaults to DefaultWorld().
 	World *World
@@ -35,8 +36,15 @@ type Config struct {
 	Conflict Conflict
 	// Blackout starts with a blackout window: jobs get an id and stay Queued. See SetBlackout. Defaults to false.
 	Blackout bool
-	// JobDuration is the time a job runs. Defaults to 2 seconds.
+	// JobDuration is the time a job runs, and the time of a step without one. Defaults to 2 seconds.
 	JobDuration time.Duration
+	// Lives are the lives that jobs get by chance. See SetLives. Defaults to none: jobs run and complete.
+	Lives []LifeRule
+	// ActionTime is how long a job is Suspend Pending or Kill Pending. Defaults to 0.
+	ActionTime time.Duration
+	// OldRelease leaves the end time and the transfer figures out of job answers, as older
+	// releases do. Defaults to false.
+	OldRelease bool
 	// RateLimit is the tenant's limit on calls. Defaults to none.
 	RateLimit RateLimit
 	// Seed makes the draws of fault probabilities repeatable. Defaults to 0.
@@ -82,9 +90,6 @@ func ParseConflict(name string) (Conflict, error) {
 }
 
 func (c Config) withDefaults() Config {
-	if c.BasePath == "" {
-		c.BasePath = "/webconsole/api"
-	}
 	if c.World == nil {
 		c.World = DefaultWorld()
 	}

@@ -83,7 +83,8 @@ func oneOf(s scalar, word, number string) bool {
 // Documented: taskId and jobIds, the latter repeated. Recorded: a task that is
 // not immediate gives a taskId only (SDK).
 func (s *Simulator) startJobs(c *call, groups []*group, asked order, taskType scalar) answer {
-	how := launch{queue: s.cfg.Conflict == ConflictQueue, ending: statusCompleted}
+	how := launch{queue: s.cfg.Conflict == ConflictQueue}
+	ending := ""
 	start := oneOf(taskType, "IMMEDIATE", "1")
 	taskOnly := !start
 	switch f := c.fault; f.Kind {
@@ -92,20 +93,24 @@ func (s *Simulator) startJobs(c *call, groups []*group, asked order, taskType sc
 	case LateStart:
 		how.late = f.span()
 	case FailedToStart:
-		how.ending = statusFailedToStart
+		ending = statusFailedToStart
 	case EndsFailed:
-		how.ending = statusFailed
+		ending = statusFailed
 	case EndsWithErrors:
-		how.ending = statusWithErrors
+		ending = statusWithErrors
 	case EndsCommitted:
-		how.ending = statusCommitted
+		ending = statusCommitted
 	}
 	task := firstTaskID + s.jobs.tasks
 	var ids []string
 	if start {
 		for _, g := range groups {
+			how.course = s.courseOf(ending, g, asked.description)
 			j := s.jobs.start(g, c.user, asked, how, c.now)
 			ids = append(ids, strconv.Itoa(j.id))
+			if how.course.end.Later.Resubmitted {
+				s.jobs.follow(j, c.now)
+			}
 		}
 	}
 	s.jobs.tasks++
@@ -117,6 +122,18 @@ func (s *Simulator) startJobs(c *call, groups []*group, asked order, taskType sc
 		list = append(list, field{"jobIds", ids})
 	}
 	return ok("TMMsg_CreateTaskResp", list)
+}
+
+// courseOf returns the course of a new job: the end of a fault, or what the lives select.
+func (s *Simulator) courseOf(ending string, g *group, description string) *course {
+	if ending == "" {
+		return s.lives.next(g, description, len(s.jobs.jobs))
+	}
+	l := Life{Steps: []Step{{Status: statusRunning}}, End: End{Status: ending}}
+	if ending == statusFailedToStart {
+		l.Steps = nil
+	}
+	return newCourse(l, s.cfg.JobDuration)
 }
 
 // refused returns a refusal. Documented: the vendor's page, errorMessage first.
@@ -173,28 +190,4 @@ func (s *Simulator) jobOf(c *call) *job {
 		return nil
 	}
 	return s.jobs.byID(id, c.now)
-}
-
-// jobAction answers POST Job/{id}/action/{action}. Only kill is simulated.
-//
-// Recorded: {} for success; errors[0].errList[0] otherwise (Postman collection,
-// SDK). Assumed: the kill is immediate; texts and codes.
-func (s *Simulator) jobAction(c *call) answer {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	failure := func(text string) answer {
-		return ok("JobManager_PerformJobOpResp", fields{{"errors", []fields{{{"errList", []fields{
-			{{"errorCode", 5}, {"errLogMessage", text}}}}}}}})
-	}
-	switch j := s.jobOf(c); {
-	case c.args[1] != "kill":
-		return failure("The simulator does not support the action [" + c.args[1] + "].")
-	case j == nil:
-		return failure("Job [" + c.args[0] + "] does not exist.")
-	case j.final(c.now):
-		return failure("Job [" + c.args[0] + "] is not active.")
-	default:
-		s.jobs.kill(j, c.now)
-	}
-	return ok("JobManager_PerformJobOpResp", nil)
 }

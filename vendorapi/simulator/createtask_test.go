@@ -219,7 +219,9 @@ func TestSimulator_AcceptsPathsInAnyCase(t *testing.T) {
 	upper.post("/CREATETASK", sampleJSON(t))
 
 	other := *c
-	other.endpoint = "http://simulator.invalid/commandcenter/api"
+	other.endpoint = "http://simulator.invalid/CommandCenter/api"
+	other.post("/CreateTask", sampleJSON(t)).want("taskId", "4039")
+	other.endpoint = "http://simulator.invalid/another/api"
 	other.call(http.StatusNotFound, http.MethodPost, "/CreateTask", sampleJSON(t))
 
 	_, root := newClient(t, simulator.Config{BasePath: "/"})

@@ -24,7 +24,7 @@ type client struct {
 	id      int
 	appName string
 	sets    []*backupSet
-	jobs    timeline
+	index   jobIndex
 }
 
 // backupSet is a backup set of an instance of a client.
@@ -41,11 +41,11 @@ type backupSet struct {
 
 // group is a content group, a subclient of the interface.
 type group struct {
-	set  *backupSet
-	name string
-	id   int
-	jobs timeline
-	last *job // the newest job in the group's queue
+	set   *backupSet
+	name  string
+	id    int
+	index jobIndex
+	last  *job // the newest job in the group's queue
 }
 
 type user struct {

@@ -8,12 +8,26 @@
 // # What is simulated
 //
 // Login, token renewal and logout; access token pairs; CreateTask in XML and
-// JSON; job lists, job details and task details; events; kill; WhoAmI. Against
+// JSON; job lists, job details and task details; events; pause, resume, kill and resubmit;
+// WhoAmI. Against
 // a fresh simulator with the default world, the sample request of the vendor's
 // page "POST Run Backup Job" gets its sample answer: task 4038, job 5976.
 //
-// A World defines which clients, content groups, plans and users exist. The state of a
-// job depends only on the clock: Queued, Running with a growing percentage, Completed.
+// A World defines which clients, content groups, plans and users exist.
+//
+// # Life cycles
+//
+// The state of a job depends only on the clock and on its Life. Without one a job is Queued
+// or Running with a growing percentage, then Completed. A Life has any steps (Waiting,
+// Pending with a reason, Suspended, a time in which the job is hidden, …), an end, and what
+// happens later (aged, pruned, resubmitted under a new id). ParseLife reads it from text:
+//
+//	sim.ScriptLives(simulator.MustParseLife("waiting:30s,pending:2m(13:30 no contact),running,failed"))
+//	sim.Advance(time.Minute) // the job is Pending
+//
+// The next jobs get the lives of a script (ScriptLives), other jobs by chance, by client and
+// content group (SetLives, Config.Lives), and one active job at once (SetLife). A list costs
+// the active jobs and those that it shows, not all jobs since the start.
 //
 // # Sources
 //
@@ -39,14 +53,16 @@
 // caller did not observe. With it, a test proves that no job was started twice.
 //
 // Outside the base path of the web service, and without authentication, there is a
-// control interface for tests: GET /simulator/account and /simulator/behaviours, POST
-// /simulator/faults, /simulator/script, /simulator/blackout and /simulator/reset. It is
-// not part of Commvault.
+// control interface for tests: GET /simulator/account, /simulator/behaviours and
+// /simulator/clock, POST /simulator/faults, /simulator/script, /simulator/lives,
+// /simulator/next-lives, /simulator/life, /simulator/clock, /simulator/blackout and
+// /simulator/reset. It is not part of Commvault.
 //
 // # Concurrency and time
 //
 // All methods are safe for concurrent use. The package starts no goroutines: the handler
 // waits on timers, until the client disconnects or the server closes its connections
 // (http.Server.Close does, Shutdown does not). With the default Config.Now the package
-// works under testing/synctest.
+// works under testing/synctest. Elsewhere, Advance and StopClock drive the clock of jobs and
+// tokens; the waits of faults are real.
 package simulator

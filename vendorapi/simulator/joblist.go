@@ -29,6 +29,7 @@ type query struct {
 	client     int
 	set        int
 	subclient  int
+	aged       bool // include aged jobs
 	keep       func(j *job, now time.Time) bool
 	less       func(a, b *job) int
 	descending bool
@@ -42,22 +43,23 @@ type query struct {
 // listed; a job that is not yet visible is never listed.
 func (s *Simulator) find(q query, now time.Time) (page []*job, total int) {
 	cutoff := now.Add(-q.lookup)
-	var found []*job
-	for _, j := range s.timelineOf(q).since(cutoff) {
-		ended := j.final(now)
-		switch {
-		case now.Before(j.visible),
-			ended && j.end().Before(cutoff),
-			q.category == "active" && ended,
-			q.category == "finished" && !ended,
-			q.client != 0 && j.group.set.client.id != q.client,
-			q.set != 0 && j.group.set.id != q.set,
-			q.subclient != 0 && j.group.id != q.subclient,
-			q.keep != nil && !q.keep(j, now):
-			continue
-		}
-		found = append(found, j)
+	x := s.indexOf(q)
+	if x == nil {
+		return nil, 0
 	}
+	x.settle(now)
+	var found []*job
+	for _, j := range x.active {
+		if s.selects(q, j, now) {
+			found = append(found, j)
+		}
+	}
+	for _, j := range x.since(cutoff) {
+		if s.selects(q, j, now) {
+			found = append(found, j)
+		}
+	}
+	slices.SortFunc(found, byID)
 	if q.less != nil {
 		slices.SortStableFunc(found, q.less)
 	}
@@ -72,20 +74,36 @@ func (s *Simulator) find(q query, now time.Time) (page []*job, total int) {
 	return found[first:last], len(found)
 }
 
-// timelineOf returns the shortest list of jobs that contains all matching ones.
-func (s *Simulator) timelineOf(q query) *timeline {
+// selects reports whether a job matches a query, apart from its lookup time.
+func (s *Simulator) selects(q query, j *job, now time.Time) bool {
+	ended := j.final(now)
+	switch {
+	case q.category == "active" && ended,
+		q.category == "finished" && !ended,
+		q.client != 0 && j.group.set.client.id != q.client,
+		q.set != 0 && j.group.set.id != q.set,
+		q.subclient != 0 && j.group.id != q.subclient,
+		!q.aged && j.aged(now),
+		!j.shown(now):
+		return false
+	}
+	return q.keep == nil || q.keep(j, now)
+}
+
+// indexOf returns the smallest index that contains all matching jobs, or nil.
+func (s *Simulator) indexOf(q query) *jobIndex {
 	if q.subclient != 0 {
 		if g := s.dir.groups[q.subclient]; g != nil {
-			return &g.jobs
+			return &g.index
 		}
-		return &timeline{}
+		return nil
 	}
 	for _, c := range s.dir.clients {
 		if c.id == q.client {
-			return &c.jobs
+			return &c.index
 		}
 	}
-	return &s.jobs.all
+	return &s.jobs.index
 }
 
 // jobList answers GET Job with a query.
@@ -115,14 +133,15 @@ func (s *Simulator) jobList(c *call) answer {
 			jobType, _ := j.kind()
 			name := strings.ReplaceAll(strings.ToLower(jobType), " ", "")
 			return slices.ContainsFunc(types, func(t string) bool {
-				return strings.NewReplacer(" ", "", "_", "").Replace(t) == name
+				t = strings.NewReplacer(" ", "", "_", "").Replace(t)
+				return t == name || t == "synthfull" && name == "syntheticfull"
 			})
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	jobs, total := s.find(q, c.now)
-	return jobListAnswer(jobs, total, c.now)
+	return s.jobListAnswer(jobs, total, c.now)
 }
 
 // jobsRequest is the body of POST Jobs. Recorded: Postman collection and SDK.
@@ -136,6 +155,7 @@ type jobsRequest struct {
 	} `json:"pagingConfig"`
 	JobFilter struct {
 		CompletedJobLookupTime scalar   `json:"completedJobLookupTime"`
+		ShowAgedJobs           scalar   `json:"showAgedJobs"`
 		StatusList             []scalar `json:"statusList"`
 		JobTypeList            []scalar `json:"jobTypeList"`
 		BackupLevel            []scalar `json:"backupLevel"`
@@ -167,13 +187,14 @@ func (s *Simulator) jobSearch(c *call) answer {
 		client:     filter.Entity.ClientID.number(0),
 		set:        filter.Entity.BackupsetID.number(0),
 		subclient:  filter.Entity.SubclientID.number(0),
+		aged:       filter.ShowAgedJobs.isTrue(),
 		descending: paging.SortDirection.number(1) != 0,
 		offset:     paging.Offset.number(0),
 		limit:      paging.Limit.number(20),
 		keep: func(j *job, now time.Time) bool {
 			_, opType := j.kind()
 			return within(filter.JobTypeList, strconv.Itoa(opType)) &&
-				within(filter.StatusList, j.status(now)) &&
+				within(filter.StatusList, j.at(now).Status) &&
 				within(filter.BackupLevel, j.asked.level.word, strconv.Itoa(j.asked.level.inAnswer), j.asked.level.nameInAnswer)
 		},
 	}
@@ -196,7 +217,7 @@ func (s *Simulator) jobSearch(c *call) answer {
 		}
 	}
 	jobs, total := s.find(q, c.now)
-	return jobListAnswer(jobs, total, c.now)
+	return s.jobListAnswer(jobs, total, c.now)
 }
 
 func categoryOf(s scalar) string {

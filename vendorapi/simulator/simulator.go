@@ -5,14 +5,14 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 )
 
 // Simulator is a simulated Commvault web service. It is an http.Handler and
 // safe for concurrent use.
 type Simulator struct {
-	cfg      Config
-	basePath string // lower case, without a slash at the end
+	cfg       Config
+	basePaths []string // lower case, without a slash at the end
+	clock     clock
 
 	// mu guards the fields below and everything that they refer to.
 	mu       sync.Mutex
@@ -20,6 +20,7 @@ type Simulator struct {
 	sessions sessions
 	balancer balancer
 	jobs     jobStore
+	lives    lives
 	limit    limiter
 	chaos    chaos
 	account  account
@@ -28,9 +29,28 @@ type Simulator struct {
 // New returns a simulator. It starts no goroutines.
 func New(cfg Config) *Simulator {
 	cfg = cfg.withDefaults()
-	s := &Simulator{cfg: cfg, basePath: strings.ToLower(strings.TrimRight(cfg.BasePath, "/"))}
+	s := &Simulator{cfg: cfg, basePaths: basePaths(cfg.BasePath), clock: clock{base: cfg.Now}}
 	s.Reset()
 	return s
+}
+
+// basePaths returns the paths under which the web service is reached. Recorded: clients
+// call the older one of the Web Console or the newer one of the Command Center.
+func basePaths(configured string) []string {
+	if configured == "" {
+		return []string{"/webconsole/api", "/commandcenter/api"}
+	}
+	return []string{strings.ToLower(strings.TrimRight(configured, "/"))}
+}
+
+// cutBasePath returns a lower-case path without its base path, and whether it has one.
+func (s *Simulator) cutBasePath(path string) (rest string, found bool) {
+	for _, base := range s.basePaths {
+		if rest, found = strings.CutPrefix(path, base); found {
+			return rest, true
+		}
+	}
+	return "", false
 }
 
 // Reset restores the state after New: without jobs, sessions and faults, and with the
@@ -38,7 +58,8 @@ func New(cfg Config) *Simulator {
 func (s *Simulator) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cfg, now := s.cfg, s.cfg.Now()
+	s.clock.reset()
+	cfg, now := s.cfg, s.now()
 	s.dir = newDirectory(cfg.World)
 	s.sessions = sessions{gateway: cfg.Gateway, idle: cfg.TokenIdle, accessLife: cfg.AccessTokenLife,
 		logins: make(map[string]*session), access: make(map[string]*accessToken)}
@@ -48,7 +69,9 @@ func (s *Simulator) Reset() {
 			s.sessions.issue(&chain{user: u}, u.AccessToken, u.RefreshToken, now)
 		}
 	}
-	s.jobs = jobStore{length: cfg.JobDuration, visible: cfg.VisibleAfter, blackout: cfg.Blackout}
+	s.jobs = jobStore{visible: cfg.VisibleAfter, blackout: cfg.Blackout}
+	s.lives = lives{seed: cfg.Seed, usual: newCourse(Life{Steps: []Step{{Status: statusRunning}}, End: End{Status: statusCompleted}}, cfg.JobDuration)}
+	s.lives.set(cfg.Lives, cfg.JobDuration)
 	s.limit = limiter{limit: cfg.RateLimit, windows: make(map[string]*window), waits: make(map[*user]*waits)}
 	s.chaos = newChaos(cfg.Seed)
 	s.account = newAccount()
@@ -97,7 +120,7 @@ func (s *Simulator) SetFaults(chances []Chance) {
 func (s *Simulator) SetBlackout(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.jobs.setBlackout(on, s.cfg.Now())
+	s.jobs.setBlackout(on, s.now())
 }
 
 // ConnState counts connections. Set it as the ConnState of the http.Server.
@@ -113,13 +136,13 @@ func (s *Simulator) ConnState(_ net.Conn, state http.ConnState) {
 // under /simulator/. To cut a connection it panics with http.ErrAbortHandler, on which
 // net/http closes the connection.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Date", s.cfg.Now().UTC().Format(http.TimeFormat)) // Recorded: IIS sends it
+	w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat)) // Recorded: IIS sends it
 	if strings.HasPrefix(r.URL.Path, controlPath) {
 		s.serveControl(w, r)
 		return
 	}
 	// Recorded: paths are accepted in any case, as by IIS.
-	rest, ok := strings.CutPrefix(strings.ToLower(r.URL.Path), s.basePath)
+	rest, ok := s.cutBasePath(strings.ToLower(r.URL.Path))
 	if !ok {
 		http.NotFound(w, r)
 		return
@@ -134,7 +157,3 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serve(w, r, e, args)
 	}
 }
-
-// now returns the time of a call without its monotonic reading, so that times are
-// compared as they are shown.
-func (s *Simulator) now() time.Time { return s.cfg.Now().Round(0) }

@@ -115,6 +115,32 @@ func TestControl(t *testing.T) {
 	}
 	control.call(http.StatusBadRequest, http.MethodPost, "/blackout", "maybe")
 	control.call(http.StatusNotFound, http.MethodGet, "/reset", "")
+	control.call(http.StatusNoContent, http.MethodPost, "/blackout", "off")
+
+	control.call(http.StatusNoContent, http.MethodPost, "/clock", "stop")
+	control.call(http.StatusNoContent, http.MethodPost, "/next-lives", "pending:90s,no-run")
+	control.call(http.StatusNoContent, http.MethodPost, "/lives", "load-3/failed-to-start=1")
+	first, second := c.start("load-2", ""), c.start("load-3", "")
+	if a, b := c.status(first), c.status(second); a != "Pending" || b != "Failed to Start" {
+		t.Errorf("%s, %s", a, b)
+	}
+	before := control.get("/clock").body
+	control.call(http.StatusNoContent, http.MethodPost, "/clock", "1m30s")
+	if after := control.get("/clock").body; after == before {
+		t.Errorf("the clock stays at %s", after)
+	}
+	if got := c.status(first); got != "No Run" {
+		t.Errorf("after its time a job is %s", got)
+	}
+	control.call(http.StatusNoContent, http.MethodPost, "/clock", "run")
+	third := c.start("load-2", "")
+	control.call(http.StatusNoContent, http.MethodPost, "/life?job="+third, "suspended")
+	if got := c.status(third); got != "Suspended" {
+		t.Errorf("with its new life a job is %s", got)
+	}
+	for path, body := range map[string]string{"/life?job=1": "suspended", "/life?job=" + third: "oops", "/lives": "oops", "/next-lives": "oops", "/clock": "-1s"} {
+		control.call(http.StatusBadRequest, http.MethodPost, path, body)
+	}
 
 	sim.Script(simulator.Fault{Kind: simulator.HTML})
 	control.call(http.StatusNoContent, http.MethodPost, "/reset", "")
