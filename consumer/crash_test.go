@@ -22,15 +22,15 @@ var errCrashed = errors.New("the process is dead")
 func TestACrashAtEveryStep(t *testing.T) {
 	t.Parallel()
 	var (
-		claim   = "HPUB backup.event.job-submitting"
-		started = "HPUB backup.event.job-started"
-		failed  = "HPUB backup.event.job-failed"
-		letter  = "HPUB backup.dlq"
-		ack     = "PUB $JS.ACK"
-		sound   = body("id")
-		unsound = body("id", refused)
-		invalid = body("id", `"typo":1`)
-		denied  = body("id", `"backupLevel":"FULL"`)
+		claim      = "HPUB backup.event.job-submitting"
+		started    = "HPUB backup.event.job-started"
+		failed     = "HPUB backup.event.job-failed"
+		deadLetter = "HPUB backup.dlq"
+		ack        = "PUB $JS.ACK"
+		sound      = body("id")
+		unsound    = body("id", refused)
+		invalid    = body("id", `"typo":1`)
+		denied     = body("id", `"backupLevel":"FULL"`)
 	)
 	noFull := policy(func(_ publisher.Key, r *schemas.BackupRequest, _ time.Time) error {
 		if r.BackupLevel == schemas.LevelFull {
@@ -75,16 +75,16 @@ func TestACrashAtEveryStep(t *testing.T) {
 		"refusal":                    {unsound, "", 0, afterSubmit, schemas.KindJobFailed, false, 2},
 		"refusal, before the record": {unsound, failed, natstest.Swallow, nil, schemas.KindJobFailed, false, 2},
 		"refusal recorded, unseen":   {unsound, failed, natstest.Deafen, nil, schemas.KindJobFailed, false, 1},
-		"refusal recorded":           {unsound, letter, natstest.Swallow, nil, schemas.KindJobFailed, false, 1},
-		"dead letter, unseen":        {unsound, letter, natstest.Deafen, nil, schemas.KindJobFailed, false, 1},
+		"refusal recorded":           {unsound, deadLetter, natstest.Swallow, nil, schemas.KindJobFailed, false, 1},
+		"dead letter, unseen":        {unsound, deadLetter, natstest.Deafen, nil, schemas.KindJobFailed, false, 1},
 		"dead letter":                {unsound, ack, natstest.Swallow, nil, schemas.KindJobFailed, false, 1},
 		"invalid":                    {invalid, failed, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
 		"invalid recorded, unseen":   {invalid, failed, natstest.Deafen, nil, schemas.KindJobFailed, false, 0},
-		"invalid recorded":           {invalid, letter, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
+		"invalid recorded":           {invalid, deadLetter, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
 		"invalid dead letter":        {invalid, ack, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
 		"denied":                     {denied, failed, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
 		"denial, unacknowledged":     {denied, failed, natstest.Deafen, nil, schemas.KindJobFailed, false, 0},
-		"denial":                     {denied, letter, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
+		"denial":                     {denied, deadLetter, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
 		"denial dead letter":         {denied, ack, natstest.Swallow, nil, schemas.KindJobFailed, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestACrashAtEveryStep(t *testing.T) {
 			if test.action == natstest.Deafen {
 				b.eventually("what was sent has arrived", func() bool {
 					switch test.op {
-					case letter:
+					case deadLetter:
 						return len(b.deadLetters()) == 1
 					case ack:
 						return b.queued() == 0
@@ -124,18 +124,18 @@ func TestACrashAtEveryStep(t *testing.T) {
 			if outcome.Kind() != test.want {
 				t.Fatalf("the outcome is %+v, want %s", outcome, test.want)
 			}
-			letters := 0
+			deadLetters := 0
 			if e, ok := outcome.(*schemas.JobStarted); ok {
 				if e.Adopted != test.adopted {
 					t.Errorf("job-started is %+v, want adopted %t", e, test.adopted)
 				}
 				b.checkPromise(1)
 			} else {
-				letters = 1
+				deadLetters = 1
 				b.checkPromise(0)
 			}
-			if got := len(b.deadLetters()); got != letters {
-				t.Errorf("%d dead letters, want %d", got, letters)
+			if got := len(b.deadLetters()); got != deadLetters {
+				t.Errorf("%d dead letters, want %d", got, deadLetters)
 			}
 			if got := b.sim.Account().CreateTaskCalls; got != test.calls {
 				t.Errorf("%d calls of CreateTask, want %d", got, test.calls)

@@ -220,8 +220,8 @@ func TestJobsWithoutDescriptions(t *testing.T) {
 			e.ErrorSource != schemas.ErrorSourceBackhaul || e.Retryable || e.Attempts != 1 {
 			t.Errorf("job-failed is %+v", e)
 		}
-		if letters := b.deadLetters(); len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeOutcomeUnknown {
-			t.Errorf("the dead letters are %v", letters)
+		if deadLetters := b.deadLetters(); len(deadLetters) != 1 || deadLetters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeOutcomeUnknown {
+			t.Errorf("the dead letters are %v", deadLetters)
 		}
 		// A copy of the message does not start it either.
 		b.publish("billing", body("lost"))

@@ -160,8 +160,8 @@ func TestTheSameIDWithOtherContent(t *testing.T) {
 			if after := b.history(billing("id")); kinds(after) != kinds(before) {
 				t.Errorf("the first request's history became %s, was %s", kinds(after), kinds(before))
 			}
-			letters := b.deadLetters()
-			last := letters[len(letters)-1]
+			deadLetters := b.deadLetters()
+			last := deadLetters[len(deadLetters)-1]
 			if string(last.Data) != data || last.Header.Get(publisher.HeaderDeadLetterCode) != "request-rejected" ||
 				last.Header.Get(publisher.HeaderDeadLetterReason) != e.Reason ||
 				last.Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(sequence) {
@@ -181,7 +181,7 @@ func TestCopiesAndAMissingDeadLetter(t *testing.T) {
 	here := proxy.Once("HPUB backup.dlq", natstest.Swallow)
 	first := b.start(soonDead, through(proxy))
 	original := b.publish("billing", body("id", refused))
-	b.wait("the letter is about to be kept", here)
+	b.wait("the dead letter is about to be kept", here)
 	first.kill()
 	for range 20 {
 		b.publish("billing", body("id", refused))
@@ -189,9 +189,9 @@ func TestCopiesAndAMissingDeadLetter(t *testing.T) {
 	b.start(owner("two"))
 	b.settled()
 	b.failed(billing("id"))
-	letters := b.deadLetters()
-	if len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(original) {
-		t.Errorf("the dead letters are %v, want the one of message %d", letters, original)
+	deadLetters := b.deadLetters()
+	if len(deadLetters) != 1 || deadLetters[0].Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(original) {
+		t.Errorf("the dead letters are %v, want the one of message %d", deadLetters, original)
 	}
 	b.checkPromise(0)
 }

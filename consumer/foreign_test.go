@@ -68,8 +68,8 @@ func TestARequestThatCanNeverBeClaimed(t *testing.T) {
 	if e.ErrorCode != schemas.CodeOutcomeUnknown || e.RequestID != "unreadable" || !strings.Contains(e.ErrorMessage, "cannot be read") {
 		t.Errorf("job-failed is %+v", e)
 	}
-	if letters := b.deadLetters(); len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterKey) != key.Name {
-		t.Errorf("dead letters: %v", fmt.Sprint(letters))
+	if deadLetters := b.deadLetters(); len(deadLetters) != 1 || deadLetters[0].Header.Get(publisher.HeaderDeadLetterKey) != key.Name {
+		t.Errorf("dead letters: %v", fmt.Sprint(deadLetters))
 	}
 	if got := b.sim.Account().CreateTaskCalls; got != 0 {
 		t.Errorf("%d calls of CreateTask", got)

@@ -60,22 +60,22 @@ func TestInvalidRequests(t *testing.T) {
 				e.Attempts != 0 || !strings.Contains(e.ErrorMessage, test.says) || e.PayloadHash != schemas.HashBytes([]byte(test.data)) {
 				t.Errorf("job-failed is %+v, want a message with %q", e, test.says)
 			}
-			letters := b.deadLetters()[before:]
-			if len(letters) != 1 {
-				t.Fatalf("%d dead letters, want 1", len(letters))
+			deadLetters := b.deadLetters()[before:]
+			if len(deadLetters) != 1 {
+				t.Fatalf("%d dead letters, want 1", len(deadLetters))
 			}
-			letter := letters[0]
-			if string(letter.Data) != test.data || letter.Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeInvalidRequest ||
-				letter.Header.Get(publisher.HeaderDeadLetterKey) != key.Name ||
-				letter.Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(sequence) {
-				t.Errorf("the dead letter is %.100q %v", letter.Data, letter.Header)
+			deadLetter := deadLetters[0]
+			if string(deadLetter.Data) != test.data || deadLetter.Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeInvalidRequest ||
+				deadLetter.Header.Get(publisher.HeaderDeadLetterKey) != key.Name ||
+				deadLetter.Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(sequence) {
+				t.Errorf("the dead letter is %.100q %v", deadLetter.Data, deadLetter.Header)
 			}
 			for i := 0; i < len(test.headers); i += 2 {
 				name, value := test.headers[i], test.headers[i+1]
 				if strings.HasPrefix(name, "Nats-") {
 					name = publisher.HeaderOriginalPrefix + name
 				}
-				if got := letter.Header[name]; len(got) != 1 || got[0] != value {
+				if got := deadLetter.Header[name]; len(got) != 1 || got[0] != value {
 					t.Errorf("header %s is %q, want %q", name, got, value)
 				}
 			}

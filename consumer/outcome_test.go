@@ -15,8 +15,8 @@ import (
 func TestOutcome_everyKind(t *testing.T) {
 	t.Parallel()
 	want := map[schemas.Kind]struct {
-		letter bool
-		line   string
+		deadLetter bool
+		line       string
 	}{
 		schemas.KindJobSubmitting:   {false, `"level":"info"`},
 		schemas.KindJobStarted:      {false, `"level":"info","jobId":`},
@@ -30,8 +30,8 @@ func TestOutcome_everyKind(t *testing.T) {
 		}
 		for _, e := range schemastest.Events(t, kind) {
 			code, reason, failed := failureOf(e)
-			if failed != c.letter || failed != (code != "" && reason != "") {
-				t.Errorf("%s: dead letter %t with %q, %q, want %t", kind, failed, code, reason, c.letter)
+			if failed != c.deadLetter || failed != (code != "" && reason != "") {
+				t.Errorf("%s: dead letter %t with %q, %q, want %t", kind, failed, code, reason, c.deadLetter)
 			}
 			var out bytes.Buffer
 			log := zerolog.New(&out)

@@ -81,10 +81,10 @@ func TestADeniedRequest(t *testing.T) {
 			if r := asked.Load(); r.BackupLevel != schemas.LevelIncremental || !r.AdHocBackup {
 				t.Errorf("the policy was asked about %+v, which lacks its defaults", r)
 			}
-			letters := b.deadLetters()
-			if len(letters) != 1 || string(letters[0].Data) != data || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeNotAllowed ||
-				letters[0].Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(sequence) {
-				t.Errorf("the dead letters are %v", letters)
+			deadLetters := b.deadLetters()
+			if len(deadLetters) != 1 || string(deadLetters[0].Data) != data || deadLetters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeNotAllowed ||
+				deadLetters[0].Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(sequence) {
+				t.Errorf("the dead letters are %v", deadLetters)
 			}
 			if calls := b.sim.Account().Calls; len(calls) != 0 {
 				t.Errorf("the vendor was called: %v", calls)

@@ -178,9 +178,9 @@ func TestTheVendorRefuses(t *testing.T) {
 		len(e.Candidates) != 0 || e.Labels["k"] != "v" || !e.RequestedAt.Equal(requested.Time) {
 		t.Errorf("job-failed is %+v", e)
 	}
-	letters := b.deadLetters()
-	if len(letters) != 1 || letters[0].Subject != "backup.dlq.billing" || string(letters[0].Data) != data {
-		t.Fatalf("the dead letters are %v", letters)
+	deadLetters := b.deadLetters()
+	if len(deadLetters) != 1 || deadLetters[0].Subject != "backup.dlq.billing" || string(deadLetters[0].Data) != data {
+		t.Fatalf("the dead letters are %v", deadLetters)
 	}
 	for name, want := range map[string]string{
 		"X-Theirs":                          "kept",
@@ -192,7 +192,7 @@ func TestTheVendorRefuses(t *testing.T) {
 		publisher.HeaderDeadLetterSequence:  fmt.Sprint(sequence),
 		publisher.HeaderDeadLetterTime:      requested.Time.UTC().Format(time.RFC3339Nano),
 	} {
-		if got := letters[0].Header.Get(name); got != want {
+		if got := deadLetters[0].Header.Get(name); got != want {
 			t.Errorf("header %s is %q, want %q", name, got, want)
 		}
 	}
@@ -213,8 +213,8 @@ func TestNotAfterInThePast(t *testing.T) {
 	if account := b.sim.Account(); account.CreateTaskCalls != 1 {
 		t.Errorf("%d calls of CreateTask, want only the one in time", account.CreateTaskCalls)
 	}
-	if letters := b.deadLetters(); len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeExpired {
-		t.Errorf("the dead letters are %v", letters)
+	if deadLetters := b.deadLetters(); len(deadLetters) != 1 || deadLetters[0].Header.Get(publisher.HeaderDeadLetterCode) != schemas.CodeExpired {
+		t.Errorf("the dead letters are %v", deadLetters)
 	}
 	b.checkPromise(1)
 }

@@ -99,19 +99,19 @@ func TestADeadLetterThatIsTooLarge(t *testing.T) {
 	if e := b.failed(billing("id")); e.ErrorCode != schemas.CodeInvalidRequest {
 		t.Errorf("job-failed is %+v", e)
 	}
-	letters := b.deadLetters()
-	if len(letters) != 1 {
-		t.Fatalf("%d dead letters, want 1", len(letters))
+	deadLetters := b.deadLetters()
+	if len(deadLetters) != 1 {
+		t.Fatalf("%d dead letters, want 1", len(deadLetters))
 	}
-	letter := publisher.ReadDeadLetter(letters[0].Subject, letters[0].Header, letters[0].Data)
-	if letter.Size != len(payload) || len(letter.Data) != 4<<10 || !strings.HasPrefix(payload, string(letter.Data)) {
-		t.Errorf("%d of %d bytes are kept, %d are said", len(letter.Data), len(payload), letter.Size)
+	deadLetter := publisher.ReadDeadLetter(deadLetters[0].Subject, deadLetters[0].Header, deadLetters[0].Data)
+	if deadLetter.Size != len(payload) || len(deadLetter.Data) != 4<<10 || !strings.HasPrefix(payload, string(deadLetter.Data)) {
+		t.Errorf("%d of %d bytes are kept, %d are said", len(deadLetter.Data), len(payload), deadLetter.Size)
 	}
 	pub, err := publisher.New(b.js.Conn())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pub.Replay(b.within(patience), letter, "again"); err == nil || !strings.Contains(err.Error(), "only the first 4096") {
+	if _, err := pub.Replay(b.within(patience), deadLetter, "again"); err == nil || !strings.Contains(err.Error(), "only the first 4096") {
 		t.Errorf("replay of a part: %v, want an error", err)
 	}
 }

@@ -194,10 +194,10 @@ func TestGivenUpByAge(t *testing.T) {
 				!strings.Contains(e.ErrorMessage, "gave up after 2s") || e.FailedAt.Sub(e.RequestedAt) < 2*time.Second {
 				t.Errorf("job-failed is %+v", e)
 			}
-			letters := b.deadLetters()
-			if len(letters) != 1 || letters[0].Header.Get(publisher.HeaderDeadLetterCode) != test.want ||
-				letters[0].Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(sequence) {
-				t.Errorf("the dead letters are %v", letters)
+			deadLetters := b.deadLetters()
+			if len(deadLetters) != 1 || deadLetters[0].Header.Get(publisher.HeaderDeadLetterCode) != test.want ||
+				deadLetters[0].Header.Get(publisher.HeaderDeadLetterSequence) != fmt.Sprint(sequence) {
+				t.Errorf("the dead letters are %v", deadLetters)
 			}
 			account := b.sim.Account()
 			if account.CreateTaskCalls > test.calls || account.RetryAfterViolations > 0 {

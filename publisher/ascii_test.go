@@ -53,7 +53,7 @@ func TestHeadersAreASCII(t *testing.T) {
 		t.Errorf("the original's headers come back as %q, want %q", back.Header, want)
 	}
 	if back.Subject != d.Subject || back.Key != d.Key || back.RequestID != d.RequestID || back.Code != d.Code || back.Reason != d.Reason {
-		t.Errorf("the letter comes back as %+v", back)
+		t.Errorf("the dead letter comes back as %+v", back)
 	}
 
 	replay := back.ReplayMessage("größe 1-replay-7")

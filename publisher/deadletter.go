@@ -18,9 +18,9 @@ import (
 // the original that is an instruction to JetStream (Nats-…), that a reader would
 // take for the server's word (Status, Description) or for ours (Backhaul-…) is
 // kept under its name with HeaderOriginalPrefix before it, and so is one that is not in
-// ASCII. Values of these and of the letter's own headers are encoded
+// ASCII. Values of these and of the dead letter's own headers are encoded
 // ([schemas.EncodeHeader]). Headers whose names a
-// client cannot write are left out, and all are if the letter is too large with
+// client cannot write are left out, and all are if the dead letter is too large with
 // them.
 const (
 	HeaderOriginalPrefix = "Backhaul-Original-"
@@ -95,7 +95,7 @@ func (p *Publisher) keep(ctx context.Context, msg *nats.Msg) error {
 	return err
 }
 
-// message is the letter with these headers of the original.
+// message is the dead letter with these headers of the original.
 func (d DeadLetter) message(original schemas.Header) *nats.Msg {
 	msg := &nats.Msg{Subject: DeadLetterSubject(d.Key.Source), Header: nats.Header{}, Data: d.Data}
 	for name, values := range original {

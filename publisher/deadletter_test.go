@@ -14,7 +14,7 @@ import (
 	"backhaul/schemas"
 )
 
-func letter() publisher.DeadLetter {
+func deadLetter() publisher.DeadLetter {
 	return publisher.DeadLetter{
 		Subject: "backup.request.billing", Header: schemas.Header{"Content-Type": {"application/json"}},
 		Data: []byte(`{"requestId":"inv-7"}`),
@@ -40,7 +40,7 @@ func keep(t *testing.T, s *natstest.Server, d publisher.DeadLetter) *jetstream.R
 func TestDeadLetterIsTheOriginalWithTheReason(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
-	d := letter()
+	d := deadLetter()
 	d.Data = []byte("\x00\xff{not JSON\r\n")
 	d.Header = schemas.Header{
 		"Content-Type": {"text/plain"}, "X-Several": {"one", "two"}, "x-lower": {"kept"},
@@ -75,7 +75,7 @@ func TestDeadLetterIsTheOriginalWithTheReason(t *testing.T) {
 	}
 	for name := range msg.Header {
 		if strings.HasPrefix(strings.ToLower(name), "nats-") && name != nats.MsgIdHdr {
-			t.Errorf("the letter instructs JetStream: %s", name)
+			t.Errorf("the dead letter instructs JetStream: %s", name)
 		}
 	}
 	if d.Header.Get(nats.MsgIdHdr) != "their-id" || len(d.Header) != 9 {
@@ -86,27 +86,27 @@ func TestDeadLetterIsTheOriginalWithTheReason(t *testing.T) {
 func TestDeadLetterIsKeptOncePerMessage(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
-	first := letter()
-	again := letter()
+	first := deadLetter()
+	again := deadLetter()
 	again.Reason = "said again after a crash"
-	other := letter()
+	other := deadLetter()
 	other.Sequence = 43
-	newStream := letter()
+	newStream := deadLetter()
 	newStream.Time = newStream.Time.Add(time.Nanosecond)
-	notification := letter()
+	notification := deadLetter()
 	notification.Stream = publisher.StorageStream
 	for _, d := range []publisher.DeadLetter{first, again, first, other, newStream, notification} {
 		keep(t, s, d)
 	}
 	if got := len(stored(t, s, publisher.DeadLetterStream, ">")); got != 4 {
-		t.Errorf("%d letters are stored, want 4: sequences 42 and 43, 42 of a new stream and 42 of another stream", got)
+		t.Errorf("%d dead letters are stored, want 4: sequences 42 and 43, 42 of a new stream and 42 of another stream", got)
 	}
 }
 
 func TestDeadLetterHeadersAreOneLineEach(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
-	d := letter()
+	d := deadLetter()
 	d.Reason = "line one\r\nNats-Rollup: all\r\n\r\nbody\x00\x1b[31m\x7f\xff"
 	d.Code = "1\r\nX-Injected: yes"
 	d.RequestID = "id\nX-Injected: yes"
@@ -133,7 +133,7 @@ func TestDeadLetterHeadersAreOneLineEach(t *testing.T) {
 func TestDeadLetterOfALongReason(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
-	d := letter()
+	d := deadLetter()
 	d.Reason = "x" + strings.Repeat("ü", 1<<20)
 	got := schemas.DecodeHeader(keep(t, s, d).Header.Get(publisher.HeaderDeadLetterReason))
 	if len(got) < 1000 || len(got) > 1030 || !strings.HasPrefix(d.Reason, got) {
@@ -141,7 +141,7 @@ func TestDeadLetterOfALongReason(t *testing.T) {
 	}
 }
 
-// Whatever NATS delivers can be kept: a letter that cannot be written would keep
+// Whatever NATS delivers can be kept: a dead letter that cannot be written would keep
 // its request in the queue for ever.
 func TestDeadLetterOfAStrangeMessage(t *testing.T) {
 	t.Parallel()
@@ -158,7 +158,7 @@ func TestDeadLetterOfAStrangeMessage(t *testing.T) {
 			schemas.Header{"foo bar": {"1"}, "\x01": {"2"}, "é": {"3"}, "good": {"4"}},
 			map[string]string{"good": "4"},
 		},
-		// A reader that pulls would take a letter with an empty body for the server's word.
+		// A reader that pulls would take a dead letter with an empty body for the server's word.
 		"a status": {
 			schemas.Header{"Status": {"409"}, "Description": {"Consumer Deleted"}},
 			map[string]string{"Backhaul-Original-Status": "409", "Backhaul-Original-Description": "Consumer Deleted", "Status": "", "Description": ""},
@@ -173,15 +173,15 @@ func TestDeadLetterOfAStrangeMessage(t *testing.T) {
 		"headers that become too large when they are renamed": {
 			schemas.Header{"Nats-X": make([]string, 6000)}, map[string]string{publisher.HeaderDeadLetterCode: "587207178"},
 		},
-		"headers that make the letter too large": {many, map[string]string{publisher.HeaderDeadLetterCode: "587207178"}},
+		"headers that make the dead letter too large": {many, map[string]string{publisher.HeaderDeadLetterCode: "587207178"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := letter()
+			d := deadLetter()
 			d.Header, d.RequestID = test.header, name
 			d.Time = d.Time.Add(time.Duration(len(name)) * time.Second)
 			msg := keep(t, s, d)
 			if msg.Header.Get(publisher.HeaderDeadLetterRequestID) != name || string(msg.Data) != string(d.Data) {
-				t.Fatalf("the letter is %.300v", msg.Header)
+				t.Fatalf("the dead letter is %.300v", msg.Header)
 			}
 			for header, want := range test.want {
 				if got := msg.Header.Get(header); got != want {
@@ -192,7 +192,7 @@ func TestDeadLetterOfAStrangeMessage(t *testing.T) {
 	}
 }
 
-// A letter that is too large without the headers as well is kept with the beginning of its
+// A dead letter that is too large without the headers as well is kept with the beginning of its
 // payload. It says that it is cut, and is not replayed.
 func TestDeadLetter_cutsAPayloadThatIsTooLarge(t *testing.T) {
 	t.Parallel()
@@ -201,7 +201,7 @@ func TestDeadLetter_cutsAPayloadThatIsTooLarge(t *testing.T) {
 			cfg.MaxMsgSize = 16 << 10
 		}
 	})
-	d := letter()
+	d := deadLetter()
 	d.Header["X-Theirs"] = []string{strings.Repeat("x", 12<<10)}
 	for name, c := range map[string]struct{ size, kept int }{
 		"whole, without the headers": {8 << 10, 8 << 10},

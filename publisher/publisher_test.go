@@ -417,7 +417,7 @@ func TestAppend_endsAtAPermanentError(t *testing.T) {
 	closed := small.Connect(t)
 	p := newPublisher(t, closed)
 	closed.Close()
-	if err := p.DeadLetter(within(t, patience), letter()); err == nil {
+	if err := p.DeadLetter(within(t, patience), deadLetter()); err == nil {
 		t.Error("a dead letter is kept on a closed connection")
 	}
 	if _, err := p.Append(within(t, patience), key, 0, &schemas.JobStarted{JobID: "1"}, ""); err == nil || !strings.Contains(err.Error(), nats.ErrConnectionClosed.Error()) || strings.Contains(err.Error(), "not confirmed") {

@@ -15,7 +15,7 @@ import (
 
 // ReadDeadLetter reads what [Publisher.DeadLetter] wrote. The headers are those
 // of the message as it arrived, but for those that were left out. What is missing
-// or no number is empty: a letter is shown whatever became of it.
+// or no number is empty: a dead letter is shown whatever became of it.
 func ReadDeadLetter(subject string, header nats.Header, data []byte) DeadLetter {
 	source := strings.TrimPrefix(subject, deadLetterPrefix)
 	get := func(name string) string { return schemas.DecodeHeader(header.Get(name)) }
@@ -48,7 +48,7 @@ func (d DeadLetter) Whole() error {
 	return nil
 }
 
-// ReplayMessage is the letter's message as it is sent again under a new request
+// ReplayMessage is the dead letter's message as it is sent again under a new request
 // id: its payload byte for byte, its subject and its headers, without those that
 // were instructions to JetStream when it was first published.
 func (d DeadLetter) ReplayMessage(requestID string) *nats.Msg {

@@ -12,11 +12,11 @@ import (
 	"backhaul/schemas"
 )
 
-// What a letter says is what was put into it.
+// What a dead letter says is what was put into it.
 func TestReadDeadLetter(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
-	d := letter()
+	d := deadLetter()
 	d.Data = []byte("\x00\xff{not JSON\r\n")
 	d.Header = schemas.Header{
 		"Content-Type": {"text/plain"}, "X-Several": {"one", "two"}, nats.MsgIdHdr: {"their-id"}, "nats-rollup": {"all"},
@@ -29,14 +29,14 @@ func TestReadDeadLetter(t *testing.T) {
 	// Nobody else writes there, but what if.
 	strange := publisher.ReadDeadLetter("backup.dlq.x", nats.Header{publisher.HeaderDeadLetterSequence: {"many"}, publisher.HeaderDeadLetterTime: {"now"}}, nil)
 	if strange.Sequence != 0 || !strange.Time.IsZero() || strange.Key.Source != "x" {
-		t.Errorf("a letter that is none is %+v", strange)
+		t.Errorf("a dead letter that is none is %+v", strange)
 	}
 }
 
 func TestReplayIsTheOriginalUnderANewID(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
-	d := letter()
+	d := deadLetter()
 	d.Data = []byte("\x00\xff{not JSON\r\n")
 	d.Header = schemas.Header{
 		"Content-Type": {"text/plain"}, "X-Several": {"one", "two"}, "Status": {"409"}, "traceparent": {"tp"},
@@ -69,7 +69,7 @@ func TestReplayKeepsToTheSource(t *testing.T) {
 	s := natstest.Start(t)
 	p := newPublisher(t, s.Connect(t))
 	for _, subject := range []string{"", "backup.request.*", "backup.request.storage", "backup.event.job-started.billing.inv-7", "backup.request.a.b"} {
-		d := letter()
+		d := deadLetter()
 		d.Subject = subject
 		if ack, err := p.Replay(within(t, patience), d, "r"); err == nil {
 			t.Errorf("on %q: stored as %+v", subject, ack)

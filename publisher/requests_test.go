@@ -71,8 +71,8 @@ func TestSend_otherSourcesMessageIDs(t *testing.T) {
 	if ack, err := p.Request(ctx, "crm", request); err != nil || ack.Duplicate {
 		t.Errorf("published: %+v, %v", ack, err)
 	}
-	letter := publisher.DeadLetter{Subject: "backup.request.crm", Data: request.JSON(), Key: publisher.NewKey("crm", "old-1")}
-	if ack, err := p.Replay(ctx, letter, "old-1-replay-3"); err != nil || ack.Duplicate {
+	deadLetter := publisher.DeadLetter{Subject: "backup.request.crm", Data: request.JSON(), Key: publisher.NewKey("crm", "old-1")}
+	if ack, err := p.Replay(ctx, deadLetter, "old-1-replay-3"); err != nil || ack.Duplicate {
 		t.Errorf("replayed: %+v, %v", ack, err)
 	}
 	got := stored(t, s, publisher.RequestsStream, "backup.request.crm")

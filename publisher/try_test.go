@@ -36,7 +36,7 @@ func TestOnTry(t *testing.T) {
 		}
 	})
 	key, other := publisher.NewKey("billing", "a"), publisher.NewKey("billing", "b")
-	if err := p.DeadLetter(ctx, letter()); err != nil {
+	if err := p.DeadLetter(ctx, deadLetter()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Append(ctx, key, 0, failed(key, "one"), ""); err != nil {

@@ -36,7 +36,7 @@ func (a Action) Type() string { return "backhaul.operator." + string(a) + ".v1" 
 // It is written before the act: nothing is done without a record of it. An event
 // whose act failed, or whose process died between the two, says that it was asked
 // for. What came of it is to be seen where it shows: a replay in the events of the
-// new request, a pause at the consumer, a dropped letter in its stream.
+// new request, a pause at the consumer, a dropped dead letter in its stream.
 type OperatorEvent struct {
 	Action Action `json:"action"`
 	// OperationID tells one action from another. The same action repeated, after
@@ -63,7 +63,7 @@ type QueuePause struct {
 
 // DeadLetterRef names a dead letter and the request that it was.
 type DeadLetterRef struct {
-	// Sequence is the letter's place in its stream, and KeptAt when it was put
+	// Sequence is the dead letter's place in its stream, and KeptAt when it was put
 	// there: a stream that is made anew begins its sequences again.
 	Sequence  uint64    `json:"sequence"`
 	KeptAt    time.Time `json:"keptAt"`
@@ -78,9 +78,9 @@ type DeadLetterReplay struct {
 	RequestID string `json:"requestId"`
 	// Key is the last token of its events' subjects.
 	Key string `json:"key"`
-	// Number counts the replays of the letter, from 1.
+	// Number counts the replays of the dead letter, from 1.
 	Number int `json:"number"`
-	// Corrected is true when another payload than the letter's was sent, Forced
+	// Corrected is true when another payload than the dead letter's was sent, Forced
 	// when it was sent although it was not expected to succeed.
 	Corrected bool `json:"corrected"`
 	Forced    bool `json:"forced"`

@@ -17,17 +17,17 @@ import (
 // operatorEvents has every action.
 func operatorEvents() map[string]schemas.OperatorEvent {
 	pause := schemas.QueuePause{Stream: "BACKUP_REQUESTS", Consumer: "backhaul", Until: at(30)}
-	letter := schemas.DeadLetterRef{
+	deadLetter := schemas.DeadLetterRef{
 		Sequence: 12, KeptAt: at(3), Source: "billing", Key: "inv-7", RequestID: "inv-7", ErrorCode: "587207178",
 	}
 	return map[string]schemas.OperatorEvent{
 		"pause":  {Action: schemas.ActionPause, OperationID: "P1", Actor: "ann@ops-1", Reason: "maintenance", At: at(5), Pause: pause},
 		"resume": {Action: schemas.ActionResume, OperationID: "R1", Actor: "ann@ops-1", At: at(6), Pause: pause},
 		"dlq-replay": {
-			Action: schemas.ActionDeadLetterReplay, OperationID: "billing/inv-7-replay-12", Actor: "ann@ops-1", Reason: "group made", At: at(7), DeadLetter: letter,
+			Action: schemas.ActionDeadLetterReplay, OperationID: "billing/inv-7-replay-12", Actor: "ann@ops-1", Reason: "group made", At: at(7), DeadLetter: deadLetter,
 			Replay: schemas.DeadLetterReplay{RequestID: "inv-7-replay-12", Key: "inv-7-replay-12", Number: 1, MessageHash: schemas.HashBytes(nil)},
 		},
-		"dlq-drop": {Action: schemas.ActionDeadLetterDrop, OperationID: "12/1", Actor: "ann@ops-1", At: at(8), DeadLetter: letter},
+		"dlq-drop": {Action: schemas.ActionDeadLetterDrop, OperationID: "12/1", Actor: "ann@ops-1", At: at(8), DeadLetter: deadLetter},
 	}
 }
 

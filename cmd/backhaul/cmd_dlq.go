@@ -18,7 +18,8 @@ func newDeadLetterCommand() *cobra.Command {
 		Use:   "dlq",
 		Short: "Look at requests that could not be done, send them again, drop them",
 		Long: `Each request that ended as job-failed or request-rejected is kept in the stream
-BACKUP_DLQ, as it came, with the reason. A letter is named by its sequence there.`,
+BACKUP_DLQ, as it came, with the reason. A dead letter is named by its sequence
+in that stream.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -27,7 +28,7 @@ BACKUP_DLQ, as it came, with the reason. A letter is named by its sequence there
 }
 
 func newDeadLetterListCommand() *cobra.Command {
-	var f letterFlags
+	var f deadLetterFlags
 	var limit int
 	var output string
 	cmd := &cobra.Command{
@@ -47,18 +48,18 @@ func newDeadLetterListCommand() *cobra.Command {
 			}
 			filter.Limit = limit
 			return withDeadLetters(cmd, func(ctx context.Context, store *deadletter.Store) error {
-				letters, older, err := store.List(ctx, filter)
+				deadLetters, older, err := store.List(ctx, filter)
 				if err != nil {
 					return err
 				}
 				if older > 0 {
 					fmt.Fprintf(cmd.ErrOrStderr(), "%d older ones are not shown; --limit 0 shows all\n", older)
 				}
-				return printLetters(cmd.OutOrStdout(), output, letters)
+				return printDeadLetters(cmd.OutOrStdout(), output, deadLetters)
 			})
 		},
 	}
-	addLetterFlags(cmd, &f)
+	addDeadLetterFlags(cmd, &f)
 	cmd.Flags().IntVar(&limit, "limit", 100, "show the newest `number`, 0 means all")
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
 	addOutputFlag(cmd, &output)
@@ -84,7 +85,7 @@ func newDeadLetterShowCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printLetter(cmd.OutOrStdout(), output, l)
+				return printDeadLetter(cmd.OutOrStdout(), output, l)
 			})
 		},
 	}
@@ -109,24 +110,24 @@ func withDeadLetters(cmd *cobra.Command, use func(context.Context, *deadletter.S
 }
 
 // letterFlags select dead letters. The zero value selects all.
-type letterFlags struct {
+type deadLetterFlags struct {
 	source, client, subclient string
 	code, requestID           string
 	since, until              time.Time
 }
 
-func addLetterFlags(cmd *cobra.Command, f *letterFlags) {
+func addDeadLetterFlags(cmd *cobra.Command, f *deadLetterFlags) {
 	addSourceFilter(cmd, &f.source)
 	addFilter(cmd, &f.client, "client-name", "only requests for this object storage `client`")
 	addFilter(cmd, &f.subclient, "subclient-name", "only requests for this content `group`")
 	addFilter(cmd, &f.code, "error-code", "only failures with this `code`, ours or the vendor's in either form")
 	addFilter(cmd, &f.requestID, "request-id", "only requests with this `id`")
-	addMoment(cmd, &f.since, "since", "`time` (2026-11-23T10:00:00Z) or age (90m) of the oldest letter")
-	addMoment(cmd, &f.until, "until", "`time` or age of the newest letter")
+	addMoment(cmd, &f.since, "since", "`time` (2026-11-23T10:00:00Z) or age (90m) of the oldest dead letter")
+	addMoment(cmd, &f.until, "until", "`time` or age of the newest dead letter")
 }
 
 // filter returns what the flags select. The error is a [*usageError].
-func (f letterFlags) filter() (deadletter.Filter, error) {
+func (f deadLetterFlags) filter() (deadletter.Filter, error) {
 	return deadletter.Filter{
 		Source: f.source, Client: f.client, Subclient: f.subclient, Code: f.code, RequestID: f.requestID, Since: f.since, Until: f.until,
 	}, checkPeriod(f.since, f.until)

@@ -18,7 +18,7 @@ import (
 
 // actFlags are those of the commands that act on dead letters.
 type actFlags struct {
-	letters          letterFlags
+	filters          deadLetterFlags
 	all, dryRun, yes bool
 	limit            int
 	operator         operatorFlags
@@ -38,21 +38,21 @@ func newDeadLetterReplayCommand() *cobra.Command {
 		Use:   "replay [SEQUENCE...]",
 		Short: "Send dead letters again, each under a new request id",
 		Long: `Publishes the message of a dead letter again as it came, under a new request id;
-the events of the new request name the old one in replayOf. The letter stays. A
-replay that is repeated is the same request, unless --again asks for another one.
+the events of the new request name the old one in replayOf. The dead letter stays.
+A replay that is repeated is the same request, unless --again asks for another one.
 What cannot succeed unchanged, such as an invalid request, is refused: --file sends
 a corrected one in its place, --force sends it all the same.
 
-Letters are named by sequences or selected by filters; --all selects all. Without
---again, letters whose replay has its outcome are left alone. Exit code 1 if
-any letter was refused, or is left over because of --limit.`,
+Dead letters are named by sequences or selected by filters; --all selects all.
+Without --again, those whose replay has its outcome are skipped. Exit code 1 if any
+was refused, or is left over because of --limit.`,
 		Example: `  backhaul dlq replay --nats nats://127.0.0.1:4222 12 --reason "content group made, CHG-17"
   backhaul dlq replay --nats nats://127.0.0.1:4222 13 --file corrected.json
   backhaul dlq replay --nats nats://127.0.0.1:4222 --source billing --error-code 35:4618 --dry-run`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return runReplay(cmd, args, f) },
 	}
-	cmd.Flags().StringVar(&f.file, "file", "", "`file` with a corrected request, - for standard input; for one letter")
+	cmd.Flags().StringVar(&f.file, "file", "", "`file` with a corrected request, - for standard input; for one dead letter")
 	cmd.Flags().BoolVar(&f.again, "again", false, "make another request although the last replay has its outcome")
 	cmd.Flags().BoolVar(&f.force, "force", false, "send also what is not expected to succeed, and what may start a second job (OUTCOME_UNKNOWN)")
 	addActFlags(cmd, &f.actFlags)
@@ -66,8 +66,8 @@ func newDeadLetterDropCommand() *cobra.Command {
 		SuggestFor: []string{"delete", "remove", "rm"},
 		Short:      "Delete dead letters for good",
 		Long: `Deletes dead letters. What was asked for, by whom and why stays in the events
-stream, and so do the requests' own events; the message does not. Letters are
-named by sequences or selected by filters; --all selects all.`,
+stream, and so do the requests' own events; the message does not. Dead letters
+are named by sequences or selected by filters; --all selects all.`,
 		Example: `  backhaul dlq drop --nats nats://127.0.0.1:4222 12 13 --reason "test data"
   backhaul dlq drop --nats nats://127.0.0.1:4222 --source load-test --until 720h --dry-run`,
 		Args: cobra.ArbitraryArgs,
@@ -78,8 +78,8 @@ named by sequences or selected by filters; --all selects all.`,
 }
 
 func addActFlags(cmd *cobra.Command, f *actFlags) {
-	addLetterFlags(cmd, &f.letters)
-	cmd.Flags().BoolVar(&f.all, "all", false, "select all letters")
+	addDeadLetterFlags(cmd, &f.filters)
+	cmd.Flags().BoolVar(&f.all, "all", false, "select all dead letters")
 	cmd.Flags().IntVar(&f.limit, "limit", 1000, "act on this `number` at most, the oldest first")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be done")
 	addYesFlag(cmd, &f.yes)
@@ -88,18 +88,18 @@ func addActFlags(cmd *cobra.Command, f *actFlags) {
 	addOutputFlag(cmd, &f.output)
 }
 
-// act is what to do with each of some letters.
+// act is what a command does with the selected dead letters.
 type act struct {
 	verb string // for the question
-	// does one letter; its error is shown and counted if it is about that letter.
-	does func(context.Context, deadletter.Letter) (result, error)
+	// does acts on one; an error about that one is shown and counted.
+	does func(context.Context, deadletter.Message) (result, error)
 	// would says what does would do.
-	would func(context.Context, deadletter.Letter) (result, error)
-	// skip leaves letters of a selection alone.
-	skip func(deadletter.Letter) bool
+	would func(context.Context, deadletter.Message) (result, error)
+	// skip reports whether to leave one of a selection alone.
+	skip func(deadletter.Message) bool
 }
 
-// result is what became of one letter.
+// result is what happened to one dead letter.
 type result struct {
 	Sequence     uint64 `json:"sequence"`
 	Source       string `json:"source"`
@@ -113,7 +113,7 @@ func runReplay(cmd *cobra.Command, args []string, f replayFlags) error {
 	order := deadletter.Order{Again: f.again, Force: f.force}
 	if f.file != "" {
 		if len(args) != 1 {
-			return &usageError{errors.New("--file corrects one letter: give its sequence")}
+			return &usageError{errors.New("--file corrects one dead letter: give its sequence")}
 		}
 		var err error
 		if order.Payload, err = readInput(cmd, f.file); err != nil {
@@ -133,15 +133,15 @@ func runReplay(cmd *cobra.Command, args []string, f replayFlags) error {
 		}
 		return act{
 			verb: "Replay",
-			does: func(ctx context.Context, l deadletter.Letter) (result, error) {
+			does: func(ctx context.Context, l deadletter.Message) (result, error) {
 				plan, err := store.Replay(ctx, l, order)
 				return state(plan, "replayed", "sent again"), err
 			},
-			would: func(ctx context.Context, l deadletter.Letter) (result, error) {
+			would: func(ctx context.Context, l deadletter.Message) (result, error) {
 				plan, err := store.Plan(ctx, l, order)
 				return state(plan, "would replay", "would send again"), err
 			},
-			skip: func(l deadletter.Letter) bool {
+			skip: func(l deadletter.Message) bool {
 				n := len(l.Replays)
 				return !order.Again && n > 0 && l.Replays[n-1].Done()
 			},
@@ -157,89 +157,89 @@ func runDrop(cmd *cobra.Command, args []string, f actFlags) error {
 	return runAct(cmd, args, f, func(store *deadletter.Store) act {
 		return act{
 			verb: "Drop for good",
-			does: func(ctx context.Context, l deadletter.Letter) (result, error) {
+			does: func(ctx context.Context, l deadletter.Message) (result, error) {
 				return result{Result: "dropped"}, store.Drop(ctx, l, by)
 			},
-			would: func(context.Context, deadletter.Letter) (result, error) { return result{Result: "would drop"}, nil },
-			skip:  func(deadletter.Letter) bool { return false },
+			would: func(context.Context, deadletter.Message) (result, error) { return result{Result: "would drop"}, nil },
+			skip:  func(deadletter.Message) bool { return false },
 		}
 	})
 }
 
-// runAct selects letters, asks, acts on each, and sums up.
+// runAct selects dead letters, asks, acts on each, and sums up.
 func runAct(cmd *cobra.Command, args []string, f actFlags, on func(*deadletter.Store) act) error {
 	numbers, err := sequencesOf(args)
 	if err != nil {
 		return err
 	}
-	filter, err := f.letters.filter()
+	filter, err := f.filters.filter()
 	if err != nil {
 		return err
 	}
-	filtered := f.letters != letterFlags{}
+	filtered := f.filters != deadLetterFlags{}
 	switch {
 	case f.limit < 1:
 		return &usageError{errors.New("--limit must be at least 1")}
 	case len(numbers) > 0 && (filtered || f.all):
 		return &usageError{errors.New("sequences do not go with filters or --all")}
 	case len(numbers) == 0 && !filtered && !f.all:
-		return &usageError{errors.New("which letters? Give sequences, filters, or --all")}
+		return &usageError{errors.New("which dead letters? Give sequences, filters, or --all")}
 	}
 	return withDeadLetters(cmd, func(ctx context.Context, store *deadletter.Store) error {
 		doing := on(store)
-		letters, left, err := selectLetters(ctx, store, numbers, filter, f.limit, doing.skip)
+		deadLetters, left, err := selectDeadLetters(ctx, store, numbers, filter, f.limit, doing.skip)
 		if err != nil {
 			return err
 		}
-		return actOnAll(ctx, cmd, f, doing, letters, left)
+		return actOnAll(ctx, cmd, f, doing, deadLetters, left)
 	})
 }
 
-// actOnAll asks, acts on each letter, and sums up. left are those that are left over.
-func actOnAll(ctx context.Context, cmd *cobra.Command, f actFlags, doing act, letters []deadletter.Letter, left int) error {
+// actOnAll asks, acts on each dead letter, and sums up. left are those that are left over.
+func actOnAll(ctx context.Context, cmd *cobra.Command, f actFlags, doing act, deadLetters []deadletter.Message, left int) error {
 	if left > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%d more are selected than --limit allows; repeat the command for them\n", left)
 	}
-	if len(letters) == 0 {
+	if len(deadLetters) == 0 {
 		fmt.Fprintln(cmd.ErrOrStderr(), "no dead letter is selected")
 		return nil
 	}
 	do := doing.does
 	if f.dryRun {
 		do = doing.would
-	} else if err := confirm(cmd, f.yes, doing.question(letters)); err != nil {
+	} else if err := confirm(cmd, f.yes, doing.question(deadLetters)); err != nil {
 		return err
 	}
-	good, err := actOnEach(ctx, cmd, f.output, letters, do)
+	good, err := actOnEach(ctx, cmd, f.output, deadLetters, do)
 	if err == nil && (!good || left > 0) {
 		err = errSaid
 	}
 	return err
 }
 
-// selectLetters is the letters to act on, the oldest first, and how many are left
+// selectDeadLetters returns the dead letters to act on, the oldest first, and how many are left
 // over.
-func selectLetters(ctx context.Context, store *deadletter.Store, numbers []uint64, f deadletter.Filter, limit int, skip func(deadletter.Letter) bool) (letters []deadletter.Letter, left int, err error) {
+func selectDeadLetters(ctx context.Context, store *deadletter.Store, numbers []uint64, f deadletter.Filter, limit int, skip func(deadletter.Message) bool) (deadLetters []deadletter.Message, left int, err error) {
 	if len(numbers) > 0 {
-		letters, err = store.Select(ctx, numbers)
+		deadLetters, err = store.Select(ctx, numbers)
 	} else {
-		letters, _, err = store.List(ctx, f)
-		letters = slices.DeleteFunc(letters, skip)
+		deadLetters, _, err = store.List(ctx, f)
+		deadLetters = slices.DeleteFunc(deadLetters, skip)
 	}
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(letters) > limit {
-		left = len(letters) - limit
-		letters = letters[:limit]
+	if len(deadLetters) > limit {
+		left = len(deadLetters) - limit
+		deadLetters = deadLetters[:limit]
 	}
-	return letters, left, nil
+	return deadLetters, left, nil
 }
 
 // question names what is selected by source, so that a filter that is too wide is seen.
-func (a act) question(letters []deadletter.Letter) string {
+func (a act) question(deadLetters []deadletter.Message) string {
 	counts := make(map[string]int)
-	for _, l := range letters {
+	for _, l := range deadLetters {
 		counts[l.Key.Source]++
 	}
 	var parts []string
@@ -247,18 +247,18 @@ func (a act) question(letters []deadletter.Letter) string {
 		parts = append(parts, fmt.Sprintf("%d of %s", counts[source], source))
 	}
 	noun := "dead letters"
-	if len(letters) == 1 {
+	if len(deadLetters) == 1 {
 		noun = "dead letter"
 	}
-	return fmt.Sprintf("%s %d %s (%s)?", a.verb, len(letters), noun, strings.Join(parts, ", "))
+	return fmt.Sprintf("%s %d %s (%s)?", a.verb, len(deadLetters), noun, strings.Join(parts, ", "))
 }
 
-// actOnEach acts on one letter after the other and prints what became of it. It
-// goes on after a letter that is refused, and stops where the server fails.
-func actOnEach(ctx context.Context, cmd *cobra.Command, output string, letters []deadletter.Letter, do func(context.Context, deadletter.Letter) (result, error)) (good bool, err error) {
+// actOnEach acts on one dead letter after the other and prints the results. It goes on
+// after one that is refused, and stops where the server fails.
+func actOnEach(ctx context.Context, cmd *cobra.Command, output string, deadLetters []deadletter.Message, do func(context.Context, deadletter.Message) (result, error)) (good bool, err error) {
 	counts := make(map[string]int)
 	good = true
-	for _, l := range letters {
+	for _, l := range deadLetters {
 		if err = ctx.Err(); err != nil {
 			break
 		}
@@ -293,7 +293,7 @@ func actOnEach(ctx context.Context, cmd *cobra.Command, output string, letters [
 		parts = append(parts, fmt.Sprintf("%d %s", counts[state], state))
 		done += counts[state]
 	}
-	if rest := len(letters) - done; rest > 0 {
+	if rest := len(deadLetters) - done; rest > 0 {
 		parts = append(parts, fmt.Sprintf("%d not reached", rest))
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), strings.Join(parts, ", "))

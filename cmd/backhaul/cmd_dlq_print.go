@@ -16,7 +16,7 @@ import (
 )
 
 // letterView is a dead letter in JSON.
-type letterView struct {
+type deadLetterView struct {
 	Sequence        uint64       `json:"sequence"`
 	KeptAt          time.Time    `json:"keptAt"`
 	Source          string       `json:"source"`
@@ -32,7 +32,7 @@ type letterView struct {
 	*messageView
 }
 
-// messageView is the message as it arrived; only of a letter that is shown alone.
+// messageView is the message as it arrived; only of a dead letter that is shown alone.
 type messageView struct {
 	Subject string              `json:"subject"`
 	Headers map[string][]string `json:"headers"`
@@ -50,8 +50,8 @@ type replayView struct {
 	Detail string       `json:"detail,omitempty"`
 }
 
-func viewOf(l deadletter.Letter) letterView {
-	v := letterView{
+func viewOf(l deadletter.Message) deadLetterView {
+	v := deadLetterView{
 		Sequence: l.Number, KeptAt: l.Kept, Source: l.Key.Source, Key: l.Key.Name, RequestID: l.RequestID, ErrorCode: l.Code, Reason: l.Reason,
 		ClientName: l.Request.ClientName, SubclientName: l.Request.SubclientName, RequestedAt: l.Time, RequestSequence: l.Sequence,
 	}
@@ -65,21 +65,21 @@ func viewOf(l deadletter.Letter) letterView {
 	return v
 }
 
-func printLetters(w io.Writer, output string, letters []deadletter.Letter) error {
+func printDeadLetters(w io.Writer, output string, deadLetters []deadletter.Message) error {
 	if output == outputJSON {
-		for _, l := range letters {
+		for _, l := range deadLetters {
 			if err := printJSON(w, viewOf(l)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	if len(letters) == 0 {
+	if len(deadLetters) == 0 {
 		return nil
 	}
 	t := newTable(w)
 	t.row("SEQUENCE", "KEPT", "SOURCE", "REQUEST", "CLIENT/GROUP", "CODE", "REPLAYED", "REASON")
-	for _, l := range letters {
+	for _, l := range deadLetters {
 		t.row(fmt.Sprint(l.Number), stamp(l.Kept), l.Key.Source, l.RequestID,
 			dash(l.Request.ClientName)+"/"+dash(l.Request.SubclientName), l.Code, replayed(l), shortText(l.Reason, 80))
 	}
@@ -87,7 +87,7 @@ func printLetters(w io.Writer, output string, letters []deadletter.Letter) error
 }
 
 // replayed says in a word or two what became of the last replay.
-func replayed(l deadletter.Letter) string {
+func replayed(l deadletter.Message) string {
 	n := len(l.Replays)
 	if n == 0 {
 		return "-"
@@ -102,7 +102,7 @@ func replayed(l deadletter.Letter) string {
 	return string(last.Kind())
 }
 
-func printLetter(w io.Writer, output string, l deadletter.Letter) error {
+func printDeadLetter(w io.Writer, output string, l deadletter.Message) error {
 	if output == outputJSON {
 		v := viewOf(l)
 		v.messageView = &messageView{Subject: l.Subject, Headers: l.Header}

@@ -56,7 +56,7 @@ func lines(t *testing.T, out string) (all []map[string]any) {
 var moments = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
 
 // A request is refused because the content group is missing, somebody makes the
-// group, and the letter is replayed.
+// group, and the dead letter is replayed.
 func TestARefusedRequestIsReplayedAfterAFix(t *testing.T) {
 	t.Parallel()
 	var vendor atomic.Pointer[simulator.Simulator]
@@ -107,7 +107,7 @@ func TestARefusedRequestIsReplayedAfterAFix(t *testing.T) {
 		t.Errorf("jobs at the vendor: %v", a.JobsByMarker)
 	}
 	code, out, _ = programtest.Once(t, s.Env, "", "dlq", "ls", "-o", "json")
-	if letters := lines(t, out); code != exitDone || len(letters) != 1 || letters[0]["replays"].([]any)[0].(map[string]any)["state"] != "job-started" {
+	if deadLetters := lines(t, out); code != exitDone || len(deadLetters) != 1 || deadLetters[0]["replays"].([]any)[0].(map[string]any)["state"] != "job-started" {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 	if code, _, stderr = programtest.Once(t, s.Env, "", "dlq", "replay", "--all", "--yes"); code != exitDone || !strings.Contains(stderr, "no dead letter is selected") {
@@ -118,8 +118,8 @@ func TestARefusedRequestIsReplayedAfterAFix(t *testing.T) {
 		t.Errorf("drop: exit code %d, %s", code, out)
 	}
 	code, out, _ = programtest.Once(t, s.Env, "", "events", "--kind", "operator")
-	const told = `TIME  operator          dlq-replay  ann                         letter 1 (billing/inv-7, 587207178) as inv-7-replay-1: group made, CHG-17
-TIME  operator          dlq-drop    ann                         letter 1 (billing/inv-7, 587207178)
+	const told = `TIME  operator          dlq-replay  ann                         dead letter 1 (billing/inv-7, 587207178) as inv-7-replay-1: group made, CHG-17
+TIME  operator          dlq-drop    ann                         dead letter 1 (billing/inv-7, 587207178)
 `
 	if got := moments.ReplaceAllString(out, "TIME"); code != exitDone || got != told {
 		t.Errorf("exit code %d, got\n%s\nwant\n%s", code, got, told)
@@ -313,25 +313,25 @@ func TestOperatorsCommandLines(t *testing.T) {
 		args   []string
 		stderr string
 	}{
-		"unknown":          {[]string{"dlq", "peek"}, `"peek"`},
-		"ls of one":        {[]string{"dlq", "ls", "1"}, "dlq show"},
-		"show nothing":     {[]string{"dlq", "show"}, "sequence"},
-		"no sequence":      {[]string{"dlq", "show", "inv-7"}, `"inv-7"`},
-		"which letters":    {[]string{"dlq", "drop", "--yes"}, "--all"},
-		"an empty filter":  {[]string{"dlq", "drop", "--source", "", "--error-code", "EXPIRED", "--yes"}, `"--source" flag: it is empty`},
-		"an empty time":    {[]string{"events", "--since", ""}, `"--since" flag: it is empty`},
-		"both":             {[]string{"dlq", "drop", "1", "--source", "a"}, "do not go with"},
-		"a file for many":  {[]string{"dlq", "replay", "--all", "--file", "x"}, "one letter"},
-		"no such file":     {[]string{"dlq", "replay", "1", "--file", "/does/not/exist"}, "--file"},
-		"bad source":       {[]string{"dlq", "ls", "--source", "a.b"}, "--source"},
-		"bad time":         {[]string{"dlq", "ls", "--until", "tomorrow"}, "--until"},
-		"no limit":         {[]string{"dlq", "replay", "--all", "--limit", "0"}, "--limit"},
-		"a reason on two":  {[]string{"dlq", "replay", "1", "--reason", "a\nb"}, "--reason"},
-		"too long a pause": {[]string{"pause", "--for", "200h"}, "168h"},
-		"no pause":         {[]string{"pause", "--for", "-1s"}, "--for"},
-		"pause alone":      {[]string{"pause"}, "--nats"},
-		"operator of":      {[]string{"events", "--kind", "operator", "--source", "a"}, "about no request"},
-		"no check":         {[]string{"check", "now"}, "now"},
+		"unknown":            {[]string{"dlq", "peek"}, `"peek"`},
+		"ls of one":          {[]string{"dlq", "ls", "1"}, "dlq show"},
+		"show nothing":       {[]string{"dlq", "show"}, "sequence"},
+		"no sequence":        {[]string{"dlq", "show", "inv-7"}, `"inv-7"`},
+		"which dead letters": {[]string{"dlq", "drop", "--yes"}, "--all"},
+		"an empty filter":    {[]string{"dlq", "drop", "--source", "", "--error-code", "EXPIRED", "--yes"}, `"--source" flag: it is empty`},
+		"an empty time":      {[]string{"events", "--since", ""}, `"--since" flag: it is empty`},
+		"both":               {[]string{"dlq", "drop", "1", "--source", "a"}, "do not go with"},
+		"a file for many":    {[]string{"dlq", "replay", "--all", "--file", "x"}, "one dead letter"},
+		"no such file":       {[]string{"dlq", "replay", "1", "--file", "/does/not/exist"}, "--file"},
+		"bad source":         {[]string{"dlq", "ls", "--source", "a.b"}, "--source"},
+		"bad time":           {[]string{"dlq", "ls", "--until", "tomorrow"}, "--until"},
+		"no limit":           {[]string{"dlq", "replay", "--all", "--limit", "0"}, "--limit"},
+		"a reason on two":    {[]string{"dlq", "replay", "1", "--reason", "a\nb"}, "--reason"},
+		"too long a pause":   {[]string{"pause", "--for", "200h"}, "168h"},
+		"no pause":           {[]string{"pause", "--for", "-1s"}, "--for"},
+		"pause alone":        {[]string{"pause"}, "--nats"},
+		"operator of":        {[]string{"events", "--kind", "operator", "--source", "a"}, "about no request"},
+		"no check":           {[]string{"check", "now"}, "now"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -139,9 +139,9 @@ func operatorGist(e schemas.OperatorEvent) string {
 	case schemas.ActionResume:
 		text = "instead of at " + e.Pause.Until.UTC().Format(time.RFC3339)
 	case schemas.ActionDeadLetterReplay:
-		text = fmt.Sprintf("letter %d (%s/%s, %s) as %s", e.DeadLetter.Sequence, e.DeadLetter.Source, e.DeadLetter.RequestID, e.DeadLetter.ErrorCode, e.Replay.RequestID)
+		text = fmt.Sprintf("dead letter %d (%s/%s, %s) as %s", e.DeadLetter.Sequence, e.DeadLetter.Source, e.DeadLetter.RequestID, e.DeadLetter.ErrorCode, e.Replay.RequestID)
 	case schemas.ActionDeadLetterDrop:
-		text = fmt.Sprintf("letter %d (%s/%s, %s)", e.DeadLetter.Sequence, e.DeadLetter.Source, e.DeadLetter.RequestID, e.DeadLetter.ErrorCode)
+		text = fmt.Sprintf("dead letter %d (%s/%s, %s)", e.DeadLetter.Sequence, e.DeadLetter.Source, e.DeadLetter.RequestID, e.DeadLetter.ErrorCode)
 	}
 	if e.Reason != "" {
 		text += ": " + e.Reason

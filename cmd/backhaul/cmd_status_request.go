@@ -76,8 +76,8 @@ func printHistory(w io.Writer, s history.History, summary string) error {
 	} else {
 		t.row("queued", "no")
 	}
-	for _, letter := range s.DeadLetters {
-		t.row("dead letter", fmt.Sprintf("%d of %s, %s", letter.Sequence, stamp(letter.Stored), letter.Code))
+	for _, deadLetter := range s.DeadLetters {
+		t.row("dead letter", fmt.Sprintf("%d of %s, %s", deadLetter.Sequence, stamp(deadLetter.Stored), deadLetter.Code))
 	}
 	if err := t.flush(); err != nil || len(s.Steps) == 0 {
 		return err

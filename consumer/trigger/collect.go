@@ -238,7 +238,7 @@ func (s *session) confirm(ctx context.Context, g *group) error {
 func (s *session) setAside(ctx context.Context, msg *nats.Msg, m *message, why error) error {
 	decode, _ := errors.AsType[*DecodeError](why)
 	m.reason = why.Error()
-	letter := publisher.DeadLetter{
+	deadLetter := publisher.DeadLetter{
 		Subject: msg.Subject, Header: schemas.Header(msg.Header), Data: msg.Data,
 		Key:    publisher.Key{Source: s.trigger.routes.Source},
 		Stream: publisher.StorageStream, Sequence: m.sequence, Time: m.stored,
@@ -246,7 +246,7 @@ func (s *session) setAside(ctx context.Context, msg *nats.Msg, m *message, why e
 	}
 	ask, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	if err := s.trigger.pub.DeadLetter(ask, letter); err != nil {
+	if err := s.trigger.pub.DeadLetter(ask, deadLetter); err != nil {
 		return err
 	}
 	s.trigger.observe.Refused(decode != nil && decode.Unknown)

@@ -20,10 +20,10 @@ import (
 func TestACrashAtEveryStep(t *testing.T) {
 	t.Parallel()
 	const (
-		record  = "HPUB storage.window."
-		request = "HPUB backup.request."
-		letter  = "HPUB backup.dlq."
-		ack     = "PUB $JS.ACK."
+		record     = "HPUB storage.window."
+		request    = "HPUB backup.request."
+		deadLetter = "HPUB backup.dlq."
+		ack        = "PUB $JS.ACK."
 	)
 	for name, test := range map[string]struct {
 		op     string
@@ -31,8 +31,8 @@ func TestACrashAtEveryStep(t *testing.T) {
 		first  int // changes in the request that the first reader asked for, 0 if it did not
 	}{
 		"reset":                   {"CONSUMER.RESET", natstest.Deafen, 0},
-		"dead letter":             {letter, natstest.Swallow, 0},
-		"dead letter, unseen":     {letter, natstest.Deafen, 0},
+		"dead letter":             {deadLetter, natstest.Swallow, 0},
+		"dead letter, unseen":     {deadLetter, natstest.Deafen, 0},
 		"directive":               {record, natstest.Swallow, 0},
 		"record, unacknowledged":  {record, natstest.Deafen, 2},
 		"record":                  {request, natstest.Swallow, 2},
@@ -45,7 +45,7 @@ func TestACrashAtEveryStep(t *testing.T) {
 			b := newBench(t)
 			proxy := natstest.StartProxy(t, b.nats)
 			here := proxy.Once(test.op, test.action)
-			if test.op == ack { // the broken letter's own comes first
+			if test.op == ack { // the broken dead letter's own comes first
 				here = second(proxy, ack, test.action)
 			}
 			b.publish("broken", put("a", "1"), put("a", "2"))
@@ -59,7 +59,7 @@ func TestACrashAtEveryStep(t *testing.T) {
 						return len(b.stored(publisher.WindowsStream)) == 1
 					case request:
 						return len(b.requests()) == 1
-					case letter:
+					case deadLetter:
 						return len(b.stored(publisher.DeadLetterStream)) == 1
 					}
 					return true
@@ -71,8 +71,8 @@ func TestACrashAtEveryStep(t *testing.T) {
 			b.run(routes)
 			b.settled()
 			b.exactlyOnce([]string{"/a/1", "/a/2", "/a/3"})
-			if letters := len(b.stored(publisher.DeadLetterStream)); letters != 1 {
-				t.Errorf("%d dead letters, want 1", letters)
+			if deadLetters := len(b.stored(publisher.DeadLetterStream)); deadLetters != 1 {
+				t.Errorf("%d dead letters, want 1", deadLetters)
 			}
 			want := []string{"3"}
 			if test.first > 0 {

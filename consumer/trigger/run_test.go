@@ -168,12 +168,12 @@ func TestTrigger_setsAsideWhatCannotBeDecoded(t *testing.T) {
 			t.Errorf("the server says %+v, %v", msg, err)
 		}
 	}
-	letters := b.stored(publisher.DeadLetterStream)
-	if len(letters) != 2 {
-		t.Fatalf("%d dead letters, want 2", len(letters))
+	deadLetters := b.stored(publisher.DeadLetterStream)
+	if len(deadLetters) != 2 {
+		t.Fatalf("%d dead letters, want 2", len(deadLetters))
 	}
 	for n, want := range []string{"no notification at all", whole} {
-		d := publisher.ReadDeadLetter(letters[n].Subject, letters[n].Header, letters[n].Data)
+		d := publisher.ReadDeadLetter(deadLetters[n].Subject, deadLetters[n].Header, deadLetters[n].Data)
 		if string(d.Data) != want || d.Key.Source != "storage" || d.Subject != "storage.event.minio" || d.Code != schemas.CodeInvalidRequest ||
 			d.Sequence != uint64(n+1) || !strings.Contains(d.Reason, "unknown format") {
 			t.Errorf("dead letter %d is %+v", n, d)

@@ -41,13 +41,13 @@ const noGroupCode = "587207178"
 
 // chaosStory is what became of one request.
 type chaosStory struct {
-	request   chaosRequest
-	published publishing
-	events    []storedEvent
-	claims    []*schemas.JobSubmitting
-	terminals []storedEvent
-	jobs      []string // at the vendor
-	letters   int
+	request     chaosRequest
+	published   publishing
+	events      []storedEvent
+	claims      []*schemas.JobSubmitting
+	terminals   []storedEvent
+	jobs        []string // at the vendor
+	deadLetters int
 }
 
 // stories sorts the evidence by request.
@@ -55,7 +55,7 @@ func (e *chaosEvidence) stories() map[string]*chaosStory {
 	stories := make(map[string]*chaosStory, len(e.Requests))
 	for _, r := range e.Requests {
 		stories[r.id] = &chaosStory{
-			request: r, published: e.Published[r.id], letters: e.DeadLetters[r.id],
+			request: r, published: e.Published[r.id], deadLetters: e.DeadLetters[r.id],
 			jobs: e.Account.JobsByMarker[publisher.NewKey(chaosSource, r.id).Marker()],
 		}
 	}
@@ -142,7 +142,7 @@ func (s *chaosStory) judgeStarted(e *schemas.JobStarted, found func(kind, format
 }
 
 func (s *chaosStory) judgeFailed(e *schemas.JobFailed, descriptionsHidden bool, found func(kind, format string, args ...any)) {
-	if s.letters == 0 {
+	if s.deadLetters == 0 {
 		found(foundNoLetter, "job-failed %s", e.ErrorCode)
 	}
 	if e.ErrorCode == schemas.CodeOutcomeUnknown {

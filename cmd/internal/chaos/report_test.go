@@ -88,7 +88,7 @@ func (s *chaosStory) tell(began time.Time) string {
 		}
 		return fmt.Sprintf("%s +%.3fs", t.UTC().Format("15:04:05.000"), t.Sub(began).Seconds())
 	}
-	fmt.Fprintf(&b, "%s for %s, jobs %v, dead letters %d", s.request.id, s.request.group, s.jobs, s.letters)
+	fmt.Fprintf(&b, "%s for %s, jobs %v, dead letters %d", s.request.id, s.request.group, s.jobs, s.deadLetters)
 	if len(s.terminals) > 0 {
 		fmt.Fprintf(&b, ", %s, %dms", s.path(), s.latency().Milliseconds())
 	}

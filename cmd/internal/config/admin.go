@@ -35,16 +35,16 @@ func (a Admin) AdminToken() func() (string, error) {
 
 // strong returns why a token is too easy to guess, nil if it is not.
 func strong(token string) error {
-	letters := make(map[rune]bool)
+	deadLetters := make(map[rune]bool)
 	for _, r := range token {
-		letters[r] = true
+		deadLetters[r] = true
 	}
 	const way = "`openssl rand -hex 32` makes one (BACKHAUL_ADMIN_TOKEN_FILE)"
 	switch {
 	case len(token) < minAdminToken:
 		return fmt.Errorf("has %d characters, must have at least %d; %s", len(token), minAdminToken, way)
-	case len(letters) < minAdminLetters:
-		return fmt.Errorf("has %d different characters, must have at least %d; %s", len(letters), minAdminLetters, way)
+	case len(deadLetters) < minAdminLetters:
+		return fmt.Errorf("has %d different characters, must have at least %d; %s", len(deadLetters), minAdminLetters, way)
 	}
 	return nil
 }

@@ -65,8 +65,8 @@ func New(nc *nats.Conn) (*Store, error) {
 	return &Store{js: js, pub: pub}, nil
 }
 
-// Letter is one dead letter: the message as it arrived and why its request failed.
-type Letter struct {
+// Message is one dead letter: the message as it arrived and why its request failed.
+type Message struct {
 	// Number is the sequence in its stream, Kept when it was stored there.
 	Number uint64
 	Kept   time.Time
@@ -108,7 +108,7 @@ type Filter struct {
 	Limit int
 }
 
-func (f Filter) matches(l *Letter) bool {
+func (f Filter) matches(l *Message) bool {
 	same := func(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
 	return (f.RequestID == "" || f.RequestID == l.RequestID) &&
 		(f.Code == "" || f.Code == l.Code || f.Code == schemas.LogCode(l.Code)) &&
@@ -116,12 +116,12 @@ func (f Filter) matches(l *Letter) bool {
 }
 
 // headersOf returns a message of the stream as a dead letter without its request.
-func headersOf(subject string, header nats.Header, sequence uint64, stored time.Time) Letter {
-	return Letter{Number: sequence, Kept: stored.UTC(), DeadLetter: publisher.ReadDeadLetter(subject, header, nil)}
+func headersOf(subject string, header nats.Header, sequence uint64, stored time.Time) Message {
+	return Message{Number: sequence, Kept: stored.UTC(), DeadLetter: publisher.ReadDeadLetter(subject, header, nil)}
 }
 
-// letterOf returns a message of the stream as a dead letter.
-func letterOf(subject string, header nats.Header, data []byte, sequence uint64, stored time.Time) Letter {
+// messageOf returns a message of the stream as a dead letter.
+func messageOf(subject string, header nats.Header, data []byte, sequence uint64, stored time.Time) Message {
 	l := headersOf(subject, header, sequence, stored)
 	l.Data, l.root = data, rootID(l.DeadLetter)
 	var m schemas.RequestMessage
@@ -131,7 +131,7 @@ func letterOf(subject string, header nats.Header, data []byte, sequence uint64, 
 }
 
 // ref returns the name of the dead letter in events.
-func (l *Letter) ref() schemas.DeadLetterRef {
+func (l *Message) ref() schemas.DeadLetterRef {
 	return schemas.DeadLetterRef{
 		Sequence: l.Number, KeptAt: l.Kept, Source: l.Key.Source, Key: l.Key.Name, RequestID: l.RequestID, ErrorCode: l.Code,
 	}

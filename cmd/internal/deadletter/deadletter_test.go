@@ -38,19 +38,19 @@ const payload = `{"requestId":"inv-7","clientName":"files","subclientName":"home
 
 var ann = operator.By{Actor: "ann@ops", Reason: "CHG-17"}
 
-// keep puts a letter into the store, changed, and returns its number.
+// keep puts a dead letter into the store, changed, and returns its number.
 func (d *desk) keep(changes ...func(*publisher.DeadLetter)) uint64 {
 	d.t.Helper()
 	before := d.count(publisher.DeadLetterStream)
-	letter := publisher.DeadLetter{
+	deadLetter := publisher.DeadLetter{
 		Subject: "backup.request.billing", Header: schemas.Header{"X-Team": {"billing"}, nats.MsgIdHdr: {"theirs"}}, Data: []byte(payload),
 		Key: publisher.NewKey("billing", "inv-7"), RequestID: "inv-7", Sequence: before + 100, Time: time.Now().UTC(),
 		Code: "587207178", Reason: "no eligible subclients",
 	}
 	for _, change := range changes {
-		change(&letter)
+		change(&deadLetter)
 	}
-	if err := d.pub.DeadLetter(d.t.Context(), letter); err != nil {
+	if err := d.pub.DeadLetter(d.t.Context(), deadLetter); err != nil {
 		d.t.Fatal(err)
 	}
 	return d.last(publisher.DeadLetterStream)
@@ -68,7 +68,7 @@ func (d *desk) info(stream string) *jetstream.StreamInfo {
 func (d *desk) count(stream string) uint64 { return d.info(stream).State.Msgs }
 func (d *desk) last(stream string) uint64  { return d.info(stream).State.LastSeq }
 
-func (d *desk) get(number uint64) Letter {
+func (d *desk) get(number uint64) Message {
 	d.t.Helper()
 	l, err := d.Get(d.t.Context(), number)
 	if err != nil {
@@ -119,8 +119,8 @@ func (d *desk) operatorEvents() (all []schemas.OperatorEvent) {
 func TestListFilters(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	if letters, older, err := d.List(t.Context(), Filter{}); err != nil || len(letters)+older != 0 {
-		t.Fatalf("an empty store has %v, %d, %v", letters, older, err)
+	if deadLetters, older, err := d.List(t.Context(), Filter{}); err != nil || len(deadLetters)+older != 0 {
+		t.Fatalf("an empty store has %v, %d, %v", deadLetters, older, err)
 	}
 	d.keep()
 	d.keep(func(l *publisher.DeadLetter) {
@@ -151,9 +151,9 @@ func TestListFilters(t *testing.T) {
 		"none":           {Filter{Source: "nobody"}, nil, 0},
 		"newest of some": {Filter{Source: "billing", Limit: 1}, []uint64{3}, 1},
 	} {
-		letters, older, err := d.List(t.Context(), test.filter)
+		deadLetters, older, err := d.List(t.Context(), test.filter)
 		var got []uint64
-		for _, l := range letters {
+		for _, l := range deadLetters {
 			got = append(got, l.Number)
 			if l.Data != nil || l.Header != nil {
 				t.Errorf("%s: the list has the message of %d", name, l.Number)
@@ -167,7 +167,7 @@ func TestListFilters(t *testing.T) {
 		t.Errorf("what could be read of an invalid request: %+v, %v", invalid.Request, invalid.Invalid)
 	}
 	if _, err := d.Get(t.Context(), 99); !strings.Contains(fmt.Sprint(err), "99") {
-		t.Errorf("no such letter: %v", err)
+		t.Errorf("no such dead letter: %v", err)
 	}
 }
 
@@ -192,9 +192,9 @@ func TestDrop(t *testing.T) {
 	stale := second
 	stale.Kept = stale.Kept.Add(-time.Hour)
 	if err := d.Drop(t.Context(), stale, ann); err == nil || d.count(publisher.DeadLetterStream) != 1 {
-		t.Errorf("another letter in its place was dropped: %v", err)
+		t.Errorf("another dead letter in its place was dropped: %v", err)
 	}
 	if _, err := d.Replay(t.Context(), stale, Order{By: ann}); err == nil {
-		t.Error("another letter in its place was replayed")
+		t.Error("another dead letter in its place was replayed")
 	}
 }

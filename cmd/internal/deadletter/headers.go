@@ -16,11 +16,11 @@ import (
 // newest first, of one source or of any. older is the value of before for the next
 // page, 0 at the end. It reads headers only, whatever the size of the messages, and
 // no replays.
-func (b *Store) Page(ctx context.Context, source string, before, limit uint64) (letters []Letter, older uint64, err error) {
+func (s *Store) Page(ctx context.Context, source string, before, limit uint64) (messages []Message, older uint64, err error) {
 	if source != "" && publisher.CheckSource(source) != nil {
 		return nil, 0, nil
 	}
-	stream, err := b.js.Stream(ctx, publisher.DeadLetterStream)
+	stream, err := s.js.Stream(ctx, publisher.DeadLetterStream)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read %s: %w", publisher.DeadLetterStream, err)
 	}
@@ -36,35 +36,35 @@ func (b *Store) Page(ctx context.Context, source string, before, limit uint64) (
 		from, older = before-limit, before-limit
 	}
 	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from}
-	err = readHeaders(ctx, b.js, source, cfg, func(l Letter) error {
+	err = readHeaders(ctx, s.js, source, cfg, func(l Message) error {
 		if l.Number >= before {
 			return eventlog.ErrStop
 		}
-		letters = append(letters, l)
+		messages = append(messages, l)
 		return nil
 	})
-	slices.Reverse(letters)
-	return letters, older, err
+	slices.Reverse(messages)
+	return messages, older, err
 }
 
 // OfKey returns the dead letters of a request, the oldest first, by their headers. A
 // stream that does not exist has none.
-func OfKey(ctx context.Context, js jetstream.JetStream, key publisher.Key) (letters []Letter, err error) {
-	err = readHeaders(ctx, js, key.Source, jetstream.ConsumerConfig{}, func(l Letter) error {
+func OfKey(ctx context.Context, js jetstream.JetStream, key publisher.Key) (messages []Message, err error) {
+	err = readHeaders(ctx, js, key.Source, jetstream.ConsumerConfig{}, func(l Message) error {
 		// A rejected message has the key of its sequence, and its dead letter that of its id.
 		if l.Key == key || publisher.SequenceKey(key.Source, l.Sequence, l.Time) == key || publisher.EarlierSequenceKey(key.Source, l.Sequence) == key {
-			letters = append(letters, l)
+			messages = append(messages, l)
 		}
 		return nil
 	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, nil
 	}
-	return letters, err
+	return messages, err
 }
 
 // readHeaders calls visit with the dead letters of one source or of any.
-func readHeaders(ctx context.Context, js jetstream.JetStream, source string, cfg jetstream.ConsumerConfig, visit func(Letter) error) error {
+func readHeaders(ctx context.Context, js jetstream.JetStream, source string, cfg jetstream.ConsumerConfig, visit func(Message) error) error {
 	cfg.HeadersOnly = true
 	if source != "" {
 		cfg.FilterSubjects = []string{publisher.DeadLetterSubject(source)}

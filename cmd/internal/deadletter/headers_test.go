@@ -12,8 +12,8 @@ import (
 func TestBoxPage_readsHeadersOfOneSource(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	if letters, older, err := d.Page(t.Context(), "", 0, 10); err != nil || len(letters) != 0 || older != 0 {
-		t.Errorf("empty stream: %v, %d, %v", letters, older, err)
+	if deadLetters, older, err := d.Page(t.Context(), "", 0, 10); err != nil || len(deadLetters) != 0 || older != 0 {
+		t.Errorf("empty stream: %v, %d, %v", deadLetters, older, err)
 	}
 	for i := range 25 {
 		d.keep(func(l *publisher.DeadLetter) {
@@ -24,11 +24,11 @@ func TestBoxPage_readsHeadersOfOneSource(t *testing.T) {
 	}
 	var seen []string
 	for before := uint64(0); ; {
-		letters, older, err := d.Page(t.Context(), "photos", before, 10)
+		deadLetters, older, err := d.Page(t.Context(), "photos", before, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, l := range letters {
+		for _, l := range deadLetters {
 			seen = append(seen, l.RequestID)
 			if l.Key.Source != "photos" || l.Code != "587207178" || l.Reason != "größer 100 %" || l.Kept.IsZero() || l.Data != nil || l.Invalid != nil {
 				t.Errorf("got %+v", l)
@@ -58,9 +58,9 @@ func TestOfKey_findsThoseOfTheIDAndOfTheSequence(t *testing.T) {
 		publisher.NewKey("photos", "inv-7"):            "[]",
 		publisher.NewKey("billing", "no such request"): "[]",
 	} {
-		letters, err := OfKey(t.Context(), d.js, key)
+		deadLetters, err := OfKey(t.Context(), d.js, key)
 		got := []uint64{}
-		for _, l := range letters {
+		for _, l := range deadLetters {
 			got = append(got, l.Number)
 		}
 		if err != nil || fmt.Sprint(got) != want {
@@ -70,7 +70,7 @@ func TestOfKey_findsThoseOfTheIDAndOfTheSequence(t *testing.T) {
 	if err := d.js.DeleteStream(t.Context(), publisher.DeadLetterStream); err != nil {
 		t.Fatal(err)
 	}
-	if letters, err := OfKey(t.Context(), d.js, publisher.NewKey("billing", "inv-7")); err != nil || len(letters) != 0 {
-		t.Errorf("without a stream: %v, %v", letters, err)
+	if deadLetters, err := OfKey(t.Context(), d.js, publisher.NewKey("billing", "inv-7")); err != nil || len(deadLetters) != 0 {
+		t.Errorf("without a stream: %v, %v", deadLetters, err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // List returns the dead letters that the filter selects, oldest first, and how many
 // older ones the limit left out. They have no headers and no data: there may be many.
-func (b *Store) List(ctx context.Context, f Filter) (letters []Letter, older int, err error) {
+func (s *Store) List(ctx context.Context, f Filter) (messages []Message, older int, err error) {
 	cfg := jetstream.ConsumerConfig{FilterSubjects: []string{publisher.AnyDeadLetter}}
 	if f.Source != "" {
 		cfg.FilterSubjects = []string{publisher.DeadLetterSubject(f.Source)}
@@ -25,29 +25,29 @@ func (b *Store) List(ctx context.Context, f Filter) (letters []Letter, older int
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
 	}
 	found := 0
-	err = eventlog.Messages(ctx, b.js, publisher.DeadLetterStream, cfg, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+	err = eventlog.Messages(ctx, s.js, publisher.DeadLetterStream, cfg, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		if !f.Until.IsZero() && meta.Timestamp.After(f.Until) {
 			return eventlog.ErrStop
 		}
-		l := letterOf(msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp)
+		l := messageOf(msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp)
 		if !f.matches(&l) {
 			return nil
 		}
 		found++
 		l.Header, l.Data = nil, nil
-		letters = append(letters, l)
-		if f.Limit > 0 && len(letters) >= 2*f.Limit {
-			letters = append(letters[:0], letters[len(letters)-f.Limit:]...)
+		messages = append(messages, l)
+		if f.Limit > 0 && len(messages) >= 2*f.Limit {
+			messages = append(messages[:0], messages[len(messages)-f.Limit:]...)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, 0, err
 	}
-	if f.Limit > 0 && len(letters) > f.Limit {
-		letters = letters[len(letters)-f.Limit:]
+	if f.Limit > 0 && len(messages) > f.Limit {
+		messages = messages[len(messages)-f.Limit:]
 	}
-	return letters, found - len(letters), b.addReplays(ctx, letters)
+	return messages, found - len(messages), s.addReplays(ctx, messages)
 }
 
 // NotFoundError is a dead letter that does not exist, or no longer.
@@ -59,89 +59,89 @@ func (e *NotFoundError) Error() string {
 
 // Get returns one dead letter with its headers and data. The error is a
 // [*NotFoundError] if it does not exist.
-func (b *Store) Get(ctx context.Context, number uint64) (Letter, error) {
-	l, err := b.read(ctx, number)
+func (s *Store) Get(ctx context.Context, number uint64) (Message, error) {
+	l, err := s.read(ctx, number)
 	if err != nil {
-		return Letter{}, err
+		return Message{}, err
 	}
-	letters := []Letter{l}
-	err = b.addReplays(ctx, letters)
-	return letters[0], err
+	messages := []Message{l}
+	err = s.addReplays(ctx, messages)
+	return messages[0], err
 }
 
-// Select returns the letters with these numbers, oldest first, as [Store.List] does:
+// Select returns the dead letters with these numbers, oldest first, as [Store.List] does:
 // without headers and data. The error is a [*NotFoundError] if one is missing.
-func (b *Store) Select(ctx context.Context, numbers []uint64) (letters []Letter, err error) {
+func (s *Store) Select(ctx context.Context, numbers []uint64) (messages []Message, err error) {
 	for _, number := range slices.Compact(slices.Sorted(slices.Values(numbers))) {
-		l, err := b.read(ctx, number)
+		l, err := s.read(ctx, number)
 		if err != nil {
 			return nil, err
 		}
 		l.Header, l.Data = nil, nil
-		letters = append(letters, l)
+		messages = append(messages, l)
 	}
-	return letters, b.addReplays(ctx, letters)
+	return messages, s.addReplays(ctx, messages)
 }
 
-func (b *Store) read(ctx context.Context, number uint64) (Letter, error) {
-	stream, err := b.js.Stream(ctx, publisher.DeadLetterStream)
+func (s *Store) read(ctx context.Context, number uint64) (Message, error) {
+	stream, err := s.js.Stream(ctx, publisher.DeadLetterStream)
 	if err != nil {
-		return Letter{}, fmt.Errorf("read %s: %w", publisher.DeadLetterStream, err)
+		return Message{}, fmt.Errorf("read %s: %w", publisher.DeadLetterStream, err)
 	}
 	msg, err := stream.GetMsg(ctx, number)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Letter{}, &NotFoundError{number}
+		return Message{}, &NotFoundError{number}
 	}
 	if err != nil {
-		return Letter{}, fmt.Errorf("read dead letter %d: %w", number, err)
+		return Message{}, fmt.Errorf("read dead letter %d: %w", number, err)
 	}
-	return letterOf(msg.Subject, msg.Header, msg.Data, msg.Sequence, msg.Time), nil
+	return messageOf(msg.Subject, msg.Header, msg.Data, msg.Sequence, msg.Time), nil
 }
 
 // clockMargin covers that the two streams may be kept by servers whose clocks differ.
 const clockMargin = time.Hour
 
-// letterID identifies a dead letter, also after its stream was deleted and created again.
-type letterID struct {
+// messageID identifies a dead letter, also after its stream was deleted and created again.
+type messageID struct {
 	number uint64
 	kept   int64
 }
 
-// addReplays reads what operators did with the letters. All replays since the
-// oldest letter are read: they are one subject of the events stream, and as few
+// addReplays reads what operators did with the dead letters. All replays since the
+// oldest one are read: they are one subject of the events stream, and as few
 // as operators made.
-func (b *Store) addReplays(ctx context.Context, letters []Letter) error {
-	if len(letters) == 0 {
+func (s *Store) addReplays(ctx context.Context, messages []Message) error {
+	if len(messages) == 0 {
 		return nil
 	}
-	places := make(map[letterID]int)
-	for i, l := range letters {
-		places[letterID{l.Number, l.Kept.UnixNano()}] = i
+	places := make(map[messageID]int)
+	for i, l := range messages {
+		places[messageID{l.Number, l.Kept.UnixNano()}] = i
 	}
-	since := letters[0].Kept.Add(-clockMargin)
+	since := messages[0].Kept.Add(-clockMargin)
 	cfg := jetstream.ConsumerConfig{
 		FilterSubjects: []string{publisher.OperatorSubject(schemas.ActionDeadLetterReplay)},
 		DeliverPolicy:  jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
 	}
-	err := eventlog.Messages(ctx, b.js, publisher.EventsStream, cfg, func(msg jetstream.Msg, _ *jetstream.MsgMetadata) error {
+	err := eventlog.Messages(ctx, s.js, publisher.EventsStream, cfg, func(msg jetstream.Msg, _ *jetstream.MsgMetadata) error {
 		e, err := schemas.DecodeOperatorEvent(msg.Data())
 		if err != nil {
 			return nil // not ours
 		}
-		if i, ok := places[letterID{e.DeadLetter.Sequence, e.DeadLetter.KeptAt.UnixNano()}]; ok {
-			letters[i].noteReplay(e)
+		if i, ok := places[messageID{e.DeadLetter.Sequence, e.DeadLetter.KeptAt.UnixNano()}]; ok {
+			messages[i].noteReplay(e)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return b.addOutcomes(ctx, letters)
+	return s.addOutcomes(ctx, messages)
 }
 
 // noteReplay adds a replay once. A replay that was recorded again after a crash has
 // the same id.
-func (l *Letter) noteReplay(e schemas.OperatorEvent) {
+func (l *Message) noteReplay(e schemas.OperatorEvent) {
 	for _, known := range l.Replays {
 		if known.Key == e.Replay.Key {
 			return
@@ -151,18 +151,18 @@ func (l *Letter) noteReplay(e schemas.OperatorEvent) {
 }
 
 // addOutcomes reads what became of the replays.
-func (b *Store) addOutcomes(ctx context.Context, letters []Letter) error {
+func (s *Store) addOutcomes(ctx context.Context, messages []Message) error {
 	var events jetstream.Stream
-	for i := range letters {
-		for j := range letters[i].Replays {
+	for i := range messages {
+		for j := range messages[i].Replays {
 			if events == nil {
 				var err error
-				if events, err = b.js.Stream(ctx, publisher.EventsStream); err != nil {
+				if events, err = s.js.Stream(ctx, publisher.EventsStream); err != nil {
 					return fmt.Errorf("read %s: %w", publisher.EventsStream, err)
 				}
 			}
-			replay := &letters[i].Replays[j]
-			msg, _, err := publisher.LastEvent(ctx, events, publisher.Key{Source: letters[i].Key.Source, Name: replay.Key}.Filter())
+			replay := &messages[i].Replays[j]
+			msg, _, err := publisher.LastEvent(ctx, events, publisher.Key{Source: messages[i].Key.Source, Name: replay.Key}.Filter())
 			if err != nil {
 				return err
 			}

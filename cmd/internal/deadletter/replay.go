@@ -16,11 +16,11 @@ import (
 	"backhaul/schemas"
 )
 
-// Order is how a letter is to be replayed.
+// Order is how a dead letter is to be replayed.
 type Order struct {
 	operator.By
-	// Payload is sent in the place of the letter's, if it is not nil: a corrected
-	// request. The headers that say how to read the letter's are left out then.
+	// Payload is sent in the place of the original message, if it is not nil: a corrected
+	// request. The headers that say how to read the original are left out then.
 	Payload []byte
 	// Again makes another request if the last replay has its outcome.
 	Again bool
@@ -41,7 +41,7 @@ type Plan struct {
 	event   schemas.OperatorEvent
 }
 
-// ReplayedError says that the letter's last replay has its outcome.
+// ReplayedError says that the last replay has its outcome.
 type ReplayedError struct{ Replay Replay }
 
 func (e *ReplayedError) Error() string {
@@ -59,7 +59,7 @@ func (e *RefusedError) Error() string { return e.Why }
 
 // Plan returns what a replay of a dead letter from [Store.Get] would do. The error is a
 // [*ReplayedError] or a [*RefusedError].
-func (l *Letter) Plan(o Order) (Plan, error) {
+func (l *Message) Plan(o Order) (Plan, error) {
 	p := Plan{message: l.DeadLetter}
 	if o.Payload != nil {
 		p.message.Data, p.message.Header, p.message.Size = o.Payload, withoutForm(l.Header), 0
@@ -97,7 +97,7 @@ func (l *Letter) Plan(o Order) (Plan, error) {
 }
 
 // refusal returns why the message should not be sent, nil if it should.
-func (l *Letter) refusal(message publisher.DeadLetter, corrected bool) *RefusedError {
+func (l *Message) refusal(message publisher.DeadLetter, corrected bool) *RefusedError {
 	if source, err := publisher.ParseRequestSubject(message.Subject); err != nil || source != l.Key.Source {
 		return &RefusedError{fmt.Sprintf("it came on %q, where no request belongs; send a new one with `backhaul request`", message.Subject), false}
 	}
@@ -122,8 +122,8 @@ func (l *Letter) refusal(message publisher.DeadLetter, corrected bool) *RefusedE
 }
 
 // Plan returns what [Store.Replay] would do.
-func (b *Store) Plan(ctx context.Context, l Letter, o Order) (Plan, error) {
-	whole, err := b.same(ctx, l)
+func (s *Store) Plan(ctx context.Context, l Message, o Order) (Plan, error) {
+	whole, err := s.same(ctx, l)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -134,21 +134,21 @@ func (b *Store) Plan(ctx context.Context, l Letter, o Order) (Plan, error) {
 // [Store.List] and stays in its stream. The error is a [*ReplayedError], a
 // [*RefusedError], a [*NotFoundError], or a failed write, after which Replay may be
 // called again.
-func (b *Store) Replay(ctx context.Context, l Letter, o Order) (Plan, error) {
+func (s *Store) Replay(ctx context.Context, l Message, o Order) (Plan, error) {
 	if err := o.Check(); err != nil {
 		return Plan{}, err
 	}
-	p, err := b.Plan(ctx, l, o)
+	p, err := s.Plan(ctx, l, o)
 	if err != nil {
 		return Plan{}, err
 	}
 	if !p.Repeated {
 		p.event.At = time.Now().UTC()
-		if err := b.pub.Operator(ctx, p.event); err != nil {
+		if err := s.pub.Operator(ctx, p.event); err != nil {
 			return p, err
 		}
 	}
-	if _, err := b.pub.Replay(ctx, p.message, p.RequestID); err != nil {
+	if _, err := s.pub.Replay(ctx, p.message, p.RequestID); err != nil {
 		return p, fmt.Errorf("recorded, but not sent; replay it once more: %w", err)
 	}
 	return p, nil
@@ -156,21 +156,21 @@ func (b *Store) Replay(ctx context.Context, l Letter, o Order) (Plan, error) {
 
 // Drop deletes a dead letter for good. It may come from [Store.List]. The error is a
 // [*NotFoundError] or a failed write.
-func (b *Store) Drop(ctx context.Context, l Letter, by operator.By) error {
+func (s *Store) Drop(ctx context.Context, l Message, by operator.By) error {
 	if err := by.Check(); err != nil {
 		return err
 	}
-	if _, err := b.same(ctx, l); err != nil {
+	if _, err := s.same(ctx, l); err != nil {
 		return err
 	}
-	err := b.pub.Operator(ctx, schemas.OperatorEvent{
+	err := s.pub.Operator(ctx, schemas.OperatorEvent{
 		Action: schemas.ActionDeadLetterDrop, OperationID: fmt.Sprintf("%d/%d", l.Number, l.Kept.UnixNano()),
 		Actor: by.Actor, Reason: by.Reason, At: time.Now().UTC(), DeadLetter: l.ref(),
 	})
 	if err != nil {
 		return err
 	}
-	stream, err := b.js.Stream(ctx, publisher.DeadLetterStream)
+	stream, err := s.js.Stream(ctx, publisher.DeadLetterStream)
 	if err == nil {
 		err = stream.DeleteMsg(ctx, l.Number)
 	}
@@ -183,8 +183,8 @@ func (b *Store) Drop(ctx context.Context, l Letter, by operator.By) error {
 // same returns the dead letter as it is in the stream now, with its known replays. A
 // stream that was deleted and created again may have another dead letter with this
 // number.
-func (b *Store) same(ctx context.Context, l Letter) (Letter, error) {
-	now, err := b.read(ctx, l.Number)
+func (s *Store) same(ctx context.Context, l Message) (Message, error) {
+	now, err := s.read(ctx, l.Number)
 	if err == nil && !now.Kept.Equal(l.Kept) {
 		err = &NotFoundError{l.Number}
 	}
@@ -231,8 +231,8 @@ func rootID(d publisher.DeadLetter) string {
 
 // replayID returns an id that is the same for the same dead letter and number, and
 // unique otherwise.
-func replayID(root string, letter uint64, number int) string {
-	suffix := fmt.Sprintf("-replay-%d", letter)
+func replayID(root string, sequence uint64, number int) string {
+	suffix := fmt.Sprintf("-replay-%d", sequence)
 	if number > 1 {
 		suffix += fmt.Sprintf("-%d", number)
 	}

@@ -56,12 +56,12 @@ func TestReplay(t *testing.T) {
 	if plan, err = d.replay(number, func(o *Order) { o.Again = true }); err != nil || plan.RequestID != "inv-7-replay-1-2" {
 		t.Errorf("again: %+v, %v", plan, err)
 	}
-	letters, _, err := d.List(t.Context(), Filter{})
-	if err != nil || len(letters) != 1 || len(letters[0].Replays) != 2 || !letters[0].Replays[0].Done() || letters[0].Replays[1].Done() {
-		t.Errorf("listed as %+v, %v", letters, err)
+	deadLetters, _, err := d.List(t.Context(), Filter{})
+	if err != nil || len(deadLetters) != 1 || len(deadLetters[0].Replays) != 2 || !deadLetters[0].Replays[0].Done() || deadLetters[0].Replays[1].Done() {
+		t.Errorf("listed as %+v, %v", deadLetters, err)
 	}
-	// A letter of a list can be replayed as well.
-	if plan, err := d.Replay(t.Context(), letters[0], Order{By: ann}); err != nil || !plan.Repeated {
+	// A dead letter of a list can be replayed as well.
+	if plan, err := d.Replay(t.Context(), deadLetters[0], Order{By: ann}); err != nil || !plan.Repeated {
 		t.Errorf("from a list: %+v, %v", plan, err)
 	}
 }
@@ -81,7 +81,7 @@ func TestACrashBetweenTheWritesOfAReplay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if l = d.get(l.Number); len(l.Replays) != 1 || l.Replays[0].Last != nil {
-		t.Fatalf("the letter says %+v, want a replay without an event", l.Replays)
+		t.Fatalf("the dead letter says %+v, want a replay without an event", l.Replays)
 	}
 	if plan, err = d.Replay(t.Context(), l, Order{By: operator.By{Actor: "bob@ops"}}); err != nil || !plan.Repeated {
 		t.Fatalf("%+v, %v", plan, err)
@@ -120,10 +120,10 @@ func TestReplaysThatMakeNoSense(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	for name, test := range map[string]struct {
-		letter   func(*publisher.DeadLetter)
-		payload  string
-		refused  string // part of the reason, "" if it is sent
-		forcible bool
+		deadLetter func(*publisher.DeadLetter)
+		payload    string
+		refused    string // part of the reason, "" if it is sent
+		forcible   bool
 	}{
 		"invalid":         {func(l *publisher.DeadLetter) { l.Data = []byte(`{"clientName":"c"}`) }, "", "/subclientName", true},
 		"invalid, mended": {func(l *publisher.DeadLetter) { l.Data = []byte(`{"clientName":"c"}`) }, payload, "", false},
@@ -142,7 +142,7 @@ func TestReplaysThatMakeNoSense(t *testing.T) {
 		"no key":            {func(l *publisher.DeadLetter) { l.Key.Name = "" }, "", "which request", false},
 		"id reused":         {func(l *publisher.DeadLetter) { l.Code = string(schemas.KindRequestRejected) }, "", "", false},
 	} {
-		number := d.keep(test.letter)
+		number := d.keep(test.deadLetter)
 		order := func(force bool) func(*Order) {
 			return func(o *Order) {
 				o.Force = force
@@ -198,10 +198,10 @@ func TestIDsOfReplays(t *testing.T) {
 	at := time.Unix(1764000000, 5)
 	replayed := schemas.Header{schemas.HeaderReplayOf: {"billing/inv-7"}}
 	for name, test := range map[string]struct {
-		letter publisher.DeadLetter
-		number uint64
-		nth    int
-		want   string
+		deadLetter publisher.DeadLetter
+		number     uint64
+		nth        int
+		want       string
 	}{
 		"the first":                            {publisher.DeadLetter{RequestID: "inv-7"}, 12, 1, "inv-7-replay-12"},
 		"the third":                            {publisher.DeadLetter{RequestID: "inv-7"}, 12, 3, "inv-7-replay-12-3"},
@@ -214,7 +214,7 @@ func TestIDsOfReplays(t *testing.T) {
 		"a long one":                           {publisher.DeadLetter{RequestID: strings.Repeat("x", 256)}, 3, 1, strings.Repeat("x", 247) + "-replay-3"},
 		"not in ASCII":                         {publisher.DeadLetter{RequestID: "größe", Key: publisher.Key{Source: "s", Name: "sha256-ab"}}, 3, 1, "sha256-ab-replay-3"},
 	} {
-		got := replayID(rootID(test.letter), test.number, test.nth)
+		got := replayID(rootID(test.deadLetter), test.number, test.nth)
 		if got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
@@ -229,7 +229,7 @@ func TestIDsOfReplays(t *testing.T) {
 func TestLetter_PlanRepeatsTheRecordedID(t *testing.T) {
 	t.Parallel()
 	key := publisher.NewKey("billing", "größe")
-	l := Letter{Number: 3, DeadLetter: publisher.DeadLetter{
+	l := Message{Number: 3, DeadLetter: publisher.DeadLetter{
 		Subject: "backup.request.billing", Key: key, RequestID: "größe", Code: schemas.CodeNotAllowed, Data: []byte(payload),
 	}}
 	l.root = rootID(l.DeadLetter)

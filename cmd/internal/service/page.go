@@ -61,7 +61,7 @@ func newPage(ctx context.Context, nc *nats.Conn, admin config.Admin, cfg page.Co
 	if err != nil {
 		return nil, nil, err
 	}
-	letters, err := deadletter.New(nc)
+	deadLetters, err := deadletter.New(nc)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -69,7 +69,7 @@ func newPage(ctx context.Context, nc *nats.Conn, admin config.Admin, cfg page.Co
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg.State, cfg.Letters, cfg.Queue = known, letters, queue
+	cfg.State, cfg.Letters, cfg.Queue = known, deadLetters, queue
 	cfg.CommandCenter, cfg.Token = admin.CommandCenterURL, admin.AdminToken()
 	shown, err := page.New(ctx, cfg, log)
 	return shown, known, err

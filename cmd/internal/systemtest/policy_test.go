@@ -60,12 +60,12 @@ func TestPolicyKeepsRequestsFromTheVendor(t *testing.T) {
 			t.Errorf("%s: %s %v", id, subject, event)
 		}
 	}
-	letters := s.Stored(publisher.DeadLetterStream, "backup.dlq.*")
-	if len(letters) != len(bad)+1 {
-		t.Errorf("%d dead letters, want %d", len(letters), len(bad)+1)
+	deadLetters := s.Stored(publisher.DeadLetterStream, "backup.dlq.*")
+	if len(deadLetters) != len(bad)+1 {
+		t.Errorf("%d dead letters, want %d", len(deadLetters), len(bad)+1)
 	}
-	for _, letter := range letters {
-		if code := letter.Headers().Get(publisher.HeaderDeadLetterCode); code != "NOT_ALLOWED" {
+	for _, deadLetter := range deadLetters {
+		if code := deadLetter.Headers().Get(publisher.HeaderDeadLetterCode); code != "NOT_ALLOWED" {
 			t.Errorf("a dead letter has the code %s", code)
 		}
 	}

@@ -123,15 +123,15 @@ func TestInvalidRequestsBecomeEventsAndDeadLetters(t *testing.T) {
 			t.Errorf("%s: %v: %v, want INVALID_REQUEST that names %s", id, event["errorCode"], event["errorMessage"], b.names)
 		}
 	}
-	letters := s.Stored(publisher.DeadLetterStream, "backup.dlq.billing")
-	if len(letters) != len(bad) {
-		t.Errorf("%d dead letters, want %d", len(letters), len(bad))
+	deadLetters := s.Stored(publisher.DeadLetterStream, "backup.dlq.billing")
+	if len(deadLetters) != len(bad) {
+		t.Errorf("%d dead letters, want %d", len(deadLetters), len(bad))
 	}
-	for _, letter := range letters {
-		id := letter.Headers().Get(publisher.HeaderDeadLetterRequestID)
-		if !bytes.Equal(letter.Data(), bad[id].payload) || letter.Headers().Get("X-Team") != "billing" ||
-			letter.Headers().Get(publisher.HeaderOriginalPrefix+"Nats-Msg-Id") != id {
-			t.Errorf("%s: the dead letter is not the original: %d bytes, %v", id, len(letter.Data()), letter.Headers())
+	for _, deadLetter := range deadLetters {
+		id := deadLetter.Headers().Get(publisher.HeaderDeadLetterRequestID)
+		if !bytes.Equal(deadLetter.Data(), bad[id].payload) || deadLetter.Headers().Get("X-Team") != "billing" ||
+			deadLetter.Headers().Get(publisher.HeaderOriginalPrefix+"Nats-Msg-Id") != id {
+			t.Errorf("%s: the dead letter is not the original: %d bytes, %v", id, len(deadLetter.Data()), deadLetter.Headers())
 		}
 	}
 }

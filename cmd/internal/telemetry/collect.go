@@ -39,8 +39,8 @@ type queueLook struct {
 // view is what one look has seen.
 type view struct {
 	queue.State
-	letters uint64
-	at      time.Time
+	deadLetters uint64
+	at          time.Time
 }
 
 // WatchQueue adds the queue's gauges to the metrics.
@@ -102,7 +102,7 @@ func (q *queueLook) Collect(metrics chan<- prometheus.Metric) {
 	gauge(queueOldest, v.Age(time.Now()).Seconds())
 	gauge(queuePaused, number(v.PausedFor > time.Since(v.at)))
 	gauge(queuePulls, float64(v.Pulls))
-	gauge(deadLetters, float64(v.letters))
+	gauge(deadLetters, float64(v.deadLetters))
 }
 
 // seen returns the last answer, or asks again. A connection that is down is not asked.
@@ -128,11 +128,11 @@ func (q *queueLook) ask(ctx context.Context) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	letters, err := q.js.Stream(ctx, publisher.DeadLetterStream)
+	deadLetters, err := q.js.Stream(ctx, publisher.DeadLetterStream)
 	if err != nil {
 		return view{}, err
 	}
-	return view{State: state, letters: letters.CachedInfo().State.Msgs, at: time.Now()}, nil
+	return view{State: state, deadLetters: deadLetters.CachedInfo().State.Msgs, at: time.Now()}, nil
 }
 
 func number(b bool) float64 {

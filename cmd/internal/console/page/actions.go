@@ -17,10 +17,10 @@ import (
 // DeadLetters is the stream of dead letters. Its methods are those of
 // [deadletter.Store].
 type DeadLetters interface {
-	Page(ctx context.Context, source string, before, limit uint64) (letters []deadletter.Letter, older uint64, err error)
-	Get(ctx context.Context, number uint64) (deadletter.Letter, error)
+	Page(ctx context.Context, source string, before, limit uint64) (letters []deadletter.Message, older uint64, err error)
+	Get(ctx context.Context, number uint64) (deadletter.Message, error)
 	// Replay leaves an event of who sends the letter's message again.
-	Replay(ctx context.Context, l deadletter.Letter, o deadletter.Order) (deadletter.Plan, error)
+	Replay(ctx context.Context, l deadletter.Message, o deadletter.Order) (deadletter.Plan, error)
 }
 
 // actionLimit bounds how long one action may take. A pause takes some seconds, see

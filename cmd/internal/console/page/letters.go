@@ -24,7 +24,7 @@ type lettersPage struct {
 	chrome
 	Now     time.Time
 	Source  string
-	Letters []deadletter.Letter
+	Letters []deadletter.Message
 	// Older and Newest are the addresses of other pages, "" if there is none.
 	Older, Newest string
 	Trouble       string
@@ -65,7 +65,7 @@ func (p *Page) letters(w http.ResponseWriter, r *http.Request) {
 // letterPage is one dead letter.
 type letterPage struct {
 	chrome
-	deadletter.Letter
+	deadletter.Message
 	Headers []header
 	Text    string // the message, if it is text
 	Size    int
@@ -102,7 +102,7 @@ func (p *Page) letter(w http.ResponseWriter, r *http.Request) {
 	}
 	l := letterPage{chrome: p.chrome(r, "Dead letter "+strconv.FormatUint(number, 10), "dead-letters")}
 	err := p.demand(r.Context(), func(ctx context.Context) (err error) {
-		l.Letter, err = p.cfg.Letters.Get(ctx, number)
+		l.Message, err = p.cfg.Letters.Get(ctx, number)
 		return err
 	})
 	if _, gone := errors.AsType[*deadletter.NotFoundError](err); gone {

@@ -34,18 +34,18 @@ func (a *acts) Resume(_ context.Context, by operator.By) error {
 	return nil
 }
 
-func (a *acts) Get(_ context.Context, number uint64) (deadletter.Letter, error) {
+func (a *acts) Get(_ context.Context, number uint64) (deadletter.Message, error) {
 	if number == 404 {
-		return deadletter.Letter{}, &deadletter.NotFoundError{Number: number}
+		return deadletter.Message{}, &deadletter.NotFoundError{Number: number}
 	}
-	return deadletter.Letter{Number: number}, nil
+	return deadletter.Message{Number: number}, nil
 }
 
-func (a *acts) Page(context.Context, string, uint64, uint64) ([]deadletter.Letter, uint64, error) {
+func (a *acts) Page(context.Context, string, uint64, uint64) ([]deadletter.Message, uint64, error) {
 	return nil, 0, nil
 }
 
-func (a *acts) Replay(_ context.Context, l deadletter.Letter, o deadletter.Order) (deadletter.Plan, error) {
+func (a *acts) Replay(_ context.Context, l deadletter.Message, o deadletter.Order) (deadletter.Plan, error) {
 	switch l.Number {
 	case 409:
 		return deadletter.Plan{}, &deadletter.RefusedError{Why: "it makes no sense <b>"}

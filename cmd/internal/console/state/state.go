@@ -122,14 +122,14 @@ type Action struct {
 // actionOf returns an action with its texts shortened.
 func actionOf(e schemas.OperatorEvent, stored time.Time) Action {
 	a := Action{Name: e.Action, Actor: cut(e.Actor), At: stored}
-	letter := fmt.Sprintf("letter %d (%s of %s)", e.DeadLetter.Sequence, e.DeadLetter.RequestID, e.DeadLetter.Source)
+	deadLetter := fmt.Sprintf("dead letter %d (%s of %s)", e.DeadLetter.Sequence, e.DeadLetter.RequestID, e.DeadLetter.Source)
 	switch e.Action {
 	case schemas.ActionPause:
 		a.Text = "until " + e.Pause.Until.UTC().Format(time.DateTime)
 	case schemas.ActionDeadLetterReplay:
-		a.Text = letter + " as " + e.Replay.RequestID
+		a.Text = deadLetter + " as " + e.Replay.RequestID
 	case schemas.ActionDeadLetterDrop:
-		a.Text = letter
+		a.Text = deadLetter
 	case schemas.ActionResume:
 	}
 	if e.Reason != "" {
