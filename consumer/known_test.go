@@ -14,7 +14,7 @@ import (
 	"backhaul/publisher/natstest"
 )
 
-// newGuarded returns a ledger with a guard that has not compared it yet.
+// newGuarded returns a ledger with a guard that has not compared it.
 func newGuarded(t *testing.T) (*ledger, *guard) {
 	t.Helper()
 	nc := natstest.Start(t).Connect(t)

@@ -161,7 +161,7 @@ func TestADenialComesTooLate(t *testing.T) {
 				s.wrap = func(v consumer.Vendor) consumer.Vendor { return dead(v, test.before, func() { close(here) }) }
 			})
 			b.publish("billing", body("id"))
-			b.wait("the first owner has it in hand", here)
+			b.wait("the first owner has it in flight", here)
 			if test.killed {
 				first.kill()
 			} else {

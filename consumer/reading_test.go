@@ -59,10 +59,10 @@ func TestInFlight_ADeliveryThatIsDecodedIsInProgress(t *testing.T) {
 	all, heard := deliveries(t, 1)
 	w := newInFlight()
 	done := w.read(all[0])
-	w.progress(30 * time.Second) // told of
+	w.progress(30 * time.Second) // reported
 	w.progress(30 * time.Second) // not again
 	done()
-	w.progress(0) // no more
+	w.progress(0) // not reported again
 	if got := heard(); !slices.Equal(got, []string{"ack.1 +WPI"}) {
 		t.Errorf("the server heard %q, want one +WPI", got)
 	}

@@ -43,7 +43,7 @@ func (b *rig) disaster(eventsFirst bool) {
 	take(0)
 	work() // done-1 is done between the snapshots
 	b.publish("billing", body("done-2"))
-	b.publish("billing", body("")) // has no id: nobody can send it again
+	b.publish("billing", body("")) // has no id: no publisher can send it again
 	take(1)
 	work()
 	b.publish("billing", body("done-3"))
@@ -100,7 +100,7 @@ func TestRecover(t *testing.T) {
 			if err != nil || found.Doubted == 0 || found.Known == 0 || found.Waiting != found.Doubted+found.Known || found.Since.IsZero() || found.Forgot == "" {
 				t.Fatalf("%+v, %v", found, err)
 			}
-			for _, e := range b.lastClaims() { // since it was stored: no event tells what was forgotten
+			for _, e := range b.lastClaims() { // since it was stored: no event shows what was forgotten
 				if c := e.data.(*schemas.JobSubmitting); c.Owner == "recover" && c.DoubtSequence != 1<<53-1 {
 					t.Errorf("%s is in doubt since event %d of a ledger that forgot", e.key, c.DoubtSequence)
 				}

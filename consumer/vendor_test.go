@@ -405,7 +405,7 @@ func TestNothingIsPulledDuringAnOutage(t *testing.T) {
 		b.publish("billing", body(fmt.Sprint("id-", i)))
 	}
 	b.eventually("the vendor is given up for now", func() bool { return strings.Contains(w.log.String(), "request postponed") })
-	b.eventually("no pull is open and nothing is in hand", func() bool {
+	b.eventually("no pull is open and nothing is in flight", func() bool {
 		durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
 		return err == nil && durable.CachedInfo().NumWaiting == 0
 	})

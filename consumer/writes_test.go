@@ -12,7 +12,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// limited makes a stream reject messages beyond these limits. 0 is no limit.
+// limited makes a stream reject messages beyond these limits. 0 means no limit.
 func limited(stream string, messages, bytes int64) natstest.Change {
 	return func(cfg *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
 		if cfg != nil && cfg.Name == stream {
@@ -44,7 +44,7 @@ func TestConsumer_SaysThatAStreamIsFull(t *testing.T) {
 		full        natstest.Change
 		stream      string
 		members     []string
-		counted     string // as the observer is told
+		counted     string // as the observer is called
 		jobs        int
 		redelivered int // lines about redeliveries
 	}{

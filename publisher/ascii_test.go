@@ -26,7 +26,7 @@ func notASCII(h nats.Header) (names []string) {
 	return names
 }
 
-// Every header that we write is ASCII, and our readers have back what was written: one
+// Every header that we write is ASCII, and our readers decode what was written: one
 // public client loses all headers of a message with an umlaut in one of them.
 func TestHeadersAreASCII(t *testing.T) {
 	t.Parallel()

@@ -158,7 +158,7 @@ func TestDeadLetterOfAStrangeMessage(t *testing.T) {
 			schemas.Header{"foo bar": {"1"}, "\x01": {"2"}, "é": {"3"}, "good": {"4"}},
 			map[string]string{"good": "4"},
 		},
-		// A reader that pulls would take a dead letter with an empty body for the server's word.
+		// A reader that pulls would take a dead letter with an empty body for a status of the server.
 		"a status": {
 			schemas.Header{"Status": {"409"}, "Description": {"Consumer Deleted"}},
 			map[string]string{"Backhaul-Original-Status": "409", "Backhaul-Original-Description": "Consumer Deleted", "Status": "", "Description": ""},
@@ -193,7 +193,7 @@ func TestDeadLetterOfAStrangeMessage(t *testing.T) {
 }
 
 // A dead letter that is too large without the headers as well is kept with the beginning of its
-// payload. It says that it is cut, and is not replayed.
+// payload. It is marked as cut, and is not replayed.
 func TestDeadLetter_cutsAPayloadThatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, func(cfg *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {

@@ -29,7 +29,7 @@ func intrude(t *testing.T, js jetstream.JetStream, key publisher.Key, number int
 	}
 }
 
-// barrier is no subject of the server's.
+// barrier is not a subject of the server.
 const barrier = "$JS.API.STREAM.MSG.GET.BARRIER.1"
 
 // Each foreign message is read once, however many calls it takes to find the event
@@ -111,7 +111,7 @@ func TestLastReader_readsEachForeignMessageOnce(t *testing.T) {
 	}
 }
 
-// What was read in a stream says nothing of the next one with its name.
+// What was read in a stream does not apply to the next one with its name.
 func TestLastReader_forgetsAStreamThatIsGone(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t).Connect(t)

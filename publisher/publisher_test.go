@@ -303,7 +303,7 @@ func TestAppendEndsWithItsContext(t *testing.T) {
 		if !errors.Is(err, why) || errors.Is(err, publisher.ErrConflict) || !strings.Contains(err.Error(), "not confirmed") {
 			t.Errorf("got %v, want not confirmed with the cause", err)
 		}
-		// It also says what stood in the way.
+		// The error also names what was there instead.
 		if !errors.Is(err, nats.ErrReconnectBufExceeded) && !errors.Is(err, nats.ErrDisconnected) {
 			t.Errorf("got %v, want the connection's error in it", err)
 		}

@@ -10,8 +10,8 @@ import (
 	"backhaul/schemas"
 )
 
-// What is stored among the events without being one hides none of them, wherever it
-// is.
+// Foreign messages among the events hide none of them, wherever they
+// are.
 func TestLastEvent(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t).Connect(t)

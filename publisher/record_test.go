@@ -34,7 +34,7 @@ func TestRecords_lastWriterKnowsTheOneBefore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if name == "window" { // of another group, which is in nobody's way
+		if name == "window" { // of another group, which does not conflict
 			if _, err := pub.RecordWindow(ctx, "another group", 0, []byte("other")); err != nil {
 				t.Fatal(err)
 			}

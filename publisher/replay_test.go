@@ -12,7 +12,7 @@ import (
 	"backhaul/schemas"
 )
 
-// What a dead letter says is what was put into it.
+// A dead letter is read as it was written.
 func TestReadDeadLetter(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
@@ -26,7 +26,7 @@ func TestReadDeadLetter(t *testing.T) {
 	if got := publisher.ReadDeadLetter(msg.Subject, msg.Header, msg.Data); !reflect.DeepEqual(got, d) {
 		t.Errorf("read again it is\n%+v, want\n%+v", got, d)
 	}
-	// Nobody else writes there, but what if.
+	// No other client writes there, but it must not crash us.
 	strange := publisher.ReadDeadLetter("backup.dlq.x", nats.Header{publisher.HeaderDeadLetterSequence: {"many"}, publisher.HeaderDeadLetterTime: {"now"}}, nil)
 	if strange.Sequence != 0 || !strange.Time.IsZero() || strange.Key.Source != "x" {
 		t.Errorf("a dead letter that is none is %+v", strange)
@@ -104,7 +104,7 @@ func TestOperatorEventIsStoredOnce(t *testing.T) {
 	}
 }
 
-// An operator's event is part of no request's story, whatever the source's name.
+// An operator's event is not part of a request's history, whatever the source's name.
 func TestOperatorSubjects(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)

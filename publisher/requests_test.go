@@ -84,7 +84,7 @@ func TestSend_otherSourcesMessageIDs(t *testing.T) {
 	}
 }
 
-// What is denied on one subject says nothing about another one.
+// A denial on one subject does not apply to another one.
 func TestDenied(t *testing.T) {
 	t.Parallel()
 	srv, err := server.NewServer(&server.Options{

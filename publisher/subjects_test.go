@@ -160,7 +160,7 @@ func TestKeysNeverCollide(t *testing.T) {
 		if err != nil || gotKind != kind || got != a {
 			t.Fatalf("ParseEventSubject(%q) = %q, %v, %v", a.Subject(kind), gotKind, got, err)
 		}
-		// A request id can never be somebody else's place in the stream.
+		// A request id can never equal the key of another message's sequence.
 		sequence := rapid.Uint64Max(20).Draw(t, "sequence")
 		stored := time.Unix(0, rapid.Int64Range(0, 3).Draw(t, "stored"))
 		place := publisher.SequenceKey(a.Source, sequence, stored)

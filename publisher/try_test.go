@@ -14,7 +14,7 @@ import (
 	"backhaul/schemas"
 )
 
-// A stream that refuses a message is told of with each try, and what says nothing about the
+// A stream that refuses a message is reported with each try, and an error that does not concern the
 // stream is not: a conflict, and a message that no stream would take.
 func TestOnTry(t *testing.T) {
 	t.Parallel()

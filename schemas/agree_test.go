@@ -19,8 +19,8 @@ const sample = `{"requestId":"inv-2026-11-23-0007","clientName":"s-adhoc-object-
  "appName":"Cloud Apps","backupLevel":"INCREMENTAL","adHocBackup":true,
  "onDemandInputFile":"/sk/s-directive-file-blob.txt","notAfter":"2026-11-24T00:00:00Z","labels":{"ticket":"CHG-17"}}`
 
-// Schema and decoder are written separately, for different readers. This holds
-// them together: for any document that is JSON at all, without a name given
+// Schema and decoder are written separately, for different readers. This compares
+// them: for any document that is JSON at all, without a name given
 // twice, both say yes or both say no.
 func TestRequestSchemaAndDecoderAgree(t *testing.T) {
 	schema := compile(t, "backup-request.v1", "")

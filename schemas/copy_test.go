@@ -34,7 +34,7 @@ func TestDecodeRequest_RefusesCopies(t *testing.T) {
 			t.Errorf("%s: names %+v, want nothing", name, m.Request)
 		}
 	}
-	// What a stream republishes was published by somebody.
+	// A republished message was published by a client.
 	republished := schemas.Header{"Nats-Stream": {"EDGE"}, "Nats-Subject": {"edge"}, "Nats-Sequence": {"7"}, "Nats-Last-Sequence": {"6"}}
 	if _, err := schemas.DecodeRequest(republished, []byte(sample)); err != nil {
 		t.Errorf("republished: %v", err)

@@ -196,7 +196,7 @@ func manyLabels(n int) string {
 	return strings.Join(names, ",")
 }
 
-// What was read is told even of a request with problems, and nothing else is.
+// The error names what was read of a request with problems, and nothing else.
 func TestDecodeRequestReturnsWhatCouldBeRead(t *testing.T) {
 	h := schemas.Header{"traceparent": {traceparent}}
 	tests := []struct{ name, data string }{

@@ -157,7 +157,7 @@ func TestRequestsOfTheSDKAreRead(t *testing.T) {
 // What we wrap as a request, in either mode, we read as that request.
 func TestOwnEnvelopesAreRead(t *testing.T) {
 	e := awkward()
-	e.Source = "/billing" // an event of ours is no request
+	e.Source = "/billing" // an event of ours is not a request
 	e.Data = []byte(`{"clientName":"c","subclientName":"s"}`)
 	want := least()
 	want.RequestID = e.ID

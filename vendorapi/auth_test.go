@@ -46,7 +46,7 @@ func TestOneLoginForAll(t *testing.T) {
 		if round > 1 && a.Unauthorised == 0 {
 			t.Error("the token did not expire")
 		}
-		// The vendor's clock alone goes on, so that all find the token expired.
+		// Only the vendor's clock advances, so that all calls find the token expired.
 		now.Add(int64(31 * time.Minute))
 	}
 }
@@ -63,7 +63,7 @@ func TestExpiredTokenIsRenewedOnce(t *testing.T) {
 		}
 	})
 	t.Run("twice", func(t *testing.T) {
-		// By chance: it says nothing about the request, and is no reason to go on
+		// a coincidence: it is not about the request, and not a reason to continue
 		// logging in.
 		synctest.Test(t, func(t *testing.T) {
 			sim, c := onPipe(t, simulator.Config{})
@@ -84,7 +84,7 @@ func TestExpiredTokenIsRenewedOnce(t *testing.T) {
 		})
 	})
 	t.Run("without a permission", func(t *testing.T) {
-		// That one task may not be started says nothing about the next.
+		// A denial of one task does not apply to the next.
 		sim, c := onLoopback(t, simulator.Config{})
 		forbidden := simulator.Fault{Kind: simulator.Status, Status: 401, Body: denied}
 		sim.Script(forbidden, forbidden)

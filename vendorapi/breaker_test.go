@@ -218,7 +218,7 @@ func TestWhatEndsAnOutage(t *testing.T) {
 }
 
 // TestTakeSlot_unusedLeavesTheBreaker: during an outage the one attempt is
-// somebody else's when its owner may not send.
+// free for another caller when its owner may not send.
 func TestTakeSlot_unusedLeavesTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c, d := outOfReach(t, simulator.Config{})

@@ -108,7 +108,7 @@ func TestIdleConnectionClosedByTheVendor(t *testing.T) {
 	}
 }
 
-// TestNoIdempotencyKey says why there is none, and one more reason for a transport
+// TestNoIdempotencyKey shows why requests have none, and one more reason for a transport
 // of our own: with it, net/http sends a POST a second time by itself when a kept
 // connection breaks before the answer, and Commvault does not know the header.
 func TestNoIdempotencyKey(t *testing.T) {
@@ -233,7 +233,7 @@ func TestDeadlineIsHonoured(t *testing.T) {
 			t.Error("sent after the deadline")
 		}
 
-		// Config.Timeout bounds what has no deadline of its own, or a later one.
+		// Config.Timeout bounds calls without a deadline and calls with a later one.
 		for _, ctx := range []context.Context{t.Context(), within(t, time.Hour)} {
 			sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
 			begin = time.Now()

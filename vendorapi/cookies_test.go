@@ -54,7 +54,7 @@ func TestStickyCookieIsSentBack(t *testing.T) {
 	}
 }
 
-// Without cookies a token is refused by every other server. That says nothing
+// Without cookies every other server refuses the token. That does not say anything
 // about the user.
 func TestServersWithoutStickyCookieDenyNothing(t *testing.T) {
 	for servers := 2; servers <= 4; servers++ {

@@ -58,7 +58,7 @@ func TestDescriptionsAreBounded(t *testing.T) {
 }
 
 // TestDescriptionsAreShared: who asks at the same time gets the same answer, a
-// failure too, and the call ends when nobody waits for it any more.
+// failure too, and the call ends when no caller waits for it.
 func TestDescriptionsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{JobDuration: time.Hour})
@@ -215,7 +215,7 @@ func TestDescriptionShapes(t *testing.T) {
 	}
 }
 
-// TestDetailsThatAreNone: what is no answer of the API is asked for again, and
+// TestDetailsThatAreNone: a body that is not an answer of the API is requested again, and
 // proves nothing meanwhile.
 func TestDetailsThatAreNone(t *testing.T) {
 	now := time.Now()

@@ -15,7 +15,7 @@ import (
 	"backhaul/vendorapi/secretstest"
 )
 
-// FuzzClassify checks what must hold for every answer, sense or nonsense: no
+// FuzzClassify checks what must be true of every answer, valid or not: no
 // panic, never started without a job id above 0, never refused with code 0, and
 // never "no job" where the answer names one.
 func FuzzClassify(f *testing.F) {
@@ -86,7 +86,7 @@ func FuzzClassify(f *testing.F) {
 			secretstest.NotShown(t, []string{"5ec7e75ec7e75ec7e7"}, err)
 		}
 
-		// What is not a start under a status of success is a start under none.
+		// An answer that is not a start with a status of success is not one with any status.
 		for _, other := range []int{200, 302, 400, 401, 404, 429, 500, 503} {
 			if _, err := classify(response{Status: other, Header: resp.Header, Body: body}); err == nil && other != 200 {
 				t.Fatalf("started by HTTP %d", other)

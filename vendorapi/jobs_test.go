@@ -51,7 +51,7 @@ func TestTaskDetailsThatFail(t *testing.T) {
 		{at(400), true}, {at(403), true}, {at(404), true}, {at(405), true}, {at(501), true},
 		{at(408), false}, {at(425), false}, {at(500), false}, {at(502), false}, {at(504), false}, {at(302), false},
 		{simulator.Fault{Kind: simulator.HTML}, false}, {simulator.Fault{Kind: simulator.TooManyRequests}, false},
-		{simulator.Fault{Kind: simulator.HalfBody}, false}, // a cut before the answer is mended by net/http: it is a GET
+		{simulator.Fault{Kind: simulator.HalfBody}, false}, // net/http repeats a GET that is cut before the answer
 		{simulator.Fault{Kind: simulator.Empty}, false}, {simulator.Fault{Kind: simulator.Malformed}, false}, {simulator.Fault{Kind: simulator.PlainText}, false},
 	} {
 		t.Run(tt.fault.String(), func(t *testing.T) {
@@ -153,7 +153,7 @@ func TestDeniedDetails(t *testing.T) {
 	})
 }
 
-// TestDeadTokenIsNoCandidate: that the token is not accepted says nothing about
+// TestDeadTokenIsNoCandidate: a refused token does not say anything about
 // the job, neither in the list nor in the details.
 func TestDeadTokenIsNoCandidate(t *testing.T) {
 	now := time.Now()

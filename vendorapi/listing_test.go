@@ -29,7 +29,7 @@ func looks(ctx context.Context, c *Client, since time.Time, tasks ...Task) (wait
 	}
 }
 
-// slowly holds up the next answers of an operation by a second each.
+// slowly delays the next answers of an operation by a second each.
 func slowly(sim *simulator.Simulator, op string, n int) {
 	for range n {
 		sim.ScriptFor(op, simulator.Fault{Kind: simulator.Delay, For: time.Second})
@@ -132,7 +132,7 @@ func TestFailedListIsShared(t *testing.T) {
 }
 
 // TestCallerLeaves: others keep the list that one of them has left. Without
-// anybody left it ends, under way or before it has begun, and hurts nobody after.
+// any caller left it ends, during the call or before it, without an effect on later callers.
 func TestCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
@@ -228,7 +228,7 @@ func TestHangingList(t *testing.T) {
 		if waited := time.Since(began); waited != listPatience {
 			t.Errorf("waited for %s", waited)
 		}
-		// The list that hangs is in nobody's way any more, and its end changes nothing.
+		// The list that hangs does not block other calls, and its end changes nothing.
 		wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
 		<-time.After(time.Until(began.Add(c.timeout - time.Second/2)))
 		slowly(sim, opJobs, 1)
@@ -386,7 +386,7 @@ func TestFind_manySharedLists(t *testing.T) {
 	}
 }
 
-// eventually returns once a condition holds that no event tells of.
+// eventually returns when a condition is true of which there is no event.
 func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
 	end := time.After(30 * time.Second)

@@ -118,7 +118,7 @@ func TestGatewayLoginIsNamed(t *testing.T) {
 	}
 }
 
-// TestThrottledLogin: the pause holds for everyone, and is no refusal.
+// TestThrottledLogin: the pause applies to all calls, and is not a refusal.
 func TestThrottledLogin(t *testing.T) {
 	for _, tt := range []struct {
 		fault simulator.Fault
@@ -255,13 +255,13 @@ func TestReplacedToken(t *testing.T) {
 		job, err := c.CreateTask(t.Context(), testTask())
 		wantJob(t, job, err)
 
-		// Replaced before it is refused: the call that finds out goes on with the new one.
+		// Replaced before it is refused: the call that notices continues with the new one.
 		token.Store(Secret("QSDK " + worldToken))
 		c.session.current = &token0
 		job, err = c.CreateTask(t.Context(), testTask())
 		wantJob(t, job, err)
 
-		// The one in its place is no better: that is no statement about the request.
+		// The new one is refused too: that is not an answer about the request.
 		token.Store(Secret("another-5ec7e7"))
 		c.session.current = &token0
 		_, err = c.CreateTask(t.Context(), testTask())

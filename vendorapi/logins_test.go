@@ -55,7 +55,7 @@ func (m *memory) Append(_ context.Context, after uint64, e LoginEntry) (uint64, 
 	return e.Sequence, nil
 }
 
-// gathering is a store that the next so many readers read before any of them goes on.
+// gathering is a store whose next readers continue only when all of them have read.
 type gathering struct {
 	memory
 	awaited atomic.Int32
@@ -76,7 +76,7 @@ func (g *gathering) Last(ctx context.Context) (LoginEntry, time.Time, error) {
 	return last, now, err
 }
 
-// wrongPassword is no password of the simulator's.
+// wrongPassword is not a password of the simulator.
 const wrongPassword = Secret("wrong-5ec7e7")
 
 // replicasOf are n clients that share a store.
@@ -234,7 +234,7 @@ func TestWrongPasswordWithoutAStore(t *testing.T) {
 	}
 }
 
-// A process that dies while it logs in holds the others up for a while only.
+// A process that dies while it logs in delays the others for a limited time.
 func TestProcessThatDiedWhileItLoggedIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory{entries: []LoginEntry{{

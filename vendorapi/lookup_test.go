@@ -14,7 +14,7 @@ import (
 // withLookup is a policy that looks after 5 s.
 var withLookup = Policy{LookupAfter: 5 * time.Second}
 
-// TestLookup_whileWaiting: an answer that does not come is looked for.
+// TestLookup_whileWaiting: while an answer is late, its job is looked up.
 func TestLookup_whileWaiting(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -95,7 +95,7 @@ func TestLookup_failureChangesNothing(t *testing.T) {
 	}
 }
 
-// TestLookup_waitsDuringAPause: the vendor wants to be left alone.
+// TestLookup_waitsDuringAPause: the vendor throttles calls.
 func TestLookup_waitsDuringAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, r := onPipeRetrying(t, simulator.Config{}, withLookup)
@@ -113,7 +113,7 @@ func TestLookup_waitsDuringAPause(t *testing.T) {
 			t.Errorf("%+v after %s", job, took)
 		}
 	})
-	// A look is told to wait itself.
+	// The lookup itself is throttled.
 	synctest.Test(t, func(t *testing.T) {
 		sim, r := onPipeRetrying(t, simulator.Config{}, withLookup)
 		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
@@ -128,7 +128,7 @@ func TestLookup_waitsDuringAPause(t *testing.T) {
 }
 
 // TestAVendorThatHangsForAll: each job is found, looks are few at a time and do
-// not need the connections that hang. It is no outage.
+// not need the connections that hang. It is not an outage.
 func TestAVendorThatHangsForAll(t *testing.T) {
 	const workers = 32
 	synctest.Test(t, func(t *testing.T) {

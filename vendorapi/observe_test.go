@@ -14,7 +14,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// notes is an observer that writes down what it is told.
+// notes is an observer that records its calls.
 type notes struct {
 	mu    sync.Mutex
 	lines []string

@@ -27,7 +27,7 @@ func wantCapacity(t *testing.T, c *Client, capacity int, cooldown Cooldown) {
 	}
 }
 
-// TestNeverMoreThanTheLimit: not in any hour or second, whoever comes when.
+// TestNeverMoreThanTheLimit: not in any hour or second, for any order of callers.
 func TestNeverMoreThanTheLimit(t *testing.T) {
 	for _, tt := range []struct {
 		pace    Pace
@@ -131,7 +131,7 @@ func TestSlot_unusedIsReturned(t *testing.T) {
 					<-time.After(wait)
 					return time.Time{}, denied
 				})
-				if err != denied || attempts != 0 { //nolint:errorlint // as it is
+				if err != denied || attempts != 0 { //nolint:errorlint // not wrapped
 					t.Errorf("%v after %d attempts", err, attempts)
 				}
 			}
@@ -151,7 +151,7 @@ func TestSlot_unusedIsReturned(t *testing.T) {
 	}
 }
 
-// TestTakeSlot_endsWithWaits, whatever is waited for, and costs nobody his turn.
+// TestTakeSlot_endsWithWaits: for each kind of wait, and without a loss for other callers.
 func TestTakeSlot_endsWithWaits(t *testing.T) {
 	for _, tt := range []struct {
 		reason CooldownReason
@@ -195,7 +195,7 @@ func TestTakeSlot_endsWithWaits(t *testing.T) {
 	}
 }
 
-// TestTakeSlot_waitsOnce: who waits is served when it is time, and it is no attempt.
+// TestTakeSlot_waitsOnce: a waiting call continues in time, and the wait is not an attempt.
 func TestTakeSlot_waitsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, r := onPipeRetrying(t, simulator.Config{Conflict: simulator.ConflictIgnore}, Policy{Budget: time.Minute})
@@ -305,7 +305,7 @@ func TestCapacity_reservesNothing(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreKept: as many as are in flight, and no more.
+// TestConnectionsAreKept: as many as are in flight.
 func TestConnectionsAreKept(t *testing.T) {
 	const workers = 32
 	synctest.Test(t, func(t *testing.T) {

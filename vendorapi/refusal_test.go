@@ -9,7 +9,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// Refused credentials leave no room for requests, for a reason of their own: another
+// With refused credentials there is no capacity, for a reason of its own: another
 // replica may have the right ones. Another secret is tried at once, by one request.
 func TestCapacity_WithRefusedCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

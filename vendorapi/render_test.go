@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What is rendered is what a client sends, in both formats.
+// render returns what a client sends, in both formats.
 func TestRenderIsWhatIsSent(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{FormatXML, FormatJSON, ""} {

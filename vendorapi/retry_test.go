@@ -223,7 +223,7 @@ func TestRetryAfterIsKeptOnSockets(t *testing.T) {
 	}
 }
 
-// TestRetryAfterIsOneWait: nobody asks in between whether the pause is over.
+// TestRetryAfterIsOneWait: no attempt is made before the pause is over.
 func TestRetryAfterIsOneWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})
@@ -308,7 +308,7 @@ func TestPermitIsAskedAndObeyed(t *testing.T) {
 				}
 				return time.Now().Add(time.Hour), nil
 			})
-			if !errors.Is(err, stop) || err != stop { //nolint:errorlint // as it is, not wrapped
+			if !errors.Is(err, stop) || err != stop { //nolint:errorlint // not wrapped
 				t.Errorf("%v is not the permit's error as it is", err)
 			}
 			if calls := sim.Account().CreateTaskCalls - before; calls != allowed || attempts != allowed || job.ID != "" {

@@ -48,7 +48,7 @@ func TestUnclearAnswers(t *testing.T) {
 		t.Run(fmt.Sprintf("%s jobs=%d", tt.fault, tt.jobs), func(t *testing.T) {
 			sim, c := onLoopback(t, simulator.Config{})
 			since := time.Now()
-			// The login's connection is used again: only then could anybody send twice.
+			// The login's connection is reused: only then could a request be sent twice.
 			if _, err := c.session.token(t.Context()); err != nil {
 				t.Fatal(err)
 			}

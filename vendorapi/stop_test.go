@@ -89,7 +89,7 @@ func TestStop(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			begin := time.Now()
-			// Waits goes on: without a look at ctx this would spin for the whole budget.
+			// Without a check of ctx this would spin for the whole budget.
 			_, attempts, err := r.Submit(ctx, t.Context(), testTask(), permitted)
 			wantVerdict(t, err, NotSent)
 			if attempts > 1 || time.Since(begin) != 0 {

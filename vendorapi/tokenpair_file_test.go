@@ -111,7 +111,7 @@ func TestPairPutThereMeanwhile(t *testing.T) {
 	}
 }
 
-// TestPairComesLater: whoever starts before the pair is there waits for it.
+// TestPairComesLater: a process that starts before the file exists waits for it.
 func TestPairComesLater(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pair.json")
 	sim, c := onLoopback(t, simulator.Config{World: twoPairs()}, bearer(file))

@@ -9,7 +9,7 @@ import (
 )
 
 // TestLostRenewal: whether the pair was renewed is not known, so it is not
-// renewed again, by nobody and never.
+// renewed again by any process.
 func TestLostRenewal(t *testing.T) {
 	for _, fault := range []simulator.Fault{
 		{Kind: simulator.CutAfterStart}, {Kind: simulator.CutBeforeStart}, {Kind: simulator.HangAfterStart},

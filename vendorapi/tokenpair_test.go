@@ -179,7 +179,7 @@ func TestKilledWhileRenewing(t *testing.T) {
 	}
 	waiting := make(chan error, 1)
 	go func() {
-		// One that waits for the other's renewal, and then sees what became of it.
+		// One that waits for the renewal of another process, and then reads its result.
 		for sim.Account().TokensIssued == 0 && t.Context().Err() == nil {
 			<-time.After(10 * time.Millisecond)
 		}
@@ -246,7 +246,7 @@ func TestRenewedByAnother(t *testing.T) {
 }
 
 // TestRenewalThatHelpsNothing: the vendor renews whatever it is sent, and accepts
-// no call. The vendor's own MCP client goes on for ever then.
+// no call. The vendor's own MCP client repeats it for ever then.
 func TestRenewalThatHelpsNothing(t *testing.T) {
 	start := func(t *testing.T, who http.HandlerFunc) (*vendor, *Client) {
 		var renewals atomic.Int32
@@ -316,7 +316,7 @@ func TestRenewalOutlivesItsCaller(t *testing.T) {
 	})
 }
 
-// TestAnotherHoldsTheLock: nobody waits longer than they may.
+// TestAnotherHoldsTheLock: no call waits longer than its context.
 func TestAnotherHoldsTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := pairAt(t, worldPair)

@@ -46,7 +46,7 @@ func serve(t *testing.T, sim *simulator.Simulator) *httptest.Server {
 	return server
 }
 
-// closedAddress is one that nobody listens on.
+// closedAddress returns an address without a listener.
 func closedAddress(t *testing.T) string {
 	nobody, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -285,7 +285,7 @@ func hardReset(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// exchange hands a request on and keeps its answer.
+// exchange forwards a request and keeps its answer.
 func exchange(client, vendor net.Conn) {
 	req, err := http.ReadRequest(bufio.NewReader(client))
 	if err != nil {
@@ -302,7 +302,7 @@ func exchange(client, vendor net.Conn) {
 	_ = resp.Body.Close()
 }
 
-// breakAnswer hands everything on, but for one bit of the first TLS record with
+// breakAnswer forwards everything except for one bit of the first TLS record with
 // data that the vendor sends.
 func breakAnswer(client, vendor net.Conn) {
 	var asking sync.WaitGroup

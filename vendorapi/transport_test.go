@@ -27,7 +27,7 @@ type transportFault struct {
 	hangs bool
 	want  Verdict
 	jobs  int
-	says  string // part of the error, for who has to mend it
+	says  string // part of the error, for the person who has to fix it
 }
 
 // Nothing has been written when these happen: there is no job, and it is safe to

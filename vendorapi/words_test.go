@@ -80,7 +80,7 @@ func TestRedirectTargetIsNamed(t *testing.T) {
 	}
 }
 
-// secureServer is a server that takes only what cfg says.
+// secureServer is a server that accepts only what cfg allows.
 func secureServer(t *testing.T, cfg *tls.Config) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -135,7 +135,7 @@ func TestHandshakeThatFailsSaysWhatWasOffered(t *testing.T) {
 			}
 		})
 	}
-	// A certificate that is not trusted is no question of what was offered.
+	// The error of an untrusted certificate does not list what was offered.
 	err = newTestClient(t, secureServer(t, &tls.Config{})).LogIn(t.Context())
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || strings.Contains(err.Error(), "offered") {
 		t.Errorf("%v", err)

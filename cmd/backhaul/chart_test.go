@@ -17,12 +17,12 @@ import (
 )
 
 // What needs Helm and Kubernetes' types is a module of its own: deploy/helm/test. It
-// keeps what the chart renders beside it (TestOutputIsCurrent there), which is held
+// keeps what the chart renders in the same folder (TestOutputIsCurrent there), which is compared
 // against this program here.
 
 const chartTests = "../../deploy/helm/test"
 
-// manifest is what is needed here of what is rendered.
+// manifest has the parts of the rendered output that the tests need.
 type manifest struct {
 	Kind     string
 	Metadata struct{ Name string }
@@ -122,7 +122,7 @@ func TestChartFitsTheProgram(t *testing.T) {
 	}
 }
 
-// unknownCommand says what the program would not know of a command line.
+// unknownCommand returns the part of a command line that the program does not know.
 func unknownCommand(args []string) string {
 	cmd, rest, err := newRootCommand().Find(args)
 	if err != nil {

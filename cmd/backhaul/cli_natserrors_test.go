@@ -38,7 +38,7 @@ accounts {
 	return address
 }
 
-// What a command says names the cause and the way out, and nothing that is not the cause.
+// An error names the cause and the way out, and nothing else.
 // None of these waits as long as a question without an answer may.
 func TestNATSErrors_nameTheCause(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 	"backhaul/publisher/natstest"
 )
 
-// foul has what a terminal would obey, and what nobody sees.
+// foul has control sequences of terminals and invisible characters.
 const foul = "x\u009b31m\u202ey\u200bz\ufeff"
 
 // raw are the characters of it that no output may have.
@@ -36,7 +36,7 @@ func keepLetter(t *testing.T, s *natstest.Server, sequence uint64, id, reason st
 	}
 }
 
-// Whatever stands in a message, what is printed of it does nothing to a terminal, hides
+// Printed content of a message never controls the terminal, hides
 // nothing, and is the same value in JSON.
 func TestOutputsAreHarmless(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// A file alone is enough to run, and what is wrong in it is said before.
+// A file alone is enough to run, and its mistakes are reported before anything starts.
 func TestRunFromAConfigurationFile(t *testing.T) {
 	t.Parallel()
 	s := programtest.StartService(t, simulator.Config{})

@@ -55,7 +55,7 @@ func lines(t *testing.T, out string) (all []map[string]any) {
 
 var moments = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
 
-// A request is refused because the content group is missing, somebody makes the
+// A request is refused because the content group is missing, an administrator makes the
 // group, and the dead letter is replayed.
 func TestARefusedRequestIsReplayedAfterAFix(t *testing.T) {
 	t.Parallel()
@@ -160,7 +160,7 @@ func TestACorrectedReplay(t *testing.T) {
 	}
 }
 
-// operators is a server whose users may do what the documentation says, or less.
+// operators is a server whose users have the documented permissions, or fewer.
 const operators = `jetstream { store_dir: "STORE" }
 accounts { B { jetstream: enabled, users: [
   { user: admin, password: p }

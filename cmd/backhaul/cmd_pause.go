@@ -27,7 +27,7 @@ func newPauseCommand() *cobra.Command {
 		Use:   "pause",
 		Short: "Keep every replica from starting backups, for a while",
 		Long: `Pauses the queue on the server: no replica gets requests until the pause ends, by
-itself or by ` + "`backhaul resume`" + `. Requests go on being accepted, and those in hand are
+itself or by ` + "`backhaul resume`" + `. Requests go on being accepted, and those in flight are
 finished. A pause that lasts longer already is not made shorter.`,
 		Example: `  backhaul pause --nats nats://127.0.0.1:4222 --for 2h --reason "vendor maintenance"`,
 		Args:    cobra.NoArgs,

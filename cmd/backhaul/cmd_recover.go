@@ -118,17 +118,17 @@ func triggerHasSent(ctx context.Context, js jetstream.JetStream) error {
 		switch {
 		case err != nil:
 			return err
-		case s == nil, s.Error == "" && s.Waiting == 0 && s.InHand == 0:
+		case s == nil, s.Error == "" && s.Waiting == 0 && s.InFlight == 0:
 			return nil
 		case s.Error != "":
 			return fmt.Errorf("whether `backhaul trigger` has sent its requests again is %s; grant what deploy/nats/roles.conf has, or run this as another user", s.Error)
 		case s.Reader == nil:
-			return fmt.Errorf("%d notifications wait for `backhaul trigger`, which may send requests again: start it, then run this again", s.Waiting+s.InHand)
-		case s.Waiting == 0 && uint64(s.Reader.Notifications) >= s.InHand:
+			return fmt.Errorf("%d notifications wait for `backhaul trigger`, which may send requests again: start it, then run this again", s.Waiting+s.InFlight)
+		case s.Waiting == 0 && uint64(s.Reader.Notifications) >= s.InFlight:
 			return nil
 		}
 	}
-	return fmt.Errorf("`backhaul trigger` is still reading: %d notifications wait, %d are in hand, of which it has read %d: run this again when none waits", s.Waiting, s.InHand, s.Reader.Notifications)
+	return fmt.Errorf("`backhaul trigger` is still reading: %d notifications wait, %d are in flight, of which it has read %d: run this again when none waits", s.Waiting, s.InFlight, s.Reader.Notifications)
 }
 
 // rulesOf is the policy without its limits per hour, nil if there is none.

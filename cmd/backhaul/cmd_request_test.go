@@ -161,7 +161,7 @@ func TestRequestFilePrints(t *testing.T) {
 		t.Errorf("stderr %q", stderr)
 	}
 	code, out, stderr = programtest.Once(t, env, file, "request", "--file", "-")
-	if code != exitDone || strings.Count(out, "sent  ") != 2 { // nobody has worked on the first, so nothing is on record
+	if code != exitDone || strings.Count(out, "sent  ") != 2 { // no replica has worked on the first, so there are no events
 		t.Errorf("again: exit code %d, %q, %q", code, out, stderr)
 	}
 	code, out, stderr = programtest.Once(t, env, file, "request", "--file", "-", "--batch", "other", "--quiet", "--output", "json")
@@ -174,7 +174,7 @@ func TestRequestFilePrints(t *testing.T) {
 	}
 }
 
-// The bar is for people: on a terminal, and not when it is told to be quiet.
+// The bar is shown on a terminal only, and not with --quiet.
 func TestTheBarIsOnATerminalOnly(t *testing.T) {
 	t.Parallel()
 	s := programtest.StartService(t, simulator.Config{Conflict: simulator.ConflictIgnore})

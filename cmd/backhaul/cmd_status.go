@@ -32,7 +32,7 @@ func newStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [REQUEST]",
 		Short: "Show how the queue fares, or what happened to one request",
-		Long: `Without an argument: how much waits and for how long, what is in hand, whether the
+		Long: `Without an argument: how much waits and for how long, what is in flight, whether the
 queue is paused, the events, the dead letters, what the replica at --admin-addr says
 of itself and of the vendor, and, if "backhaul trigger" is in use: the notifications
 that wait for it, its open windows and the oldest change in them, how many requests
@@ -262,7 +262,7 @@ func printStatus(w io.Writer, output string, s status) error {
 }
 
 func (s status) queueText() string {
-	text := fmt.Sprintf("%d waiting, %d in hand", s.Queue.Waiting, s.Queue.InHand)
+	text := fmt.Sprintf("%d waiting, %d in flight", s.Queue.Waiting, s.Queue.InFlight)
 	if s.Queue.Redelivered > 0 {
 		text += fmt.Sprintf(" (%d delivered more than once)", s.Queue.Redelivered)
 	}

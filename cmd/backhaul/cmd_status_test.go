@@ -19,7 +19,7 @@ import (
 	"backhaul/vendorapi/simulator/simulatortest"
 )
 
-// A question that cannot be answered says why, at once, and how to go on.
+// A query that cannot be answered fails at once with the cause and the way out.
 func TestStatusWithoutPermissionOrStreams(t *testing.T) {
 	t.Parallel()
 	address := programtest.FreeAddress(t)
@@ -65,7 +65,7 @@ accounts {
 	if code, _, stderr := programtest.Once(t, as("core"), "", "setup"); code != exitUnreachable || !strings.Contains(stderr, "JetStream is out of reach") {
 		t.Errorf("setup without JetStream: exit code %d, %s", code, stderr)
 	}
-	// The trigger is no part of the service: what may not be seen of it hides nothing else.
+	// The trigger is not part of the service: missing permissions for it hide nothing else.
 	if code, out, stderr := programtest.Once(t, as("service"), "", "status"); code != exitDone || strings.Contains(out, "trigger") {
 		t.Errorf("without a trigger: %d, %s%s", code, out, stderr)
 	}
@@ -212,7 +212,7 @@ func TestEventsFilters(t *testing.T) {
 	follow.Kill()
 }
 
-// Without NATS `status` tells what the replica says of it.
+// Without NATS `status` shows what the replica reports about it.
 func TestStatus_NamesTheReplicasTroubleWithoutNATS(t *testing.T) {
 	t.Parallel()
 	sim, endpoint := simulatortest.Start(t, simulator.Config{World: programtest.World()})

@@ -47,7 +47,7 @@ func (s *triggerStatus) print(t table, now time.Time) {
 		t.row("trigger", s.Error)
 		return
 	}
-	t.row("trigger", fmt.Sprintf("%d notifications waiting, %d in hand", s.Waiting, s.InHand))
+	t.row("trigger", fmt.Sprintf("%d notifications waiting, %d in flight", s.Waiting, s.InFlight))
 	if !s.Oldest.IsZero() {
 		t.row("  oldest", fmt.Sprintf("%s, %s ago", stamp(s.Oldest), ago(s.Age(now))))
 	}

@@ -30,7 +30,7 @@ logs and errors are on standard error.
 `
 
 // settingName finds the environment variable of a flag that is a setting, which is
-// told once, in CONFIGURATION.md.
+// documented once, in CONFIGURATION.md.
 var settingName = regexp.MustCompile(` \((BACKHAUL_[A-Z_]+)\)$`)
 
 // reference is deploy/COMMANDS.md.

@@ -138,7 +138,7 @@ func TestOutputs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return said != nil && said.Asked.Requests == 1 && said.Notifications == 1 && inHand(c, publisher.StorageStream, publisher.StorageConsumer) == 1
+			return said != nil && said.Asked.Requests == 1 && said.Notifications == 1 && inFlight(c, publisher.StorageStream, publisher.StorageConsumer) == 1
 		})
 		show(t, env, exitDone, "", "status-trigger-reading", "status")
 		p.Kill()
@@ -166,8 +166,8 @@ func TestOutputs(t *testing.T) {
 	})
 }
 
-// inHand is how many messages of a stream are delivered and not acknowledged.
-func inHand(c *programtest.Client, stream, durable string) int {
+// inFlight is how many messages of a stream are delivered and not acknowledged.
+func inFlight(c *programtest.Client, stream, durable string) int {
 	c.T.Helper()
 	consumer, err := c.JS.Consumer(c.T.Context(), stream, durable)
 	if err != nil {

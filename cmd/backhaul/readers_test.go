@@ -21,7 +21,7 @@ import (
 )
 
 // No command leaves a consumer behind: when it ends by itself, when it fails, when
-// it is interrupted, and when nobody reads what it prints.
+// it is interrupted, and when its output is closed.
 func TestNoCommandLeavesAConsumer(t *testing.T) {
 	t.Parallel()
 	url := programtest.NATSServer(t)

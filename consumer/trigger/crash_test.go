@@ -124,7 +124,7 @@ func TestACrashWhileNothingIsAskedFor(t *testing.T) {
 }
 
 // The reader is cut off with its window still open, and another has taken over
-// when it comes back: what it held is not asked for again.
+// when it comes back: its windows are not requested again.
 func TestAFrozenReader(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -272,7 +272,7 @@ func TestRestoredStreams(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		restored []string
-		want     []string // in the lists of all requests, beside the first four
+		want     []string // in the lists of all requests, in addition to the first four
 	}{
 		"notifications":               {[]string{publisher.StorageStream}, []string{"/a/5"}},
 		"notifications and decisions": {[]string{publisher.StorageStream, publisher.WindowsStream}, []string{"/a/1", "/a/2", "/a/3", "/a/4", "/a/5"}},

@@ -76,7 +76,7 @@ type worker struct {
 	done chan struct{}
 }
 
-// kill ends it as a crash would: nothing that it still wants to say is heard.
+// kill ends it as a crash would: nothing that it still sends arrives.
 func (w *worker) kill() {
 	w.nc.Close()
 	w.stop()
@@ -250,7 +250,7 @@ func (b *bench) listed(req schemas.BackupRequest) []string {
 	return paths
 }
 
-// exactlyOnce holds the directive files of all requests against what changed.
+// exactlyOnce compares the directive files of all requests with what changed.
 func (b *bench) exactlyOnce(want []string) {
 	b.Helper()
 	var got []string

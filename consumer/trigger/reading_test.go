@@ -33,7 +33,7 @@ func TestTrigger_asksWhenAllThatMayBePendingIs(t *testing.T) {
 	b.exactlyOnce([]string{"/a/0", "/a/1", "/a/2", "/a/3", "/a/4", "/a/5"})
 }
 
-// A server that says nothing any more is not there, whatever its connection is.
+// A server that is silent counts as gone, whatever the state of its connection.
 func TestTrigger_saysThatTheServerIsSilent(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -46,7 +46,7 @@ func TestTrigger_saysThatTheServerIsSilent(t *testing.T) {
 	b.eventually("it reads again", func() bool { return w.Ready() == nil })
 }
 
-// What a client writes into a header is not the server's word about the pull.
+// A header that a client writes is not a status of the server.
 func TestTrigger_believesNoHeaderOfAMessage(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -118,7 +118,7 @@ func (b *bench) holdStore(arrivals int) *heldStore {
 	return held
 }
 
-// unread waits until no pull is open: a reader has been told to stop.
+// unread waits until no pull is open: a reader was asked to stop.
 func (b *bench) unread() {
 	b.Helper()
 	b.eventually("no pull is open", func() bool {

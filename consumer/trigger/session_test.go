@@ -37,7 +37,7 @@ func delivery(stream, consumer uint64, stored time.Time, pending int, data strin
 	}
 }
 
-// What a session answers to deliveries that come again, and to one that is missing.
+// What a session answers to redeliveries and to a missing delivery.
 func TestSession_take(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -101,7 +101,7 @@ func TestSession_take(t *testing.T) {
 	}
 }
 
-// A heartbeat says that there is nothing more to read. The end of a pull does not.
+// A heartbeat means that everything was read. The end of a pull does not.
 func TestSession_heard(t *testing.T) {
 	t.Parallel()
 	for status, behind := range map[string]bool{"100": false, "408": true} {
@@ -199,7 +199,7 @@ func TestSession_resetRefused(t *testing.T) {
 	}
 }
 
-// A group hears of a change once, with its route's word on whether it counts.
+// A group gets a change once, with its route's decision whether it counts.
 func TestSession_concerns(t *testing.T) {
 	rs := parse(t, "routes:\n- {container: a, events: [created, deleted]"+to("g")+"- {container: b, events: [deleted]"+to("d")+"- {container: b"+to("c"))
 	s := newSession(&Trigger{nc: &nats.Conn{}, routes: rs, observe: silent{}})

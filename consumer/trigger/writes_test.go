@@ -7,7 +7,7 @@ import (
 	"backhaul/publisher"
 )
 
-// A stream that takes no requests, or no records of windows, is told of at once and by
+// A stream that takes no requests, or no records of windows, is reported at once and by
 // one line; nothing is lost.
 func TestTrigger_saysThatAStreamIsFull(t *testing.T) {
 	t.Parallel()

@@ -1,5 +1,5 @@
-// Package release holds .goreleaser.yaml to what GoReleaser takes, and to the files
-// that there are. `make release-check` has GoReleaser make all of it.
+// Package release checks .goreleaser.yaml with GoReleaser's loader and against the files
+// of this repository. `make release-check` has GoReleaser make all of it.
 package release
 
 import (

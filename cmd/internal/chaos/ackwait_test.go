@@ -10,13 +10,13 @@ import (
 var (
 	ackWaitRequests = flag.Int("ackwait.requests", 40, "requests of TestRetriesOutlastTheAckWait")
 	// A call that waits for its connection when another is told to wait still goes
-	// out. On a busy machine that takes a while; a long wait tells the two apart.
+	// out. On a busy machine that takes a while; a long wait distinguishes the two.
 	ackWaitFaults = flag.String("ackwait.faults", "slow=1.5s,503=0.4:3s", "the vendor's faults in TestRetriesOutlastTheAckWait")
 )
 
 // A vendor that takes 1.5 s and sends four of ten calls away makes many requests
 // take longer than the acknowledgement wait, which is shorter than as shipped
-// here, with another replica and copies of requests beside. No job is started
+// here, with another replica and copies of requests at the same time. No job is started
 // twice, no claim is taken from an owner that is alive, and the waits that the
 // vendor announced are kept.
 func TestRetriesOutlastTheAckWait(t *testing.T) {
@@ -38,7 +38,7 @@ func TestRetriesOutlastTheAckWait(t *testing.T) {
 	result := newChaosResult(evidence, judgeChaos(evidence))
 	run.report(t, evidence, result)
 	longer := 0
-	for id, s := range evidence.stories() {
+	for id, s := range evidence.histories() {
 		for i, claim := range s.claims[1:] {
 			if before := s.claims[i]; claim.Epoch > before.Epoch && before.LeaseMillis > 0 {
 				t.Errorf("%s: %s took the claim of %s, which is alive", id, claim.Owner, before.Owner)

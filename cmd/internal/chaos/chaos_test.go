@@ -12,7 +12,7 @@ import (
 // every request: from the stored events and from the vendor's own account. The
 // defaults are a short run; `make chaos` is a long one.
 //
-//	chaos_plan_test.go     what is asked for and what goes wrong, from the seed
+//	chaos_plan_test.go     the requests and the faults, from the seed
 //	chaos_run_test.go      does it, and collects the evidence
 //	chaos_process_test.go  programs that are killed and come back
 //	chaos_vendor_test.go   the simulated vendor, with a log of its calls
@@ -20,7 +20,7 @@ import (
 //	chaos_evidence_test.go reads the streams
 //	chaos_judge_test.go    which promises were broken
 //	chaos_figures_test.go  how long it took
-//	chaos_report_test.go   says it
+//	chaos_report_test.go   prints it
 
 // chaosFlags are the flags of TestChaos.
 var chaosFlags = struct {

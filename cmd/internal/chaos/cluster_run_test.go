@@ -67,7 +67,7 @@ func (r *clusterRun) deleteStreams(names ...string) {
 	}
 }
 
-// checkStreams: without being told, `backhaul setup` makes streams that survive
+// checkStreams: without options `backhaul setup` makes streams that survive
 // the loss of a node.
 func (r *clusterRun) checkStreams(names ...string) {
 	r.t.Helper()
@@ -160,7 +160,7 @@ func (r *clusterRun) awaitAccepted(n int) {
 	waittest.Eventually(r.t, fmt.Sprintf("flow of requests up to %d", n), func() bool { return r.upstream.accepted() >= n })
 }
 
-// judge stops the replicas and finds what was broken. A cluster's faults are no
+// judge stops the replicas and finds broken promises. A cluster's faults are no
 // reason for a replica to end.
 func (r *clusterRun) judge() {
 	r.t.Helper()
@@ -176,7 +176,7 @@ func (r *clusterRun) judge() {
 	r.report(r.t, evidence, newChaosResult(evidence, judgeChaos(evidence)))
 }
 
-// say tells when something was done.
+// say logs when something was done.
 func (r *clusterRun) say(format string, args ...any) {
 	r.t.Helper()
 	now := time.Now()

@@ -21,7 +21,7 @@ import (
 // while requests flow through two replicas, and judges each course of events as
 // TestChaos does: from the stored events and the vendor's account.
 //
-// It needs a Docker engine. Where there is none it is skipped, but never in CI.
+// It needs a Docker engine. Without one it is skipped, and fails in CI.
 //
 //	cluster_test.go         what goes wrong
 //	cluster_run_test.go     the flow of requests around it, and the judgement

@@ -20,7 +20,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// chaosEvidence is what can be seen of a run from outside.
+// chaosEvidence is what is observable of a run from outside.
 type chaosEvidence struct {
 	HideDescriptions bool
 	Requests         []chaosRequest
@@ -119,7 +119,7 @@ func (r *chaosRun) read(msg jetstream.Msg) storedEvent {
 	return storedEvent{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp, Source: key.Source, Key: key.Name, Event: event}
 }
 
-// readLogs counts what the replicas said, and finds what they must not: a crash.
+// readLogs counts log lines of the replicas, and finds crashes.
 func (r *chaosRun) readLogs() (counts map[string]int, problems []string) {
 	r.t.Helper()
 	counts = make(map[string]int)

@@ -23,10 +23,10 @@ type chaosResult struct {
 	Jobs         int                    `json:"jobs"`
 	Claims       map[int]int            `json:"claims"` // claims of an id -> ids
 	MaxEpoch     int                    `json:"maxEpoch"`
-	Faults       map[chaosFaultKind]int `json:"faults"` // that met somebody
+	Faults       map[chaosFaultKind]int `json:"faults"` // that hit a replica
 	VendorFaults map[string]int         `json:"vendorFaults"`
 	VendorCalls  map[string]int         `json:"vendorCalls"`
-	// CallsInWait came during a wait that any replica had been told.
+	// CallsInWait are calls during a wait that the vendor asked any replica for.
 	CallsInWait int            `json:"callsInWait"`
 	Lives       map[string]int `json:"lives"` // of each program
 	Exits       map[int]int    `json:"exits"` // of replicas by themselves, by exit code
@@ -60,8 +60,8 @@ func newChaosResult(e chaosEvidence, findings []chaosFinding) chaosResult {
 	for _, f := range findings {
 		result.Broken[f.Kind]++
 	}
-	var all []*chaosStory
-	for _, s := range e.stories() {
+	var all []*chaosHistory
+	for _, s := range e.histories() {
 		result.Publications += s.published.acks
 		result.Claims[len(s.claims)]++
 		for _, claim := range s.claims {
@@ -85,24 +85,24 @@ func newChaosResult(e chaosEvidence, findings []chaosFinding) chaosResult {
 	return result
 }
 
-func (r *chaosResult) measure(stories []*chaosStory) {
-	slices.SortFunc(stories, func(a, b *chaosStory) int { return cmp.Compare(a.latency(), b.latency()) })
-	r.Latency = latencyOf(stories)
-	byPath := make(map[string][]*chaosStory)
-	for _, s := range stories {
+func (r *chaosResult) measure(histories []*chaosHistory) {
+	slices.SortFunc(histories, func(a, b *chaosHistory) int { return cmp.Compare(a.latency(), b.latency()) })
+	r.Latency = latencyOf(histories)
+	byPath := make(map[string][]*chaosHistory)
+	for _, s := range histories {
 		byPath[s.path()] = append(byPath[s.path()], s)
 	}
 	for path, some := range byPath {
 		r.ByPath[path] = latencyOf(some)
 	}
-	for _, s := range stories[len(stories)-len(stories)/100:] {
+	for _, s := range histories[len(histories)-len(histories)/100:] {
 		r.Slowest[s.path()]++
 	}
 }
 
-// latency is that of a story with an end. A lost acknowledgement may come after
-// the end; the story began with the publication then.
-func (s *chaosStory) latency() time.Duration {
+// latency is that of a request with an end. A lost acknowledgement may come after
+// the end; the history began with the publication then.
+func (s *chaosHistory) latency() time.Duration {
 	end := s.terminals[0].Stored
 	if s.published.acked.IsZero() || end.Before(s.published.acked) {
 		return end.Sub(s.published.first)
@@ -111,7 +111,7 @@ func (s *chaosStory) latency() time.Duration {
 }
 
 // path is which way a request took to its end.
-func (s *chaosStory) path() string {
+func (s *chaosHistory) path() string {
 	epoch := 1
 	for _, claim := range s.claims {
 		epoch = max(epoch, claim.Epoch)
@@ -138,8 +138,8 @@ func (s *chaosStory) path() string {
 	return "none"
 }
 
-// latencyOf is for stories that are sorted by their latency.
-func latencyOf(sorted []*chaosStory) latencyMillis {
+// latencyOf is for histories that are sorted by their latency.
+func latencyOf(sorted []*chaosHistory) latencyMillis {
 	if len(sorted) == 0 {
 		return latencyMillis{}
 	}

@@ -197,7 +197,7 @@ func (p *immortal) away() (back func()) {
 	}
 }
 
-// freeze stops this life for a while. Whoever was started after it is not meant.
+// freeze stops this process for a while, not one that was started after it.
 func (p *immortal) freeze(d time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -224,7 +224,7 @@ func (p *immortal) end(signal syscall.Signal) {
 	}
 }
 
-// waitEnd waits for a program that was asked to stop, and says how that went.
+// waitEnd waits for a program that was asked to stop, and returns how it ended.
 func (p *immortal) waitEnd(patience time.Duration) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()

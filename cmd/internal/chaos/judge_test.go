@@ -21,7 +21,7 @@ type chaosFinding struct {
 const (
 	foundLost          = "lost"               // accepted by JetStream, no terminal event
 	foundSecondJob     = "second job"         // more than one job for one request
-	foundUnannounced   = "unannounced job"    // a job that no event tells of
+	foundUnannounced   = "unannounced job"    // a job without an event
 	foundContradiction = "contradiction"      // the event says that there is no job, and there is
 	foundDuplicate     = "duplicate terminal" // more than one terminal event
 	foundLate          = "event after end"    // something follows the terminal event
@@ -29,7 +29,7 @@ const (
 	foundFailure       = "needless failure"   // failed although nothing was wrong with it
 	foundAccepted      = "wrongly started"    // announced although the vendor refuses it
 	foundUnknown       = "outcome unknown"    // although the vendor shows its descriptions
-	foundStranger      = "stranger"           // an event or job that nobody asked for
+	foundStranger      = "stranger"           // an event or job without a request
 	foundNoLetter      = "no dead letter"     // a failure that was not kept
 	foundImpatience    = "impatience"         // a call before an announced wait was over
 	foundStuck         = "stuck"              // the request stream did not become empty
@@ -39,8 +39,8 @@ const (
 // noGroupCode is the vendor's answer for a content group that it does not know.
 const noGroupCode = "587207178"
 
-// chaosStory is what became of one request.
-type chaosStory struct {
+// chaosHistory is what became of one request.
+type chaosHistory struct {
 	request     chaosRequest
 	published   publishing
 	events      []storedEvent
@@ -50,17 +50,17 @@ type chaosStory struct {
 	deadLetters int
 }
 
-// stories sorts the evidence by request.
-func (e *chaosEvidence) stories() map[string]*chaosStory {
-	stories := make(map[string]*chaosStory, len(e.Requests))
+// histories sorts the evidence by request.
+func (e *chaosEvidence) histories() map[string]*chaosHistory {
+	histories := make(map[string]*chaosHistory, len(e.Requests))
 	for _, r := range e.Requests {
-		stories[r.id] = &chaosStory{
+		histories[r.id] = &chaosHistory{
 			request: r, published: e.Published[r.id], deadLetters: e.DeadLetters[r.id],
 			jobs: e.Account.JobsByMarker[publisher.NewKey(chaosSource, r.id).Marker()],
 		}
 	}
 	for _, event := range e.Events {
-		s := stories[event.Key]
+		s := histories[event.Key]
 		if s == nil {
 			continue
 		}
@@ -72,18 +72,18 @@ func (e *chaosEvidence) stories() map[string]*chaosStory {
 			s.terminals = append(s.terminals, event)
 		}
 	}
-	return stories
+	return histories
 }
 
 // judgeChaos finds the promises that were broken. It knows nothing but the
 // evidence.
 func judgeChaos(e chaosEvidence) []chaosFinding {
 	findings := []chaosFinding{}
-	stories := e.stories()
+	histories := e.histories()
 	for _, r := range e.Requests {
-		findings = append(findings, stories[r.id].judge(e.HideDescriptions)...)
+		findings = append(findings, histories[r.id].judge(e.HideDescriptions)...)
 	}
-	findings = append(findings, e.strangers(stories)...)
+	findings = append(findings, e.strangers(histories)...)
 	findings = append(findings, impatient(e.Starts)...)
 	if len(e.Stuck) > 0 {
 		findings = append(findings, chaosFinding{Kind: foundStuck, Text: "requests are left:\n  " + strings.Join(e.Stuck, "\n  ")})
@@ -94,7 +94,7 @@ func judgeChaos(e chaosEvidence) []chaosFinding {
 	return findings
 }
 
-func (s *chaosStory) judge(descriptionsHidden bool) (findings []chaosFinding) {
+func (s *chaosHistory) judge(descriptionsHidden bool) (findings []chaosFinding) {
 	found := func(kind, format string, args ...any) {
 		findings = append(findings, chaosFinding{Kind: kind, ID: s.request.id, Text: fmt.Sprintf(format, args...)})
 	}
@@ -127,7 +127,7 @@ func (s *chaosStory) judge(descriptionsHidden bool) (findings []chaosFinding) {
 	return findings
 }
 
-func (s *chaosStory) judgeStarted(e *schemas.JobStarted, found func(kind, format string, args ...any)) {
+func (s *chaosHistory) judgeStarted(e *schemas.JobStarted, found func(kind, format string, args ...any)) {
 	if s.request.refused {
 		found(foundAccepted, "job %s", e.JobID)
 	}
@@ -141,7 +141,7 @@ func (s *chaosStory) judgeStarted(e *schemas.JobStarted, found func(kind, format
 	}
 }
 
-func (s *chaosStory) judgeFailed(e *schemas.JobFailed, descriptionsHidden bool, found func(kind, format string, args ...any)) {
+func (s *chaosHistory) judgeFailed(e *schemas.JobFailed, descriptionsHidden bool, found func(kind, format string, args ...any)) {
 	if s.deadLetters == 0 {
 		found(foundNoLetter, "job-failed %s", e.ErrorCode)
 	}
@@ -149,7 +149,7 @@ func (s *chaosStory) judgeFailed(e *schemas.JobFailed, descriptionsHidden bool, 
 		if !descriptionsHidden {
 			found(foundUnknown, "%s; candidates %v, jobs %v", e.ErrorMessage, e.Candidates, s.jobs)
 		}
-		// Not to know is no contradiction, but the job has to be among those named.
+		// An unknown outcome is not a contradiction, but the job has to be among those named.
 		for _, job := range s.jobs {
 			if !slices.Contains(e.Candidates, job) {
 				found(foundUnannounced, "job %s, the candidates of OUTCOME_UNKNOWN are %v", job, e.Candidates)
@@ -167,9 +167,9 @@ func (s *chaosStory) judgeFailed(e *schemas.JobFailed, descriptionsHidden bool, 
 
 // strangers are events and jobs that belong to no request. Duplicates have the
 // same content here, so nothing may be rejected either.
-func (e *chaosEvidence) strangers(stories map[string]*chaosStory) (findings []chaosFinding) {
+func (e *chaosEvidence) strangers(histories map[string]*chaosHistory) (findings []chaosFinding) {
 	for _, event := range e.Events {
-		if stories[event.Key] == nil {
+		if histories[event.Key] == nil {
 			findings = append(findings, chaosFinding{Kind: foundStranger, ID: event.Key, Text: fmt.Sprintf("%s at %d", event.Event.Kind(), event.Sequence)})
 		}
 	}
@@ -206,7 +206,7 @@ func impatient(calls []startCall) (findings []chaosFinding) {
 			// does not wait at all is found in the second half as well.
 			grace := told.retryAfter / 2
 			if c.marker == told.marker {
-				grace = 0 // it is the call that was told, again
+				grace = 0 // it is the throttled call again
 			}
 			after := c.came.Sub(told.answered)
 			if c.session == told.session && after > grace && after < told.retryAfter-tooEarly {

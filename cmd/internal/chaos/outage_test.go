@@ -35,7 +35,7 @@ func TestBrokerAway(t *testing.T) {
 	plan := newChaosPlan(chaosSettings{
 		Requests: int(outageRate * (outageBefore + away + outageAfter).Seconds()), Rate: outageRate, Replicas: 2, Seed: 1,
 		Faults: "slow=300ms", // so that there are calls under way when it goes
-		// The backlog comes all at once: a busy machine is no slow vendor.
+		// The backlog comes all at once: a busy machine must not count as a slow vendor.
 		Env: []string{"BACKHAUL_VENDOR_TIMEOUT=10s"},
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), plan.length+4*time.Minute)

@@ -17,7 +17,7 @@ type chaosSettings struct {
 	Seed                 int64
 	Kill, Freeze, Broker time.Duration // about how often, 0 never
 	Faults               string        // the vendor's
-	VisibleAfter         time.Duration // how long a job is not to be seen
+	VisibleAfter         time.Duration // how long a job is not visible
 	HideDescriptions     bool
 	AckWait              time.Duration // of the requests' consumer, 0 as shipped
 	Env                  []string      // further settings of the replicas

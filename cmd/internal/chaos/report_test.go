@@ -18,7 +18,7 @@ import (
 	"backhaul/schemas"
 )
 
-// maxTold bounds how many findings of a kind are told with their story.
+// maxTold bounds how many findings of a kind are printed with their history.
 const maxTold = 3
 
 // report prints the result, keeps it as JSON and fails the test for what was
@@ -35,8 +35,8 @@ func (r *chaosRun) report(t *testing.T, e chaosEvidence, result chaosResult) {
 			result.Exits[code] += n
 		}
 	}
-	stories := e.stories()
-	r.keepStories(stories, e.Requests)
+	histories := e.histories()
+	r.keepHistories(histories, e.Requests)
 
 	var table bytes.Buffer
 	result.print(&table)
@@ -56,7 +56,7 @@ func (r *chaosRun) report(t *testing.T, e chaosEvidence, result chaosResult) {
 			continue
 		}
 		t.Errorf("%s: %s: %s", f.Kind, f.ID, f.Text)
-		if s := stories[f.ID]; s != nil {
+		if s := histories[f.ID]; s != nil {
 			t.Log(s.tell(r.began))
 		}
 	}
@@ -67,20 +67,20 @@ func (r *chaosRun) report(t *testing.T, e chaosEvidence, result chaosResult) {
 	}
 }
 
-// keepStories writes down what became of each request.
-func (r *chaosRun) keepStories(stories map[string]*chaosStory, requests []chaosRequest) {
+// keepHistories writes down what became of each request.
+func (r *chaosRun) keepHistories(histories map[string]*chaosHistory, requests []chaosRequest) {
 	r.t.Helper()
 	var b strings.Builder
 	for _, request := range requests {
-		b.WriteString(stories[request.id].tell(r.began))
+		b.WriteString(histories[request.id].tell(r.began))
 	}
-	if err := os.WriteFile(filepath.Join(r.dir, "stories.txt"), []byte(b.String()), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(r.dir, "histories.txt"), []byte(b.String()), 0o600); err != nil {
 		r.t.Error(err)
 	}
 }
 
-// tell is the story with its times since the run began.
-func (s *chaosStory) tell(began time.Time) string {
+// tell returns the history with its times since the run began.
+func (s *chaosHistory) tell(began time.Time) string {
 	var b strings.Builder
 	at := func(t time.Time) string {
 		if t.IsZero() {

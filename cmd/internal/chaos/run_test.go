@@ -35,7 +35,7 @@ type chaosRun struct {
 	js       jetstream.JetStream
 	upstream *upstream
 
-	done     map[chaosFaultKind]int // faults that met somebody alive
+	done     map[chaosFaultKind]int // faults that hit a running program
 	drained  time.Duration          // from the last publication to the empty stream
 	stuck    []string               // what was left in the request stream
 	problems []string               // replicas that did not stop as they should
@@ -84,7 +84,7 @@ func (r *chaosRun) startBroker() (url string) {
 func (r *chaosRun) connect(url string) {
 	r.t.Helper()
 	nc, err := nats.Connect(url, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // the broker's deaths are no news
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // the broker's deaths are expected
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func (r *chaosRun) inflict(ctx context.Context) {
 	}
 }
 
-// inflictOne is false if there was nobody to meet, because a program that ended
+// inflictOne returns false if no program was running, because one that ended
 // was not back yet.
 func (r *chaosRun) inflictOne(f chaosFault) bool {
 	switch f.kind {
@@ -230,7 +230,7 @@ func (r *chaosRun) drain(ctx context.Context, patience time.Duration) {
 	}
 }
 
-// maxWaiting bounds what is said about a stream that does not become empty.
+// maxWaiting bounds the report about a stream that does not become empty.
 const maxWaiting = 20
 
 // waiting are the ids of requests that are still in the stream, after a line

@@ -124,7 +124,7 @@ func (s *soak) editStreams(ctx context.Context, random *rand.Rand) {
 				s.note("edit: consumer changed")
 			}
 		}
-	case 5: // a pause by somebody else
+	case 5: // a pause by another operator
 		if _, err := s.chaos.js.PauseConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(3*time.Second)); err == nil {
 			s.note("edit: consumer paused")
 		}
@@ -170,7 +170,7 @@ func (s *soak) attack(ctx context.Context, random *rand.Rand) {
 			}
 		}
 		s.pause(ctx, 3*time.Second)
-	case 1: // what is no HTTP
+	case 1: // not HTTP
 		if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
 			garbage := make([]byte, 32<<10)
 			for i := range garbage {

@@ -15,18 +15,18 @@ const (
 	foundMemory    = "memory"         // a replica used too much
 	foundSlow      = "slow /livez"    // or none at all
 	foundConsumers = "consumers left" // more than at the start
-	foundHostile   = "hostile job"    // a job of a message that is no valid request
+	foundHostile   = "hostile job"    // a job of a message that is not a valid request
 )
 
-// judge says which promises were broken, and fails the test for each.
+// judge finds the broken promises, and fails the test for each.
 func (s *soak) judge(ctx context.Context, left map[string]int) {
 	e := s.collect(ctx)
 	var findings []chaosFinding
-	stories := e.stories()
+	histories := e.histories()
 	for _, r := range e.Requests {
-		findings = append(findings, stories[r.id].judge(false)...)
+		findings = append(findings, histories[r.id].judge(false)...)
 	}
-	others, otherFindings := s.judgeOthers(e, stories)
+	others, otherFindings := s.judgeOthers(e, histories)
 	findings = append(findings, otherFindings...)
 	found := func(kind, format string, args ...any) {
 		findings = append(findings, chaosFinding{Kind: kind, Text: fmt.Sprintf(format, args...)})
@@ -51,7 +51,7 @@ func (s *soak) judge(ctx context.Context, left map[string]int) {
 	for stream, n := range left {
 		found(foundConsumers, "%d on %s", n, stream)
 	}
-	s.report(e, stories, others, findings)
+	s.report(e, histories, others, findings)
 }
 
 // collect reads the streams. Foreign messages among the events are left out.
@@ -78,9 +78,9 @@ func (s *soak) collect(ctx context.Context) chaosEvidence {
 	return e
 }
 
-// judgeOthers judges what has no story of a known request: requests without an id,
+// judgeOthers judges what has no history of a known request: requests without an id,
 // which may have jobs, and hostile ones, which may not.
-func (s *soak) judgeOthers(e chaosEvidence, stories map[string]*chaosStory) (others int, findings []chaosFinding) {
+func (s *soak) judgeOthers(e chaosEvidence, histories map[string]*chaosHistory) (others int, findings []chaosFinding) {
 	type ending struct {
 		source    string
 		terminals []schemas.Event
@@ -90,7 +90,7 @@ func (s *soak) judgeOthers(e chaosEvidence, stories map[string]*chaosStory) (oth
 	}
 	ends := make(map[string]*ending) // by marker
 	for _, event := range e.Events {
-		if event.Source == chaosSource && stories[event.Key] != nil {
+		if event.Source == chaosSource && histories[event.Key] != nil {
 			continue
 		}
 		marker := publisher.Key{Source: event.Source, Name: event.Key}.Marker()
@@ -154,8 +154,8 @@ func (s *soak) judgeOthers(e chaosEvidence, stories map[string]*chaosStory) (oth
 	return len(ends), findings
 }
 
-func (s *soak) report(e chaosEvidence, stories map[string]*chaosStory, others int, findings []chaosFinding) {
-	s.t.Logf("soak of %s, seed %d: %d requests with an id, %d other stories (%d without an id, %d hostile acknowledged), %d jobs, %d events, %s, drained in %s\n"+
+func (s *soak) report(e chaosEvidence, histories map[string]*chaosHistory, others int, findings []chaosFinding) {
+	s.t.Logf("soak of %s, seed %d: %d requests with an id, %d other histories (%d without an id, %d hostile acknowledged), %d jobs, %d events, %s, drained in %s\n"+
 		"memory at most %d MiB; /livez %d times, p50 %s, p99 %s, max %s\nfaults and hostile messages: %s\nvendor's faults: %s\n%d findings",
 		*soakFlags.length, *soakFlags.seed, len(e.Requests), others, s.anonymous, s.accepted, e.Account.JobsStarted, len(e.Events),
 		time.Since(s.chaos.began).Round(time.Second), s.chaos.drained.Round(time.Second), s.watch.memory>>10, len(s.watch.answers), s.watch.quantile(0.5), s.watch.quantile(0.99), s.watch.quantile(1),
@@ -166,8 +166,8 @@ func (s *soak) report(e chaosEvidence, stories map[string]*chaosStory, others in
 			continue
 		}
 		s.t.Errorf("%s: %s: %s", f.Kind, f.ID, f.Text)
-		if story := stories[f.ID]; story != nil {
-			s.t.Log(story.tell(s.chaos.began))
+		if history := histories[f.ID]; history != nil {
+			s.t.Log(history.tell(s.chaos.began))
 		}
 	}
 	for kind, n := range told {

@@ -37,7 +37,7 @@ func (s *soak) harass(ctx context.Context) {
 			return
 		}
 		s.note("message: " + kind.name)
-		if msg.Reply != "" { // the answer goes to somebody else
+		if msg.Reply != "" { // the answer goes to another client
 			_ = s.nc.PublishMsg(msg)
 			return
 		}
@@ -90,7 +90,7 @@ func unknownMembers(random *rand.Rand) *nats.Msg {
 	return hostile(random, b.Bytes())
 }
 
-// wrongMember is a request with one member that is no good.
+// wrongMember returns a request with one invalid member.
 func wrongMember(random *rand.Rand) *nats.Msg {
 	members := []string{
 		`"clientName":1`, `"clientName":"x"`, `"subclientname":"x"`, `"backupLevel":"full"`, `"labels":{"a":1}`, `"notAfter":"yesterday"`,

@@ -67,7 +67,7 @@ func TestSoak(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), *soakFlags.length+*soakFlags.drain+3*time.Minute)
 	defer cancel()
 
-	s.baseline = s.consumers(ctx) // a replica adds one when its page is looked at, until it stops
+	s.baseline = s.consumers(ctx) // a replica adds one when its page is opened, until it stops
 	s.settleFirst(ctx)
 	under, stop := context.WithTimeout(ctx, *soakFlags.length)
 	var all sync.WaitGroup

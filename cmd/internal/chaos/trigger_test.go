@@ -77,7 +77,7 @@ func TestTriggerChaos(t *testing.T) {
 		len(want), *triggerGroups, time.Since(began).Round(time.Millisecond), requests, len(store.Written()), kills, memory>>10)
 }
 
-// waiting are the requests that nobody has read: a work queue has no second consumer.
+// waiting returns the unread requests: a work queue has no second consumer.
 func waiting(c *programtest.Client) (all []*jetstream.RawStreamMsg) {
 	c.T.Helper()
 	c.Answered("requests", func() error {

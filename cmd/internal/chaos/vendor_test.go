@@ -19,7 +19,7 @@ import (
 )
 
 // chaosVendor is the simulated Commvault, over real HTTP, with a log of every
-// call: when a job was started twice, its times tell by whom.
+// call: when a job was started twice, its times show by which replica.
 type chaosVendor struct {
 	*simulator.Simulator
 	endpoint string
@@ -34,7 +34,7 @@ type startCall struct {
 	came, answered time.Time
 	session        string // a process has one at a time
 	marker         string
-	retryAfter     time.Duration // what it was told, 0 for nothing
+	retryAfter     time.Duration // the wait it was given, 0 for none
 }
 
 func startChaosVendor(t *testing.T, dir string, p chaosPlan) *chaosVendor {

@@ -32,7 +32,7 @@ func failed(code string, candidates ...string) *schemas.JobFailed {
 	return &schemas.JobFailed{ErrorCode: code, Candidates: candidates}
 }
 
-// callsAfter are two calls of a session: one that was told to wait, and another
+// callsAfter returns two calls of a session: one that was throttled, and another
 // some time after.
 func callsAfter(told, after time.Duration, second string) []startCall {
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)

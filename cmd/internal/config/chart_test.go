@@ -22,7 +22,7 @@ var chartSets = []string{
 
 type object = map[string]any
 
-// schemaOf is what the chart's schema says of a setting.
+// schemaOf returns a setting's part of the chart's schema.
 func schemaOf(s setting) object {
 	text := object{"type": "string"}
 	switch s.field.(type) {
@@ -58,7 +58,7 @@ func chartSchema(t *testing.T, schema object) {
 			continue
 		case s.secret():
 			key = fileKey(s.key)
-		case name == "ca" || name == "cert" || name == "s3CA": // these may be anybody's to read
+		case name == "ca" || name == "cert" || name == "s3CA": // these may be readable by all users
 			ref = object{"$ref": "#/$defs/file"}
 		case !s.reads:
 			if sections[section] == nil {

@@ -34,7 +34,7 @@ func TestLoad_refusesUnknownVariables(t *testing.T) {
 		"backhaul_vendor_password":        "did you mean BACKHAUL_VENDOR_PASSWORD?",
 		"BACKHAUL_ENTIRELY_ELSE":          "",
 		"BACKHAUL_":                       "",
-		// A setting that somebody guessed, not a service of Kubernetes.
+		// A guessed name of a setting, not a service of Kubernetes.
 		"BACKHAUL_ADMIN_PORT":        "",
 		"BACKHAUL_PORT":              "",
 		"BACKHAUL_NATS_SERVICE_HOST": "",
@@ -69,7 +69,7 @@ func TestLoad_acceptsVariablesThatAreNoSettings(t *testing.T) {
 	}
 }
 
-// A setting with such a name could not be told from a service's address.
+// A setting with such a name could not be distinguished from a service's address.
 func TestSettingsAreNotNamedAsServices(t *testing.T) {
 	for _, s := range new(Config).settings() {
 		if serviceEnv.MatchString(s.env) {

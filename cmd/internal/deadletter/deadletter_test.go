@@ -188,7 +188,7 @@ func TestDrop(t *testing.T) {
 	if err := d.Drop(t.Context(), first, ann); !strings.Contains(fmt.Sprint(err), "no dead letter 1") {
 		t.Errorf("a second time: %v", err)
 	}
-	// A list of before a stream was made anew.
+	// A list from before the stream was created again.
 	stale := second
 	stale.Kept = stale.Kept.Add(-time.Hour)
 	if err := d.Drop(t.Context(), stale, ann); err == nil || d.count(publisher.DeadLetterStream) != 1 {

@@ -91,7 +91,7 @@ func TestACrashBetweenTheWritesOfAReplay(t *testing.T) {
 	}
 }
 
-// Whoever dies before the record has done nothing, and a request that cannot be
+// A crash before the record has no effect, and a request that cannot be
 // published is not forgotten.
 func TestAReplayThatCannotBeWritten(t *testing.T) {
 	t.Parallel()

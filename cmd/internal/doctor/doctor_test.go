@@ -453,7 +453,7 @@ func TestSkew(t *testing.T) {
 	}
 }
 
-// What `check` says of a ledger that was lost.
+// The findings of `check` about a lost ledger.
 func TestNATSLedger(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t).Connect(t)

@@ -65,7 +65,7 @@ func (l *log) read(q Query) []string {
 	return keys
 }
 
-// What somebody else has stored on an event's subject is not shown as one.
+// Foreign messages on an event's subject are not shown as events.
 func TestReadSkipsWhatIsNoEvent(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)

@@ -32,7 +32,7 @@ func (l *log) consumers() (all []*jetstream.ConsumerInfo) {
 	return all
 }
 
-// However a reading ends, its consumer is gone when it returns. While it goes on
+// However a reading ends, its consumer is gone when it returns. During the reading
 // there is one, which the server deletes soon if the process is killed.
 func TestMessages_DeletesItsConsumer(t *testing.T) {
 	t.Parallel()

@@ -83,7 +83,7 @@ func TestStore_failsWithoutAConnection(t *testing.T) {
 	}
 }
 
-// The entries are no events of a request, whatever its source and id.
+// The entries are not events of a request, for any source and id.
 func TestLoginsSubject_isOutsideEveryFilter(t *testing.T) {
 	t.Parallel()
 	if kind, key, err := publisher.ParseEventSubject(publisher.LoginsSubject); err == nil {

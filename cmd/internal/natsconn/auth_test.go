@@ -97,9 +97,9 @@ func TestEveryWayToConnect(t *testing.T) {
 	userPassword := server.Options{Username: "relay", Password: password}
 	for name, c := range map[string]struct {
 		demands server.Options
-		env     map[string]string // beside the URL
+		env     map[string]string // in addition to the URL
 		context map[string]any
-		// refused is what a client without any of this is told.
+		// refused is the error of a client without credentials.
 		refused string
 	}{
 		"user":          {userPassword, map[string]string{"USER": "relay", "PASSWORD": password}, map[string]any{"user": "relay", "password": password}, "Authorization Violation"},

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// bareSetting matches the name of a setting that is no flag.
+// bareSetting matches the name of a setting that is not a flag.
 var bareSetting = regexp.MustCompile(`(^|[^-])nats-(url|creds|nkey|user|ca|cert|key|tls-first)\b`)
 
 // Errors of a connection name their cause and the way out.

@@ -114,7 +114,7 @@ func TestGuard_StartsAServerAgainThatCannotWrite(t *testing.T) {
 	}
 }
 
-// What the server's streams hold is not limited by what was free when it started.
+// The size of the server's streams is not limited by what was free when it started.
 func TestStartEmbedded_DoesNotLimitItsStreams(t *testing.T) {
 	t.Parallel()
 	e, err := StartEmbedded(EmbeddedOptions{Listen: "127.0.0.1:0", StoreDir: filepath.Join(t.TempDir(), "store")}, zerolog.Nop())

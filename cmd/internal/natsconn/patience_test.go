@@ -61,7 +61,7 @@ func TestPatiently(t *testing.T) {
 	}
 }
 
-// When patience ends the error says what the last answer was, and not that the
+// When patience ends the error has the last answer, and not that the
 // wait was ended.
 func TestPatienceEnds(t *testing.T) {
 	t.Parallel()

@@ -35,7 +35,7 @@ func TestWhatToGrant(t *testing.T) {
 	}
 }
 
-// A violation counts as long as it goes on and is logged when it begins.
+// A violation counts as long as it lasts and is logged when it begins.
 func TestAViolationThatGoesOnAndEnds(t *testing.T) {
 	var log bytes.Buffer
 	now := time.Now()

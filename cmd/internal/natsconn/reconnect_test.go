@@ -10,7 +10,7 @@ import (
 	"backhaul/cmd/internal/waittest"
 )
 
-// silentListener takes connections and says nothing. It tells of each one.
+// silentListener accepts connections without an answer, and reports each one.
 func silentListener(t *testing.T, accepted chan<- net.Conn) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -19,9 +19,9 @@ import (
 type State struct {
 	// Waiting is the number of requests that are not delivered yet.
 	Waiting uint64 `json:"waiting"`
-	// InHand is the number of requests in flight: delivered and not settled, including
+	// InFlight is the number of requests in flight: delivered and not settled, including
 	// those that wait for a delayed redelivery.
-	InHand uint64 `json:"inHand"`
+	InFlight uint64 `json:"inHand"`
 	// Redelivered is how many of the requests in flight were delivered more than once.
 	Redelivered uint64 `json:"redelivered"`
 	// Oldest is when the oldest request was stored, zero if the stream is empty.
@@ -45,7 +45,7 @@ func Look(ctx context.Context, js jetstream.JetStream) (State, error) {
 	}
 	info, requests := consumer.CachedInfo(), stream.CachedInfo().State
 	s := State{
-		Waiting: info.NumPending, InHand: uint64(max(info.NumAckPending, 0)), Redelivered: uint64(max(info.NumRedelivered, 0)),
+		Waiting: info.NumPending, InFlight: uint64(max(info.NumAckPending, 0)), Redelivered: uint64(max(info.NumRedelivered, 0)),
 		Pulls: info.NumWaiting,
 	}
 	if requests.Msgs > 0 {

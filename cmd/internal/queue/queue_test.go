@@ -51,8 +51,8 @@ func TestLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := look()
-	if got.Waiting != 2 || got.InHand != 1 {
-		t.Errorf("%d waiting and %d in flight, want 2 and 1", got.Waiting, got.InHand)
+	if got.Waiting != 2 || got.InFlight != 1 {
+		t.Errorf("%d waiting and %d in flight, want 2 and 1", got.Waiting, got.InFlight)
 	}
 	if got.PausedFor < 59*time.Minute || got.PausedFor > time.Hour {
 		t.Errorf("paused for %s, want an hour", got.PausedFor)

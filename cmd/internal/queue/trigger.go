@@ -16,9 +16,9 @@ import (
 type Trigger struct {
 	// Waiting is the number of notifications that are not delivered yet.
 	Waiting uint64 `json:"waiting"`
-	// InHand is the number of notifications in flight: collected for a window, and not
+	// InFlight is the number of notifications in flight: collected for a window, and not
 	// part of a request yet.
-	InHand uint64 `json:"inHand"`
+	InFlight uint64 `json:"inHand"`
 	// Oldest is when the oldest notification was stored, zero if the stream is empty.
 	Oldest time.Time `json:"oldest,omitzero"`
 	// LastDecision is the decision on the last window that ended, of any content
@@ -51,7 +51,7 @@ func LookAtTrigger(ctx context.Context, js jetstream.JetStream) (*Trigger, error
 	switch {
 	case err == nil:
 		info := consumer.CachedInfo()
-		t.Waiting, t.InHand = info.NumPending, uint64(max(info.NumAckPending, 0))
+		t.Waiting, t.InFlight = info.NumPending, uint64(max(info.NumAckPending, 0))
 	case !errors.Is(err, jetstream.ErrConsumerNotFound):
 		return nil, fmt.Errorf("read the state of consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
 	}

@@ -43,7 +43,7 @@ func TestLookAtTrigger(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := look()
-	if got.Waiting != 2 || got.InHand != 1 || got.LastDecision != nil || got.Reader != nil {
+	if got.Waiting != 2 || got.InFlight != 1 || got.LastDecision != nil || got.Reader != nil {
 		t.Errorf("%+v, want 2 waiting, 1 in flight, no decision and no reader", got)
 	}
 	if age := got.Age(time.Now()); age <= 0 || age > time.Since(before) {
@@ -60,7 +60,7 @@ func TestLookAtTrigger(t *testing.T) {
 	if err := msg.DoubleAck(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := look(); got.Waiting != 2 || got.InHand != 0 || got.LastDecision == nil || got.LastDecision.At.Before(before) {
+	if got := look(); got.Waiting != 2 || got.InFlight != 0 || got.LastDecision == nil || got.LastDecision.At.Before(before) {
 		t.Errorf("%+v, want 2 waiting, 0 in flight and a recent decision", got)
 	}
 

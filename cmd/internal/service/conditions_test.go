@@ -10,7 +10,7 @@ import (
 	"backhaul/cmd/internal/natsconn"
 )
 
-// The runbook says of each check of /readyz?verbose which alert it has, or why none.
+// The runbook names the alert of each check of /readyz?verbose, or why it has none.
 func TestRunChecks_AreInTheRunbook(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "deploy", "RUNBOOK.md"))

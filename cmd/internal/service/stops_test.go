@@ -34,7 +34,7 @@ func TestStops_runInReverseAndLogWhatFails(t *testing.T) {
 }
 
 // A stop that does not return is left behind at its bound; one that ends with its context
-// tells its own error.
+// returns its own error.
 func TestStops_areBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -20,7 +20,7 @@ func TestReadinessFollowsTheService(t *testing.T) {
 	admin := programtest.AdminURL(t, s.Run)
 	programtest.WaitForStatus(t, admin+"/readyz", http.StatusOK)
 
-	// The durable goes: connected, and yet no request would be read.
+	// The durable is deleted: connected, but no request would be read.
 	if err := s.JS.DeleteConsumer(t.Context(), "BACKUP_REQUESTS", "backhaul"); err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"backhaul/cmd/internal/programtest"
 )
 
-// arrows says what each part of the module may import of the module. Longer
+// arrows lists what each part of the module may import of the module. Longer
 // paths come first.
 var arrows = []struct {
 	part    string
@@ -48,7 +48,7 @@ var arrows = []struct {
 	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/logonce", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/deploy", "backhaul/cmd"}},
 }
 
-// listed is what `go list` says of a package.
+// listed is the output of `go list` for a package.
 type listed struct {
 	ImportPath string
 	Doc        string
@@ -129,17 +129,17 @@ func wrongImporters(packages []listed) []string {
 	return wrong
 }
 
-// libraries says which parts of the module may import a library.
+// libraries lists which parts of the module may import a library.
 var libraries = []struct {
 	library string
 	parts   []string
 }{
-	// The other packages tell an observer; what becomes of that is not theirs to know.
+	// The other packages call an observer and do not know what it does.
 	{"github.com/prometheus/", []string{"backhaul/cmd/internal/telemetry"}},
 	{"go.opentelemetry.io/", []string{"backhaul/cmd/internal/telemetry"}},
 	// The contract and the vendor's client do not know NATS.
 	{"github.com/nats-io/", []string{"backhaul/publisher", "backhaul/consumer", "backhaul/cmd"}},
-	// People's files are read by the program; the packages take what was read.
+	// The program reads files of operators; the packages get the parsed result.
 	{"go.yaml.in/yaml/", []string{"backhaul/cmd"}},
 	// One wrapper translates verdicts into repetition: vendorapi/retry.go.
 	{"github.com/cenkalti/backoff/", []string{"backhaul/vendorapi"}},

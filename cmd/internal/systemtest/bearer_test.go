@@ -74,7 +74,7 @@ func TestReplicasShareATokenPair(t *testing.T) {
 	}
 }
 
-// A file that is no pair is a mistake to be told at once; the service does not
+// A file without a token pair is a mistake that is reported at once; the service does not
 // start.
 func TestTokenPairThatIsNone(t *testing.T) {
 	t.Parallel()

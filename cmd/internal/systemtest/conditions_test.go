@@ -15,7 +15,7 @@ import (
 	"backhaul/vendorapi/simulator/simulatortest"
 )
 
-// A request whose answers are unclear again and again is said wherever an operator
+// A request whose answers stay unclear is reported wherever an operator
 // looks: in the log, in /readyz?verbose, by `status` and by `check`.
 func TestADoubtThatGoesRoundIsACondition(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ import (
 // The files of deploy/ that are not programs. `make compose-demo` and TestImage run
 // what they describe.
 
-// composeService is what a test wants to know of a service.
+// composeService has the members of a service that the tests read.
 type composeService struct {
 	Image       string
 	Profiles    []string

@@ -23,7 +23,7 @@ import (
 // nobodyID is a user who may read nothing of root's.
 const nobodyID = 65534
 
-// localError is a mistake on this machine or in the endpoint, and what the program says.
+// localError is a mistake on this machine or in the endpoint, and the program's error.
 type localError struct {
 	args []string
 	env  []string
@@ -33,7 +33,7 @@ type localError struct {
 	not  []string
 }
 
-// startsWithin is less than any of the patience that a start may have: a mistake is told
+// startsWithin is shorter than any wait of a start: a mistake is reported
 // at once. A machine under load gets what it needs.
 const startsWithin = 20 * time.Second
 

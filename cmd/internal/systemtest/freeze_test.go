@@ -13,11 +13,11 @@ import (
 	"backhaul/vendorapi/simulator/simulatortest"
 )
 
-// A replica is frozen while the vendor holds its calls: some have started their
+// A replica is frozen while the vendor delays its calls: some have started their
 // job, some never will. Another replica looks, finds the jobs that are there,
 // and waits until lease and visibility window are over to send the others again.
 // Then the first one wakes up, with leases that have long ended and answers that
-// nobody waits for, and has nothing more to say.
+// no caller waits for, and writes nothing more.
 func TestFrozenWhileTheVendorHoldsTheAnswer(t *testing.T) {
 	t.Parallel()
 	const each = 5

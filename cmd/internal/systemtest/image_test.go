@@ -29,7 +29,7 @@ import (
 
 // TestImage runs the image as it is meant to be run: read-only, without any
 // capability, as a user without a name. It needs a Docker engine and the docker
-// command; where there is none it is skipped, but never in CI.
+// command; without one it is skipped, and fails in CI.
 func TestImage(t *testing.T) {
 	if err := clustertest.Engine(t); err != nil {
 		programtest.Missing(t, fmt.Sprintf("no Docker engine: %v", err))
@@ -99,7 +99,7 @@ func runContainer(t *testing.T, image string, options ...testcontainers.Containe
 	return c
 }
 
-// containerLog is all that a container has printed, "" if there is none.
+// containerLog returns the output of a container, "" if it does not exist.
 func containerLog(t *testing.T, c *testcontainers.DockerContainer) string {
 	t.Helper()
 	if c == nil {
@@ -114,7 +114,7 @@ func containerLog(t *testing.T, c *testcontainers.DockerContainer) string {
 	return string(text)
 }
 
-// published is where a port of a container is to be had, after each start anew.
+// published returns the address of a container's port, which changes with each start.
 func published(t *testing.T, c *testcontainers.DockerContainer, port, scheme string) string {
 	t.Helper()
 	address, err := c.PortEndpoint(t.Context(), port, scheme)
@@ -208,7 +208,7 @@ func wantStarted(t *testing.T, c *programtest.Client, id string) {
 	}
 }
 
-// inContainer runs a command beside the container's own.
+// inContainer runs a second command in a container.
 func inContainer(t *testing.T, c *testcontainers.DockerContainer, command ...string) (code int, output string) {
 	t.Helper()
 	code, out, err := c.Exec(t.Context(), command)
@@ -238,7 +238,7 @@ func post(t *testing.T, url, body string) {
 	}
 }
 
-// testImageRefuses: what is not claimed does not work, and says why.
+// testImageRefuses: what the image does not offer fails with the reason.
 func testImageRefuses(t *testing.T, image string) {
 	vendor := map[string]string{
 		"BACKHAUL_VENDOR_ENDPOINT": "https://vendor.invalid/webconsole/api", "BACKHAUL_VENDOR_USERNAME": "u", "BACKHAUL_VENDOR_PASSWORD": programtest.Password,

@@ -13,8 +13,8 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// A ledger that is full between claim and outcome is said wherever an operator looks, and
-// the outcome is recorded when there is room.
+// A ledger that is full between claim and outcome is reported in every view of an operator, and
+// the outcome is recorded when there is space.
 func TestAFullLedgerIsSaid(t *testing.T) {
 	t.Parallel()
 	s := programtest.StartService(t, simulator.Config{})
@@ -30,7 +30,7 @@ func TestAFullLedgerIsSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	setLimit(1) // room for the claim
+	setLimit(1) // space for the claim
 	s.Publish("backup.request.billing", nil, programtest.SampleRequest("full-1"))
 	said := func(text string) bool {
 		return strings.Contains(text, "stream BACKUP_EVENTS does not take what is written to it") && strings.Contains(text, "10077")

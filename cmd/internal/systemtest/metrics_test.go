@@ -209,7 +209,7 @@ func programFiles(t *testing.T, dirs ...string) map[string]string {
 	return files
 }
 
-// Whoever mounts an endpoint or logs a field says in deploy/OBSERVABILITY.md what it is.
+// Every endpoint and log field is documented in deploy/OBSERVABILITY.md.
 func TestEndpointsAndLogFieldsAreDocumented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile(programtest.InRepository(t, "deploy", "OBSERVABILITY.md"))

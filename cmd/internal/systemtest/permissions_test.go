@@ -12,7 +12,7 @@ import (
 	"backhaul/vendorapi/simulator/simulatortest"
 )
 
-// The service does all of its work with no more than the shipped permissions.
+// The service does all of its work with the shipped permissions.
 func TestRunWithLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	s := programtest.StartGuarded(t)
@@ -47,7 +47,7 @@ func TestRunWithLeastPrivilege(t *testing.T) {
 	}
 }
 
-// What is not permitted is said once, with what to grant, and makes the process
+// A missing permission is logged once, with what to grant, and makes the process
 // unready if it cannot work without.
 func TestWhatIsNotPermittedIsLoud(t *testing.T) {
 	t.Parallel()
@@ -88,7 +88,7 @@ func TestWhatIsNotPermittedIsLoud(t *testing.T) {
 	}
 }
 
-// A user who may not look at the streams learns what is missing, not that the
+// A user who may not read the streams learns what is missing, not that the
 // server is slow.
 func TestNotPermittedToLookAtTheStreams(t *testing.T) {
 	t.Parallel()

@@ -77,7 +77,7 @@ func TestPolicyKeepsRequestsFromTheVendor(t *testing.T) {
 	}
 }
 
-// policyCheck is what /readyz?verbose says of the policy; "" when all is well.
+// policyCheck returns the line of /readyz?verbose about the policy; "" when all is well.
 func policyCheck(t *testing.T, admin string) string {
 	t.Helper()
 	status, text := programtest.Probe(t, admin+"/readyz?verbose")
@@ -138,7 +138,7 @@ func TestPolicyIsReloaded(t *testing.T) {
 	}
 }
 
-// The limit holds for two processes together and over a restart.
+// The limit applies to two processes together and over a restart.
 func TestRequestsPerHour(t *testing.T) {
 	t.Parallel()
 	const limit, requests = 20, 60

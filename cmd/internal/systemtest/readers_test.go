@@ -19,7 +19,7 @@ import (
 )
 
 // Every page of the console leaves the consumers as they were; only the reader of
-// the list goes on, and it ends with the process, as do those that count requests.
+// the list continues, and it ends with the process, as do those that count requests.
 func TestNoPageLeavesAConsumer(t *testing.T) {
 	t.Parallel()
 	s := programtest.StartService(t, simulator.Config{})
@@ -45,7 +45,7 @@ func TestNoPageLeavesAConsumer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasPrefix(path, "/live") { // goes on until the process ends
+		if strings.HasPrefix(path, "/live") { // lasts until the process ends
 			first := make([]byte, 1)
 			_, _ = io.ReadFull(resp.Body, first)
 			return ""

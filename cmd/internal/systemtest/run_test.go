@@ -56,7 +56,7 @@ func TestRequestBecomesJobAndEvent(t *testing.T) {
 func TestDuplicatesStartOneJob(t *testing.T) {
 	t.Parallel()
 	s := programtest.StartService(t, simulator.Config{})
-	for range 2 { // no Nats-Msg-Id: only the ledger can tell
+	for range 2 { // no Nats-Msg-Id: only the ledger recognises it
 		s.Publish("backup.request.billing", nil, programtest.SampleRequest("dup-1"))
 	}
 	s.WaitForOutcomes()
@@ -209,7 +209,7 @@ func TestEmbeddedServerKeepsRequests(t *testing.T) {
 	}
 }
 
-// A refused login says why, keeps the request, and shows no secret.
+// A refused login is logged with its reason, keeps the request, and shows no secret.
 func TestSecretsStayHidden(t *testing.T) {
 	t.Parallel()
 	s := programtest.StartService(t, simulator.Config{})

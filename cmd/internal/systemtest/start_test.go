@@ -16,7 +16,7 @@ import (
 )
 
 // A service that starts before JetStream answers waits for it: alive, not ready,
-// and told to stop it stops.
+// and stops when asked to.
 func TestStartWaitsForJetStream(t *testing.T) {
 	t.Parallel()
 	dir, address := t.TempDir(), programtest.FreeAddress(t)

@@ -17,7 +17,7 @@ import (
 	"backhaul/vendorapi/simulator/simulatortest"
 )
 
-// underSystemd is what systemd gives a service: a socket to tell it things on, and
+// underSystemd is what systemd gives a service: a socket for notifications, and
 // credentials, by their names. next is what the service says next.
 func underSystemd(t *testing.T, credentials map[string]string) (env []string, next func() string) {
 	t.Helper()
@@ -61,7 +61,7 @@ func stopped(t *testing.T, next func() string) {
 	}
 }
 
-// The service as systemd would run it: told of a socket, with its password as a
+// The service as systemd would run it: with a socket, and with its password as a
 // credential.
 func TestUnderSystemd(t *testing.T) {
 	t.Parallel()

@@ -64,9 +64,9 @@ var (
 	natsReconnects = desc("nats_reconnects_total", "Times that the connection to NATS was made again.")
 
 	queueUp          = desc("queue_up", "1 if JetStream answered when it was last asked about the queue. If not, there are no other gauges of it.")
-	queuePending     = desc("queue_pending", "Requests that no replica has in hand.")
+	queuePending     = desc("queue_pending", "Requests that no replica has in flight.")
 	queueAckPending  = desc("queue_ack_pending", "Requests that are delivered, to any replica, and not acknowledged.")
-	queueRedelivered = desc("queue_redelivered", "Requests in hand that were delivered more than once.")
+	queueRedelivered = desc("queue_redelivered", "Requests in flight that were delivered more than once.")
 	queueOldest      = desc("queue_oldest_request_age_seconds", "Age of the oldest request that has no outcome, 0 without one.")
 	queuePaused      = desc("queue_paused", "1 while the server delivers nothing, because the vendor or an operator asked for a pause.")
 	queuePulls       = desc("queue_waiting_pulls", "Pulls of all replicas that wait at the server; 0 means that nobody asks for work.")
@@ -97,7 +97,7 @@ func (q *queueLook) Collect(metrics chan<- prometheus.Metric) {
 		return
 	}
 	gauge(queuePending, float64(v.Waiting))
-	gauge(queueAckPending, float64(v.InHand))
+	gauge(queueAckPending, float64(v.InFlight))
 	gauge(queueRedelivered, float64(v.Redelivered))
 	gauge(queueOldest, v.Age(time.Now()).Seconds())
 	gauge(queuePaused, number(v.PausedFor > time.Since(v.at)))

@@ -34,7 +34,7 @@ var rows = []struct {
 		{kind: "stat", title: "Duplicates held back", about: "Requests that came again after their outcome, and were not started again.", queries: []query{{`sum(increase(backhaul_duplicates_total{$s}[$__range]))`, ""}}},
 		{kind: "stat", title: "Answers lost", about: "Attempts of which it was not known whether the vendor had started a job.", queries: []query{{`sum(increase(backhaul_vendor_attempts_total{verdict="unknown", $s}[$__range]))`, ""}}},
 		{kind: "stat", title: "Jobs found again", about: "Jobs whose answer was lost and that were adopted.", queries: []query{{`sum(increase(backhaul_jobs_adopted_total{$s}[$__range]))`, ""}}},
-		{kind: "stat", title: "Claims taken over", about: "Of replicas that died with a request in hand.", queries: []query{{`sum(increase(backhaul_ledger_writes_total{step="take_over", result="ok", $s}[$__range]))`, ""}}},
+		{kind: "stat", title: "Claims taken over", about: "Of replicas that died with a request in flight.", queries: []query{{`sum(increase(backhaul_ledger_writes_total{step="take_over", result="ok", $s}[$__range]))`, ""}}},
 		{kind: "stat", title: "Outcome unknown", about: "Somebody has to look: deploy/RUNBOOK.md, BackhaulOutcomeUnknown.", bad: true, queries: []query{{`sum(increase(backhaul_requests_total{result="outcome_unknown", $s}[$__range]))`, ""}}},
 	}},
 	{"Requests", []panel{
@@ -44,7 +44,7 @@ var rows = []struct {
 		{title: "Deliveries without an outcome", unit: "ops", about: "They come again.", queries: []query{{`sum by (reason) (rate(backhaul_postponements_total{$s}[$__rate_interval]))`, "{{reason}}"}, {`sum(rate(backhaul_redeliveries_total{$s}[$__rate_interval]))`, "redelivered"}}},
 	}},
 	{"The queue", []panel{
-		{title: "Requests", about: "The same from every replica.", queries: []query{{`max(backhaul_queue_pending{$s})`, "waiting"}, {`max(backhaul_queue_ack_pending{$s})`, "in hand"}, {`max(backhaul_queue_redelivered{$s})`, "delivered more than once"}}},
+		{title: "Requests", about: "The same from every replica.", queries: []query{{`max(backhaul_queue_pending{$s})`, "waiting"}, {`max(backhaul_queue_ack_pending{$s})`, "in flight"}, {`max(backhaul_queue_redelivered{$s})`, "delivered more than once"}}},
 		{title: "Age of the oldest request", unit: "s", queries: []query{{`max(backhaul_queue_oldest_request_age_seconds{$s})`, "oldest"}}},
 		{title: "Dead letters", queries: []query{{`max(backhaul_dead_letters{$s})`, "on the stream"}}},
 		{title: "Paused, and pulls that wait", about: "No pull waits: all workers are busy, or nobody asks.", queries: []query{{`max(backhaul_queue_paused{$s})`, "paused"}, {`max(backhaul_queue_waiting_pulls{$s})`, "pulls"}}},
@@ -187,7 +187,7 @@ func TestDashboard(t *testing.T) {
 	if !bytes.Equal(have, dashboard()) {
 		t.Error("deploy/grafana/backhaul.json is not what this file says; run `make docs`")
 	}
-	// What is checked is what Grafana gets.
+	// The checked file is the one that Grafana loads.
 	var document struct {
 		Panels []struct {
 			ID      int
@@ -223,7 +223,7 @@ func TestDashboard(t *testing.T) {
 			t.Errorf("%s: %s", v.Definition, problem)
 		}
 	}
-	// What is counted and never shown is counted in vain.
+	// Every metric is shown in a panel.
 	for name := range c.labels {
 		if !strings.Contains(string(have), name) && name != "backhaul_trace_exports_total" && name != "backhaul_vendor_waits_total" &&
 			name != "backhaul_vendor_token_expiry_timestamp_seconds" {

@@ -33,7 +33,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// page is the list of what there is to be seen.
+// page is the reference of metrics, spans and fields.
 func page(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "deploy", "OBSERVABILITY.md"))
@@ -216,7 +216,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 	}
 }
 
-// What has as many values as there are requests must never be a label.
+// A label must never have a value for each request.
 func TestLabelsAreBounded(t *testing.T) {
 	for name, labels := range everyMetric(t, watched(t, natstest.Start(t).Connect(t))) {
 		for _, l := range labels {
@@ -358,7 +358,7 @@ func TestCounts(t *testing.T) {
 	has(t, scrape(t, m, ""), "backhaul_requests_in_flight 1")
 	c.Settled(ctx, consumer.Settled{Result: consumer.ResultPostponed, Class: consumer.ClassCapacity, Delivered: 2, Err: errors.New("x")})
 	c.Settled(ctx, consumer.Settled{Result: consumer.ResultAttached, Delivered: 3})
-	c.Settled(ctx, consumer.Settled{Result: consumer.ResultCopy, Delivered: 3}) // was told of when it attached
+	c.Settled(ctx, consumer.Settled{Result: consumer.ResultCopy, Delivered: 3}) // was reported when it attached
 	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobStarted, Step: consumer.StepRecord, Err: errors.New("x"), Conflict: true})
 	c.Wrote(ctx, consumer.Write{Kind: schemas.KindJobSubmitting, Step: consumer.StepTakeOver})
 	v.Wait(ctx, vendorapi.Wait{For: 2 * time.Second, Reason: vendorapi.CooldownRate})

@@ -67,7 +67,7 @@ var promQLWords = []string{
 	"label_values", "clamp_min", "and", "or", "unless", "bool",
 }
 
-// check names what is wrong with an expression. It is no parser: promtool is, and
+// check returns the faults of an expression. It is not a parser: promtool is, and
 // `make alerts-test` runs it. It knows what is registered, which promtool does not.
 func (c catalog) check(expr string) (problems []string) {
 	complain := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
@@ -146,11 +146,11 @@ func (c catalog) labelsOf(name string) (labels []string, problem string) {
 	return nil, fmt.Sprintf("%q is no metric that the program registers", name)
 }
 
-// checkValues holds alternatives against the values that a label can have.
+// checkValues compares alternatives with the values that a label can have.
 func (c catalog) checkValues(label, pattern string, complain func(string, ...any)) {
 	known, ours := c.values[label]
 	if !ours {
-		return // of whoever scrapes, or as many as the vendor has operations
+		return // of the scraper, or as many as the vendor has operations
 	}
 	for value := range strings.SplitSeq(pattern, "|") {
 		if !slices.Contains(known, value) {

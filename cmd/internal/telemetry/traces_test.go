@@ -155,7 +155,7 @@ func TestARequestIsOneTrace(t *testing.T) {
 	}
 }
 
-// A receiver that hangs, refuses or is away holds nothing up, and is complained of once.
+// A receiver that hangs, refuses or is gone delays nothing, and is logged once.
 func TestAReceiverThatIsNoUse(t *testing.T) {
 	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // or it is not noticed that the client goes
@@ -175,7 +175,7 @@ func TestAReceiverThatIsNoUse(t *testing.T) {
 				"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_BSP_MAX_QUEUE_SIZE": "64", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "16",
 				"OTEL_EXPORTER_OTLP_TIMEOUT": "100", "OTEL_BSP_SCHEDULE_DELAY": "10",
 			})
-			for range 2000 { // far more than there is room for
+			for range 2000 { // far more than the queue holds
 				use(Consumer{Metrics: m, Traces: traces}, &Vendor{Metrics: m, Traces: traces})
 			}
 			traces.Stop()
@@ -232,7 +232,7 @@ func TestTraceContextHasNoCase(t *testing.T) {
 	}
 }
 
-// Every constant of spans.go is the name of something that is to be seen.
+// Every constant of spans.go is the name of a span, attribute or event.
 func TestEverySpanAndAttributeIsDocumented(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "spans.go", nil, 0)
 	if err != nil {

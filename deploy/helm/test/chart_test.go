@@ -1,5 +1,5 @@
-// Package test holds the chart to what Helm, Kubernetes and the operators of
-// Prometheus and KEDA take. Nothing here reaches for a network or a cluster.
+// Package test checks that Helm, Kubernetes and the operators of Prometheus and KEDA
+// accept the chart. Nothing here uses a network or a cluster.
 package test
 
 import (

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// FuzzAnswer reads whatever a server may send. Each exchange ends, with what was
+// FuzzAnswer reads arbitrary bytes from a server. Each exchange ends, with what was
 // read whole or an error, and leaves its place to the next one.
 func FuzzAnswer(f *testing.F) {
 	for _, answer := range []string{
@@ -39,7 +39,7 @@ func FuzzAnswer(f *testing.F) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		a, err := tr.Do(ctx, &Request{Method: "POST", Target: "/", Limit: 1000})
-		switch e, failed := err.(*Error); { //nolint:errorlint // as it is
+		switch e, failed := err.(*Error); { //nolint:errorlint // not wrapped
 		case err == nil && (a.Status < 101 || len(a.Body) > 1000):
 			t.Errorf("answer %d with %d bytes", a.Status, len(a.Body))
 		case err != nil && (!failed || !e.Written):

@@ -208,7 +208,7 @@ func TestKeptConnectionThatTheServerClosed(t *testing.T) {
 	}
 }
 
-// untilNoticed waits until it can be seen that the kept connection is not fit for
+// untilNoticed waits until the client has noticed that the kept connection cannot be used for
 // another exchange.
 func untilNoticed(t *testing.T, tr *Transport) {
 	t.Helper()
@@ -222,7 +222,7 @@ func untilNoticed(t *testing.T, tr *Transport) {
 	tr.keep(c)
 }
 
-// TestUnaskedAnswer: what a server says on a kept connection is the answer to nothing.
+// TestUnaskedAnswer: bytes that a server sends on an idle connection answer no request.
 func TestUnaskedAnswer(t *testing.T) {
 	hijacked := make(chan net.Conn, 1)
 	const forged = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
@@ -262,7 +262,7 @@ func TestPermit(t *testing.T) {
 	for range 2 * tr.MaxConns {
 		r := post("")
 		r.Permit = func() error { return no }
-		if _, err := tr.Do(t.Context(), r); err != no { //nolint:errorlint // as it is
+		if _, err := tr.Do(t.Context(), r); err != no { //nolint:errorlint // not wrapped
 			t.Fatal(err)
 		}
 	}
@@ -272,7 +272,7 @@ func TestPermit(t *testing.T) {
 	}
 }
 
-// TestCrowd: no more connections than allowed, and everybody's turn comes.
+// TestCrowd: at most the allowed number of connections, and every caller gets one.
 func TestCrowd(t *testing.T) {
 	var now, most atomic.Int32
 	s := serve(t, false, func(http.ResponseWriter, *http.Request) {
@@ -337,7 +337,7 @@ func TestEnd(t *testing.T) {
 	mustDo(t, tr, post(""))
 }
 
-// TestIdle: what was not used for long is closed, what was used is not.
+// TestIdle: connections that were idle for long are closed, others are not.
 func TestIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := &url.URL{Scheme: "http", Host: "vendor.invalid"}

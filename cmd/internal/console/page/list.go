@@ -221,7 +221,7 @@ func queueLight(v state.View, now time.Time) light {
 		if until.After(now) {
 			return light{"Queue", "paused", fmt.Sprintf("until %s", until.UTC().Format("2006-01-02 15:04:05 UTC")), warning}
 		}
-	case v.Queue.Pulls == 0 && v.Queue.Waiting > 0 && v.Queue.InHand == 0:
+	case v.Queue.Pulls == 0 && v.Queue.Waiting > 0 && v.Queue.InFlight == 0:
 		return light{"Queue", "not read", "no replica asks for work", bad}
 	}
 	return light{"Queue", "running", "", well}

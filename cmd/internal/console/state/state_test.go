@@ -42,7 +42,7 @@ func newBench(t *testing.T) *bench {
 
 var few = limits{requests: 100, events: 200, idleAfter: time.Hour}
 
-// follow is a state that runs until the test ends, and that somebody looks at.
+// follow returns a state that runs until the test ends, with a reader.
 func (b *bench) follow(l limits) *State {
 	b.t.Helper()
 	s, err := newState(b.nats.Connect(b.t), l)
@@ -103,8 +103,8 @@ func ids(v View) string {
 	return strings.Join(all, ", ")
 }
 
-// What somebody else has stored on an event's subject changes no request, neither in
-// the table nor where one is looked for in the stream.
+// Foreign messages on an event's subject change no request, neither in
+// the table nor in a search of the stream.
 func TestWhatIsNoEventIsNotShown(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -306,7 +306,7 @@ func TestTheBrokerGoesAwayAndComesBack(t *testing.T) {
 	}
 }
 
-// Nobody looks, so it reads nothing; somebody comes, and it goes on.
+// Without a reader it reads nothing; with one it continues.
 func TestItRestsWhileNobodyLooks(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -320,7 +320,7 @@ func TestItRestsWhileNobodyLooks(t *testing.T) {
 	if got := ids(s.all()); got != "two started, one started" {
 		t.Errorf("got %s", got)
 	}
-	// Too much has come meanwhile: it begins anew, and says from when on.
+	// Too many events since then: it starts again, and shows from when.
 	waittest.Eventually(t, "rest", func() bool { return s.all().Stale == "the events are still being read" })
 	for i := range 110 {
 		b.start(fmt.Sprint("r", i))
