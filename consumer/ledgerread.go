@@ -60,7 +60,7 @@ func (l *ledger) lastOn(ctx context.Context, filter string) (record, error) {
 
 // recordOf decodes a message of the events stream.
 func recordOf(msg *jetstream.RawStreamMsg) (record, error) {
-	kind, _, err := publisher.ParseEventSubject(msg.Subject)
+	kind, _, _, err := publisher.ParseEventSubject(msg.Subject)
 	if err != nil {
 		return record{}, err
 	}

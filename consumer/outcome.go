@@ -14,7 +14,7 @@ func failureOf(outcome schemas.Event) (code, reason string, failed bool) {
 		return e.ErrorCode, e.ErrorMessage, true
 	case *schemas.RequestRejected:
 		return string(e.Kind()), e.Reason, true
-	case *schemas.JobSubmitting, *schemas.JobStarted:
+	case *schemas.JobSubmitting, *schemas.JobStarted, *schemas.JobChanged, *schemas.JobFinished, *schemas.JobUnfollowed:
 	}
 	return "", "", false
 }
@@ -28,7 +28,7 @@ func outcomeLine(log *zerolog.Logger, outcome schemas.Event) *zerolog.Event {
 		return log.Warn().Str("errorCode", e.ErrorCode).Str("errorMessage", e.ErrorMessage).Int("attempts", e.Attempts)
 	case *schemas.RequestRejected:
 		return log.Warn().Str("reason", e.Reason)
-	case *schemas.JobSubmitting: // not an outcome
+	case *schemas.JobSubmitting, *schemas.JobChanged, *schemas.JobFinished, *schemas.JobUnfollowed: // not an outcome
 	}
 	return log.Info()
 }

@@ -22,6 +22,9 @@ func TestOutcome_everyKind(t *testing.T) {
 		schemas.KindJobStarted:      {false, `"level":"info","jobId":`},
 		schemas.KindJobFailed:       {true, `"level":"warn","errorCode":`},
 		schemas.KindRequestRejected: {true, `"level":"warn","reason":`},
+		schemas.KindJobChanged:      {false, `"level":"info"`}, // not outcomes of a request
+		schemas.KindJobFinished:     {false, `"level":"info"`},
+		schemas.KindJobUnfollowed:   {false, `"level":"info"`},
 	}
 	for _, kind := range schemas.Kinds {
 		c, decided := want[kind]

@@ -274,7 +274,7 @@ func (b *rig) place(source string, sequence uint64) publisher.Key {
 	b.t.Helper()
 	found := publisher.Key{Source: source, Name: fmt.Sprintf("seq-%d-none", sequence)}
 	for _, msg := range b.stored(publisher.EventsStream, "backup.event.*."+source+".*") {
-		if _, key, err := publisher.ParseEventSubject(msg.Subject); err == nil && strings.HasPrefix(key.Name, fmt.Sprintf("seq-%d-", sequence)) {
+		if _, key, _, err := publisher.ParseEventSubject(msg.Subject); err == nil && strings.HasPrefix(key.Name, fmt.Sprintf("seq-%d-", sequence)) {
 			found = key
 		}
 	}
@@ -365,7 +365,7 @@ func (b *rig) events(filter string) []event {
 	b.t.Helper()
 	var all []event
 	for _, msg := range b.stored(publisher.EventsStream, filter) {
-		kind, key, err := publisher.ParseEventSubject(msg.Subject)
+		kind, key, _, err := publisher.ParseEventSubject(msg.Subject)
 		if err != nil {
 			b.t.Fatal(err)
 		}

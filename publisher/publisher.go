@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -40,11 +41,32 @@ func New(nc *nats.Conn) (*Publisher, error) {
 // until the server has decided about it. The error is [ErrConflict], [ErrTooLarge], or
 // says that it is not known whether the event was stored when ctx ended.
 func (p *Publisher) Append(ctx context.Context, key Key, after uint64, e schemas.Event, traceparent string) (uint64, error) {
-	event := schemas.NewCloudEvent(key.EventID(e.Kind()), e, traceparent)
-	subject := key.Subject(e.Kind())
+	return p.appendEvent(ctx, key.Subject(e.Kind()), key.Filter(), after, key, e, traceparent)
+}
+
+// AppendJob writes an event about one job of a request as [Publisher.Append] does, but
+// compares the last message on the event's own subject ([Key.JobSubject]) instead of the
+// key's filter: after is the sequence of the last message there, 0 for none. A job-finished
+// event is therefore stored once if every writer first makes sure that [LastEvent] finds
+// none on that subject.
+func (p *Publisher) AppendJob(ctx context.Context, key Key, after uint64, e schemas.JobEvent, traceparent string) (uint64, error) {
+	if !isJobID(e.Job()) {
+		return 0, fmt.Errorf("append %s of %s: %q is not a job id", e.Kind(), key, e.Job())
+	}
+	subject := key.JobSubject(e.Kind(), e.Job())
+	return p.appendEvent(ctx, subject, subject, after, key, e, traceparent)
+}
+
+// isJobID reports whether an id is a decimal number, and so one token of a subject.
+func isJobID(id string) bool {
+	return id != "" && len(id) <= maxToken && strings.Trim(id, "0123456789") == ""
+}
+
+func (p *Publisher) appendEvent(ctx context.Context, subject, filter string, after uint64, key Key, e schemas.Event, traceparent string) (uint64, error) {
+	event := schemas.NewCloudEvent(EventID(key, e), e, traceparent)
 	return p.compareAndSet(ctx, subject, func() (uint64, error) {
 		msg := &nats.Msg{Subject: subject, Header: nats.Header(event.BinaryHeader()), Data: event.Data}
-		return p.writeAfter(ctx, msg, key.Filter(), after)
+		return p.writeAfter(ctx, msg, filter, after)
 	})
 }
 

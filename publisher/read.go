@@ -3,6 +3,7 @@ package publisher
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,6 +20,9 @@ func ReadEvent(subject string, header nats.Header, data []byte) (Key, schemas.Ev
 		return key, nil, err
 	}
 	e, err := schemas.DecodeEvent(kind, data)
+	if job, ok := e.(schemas.JobEvent); ok && subject != key.JobSubject(kind, job.Job()) {
+		return key, nil, fmt.Errorf("the event on %s is about another job: %q", subject, job.Job())
+	}
 	return key, e, err
 }
 
@@ -29,17 +33,28 @@ func ReadEvent(subject string, header nats.Header, data []byte) (Key, schemas.Ev
 //     subject that a client names, so it can store an answer of JetStream on an event's
 //     subject (deploy/nats/README.md, Reply subjects).
 //   - A message of another kind than [schemas.Kinds]. No version of ours writes another
-//     kind under a key's filter: whatever tells more about a request, such as
-//     job-finished, has a subject of one more token, which the filter does not match.
+//     kind under a key's filter: what follows a request's outcome is about one of its
+//     jobs, and has a subject of one more token, which the filter does not match.
+//   - A message whose subject has a job id though its kind is about the request, or has
+//     none though its kind is about a job.
 func eventOf(subject string, header nats.Header) (schemas.Kind, Key, error) {
-	kind, key, err := ParseEventSubject(subject)
+	kind, key, job, err := ParseEventSubject(subject)
 	if err != nil {
 		return kind, key, err
 	}
 	if !slices.Contains(schemas.Kinds, kind) {
 		return kind, key, fmt.Errorf("the message on %s is not an event: %q is not a kind of event", subject, kind)
 	}
-	if schemas.Header(header).Attribute("id") != key.EventID(kind) {
+	if kind.PerJob() != (job != "") {
+		return kind, key, fmt.Errorf("the message on %s is not an event: a subject of kind %s has another number of tokens", subject, kind)
+	}
+	id := schemas.Header(header).Attribute("id")
+	own := id == key.EventID(kind)
+	if kind.PerJob() {
+		rest, ok := strings.CutPrefix(id, key.jobEventID(kind, job))
+		own = ok && (rest == "" || kind == schemas.KindJobChanged && strings.HasPrefix(rest, "/"))
+	}
+	if !own {
 		return kind, key, fmt.Errorf("the message on %s is no event: its ce-id is not that of one", subject)
 	}
 	return kind, key, nil

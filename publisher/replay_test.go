@@ -114,7 +114,7 @@ func TestOperatorSubjects(t *testing.T) {
 		if got, ok := publisher.ParseOperatorSubject(subject); !ok || got != action {
 			t.Errorf("%s is read as %q, %v", subject, got, ok)
 		}
-		if _, _, err := publisher.ParseEventSubject(subject); err == nil {
+		if _, _, _, err := publisher.ParseEventSubject(subject); err == nil {
 			t.Errorf("%s is read as an event about a request", subject)
 		}
 		if err := p.Operator(within(t, patience), schemas.OperatorEvent{Action: action, OperationID: "x", Actor: "a"}); err != nil {

@@ -90,14 +90,46 @@ func (k Key) Marker() string { return "backhaul:" + k.String() }
 
 func (k Key) String() string { return k.Source + "/" + k.Name }
 
-// ParseEventSubject takes the subject of an event about a request apart.
-func ParseEventSubject(subject string) (schemas.Kind, Key, error) {
+// JobSubject is where an event of this kind about one job of the key's request is
+// published. It has one token more than [Key.Subject], so [Key.Filter] does not match it.
+func (k Key) JobSubject(kind schemas.Kind, jobID string) string {
+	return k.Subject(kind) + "." + jobID
+}
+
+// JobsFilter matches every event about a job of the key's request, and nothing else.
+func (k Key) JobsFilter() string { return k.Filter() + ".*" }
+
+// EventID is the CloudEvents id of an event about the key's request or one of its jobs. A
+// job can change more than once; the id of a job-changed event has its time.
+func EventID(key Key, e schemas.Event) string {
+	job, ok := e.(schemas.JobEvent)
+	if !ok {
+		return key.EventID(e.Kind())
+	}
+	id := key.jobEventID(e.Kind(), job.Job())
+	if changed, ok := e.(*schemas.JobChanged); ok {
+		id += "/" + strconv.FormatInt(changed.ChangedAt.UnixNano(), 10)
+	}
+	return id
+}
+
+// jobEventID is the id of an event about a job, and how the id of a job-changed event begins.
+func (k Key) jobEventID(kind schemas.Kind, jobID string) string {
+	return k.EventID(kind) + "/" + jobID
+}
+
+// ParseEventSubject takes the subject of an event about a request apart. The job id is ""
+// unless the event is about one job of the request.
+func ParseEventSubject(subject string) (kind schemas.Kind, key Key, jobID string, err error) {
 	rest, ok := strings.CutPrefix(subject, eventPrefix)
 	tokens := strings.Split(rest, ".")
-	if !ok || len(tokens) != 3 {
-		return "", Key{}, fmt.Errorf("subject %q is not %s<kind>.<source>.<key>", subject, eventPrefix)
+	if !ok || len(tokens) < 3 || len(tokens) > 4 {
+		return "", Key{}, "", fmt.Errorf("subject %q is not %s<kind>.<source>.<key>[.<jobId>]", subject, eventPrefix)
 	}
-	return schemas.Kind(tokens[0]), Key{Source: tokens[1], Name: tokens[2]}, nil
+	if len(tokens) == 4 {
+		jobID = tokens[3]
+	}
+	return schemas.Kind(tokens[0]), Key{Source: tokens[1], Name: tokens[2]}, jobID, nil
 }
 
 // AnyOperator matches the events about what operators did. No filter of a key

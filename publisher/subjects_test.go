@@ -69,16 +69,21 @@ func TestNamesOfAKey(t *testing.T) {
 }
 
 func TestParseEventSubject(t *testing.T) {
-	kind, key, err := publisher.ParseEventSubject("backup.event.job-started.billing.inv-7")
-	if err != nil || kind != schemas.KindJobStarted || key != (publisher.Key{Source: "billing", Name: "inv-7"}) {
-		t.Errorf("got %q, %v, %v", kind, key, err)
+	want := publisher.Key{Source: "billing", Name: "inv-7"}
+	kind, key, job, err := publisher.ParseEventSubject("backup.event.job-started.billing.inv-7")
+	if err != nil || kind != schemas.KindJobStarted || key != want || job != "" {
+		t.Errorf("got %q, %v, %q, %v", kind, key, job, err)
+	}
+	kind, key, job, err = publisher.ParseEventSubject(want.JobSubject(schemas.KindJobFinished, "5976"))
+	if err != nil || kind != schemas.KindJobFinished || key != want || job != "5976" {
+		t.Errorf("got %q, %v, %q, %v", kind, key, job, err)
 	}
 	for _, subject := range []string{
 		"", "backup", "backup.event", "backup.event.", "backup.event.job-started", "backup.event.operator.pause",
-		"backup.event.job-started.billing.inv-7.more", "backup.request.billing", "backup.dlq.billing",
+		"backup.event.job-started.billing.inv-7.5976.more", "backup.request.billing", "backup.dlq.billing",
 		"other.event.job-started.billing.inv-7", "BACKUP.EVENT.job-started.billing.inv-7",
 	} {
-		if kind, key, err := publisher.ParseEventSubject(subject); err == nil {
+		if kind, key, _, err := publisher.ParseEventSubject(subject); err == nil {
 			t.Errorf("ParseEventSubject(%q) = %q, %v, want an error", subject, kind, key)
 		}
 	}
@@ -156,8 +161,8 @@ func TestKeysNeverCollide(t *testing.T) {
 		if a.EventID(kind) == b.EventID(kind) != same || a.Marker() == b.Marker() != same {
 			t.Fatalf("%v and %v share an event id or a marker", a, b)
 		}
-		gotKind, got, err := publisher.ParseEventSubject(a.Subject(kind))
-		if err != nil || gotKind != kind || got != a {
+		gotKind, got, job, err := publisher.ParseEventSubject(a.Subject(kind))
+		if err != nil || gotKind != kind || got != a || job != "" {
 			t.Fatalf("ParseEventSubject(%q) = %q, %v, %v", a.Subject(kind), gotKind, got, err)
 		}
 		// A request id can never equal the key of another message's sequence.

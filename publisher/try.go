@@ -35,7 +35,7 @@ func (p *Publisher) tell(subject string, err error) {
 	case strings.HasPrefix(subject, eventPrefix):
 		try.Stream = EventsStream
 		if err != nil {
-			try.Kind, _, _ = ParseEventSubject(subject)
+			try.Kind, _, _, _ = ParseEventSubject(subject)
 		}
 	case strings.HasPrefix(subject, deadLetterPrefix):
 		try.Stream = DeadLetterStream

@@ -59,3 +59,23 @@ func (c capper) labels(labels map[string]string) map[string]string {
 	}
 	return labels
 }
+
+// reasons keeps the first reasons, and cuts their texts.
+func (c capper) reasons(reasons []Reason) []Reason {
+	kept, left := make([]Reason, 0, len(reasons)), c.part
+	for _, r := range reasons {
+		if left <= 0 {
+			break
+		}
+		text := r.Text
+		if r.Text = (capper{part: left, omitted: c.omitted}).text("reasons", r.Text); r.Text != text {
+			left = 0
+		}
+		left -= len(r.Text) + len(r.Code) + len(r.LogCode)
+		kept = append(kept, r)
+	}
+	if len(kept) < len(reasons) {
+		c.omitted["reasons"] += len(reasons) - len(kept)
+	}
+	return kept
+}

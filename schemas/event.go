@@ -24,6 +24,14 @@ const (
 	// KindRequestRejected says that a request id was used again with other
 	// content. It is about that message, not about the first request.
 	KindRequestRejected Kind = "request-rejected"
+	// KindJobChanged says that a started job does not run, and why, or that it runs
+	// again. It is about one job of a request, see [Kind.PerJob].
+	KindJobChanged Kind = "job-changed"
+	// KindJobFinished says how a started job ended. It is about one job of a request.
+	KindJobFinished Kind = "job-finished"
+	// KindJobUnfollowed says that a job is no longer followed though no end was seen. It
+	// is about one job of a request; a job-finished may still come.
+	KindJobUnfollowed Kind = "job-unfollowed"
 )
 
 // kinds is the closed set of the kinds: what depends on the kind alone stands here,
@@ -32,15 +40,19 @@ const (
 var kinds = []struct {
 	kind Kind
 	// ceType is the CloudEvents type.
-	ceType   string
-	terminal bool
+	ceType string
+	// terminal and perJob are what [Kind.Terminal] and [Kind.PerJob] return.
+	terminal, perJob bool
 	// make returns an empty event of the kind.
 	make func() Event
 }{
-	{KindJobSubmitting, "backhaul.job.submitting.v1", false, func() Event { return new(JobSubmitting) }},
-	{KindJobStarted, "backhaul.job.started.v1", true, func() Event { return new(JobStarted) }},
-	{KindJobFailed, "backhaul.job.failed.v1", true, func() Event { return new(JobFailed) }},
-	{KindRequestRejected, "backhaul.request.rejected.v1", false, func() Event { return new(RequestRejected) }},
+	{KindJobSubmitting, "backhaul.job.submitting.v1", false, false, func() Event { return new(JobSubmitting) }},
+	{KindJobStarted, "backhaul.job.started.v1", true, false, func() Event { return new(JobStarted) }},
+	{KindJobFailed, "backhaul.job.failed.v1", true, false, func() Event { return new(JobFailed) }},
+	{KindRequestRejected, "backhaul.request.rejected.v1", false, false, func() Event { return new(RequestRejected) }},
+	{KindJobChanged, "backhaul.job.changed.v1", false, true, func() Event { return new(JobChanged) }},
+	{KindJobFinished, "backhaul.job.finished.v1", false, true, func() Event { return new(JobFinished) }},
+	{KindJobUnfollowed, "backhaul.job.unfollowed.v1", false, true, func() Event { return new(JobUnfollowed) }},
 }
 
 // Kinds lists every kind of event about requests.
@@ -68,6 +80,18 @@ func (k Kind) Terminal() bool {
 	for _, known := range kinds {
 		if known.kind == k {
 			return known.terminal
+		}
+	}
+	return false
+}
+
+// PerJob reports whether an event of this kind is about one job of a request: a
+// [JobEvent]. Its subject has the job id as one more token, so that no filter of a
+// request's claims and outcomes matches it.
+func (k Kind) PerJob() bool {
+	for _, known := range kinds {
+		if known.kind == k {
+			return known.perJob
 		}
 	}
 	return false

@@ -66,6 +66,26 @@ func events() map[string]schemas.Event {
 			Naming: naming, Message: message, First: schemas.Message{RequestedAt: at(0).Add(-time.Hour), PayloadHash: least().Hash()},
 			Reason: "request id used before with other content", RejectedAt: at(4),
 		},
+		"job-changed": &schemas.JobChanged{
+			Naming: naming, Message: message, JobRef: schemas.JobRef{JobID: "5976", TaskID: "4038"}, State: schemas.StatePending, VendorStatus: "Pending",
+			Reasons: []schemas.Reason{{Code: "13:30", Text: "The MediaAgent cannot be reached.", From: schemas.ReasonFromPending}},
+			Phase:   "Backup", Percent: new(40), ChangedAt: at(5),
+		},
+		"job-finished": &schemas.JobFinished{
+			Naming: naming, Message: message, JobRef: schemas.JobRef{JobID: "5976", TaskID: "4038"},
+			Outcome: schemas.OutcomeCompleted, VendorStatus: "Completed", VendorBackupLevel: "Full",
+			JobSizes: schemas.JobSizes{Files: new(int64(3)), FailedFiles: new(int64(0)), FailedFolders: new(int64(0)), Bytes: new(int64(42)), MediaBytes: new(int64(21)), Empty: new(false)},
+			JobTimes: schemas.JobTimes{StartedAt: at(2), EndedAt: at(6), ObservedAt: at(7)},
+		},
+		"job-finished.killed": &schemas.JobFinished{
+			Naming: bare.Naming("billing"), Message: message, JobRef: schemas.JobRef{JobID: "5977"},
+			Outcome: schemas.OutcomeKilled, VendorStatus: "Killed", By: "admin",
+			Reasons:  []schemas.Reason{{Code: "587207178", LogCode: "35:4618", Text: "Failed to run", From: schemas.ReasonFromSubmit}},
+			JobTimes: schemas.JobTimes{EndedAt: at(6), EndedFrom: schemas.EndedFromUpdate, ObservedAt: at(7)},
+		},
+		"job-unfollowed": &schemas.JobUnfollowed{
+			Naming: naming, Message: message, JobRef: schemas.JobRef{JobID: "5976"}, LastStatus: "Suspended", Reason: "no end was seen for 7 days", UnfollowedAt: at(9),
+		},
 	}
 }
 
@@ -205,12 +225,16 @@ func TestCapped_keepsWhatFitsAndCountsTheRest(t *testing.T) {
 	labels := map[string]string{"a": "1", "b": strings.Repeat("x", 256), "c": "3"}
 	message := schemas.Message{RequestedAt: time.Now(), PayloadHash: strings.Repeat("0", 64)}
 	naming := schemas.Naming{RequestID: "id", Source: "billing", Labels: labels}
+	reasons := []schemas.Reason{{Text: strings.Repeat("ü", 5000), From: "event"}, {Text: "second", From: "event"}}
 	for _, whole := range []schemas.Event{
 		&schemas.JobSubmitting{RequestID: "id", Source: "billing", Message: message, Claim: schemas.Claim{Owner: "o", Nonce: "n", Epoch: 1, DoubtTaskID: "77"},
 			Request: schemas.BackupRequest{RequestID: "id", ClientName: "c", SubclientName: "s", Labels: labels}, SubmittingAt: time.Now()},
 		&schemas.JobStarted{Naming: naming, Message: message, JobID: "5976", JobIDs: many, TaskID: "77", StartedAt: time.Now()},
 		&schemas.JobFailed{Naming: naming, Message: message, ErrorCode: "1", ErrorSource: "vendor", ErrorMessage: strings.Repeat("ü", 5000), Candidates: many, FailedAt: time.Now()},
 		&schemas.RequestRejected{Naming: naming, Message: message, First: message, Reason: strings.Repeat("ü", 5000), RejectedAt: time.Now()},
+		&schemas.JobChanged{Naming: naming, Message: message, JobRef: schemas.JobRef{JobID: "1"}, Reasons: reasons, ChangedAt: time.Now()},
+		&schemas.JobFinished{Naming: naming, Message: message, JobRef: schemas.JobRef{JobID: "1"}, Reasons: reasons, By: strings.Repeat("ü", 5000), JobTimes: schemas.JobTimes{ObservedAt: time.Now()}},
+		&schemas.JobUnfollowed{Naming: naming, Message: message, JobRef: schemas.JobRef{JobID: "1"}, Reason: strings.Repeat("ü", 5000), UnfollowedAt: time.Now()},
 	} {
 		before := string(schemas.EncodeEvent(whole))
 		data := schemas.EncodeEvent(schemas.Capped(whole, 512))

@@ -164,6 +164,9 @@ func TestSchemasDescribeTypes(t *testing.T) {
 
 func describe(t *testing.T, place string, schema map[string]any, typ reflect.Type, required []string) {
 	t.Helper()
+	if typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
+	}
 	isTime := typ == reflect.TypeFor[time.Time]()
 	want := map[reflect.Kind]string{
 		reflect.String: "string", reflect.Bool: "boolean", reflect.Int: "integer", reflect.Int64: "integer", reflect.Uint64: "integer",
@@ -180,7 +183,7 @@ func describe(t *testing.T, place string, schema map[string]any, typ reflect.Typ
 	}
 	switch {
 	case typ.Kind() == reflect.Slice:
-		describe(t, place+"/items", schema["items"].(map[string]any), typ.Elem(), nil)
+		describe(t, place+"/items", schema["items"].(map[string]any), typ.Elem(), alwaysWritten(typ.Elem()))
 	case typ.Kind() == reflect.Map:
 		describe(t, place+"/additionalProperties", schema["additionalProperties"].(map[string]any), typ.Elem(), nil)
 	case typ.Kind() == reflect.Struct && !isTime:

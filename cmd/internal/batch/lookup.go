@@ -75,7 +75,7 @@ func (r *run) outcomeOf(ctx context.Context, key publisher.Key) (*eventlog.Event
 	if err != nil || last == nil {
 		return nil, err
 	}
-	kind, _, _ := publisher.ParseEventSubject(last.Subject)
+	kind, _, _, _ := publisher.ParseEventSubject(last.Subject)
 	if !kind.Terminal() && kind != schemas.KindJobSubmitting {
 		// Events of other kinds may follow an outcome, which is final.
 		for _, kind = range outcomes {

@@ -108,7 +108,7 @@ func (r *chaosRun) read(msg jetstream.Msg) storedEvent {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	kind, key, err := publisher.ParseEventSubject(msg.Subject())
+	kind, key, _, err := publisher.ParseEventSubject(msg.Subject())
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -152,7 +152,7 @@ func (s *soak) foreignEvent(random *rand.Rand) *nats.Msg {
 	subjects := []string{"backup.event.operator." + key.String(), "backup.event.job-started." + key.String(), "backup.event.job-imagined." + key.String()}
 	subject := strings.ReplaceAll(subjects[random.IntN(len(subjects))], "/", ".")
 	m := &nats.Msg{Subject: subject, Data: []byte(`{"jobId":"1","requestId":"x"}`), Header: nats.Header{}}
-	if kind, _, _ := publisher.ParseEventSubject(subject); kind != schemas.KindJobStarted { // with the id of one it is an event
+	if kind, _, _, _ := publisher.ParseEventSubject(subject); kind != schemas.KindJobStarted { // with the id of one it is an event
 		m.Header.Set("ce-id", key.EventID(kind))
 	}
 	return m

@@ -52,7 +52,7 @@ type Event struct {
 
 // CloudEvent returns the event with its attributes.
 func (e Event) CloudEvent() schemas.CloudEvent {
-	return schemas.NewCloudEvent(e.Key.EventID(e.Kind), e.Data, e.Traceparent)
+	return schemas.NewCloudEvent(publisher.EventID(e.Key, e.Data), e.Data, e.Traceparent)
 }
 
 // ErrStop ends a [Read] without being an error of it.
@@ -83,7 +83,7 @@ func deliver(msg jetstream.Msg, meta *jetstream.MsgMetadata, q Query, visit func
 	if !q.Until.IsZero() && meta.Timestamp.After(q.Until) {
 		return ErrStop
 	}
-	if _, _, err := publisher.ParseEventSubject(msg.Subject()); err != nil {
+	if _, _, _, err := publisher.ParseEventSubject(msg.Subject()); err != nil {
 		return q.deliverOperator(msg, meta)
 	}
 	key, data, err := publisher.ReadEvent(msg.Subject(), msg.Headers(), msg.Data())

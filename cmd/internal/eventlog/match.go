@@ -46,7 +46,12 @@ func KeyFilters(source string, names []string, kinds []schemas.Kind) []string {
 	var filters []string
 	for _, kind := range kinds {
 		for _, name := range names {
-			filters = append(filters, publisher.Key{Source: anySource(source), Name: name}.Subject(kind))
+			key := publisher.Key{Source: anySource(source), Name: name}
+			if kind.PerJob() {
+				filters = append(filters, key.JobSubject(kind, "*"))
+				continue
+			}
+			filters = append(filters, key.Subject(kind))
 		}
 	}
 	return filters

@@ -55,7 +55,7 @@ func Find(ctx context.Context, js jetstream.JetStream, source, id string) ([]Fou
 			return nil, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
 		}
 		for subject := range info.State.Subjects {
-			if _, key, err := publisher.ParseEventSubject(subject); err == nil && !hasKey(all, key) {
+			if _, key, _, err := publisher.ParseEventSubject(subject); err == nil && !hasKey(all, key) {
 				all = append(all, Found{Key: key})
 			}
 		}

@@ -113,7 +113,8 @@ func (h *History) own() publisher.Key { return publisher.Key{Source: h.Source, N
 func (h *History) readSteps(ctx context.Context, js jetstream.JetStream) error {
 	own := h.own()
 	var events []eventlog.Event
-	q := eventlog.Query{Filters: eventlog.RequestFilters(own.Source, []string{own.Name}, schemas.Kinds), UpToLeader: true}
+	kinds := slices.DeleteFunc(slices.Clone(schemas.Kinds), schemas.Kind.PerJob)
+	q := eventlog.Query{Filters: eventlog.RequestFilters(own.Source, []string{own.Name}, kinds), UpToLeader: true}
 	err := eventlog.Read(ctx, js, q, func(e eventlog.Event) error {
 		switch {
 		case e.Key == own:

@@ -29,13 +29,20 @@ func After(e schemas.Event, stored time.Time) Standing {
 		return Standing{Outcome: Failed}
 	case *schemas.RequestRejected:
 		return Standing{Outcome: Rejected}
+	case *schemas.JobChanged, *schemas.JobFinished, *schemas.JobUnfollowed: // of a job that was started
+		return Standing{Outcome: Started}
 	}
 	return Standing{}
 }
 
 // OutcomeOf returns the status that an event settles its request with, "" if the
 // event is not an outcome.
-func OutcomeOf(e schemas.Event) Status { return After(e, time.Time{}).Outcome }
+func OutcomeOf(e schemas.Event) Status {
+	if e.Kind().PerJob() {
+		return ""
+	}
+	return After(e, time.Time{}).Outcome
+}
 
 // Result is what an outcome says, whatever its kind. Fields that the kind does not
 // have are empty.
@@ -70,6 +77,12 @@ func ResultOf(e schemas.Event) Result {
 		}
 	case *schemas.RequestRejected:
 		return Result{Message: e.Reason}
+	case *schemas.JobChanged:
+		return Result{JobID: e.JobID, TaskID: e.TaskID}
+	case *schemas.JobFinished:
+		return Result{JobID: e.JobID, TaskID: e.TaskID}
+	case *schemas.JobUnfollowed:
+		return Result{JobID: e.JobID, TaskID: e.TaskID}
 	case *schemas.JobSubmitting:
 	}
 	return Result{}
@@ -89,6 +102,12 @@ func whatOf(e schemas.Event, before *schemas.JobSubmitting) What {
 		return StepFailed
 	case *schemas.RequestRejected:
 		return StepRejected
+	case *schemas.JobChanged:
+		return StepChanged
+	case *schemas.JobFinished:
+		return StepFinished
+	case *schemas.JobUnfollowed:
+		return StepUnfollowed
 	}
 	return ""
 }
@@ -138,8 +157,23 @@ func textOf(e schemas.Event, doubtSince time.Time) string {
 		return text
 	case *schemas.RequestRejected:
 		return fmt.Sprintf("a request of %s with the id of the request of %s, and other content", stamp(e.RequestedAt), stamp(e.First.RequestedAt))
+	case *schemas.JobChanged:
+		return "job " + e.JobID + ": " + string(e.State) + reasonsText(e.Reasons)
+	case *schemas.JobFinished:
+		return "job " + e.JobID + ": " + string(e.Outcome) + reasonsText(e.Reasons)
+	case *schemas.JobUnfollowed:
+		return "job " + e.JobID + ": no longer followed: " + e.Reason
 	}
 	return ""
+}
+
+// reasonsText returns the vendor's reasons behind a state or an outcome.
+func reasonsText(reasons []schemas.Reason) string {
+	text := ""
+	for _, r := range reasons {
+		text += "; " + strings.TrimSpace(r.Code+" "+r.Text)
+	}
+	return text
 }
 
 func claimText(e *schemas.JobSubmitting, doubtSince time.Time) string {

@@ -21,6 +21,10 @@ const (
 	StepAdopted   What = "adopted" // its job was found at the vendor after a lost answer
 	StepFailed    What = "failed"
 	StepRejected  What = "rejected" // it has the request id of another request
+	// One of its jobs changed, ended, or is no longer followed.
+	StepChanged    What = "changed"
+	StepFinished   What = "finished"
+	StepUnfollowed What = "unfollowed"
 )
 
 // Step is one event of a history.

@@ -86,7 +86,7 @@ func TestStore_failsWithoutAConnection(t *testing.T) {
 // The entries are not events of a request, for any source and id.
 func TestLoginsSubject_isOutsideEveryFilter(t *testing.T) {
 	t.Parallel()
-	if kind, key, err := publisher.ParseEventSubject(publisher.LoginsSubject); err == nil {
+	if kind, key, _, err := publisher.ParseEventSubject(publisher.LoginsSubject); err == nil {
 		t.Errorf("an event of kind %s of %s", kind, key)
 	}
 	if _, ok := publisher.ParseOperatorSubject(publisher.LoginsSubject); ok {
