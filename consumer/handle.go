@@ -338,7 +338,7 @@ const (
 	lastDelay  = 30 * time.Second
 )
 
-// redeliverAfter returns a redelivery after a wait that is no failure: for another owner,
+// redeliverAfter returns a redelivery after a wait that is not a failure: for another owner,
 // for the end of a pause, or for the comparison of the ledger.
 //
 // A request that is not admitted for lack of capacity is redelivered at once. Nothing is

@@ -51,5 +51,5 @@ func (c *Consumer) Ready() error {
 }
 
 // Ledger returns why the ledger cannot be relied on or why its mark is not kept, nil if there
-// is no problem.
+// is not a problem.
 func (c *Consumer) Ledger() error { return c.handler.ledger.guard.condition() }

@@ -14,7 +14,7 @@ import (
 	"backhaul/schemas"
 )
 
-// Headers of a dead letter, beside those of the original message. A header of
+// Headers of a dead letter, in addition to those of the original message. A header of
 // the original that is an instruction to JetStream (Nats-…), that a reader would
 // take for the server's word (Status, Description) or for ours (Backhaul-…) is
 // kept under its name with HeaderOriginalPrefix before it, and so is one that is not in
@@ -124,7 +124,7 @@ func (d DeadLetter) message(original schemas.Header) *nats.Msg {
 		set(HeaderDeadLetterSize, strconv.Itoa(d.Size))
 	}
 	// The time is part of the id because sequences start again when a stream is
-	// made anew.
+	// created again.
 	set(nats.MsgIdHdr, fmt.Sprintf("%s/%d/%d", cmp.Or(d.Stream, RequestsStream), d.Sequence, d.Time.UnixNano()))
 	return msg
 }

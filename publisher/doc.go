@@ -9,8 +9,8 @@
 // serialise two writes that check different filters. That is what makes one
 // stream both the audit trail and the ledger.
 //
-// Append returns when JetStream has stored the event, when it can tell that
-// somebody else wrote first ([ErrConflict]), or when its context ends. A lost
+// Append returns when JetStream has stored the event, when it is certain that
+// another writer was first ([ErrConflict]), or when its context ends. A lost
 // acknowledgement and a busy server are answered by the same write again, which
 // can take effect once only. After ErrConflict the caller has to read the key:
 // the write that was first may be its own.
@@ -22,9 +22,9 @@
 // BACKUP_REQUESTS, so every source could use the id under which another source's request
 // or replay would be published, and that request would not be stored. A request that is
 // published twice is stored twice, and the ledger recognises its request id. Only the
-// repetitions of one [Publisher.Send] share a message id, which nobody can predict.
+// repetitions of one [Publisher.Send] share a message id, which cannot be predicted.
 //
-// Whoever reads events takes them from [ReadEvent] or [LastEvent]: not every message on
+// Readers of events use [ReadEvent] or [LastEvent]: not every message on
 // an event's subject was published as one.
 //
 // A [Publisher] is safe for concurrent use.

@@ -8,7 +8,7 @@ import (
 )
 
 // ErrConflict says that the last event of a key is not the one the writer
-// expected: somebody wrote before, possibly the writer itself in an attempt
+// expected: there was an earlier write, possibly by the writer itself in an attempt
 // whose acknowledgement was lost.
 var ErrConflict = errors.New("another event of this request was written first")
 

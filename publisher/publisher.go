@@ -22,7 +22,7 @@ const ackTimeout = 5 * time.Second
 // Publisher writes requests, events and dead letters.
 type Publisher struct {
 	js   jetstream.JetStream
-	told func(Try) // nil for nobody
+	told func(Try) // nil for none
 }
 
 // New is a publisher on a connection. The connection should not buffer while it
@@ -74,7 +74,7 @@ func (p *Publisher) appendEvent(ctx context.Context, subject, filter string, aft
 func (p *Publisher) compareAndSet(ctx context.Context, subject string, write func() (uint64, error)) (uint64, error) {
 	var last error
 	for refused := 0; ; {
-		// What is sent for a writer that has been told to end would come in the way
+		// A message of a writer that was asked to end would come in the way
 		// of what it writes to clean up.
 		if ctx.Err() != nil {
 			return 0, &UnconfirmedError{Subject: subject, Last: last, End: context.Cause(ctx)}

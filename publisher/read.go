@@ -55,7 +55,7 @@ func eventOf(subject string, header nats.Header) (schemas.Kind, Key, error) {
 		own = ok && (rest == "" || kind == schemas.KindJobChanged && strings.HasPrefix(rest, "/"))
 	}
 	if !own {
-		return kind, key, fmt.Errorf("the message on %s is no event: its ce-id is not that of one", subject)
+		return kind, key, fmt.Errorf("the message on %s is not an event: its ce-id does not match its subject", subject)
 	}
 	return kind, key, nil
 }

@@ -30,7 +30,7 @@ const (
 )
 
 // Prefixes of keys that are not a request id. An id that starts with one of
-// them is hashed, so that nobody can choose another request's key.
+// them is hashed, so that no sender can choose another request's key.
 const (
 	sequencePrefix = "seq-"
 	hashPrefix     = "sha256-"
@@ -42,7 +42,7 @@ var tokenSafe = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_:-]*$`)
 
 const maxToken = 128
 
-// Key names one request's story on the events stream.
+// Key names one request's history on the events stream.
 type Key struct {
 	// Source is who published the request: the last token of its subject.
 	Source string

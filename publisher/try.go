@@ -21,9 +21,9 @@ type Try struct {
 	Err error
 }
 
-// OnTry makes told be called after each try, from many goroutines. It must be set before
+// OnTry sets a function to call after each try, from many goroutines. It must be set before
 // anything is written. A message that no stream would take and a condition that was not
-// met say nothing about the stream, and told is not called; nor is it without a connection.
+// met do not concern the stream, and it is not called; nor is it without a connection.
 func (p *Publisher) OnTry(told func(Try)) { p.told = told }
 
 func (p *Publisher) tell(subject string, err error) {

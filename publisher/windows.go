@@ -20,7 +20,7 @@ const (
 const windowPrefix = "storage.window."
 
 // StateSubject is where the trigger that reads says twice a second what it is doing.
-// No stream keeps it, and where nobody listens it goes nowhere.
+// No stream keeps it; without a listener it is dropped.
 const StateSubject = "storage.state"
 
 // TellState says it.
@@ -44,7 +44,7 @@ func (p *Publisher) RecordWindow(ctx context.Context, group string, after uint64
 	})
 }
 
-// NewestWindow is the last record of any content group: nil if there is none.
+// NewestWindow returns the last record of any content group, nil if there is none.
 func NewestWindow(ctx context.Context, windows jetstream.Stream) (*jetstream.RawStreamMsg, error) {
 	msg, err := windows.GetLastMsgForSubject(ctx, windowPrefix+"*")
 	if hasCode(err, jetstream.JSErrCodeMessageNotFound) {

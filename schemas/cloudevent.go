@@ -40,7 +40,7 @@ func (h Header) Get(name string) string {
 	return h[first][0]
 }
 
-// Headers that tell where a stored message was read from.
+// Headers that name where a stored message was read from.
 const (
 	// DeadLetterHeaderPrefix begins the headers that only dead letters have.
 	DeadLetterHeaderPrefix = "Backhaul-Dlq-"
@@ -53,10 +53,10 @@ const (
 const ServerTypePrefix = "io.nats."
 
 // CopyOf names the message that this one is a copy of, "" for a message that was
-// published. Whoever may read a stream can have the server store what was read on any
+// published. A user who may read a stream can have the server store what was read on any
 // subject of the account, by naming it as the reply subject: a dead letter would come
-// back as a request of another source. A message that a stream republishes is no copy:
-// it has the sequence of the one before it, and is no part of a batch.
+// back as a request of another source. A message that a stream republishes is not a copy:
+// it has the sequence of the one before it, and is not part of a batch.
 func (h Header) CopyOf() string {
 	for name := range h {
 		if len(name) > len(DeadLetterHeaderPrefix) && strings.EqualFold(name[:len(DeadLetterHeaderPrefix)], DeadLetterHeaderPrefix) {
@@ -199,7 +199,7 @@ func (r *requestReader) event(a attributes) error {
 	hasData := false
 	data := func(read func() error) error {
 		if hasData {
-			r.problem("must not stand beside other data")
+			r.problem("must not be used together with other data")
 			return nil
 		}
 		hasData = true
@@ -293,7 +293,7 @@ func percentEncode(s string) string {
 func mustEncode(c byte) bool { return c <= ' ' || c >= 0x7f || c == '"' || c == '%' }
 
 // percentDecode reverts percentEncode, once. A value may stand in double quotes. ok is
-// false for a value that nobody encoded.
+// false for a value that was not encoded.
 func percentDecode(s string) (decoded string, ok bool) {
 	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
 		s = s[1 : len(s)-1]

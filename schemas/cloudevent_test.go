@@ -87,7 +87,7 @@ func TestDecodeRequestRefusesEvents(t *testing.T) {
 		{"no data", nil, envelope(`"time":"2026-11-23T10:00:00Z"`), []pair{{"/data", "is required: the backup request"}}},
 		{"data is null", nil, envelope(`"data":null`), []pair{{"/data", "must be a JSON object, not null"}}},
 		{"data is text", nil, envelope(`"data":"{}"`), []pair{{"/data", "must be a JSON object, not a string"}}},
-		{"data and more data", nil, envelope(data + `,"data_base64":"e30="`), []pair{{"/data_base64", "must not stand beside other data"}}},
+		{"data and more data", nil, envelope(data + `,"data_base64":"e30="`), []pair{{"/data_base64", "must not be used together with other data"}}},
 		{"not base64", nil, envelope(`"data_base64":"{}"`), []pair{{"/data_base64", "is not base64: illegal base64 data at input byte 0"}}},
 		{"base64 of nothing", nil, envelope(`"data_base64":""`), []pair{{"/data", "is empty, must be a JSON object"}}},
 		{"inside base64", nil, envelope(`"data_base64":"` + base64.StdEncoding.EncodeToString([]byte(`{"clientName":"c","subclientName":"s","x":[}`)) + `"`),

@@ -25,7 +25,7 @@
 // (recognised by the header ce-specversion). Header names are compared without
 // regard to case. The headers Backhaul-Request-Id and Backhaul-Replay-Of, by which
 // a dead letter is sent again, are read in every form and held to what every id
-// and key is; whoever else sets them names their own request, nothing more.
+// and key is; another sender that sets them names its own request, nothing more.
 //
 // Everything here is a pure function of its arguments and safe for concurrent
 // use. Nothing here does I/O.

@@ -85,7 +85,7 @@ func (ps *problems) addSyntax(at string, err error) {
 	}
 }
 
-// has tells whether something is wrong with the field already.
+// has reports whether the field already has a problem.
 func (ps problems) has(field string) bool {
 	return slices.ContainsFunc(ps, func(p Problem) bool { return p.Field == field })
 }

@@ -49,7 +49,7 @@ type RequestMessage struct {
 // id, else the header Nats-Msg-Id, else "". Any error is an [*InvalidError]; what could be read is returned
 // beside it, without defaults.
 //
-// A message that is a copy of another one ([Header.CopyOf]) is no request, and what it
+// A message that is a copy of another one ([Header.CopyOf]) is not a request, and what it
 // names is not returned: its id may be that of a request of another source.
 func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
 	if of := h.CopyOf(); of != "" {
@@ -191,7 +191,7 @@ func hasSpecVersion(data []byte) bool {
 }
 
 // reader reads one JSON document. It goes on after a problem, so that one error
-// names everything that has to be mended. Its methods return errors of syntax
+// names everything that has to be fixed. Its methods return errors of syntax
 // only: behind one of those nothing can be read.
 type reader struct {
 	dec      *jsontext.Decoder
@@ -217,7 +217,7 @@ func (r *reader) problem(format string, args ...any) {
 	r.problems.add(r.pointer(), format, args...)
 }
 
-// is tells whether a value of this kind comes next. Any other value is noted as
+// is reports whether a value of this kind comes next. Any other value is noted as
 // not being what is wanted, and left to be skipped; bad syntax comes up then.
 func (r *reader) is(kind jsontext.Kind, wanted string) bool {
 	next := r.dec.PeekKind()

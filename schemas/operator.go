@@ -39,7 +39,7 @@ func (a Action) Type() string { return "backhaul.operator." + string(a) + ".v1" 
 // new request, a pause at the consumer, a dropped dead letter in its stream.
 type OperatorEvent struct {
 	Action Action `json:"action"`
-	// OperationID tells one action from another. The same action repeated, after
+	// OperationID identifies an action. The same action repeated, after
 	// a crash for example, has the same.
 	OperationID string `json:"operationId"`
 	// Actor is who did it, by their own account.
@@ -64,7 +64,7 @@ type QueuePause struct {
 // DeadLetterRef names a dead letter and the request that it was.
 type DeadLetterRef struct {
 	// Sequence is the dead letter's place in its stream, and KeptAt when it was put
-	// there: a stream that is made anew begins its sequences again.
+	// there: a stream that is created again begins its sequences again.
 	Sequence  uint64    `json:"sequence"`
 	KeptAt    time.Time `json:"keptAt"`
 	Source    string    `json:"source"`

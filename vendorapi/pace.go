@@ -8,7 +8,7 @@ import (
 	"backhaul/vendorapi/internal/gate"
 )
 
-// Pace limits how often this process calls CreateTask. The zero value is no limit.
+// Pace limits how often this process calls CreateTask. The zero value means no limit.
 type Pace struct {
 	// PerHour is the largest number of calls in any hour. A tenth of them may come at once, the
 	// others are spread. The SaaS gateway allows a tenant 100 write calls an hour. Basis:
@@ -49,7 +49,7 @@ func (r CooldownReason) String() string {
 	}
 }
 
-// Cooldown is how long no job may be started, and why. The zero value is no cooldown.
+// Cooldown is how long no job may be started, and why. The zero value means no cooldown.
 type Cooldown struct {
 	For    time.Duration
 	Reason CooldownReason

@@ -78,7 +78,7 @@ func (c *Client) knows(ctx context.Context, t *token) (bool, error) {
 	case isAccessDenied(resp), isClientError(resp.Status) && loadOf(resp.Status, resp.Header) == loadNormal:
 		return false, nil
 	}
-	e := &Error{Op: opWhoAmI, Status: resp.Status, load: loadOf(resp.Status, resp.Header), Message: "cannot tell whether the token is still accepted"}
+	e := &Error{Op: opWhoAmI, Status: resp.Status, load: loadOf(resp.Status, resp.Header), Message: "it is not known whether the token is still accepted"}
 	code, message := reasonOf(response{Status: resp.Status, Header: resp.Header, Body: t.hide(resp.Body)})
 	if e.Code = code; message != "" {
 		e.Message += ": " + message

@@ -72,7 +72,7 @@ func addSourceFilter(cmd *cobra.Command, source *string) {
 	cmd.Flags().Var(filterValue{text: source, check: publisher.CheckSource}, "source", "only requests of this `source`")
 }
 
-// checkSource checks a --source that is no filter. The error is a [*usageError].
+// checkSource checks a --source that is not a filter. The error is a [*usageError].
 func checkSource(source string) error {
 	if err := publisher.CheckSource(source); err != nil {
 		return &usageError{fmt.Errorf("--source: %w", err)}

@@ -24,14 +24,14 @@ func newCheckCommand() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check NATS, the streams and the vendor, and say how to mend what is wrong",
+		Short: "Check NATS, the streams and the vendor, and suggest fixes",
 		Long: `Looks at all that ` + "`backhaul run`" + ` depends on, with the same settings. It makes and
 changes nothing and starts no job; at the vendor it logs in and out again and reads
 a page of jobs. Like a replica it notes a refused login on the events stream, and does
 not send that password again for a while: the vendor locks accounts. It also asks
 the replica at BACKHAUL_ADMIN_ADDR, if one answers there, for its conditions.
 Exit codes: 0 no error, 1 an error, 2 configuration, 3 NATS or the
-vendor out of reach. Notes and warnings are no errors.`,
+vendor out of reach. Notes and warnings are not errors.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCheck(cmd, output) },
 	}

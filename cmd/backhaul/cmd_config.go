@@ -45,7 +45,7 @@ func newConfigCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Say everything that is wrong with the settings",
 		Long: `Says everything for which "backhaul run" would refuse these settings, at once:
-the file, values, files that cannot be read, certificates that are none. It
+the file, values, files that cannot be read, invalid certificates. It
 reaches for nothing over the network. The exit code is 0 or 2.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runConfigCheck(cmd, output) },

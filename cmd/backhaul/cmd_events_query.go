@@ -87,7 +87,7 @@ func kindNames() []string {
 	return append(names, kindOperator)
 }
 
-// filtersOf has the server filter whatever a subject tells. Only what is left is
+// filtersOf lets the server filter by what a subject contains. Only what is left is
 // compared here.
 func filtersOf(kinds []schemas.Kind, source string, m *eventlog.Match) []string {
 	if m.ErrorCode != "" && len(kinds) == 0 {

@@ -18,7 +18,7 @@ func newHealthcheckCommand() *cobra.Command {
 		Short: "Ask a running replica whether it is ready",
 		Long: `Asks /readyz, or with --live /livez, of the admin listener that the settings of
 ` + "`backhaul run`" + ` name. It is for supervisors that can only run a command, such as
-Docker. The exit code is 0 for yes and 1 for no, and also 1 if nobody answers.
+Docker. The exit code is 0 for yes and 1 for no, and also 1 without an answer.
 
 Have a supervisor that restarts what is unhealthy ask with --live: a restart helps
 no replica that waits for NATS.`,
@@ -38,7 +38,7 @@ func runHealthcheck(cmd *cobra.Command, live bool) error {
 		return err
 	}
 	if cfg.Admin.Off() {
-		return &config.Error{Problems: []string{"the admin listener is off, so there is nobody to ask: set BACKHAUL_ADMIN_ADDR or --admin-addr"}}
+		return &config.Error{Problems: []string{"the admin listener is off: set BACKHAUL_ADMIN_ADDR or --admin-addr"}}
 	}
 	address, err := replica.Address(cfg.Admin.Addr)
 	if err != nil {

@@ -30,9 +30,9 @@ func newPolicyExplainCommand() *cobra.Command {
 	var source, output string
 	cmd := &cobra.Command{
 		Use:   "explain REQUEST.json",
-		Short: "Tell whether a source may make a request, and which rule says so",
+		Short: "Show whether a source may make a request, and which rule decides",
 		Long: `Reads one request, plain or as a CloudEvent, from a file or from standard input
-(-), and tells what every rule for the source says to it. The exit code is 0 if the
+(-), and prints what every rule for the source decides. The exit code is 0 if the
 request is allowed and 1 if not. Whether the source has made too many requests in
 an hour is known to the running service only.`,
 		Example: `  backhaul policy explain request.json --source billing --policy-file policy.yaml`,
@@ -53,7 +53,7 @@ func newPolicyCheckCommand() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Tell everything that is wrong with a policy file",
+		Short: "Validate a policy file",
 		Long:  `The exit code is 0 if the file can be used and 2 if not.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {

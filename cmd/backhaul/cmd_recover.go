@@ -131,7 +131,7 @@ func triggerHasSent(ctx context.Context, js jetstream.JetStream) error {
 	return fmt.Errorf("`backhaul trigger` is still reading: %d notifications wait, %d are in flight, of which it has read %d: run this again when none waits", s.Waiting, s.InFlight, s.Reader.Notifications)
 }
 
-// rulesOf is the policy without its limits per hour, nil if there is none.
+// rulesOf returns the policy without its limits per hour, nil if there is none.
 func rulesOf(cfg config.Work) (consumer.Policy, error) {
 	file, err := service.OpenPolicy(cfg, zerolog.Nop())
 	if err != nil || file == nil {

@@ -37,7 +37,7 @@ func newRequestReport(cmd *cobra.Command, f requestFlags, b batch.Batch, file ba
 	return r
 }
 
-// ofFile tells whether this is a batch rather than one request.
+// ofFile reports whether this is a batch rather than one request.
 func (r *requestReport) ofFile() bool { return r.batch.Resume }
 
 func isTerminal(w io.Writer) bool {

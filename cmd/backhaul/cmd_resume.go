@@ -19,7 +19,7 @@ func newResumeCommand() *cobra.Command {
 		Use:   "resume",
 		Short: "End a pause",
 		Long: `Lets the replicas have requests again, a few seconds from now. If the vendor asked
-one of them to be left alone, they get none before that is over.`,
+one of them to wait, they get none before that time.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runResume(cmd, f) },
 	}
@@ -37,6 +37,6 @@ func runResume(cmd *cobra.Command, f queueFlags) error {
 		if from.IsZero() {
 			return answer, "not paused", err
 		}
-		return answer, fmt.Sprintf("requests are delivered from %s on, or later if the vendor asked to be left alone", stamp(from)), err
+		return answer, fmt.Sprintf("requests are delivered from %s on, or later if the vendor throttles calls", stamp(from)), err
 	})
 }

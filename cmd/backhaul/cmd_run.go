@@ -45,6 +45,6 @@ reads the policy file again.`,
 
 func warnWithoutPolicy(cfg config.Work, log zerolog.Logger) {
 	if cfg.PolicyFile == "" {
-		log.Warn().Msg("there is no policy: whoever may publish on backup.request.> may have anything backed up; set BACKHAUL_POLICY_FILE to change that")
+		log.Warn().Msg("there is no policy: every user who may publish on backup.request.> may have anything backed up; set BACKHAUL_POLICY_FILE to change that")
 	}
 }

@@ -83,11 +83,11 @@ func newSchemaValidateCommand() *cobra.Command {
 	var schema, output string
 	cmd := &cobra.Command{
 		Use:   "validate FILE...",
-		Short: "Tell what is wrong with requests or events",
+		Short: "Validate requests or events",
 		Long: `Reads JSON documents one after another, such as NDJSON; - is standard input. A
 CloudEvent of one of our types is held against the schema of its kind, anything
 else is read as the service reads a request, so that its verdict is the service's.
-Every problem is told with its place. The exit code is 1 if there is any.`,
+Every problem is printed with its place. The exit code is 1 if there is any.`,
 		Example: `  backhaul schema validate requests.ndjson
   backhaul events --output json | backhaul schema validate -`,
 		Args: cobra.MinimumNArgs(1),

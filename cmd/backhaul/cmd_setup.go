@@ -85,7 +85,7 @@ func setUp(cmd *cobra.Command, trigger bool) ([]provision.Action, error) {
 	return actions, explain(err)
 }
 
-// mayPass tells whether there is any use in another try: settings and streams that
+// mayPass reports whether another try can succeed: settings and streams that
 // are wrong stay so, and a permission is not given by waiting.
 func mayPass(ctx context.Context, err error) bool {
 	_, drift := errors.AsType[*provision.DriftError](err)

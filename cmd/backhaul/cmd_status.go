@@ -197,7 +197,7 @@ func lookAround(ctx context.Context, js jetstream.JetStream, admin config.Admin)
 }
 
 // lookAtLedger returns why the ledger cannot be relied on. Who may not see what is known of
-// it is told of its settings only.
+// it knows its settings only.
 func lookAtLedger(ctx context.Context, js jetstream.JetStream) (string, error) {
 	events, err := js.Stream(ctx, publisher.EventsStream)
 	if err != nil {
@@ -220,7 +220,7 @@ func lookAtLedger(ctx context.Context, js jetstream.JetStream) (string, error) {
 	return "", err
 }
 
-// storedIn also tells the server's time, by which ages are reckoned.
+// storedIn also returns the server's time, from which ages are computed.
 func storedIn(ctx context.Context, js jetstream.JetStream, name string) (stored, time.Time, error) {
 	stream, err := js.Stream(ctx, name)
 	if err != nil {

@@ -21,8 +21,8 @@ type pauseStatus struct {
 	Actor  string         `json:"actor,omitempty"`
 	Reason string         `json:"reason,omitempty"`
 	At     time.Time      `json:"at,omitzero"`
-	// Unrecorded is true when no operator's pause ends then: a replica was told by the
-	// vendor to wait, or somebody paused the consumer with another tool.
+	// Unrecorded is true when no operator's pause ends then: the vendor throttled a
+	// replica, or the consumer was paused with another tool.
 	Unrecorded bool `json:"unrecorded,omitempty"`
 }
 

@@ -21,7 +21,7 @@ type triggerStatus struct {
 	OldestAgeSeconds *float64 `json:"oldestAgeSeconds,omitempty"`
 }
 
-// lookAtTrigger is nil where there are no notifications. Who looks at the service
+// lookAtTrigger returns nil where there are no notifications. A user of the service
 // need not be permitted to look at the trigger, so a refusal is part of the answer.
 func lookAtTrigger(ctx context.Context, js jetstream.JetStream, now time.Time) (*triggerStatus, error) {
 	nc := js.Conn()

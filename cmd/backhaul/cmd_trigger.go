@@ -54,8 +54,8 @@ func newTriggerCheckCommand() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Tell what is wrong with a routes file",
-		Long: `Tells everything that is wrong with the routes: what cannot be loaded, routes that
+		Short: "Validate a routes file",
+		Long: `Reports everything that is wrong with the routes: what cannot be loaded, routes that
 no change can reach, directives that hide data or that the vendor could not read.
 The exit code is 0 if there are at most warnings, 1 if a part of the file cannot
 have any effect, and 2 if the file cannot be loaded.`,

@@ -23,9 +23,9 @@ func newTriggerExplainCommand() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "explain FILE...",
-		Short: "Tell what the trigger would do with notifications",
+		Short: "Show what the trigger would do with notifications",
 		Long: `Reads notifications of object stores from files or from standard input (-), each
-JSON document as the payload of one message, and tells for every change in them what
+JSON document as the payload of one message, and prints for every change in them what
 it is, where it leads and why. Nothing is sent. The exit code is 1 if a notification
 cannot be understood.`,
 		Example: `  backhaul trigger explain notification.json --routes routes.yaml
@@ -88,8 +88,8 @@ func headerOf(given []string) (schemas.Header, error) {
 	return header, nil
 }
 
-// messages takes a file apart into its JSON documents. What is none is one
-// message to its end, so that it is told why the trigger would not take it.
+// messages splits a file into its JSON documents. Text that is not JSON is one
+// message to its end, so that its error is shown.
 func messages(data []byte) [][]byte {
 	var found [][]byte
 	dec := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -184,7 +184,7 @@ func withoutRoute(routes *trigger.Routes, c trigger.Change, reason trigger.Reaso
 	case trigger.ReasonNoChange:
 		return "no backup: " + c.Note
 	case trigger.ReasonDirective:
-		return "no backup: a directive file of the trigger's own, or beside them"
+		return "no backup: a directive file of the trigger, or in the same place"
 	case trigger.ReasonIgnored:
 		return "no backup: a route says to ignore it"
 	}

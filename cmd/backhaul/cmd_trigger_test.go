@@ -78,7 +78,7 @@ func TestTriggerExplain(t *testing.T) {
 		"MESSAGE",
 		`INCREMENTAL backup of c/g, 1m30s after its last change, at most 1h after the first or at 1000 paths; lists "/b/a/b.txt"`,
 		"without a list of paths, because its key has an empty part",
-		"a directive file of the trigger's own",
+		"a directive file of the trigger",
 		"a route says to ignore it",
 		"no route matches",
 		"if c/g waits for one, this is taken out",

@@ -144,7 +144,7 @@
 //   - A rename is a creation and a deletion. A renamed or deleted directory is one change with
 //     Tree: it concerns everything below it.
 //   - The deletion of one version has that version. Cloud Storage reports content that was
-//     overwritten as deleted: that is no deletion of the name.
+//     overwritten as deleted: that is not a deletion of the name.
 //   - On Azure Data Lake and SFTP a file counts when it is closed (FlushWithClose, SftpCommit),
 //     not when it is created and empty.
 //

@@ -7,7 +7,7 @@
 // directory. The time of everything is SOURCE_DATE_EPOCH, or 1970.
 //
 // It needs the docker command and an engine, with BuildKit or without. The builder
-// notes when and in which container it worked, also where it is told the time, so
+// notes when and in which container it worked, also with a fixed time, so
 // the image is taken out, rid of that, and loaded again.
 package main
 
@@ -75,7 +75,7 @@ func build(ctx context.Context, o options) (id string, err error) {
 		return "", err
 	}
 	raw := strings.TrimSpace(string(out))
-	defer func() { _, _ = docker(context.WithoutCancel(ctx), nil, "rmi", raw) }() // it has no name, and is in nobody's way if it stays
+	defer func() { _, _ = docker(context.WithoutCancel(ctx), nil, "rmi", raw) }() // without a name it does no harm if it stays
 	saved, err := docker(ctx, nil, "save", raw)
 	if err != nil {
 		return "", err

@@ -10,7 +10,7 @@ import (
 )
 
 // A token can be tried over the network as often as a caller likes: nothing locks it.
-// 22 characters of base64 are 128 bits. Few different characters are no random token.
+// 22 characters of base64 are 128 bits. Few different characters are not a random token.
 const (
 	minAdminToken   = 22
 	minAdminLetters = 8

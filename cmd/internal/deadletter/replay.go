@@ -110,7 +110,7 @@ func (l *Message) refusal(message publisher.DeadLetter, corrected bool) *Refused
 	m, err := schemas.DecodeRequest(message.Header, message.Data)
 	switch {
 	case err != nil && corrected:
-		return &RefusedError{"the corrected payload is no request either: " + err.Error(), true}
+		return &RefusedError{"the corrected payload is not a request either: " + err.Error(), true}
 	case err != nil:
 		return &RefusedError{err.Error() + "; correct it with --file", true}
 	case !m.Request.NotAfter.IsZero() && time.Now().After(m.Request.NotAfter):

@@ -127,7 +127,7 @@ func TestReplaysThatMakeNoSense(t *testing.T) {
 	}{
 		"invalid":         {func(l *publisher.DeadLetter) { l.Data = []byte(`{"clientName":"c"}`) }, "", "/subclientName", true},
 		"invalid, mended": {func(l *publisher.DeadLetter) { l.Data = []byte(`{"clientName":"c"}`) }, payload, "", false},
-		"invalid, worse":  {func(l *publisher.DeadLetter) { l.Data = []byte(`{"clientName":"c"}`) }, `{"x":1}`, "no request either", true},
+		"invalid, worse":  {func(l *publisher.DeadLetter) { l.Data = []byte(`{"clientName":"c"}`) }, `{"x":1}`, "not a request either", true},
 		"an event, mended": {func(l *publisher.DeadLetter) {
 			l.Header = schemas.Header{"Content-Type": {"application/cloudevents+json"}}
 		}, payload, "", false},

@@ -1,6 +1,6 @@
 // Package eventlog reads the events stream, as an audit subscriber does.
 //
-// What a subject tells (kind, source, key) is filtered by the server, the rest
+// What a subject contains (kind, source, key) is filtered by the server, the rest
 // here: see [Query] and [Match]. Nothing is kept: a stream of any length is read
 // in constant memory.
 package eventlog

@@ -105,7 +105,7 @@ func send(ctx context.Context, to *nats.Conn, subject string, data []byte) error
 	return nil
 }
 
-// finish tells the target that the snapshot is complete, and waits for the stream.
+// finish marks the snapshot as complete, and waits for the stream.
 func finish(ctx context.Context, to *nats.Conn, subject string) error {
 	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
 	defer cancel()

@@ -41,7 +41,7 @@ func Check(rs *trigger.Routes) []Finding {
 		case strings.HasPrefix(prefix, "/"):
 			add(r, false, "the prefix %q begins with a slash, and names of objects hardly ever do; leave it out", prefix)
 		case strings.ContainsAny(prefix+suffix, "*?"):
-			add(r, false, "prefix and suffix are no patterns: %q and %q are looked for as they are", prefix, suffix)
+			add(r, false, "prefix and suffix are not patterns: %q and %q are compared as they are", prefix, suffix)
 		}
 		if level := r.Request.BackupLevel; level != "" && level != schemas.LevelIncremental {
 			add(r, false, "asks for %s at the end of each window, that is as often as every %s", level, r.Window.Quiet)

@@ -24,7 +24,7 @@ func TestCheck_findsRoutesWithoutEffect(t *testing.T) {
 		"in a directive":      {"- {container: a, prefix: d/l/x" + to("g") + "- {container: b" + directive("a", "d/") + to("h"), []string{"fault lies in the directive prefix /a/d/"}},
 		"own directive":       {"- {container: a, prefix: d/" + directive("a", "d/") + to("g"), []string{"fault lies in the directive prefix /a/d/"}},
 		"a leading slash":     {"- {container: a, prefix: /x/" + to("g"), []string{`warning the prefix "/x/" begins with a slash`}},
-		"a pattern":           {`- {container: a, prefix: x/, suffix: "*.pdf"` + to("g"), []string{"warning no patterns"}},
+		"a pattern":           {`- {container: a, prefix: x/, suffix: "*.pdf"` + to("g"), []string{"warning not patterns"}},
 		"FULL":                {"- {container: a, backupLevel: FULL" + to("g"), []string{"warning FULL"}},
 		"any, listed":         {`- {container: "*"` + directive("a", "d/") + to("g"), []string{"warning any container"}},
 		"deletions, listed":   {"- {container: a, events: [deleted]" + directive("a", "d/") + to("g"), []string{"warning what is gone cannot be listed"}},

@@ -271,7 +271,7 @@ func (l *loader) directive(n *yaml.Node) *trigger.Directive {
 			// The vendor gets the path of the file, and must find it by that.
 			file := trigger.Change{Kind: trigger.KindCreated, Container: "c", Key: s + "x"}
 			if _, why := file.Path(); why != "" {
-				l.Problem(value.Line, "the directive's prefix is %q, which is no path: %s", s, strings.Replace(why, "its key", "it", 1))
+				l.Problem(value.Line, "the directive's prefix is %q, which is not a path: %s", s, strings.Replace(why, "its key", "it", 1))
 			}
 		}
 	})

@@ -23,13 +23,13 @@ func supervise(ctx context.Context, admin *console.Console, doing string, log ze
 	systemd, err := sdnotify.Open(os.LookupEnv)
 	if err != nil || systemd == nil {
 		if err != nil {
-			log.Warn().Err(err).Msg("systemd cannot be told anything")
+			log.Warn().Err(err).Msg("cannot notify systemd")
 		}
 		return func() {}
 	}
 	tell := func(states ...string) {
 		if err := systemd.Send(states...); err != nil {
-			log.Warn().Err(err).Msg("systemd was not told")
+			log.Warn().Err(err).Msg("systemd was not notified")
 		}
 	}
 	tell(sdnotify.Ready, sdnotify.Status(doing))

@@ -109,7 +109,7 @@ func (r *Reader) visit(line int) bool {
 }
 
 // Problem adds a problem. Those beyond [MaxProblems] are dropped, so that a file with
-// many problems costs no more than another.
+// many problems costs as much as another.
 func (r *Reader) Problem(line int, format string, args ...any) {
 	if len(r.problems) > MaxProblems {
 		return

@@ -11,7 +11,7 @@
 // an answer the scrape has everything else.
 //
 // Labels are bounded: results, kinds, classes, operations. No request id, job id,
-// name or source is one, so that a million requests make no more series than ten.
+// name or source is one, so that a million requests make as many series as ten.
 //
 // # Traces
 //

@@ -115,7 +115,7 @@ func NewMetrics(build Build) *Metrics {
 }
 
 // appear makes the series whose labels are known exist before they are first
-// counted: what rises from nothing to 1 is no increase to Prometheus.
+// counted: a series that begins with 1 has no increase in Prometheus.
 func (m *Metrics) appear() {
 	for vec, values := range map[*prometheus.CounterVec][]string{
 		m.requests.results: results, m.requests.postponed: reasons, m.ledger.events: kinds,

@@ -160,7 +160,7 @@ var (
 	triggerHeld    = desc("trigger_held_notifications", "Notifications that this replica holds, not acknowledged.")
 	triggerObjects = desc("trigger_held_changes", "Changed objects in all windows.")
 	triggerOldest  = desc("trigger_oldest_change_age_seconds", "Age of the oldest change that is held and not asked for, 0 without one.")
-	triggerPending = desc("trigger_pending", "Notifications in the stream that were delivered to nobody.")
+	triggerPending = desc("trigger_pending", "Notifications in the stream that were not delivered.")
 
 	triggerDescs = []*prometheus.Desc{
 		ready, natsConnected, natsReconnects, triggerReading, triggerWindows, triggerHeld, triggerObjects, triggerOldest, triggerPending,

@@ -13,7 +13,7 @@ type Limits struct {
 	all []*rate.Limiter
 }
 
-// NewLimits returns limits of calls in any hour and in any second; 0 is no limit.
+// NewLimits returns limits of calls in any hour and in any second; 0 means no limit.
 func NewLimits(perHour, perSecond int) *Limits {
 	l := new(Limits)
 	add := func(n int, in time.Duration) {

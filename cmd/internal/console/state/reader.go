@@ -26,7 +26,7 @@ const (
 	// againAfter is the wait before the stream is opened again after a failure.
 	againAfter = time.Second
 	// triggerEvery is how often the server is asked about the trigger, and
-	// triggerAgain how long it is left alone when it does not answer: this user may
+	// triggerAgain how long it is not asked again when it does not answer: this user may
 	// not be permitted to ask.
 	triggerEvery = 5 * time.Second
 	triggerAgain = 30 * time.Second
