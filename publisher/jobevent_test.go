@@ -95,6 +95,27 @@ func TestAppendJob_storesOneEnd(t *testing.T) {
 	}
 }
 
+// A writer that has not seen a job's end writes nothing behind it, of whatever kind.
+func TestAppendJob_nothingFollowsAnEndThatWasNotSeen(t *testing.T) {
+	t.Parallel()
+	nc, _ := eventsStream(t)
+	pub := newPublisher(t, nc)
+	key := publisher.NewKey("billing", "inv-7")
+	end, err := pub.AppendJob(t.Context(), key, 0, finished(key, "5976"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := schemas.JobRef{JobID: "5976"}
+	for _, e := range []schemas.JobEvent{
+		&schemas.JobChanged{JobRef: ref, State: schemas.StatePending, ChangedAt: time.Unix(6, 0).UTC()},
+		&schemas.JobUnfollowed{JobRef: ref, UnfollowedAt: time.Unix(6, 0).UTC()},
+	} {
+		if _, err := pub.AppendJob(t.Context(), key, 0, e, ""); !errors.Is(err, publisher.ErrConflict) {
+			t.Errorf("%s after an end of sequence %d: %v", e.Kind(), end, err)
+		}
+	}
+}
+
 // A job can change several times; its events have ids of their own.
 func TestAppendJob_changesHaveIDs(t *testing.T) {
 	t.Parallel()

@@ -45,16 +45,15 @@ func (p *Publisher) Append(ctx context.Context, key Key, after uint64, e schemas
 }
 
 // AppendJob writes an event about one job of a request as [Publisher.Append] does, but
-// compares the last message on the event's own subject ([Key.JobSubject]) instead of the
-// key's filter: after is the sequence of the last message there, 0 for none. A job-finished
-// event is therefore stored once if every writer first makes sure that [LastEvent] finds
-// none on that subject.
+// compares the last message about that job, of any kind ([Key.JobFilter]): after is its
+// sequence, 0 for none. A writer that has not seen the job's end can therefore write neither
+// a second end nor anything else behind it. All writes about a job use this one filter: a
+// cluster does not serialise checks of different filters.
 func (p *Publisher) AppendJob(ctx context.Context, key Key, after uint64, e schemas.JobEvent, traceparent string) (uint64, error) {
 	if !isJobID(e.Job()) {
 		return 0, fmt.Errorf("append %s of %s: %q is not a job id", e.Kind(), key, e.Job())
 	}
-	subject := key.JobSubject(e.Kind(), e.Job())
-	return p.appendEvent(ctx, subject, subject, after, key, e, traceparent)
+	return p.appendEvent(ctx, key.JobSubject(e.Kind(), e.Job()), key.JobFilter(e.Job()), after, key, e, traceparent)
 }
 
 // isJobID reports whether an id is a decimal number, and so one token of a subject.

@@ -96,6 +96,9 @@ func (k Key) JobSubject(kind schemas.Kind, jobID string) string {
 	return k.Subject(kind) + "." + jobID
 }
 
+// JobFilter matches every event about one job of the key's request, and nothing else.
+func (k Key) JobFilter(jobID string) string { return k.Filter() + "." + jobID }
+
 // JobsFilter matches every event about a job of the key's request, and nothing else.
 func (k Key) JobsFilter() string { return k.Filter() + ".*" }
 
