@@ -22,6 +22,7 @@ import (
 type simulatorFlags struct {
 	simulator.Config
 	listen, world, faults, script, conflict string
+	lives, lifeScript                       string
 }
 
 func newSimulatorCommand() *cobra.Command {
@@ -29,21 +30,39 @@ func newSimulatorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simulator",
 		Short: "Run a simulated Commvault to develop and test against",
-		Long: `Serves Commvault's job API at http://ADDRESS/webconsole/api, with jobs that live
-in memory. The default world has the user backhaul (password simulator), the
+		Long: `Serves Commvault's job API at http://ADDRESS/webconsole/api and
+/commandcenter/api, with jobs that live in memory. The default world has the user backhaul (password simulator), the
 client s-adhoc-object-storage with the content groups stestgroup and load-*, and
 the plan default-plan; --world replaces it.
 
 Faults are kind=probability, kind=duration, or kind=probability:duration, for
 CreateTask or, as Endpoint/kind=…, for another endpoint. A script has faults for
-the next calls, one each: kind or kind:duration. What was seen is at
-/simulator/account; POST /simulator/faults, /simulator/script,
-/simulator/blackout (on, off) and /simulator/reset change a running simulator.
+the next calls, one each: kind or kind:duration. Reads/kind=… is for every call
+by GET. What was seen is at /simulator/account; POST /simulator/faults,
+/simulator/script, /simulator/blackout (on, off) and /simulator/reset change a
+running simulator.
+
+A job runs for --job-duration and completes, unless it has another life: steps,
+an end and what happens later, separated by commas.
+  step   queued, waiting, pending, running, suspended, interrupted, hidden (no
+         job request knows the job), other(STATUS), each with :TIME or :forever
+         and a reason in parentheses: pending:2m(13:30 No contact)
+  end    completed, completed-with-warnings, completed-with-errors, committed,
+         failed, failed-to-start(14), killed(USER REASON), no-run, empty
+         (Completed, moved nothing), ended(STATUS); none: the last step stays
+  later  hidden:TIME, aged:TIME, pruned:TIME, resubmitted (under a new job id)
+--life gives a share of the jobs a life, as [[CLIENT/]SUBCLIENT/]LIFE=SHARE, and
+--next-lives the next jobs, one each; both separate by semicolons. POST
+/simulator/lives and /simulator/next-lives do the same later, /simulator/life?job=ID
+changes one active job, and /simulator/clock moves the clock on by a duration.
 
 ` + behaviours(),
 		Example: `  backhaul simulator --listen 127.0.0.1:8081
   backhaul simulator --fault cut-after-start=0.05,503=0.05,slow=0.1:3s --seed 7
   backhaul simulator --script cut-after-start,none,Jobs/502
+  backhaul simulator --life 'failed=0.05;load-*/pending:2m,killed(ann not needed)=0.1'
+  curl -d 'pending:1m,failed' http://127.0.0.1:8081/simulator/next-lives
+  curl -d 10m http://127.0.0.1:8081/simulator/clock
   curl -d trickle=0.1 http://127.0.0.1:8081/simulator/faults
   curl http://127.0.0.1:8081/simulator/account`,
 		Args: cobra.NoArgs,
@@ -66,7 +85,11 @@ the next calls, one each: kind or kind:duration. What was seen is at
 	flags.BoolVar(&f.HideDescriptions, "hide-descriptions", false, "task details without job descriptions")
 	flags.BoolVar(&f.Blackout, "blackout", false, "jobs stay queued")
 	flags.StringVar(&f.conflict, "conflict", simulator.ConflictQueue.String(), "a second backup of a content group: `queue|refuse|ignore`")
-	flags.DurationVar(&f.JobDuration, "job-duration", 2*time.Second, "how long a job runs")
+	flags.DurationVar(&f.JobDuration, "job-duration", 2*time.Second, "how long a job runs, and a step of a life without a time takes")
+	flags.StringVar(&f.lives, "life", "", "lives of jobs by share")
+	flags.StringVar(&f.lifeScript, "next-lives", "", "lives of the next jobs, one each")
+	flags.DurationVar(&f.ActionTime, "action-time", 0, "how long a job is Suspend Pending or Kill Pending")
+	flags.BoolVar(&f.OldRelease, "old-release", false, "job answers without end time and transfer figures")
 	config.AddFlags(flags, config.GroupLog)
 	return cmd
 }
@@ -98,8 +121,13 @@ func runSimulator(cmd *cobra.Command, f simulatorFlags) error {
 	if err != nil {
 		return &usageError{fmt.Errorf("--script: %w", err)}
 	}
+	next, err := simulator.ParseLifeScript(f.lifeScript)
+	if err != nil {
+		return &usageError{fmt.Errorf("--next-lives: %w", err)}
+	}
 	sim := simulator.New(cfg)
 	sim.SetFaults(faults)
+	sim.ScriptLives(next...)
 	for endpoint, next := range script {
 		sim.ScriptFor(endpoint, next...)
 	}
@@ -124,6 +152,9 @@ func (f simulatorFlags) config() (cfg simulator.Config, err error) {
 	cfg = f.Config
 	if cfg.Conflict, err = simulator.ParseConflict(f.conflict); err != nil {
 		return cfg, fmt.Errorf("--conflict: %w", err)
+	}
+	if cfg.Lives, err = simulator.ParseLives(f.lives); err != nil {
+		return cfg, fmt.Errorf("--life: %w", err)
 	}
 	if f.world == "" {
 		return cfg, nil

@@ -127,7 +127,7 @@ func (s *Simulator) login(c *call) answer {
 	u := s.dir.users[strings.ToLower(name)]
 	if u == nil {
 		s.account.LoginFailures++
-		return loginRefused(loginAttempts{failed: 1}, c.now)
+		return s.loginRefused(loginAttempts{failed: 1}, c.now)
 	}
 	if a, limited := s.limit.check(u.Company, c.r.Method, c.now); limited {
 		s.account.RateLimited++
@@ -136,7 +136,7 @@ func (s *Simulator) login(c *call) answer {
 	tries := &u.login
 	if c.now.Before(tries.lockedUntil) {
 		s.account.LoginFailures++
-		return loginRefused(*tries, c.now)
+		return s.loginRefused(*tries, c.now)
 	}
 	if !tries.lockedUntil.IsZero() {
 		*tries = loginAttempts{}
@@ -146,7 +146,7 @@ func (s *Simulator) login(c *call) answer {
 		if tries.failed++; tries.failed >= attemptsAllowed {
 			tries.lockedUntil = c.now.Add(lockTime)
 		}
-		return loginRefused(*tries, c.now)
+		return s.loginRefused(*tries, c.now)
 	}
 	*tries = loginAttempts{}
 	idle := s.sessions.idle
@@ -178,7 +178,8 @@ func (s *Simulator) login(c *call) answer {
 	})
 }
 
-func loginRefused(tries loginAttempts, now time.Time) answer {
+// loginRefused returns a refusal. Assumed: the gateway's is JSON too.
+func (s *Simulator) loginRefused(tries loginAttempts, now time.Time) answer {
 	locked := now.Before(tries.lockedUntil)
 	code, text := 1116, "Username/Password are incorrect. Please re-enter your credentials."
 	remaining := 0
@@ -186,7 +187,11 @@ func loginRefused(tries loginAttempts, now time.Time) answer {
 		code, text = 1117, "The user account is locked."
 		remaining = seconds(tries.lockedUntil.Sub(now))
 	}
-	return ok("DM2ContentIndexing_CheckCredentialResp", fields{
+	root := "DM2ContentIndexing_CheckCredentialResp"
+	if s.sessions.gateway {
+		root = ""
+	}
+	return ok(root, fields{
 		{"aliasName", ""},
 		{"userGUID", ""},
 		{"loginAttempts", tries.failed},

@@ -3,8 +3,10 @@ package simulator_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"backhaul/vendorapi/simulator"
 )
@@ -62,5 +64,25 @@ func BenchmarkJobSearch(b *testing.B) {
 	body := `{"category":0,"jobFilter":{"completedJobLookupTime":60,"entity":{"subclientId":` + id + `}}}`
 	for b.Loop() {
 		c.post("/Jobs", body).want("totalRecordsWithoutPaging", "1")
+	}
+}
+
+// BenchmarkJobList lists what ended in the last five minutes, and one page of the active
+// jobs, with 10,000 active jobs and 100,000 that ended long ago.
+func BenchmarkJobList(b *testing.B) {
+	sim, c := direct(b, simulator.Config{})
+	for i := range 110_000 {
+		if i == 100_000 {
+			sim.Advance(20 * time.Minute)
+			sim.SetLives([]simulator.LifeRule{{Life: simulator.MustParseLife("pending"), Probability: 1}})
+		}
+		c.post("/CreateTask", task("load-"+strconv.Itoa(i), ""))
+	}
+	for _, category := range []string{"Finished", "Active"} {
+		b.Run(category, func(b *testing.B) {
+			for b.Loop() {
+				c.get("/Job?completedJobLookupTime=300&jobCategory="+category, "limit: 1000")
+			}
+		})
 	}
 }

@@ -56,16 +56,24 @@ func (p *plan) add(f Fault) {
 
 // plan takes the next scripted fault or draws by chance. Every chance takes one random
 // number at every call, so that the same seed and order of calls give the same faults.
-func (c *chaos) plan(endpoint string) plan {
+func (c *chaos) plan(e *endpoint) plan {
 	var p plan
-	if script := c.scripts[endpoint]; len(script) > 0 {
-		p.add(script[0])
-		c.scripts[endpoint] = script[1:]
-		return p
+	names := []string{e.name}
+	if e.method == http.MethodGet && !e.open {
+		names = append(names, Reads)
 	}
-	for _, chance := range c.chances[endpoint] {
-		if c.draws[endpoint].Float64() < chance.Probability {
-			p.add(chance.Fault)
+	for _, name := range names {
+		if script := c.scripts[name]; len(script) > 0 {
+			p.add(script[0])
+			c.scripts[name] = script[1:]
+			return p
+		}
+	}
+	for _, name := range names {
+		for _, chance := range c.chances[name] {
+			if c.draws[name].Float64() < chance.Probability {
+				p.add(chance.Fault)
+			}
 		}
 	}
 	return p
@@ -131,13 +139,13 @@ func (s *Simulator) after(w http.ResponseWriter, c *call, p plan, a answer) {
 	case Empty: // Recorded: the SDK handles empty answers
 		a = answer{status: http.StatusOK, contentType: a.contentType}
 	case Malformed:
-		body, contentType := s.encode(c.r, a, false)
+		body, contentType := s.encode(c.r, a, None)
 		a = answer{status: http.StatusOK, contentType: contentType, body: body[:len(body)*2/3]}
 	}
 	if p.fault.Kind.answersInstead() {
 		a = s.instead(c, p.fault)
 	}
-	s.write(w, c, a, p.fault.Kind == OddSpelling)
+	s.write(w, c, a, p.fault.Kind)
 }
 
 // pause waits, and reports whether the client is still connected.
@@ -155,7 +163,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // writeHalf sends a header that announces the whole answer, half of it, and
 // closes the connection.
 func (s *Simulator) writeHalf(w http.ResponseWriter, r *http.Request, a answer) {
-	body, contentType := s.encode(r, a, false)
+	body, contentType := s.encode(r, a, None)
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.status)
@@ -166,7 +174,7 @@ func (s *Simulator) writeHalf(w http.ResponseWriter, r *http.Request, a answer) 
 
 // trickle sends the answer byte by byte while the client is connected.
 func (s *Simulator) trickle(w http.ResponseWriter, r *http.Request, a answer, each time.Duration) {
-	body, contentType := s.encode(r, a, false)
+	body, contentType := s.encode(r, a, None)
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.status)

@@ -29,21 +29,30 @@ var endpoints = []endpoint{
 	{"Jobs", http.MethodPost, "/jobs", false, (*Simulator).jobSearch},
 	{"JobDetails", http.MethodPost, "/jobdetails", false, (*Simulator).jobDetails},
 	{"TaskDetails", http.MethodGet, "/job/*/taskdetails", false, (*Simulator).taskDetails},
+	{"AdvancedDetails", http.MethodGet, "/job/*/advanceddetails", false, (*Simulator).job},
 	{"JobAction", http.MethodPost, "/job/*/action/*", false, (*Simulator).jobAction},
 	{"MultiJobOperation", http.MethodPost, "/jobs/multijoboperation", false, (*Simulator).multiJobOperation},
 	{"Events", http.MethodGet, "/events", false, (*Simulator).eventList},
+	{"QCommand", http.MethodPost, "/qcommand/qoperation execute", false, (*Simulator).qCommand},
+	{"CommServ", http.MethodGet, "/commserv", false, (*Simulator).commServ},
+	{"JobManagementSetting", http.MethodGet, "/commserv/jobmanagementsetting", false, (*Simulator).jobManagement},
 	{"Client", http.MethodGet, "/client", false, (*Simulator).clientList},
 	{"Subclient", http.MethodGet, "/subclient", false, (*Simulator).subclientList},
 	{"Probe", http.MethodGet, "", true, (*Simulator).probe},
 }
 
-// Endpoints returns the names of the endpoints for ScriptFor and ParseFaults.
+// Reads is the name of all endpoints with the method GET that need a token, for faults of
+// reads.
+const Reads = "Reads"
+
+// Endpoints returns the names of the endpoints for ScriptFor and ParseFaults. The last one
+// is Reads.
 func Endpoints() []string {
 	var names []string
 	for _, e := range endpoints {
 		names = append(names, e.name)
 	}
-	return names
+	return append(names, Reads)
 }
 
 // endpointName returns the canonical form of an endpoint's name in any case, and whether
@@ -52,9 +61,9 @@ func endpointName(name string) (string, bool) {
 	if name == "" {
 		return "CreateTask", true
 	}
-	for _, e := range endpoints {
-		if strings.EqualFold(e.name, name) {
-			return e.name, true
+	for _, known := range Endpoints() {
+		if strings.EqualFold(known, name) {
+			return known, true
 		}
 	}
 	return "", false
@@ -154,11 +163,11 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request, e *endpoint, a
 	}
 	refusal, p := s.admit(e, c)
 	if refusal != nil {
-		s.write(w, c, *refusal, false)
+		s.write(w, c, *refusal, None)
 		return
 	}
 	if a, answered := s.before(c, p); answered {
-		s.write(w, c, a, false)
+		s.write(w, c, a, None)
 		return
 	}
 	a := e.answer(s, c)
@@ -182,15 +191,15 @@ func (s *Simulator) admit(e *endpoint, c *call) (refusal *answer, p plan) {
 			return &a, plan{}
 		}
 	}
-	p = s.chaos.plan(e.name)
+	p = s.chaos.plan(e)
 	c.fault = p.fault
 	s.account.injected(p)
 	return nil, p
 }
 
 // write sends an answer. It returns after the last byte was passed to net/http.
-func (s *Simulator) write(w http.ResponseWriter, c *call, a answer, odd bool) {
-	body, contentType := s.encode(c.r, a, odd)
+func (s *Simulator) write(w http.ResponseWriter, c *call, a answer, spelling Kind) {
+	body, contentType := s.encode(c.r, a, spelling)
 	h := w.Header()
 	if contentType != "" {
 		h.Set("Content-Type", contentType)
@@ -205,11 +214,11 @@ func (s *Simulator) write(w http.ResponseWriter, c *call, a answer, odd bool) {
 	_, _ = w.Write(body) // fails only if the caller has disconnected
 }
 
-func (s *Simulator) encode(r *http.Request, a answer, odd bool) (body []byte, contentType string) {
+func (s *Simulator) encode(r *http.Request, a answer, spelling Kind) (body []byte, contentType string) {
 	if a.message == nil {
 		return a.body, a.contentType
 	}
-	st := style{json: acceptsJSON(r.Header.Get("Accept"), a.preferJSON) && !a.onlyXML || a.message.root == "", odd: odd}
+	st := style{json: acceptsJSON(r.Header.Get("Accept"), a.preferJSON) && !a.onlyXML || a.message.root == "", spelling: spelling}
 	return a.message.encode(st), st.contentType()
 }
 

@@ -45,6 +45,11 @@ const (
 	EndsWithErrors Kind = "ends-with-errors" // the job ends as Completed w/ one or more errors
 	EndsCommitted  Kind = "ends-committed"   // the job ends as Committed
 	OddSpelling    Kind = "odd-spelling"     // the right answer in another recorded spelling
+
+	CutList     Kind = "cut-list"     // a job list lacks the second half of its page; the total counts it
+	OneObject   Kind = "one-object"   // JSON: a list of one is an object
+	TextNumbers Kind = "text-numbers" // JSON: numbers and booleans are text
+	OldJSON     Kind = "old-json"     // JSON made from XML: the root's name, and "@" before the names of values
 )
 
 // A Fault is one misbehaviour that affects one call.
@@ -80,7 +85,8 @@ func (f Fault) String() string {
 // A Chance is a fault with the probability that a call gets it.
 type Chance struct {
 	Fault
-	// Endpoint is the fault's endpoint, such as "Jobs". Empty means CreateTask.
+	// Endpoint is the fault's endpoint, such as "Jobs". Empty means CreateTask, and Reads
+	// every endpoint with the method GET that needs a token.
 	Endpoint    string
 	Probability float64 // 0 to 1
 }
@@ -101,8 +107,8 @@ func (k Kind) answersInstead() bool {
 //	cut-after-start=0.05,503=0.05:10s,slow=3s,Jobs/503=0.1,504-after-start=0.01
 //
 // Each part is kind=probability, kind=duration (always), or kind=probability:duration,
-// prefixed with endpoint/ for endpoints other than CreateTask. A kind is one of the
-// constants or any status from 300 to 599; those that replace the answer may have the
+// prefixed with endpoint/ for endpoints other than CreateTask, or Reads/ for every call by
+// GET. A kind is one of the constants or any status from 300 to 599; those that replace the answer may have the
 // suffix "-after-start". The empty text and "none" mean no faults.
 func ParseFaults(spec string) ([]Chance, error) {
 	if spec = strings.TrimSpace(spec); spec == "" || spec == string(None) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -44,10 +43,7 @@ func (s *Simulator) multiJobOperation(c *call) answer {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	action := strings.TrimPrefix(strings.ToLower(string(req.JobOpReq.OperationType)), "job_")
-	if action == "0" || action == "suspend" {
-		action = "pause"
-	}
+	action := actionOf(req.JobOpReq.OperationType)
 	var failures []error
 	for _, j := range req.JobOpReq.Jobs {
 		if err := s.act(action, string(j.JobID), string(req.OperationDescription), c); err != nil {

@@ -141,6 +141,9 @@ func (s *Simulator) jobList(c *call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	jobs, total := s.find(q, c.now)
+	if c.fault.Kind == CutList {
+		jobs = jobs[:len(jobs)/2]
+	}
 	return s.jobListAnswer(jobs, total, c.now)
 }
 
@@ -217,6 +220,9 @@ func (s *Simulator) jobSearch(c *call) answer {
 		}
 	}
 	jobs, total := s.find(q, c.now)
+	if c.fault.Kind == CutList {
+		jobs = jobs[:len(jobs)/2]
+	}
 	return s.jobListAnswer(jobs, total, c.now)
 }
 
@@ -247,7 +253,7 @@ func (s *Simulator) clientList(*call) answer {
 	list := []fields{}
 	for _, c := range s.dir.clients {
 		list = append(list, fields{{"client", fields{{"clientEntity", fields{
-			{"clientId", c.id}, {"clientName", c.name}}}}}})
+			{"clientId", c.id}, {"clientName", c.name}, {"hostName", c.name}, {"displayName", c.name}}}}}})
 	}
 	return ok("App_GetClientPropertiesResponse", fields{{"clientProperties", list}})
 }

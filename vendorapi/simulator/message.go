@@ -43,10 +43,10 @@ type percent int
 // style selects how a message is encoded.
 type style struct {
 	json bool
-	// odd selects the other recorded spelling: JSON with bare CR between the tokens, "/"
-	// escaped and numbers for ids; XML with a declaration and the attributes in reverse
-	// order.
-	odd bool
+	// spelling is the kind of fault that selects another spelling. OddSpelling: JSON with
+	// bare CR between the tokens, "/" escaped and numbers for ids; XML with a declaration
+	// and the attributes in reverse order.
+	spelling Kind
 }
 
 func (s style) contentType() string {
@@ -57,12 +57,17 @@ func (s style) contentType() string {
 }
 
 func (m message) encode(s style) []byte {
-	e := encoder{odd: s.odd, out: make([]byte, 0, 256)}
+	e := encoder{odd: s.spelling == OddSpelling, out: make([]byte, 0, 256)}
 	if s.json {
+		e.spelling = s.spelling
+		if s.spelling == OldJSON && m.root != "" {
+			e.jsonObject(fields{{m.root, m.fields}})
+			return e.out
+		}
 		e.jsonObject(m.fields)
 		return e.out
 	}
-	if s.odd {
+	if e.odd {
 		e.text("<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"no\" ?>\r")
 	}
 	e.element(m.root, m.fields)
@@ -70,8 +75,9 @@ func (m message) encode(s style) []byte {
 }
 
 type encoder struct {
-	odd bool
-	out []byte
+	odd      bool
+	spelling Kind // of JSON
+	out      []byte
 }
 
 func (e *encoder) text(s string) { e.out = append(e.out, s...) }
@@ -97,18 +103,39 @@ func (e *encoder) jsonObject(list fields) {
 		if i > 0 {
 			e.text(",")
 		}
-		e.jsonString(f.name)
+		name := f.name
+		if e.spelling == OldJSON && isScalar(f.value) {
+			name = "@" + name
+		}
+		e.jsonString(name)
 		e.text(":")
 		e.jsonValue(f.value)
 	}
 	e.closing('}')
 }
 
+func isScalar(value any) bool {
+	switch value.(type) {
+	case fields, []fields, []string:
+		return false
+	}
+	return true
+}
+
 func (e *encoder) jsonValue(value any) {
+	_, isText := value.(string)
+	if (e.spelling == TextNumbers || e.spelling == OldJSON) && isScalar(value) && !isText {
+		e.out = append(e.out, '"')
+		defer func() { e.out = append(e.out, '"') }()
+	}
 	switch v := value.(type) {
 	case fields:
 		e.jsonObject(v)
 	case []fields:
+		if len(v) == 1 && (e.spelling == OneObject || e.spelling == OldJSON) {
+			e.jsonObject(v[0])
+			break
+		}
 		e.open('[')
 		for i, item := range v {
 			if i > 0 {
