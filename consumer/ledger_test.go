@@ -233,7 +233,7 @@ func TestTheEventsStreamIsAway(t *testing.T) {
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestNew_refuses(t *testing.T) {
 	t.Parallel()
 	stream := func(name string, change func(*jetstream.StreamConfig)) natstest.Change {
 		return func(cfg *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {

@@ -61,7 +61,7 @@ func (n *notes) has(t *testing.T, b *rig, want ...string) {
 	}
 }
 
-func TestAnObserverIsToldOfEverything(t *testing.T) {
+func TestObserver_isCalledForEverything(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("r-1"), "traceparent", trace)

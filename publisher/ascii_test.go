@@ -28,7 +28,7 @@ func notASCII(h nats.Header) (names []string) {
 
 // Every header that we write is ASCII, and our readers decode what was written: one
 // public client loses all headers of a message with an umlaut in one of them.
-func TestHeadersAreASCII(t *testing.T) {
+func TestPublisher_headersAreASCII(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	d := publisher.DeadLetter{

@@ -37,7 +37,7 @@ func keep(t *testing.T, s *natstest.Server, d publisher.DeadLetter) *jetstream.R
 	return msgs[len(msgs)-1]
 }
 
-func TestDeadLetterIsTheOriginalWithTheReason(t *testing.T) {
+func TestDeadLetter_isTheOriginalWithTheReason(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	d := deadLetter()
@@ -83,7 +83,7 @@ func TestDeadLetterIsTheOriginalWithTheReason(t *testing.T) {
 	}
 }
 
-func TestDeadLetterIsKeptOncePerMessage(t *testing.T) {
+func TestDeadLetter_isKeptOncePerMessage(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	first := deadLetter()
@@ -103,7 +103,7 @@ func TestDeadLetterIsKeptOncePerMessage(t *testing.T) {
 	}
 }
 
-func TestDeadLetterHeadersAreOneLineEach(t *testing.T) {
+func TestDeadLetter_headersAreOneLineEach(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	d := deadLetter()
@@ -130,7 +130,7 @@ func TestDeadLetterHeadersAreOneLineEach(t *testing.T) {
 	}
 }
 
-func TestDeadLetterOfALongReason(t *testing.T) {
+func TestDeadLetter_ofALongReason(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	d := deadLetter()
@@ -143,7 +143,7 @@ func TestDeadLetterOfALongReason(t *testing.T) {
 
 // Whatever NATS delivers can be kept: a dead letter that cannot be written would keep
 // its request in the queue for ever.
-func TestDeadLetterOfAStrangeMessage(t *testing.T) {
+func TestDeadLetter_ofAnyMessage(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	many := make(schemas.Header)

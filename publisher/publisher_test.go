@@ -109,7 +109,7 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-func TestOneOfManyWritersWins(t *testing.T) {
+func TestAppend_oneOfManyWritersWins(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	key, ctx := publisher.NewKey("billing", "contested"), within(t, patience)
@@ -147,7 +147,7 @@ func TestOneOfManyWritersWins(t *testing.T) {
 
 // A write whose acknowledgement is lost takes effect once, and the writer can
 // tell from the event that it was its own.
-func TestAppendAfterALostAcknowledgement(t *testing.T) {
+func TestAppend_afterALostAcknowledgement(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	proxy := natstest.StartProxy(t, s)
@@ -175,7 +175,7 @@ func TestAppendAfterALostAcknowledgement(t *testing.T) {
 
 // The server goes away before the write and comes back: the same write is
 // repeated until it is decided.
-func TestAppendWhileTheServerRestarts(t *testing.T) {
+func TestAppend_whileTheServerRestarts(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	p := newPublisher(t, s.Connect(t))
@@ -225,7 +225,7 @@ func TestAppendWhileTheServerRestarts(t *testing.T) {
 // A cluster's "another write is in flight" is answered by the very same write.
 // It takes a cluster and luck to get that answer from a real server, so here a
 // subscriber answers in the stream's place.
-func TestAppendRepeatsTheSameWriteWhileTheStreamIsBusy(t *testing.T) {
+func TestAppend_repeatsTheWriteWhileTheStreamIsBusy(t *testing.T) {
 	t.Parallel()
 	s := natstest.StartBare(t)
 	nc := s.Connect(t)
@@ -271,7 +271,7 @@ func TestAppendRepeatsTheSameWriteWhileTheStreamIsBusy(t *testing.T) {
 	}
 }
 
-func TestAppendEndsWithItsContext(t *testing.T) {
+func TestAppend_endsWithItsContext(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	nc := s.Connect(t)
@@ -310,7 +310,7 @@ func TestAppendEndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestEventsAreCloudEvents(t *testing.T) {
+func TestAppend_writesCloudEvents(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	p, key := newPublisher(t, s.Connect(t)), publisher.NewKey("süd", "a/ü")

@@ -66,7 +66,7 @@ func TestLastEvent(t *testing.T) {
 	}
 }
 
-func TestReadEventRefuses(t *testing.T) {
+func TestReadEvent_refuses(t *testing.T) {
 	key := publisher.NewKey("billing", "r-1")
 	own := nats.Header{"Ce-Id": {key.EventID(schemas.KindJobFailed)}}
 	for name, message := range map[string]struct {

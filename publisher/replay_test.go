@@ -33,7 +33,7 @@ func TestReadDeadLetter(t *testing.T) {
 	}
 }
 
-func TestReplayIsTheOriginalUnderANewID(t *testing.T) {
+func TestReplay_isTheOriginalUnderANewID(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	d := deadLetter()
@@ -64,7 +64,7 @@ func TestReplayIsTheOriginalUnderANewID(t *testing.T) {
 	}
 }
 
-func TestReplayKeepsToTheSource(t *testing.T) {
+func TestReplay_keepsTheSource(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	p := newPublisher(t, s.Connect(t))
@@ -77,7 +77,7 @@ func TestReplayKeepsToTheSource(t *testing.T) {
 	}
 }
 
-func TestOperatorEventIsStoredOnce(t *testing.T) {
+func TestOperator_storesOnce(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	p := newPublisher(t, s.Connect(t))
@@ -105,7 +105,7 @@ func TestOperatorEventIsStoredOnce(t *testing.T) {
 }
 
 // An operator's event is not part of a request's history, whatever the source's name.
-func TestOperatorSubjects(t *testing.T) {
+func TestParseOperatorSubject(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	p := newPublisher(t, s.Connect(t))

@@ -17,7 +17,7 @@ import (
 )
 
 // Many requests are on their way while the server restarts; each is stored once.
-func TestSendOverARestart(t *testing.T) {
+func TestSend_overARestart(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	p, ctx := newPublisher(t, s.Connect(t)), within(t, patience)
@@ -120,7 +120,7 @@ func TestDenied(t *testing.T) {
 	}
 }
 
-func TestSendRefuses(t *testing.T) {
+func TestSend_refuses(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
 	nc := s.Connect(t)

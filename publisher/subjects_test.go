@@ -21,7 +21,7 @@ func hashed(id string) string {
 	return "sha256-" + hex.EncodeToString(sum[:])
 }
 
-func TestKeyOfARequestID(t *testing.T) {
+func TestNewKey(t *testing.T) {
 	for _, id := range []string{
 		"a", "0", "inv-2026-11-23-0007", "A_b:c-9", "seq", "seq_1", "sha256", "SEQ-1", "SHA256-ab",
 		strings.Repeat("x", 128), "01HZX3K5J9V7T0W8Q4N2M6R1PB", "9b2d0d0c-7d3a-4a3e-8f5c-1c1f6f7d8e90",
@@ -44,7 +44,7 @@ func TestKeyOfARequestID(t *testing.T) {
 	}
 }
 
-func TestNamesOfAKey(t *testing.T) {
+func TestKey_names(t *testing.T) {
 	key := publisher.NewKey("billing", "inv-7")
 	for what, test := range map[string]struct{ got, want string }{
 		"subject":      {key.Subject(schemas.KindJobStarted), "backup.event.job-started.billing.inv-7"},
@@ -89,7 +89,7 @@ func TestParseEventSubject(t *testing.T) {
 	}
 }
 
-func TestSources(t *testing.T) {
+func TestCheckSource(t *testing.T) {
 	good := []string{"billing", "a", "team-7_x", "s3:bucket", "fakturierung-süd", "請求", "seq-1", "no/such", strings.Repeat("s", 128)}
 	bad := []string{
 		"", ".", "a.b", "*", "a*", ">", "a>", " ", "a b", "a\tb", "a\rb", "a\nb", "a\fb", "a\x00b",
@@ -140,7 +140,7 @@ func ids() *rapid.Generator[string] {
 
 var oneToken = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_:-]{0,127}$`)
 
-func TestKeysNeverCollide(t *testing.T) {
+func TestNewKey_neverCollides(t *testing.T) {
 	sources := rapid.SampledFrom([]string{"billing", "crm", "job-started", "seq-1", "operator"})
 	kinds := rapid.SampledFrom(append([]schemas.Kind{"no-such-kind"}, schemas.Kinds...))
 	rapid.Check(t, func(t *rapid.T) {

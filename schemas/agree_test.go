@@ -22,7 +22,7 @@ const sample = `{"requestId":"inv-2026-11-23-0007","clientName":"s-adhoc-object-
 // Schema and decoder are written separately, for different readers. This compares
 // them: for any document that is JSON at all, without a name given
 // twice, both say yes or both say no.
-func TestRequestSchemaAndDecoderAgree(t *testing.T) {
+func TestDecodeRequest_agreesWithTheSchema(t *testing.T) {
 	schema := compile(t, "backup-request.v1", "")
 	verdicts := make(map[bool]int)
 	rapid.Check(t, func(rt *rapid.T) {

@@ -15,7 +15,7 @@ func envelope(members string) string {
 	return `{"specversion":"1.0","id":"e-1","source":"/orders","type":"com.example.backup",` + members + `}`
 }
 
-func TestDecodeRequestReadsEveryForm(t *testing.T) {
+func TestDecodeRequest_readsEveryForm(t *testing.T) {
 	const data = `{"clientName":"c","subclientName":"s"}`
 	encoded := base64.StdEncoding.EncodeToString([]byte(data))
 	binary := schemas.Header{
@@ -62,7 +62,7 @@ func TestDecodeRequestReadsEveryForm(t *testing.T) {
 	}
 }
 
-func TestDecodeRequestRefusesEvents(t *testing.T) {
+func TestDecodeRequest_refusesEvents(t *testing.T) {
 	const data = `"data":{"clientName":"c","subclientName":"s"}`
 	const required = "is required by CloudEvents and must not be empty"
 	binary := func(changed ...string) schemas.Header {
@@ -162,7 +162,7 @@ func TestDecodeRequest_NotesWhatIsNotUsed(t *testing.T) {
 
 // requestId > CloudEvents id > Nats-Msg-Id > none, whether the rest is in order
 // or not.
-func TestRequestIDPrecedence(t *testing.T) {
+func TestDecodeRequest_precedenceOfIDs(t *testing.T) {
 	const own, none = `{"requestId":"own","clientName":"c","subclientName":"s"}`, `{"clientName":"c","subclientName":"s"}`
 	msgID := schemas.Header{"nats-msg-id": {"msg"}}
 	binary := func(id string) schemas.Header {
@@ -206,7 +206,7 @@ func TestRequestIDPrecedence(t *testing.T) {
 	}
 }
 
-func TestHeaderGet(t *testing.T) {
+func TestHeader_Get(t *testing.T) {
 	h := schemas.Header{"CE-ID": {"upper"}, "Ce-Id": {"title"}, "ce-type": {"exact", "second"}, "Ce-Type": {"other"}, "empty": nil}
 	// Many times: the order of a map is another one each time.
 	for range 100 {

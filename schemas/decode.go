@@ -11,7 +11,7 @@ import (
 )
 
 // Limits of a request's members, in characters. schemas/backup-request.v1.json
-// has the same numbers; TestRequestSchemaAndDecoderAgree compares the verdicts.
+// has the same numbers; TestDecodeRequest_agreesWithTheSchema compares the verdicts.
 const (
 	maxName       = 256
 	maxPath       = 4096

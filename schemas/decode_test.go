@@ -97,7 +97,7 @@ func problemsOf(t *testing.T, err error) []pair {
 	return pairs
 }
 
-func TestDecodeRequestRefuses(t *testing.T) {
+func TestDecodeRequest_refuses(t *testing.T) {
 	// Each test adds a member to a valid request.
 	members := []struct {
 		name, member string
@@ -197,7 +197,7 @@ func manyLabels(n int) string {
 }
 
 // The error names what was read of a request with problems, and nothing else.
-func TestDecodeRequestReturnsWhatCouldBeRead(t *testing.T) {
+func TestDecodeRequest_returnsWhatCouldBeRead(t *testing.T) {
 	h := schemas.Header{"traceparent": {traceparent}}
 	tests := []struct{ name, data string }{
 		{"unknown member", `{"requestId":"r","clientName":"c","nonsense":1,"labels":{"a":"x","b":7,"-":"y"}}`},
@@ -220,7 +220,7 @@ func TestDecodeRequestReturnsWhatCouldBeRead(t *testing.T) {
 }
 
 // An error goes into an event: whatever was sent, it must fit.
-func TestInvalidErrorIsBounded(t *testing.T) {
+func TestInvalidError_isBounded(t *testing.T) {
 	long := strings.Repeat("é", 60_000)
 	tests := []struct{ name, data string }{
 		{"many problems", "{" + strings.Repeat(`"x":1,`, 40_000) + `"x":1}`},

@@ -75,7 +75,7 @@ func TestOperatorEvents(t *testing.T) {
 	}
 }
 
-func TestDecodeOperatorEventIsLenient(t *testing.T) {
+func TestDecodeOperatorEvent_isLenient(t *testing.T) {
 	if e, err := schemas.DecodeOperatorEvent([]byte(`{"action":"pause","actor":"a","later":{"x":1}}`)); err != nil || e.Actor != "a" {
 		t.Errorf("got %+v, %v", e, err)
 	}
@@ -86,7 +86,7 @@ func TestDecodeOperatorEventIsLenient(t *testing.T) {
 	}
 }
 
-func TestDecodeRequestReadsAReplay(t *testing.T) {
+func TestDecodeRequest_readsAReplay(t *testing.T) {
 	const payload = `{"requestId":"inv-7","clientName":"c","subclientName":"s"}`
 	long, part := strings.Repeat("x", 257), strings.Repeat("x", 128)
 	for name, test := range map[string]struct {

@@ -9,7 +9,7 @@ import (
 	"backhaul/schemas"
 )
 
-func TestHashIsTheSameInEveryForm(t *testing.T) {
+func TestHash_isTheSameInEveryForm(t *testing.T) {
 	var req map[string]any
 	if err := json.Unmarshal([]byte(sample), &req); err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func TestHashIsTheSameInEveryForm(t *testing.T) {
 
 // A member that is not in the hash could be changed under a used request id; a
 // member that JSON or the decoder forgets would be lost on the way.
-func TestEveryMemberCounts(t *testing.T) {
+func TestHash_countsEveryMember(t *testing.T) {
 	base := full()
 	for field, value := range reflect.ValueOf(base).Fields() {
 		t.Run(field.Name, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestEveryMemberCounts(t *testing.T) {
 }
 
 // The defaults are written out, so that reading them again changes nothing.
-func TestNormalisedRequestStaysAsItIs(t *testing.T) {
+func TestNormalise_leavesANormalisedRequest(t *testing.T) {
 	for _, data := range []string{
 		sample,
 		`{"clientName":"c","subclientName":"s"}`,
@@ -113,7 +113,7 @@ func TestNormalisedRequestStaysAsItIs(t *testing.T) {
 	}
 }
 
-func TestNamingRepeatsTheRequest(t *testing.T) {
+func TestNaming_repeatsTheRequest(t *testing.T) {
 	req := full()
 	naming := req.Naming("billing")
 	if naming.Source != "billing" {

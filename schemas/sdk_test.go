@@ -31,7 +31,7 @@ func cloudEvents() map[string]schemas.CloudEvent {
 	return all
 }
 
-func TestStructuredIsValidForTheSDK(t *testing.T) {
+func TestStructured_isValidForTheSDK(t *testing.T) {
 	for name, e := range cloudEvents() {
 		t.Run(name, func(t *testing.T) {
 			var got event.Event
@@ -43,7 +43,7 @@ func TestStructuredIsValidForTheSDK(t *testing.T) {
 	}
 }
 
-func TestBinaryHeaderIsValidForTheSDK(t *testing.T) {
+func TestBinaryHeader_isValidForTheSDK(t *testing.T) {
 	for name, e := range cloudEvents() {
 		t.Run(name, func(t *testing.T) {
 			got := event.New()
@@ -107,7 +107,7 @@ func compareWithSDK(t *testing.T, e schemas.CloudEvent, got event.Event) {
 	}
 }
 
-func TestRequestsOfTheSDKAreRead(t *testing.T) {
+func TestDecodeRequest_readsThoseOfTheSDK(t *testing.T) {
 	build := func(data []byte) event.Event {
 		e := event.New()
 		e.SetID("größe 50%")
@@ -155,7 +155,7 @@ func TestRequestsOfTheSDKAreRead(t *testing.T) {
 }
 
 // What we wrap as a request, in either mode, we read as that request.
-func TestOwnEnvelopesAreRead(t *testing.T) {
+func TestDecodeRequest_readsOwnEnvelopes(t *testing.T) {
 	e := awkward()
 	e.Source = "/billing" // an event of ours is not a request
 	e.Data = []byte(`{"clientName":"c","subclientName":"s"}`)

@@ -29,7 +29,7 @@ func everyone(ctx context.Context, c *Client, n int) []error {
 	return errs
 }
 
-func TestOneLoginForAll(t *testing.T) {
+func TestSession_oneLoginForAllCalls(t *testing.T) {
 	now := new(atomic.Int64)
 	clock := func() time.Time { return time.Now().Add(time.Duration(now.Load())) }
 	sim, c := onLoopback(t, simulator.Config{Now: clock, Conflict: simulator.ConflictIgnore})
@@ -51,7 +51,7 @@ func TestOneLoginForAll(t *testing.T) {
 	}
 }
 
-func TestExpiredTokenIsRenewedOnce(t *testing.T) {
+func TestSession_renewsAnExpiredTokenOnce(t *testing.T) {
 	ended := simulator.Fault{Kind: simulator.Unauthorised}
 	t.Run("once", func(t *testing.T) {
 		sim, c := onLoopback(t, simulator.Config{})
@@ -139,7 +139,7 @@ func TestExpiredTokenIsRenewedOnce(t *testing.T) {
 	})
 }
 
-func TestRefusedLogin(t *testing.T) {
+func TestSession_keepsARefusedLogin(t *testing.T) {
 	wrong := withAuth(Auth{Mode: AuthLogin, Username: testUser, Password: fixed(testSecret)})
 	t.Run("one attempt for all", func(t *testing.T) {
 		sim, c := onLoopback(t, simulator.Config{}, wrong)
@@ -193,8 +193,8 @@ func TestRefusedLogin(t *testing.T) {
 	})
 }
 
-// TestLockIsBounded: one odd number must not stop the service for years.
-func TestLockIsBounded(t *testing.T) {
+// TestSession_boundsTheLock: one odd number must not stop the service for years.
+func TestSession_boundsTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		sim.ScriptFor("Login", simulator.Fault{
@@ -214,7 +214,7 @@ func TestLockIsBounded(t *testing.T) {
 	})
 }
 
-func TestIdleSessionLogsInAgain(t *testing.T) {
+func TestSession_logsInAgainWhenIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		logins := func(want int) {
@@ -235,7 +235,7 @@ func TestIdleSessionLogsInAgain(t *testing.T) {
 	})
 }
 
-func TestCloseLogsOut(t *testing.T) {
+func TestClient_closeLogsOut(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{})
 	c.Close(t.Context())
 	if n := sim.Account().Calls["Logout"]; n != 0 {
@@ -266,8 +266,8 @@ func TestCloseLogsOut(t *testing.T) {
 	}
 }
 
-// TestHangingLogin: who waits for another's login, waits no longer than it may.
-func TestHangingLogin(t *testing.T) {
+// TestSession_waitsWithTheContextOfTheCall: who waits for another's login, waits no longer than it may.
+func TestSession_waitsWithTheContextOfTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		sim.ScriptFor("Login", simulator.Fault{Kind: simulator.Delay, For: time.Minute})

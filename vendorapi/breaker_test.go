@@ -23,9 +23,9 @@ func outOfReach(t *testing.T, cfg simulator.Config) (*simulator.Simulator, *Clie
 	return sim, c, d
 }
 
-// TestOutage: the times between the attempts grow, an open breaker makes none
+// TestBreaker_opensInAnOutage: the times between the attempts grow, an open breaker makes none
 // and says for how long, one attempt that is answered ends it.
-func TestOutage(t *testing.T) {
+func TestBreaker_opensInAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c, d := outOfReach(t, simulator.Config{Conflict: simulator.ConflictIgnore})
 		fail := func(want time.Duration) {
@@ -69,9 +69,9 @@ func TestOutage(t *testing.T) {
 	})
 }
 
-// TestOneAttemptEndsAnOutage: many wait for the vendor, one tries, the others
+// TestBreaker_oneAttemptEndsAnOutage: many wait for the vendor, one tries, the others
 // follow when it was answered. None asks for the permit before.
-func TestOneAttemptEndsAnOutage(t *testing.T) {
+func TestBreaker_oneAttemptEndsAnOutage(t *testing.T) {
 	const workers = 64
 	synctest.Test(t, func(t *testing.T) {
 		sim, c, d := outOfReach(t, simulator.Config{Conflict: simulator.ConflictIgnore})
@@ -115,9 +115,9 @@ func TestOneAttemptEndsAnOutage(t *testing.T) {
 	})
 }
 
-// TestWhatIsAnOutage: that nobody answers. Answers are none, however bad, and
+// TestIsOutage: that nobody answers. Answers are none, however bad, and
 // neither is the caller who goes away.
-func TestWhatIsAnOutage(t *testing.T) {
+func TestIsOutage(t *testing.T) {
 	status := func(n int) simulator.Fault { return simulator.Fault{Kind: simulator.Status, Status: n} }
 	for _, tt := range []struct {
 		name   string
@@ -192,9 +192,9 @@ func TestWhatIsAnOutage(t *testing.T) {
 	})
 }
 
-// TestWhatEndsAnOutage: an answer, even one that refuses the login. A caller who goes
+// TestBreaker_whatEndsAnOutage: an answer, even one that refuses the login. A caller who goes
 // away leaves it as it is.
-func TestWhatEndsAnOutage(t *testing.T) {
+func TestBreaker_whatEndsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c, d := outOfReach(t, simulator.Config{})
 		r := &Retrier{Client: c, Policy: Policy{InitialInterval: time.Millisecond, MaxInterval: time.Millisecond, CapacityWait: time.Second}}

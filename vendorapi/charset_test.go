@@ -82,8 +82,8 @@ func answers(contentType string, body string) http.HandlerFunc {
 	}
 }
 
-// TestAnswersInOtherCharsets: each kind of answer is read in every character set.
-func TestAnswersInOtherCharsets(t *testing.T) {
+// TestClassify_otherCharsets: each kind of answer is read in every character set.
+func TestClassify_otherCharsets(t *testing.T) {
 	const started = `<TMMsg_CreateTaskResp taskId="4038"><jobIds val="5976"/></TMMsg_CreateTaskResp>`
 	const refused = `<TMMsg_GenericResp errorMessage="Kein Subclient für größere Läufe" errorCode="587207178"/>`
 	const loggedIn = `<DM2ContentIndexing_CheckCredentialResp aliasName="Müller" token="QSDK 5ec7e75ec7e75ec7e70001"/>`
@@ -119,8 +119,8 @@ func TestAnswersInOtherCharsets(t *testing.T) {
 	}
 }
 
-// TestJSONInOtherCharsets: JSON has no prolog, only a header.
-func TestJSONInOtherCharsets(t *testing.T) {
+// TestClassify_JSONInOtherCharsets: JSON has no prolog, only a header.
+func TestClassify_JSONInOtherCharsets(t *testing.T) {
 	const refused = `{"errorMessage":"für größere Läufe","errorCode":2}`
 	for name, tt := range map[string]struct{ contentType, body string }{
 		"UTF-8, utf-16 claimed":    {"application/json; charset=utf-16", refused},
@@ -139,8 +139,8 @@ func TestJSONInOtherCharsets(t *testing.T) {
 	}
 }
 
-// TestOtherCharsetsAreDecoded: what is neither UTF-8 nor Latin-1 is decoded by its label.
-func TestOtherCharsetsAreDecoded(t *testing.T) {
+// TestInUnicode_decodesByTheLabel: what is neither UTF-8 nor Latin-1 is decoded by its label.
+func TestInUnicode_decodesByTheLabel(t *testing.T) {
 	for label, tt := range map[string]struct{ bytes, want string }{
 		"shift_jis":    {"\x8e\xb8\x94\x73", "失敗"},
 		"windows-1251": {"\xce\xf8\xe8\xe1\xea\xe0", "Ошибка"},
@@ -156,8 +156,8 @@ func TestOtherCharsetsAreDecoded(t *testing.T) {
 	}
 }
 
-// TestARenewalInOtherCharsets: a pair that cannot be read is lost.
-func TestARenewalInOtherCharsets(t *testing.T) {
+// TestReadRenewal_otherCharsets: a pair that cannot be read is lost.
+func TestReadRenewal_otherCharsets(t *testing.T) {
 	old := tokenPair{Access: "old-5ec7e7", Refresh: "old-5ec7e7-refresh"}
 	const renewed = `{"accessToken":"new-5ec7e7","refreshToken":"new-5ec7e7-refresh"}`
 	v := startVendor(t, map[string]http.HandlerFunc{"Renew": answers("application/json; charset=utf-16", inUTF16(renewed, false, true))})
@@ -168,8 +168,8 @@ func TestARenewalInOtherCharsets(t *testing.T) {
 	}
 }
 
-// TestControlCharactersInAnAnswer: XML forbids them, and messages have them.
-func TestControlCharactersInAnAnswer(t *testing.T) {
+// TestClassify_controlCharacters: XML forbids them, and messages have them.
+func TestClassify_controlCharacters(t *testing.T) {
 	for _, text := range []string{"a\x01b", "a&#x1;b", "a&#1;b", "a&#xFFFF;b", "a&#x0;b"} {
 		v := startVendor(t, map[string]http.HandlerFunc{"CreateTask": always(200, `<TMMsg_GenericResp errorMessage="`+text+`" errorCode="2"/>`)})
 		_, err := newTestClient(t, v.url).CreateTask(t.Context(), testTask())

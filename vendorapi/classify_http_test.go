@@ -63,7 +63,7 @@ var unreadableAnswers = []answerCase{
 	{name: "binary", body: "\x00\x01\x02\xff"},
 }
 
-func TestDeepButWholeXMLIsRead(t *testing.T) {
+func TestClassify_deepXML(t *testing.T) {
 	answerCase{
 		body: `<A_Resp errorCode="2" errorMessage="m">` + strings.Repeat("<a>", 20_000) + strings.Repeat("</a>", 20_000) + `</A_Resp>`,
 		want: Refused, code: "2", message: "m",
@@ -157,16 +157,16 @@ var statusAnswers = []answerCase{
 	},
 }
 
-func TestRetryAfterDateByOurClock(t *testing.T) {
+func TestRetryAfter_dateByOurClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at := time.Now().Add(90 * time.Second).UTC().Format(http.TimeFormat)
 		answerCase{status: 503, header: map[string]string{"Retry-After": at}, want: Throttled, wait: 90 * time.Second}.check(t)
 	})
 }
 
-// TestLongMessage: the message goes into an event, which has to fit into one
+// TestClassify_boundsAMessage: the message goes into an event, which has to fit into one
 // NATS message.
-func TestLongMessage(t *testing.T) {
+func TestClassify_boundsAMessage(t *testing.T) {
 	for _, body := range []string{
 		`{"errorCode":2,"errorMessage":"` + strings.Repeat("ä", 20_000) + `"}`,
 		`<A_Resp errorCode="2" errorMessage="` + strings.Repeat("ä", 20_000) + `"/>`,
@@ -186,8 +186,8 @@ func TestLongMessage(t *testing.T) {
 	}
 }
 
-// TestCompressedBomb: what counts is the size unpacked.
-func TestCompressedBomb(t *testing.T) {
+// TestClient_boundsACompressedAnswer: what counts is the size unpacked.
+func TestClient_boundsACompressedAnswer(t *testing.T) {
 	v := startVendor(t, map[string]http.HandlerFunc{"CreateTask": func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		packed := gzip.NewWriter(w)
@@ -203,8 +203,8 @@ func TestCompressedBomb(t *testing.T) {
 	}
 }
 
-// TestLargestAnswer: exactly 1 MiB is read, one byte more is not understood.
-func TestLargestAnswer(t *testing.T) {
+// TestClient_largestAnswer: exactly 1 MiB is read, one byte more is not understood.
+func TestClient_largestAnswer(t *testing.T) {
 	const open, end = `{"jobIds":["1"],"x":"`, `"}`
 	fits := open + strings.Repeat("x", maxBody-len(open)-len(end)) + end
 	for _, tt := range []struct {

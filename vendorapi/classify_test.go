@@ -177,7 +177,7 @@ var ambiguousAnswers = []answerCase{
 	{name: "HTML that mentions jobIds", status: 404, body: `<html><body>jobIds</body></html>`},
 }
 
-func TestBadJobIDs(t *testing.T) {
+func TestClassify_invalidJobIDs(t *testing.T) {
 	for _, id := range []string{`"0"`, `0`, `"-1"`, `-1`, `""`, `" "`, `"x"`, `"5976x"`, `"59 76"`, `"5,976"`, `"0x10"`, `"+7"`, `"7.0"`, `7.5`, `7e3`,
 		`"٧"`, `"9223372036854775808"`, `99999999999999999999`, `null`, `true`, `[]`, `{}`, `["7"]`} {
 		for _, list := range []string{id, `"7",` + id, id + `,"7"`} {
@@ -240,9 +240,9 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// TestTruncated: an answer cut anywhere is neither a start nor a refusal; a
+// TestClassify_truncated: an answer cut anywhere is neither a start nor a refusal; a
 // refusal cut anywhere is not one either.
-func TestTruncated(t *testing.T) {
+func TestClassify_truncated(t *testing.T) {
 	whole := slices.Concat(startedAnswers, refusedAnswers)
 	for _, a := range whole {
 		body := strings.TrimRight(a.body, " \r\n")

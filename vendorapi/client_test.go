@@ -61,7 +61,7 @@ func TestCheckEndpoint(t *testing.T) {
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
+func TestNew_refuses(t *testing.T) {
 	const endpoint = "https://cs.example/api"
 	noPEM := filepath.Join(t.TempDir(), "no.pem")
 	if err := os.WriteFile(noPEM, []byte("not a certificate"), 0o600); err != nil {
@@ -82,8 +82,8 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// TestEndpointIsUsedAsGiven: with or without a slash at its end.
-func TestEndpointIsUsedAsGiven(t *testing.T) {
+// TestNew_usesTheEndpointAsGiven: with or without a slash at its end.
+func TestNew_usesTheEndpointAsGiven(t *testing.T) {
 	v := startVendor(t, nil)
 	for _, slashes := range []string{"", "/", "//"} {
 		c := newTestClient(t, v.url+slashes)

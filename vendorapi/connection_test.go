@@ -22,9 +22,9 @@ import (
 
 var discard = log.New(io.Discard, "", 0)
 
-// TestKeptConnectionThatIsClosed: it starts over on a new connection only because
+// TestClient_aKeptConnectionIsClosed: it starts over on a new connection only because
 // nothing was written on the old one.
-func TestKeptConnectionThatIsClosed(t *testing.T) {
+func TestClient_aKeptConnectionIsClosed(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		refuse bool // the new connection
@@ -72,18 +72,18 @@ func (c *brokenConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// TestHalfOfTheHeadersSent: a long token does not fit into one write, so that
+// TestClient_halfOfTheHeadersSent: a long token does not fit into one write, so that
 // bytes leave before all headers are written.
-func TestHalfOfTheHeadersSent(t *testing.T) {
+func TestClient_halfOfTheHeadersSent(t *testing.T) {
 	_, c := onLoopback(t, simulator.Config{}, withAuth(tokenAuth(Secret(strings.Repeat("5ec7e7", 5_000)))))
 	(&dials{wrap: func(conn net.Conn) net.Conn { return &cutConn{Conn: conn, left: 4096} }}).on(c)
 	_, err := c.CreateTask(t.Context(), testTask())
 	wantVerdict(t, err, Unknown)
 }
 
-// TestIdleConnectionClosedByTheVendor is the same with a real server, which
+// TestClient_theVendorClosesAnIdleConnection is the same with a real server, which
 // closes what it keeps.
-func TestIdleConnectionClosedByTheVendor(t *testing.T) {
+func TestClient_theVendorClosesAnIdleConnection(t *testing.T) {
 	sim := simulator.New(simulator.Config{})
 	server := httptest.NewServer(sim)
 	defer server.Close()
@@ -108,10 +108,10 @@ func TestIdleConnectionClosedByTheVendor(t *testing.T) {
 	}
 }
 
-// TestNoIdempotencyKey shows why requests have none, and one more reason for a transport
+// TestCreateTask_hasNoIdempotencyKey shows why requests have none, and one more reason for a transport
 // of our own: with it, net/http sends a POST a second time by itself when a kept
 // connection breaks before the answer, and Commvault does not know the header.
-func TestNoIdempotencyKey(t *testing.T) {
+func TestCreateTask_hasNoIdempotencyKey(t *testing.T) {
 	cutOnce := func(t *testing.T) (*simulator.Simulator, *Client) {
 		sim, c := onLoopback(t, simulator.Config{})
 		if _, err := c.session.token(t.Context()); err != nil {
@@ -177,9 +177,9 @@ func TestNoIdempotencyKey(t *testing.T) {
 	})
 }
 
-// TestRedirects: none is followed, so that the token stays where it belongs and
+// TestClient_followsNoRedirect: none is followed, so that the token stays where it belongs and
 // a POST does not become a GET.
-func TestRedirects(t *testing.T) {
+func TestClient_followsNoRedirect(t *testing.T) {
 	var elsewhere atomic.Int32
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		elsewhere.Add(1)
@@ -208,7 +208,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-func TestDeadlineIsHonoured(t *testing.T) {
+func TestClient_honoursDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		sim.Script(simulator.Fault{Kind: simulator.Delay, For: time.Minute}) // no job, because the caller has gone
@@ -246,10 +246,10 @@ func TestDeadlineIsHonoured(t *testing.T) {
 	})
 }
 
-// TestFrozenProcess: a process that is stopped between the lease and the write
+// TestCreateTask_inAFrozenProcess: a process that is stopped between the lease and the write
 // must not send when it wakes up. Closing the connection may come too late then;
 // the write deadline does not.
-func TestFrozenProcess(t *testing.T) {
+func TestCreateTask_inAFrozenProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{}, byToken)
 		(&dials{wrap: func(conn net.Conn) net.Conn { return &frozenConn{Conn: conn, woken: make(chan struct{})} }}).on(c)
@@ -279,9 +279,9 @@ func (c *frozenConn) Close() error {
 	return c.Conn.Close()
 }
 
-// TestWriteDeadlineDoesNotLeak: a connection is used again long after the
+// TestClient_writeDeadlineDoesNotLeak: a connection is used again long after the
 // deadline of the call before.
-func TestWriteDeadlineDoesNotLeak(t *testing.T) {
+func TestClient_writeDeadlineDoesNotLeak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, endpoint, transport := simulatortest.StartPipe(t, simulator.Config{})
 		c := newTestClient(t, endpoint, byToken)

@@ -41,7 +41,7 @@ func submitAll(t *testing.T, c *Client, n int) (denied int) {
 
 // Two web servers behind a load balancer, each with tokens of its own: a sticky
 // cookie keeps the calls on the server that knows the token.
-func TestStickyCookieIsSentBack(t *testing.T) {
+func TestCookies_areSentBack(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{Servers: 2, Sticky: true})
 	if denied := submitAll(t, c, 20); denied > 0 {
 		t.Errorf("%d of 20 requests were denied", denied)
@@ -56,7 +56,7 @@ func TestStickyCookieIsSentBack(t *testing.T) {
 
 // Without cookies every other server refuses the token. That does not say anything
 // about the user.
-func TestServersWithoutStickyCookieDenyNothing(t *testing.T) {
+func TestSession_serversWithoutCookiesDenyNothing(t *testing.T) {
 	for servers := 2; servers <= 4; servers++ {
 		sim, c := onLoopback(t, simulator.Config{Servers: servers})
 		for i := range 20 {
@@ -73,7 +73,7 @@ func TestServersWithoutStickyCookieDenyNothing(t *testing.T) {
 }
 
 // A server that restarts has forgotten its tokens: one more login, and no denial.
-func TestServerThatForgotItsTokens(t *testing.T) {
+func TestSession_aServerThatForgotItsTokens(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{Servers: 2, Sticky: true})
 	job, err := c.CreateTask(t.Context(), loadTask(1))
 	wantJob(t, job, err)
@@ -86,7 +86,7 @@ func TestServerThatForgotItsTokens(t *testing.T) {
 }
 
 // Only an answer that names the user makes a denial of a refused token.
-func TestDenialNeedsTheUsersName(t *testing.T) {
+func TestSession_aDenialNeedsTheUsersName(t *testing.T) {
 	for name, who := range map[string]http.HandlerFunc{
 		"no user":      always(200, `<CvEntities_ProcessingInstructionInfo/>`),
 		"empty user":   always(200, `<CvEntities_ProcessingInstructionInfo><user userName="" userId="0"/></CvEntities_ProcessingInstructionInfo>`),
@@ -112,7 +112,7 @@ func TestDenialNeedsTheUsersName(t *testing.T) {
 }
 
 // Servers that disagree about a token are asked again, and more often from then on.
-func TestServersThatDisagree(t *testing.T) {
+func TestSession_serversThatDisagree(t *testing.T) {
 	known, unknown := always(200, `{"user":{"userName":"backhaul"}}`), always(401, denied)
 	v := startVendor(t, nil)
 	v.answer = map[string]http.HandlerFunc{
@@ -142,7 +142,7 @@ func TestServersThatDisagree(t *testing.T) {
 }
 
 // A denial is repeated once, and later ones of the same token are believed at once.
-func TestDenialIsConfirmedOnce(t *testing.T) {
+func TestSession_confirmsADenialOnce(t *testing.T) {
 	v := startVendor(t, map[string]http.HandlerFunc{"CreateTask": always(401, denied), "WhoAmI": always(200, `{"user":{"userName":"backhaul"}}`)})
 	c := newTestClient(t, v.url, byToken)
 	for range 10 {

@@ -65,8 +65,8 @@ func xmlOf(t testing.TB, task Task) []byte {
 	return data
 }
 
-// TestSamplesAreTheVendorPages ties the files to the page that they come from.
-func TestSamplesAreTheVendorPages(t *testing.T) {
+// TestCreateTask_samplesAreTheVendors ties the files to the page that they come from.
+func TestCreateTask_samplesAreTheVendors(t *testing.T) {
 	page, err := os.ReadFile("simulator/testdata/post-run-backup-job.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestSamplesAreTheVendorPages(t *testing.T) {
 	}
 }
 
-func TestRequestIsTheVendorsSample(t *testing.T) {
+func TestRender_isTheVendorsSample(t *testing.T) {
 	const ours = "TMMsg_CreateTaskReq/taskInfo/subTasks/options/commonOpts/jobDescription="
 	want := flatten(t, sample(t, "sample_request.xml"))
 	if len(want) < 40 {
@@ -107,7 +107,7 @@ func TestRequestIsTheVendorsSample(t *testing.T) {
 	}
 }
 
-func TestOptionalElements(t *testing.T) {
+func TestRender_optionalElements(t *testing.T) {
 	without := func(change func(*Task)) []string {
 		task := testTask()
 		change(&task)
@@ -148,7 +148,7 @@ var nasty = []string{
 	`{{.Marker}}`, `{{`, `%s`, `$(id)`, `C:\path\file`, "\uFFFD",
 }
 
-func TestNamesSurviveEscaping(t *testing.T) {
+func TestRender_escapesNames(t *testing.T) {
 	fields := map[string]func(*Task) *string{
 		"associations/clientName":         func(t *Task) *string { return &t.ClientName },
 		"associations/instanceName":       func(t *Task) *string { return &t.InstanceName },
@@ -180,9 +180,9 @@ func TestNamesSurviveEscaping(t *testing.T) {
 	}
 }
 
-// TestNamesThatXMLCannotCarry: they would be replaced by U+FFFD, and another
+// TestRender_refusesNamesThatXMLCannotCarry: they would be replaced by U+FFFD, and another
 // name is another backup.
-func TestNamesThatXMLCannotCarry(t *testing.T) {
+func TestRender_refusesNamesThatXMLCannotCarry(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{})
 	for _, text := range []string{"\x00", "a\x07b", "\x1b", "\ufffe", "\uffff", "\xff\xfe", "caf\xe9"} {
 		task := testTask()
@@ -195,9 +195,9 @@ func TestNamesThatXMLCannotCarry(t *testing.T) {
 	}
 }
 
-// TestTaskWithoutAGroup: the vendor would start a job for each content group of
+// TestRender_refusesATaskWithoutAGroup: the vendor would start a job for each content group of
 // the backup set.
-func TestTaskWithoutAGroup(t *testing.T) {
+func TestRender_refusesATaskWithoutAGroup(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{})
 	for _, name := range []func(*Task) *string{
 		func(t *Task) *string { return &t.SubclientName },
@@ -213,7 +213,7 @@ func TestTaskWithoutAGroup(t *testing.T) {
 	}
 }
 
-func TestSampleAnswers(t *testing.T) {
+func TestClassify_theVendorsSamples(t *testing.T) {
 	job, err := classify(response{Status: 200, Body: sample(t, "sample_started.xml")})
 	if err != nil {
 		t.Fatal(err)
@@ -237,8 +237,8 @@ func TestSampleAnswers(t *testing.T) {
 	}
 }
 
-// TestAgainstTheSimulator is the whole way, in both of the vendor's words for it.
-func TestAgainstTheSimulator(t *testing.T) {
+// TestCreateTask_againstTheSimulator is the whole way, in both of the vendor's words for it.
+func TestCreateTask_againstTheSimulator(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{})
 	job, err := c.CreateTask(t.Context(), testTask())
 	wantJob(t, job, err)

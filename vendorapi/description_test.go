@@ -13,8 +13,8 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// TestDescriptionsAreKept: they never change, so none is asked for twice.
-func TestDescriptionsAreKept(t *testing.T) {
+// TestDescription_isKept: they never change, so none is asked for twice.
+func TestDescription_isKept(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{Conflict: simulator.ConflictIgnore})
 	since := time.Now()
 	var want []string
@@ -44,7 +44,7 @@ func TestDescriptionsAreKept(t *testing.T) {
 	}
 }
 
-func TestDescriptionsAreBounded(t *testing.T) {
+func TestDescription_keptOnesAreBounded(t *testing.T) {
 	var d known
 	for i := range 3 * maxKnown {
 		d.put(fmt.Sprint(i), "text")
@@ -57,9 +57,9 @@ func TestDescriptionsAreBounded(t *testing.T) {
 	}
 }
 
-// TestDescriptionsAreShared: who asks at the same time gets the same answer, a
+// TestDescription_isShared: who asks at the same time gets the same answer, a
 // failure too, and the call ends when no caller waits for it.
-func TestDescriptionsAreShared(t *testing.T) {
+func TestDescription_isShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{JobDuration: time.Hour})
 		id := begin(t, c, testTask())
@@ -125,9 +125,9 @@ func TestDescriptionsAreShared(t *testing.T) {
 	})
 }
 
-// TestReadersAreBounded: the descriptions of many jobs are read a few at a time, and
+// TestDescription_readersAreBounded: the descriptions of many jobs are read a few at a time, and
 // none after the vendor has asked for a pause.
-func TestReadersAreBounded(t *testing.T) {
+func TestDescription_readersAreBounded(t *testing.T) {
 	const jobs = 5 * maxReaders
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{Conflict: simulator.ConflictIgnore, JobDuration: time.Hour})
@@ -155,8 +155,8 @@ func TestReadersAreBounded(t *testing.T) {
 	})
 }
 
-// TestDescriptionShapes: where the text stands, and what it must be, to be proof.
-func TestDescriptionShapes(t *testing.T) {
+// TestDescription_shapes: where the text stands, and what it must be, to be proof.
+func TestDescription_shapes(t *testing.T) {
 	long := "backhaul:billing/" + strings.Repeat("x", 100)
 	for _, tt := range []struct {
 		name, marker, body string
@@ -215,9 +215,9 @@ func TestDescriptionShapes(t *testing.T) {
 	}
 }
 
-// TestDetailsThatAreNone: a body that is not an answer of the API is requested again, and
+// TestDescription_anAnswerThatIsNotOfTheAPI: a body that is not an answer of the API is requested again, and
 // proves nothing meanwhile.
-func TestDetailsThatAreNone(t *testing.T) {
+func TestDescription_anAnswerThatIsNotOfTheAPI(t *testing.T) {
 	now := time.Now()
 	for _, body := range []string{
 		"", "null", "[]", `"text"`, "7", "Task details listed successfully.", `{"taskInfo":`, `{"jobDescription":"x`,

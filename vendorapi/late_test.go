@@ -10,10 +10,10 @@ import (
 	"backhaul/vendorapi/internal/http1"
 )
 
-// TestPauseWhileWaitingForAConnection: calls that wait for a connection while
+// TestCreateTask_aPauseWhileWaitingForAConnection: calls that wait for a connection while
 // those that have one are told to leave the vendor alone do not go out when
 // their turn comes.
-func TestPauseWhileWaitingForAConnection(t *testing.T) {
+func TestCreateTask_aPauseWhileWaitingForAConnection(t *testing.T) {
 	var asked sync.WaitGroup // all have passed every check but the last
 	v := startVendor(t, map[string]http.HandlerFunc{"CreateTask": func(w http.ResponseWriter, _ *http.Request) {
 		asked.Wait()

@@ -36,9 +36,9 @@ func slowly(sim *simulator.Simulator, op string, n int) {
 	}
 }
 
-// TestListsAreShared: the first caller has a list of its own, all who come while
+// TestListings_areShared: the first caller has a list of its own, all who come while
 // it is read share the next.
-func TestListsAreShared(t *testing.T) {
+func TestListings_areShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{JobDuration: time.Hour})
 		since := time.Now()
@@ -77,9 +77,9 @@ func TestListsAreShared(t *testing.T) {
 	})
 }
 
-// TestListBeginsAfterTheCall: a list that was asked for before a job was to be
+// TestListings_beginAfterTheCall: a list that was asked for before a job was to be
 // seen is no use to a caller who came after that.
-func TestListBeginsAfterTheCall(t *testing.T) {
+func TestListings_beginAfterTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		since := time.Now()
@@ -101,9 +101,9 @@ func TestListBeginsAfterTheCall(t *testing.T) {
 	})
 }
 
-// TestFailedListIsShared: all callers get the same error, and the next ones a
+// TestListings_aFailureIsShared: all callers get the same error, and the next ones a
 // list that has nothing to do with it.
-func TestFailedListIsShared(t *testing.T) {
+func TestListings_aFailureIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		since := time.Now()
@@ -131,9 +131,9 @@ func TestFailedListIsShared(t *testing.T) {
 	})
 }
 
-// TestCallerLeaves: others keep the list that one of them has left. Without
+// TestListings_aCallerLeaves: others keep the list that one of them has left. Without
 // any caller left it ends, during the call or before it, without an effect on later callers.
-func TestCallerLeaves(t *testing.T) {
+func TestListings_aCallerLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		since := time.Now()
@@ -214,8 +214,8 @@ func TestCallerLeaves(t *testing.T) {
 	})
 }
 
-// TestHangingList: a list that hangs keeps the next one waiting for a while only.
-func TestHangingList(t *testing.T) {
+// TestListings_aListHangs: a list that hangs keeps the next one waiting for a while only.
+func TestListings_aListHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		since := time.Now()
@@ -257,9 +257,9 @@ func TestHangingList(t *testing.T) {
 	})
 }
 
-// TestListReachesBack: as far as the caller needs who needs most, though no
+// TestListings_reachBack: as far as the caller needs who needs most, though no
 // caller finds a job that is older than its own request.
-func TestListReachesBack(t *testing.T) {
+func TestListings_reachBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{JobDuration: time.Second})
 		long := time.Now()
@@ -287,9 +287,9 @@ func TestListReachesBack(t *testing.T) {
 	})
 }
 
-// TestTooLongForAnother: a list that is too long for the caller who needs most
+// TestListings_tooLongForAnotherCaller: a list that is too long for the caller who needs most
 // is read again for the others.
-func TestTooLongForAnother(t *testing.T) {
+func TestListings_tooLongForAnotherCaller(t *testing.T) {
 	now := time.Now()
 	release := make(chan struct{})
 	var once sync.Once

@@ -104,9 +104,9 @@ func TestReadLogin(t *testing.T) {
 	}
 }
 
-// TestGatewayLoginIsNamed: its token is of another kind, and sending it as ours
+// TestReadLogin_namesAGateway: its token is of another kind, and sending it as ours
 // would only look like an expired one.
-func TestGatewayLoginIsNamed(t *testing.T) {
+func TestReadLogin_namesAGateway(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{Gateway: true})
 	_, err := c.CreateTask(t.Context(), testTask())
 	wantVerdict(t, err, NotSent)
@@ -118,8 +118,8 @@ func TestGatewayLoginIsNamed(t *testing.T) {
 	}
 }
 
-// TestThrottledLogin: the pause applies to all calls, and is not a refusal.
-func TestThrottledLogin(t *testing.T) {
+// TestSession_keepsAThrottledLogin: the pause applies to all calls, and is not a refusal.
+func TestSession_keepsAThrottledLogin(t *testing.T) {
 	for _, tt := range []struct {
 		fault simulator.Fault
 		want  Verdict
@@ -152,9 +152,9 @@ func TestThrottledLogin(t *testing.T) {
 	}
 }
 
-// TestNoLoginWithoutASecret: an empty file is being replaced, and a login with
+// TestSession_noLoginWithoutASecret: an empty file is being replaced, and a login with
 // nothing counts towards the lock.
-func TestNoLoginWithoutASecret(t *testing.T) {
+func TestSession_noLoginWithoutASecret(t *testing.T) {
 	unreadable := func() (Secret, error) { return "", fmt.Errorf("read secret: %w", os.ErrPermission) }
 	for _, read := range []func() (Secret, error){fixed(""), unreadable} {
 		for _, auth := range []Auth{{Mode: AuthLogin, Username: "u", Password: read}, {Mode: AuthToken, Token: read}} {
@@ -168,8 +168,8 @@ func TestNoLoginWithoutASecret(t *testing.T) {
 	}
 }
 
-// TestEchoedSecrets: pages for developers show the request.
-func TestEchoedSecrets(t *testing.T) {
+// TestSession_hidesEchoedSecrets: pages for developers show the request.
+func TestSession_hidesEchoedSecrets(t *testing.T) {
 	encoded := base64.StdEncoding.EncodeToString([]byte(testSecret))
 	auth := withAuth(Auth{Mode: AuthLogin, Username: "u", Password: fixed(testSecret)})
 	for _, status := range []int{200, 400, 401, 404, 429, 500, 503} {
@@ -204,7 +204,7 @@ func TestEchoedSecrets(t *testing.T) {
 	}
 }
 
-func TestSecretIsNeverShown(t *testing.T) {
+func TestSecret_isNeverShown(t *testing.T) {
 	secret := Secret(testSecret)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%10.3s", "%T %v"} {
 		args := []any{secret}
@@ -227,9 +227,9 @@ func TestSecretIsNeverShown(t *testing.T) {
 	noSecrets(t, []any{secret, &secret, struct{ Password Secret }{secret}})
 }
 
-// TestReplacedToken: a token that is not accepted any more is not sent again
+// TestGiven_aReplacedToken: a token that is not accepted any more is not sent again
 // until it was replaced, and then at once.
-func TestReplacedToken(t *testing.T) {
+func TestGiven_aReplacedToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var token atomic.Value
 		token.Store(Secret("expired-5ec7e7"))
@@ -269,8 +269,8 @@ func TestReplacedToken(t *testing.T) {
 	})
 }
 
-// TestTokenThatChangesAllTheTime ends: a call is sent three times at most.
-func TestTokenThatChangesAllTheTime(t *testing.T) {
+// TestGiven_aTokenThatAlwaysChanges ends: a call is sent three times at most.
+func TestGiven_aTokenThatAlwaysChanges(t *testing.T) {
 	var n atomic.Int32
 	next := func() (Secret, error) { return Secret(fmt.Sprintf("5ec7e7-%d", n.Add(1))), nil }
 	sim, c := onLoopback(t, simulator.Config{}, withAuth(Auth{Mode: AuthToken, Token: next}))
@@ -283,9 +283,9 @@ func TestTokenThatChangesAllTheTime(t *testing.T) {
 
 var token0 = *authtoken("old-5ec7e7")
 
-// TestTokenWithoutPermission: a request that a given token may not make is
+// TestGiven_aTokenWithoutPermission: a request that a given token may not make is
 // refused, and does not stop the requests of others.
-func TestTokenWithoutPermission(t *testing.T) {
+func TestGiven_aTokenWithoutPermission(t *testing.T) {
 	v := startVendor(t, map[string]http.HandlerFunc{
 		"WhoAmI": always(200, `<CvEntities_ProcessingInstructionInfo><user userName="backhaul" userId="1"/></CvEntities_ProcessingInstructionInfo>`),
 		"CreateTask": func(w http.ResponseWriter, r *http.Request) {
@@ -308,9 +308,9 @@ func TestTokenWithoutPermission(t *testing.T) {
 	}
 }
 
-// TestTokenThatCannotBeChecked: the token is kept, and nothing is said about the
+// TestSession_aTokenThatCannotBeChecked: the token is kept, and nothing is said about the
 // request.
-func TestTokenThatCannotBeChecked(t *testing.T) {
+func TestSession_aTokenThatCannotBeChecked(t *testing.T) {
 	cut := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	for _, check := range []http.HandlerFunc{always(500, crashed), always(429, ""), always(503, html503), cut} {
 		v := startVendor(t, map[string]http.HandlerFunc{"CreateTask": always(401, denied), "WhoAmI": check})
@@ -328,7 +328,7 @@ func TestTokenThatCannotBeChecked(t *testing.T) {
 	}
 }
 
-func TestLoginErrorText(t *testing.T) {
+func TestLoginError_text(t *testing.T) {
 	for want, e := range map[string]*LoginError{
 		"login refused":                    {},
 		"login refused: code 1116: Wrong.": {Code: "1116", Message: "Wrong. "},

@@ -116,7 +116,7 @@ func asking(t *testing.T, replicas []*Client, d time.Duration) {
 
 // Four replicas with a wrong password do not lock the account, which locks after 5,
 // not even if each sends it before it hears of the others.
-func TestWrongPasswordOfManyReplicasLocksNothing(t *testing.T) {
+func TestLoginGate_manyReplicasLockNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(gathering)
 		store.gather(4)
@@ -157,7 +157,7 @@ func TestWrongPasswordOfManyReplicasLocksNothing(t *testing.T) {
 
 // Replicas that start one after the other send a wrong password once together, and
 // again after each pause.
-func TestWrongPasswordIsSentOnceTogether(t *testing.T) {
+func TestLoginGate_sendsAWrongPasswordOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(gathering)
 		sim, replicas := onReplicas(t, store, 10, func(int) (Secret, error) { return wrongPassword, nil })
@@ -180,7 +180,7 @@ func TestWrongPasswordIsSentOnceTogether(t *testing.T) {
 }
 
 // A password that is changed in its place is tried at once.
-func TestChangedPasswordIsTriedAtOnce(t *testing.T) {
+func TestLoginGate_triesAChangedPasswordAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var password atomic.Value
 		password.Store(wrongPassword)
@@ -203,7 +203,7 @@ func TestChangedPasswordIsTriedAtOnce(t *testing.T) {
 }
 
 // Replicas with two wrong passwords count together, and one with the right one works.
-func TestWrongPasswordsCountTogether(t *testing.T) {
+func TestLoginGate_wrongPasswordsCountTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, replicas := onReplicas(t, new(memory), 5, func(i int) (Secret, error) {
 			switch i {
@@ -222,7 +222,7 @@ func TestWrongPasswordsCountTogether(t *testing.T) {
 }
 
 // Without a store, and while it fails, each process has the same pauses.
-func TestWrongPasswordWithoutAStore(t *testing.T) {
+func TestLoginGate_withoutAStore(t *testing.T) {
 	for _, store := range []Logins{nil, &memory{fails: true}} {
 		synctest.Test(t, func(t *testing.T) {
 			sim, replicas := onReplicas(t, store, 1, func(int) (Secret, error) { return wrongPassword, nil })
@@ -235,7 +235,7 @@ func TestWrongPasswordWithoutAStore(t *testing.T) {
 }
 
 // A process that dies while it logs in delays the others for a limited time.
-func TestProcessThatDiedWhileItLoggedIn(t *testing.T) {
+func TestLoginGate_aProcessDiedWhileItLoggedIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory{entries: []LoginEntry{{
 			Sequence: 1, By: "dead", At: time.Now(), Trying: true,
@@ -252,7 +252,7 @@ func TestProcessThatDiedWhileItLoggedIn(t *testing.T) {
 }
 
 // A login that ends without an answer says nothing about the password.
-func TestUnclearLoginIsNoRefusal(t *testing.T) {
+func TestLoginGate_anUnclearLoginIsNotARefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := new(memory)
 		sim, replicas := onReplicas(t, store, 1, func(int) (Secret, error) { return testPassword, nil })
@@ -271,7 +271,7 @@ func TestUnclearLoginIsNoRefusal(t *testing.T) {
 }
 
 // Refusals of a password count for a day, or until the vendor accepts it.
-func TestRefusalsEnd(t *testing.T) {
+func TestLoginGate_refusalsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &memory{skew: -time.Hour, repeats: true}
 		sim, replicas := onReplicas(t, store, 1, func(int) (Secret, error) { return testPassword, nil })
@@ -303,7 +303,7 @@ func TestRefusalsEnd(t *testing.T) {
 }
 
 // A password that was refused to one user may be another user's.
-func TestRefusalsAreOfOneUser(t *testing.T) {
+func TestLoginGate_refusalsAreOfOneUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, replicas := onReplicas(t, new(memory), 1, func(int) (Secret, error) { return wrongPassword, nil })
 		for i, user := range []string{testUser, "another", "another"} {
@@ -391,7 +391,7 @@ func TestReadLogin_faultsOfTheVendor(t *testing.T) {
 	}
 }
 
-func TestRefusedSecretsAreBounded(t *testing.T) {
+func TestLoginGate_refusedSecretsAreBounded(t *testing.T) {
 	g, e := loginGate{by: "a"}, LoginEntry{}
 	for i := range 3 * maxRefused {
 		secret := fmt.Sprint("secret ", i)

@@ -127,9 +127,9 @@ func TestLookup_waitsDuringAPause(t *testing.T) {
 	})
 }
 
-// TestAVendorThatHangsForAll: each job is found, looks are few at a time and do
+// TestLookup_aVendorThatHangsForAll: each job is found, looks are few at a time and do
 // not need the connections that hang. It is not an outage.
-func TestAVendorThatHangsForAll(t *testing.T) {
+func TestLookup_aVendorThatHangsForAll(t *testing.T) {
 	const workers = 32
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{Conflict: simulator.ConflictIgnore}, func(cfg *Config) { cfg.MaxConns = workers })

@@ -52,7 +52,7 @@ func (n *notes) Wait(_ context.Context, w Wait) {
 	n.note("wait for %s after %s", w.Reason, VerdictOf(w.Err))
 }
 
-func TestAnObserverIsToldOfEverything(t *testing.T) {
+func TestObserver_isCalledForEverything(t *testing.T) {
 	t.Parallel()
 	told := new(notes)
 	sim, c := onLoopback(t, simulator.Config{}, func(cfg *Config) {
@@ -87,7 +87,7 @@ func TestAnObserverIsToldOfEverything(t *testing.T) {
 	noSecrets(t, told.lines)
 }
 
-func TestBreakerTellsItsState(t *testing.T) {
+func TestBreaker_state(t *testing.T) {
 	t.Parallel()
 	_, c := onLoopback(t, simulator.Config{})
 	if got := c.Breaker(); got != "closed" {
@@ -106,7 +106,7 @@ func TestBreakerTellsItsState(t *testing.T) {
 	}
 }
 
-func TestTheEndOfARenewedToken(t *testing.T) {
+func TestClient_theEndOfARenewedToken(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]int64{
 		`{"accessToken":"a","tokenExpiryTimestamp":1790000000,"refreshTokenExpiryTimestamp":1}`: 1790000000,

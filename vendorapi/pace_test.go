@@ -27,8 +27,8 @@ func wantCapacity(t *testing.T, c *Client, capacity int, cooldown Cooldown) {
 	}
 }
 
-// TestNeverMoreThanTheLimit: not in any hour or second, for any order of callers.
-func TestNeverMoreThanTheLimit(t *testing.T) {
+// TestTakeSlot_neverMoreThanTheLimit: not in any hour or second, for any order of callers.
+func TestTakeSlot_neverMoreThanTheLimit(t *testing.T) {
 	for _, tt := range []struct {
 		pace    Pace
 		n       int
@@ -83,9 +83,9 @@ func TestNeverMoreThanTheLimit(t *testing.T) {
 	}
 }
 
-// TestLimitBeyondTheBudget gives the request back at once, with the time, before
+// TestTakeSlot_aLimitBeyondTheBudget gives the request back at once, with the time, before
 // the permit is asked for.
-func TestLimitBeyondTheBudget(t *testing.T) {
+func TestTakeSlot_aLimitBeyondTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{}, withPace(Pace{PerHour: 20}))
 		r := &Retrier{Client: c}
@@ -216,9 +216,9 @@ func TestTakeSlot_waitsOnce(t *testing.T) {
 	})
 }
 
-// TestRetryAfterStopsEverybody: of 64 that are at work, none sends before the
+// TestTakeSlot_retryAfterStopsAllCalls: of 64 that are at work, none sends before the
 // period is over.
-func TestRetryAfterStopsEverybody(t *testing.T) {
+func TestTakeSlot_retryAfterStopsAllCalls(t *testing.T) {
 	const workers = 64
 	run := func(t *testing.T, sim *simulator.Simulator, r *Retrier, fault simulator.Fault, period time.Duration) {
 		t.Helper()
@@ -305,8 +305,8 @@ func TestCapacity_reservesNothing(t *testing.T) {
 	}
 }
 
-// TestConnectionsAreKept: as many as are in flight.
-func TestConnectionsAreKept(t *testing.T) {
+// TestClient_keepsConnections: as many as are in flight.
+func TestClient_keepsConnections(t *testing.T) {
 	const workers = 32
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{Conflict: simulator.ConflictIgnore}, func(cfg *Config) { cfg.MaxConns = workers })

@@ -59,7 +59,7 @@ func TestReach(t *testing.T) {
 	}
 }
 
-func TestProbesOfTheSession(t *testing.T) {
+func TestClient_probesTheSession(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{})
 	if err := c.LogIn(t.Context()); err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 )
 
 // render returns what a client sends, in both formats.
-func TestRenderIsWhatIsSent(t *testing.T) {
+func TestRender_isWhatIsSent(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{FormatXML, FormatJSON, ""} {
 		var path, contentType string
@@ -35,7 +35,7 @@ func TestRenderIsWhatIsSent(t *testing.T) {
 	}
 }
 
-func TestRenderRefuses(t *testing.T) {
+func TestRender_refuses(t *testing.T) {
 	t.Parallel()
 	task := testTask()
 	task.SubclientName = ""

@@ -86,8 +86,8 @@ func TestReadRenewal(t *testing.T) {
 	}
 }
 
-// TestRenewalRequest: as the vendor's page has it.
-func TestRenewalRequest(t *testing.T) {
+// TestRenewPair_request: as the vendor's page has it.
+func TestRenewPair_request(t *testing.T) {
 	v := startVendor(t, map[string]http.HandlerFunc{
 		"CreateTask": func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") == "Bearer new-5ec7e7" && r.Header.Get("Authtoken") == "" {

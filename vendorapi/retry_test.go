@@ -31,8 +31,8 @@ func onPipeRetrying(t *testing.T, cfg simulator.Config, policy Policy) (*simulat
 	return sim, &Retrier{Client: c, Policy: policy}
 }
 
-// TestWhatIsRepeated: only what certainly started nothing and decided nothing.
-func TestWhatIsRepeated(t *testing.T) {
+// TestRetrier_repeats: only what certainly started nothing and decided nothing.
+func TestRetrier_repeats(t *testing.T) {
 	ended := simulator.Fault{Kind: simulator.Unauthorised}
 	forbidden := simulator.Fault{Kind: simulator.Status, Status: 401, Body: denied}
 	for _, tt := range []struct {
@@ -119,7 +119,7 @@ func wantSchedule(t *testing.T, waits []time.Duration, p Policy) {
 	}
 }
 
-func TestSchedule(t *testing.T) {
+func TestRetrier_schedule(t *testing.T) {
 	for _, policy := range []Policy{
 		{},
 		{InitialInterval: 100 * time.Millisecond, MaxInterval: time.Second, Budget: 20 * time.Second},
@@ -149,9 +149,9 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// TestSchedulesAreApart: the library's policy is not safe for concurrent use, so
+// TestRetrier_schedulesAreApart: the library's policy is not safe for concurrent use, so
 // every call has its own.
-func TestSchedulesAreApart(t *testing.T) {
+func TestRetrier_schedulesAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})
 		sim.SetFaults(everyCall(notFound))
@@ -166,9 +166,9 @@ func TestSchedulesAreApart(t *testing.T) {
 	})
 }
 
-// TestRetryAfterIsShared: one answer makes all workers wait, and each job is
+// TestRetrier_sharesRetryAfter: one answer makes all workers wait, and each job is
 // started once.
-func TestRetryAfterIsShared(t *testing.T) {
+func TestRetrier_sharesRetryAfter(t *testing.T) {
 	const workers, each = 16, 5
 	synctest.Test(t, func(t *testing.T) {
 		sim, r := onPipeRetrying(t, simulator.Config{
@@ -199,9 +199,9 @@ func TestRetryAfterIsShared(t *testing.T) {
 	})
 }
 
-// TestRetryAfterIsKeptOnSockets is the same with real clocks, for calls that
+// TestRetrier_keepsRetryAfterOnSockets is the same with real clocks, for calls that
 // come after the announcement: one that is under way cannot be called back.
-func TestRetryAfterIsKeptOnSockets(t *testing.T) {
+func TestRetrier_keepsRetryAfterOnSockets(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{Conflict: simulator.ConflictIgnore})
 	sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: time.Second})
 	_, err := c.CreateTask(t.Context(), testTask())
@@ -223,8 +223,8 @@ func TestRetryAfterIsKeptOnSockets(t *testing.T) {
 	}
 }
 
-// TestRetryAfterIsOneWait: no attempt is made before the pause is over.
-func TestRetryAfterIsOneWait(t *testing.T) {
+// TestRetrier_retryAfterIsOneWait: no attempt is made before the pause is over.
+func TestRetrier_retryAfterIsOneWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})
 		sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: 20 * time.Second})
@@ -250,8 +250,8 @@ func TestRetryAfterIsOneWait(t *testing.T) {
 	})
 }
 
-// TestRetryAfterLongerThanTheBudget gives the request back at once, with the time.
-func TestRetryAfterLongerThanTheBudget(t *testing.T) {
+// TestRetrier_retryAfterLongerThanTheBudget gives the request back at once, with the time.
+func TestRetrier_retryAfterLongerThanTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})
 		sim.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: time.Minute})
@@ -295,7 +295,7 @@ func TestRetryAfterLongerThanTheBudget(t *testing.T) {
 	}
 }
 
-func TestPermitIsAskedAndObeyed(t *testing.T) {
+func TestRetrier_asksForAPermit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{})
 		sim.SetFaults(everyCall(notFound))
@@ -318,8 +318,8 @@ func TestPermitIsAskedAndObeyed(t *testing.T) {
 	})
 }
 
-// TestAttemptIsBounded by the permit, and by the policy if that is earlier.
-func TestAttemptIsBounded(t *testing.T) {
+// TestRetrier_boundsAnAttempt by the permit, and by the policy if that is earlier.
+func TestRetrier_boundsAnAttempt(t *testing.T) {
 	for _, tt := range []struct{ permit, timeout, want time.Duration }{
 		{2 * time.Second, 5 * time.Second, 2 * time.Second},
 		{5 * time.Second, 2 * time.Second, 2 * time.Second},
@@ -340,7 +340,7 @@ func TestAttemptIsBounded(t *testing.T) {
 	}
 }
 
-func TestPolicyDefaults(t *testing.T) {
+func TestPolicy_defaults(t *testing.T) {
 	want := Policy{500 * time.Millisecond, 10 * time.Second, 30 * time.Second, 30 * time.Second, 30 * time.Second, 0}
 	if got := (Policy{}).WithDefaults(); got != want {
 		t.Errorf("%+v", got)

@@ -9,9 +9,9 @@ import (
 
 func TestEveryFileLooksForSecrets(t *testing.T) { secretstest.EveryFile(t) }
 
-// TestNothingIssuedIsShown takes the very tokens that the vendor gave out, and
+// TestClient_showsNothingIssued takes the very tokens that the vendor gave out, and
 // looks for them in what a client and its errors show after all kinds of ends.
-func TestNothingIssuedIsShown(t *testing.T) {
+func TestClient_showsNothingIssued(t *testing.T) {
 	world := simulator.DefaultWorld()
 	sim, c := onLoopback(t, simulator.Config{World: world})
 	var shown []any

@@ -15,7 +15,7 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-func TestOwnCA(t *testing.T) {
+func TestClient_ownCA(t *testing.T) {
 	sim := simulator.New(simulator.Config{})
 	c := overTLS(true, unchanged)(t, sim)
 	job, err := c.CreateTask(t.Context(), testTask())
@@ -25,9 +25,9 @@ func TestOwnCA(t *testing.T) {
 	}
 }
 
-// TestUnclearAnswers: an answer that is not clear is Unknown, and the simulator's
+// TestCreateTask_unclearAnswers: an answer that is not clear is Unknown, and the simulator's
 // jobs show why: some of these started one. Nothing is sent twice.
-func TestUnclearAnswers(t *testing.T) {
+func TestCreateTask_unclearAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		fault simulator.Fault
 		jobs  int
@@ -76,8 +76,8 @@ func TestUnclearAnswers(t *testing.T) {
 	}
 }
 
-// TestDefiniteAnswers are the simulator's answers that promise "no job".
-func TestDefiniteAnswers(t *testing.T) {
+// TestCreateTask_definiteAnswers are the simulator's answers that promise "no job".
+func TestCreateTask_definiteAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		fault simulator.Fault
 		want  Verdict
@@ -100,7 +100,7 @@ func TestDefiniteAnswers(t *testing.T) {
 	}
 }
 
-func TestOddSpellingIsAStart(t *testing.T) {
+func TestClassify_anOddSpellingIsAStart(t *testing.T) {
 	sim, c := onLoopback(t, simulator.Config{})
 	sim.Script(simulator.Fault{Kind: simulator.OddSpelling}, simulator.Fault{Kind: simulator.FailedToStart})
 	for range 2 {
@@ -109,9 +109,9 @@ func TestOddSpellingIsAStart(t *testing.T) {
 	}
 }
 
-// TestResetBeforeReading: a server that never reads. Whether bytes had been
+// TestCreateTask_aResetBeforeReading: a server that never reads. Whether bytes had been
 // written is a race of the two kernels; that there may be a job is the safe side.
-func TestResetBeforeReading(t *testing.T) {
+func TestCreateTask_aResetBeforeReading(t *testing.T) {
 	for range 50 {
 		sim := simulator.New(simulator.Config{})
 		c := behind(func(client, _ net.Conn) { hardReset(client) })(t, sim)
@@ -125,9 +125,9 @@ func TestResetBeforeReading(t *testing.T) {
 	}
 }
 
-// TestNotSentIsNeverSeen cancels calls at random moments: what is reported as
+// TestCreateTask_notSentIsNeverSeen cancels calls at random moments: what is reported as
 // not sent must not have arrived.
-func TestNotSentIsNeverSeen(t *testing.T) {
+func TestCreateTask_notSentIsNeverSeen(t *testing.T) {
 	sim := simulator.New(simulator.Config{JobDuration: time.Hour, Conflict: simulator.ConflictIgnore})
 	server := httptest.NewUnstartedServer(sim)
 	server.Config.ErrorLog = discard

@@ -11,8 +11,8 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// TestStop: the end of waits ends a wait at once, and no attempt.
-func TestStop(t *testing.T) {
+// TestRetrier_stop: the end of waits ends a wait at once, and no attempt.
+func TestRetrier_stop(t *testing.T) {
 	submit := func(t *testing.T, after time.Duration, kill bool, faults ...simulator.Fault) (*simulator.Simulator, Job, time.Duration, error) {
 		t.Helper()
 		sim, r := onPipeRetrying(t, simulator.Config{}, Policy{InitialInterval: 10 * time.Second, MaxInterval: 10 * time.Second, Budget: time.Minute})

@@ -36,7 +36,7 @@ func taskAtVendor(t *testing.T, format string, task Task) map[string]any {
 	return shown
 }
 
-func TestBothFormatsStartTheSameJob(t *testing.T) {
+func TestRender_bothFormatsStartTheSameJob(t *testing.T) {
 	odd := Task{Marker: `backhaul:billing/a"b`, BackupRequest: schemas.BackupRequest{
 		ClientName: `c & "d" <e>`, InstanceName: `i 'j' ]]>`, BackupsetName: `b\c`, SubclientName: "größe 測試",
 		AppName: "Cloud Apps", BackupLevel: schemas.LevelFull, StoragePolicyName: "plan {{x}}",
@@ -59,7 +59,7 @@ func jsonText(s string) string {
 }
 
 // Every combination of optional values gives a document that can be read.
-func TestJSONIsWellFormedWithoutOptionalValues(t *testing.T) {
+func TestRender_JSONWithoutOptionalValues(t *testing.T) {
 	for _, plan := range []string{"", "p"} {
 		for _, file := range []string{"", "/f"} {
 			task := testTask()
@@ -79,7 +79,7 @@ func TestJSONIsWellFormedWithoutOptionalValues(t *testing.T) {
 	}
 }
 
-func TestUnknownFormatIsRefused(t *testing.T) {
+func TestNew_refusesAnUnknownFormat(t *testing.T) {
 	if _, err := New(Config{Endpoint: "https://vendor.invalid", Auth: loginAuth(), Format: "yaml"}); err == nil || !strings.Contains(err.Error(), "xml or json") {
 		t.Errorf("got %v", err)
 	}

@@ -14,8 +14,8 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// TestShareFailsForAMoment: the new pair exists nowhere but in this process.
-func TestShareFailsForAMoment(t *testing.T) {
+// TestPairRenewal_theShareFailsForAMoment: the new pair exists nowhere but in this process.
+func TestPairRenewal_theShareFailsForAMoment(t *testing.T) {
 	for name, tt := range map[string]struct {
 		back time.Duration
 		lost bool
@@ -75,9 +75,9 @@ func move(t *testing.T, from, to string) {
 	}
 }
 
-// TestPairPutThereMeanwhile: an operator's pair is not overwritten by the end of a
+// TestPairRenewal_anOperatorReplacesThePair: an operator's pair is not overwritten by the end of a
 // renewal, whatever that end is.
-func TestPairPutThereMeanwhile(t *testing.T) {
+func TestPairRenewal_anOperatorReplacesThePair(t *testing.T) {
 	for name, renew := range map[string]http.HandlerFunc{
 		"renewed": always(200, `{"accessToken":"new-5ec7e7","refreshToken":"new-5ec7e7"}`), "refused": always(401, denied),
 	} {
@@ -111,8 +111,8 @@ func TestPairPutThereMeanwhile(t *testing.T) {
 	}
 }
 
-// TestPairComesLater: a process that starts before the file exists waits for it.
-func TestPairComesLater(t *testing.T) {
+// TestPairRenewal_thePairComesLater: a process that starts before the file exists waits for it.
+func TestPairRenewal_thePairComesLater(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pair.json")
 	sim, c := onLoopback(t, simulator.Config{World: twoPairs()}, bearer(file))
 	for range 3 {
@@ -134,9 +134,9 @@ func TestPairComesLater(t *testing.T) {
 	wantJob(t, job, err)
 }
 
-// TestPairBehindALink: the file is replaced, not the link, or another process
+// TestPairRenewal_thePairIsBehindALink: the file is replaced, not the link, or another process
 // would find the old pair behind its own link.
-func TestPairBehindALink(t *testing.T) {
+func TestPairRenewal_thePairIsBehindALink(t *testing.T) {
 	cfg, expire := expiring()
 	file := pairAt(t, worldPair)
 	link := filepath.Join(t.TempDir(), "link.json")
@@ -155,8 +155,8 @@ func TestPairBehindALink(t *testing.T) {
 	}
 }
 
-// TestPairFileIsSynced: the new pair before it replaces the old one, then the directory.
-func TestPairFileIsSynced(t *testing.T) {
+// TestPairFile_isSynced: the new pair before it replaces the old one, then the directory.
+func TestPairFile_isSynced(t *testing.T) {
 	defer func() { syncFile = (*os.File).Sync }()
 	full := errors.New("the disk is full")
 	for failing, want := range map[string]string{
@@ -185,7 +185,7 @@ func TestPairFileIsSynced(t *testing.T) {
 	}
 }
 
-func TestPairFileIsChecked(t *testing.T) {
+func TestPairFile_isChecked(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "pair.json")
 	check := Auth{Mode: AuthBearer, TokenPairFile: file}.Check

@@ -8,9 +8,9 @@ import (
 	"backhaul/vendorapi/simulator"
 )
 
-// TestLostRenewal: whether the pair was renewed is not known, so it is not
+// TestPairRenewal_theAnswerIsLost: whether the pair was renewed is not known, so it is not
 // renewed again by any process.
-func TestLostRenewal(t *testing.T) {
+func TestPairRenewal_theAnswerIsLost(t *testing.T) {
 	for _, fault := range []simulator.Fault{
 		{Kind: simulator.CutAfterStart}, {Kind: simulator.CutBeforeStart}, {Kind: simulator.HangAfterStart},
 		{Kind: simulator.HalfBody}, {Kind: simulator.Empty}, {Kind: simulator.PlainText},
@@ -46,9 +46,9 @@ func TestLostRenewal(t *testing.T) {
 	}
 }
 
-// TestNoteOfAnUnfinishedRenewal: a process that died before it sent anything
+// TestPairRenewal_theNoteOfAnUnfinishedRenewal: a process that died before it sent anything
 // leaves the same file as one that died after.
-func TestNoteOfAnUnfinishedRenewal(t *testing.T) {
+func TestPairRenewal_theNoteOfAnUnfinishedRenewal(t *testing.T) {
 	noted := worldPair
 	noted.Renewing = "2026-11-24T07:00:00Z"
 	file := pairAt(t, noted)
@@ -66,8 +66,8 @@ func TestNoteOfAnUnfinishedRenewal(t *testing.T) {
 	wantJob(t, job, err)
 }
 
-// TestRenewalThatDidNotHappen: the pair is as good as before.
-func TestRenewalThatDidNotHappen(t *testing.T) {
+// TestPairRenewal_didNotHappen: the pair is as good as before.
+func TestPairRenewal_didNotHappen(t *testing.T) {
 	for _, tt := range []struct {
 		fault simulator.Fault
 		want  Verdict
@@ -129,8 +129,8 @@ func TestRenewalThatDidNotHappen(t *testing.T) {
 	})
 }
 
-// TestRefusedRenewal: one attempt for all, and none in the pause.
-func TestRefusedRenewal(t *testing.T) {
+// TestPairRenewal_isRefused: one attempt for all, and none in the pause.
+func TestPairRenewal_isRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := pairAt(t, worldPair)
 		sim, c := onPipe(t, simulator.Config{World: twoPairs()}, bearer(file))

@@ -93,7 +93,7 @@ func wantLoginError(t testing.TB, err error, text string) {
 	}
 }
 
-func TestOneRenewalForAll(t *testing.T) {
+func TestPairRenewal_onceForAllCalls(t *testing.T) {
 	cfg, expire := expiring()
 	file := pairAt(t, worldPair)
 	sim, c := onLoopback(t, cfg, bearer(file))
@@ -127,8 +127,8 @@ func TestOneRenewalForAll(t *testing.T) {
 	}
 }
 
-// TestOneRenewalForAllProcesses: this one and others with the same file.
-func TestOneRenewalForAllProcesses(t *testing.T) {
+// TestPairRenewal_onceForAllProcesses: this one and others with the same file.
+func TestPairRenewal_onceForAllProcesses(t *testing.T) {
 	if asProcess(t) {
 		return
 	}
@@ -162,9 +162,9 @@ func TestOneRenewalForAllProcesses(t *testing.T) {
 	}
 }
 
-// TestKilledWhileRenewing: the vendor has renewed the pair, and the process that
+// TestPairRenewal_killedMeanwhile: the vendor has renewed the pair, and the process that
 // asked for it is gone.
-func TestKilledWhileRenewing(t *testing.T) {
+func TestPairRenewal_killedMeanwhile(t *testing.T) {
 	if asProcess(t) {
 		return
 	}
@@ -228,8 +228,8 @@ func asProcess(t *testing.T) bool {
 	return true
 }
 
-// TestRenewedByAnother: the file has a newer pair, and even that has expired.
-func TestRenewedByAnother(t *testing.T) {
+// TestPairRenewal_byAnotherProcess: the file has a newer pair, and even that has expired.
+func TestPairRenewal_byAnotherProcess(t *testing.T) {
 	cfg, expire := expiring()
 	file := pairAt(t, worldPair)
 	sim, idle := onLoopback(t, cfg, bearer(file))
@@ -245,9 +245,9 @@ func TestRenewedByAnother(t *testing.T) {
 	wantRenewals(t, sim, 2, 2)
 }
 
-// TestRenewalThatHelpsNothing: the vendor renews whatever it is sent, and accepts
+// TestPairRenewal_doesNotHelp: the vendor renews whatever it is sent, and accepts
 // no call. The vendor's own MCP client repeats it for ever then.
-func TestRenewalThatHelpsNothing(t *testing.T) {
+func TestPairRenewal_doesNotHelp(t *testing.T) {
 	start := func(t *testing.T, who http.HandlerFunc) (*vendor, *Client) {
 		var renewals atomic.Int32
 		v := startVendor(t, map[string]http.HandlerFunc{
@@ -290,9 +290,9 @@ func TestRenewalThatHelpsNothing(t *testing.T) {
 	})
 }
 
-// TestRenewalOutlivesItsCaller: the answer must not be lost because the one who
+// TestPairRenewal_outlivesItsCaller: the answer must not be lost because the one who
 // happened to ask has no more time.
-func TestRenewalOutlivesItsCaller(t *testing.T) {
+func TestPairRenewal_outlivesItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := pairAt(t, worldPair)
 		sim, c := onPipe(t, simulator.Config{}, bearer(file))
@@ -316,8 +316,8 @@ func TestRenewalOutlivesItsCaller(t *testing.T) {
 	})
 }
 
-// TestAnotherHoldsTheLock: no call waits longer than its context.
-func TestAnotherHoldsTheLock(t *testing.T) {
+// TestPairRenewal_anotherProcessHasTheLock: no call waits longer than its context.
+func TestPairRenewal_anotherProcessHasTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := pairAt(t, worldPair)
 		_, c := onPipe(t, simulator.Config{}, bearer(file))

@@ -65,12 +65,12 @@ var afterTheFirstByte = []transportFault{
 	{name: "answer that is not HTTP", client: instead("SSH-2.0-x\r\n"), want: Unknown, jobs: 1, says: "malformed HTTP"},
 	{name: "answer that cannot be unpacked", client: instead("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone"), want: Unknown, jobs: 1, says: "read the answer"},
 	// The server offers HTTP/2 and would end it with GOAWAY, after which net/http
-	// sends a POST again by itself (TestGoAwayRepeatsAPOST). The client does not
+	// sends a POST again by itself (TestNetHTTP_goAwayRepeatsAPOST). The client does not
 	// take the offer: it speaks HTTP/1.1, where a cut ends the call.
 	{name: "server that offers HTTP/2, and GOAWAY", client: toGoAway, want: Unknown, jobs: 1, says: "EOF"},
 }
 
-func TestTransportFaults(t *testing.T) {
+func TestCreateTask_transportFaults(t *testing.T) {
 	for _, group := range [][]transportFault{beforeTheFirstByte, afterTheFirstByte} {
 		for _, tt := range group {
 			t.Run(tt.name, tt.check)
@@ -116,10 +116,10 @@ func (f transportFault) check(t *testing.T) {
 	}
 }
 
-// TestGoAwayRepeatsAPOST is why the client speaks HTTP/1.1 only: over HTTP/2 a
+// TestNetHTTP_goAwayRepeatsAPOST is why the client speaks HTTP/1.1 only: over HTTP/2 a
 // server's word that it has not begun with a request is enough for net/http to
 // send it a second time, and here that word is not true.
-func TestGoAwayRepeatsAPOST(t *testing.T) {
+func TestNetHTTP_goAwayRepeatsAPOST(t *testing.T) {
 	sim := simulator.New(simulator.Config{})
 	server := goAwayServer(t, sim)
 	transport := server.Client().Transport.(*http.Transport).Clone()

@@ -14,7 +14,7 @@ import (
 )
 
 // What the vendor says about a login that fails reaches the operator.
-func TestVendorsWordsAboutALogin(t *testing.T) {
+func TestLogIn_hasTheVendorsMessage(t *testing.T) {
 	moved := func(location string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", location)
@@ -54,7 +54,7 @@ func TestVendorsWordsAboutALogin(t *testing.T) {
 }
 
 // A redirect's target is named by every call.
-func TestRedirectTargetIsNamed(t *testing.T) {
+func TestClient_namesTheTargetOfARedirect(t *testing.T) {
 	moved := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", "https://new.example.com/commandcenter/api/x?token=5ec7e7")
 		reply(w, 302, "")
@@ -92,7 +92,7 @@ func secureServer(t *testing.T, cfg *tls.Config) string {
 }
 
 // A handshake that fails says what was offered and what the server answered.
-func TestHandshakeThatFailsSaysWhatWasOffered(t *testing.T) {
+func TestClient_aFailedHandshakeNamesWhatWasOffered(t *testing.T) {
 	closes, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

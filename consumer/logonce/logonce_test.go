@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestChanged(t *testing.T) {
+func TestLast_Changed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var last Last
 		one, other := errors.New("one"), errors.New("other")
@@ -35,7 +35,7 @@ func TestChanged(t *testing.T) {
 }
 
 // Each reason is new once a minute. Their number is limited.
-func TestReasons(t *testing.T) {
+func TestReasons_New(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reasons Reasons
 		said := func() (n int) {

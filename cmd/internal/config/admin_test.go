@@ -9,7 +9,7 @@ import (
 	"backhaul/vendorapi/secretstest"
 )
 
-func TestAdminSettingsAreCheckedBeforeTheStart(t *testing.T) {
+func TestConfig_checksAdminSettings(t *testing.T) {
 	t.Parallel()
 	file := func(content string) string {
 		path := filepath.Join(t.TempDir(), "token")

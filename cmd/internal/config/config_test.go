@@ -26,7 +26,7 @@ func loadWith(t *testing.T, env map[string]string, args ...string) (*Config, err
 	return Load(flags, environ(env))
 }
 
-func TestFlagsBeforeEnvironmentBeforeDefaults(t *testing.T) {
+func TestLoad_precedence(t *testing.T) {
 	for name, c := range map[string]struct {
 		env  map[string]string
 		args []string
@@ -49,7 +49,7 @@ func TestFlagsBeforeEnvironmentBeforeDefaults(t *testing.T) {
 
 // Every setting has a default that is valid, an environment name of our prefix,
 // a key for files, and a flag unless it is a secret.
-func TestSettingsAreWellFormed(t *testing.T) {
+func TestSettings_areWellFormed(t *testing.T) {
 	var names []string
 	for _, s := range new(Config).settings() {
 		_, isSecret := s.field.(*secret.Source)
@@ -80,7 +80,7 @@ func TestSettingsAreWellFormed(t *testing.T) {
 	}
 }
 
-func TestEveryProblemIsNamedAtOnce(t *testing.T) {
+func TestLoad_namesEveryProblem(t *testing.T) {
 	_, err := loadWith(t, map[string]string{
 		"BACKHAUL_VENDOR_TIMEOUT": "fast", "BACKHAUL_MAX_IN_FLIGHT": "0", "BACKHAUL_IN_DOUBT": "guess",
 		"BACKHAUL_VENDOR_PASSWORD": "a", "BACKHAUL_VENDOR_PASSWORD_FILE": "/b",
@@ -96,7 +96,7 @@ func TestEveryProblemIsNamedAtOnce(t *testing.T) {
 	}
 }
 
-func TestCheckRunNamesWhatIsMissing(t *testing.T) {
+func TestCheckRun_namesWhatIsMissing(t *testing.T) {
 	cfg, err := loadWith(t, map[string]string{"BACKHAUL_VENDOR_CA": "/does/not/exist"})
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestCheckRunNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestSecretsAreReadAnewAndNeverShown(t *testing.T) {
+func TestConfig_secretsAreReadAgainAndNeverShown(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
 	write := func(text string) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -146,7 +146,7 @@ func TestSecretsAreReadAnewAndNeverShown(t *testing.T) {
 	}
 }
 
-func TestTokenPairFileIsCheckedBeforeTheStart(t *testing.T) {
+func TestCheckRun_tokenPairFile(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "pair.json")
 	check := func(file string) error {
@@ -183,7 +183,7 @@ func TestTokenPairFileIsCheckedBeforeTheStart(t *testing.T) {
 	}
 }
 
-func TestConsumerAndClientShareTheTimeout(t *testing.T) {
+func TestConfig_consumerAndClientShareTheTimeout(t *testing.T) {
 	cfg, err := loadWith(t, nil, "--vendor-timeout", "7s")
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func TestConsumerAndClientShareTheTimeout(t *testing.T) {
 	}
 }
 
-func TestPaceReachesTheClient(t *testing.T) {
+func TestClient_hasThePace(t *testing.T) {
 	cfg, err := loadWith(t, map[string]string{"BACKHAUL_STARTS_PER_HOUR": "90"}, "--starts-per-second", "5")
 	if err != nil {
 		t.Fatal(err)

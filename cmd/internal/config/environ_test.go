@@ -70,7 +70,7 @@ func TestLoad_acceptsVariablesThatAreNoSettings(t *testing.T) {
 }
 
 // A setting with such a name could not be distinguished from a service's address.
-func TestSettingsAreNotNamedAsServices(t *testing.T) {
+func TestSettings_areNotNamedAsServices(t *testing.T) {
 	for _, s := range new(Config).settings() {
 		if serviceEnv.MatchString(s.env) {
 			t.Errorf("%s is a name that Kubernetes may give", s.env)

@@ -26,7 +26,7 @@ func loadFile(t *testing.T, text string, env map[string]string, args ...string) 
 	return cfg, name, err
 }
 
-func TestAFileIsBetweenDefaultsAndEnvironment(t *testing.T) {
+func TestLoad_aFileIsBetweenDefaultsAndEnvironment(t *testing.T) {
 	const text = `
 # everything has its section
 nats:
@@ -74,7 +74,7 @@ log: # nothing
 	}
 }
 
-func TestWhatIsWrongInAFileIsNamedWithItsLine(t *testing.T) {
+func TestLoad_namesTheLineOfAMistake(t *testing.T) {
 	for text, want := range map[string]string{
 		"vendor:\n  endpont: x":                                ":2: vendor.endpont: unknown, did you mean vendor.endpoint?",
 		"vendor:\n  retry-budget: 1s":                          ":2: vendor.retry-budget: unknown, did you mean vendor.retryBudget?",
@@ -123,7 +123,7 @@ func TestWhatIsWrongInAFileIsNamedWithItsLine(t *testing.T) {
 	}
 }
 
-func TestAFileThatSaysNothing(t *testing.T) {
+func TestLoad_anEmptyFile(t *testing.T) {
 	for _, text := range []string{"", "# nothing\n", "---\n", "null", "vendor:\nnats:\n"} {
 		if _, _, err := loadFile(t, text, nil); err != nil {
 			t.Errorf("%q: %v", text, err)
@@ -146,7 +146,7 @@ func TestParseFile_ProblemsAreBounded(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsTooLarge(t *testing.T) {
+func TestLoad_aFileThatIsTooLarge(t *testing.T) {
 	_, _, err := loadFile(t, strings.Repeat("# comment\n", maxFile/10+1), nil)
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(maxFile)) {
 		t.Errorf("got %v", err)
@@ -155,7 +155,7 @@ func TestAFileThatIsTooLarge(t *testing.T) {
 
 // Every setting can stand in a file, with its default or, for a secret, with the
 // name of a file.
-func TestEverySettingCanStandInAFile(t *testing.T) {
+func TestLoad_everySettingInAFile(t *testing.T) {
 	for _, s := range new(Config).settings() {
 		section, name, _ := strings.Cut(s.key, ".")
 		value := s.fallback

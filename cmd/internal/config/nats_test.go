@@ -30,7 +30,7 @@ func writeContext(t *testing.T, name, text string) (home string) {
 	return home
 }
 
-func TestAContextFillsInWhatIsNotSet(t *testing.T) {
+func TestNATSContext_fillsInWhatIsNotSet(t *testing.T) {
 	home := writeContext(t, "prod", `{"description":"ours","url":"nats://a:4222,nats://b:4222","user":"relay","password":"geheim-7f",
 		"ca":"~/ca.pem","tls_first":true,"inbox_prefix":"_INBOX_relay","color_scheme":"","nsc":"","jetstream_domain":"","a_later_field":[1]}`)
 	env := map[string]string{"HOME": home, "BACKHAUL_NATS_CONTEXT": "prod"}
@@ -59,7 +59,7 @@ func TestAContextFillsInWhatIsNotSet(t *testing.T) {
 	}
 }
 
-func TestContextsThatCannotBeFollowed(t *testing.T) {
+func TestNATSContext_refuses(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"nsc":"nsc://a/b/c"}`:                          "nsc is not supported",
 		`{"jetstream_domain":"hub"}`:                     "jetstream_domain is not supported",
@@ -93,7 +93,7 @@ func TestContextsThatCannotBeFollowed(t *testing.T) {
 	}
 }
 
-func TestWaysThatContradictEachOther(t *testing.T) {
+func TestNATS_waysThatContradictEachOther(t *testing.T) {
 	home := writeContext(t, "prod", `{"creds":"/c.creds"}`)
 	for want, env := range map[string]map[string]string{
 		"BACKHAUL_NATS_URL and BACKHAUL_NATS_CONTEXT both say":                                              {"URL": natsURL, "CONTEXT": "prod"},
@@ -118,7 +118,7 @@ func TestWaysThatContradictEachOther(t *testing.T) {
 }
 
 // Whatever connecting would fail for before it dials is known to a check.
-func TestFilesForNATSAreChecked(t *testing.T) {
+func TestNATS_filesAreChecked(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		name = filepath.Join(dir, name)

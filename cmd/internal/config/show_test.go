@@ -34,7 +34,7 @@ func environ(env map[string]string) []string {
 
 func lookup(env map[string]string) func(string) (string, bool) { return environment(env).lookup }
 
-func TestShowTellsEveryValueAndItsOrigin(t *testing.T) {
+func TestShow_everyValueAndItsOrigin(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "b.yaml")
 	if err := os.WriteFile(name, []byte("work:\n  drainTimeout: 9s\nvendor:\n  tokenFile: /t\n  timeout: never\n"), 0o600); err != nil {
@@ -70,7 +70,7 @@ func TestShowTellsEveryValueAndItsOrigin(t *testing.T) {
 }
 
 // A line of the file may have several settings, so its number alone names none.
-func TestCheckNamesTheSettingOfTheFile(t *testing.T) {
+func TestCheck_namesTheSettingOfTheFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "b.yaml")
 	if err := os.WriteFile(file, []byte(`{admin: {addr: nowhere}, nats: {url: [nats://a, ""]}}`), 0o600); err != nil {
@@ -84,7 +84,7 @@ func TestCheckNamesTheSettingOfTheFile(t *testing.T) {
 	}
 }
 
-func TestCheckSaysEverythingAtOnce(t *testing.T) {
+func TestCheck_reportsEverythingAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	name, none := filepath.Join(dir, "b.yaml"), filepath.Join(dir, "none.pem")
 	if err := os.WriteFile(name, []byte("vendor:\n  endpont: https://a/b\n  auth: login\n  caa: x\n  ca: "+none+"\nnats:\n  listen: nowhere\n"), 0o600); err != nil {

@@ -116,7 +116,7 @@ func (d *desk) operatorEvents() (all []schemas.OperatorEvent) {
 	}
 }
 
-func TestListFilters(t *testing.T) {
+func TestStore_List(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	if deadLetters, older, err := d.List(t.Context(), Filter{}); err != nil || len(deadLetters)+older != 0 {
@@ -171,7 +171,7 @@ func TestListFilters(t *testing.T) {
 	}
 }
 
-func TestDrop(t *testing.T) {
+func TestStore_Drop(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	first := d.get(d.keep())

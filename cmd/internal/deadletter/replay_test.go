@@ -68,7 +68,7 @@ func TestReplay(t *testing.T) {
 
 // A crash between the record and the request: neither lies, and one more replay
 // makes good for it.
-func TestACrashBetweenTheWritesOfAReplay(t *testing.T) {
+func TestStore_ReplayAfterACrash(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	l := d.get(d.keep())
@@ -93,7 +93,7 @@ func TestACrashBetweenTheWritesOfAReplay(t *testing.T) {
 
 // A crash before the record has no effect, and a request that cannot be
 // published is not forgotten.
-func TestAReplayThatCannotBeWritten(t *testing.T) {
+func TestStore_ReplayThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	l := d.get(d.keep())
@@ -116,7 +116,7 @@ func TestAReplayThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-func TestReplaysThatMakeNoSense(t *testing.T) {
+func TestMessage_PlanRefuses(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	for name, test := range map[string]struct {
@@ -176,7 +176,7 @@ func TestReplaysThatMakeNoSense(t *testing.T) {
 
 // Another payload while the last one has no outcome would be the same id with
 // other content.
-func TestAnotherPayloadIsAnotherReplay(t *testing.T) {
+func TestMessage_PlanOfAnotherPayload(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	number := d.keep()
@@ -193,7 +193,7 @@ func TestAnotherPayloadIsAnotherReplay(t *testing.T) {
 	}
 }
 
-func TestIDsOfReplays(t *testing.T) {
+func TestReplayID(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1764000000, 5)
 	replayed := schemas.Header{schemas.HeaderReplayOf: {"billing/inv-7"}}
@@ -226,7 +226,7 @@ func TestIDsOfReplays(t *testing.T) {
 
 // A replay that is on record is repeated under its own id, also when a version before
 // this one chose it in another way.
-func TestLetter_PlanRepeatsTheRecordedID(t *testing.T) {
+func TestMessage_PlanRepeatsTheRecordedID(t *testing.T) {
 	t.Parallel()
 	key := publisher.NewKey("billing", "größe")
 	l := Message{Number: 3, DeadLetter: publisher.DeadLetter{

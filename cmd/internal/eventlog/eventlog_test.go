@@ -66,7 +66,7 @@ func (l *log) read(q Query) []string {
 }
 
 // Foreign messages on an event's subject are not shown as events.
-func TestReadSkipsWhatIsNoEvent(t *testing.T) {
+func TestRead_skipsForeignMessages(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	key, event := started("billing", "r-1", nil)
@@ -119,7 +119,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-func TestUntilIsOfTheStreamsTime(t *testing.T) {
+func TestRead_untilIsOfTheStreamsTime(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	for i := range 5 {
@@ -137,7 +137,7 @@ func TestUntilIsOfTheStreamsTime(t *testing.T) {
 	}
 }
 
-func TestTail(t *testing.T) {
+func TestRead_tail(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	tail := func(q Query, n int) []string {
@@ -185,7 +185,7 @@ func TestTail(t *testing.T) {
 	}
 }
 
-func TestFollow(t *testing.T) {
+func TestRead_follow(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -88,7 +88,7 @@ func file(t *testing.T, name string, data []byte) string {
 
 // Each way to say who connects, and each way to encrypt, against a server that
 // demands it; by the settings, and by a context of the nats command.
-func TestEveryWayToConnect(t *testing.T) {
+func TestConnect_everyWay(t *testing.T) {
 	t.Parallel()
 	user := newUser(t)
 	pki := newPKI(t)
@@ -159,7 +159,7 @@ func contextEnv(t *testing.T, name string, context map[string]any) map[string]st
 	return map[string]string{"XDG_CONFIG_HOME": dir, "BACKHAUL_NATS_CONTEXT": config.SelectedContext}
 }
 
-func TestAListOfServers(t *testing.T) {
+func TestConnect_aListOfServers(t *testing.T) {
 	t.Parallel()
 	alive := serve(t, server.Options{Username: "relay", Password: password})
 	withUser := strings.Replace(alive, "nats://", "nats://relay:"+url.PathEscape(password)+"@", 1)
@@ -173,7 +173,7 @@ func TestAListOfServers(t *testing.T) {
 }
 
 // A password that is replaced at both ends is found again, without a restart.
-func TestAReplacedPassword(t *testing.T) {
+func TestConnect_aReplacedPassword(t *testing.T) {
 	t.Parallel()
 	old := server.Options{ServerName: "demanding", Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, Username: "relay", Password: "first-" + password}
 	first, err := server.NewServer(&old)

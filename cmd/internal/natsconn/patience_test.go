@@ -63,7 +63,7 @@ func TestPatiently(t *testing.T) {
 
 // When patience ends the error has the last answer, and not that the
 // wait was ended.
-func TestPatienceEnds(t *testing.T) {
+func TestPatiently_ends(t *testing.T) {
 	t.Parallel()
 	stopped := errors.New("stopped")
 	for name, test := range map[string]struct {

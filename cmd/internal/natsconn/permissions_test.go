@@ -36,7 +36,7 @@ func TestWhatToGrant(t *testing.T) {
 }
 
 // A violation counts as long as it lasts and is logged when it begins.
-func TestAViolationThatGoesOnAndEnds(t *testing.T) {
+func TestViolations_beginAndEnd(t *testing.T) {
 	var log bytes.Buffer
 	now := time.Now()
 	p := newPermissions(zerolog.New(&log))

@@ -85,7 +85,7 @@ func has(t *testing.T, text string, lines ...string) {
 	}
 }
 
-func TestMetricsFollowTheConventions(t *testing.T) {
+func TestMetrics_followTheConventions(t *testing.T) {
 	m := watched(t, natstest.Start(t).Connect(t))
 	use(Consumer{Metrics: m}, &Vendor{Metrics: m})
 	problems, err := testutil.GatherAndLint(m.registry)
@@ -158,7 +158,7 @@ func TestWatchConditions_ShowsEachCheck(t *testing.T) {
 	has(t, scrape(t, watched(t, nc), ""), `backhaul_condition_ok{condition="ledger"} 1`, `backhaul_condition_ok{condition="ledger_writes"} 0`)
 }
 
-func TestTriggerMetricsFollowTheConventions(t *testing.T) {
+func TestTriggerMetrics_followTheConventions(t *testing.T) {
 	nc := natstest.Start(t).Connect(t)
 	natstest.ProvisionTrigger(t, nc)
 	m := watchedTrigger(t, nc)
@@ -178,7 +178,7 @@ func TestTriggerMetricsFollowTheConventions(t *testing.T) {
 }
 
 // A row of the page is: | `name` | `label`, `label` | what it says |
-func TestEveryMetricIsDocumented(t *testing.T) {
+func TestMetrics_areDocumented(t *testing.T) {
 	nc := natstest.Start(t).Connect(t)
 	all, text := everyMetric(t, watched(t, nc)), page(t)
 	maps.Copy(all, everyMetricOf(t, watchedTrigger(t, nc).registry))
@@ -217,7 +217,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 }
 
 // A label must never have a value for each request.
-func TestLabelsAreBounded(t *testing.T) {
+func TestMetrics_labelsAreBounded(t *testing.T) {
 	for name, labels := range everyMetric(t, watched(t, natstest.Start(t).Connect(t))) {
 		for _, l := range labels {
 			if !slices.Contains([]string{"result", "kind", "reason", "step", "operation", "code", "verdict", "class", "state", "condition"}, l) {
@@ -269,7 +269,7 @@ func TestResults(t *testing.T) {
 
 // Every class and verdict that the vendor's client can tell of is one that is
 // listed, and therefore exists from the start.
-func TestVerdictsAndClassesAreListed(t *testing.T) {
+func TestLabels_listVerdictsAndClasses(t *testing.T) {
 	for v := vendorapi.Unknown; v <= vendorapi.NotSent; v++ {
 		if got := verdictOf(vendorapi.Job{}, &vendorapi.Error{Verdict: v}); !slices.Contains(verdicts, got) {
 			t.Errorf("%s is not listed", got)
@@ -292,7 +292,7 @@ func TestVerdictsAndClassesAreListed(t *testing.T) {
 	}
 }
 
-func TestTheQueueIsSeen(t *testing.T) {
+func TestQueueLook(t *testing.T) {
 	s := natstest.Start(t)
 	nc := s.Connect(t)
 	pub, err := publisher.New(nc)
@@ -332,7 +332,7 @@ func TestTheQueueIsSeen(t *testing.T) {
 }
 
 // A server that does not answer is asked once for many scrapes, and each of them ends.
-func TestAServerThatDoesNotAnswer(t *testing.T) {
+func TestQueueLook_withoutAnAnswer(t *testing.T) {
 	m, asked := NewMetrics(Build{}), 0
 	m.registry.MustRegister(&queueLook{nc: natstest.Start(t).Connect(t), look: func(ctx context.Context) (view, error) {
 		asked++

@@ -159,7 +159,7 @@ func (c catalog) checkValues(label, pattern string, complain func(string, ...any
 	}
 }
 
-func TestExpressionsAreChecked(t *testing.T) {
+func TestCatalog_check(t *testing.T) {
 	c := newCatalog(t)
 	for _, good := range []string{
 		`sum by (result, job) (rate(backhaul_requests_total{result!~"started|id_reused"}[5m]))`,

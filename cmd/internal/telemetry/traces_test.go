@@ -45,7 +45,7 @@ func startTraces(t *testing.T, env map[string]string) (*Traces, *Metrics, *waitt
 	return traces, m, log
 }
 
-func TestTracesAreOffUnlessAskedFor(t *testing.T) {
+func TestTraces_areOffByDefault(t *testing.T) {
 	const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT"
 	for name, test := range map[string]struct {
 		env  map[string]string
@@ -77,7 +77,7 @@ func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 	}
 }
 
-func TestARequestIsOneTrace(t *testing.T) {
+func TestTraces_aRequestIsOneTrace(t *testing.T) {
 	receiver := otlptest.Start(t)
 	traces, m, log := startTraces(t, map[string]string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.URL, "OTEL_SERVICE_NAME": "backups", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=hunter2-secret",
@@ -156,7 +156,7 @@ func TestARequestIsOneTrace(t *testing.T) {
 }
 
 // A receiver that hangs, refuses or is gone delays nothing, and is logged once.
-func TestAReceiverThatIsNoUse(t *testing.T) {
+func TestTraces_aReceiverFails(t *testing.T) {
 	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // or it is not noticed that the client goes
 		<-r.Context().Done()
@@ -186,7 +186,7 @@ func TestAReceiverThatIsNoUse(t *testing.T) {
 	}
 }
 
-func TestComplaintsAreRepeatedByTheMinute(t *testing.T) {
+func TestTraces_repeatsErrorsEachMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(waittest.Log)
 		c := &complaints{log: zerolog.New(log)}
@@ -202,7 +202,7 @@ func TestComplaintsAreRepeatedByTheMinute(t *testing.T) {
 }
 
 // A retry is loud when it is for another reason.
-func TestRetriesAreLoggedWhenTheyChange(t *testing.T) {
+func TestVendor_logsRetriesThatChange(t *testing.T) {
 	log := new(waittest.Log)
 	v := &Vendor{Metrics: NewMetrics(Build{}), Log: zerolog.New(log)}
 	for n, err := range []error{
@@ -222,7 +222,7 @@ func TestRetriesAreLoggedWhenTheyChange(t *testing.T) {
 	}
 }
 
-func TestTraceContextHasNoCase(t *testing.T) {
+func TestCarrier_ignoresCase(t *testing.T) {
 	c := carrier{"TraceParent": {producer}}
 	if got := c.Get("traceparent"); got != producer {
 		t.Errorf("read %q", got)
@@ -233,7 +233,7 @@ func TestTraceContextHasNoCase(t *testing.T) {
 }
 
 // Every constant of spans.go is the name of a span, attribute or event.
-func TestEverySpanAndAttributeIsDocumented(t *testing.T) {
+func TestTraces_areDocumented(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "spans.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)

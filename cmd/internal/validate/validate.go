@@ -1,7 +1,7 @@
 // Package validate checks JSON documents against the published schemas.
 //
 // A request is read by the service's own decoder, so both decide the same. The JSON Schema
-// of requests agrees with that decoder (schemas.TestRequestSchemaAndDecoderAgree). The
+// of requests agrees with that decoder (schemas.TestDecodeRequest_agreesWithTheSchema). The
 // decoders of events are lenient on purpose and accept nearly anything, so the data of an
 // event is validated against its JSON Schema.
 //

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestAnswersThatAreTooLarge(t *testing.T) {
+func TestTransport_refusesLargeAnswers(t *testing.T) {
 	packed := new(bytes.Buffer)
 	zip := gzip.NewWriter(packed)
 	_, _ = zip.Write(make([]byte, 10<<20))

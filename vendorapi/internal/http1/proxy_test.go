@@ -104,7 +104,7 @@ func trusting(t *testing.T, servers ...*server) *server {
 	return serve(t, true, func(http.ResponseWriter, *http.Request) {})
 }
 
-func TestProxiesThatFail(t *testing.T) {
+func TestProxy_fails(t *testing.T) {
 	s := serve(t, true, func(http.ResponseWriter, *http.Request) {})
 	for _, tt := range []struct{ proxy, says string }{
 		{"ftp://127.0.0.1:1", `unknown scheme "ftp"`},

@@ -30,9 +30,9 @@ func (c breaking) Write(p []byte) (int, error) {
 	return n, errors.New("broken")
 }
 
-// TestWritten: what was not written is sent again if the connection was a kept one;
+// TestAnswer_written: what was not written is sent again if the connection was a kept one;
 // what was written in part is not.
-func TestWritten(t *testing.T) {
+func TestAnswer_written(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		for bytes, sent := range map[int32]bool{0: false, 10: true} {
 			var exchanges atomic.Int32
@@ -104,8 +104,8 @@ type lateContext struct {
 
 func (c lateContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
-// TestDeadlineOfTheConnection: it ends a write also when the context is late.
-func TestDeadlineOfTheConnection(t *testing.T) {
+// TestTransport_deadlineOfTheConnection: it ends a write also when the context is late.
+func TestTransport_deadlineOfTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := toPipe("http://vendor.invalid", func(conn net.Conn) {
 			<-time.After(2 * time.Second)
@@ -133,9 +133,9 @@ func toPipe(server string, serve func(net.Conn)) *Transport {
 	}}
 }
 
-// TestEndOfAnotherContext: an exchange ends with its own context, not with that of an
+// TestTransport_theEndOfAnotherContext: an exchange ends with its own context, not with that of an
 // earlier one on the connection.
-func TestEndOfAnotherContext(t *testing.T) {
+func TestTransport_theEndOfAnotherContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := toPipe("http://vendor.invalid", func(conn net.Conn) {
 			in := bufio.NewReader(conn)
@@ -159,8 +159,8 @@ func TestEndOfAnotherContext(t *testing.T) {
 	})
 }
 
-// TestHandshakeEnds: a server that does not answer a handshake is given up.
-func TestHandshakeEnds(t *testing.T) {
+// TestTransport_handshakeEnds: a server that does not answer a handshake is given up.
+func TestTransport_handshakeEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := toPipe("https://vendor.invalid", func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 		begin := time.Now()

@@ -192,8 +192,8 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestKeptConnectionThatTheServerClosed: its end is seen before anything is sent.
-func TestKeptConnectionThatTheServerClosed(t *testing.T) {
+// TestTransport_theServerClosedAKeptConnection: its end is seen before anything is sent.
+func TestTransport_theServerClosedAKeptConnection(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		s := serve(t, secure, func(http.ResponseWriter, *http.Request) {})
 		tr := s.to(t)
@@ -222,8 +222,8 @@ func untilNoticed(t *testing.T, tr *Transport) {
 	tr.keep(c)
 }
 
-// TestUnaskedAnswer: bytes that a server sends on an idle connection answer no request.
-func TestUnaskedAnswer(t *testing.T) {
+// TestTransport_anUnaskedAnswer: bytes that a server sends on an idle connection answer no request.
+func TestTransport_anUnaskedAnswer(t *testing.T) {
 	hijacked := make(chan net.Conn, 1)
 	const forged = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
 	s := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
@@ -272,8 +272,8 @@ func TestPermit(t *testing.T) {
 	}
 }
 
-// TestCrowd: at most the allowed number of connections, and every caller gets one.
-func TestCrowd(t *testing.T) {
+// TestTransport_manyCallers: at most the allowed number of connections, and every caller gets one.
+func TestTransport_manyCallers(t *testing.T) {
 	var now, most atomic.Int32
 	s := serve(t, false, func(http.ResponseWriter, *http.Request) {
 		n := now.Add(1)

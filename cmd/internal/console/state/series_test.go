@@ -9,7 +9,7 @@ import (
 	"backhaul/publisher"
 )
 
-func TestQuantilesAreATenthOffAtMost(t *testing.T) {
+func TestSeries_quantiles(t *testing.T) {
 	t.Parallel()
 	for _, d := range []time.Duration{2 * time.Millisecond, 80 * time.Millisecond, time.Second, 17 * time.Second, time.Hour} {
 		var h histogram
@@ -32,7 +32,7 @@ func TestQuantilesAreATenthOffAtMost(t *testing.T) {
 	h.add(1000 * time.Hour)
 }
 
-func TestAnHourOfMinutes(t *testing.T) {
+func TestSeries_anHour(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 24, 10, 0, 30, 0, time.UTC)
 	var s series
@@ -59,7 +59,7 @@ func TestAnHourOfMinutes(t *testing.T) {
 	}
 }
 
-func TestTextsAreCut(t *testing.T) {
+func TestCut(t *testing.T) {
 	t.Parallel()
 	c := claimOf(strings.Repeat("ü", 100_000))
 	c.Request.ClientName = strings.Repeat("x", 100_000)

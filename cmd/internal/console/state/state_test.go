@@ -105,7 +105,7 @@ func ids(v View) string {
 
 // Foreign messages on an event's subject change no request, neither in
 // the table nor in a search of the stream.
-func TestWhatIsNoEventIsNotShown(t *testing.T) {
+func TestState_ignoresForeignMessages(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	s := b.follow(few)
@@ -129,7 +129,7 @@ func TestWhatIsNoEventIsNotShown(t *testing.T) {
 	}
 }
 
-func TestARequestGoesThroughItsStates(t *testing.T) {
+func TestState_followsARequest(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	s := b.follow(few)
@@ -170,7 +170,7 @@ func TestARequestGoesThroughItsStates(t *testing.T) {
 	}
 }
 
-func TestOutcomesAreCountedApart(t *testing.T) {
+func TestState_countsOutcomes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for i, outcome := range []func(c *schemas.JobSubmitting) schemas.Event{
@@ -234,7 +234,7 @@ func natsPublish(b *bench, subject, data string) error {
 
 // It begins near the end, holds a bounded number, and reads what is older from
 // the stream.
-func TestItIsBounded(t *testing.T) {
+func TestState_isBounded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for i := range 60 {
@@ -274,7 +274,7 @@ func TestItIsBounded(t *testing.T) {
 	}
 }
 
-func TestTheBrokerGoesAwayAndComesBack(t *testing.T) {
+func TestState_survivesTheBroker(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.start("before")
@@ -307,7 +307,7 @@ func TestTheBrokerGoesAwayAndComesBack(t *testing.T) {
 }
 
 // Without a reader it reads nothing; with one it continues.
-func TestItRestsWhileNobodyLooks(t *testing.T) {
+func TestState_restsWithoutAReader(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.start("one")
@@ -332,7 +332,7 @@ func TestItRestsWhileNobodyLooks(t *testing.T) {
 	}
 }
 
-func TestTheQueue(t *testing.T) {
+func TestState_queue(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	if _, err := b.pub.Request(t.Context(), "test", schemas.BackupRequest{ClientName: "c", SubclientName: "s"}); err != nil {
@@ -342,7 +342,7 @@ func TestTheQueue(t *testing.T) {
 	waittest.Eventually(t, "queue", func() bool { v := s.all(); return v.Queue.Waiting == 1 && !v.QueueAt.IsZero() })
 }
 
-func TestTheTrigger(t *testing.T) {
+func TestState_trigger(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	natstest.ProvisionTrigger(t, b.nats.Connect(t))
