@@ -50,7 +50,7 @@ func TestEndpointError_NamesTheUsualBases(t *testing.T) {
 		},
 		"State of a job": func(t *testing.T, status int, text string) (*Client, error) {
 			c := operations(t, status, text, byToken)
-			_, err := c.JobState(t.Context(), "5976")
+			_, err := c.Job(t.Context(), "5976")
 			return c, err
 		},
 	}

@@ -196,6 +196,7 @@ type call struct {
 	method      string
 	path        string // below the endpoint
 	contentType string
+	header      []http1.Field // further fields
 	body        []byte
 	accept      string
 	limit       int // largest answer in bytes; 0 is maxBody
@@ -259,7 +260,7 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	header = append(header, http1.Field{Name: "User-Agent", Value: "backhaul"}, http1.Field{Name: "Accept", Value: cl.accept})
+	header = append(append(header, cl.header...), http1.Field{Name: "User-Agent", Value: "backhaul"}, http1.Field{Name: "Accept", Value: cl.accept})
 	if jar := c.cookies.header(); jar != "" {
 		header = append(header, http1.Field{Name: "Cookie", Value: jar})
 	}

@@ -162,10 +162,12 @@ func (c *Client) readJobs(ctx context.Context, since time.Time) (jobIndex, error
 // read. Basis: saved answers of Job and Jobs in the vendor's Postman collection
 // (https://github.com/BrandonLundt/commvault-powershell-extentions).
 type jobList[Summary any] struct {
-	Total flexibleText `json:"totalRecordsWithoutPaging" xml:"totalRecordsWithoutPaging,attr"`
-	Jobs  []struct {
-		Summary Summary `json:"jobSummary" xml:"jobSummary"`
-	} `json:"jobs" xml:"jobs"` // nil when the answer has no list
+	Total flexibleText               `json:"totalRecordsWithoutPaging" xml:"totalRecordsWithoutPaging,attr"`
+	Jobs  oneOrMany[jobRow[Summary]] `json:"jobs" xml:"jobs"` // nil when the answer has no list
+}
+
+type jobRow[Summary any] struct {
+	Summary Summary `json:"jobSummary" xml:"jobSummary"`
 }
 
 func (l jobList[Summary]) total() (n int, known bool) {

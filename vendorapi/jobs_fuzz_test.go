@@ -103,31 +103,90 @@ func FuzzDescription(f *testing.F) {
 	})
 }
 
-// FuzzJobState: a job has ended only if its status is one of those that end it.
-func FuzzJobState(f *testing.F) {
+// FuzzJobInfo: a job has ended only if its status is one of those that end it.
+func FuzzJobInfo(f *testing.F) {
 	addJobBodies(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		state, err := readJobState("7", response{Status: 200, Body: body})
+		info, err := readJob("7", response{Status: 200, Body: body})
 		if err != nil {
 			_, unseen := errors.AsType[*UnseenJobError](err)
 			_, other := errors.AsType[*Error](err)
-			if state != (JobState{}) || unseen == other {
-				t.Fatalf("%+v, error %v", state, err)
+			if info != (JobInfo{}) || unseen == other {
+				t.Fatalf("%+v, error %v", info, err)
 			}
 			if unseen && !bytes.ContainsAny(body, `0\&`) {
 				t.Fatalf("nothing says that there is no job: %q", body)
 			}
 			return
 		}
+		means := meaningOf(info.Status)
 		switch {
-		case state.ID != "7", state.Status == "", state.Final != finals[strings.ToLower(state.Status)]:
-			t.Fatalf("%+v", state)
-		case state.Percent < 0, state.Percent > 100, !utf8.ValidString(state.PendingReason), len(state.PendingReason) > maxMessage+len("…"):
-			t.Fatalf("%+v", state)
+		case info.ID != "7", info.Status == "", info.State != means.state, info.Outcome != means.outcome:
+			t.Fatalf("%+v", info)
+		case info.Percent < 0, info.Percent > 100, info.SubmitErrorCode < 0:
+			t.Fatalf("%+v", info)
 		}
-		for _, at := range []time.Time{state.Started, state.Ended, state.Updated} {
+		for _, text := range []string{info.Status, info.Reason.Text, info.Reason.Code, info.Phase, info.Level} {
+			if !utf8.ValidString(text) || len(text) > maxMessage+len("…") {
+				t.Fatalf("%+v", info)
+			}
+		}
+		for _, n := range []*int64{info.Sizes.Files, info.Sizes.FailedFiles, info.Sizes.FailedFolders, info.Sizes.Bytes, info.Sizes.MediaBytes} {
+			if n != nil && *n < 0 {
+				t.Fatalf("%+v", info.Sizes)
+			}
+		}
+		for _, at := range []time.Time{info.Started, info.Ended, info.Updated} {
 			if !at.IsZero() && at.Unix() <= 0 {
-				t.Fatalf("%+v", state)
+				t.Fatalf("%+v", info)
+			}
+		}
+	})
+}
+
+// FuzzJobEvents: reasons are texts of the answer, at most two.
+func FuzzJobEvents(f *testing.F) {
+	addJobBodies(f)
+	for _, body := range []string{killEvents, `{"commservEvents":[]}`, `{"commservEvents":{"eventCode":"318768185","severity":"9","description":"<b>x</b>"}}`,
+		`<EventManager_EventListResponse><commservEvents eventCodeString="19:1081" severity="0" description="by user [a]" timeSource="1700000000"/></EventManager_EventListResponse>`} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		events, err := readJobEvents(response{Status: 200, Body: body})
+		if err != nil {
+			if e, ok := errors.AsType[*Error](err); !ok || e.Verdict != Unknown || e.Op != opEvents || events != nil {
+				t.Fatalf("%v, error %v", events, err)
+			}
+			return
+		}
+		reasons, by := JobReasons(events)
+		if len(reasons) > maxJobReasons || len(by) > maxMessage {
+			t.Fatalf("%+v, %q", reasons, by)
+		}
+		for _, r := range reasons {
+			if r.Text == "" || !utf8.ValidString(r.Text) || len(r.Text) > maxMessage+len("…") {
+				t.Fatalf("%+v", r)
+			}
+		}
+	})
+}
+
+// FuzzJobPage: every job of a page has an id and a status, and no page has more jobs than rows.
+func FuzzJobPage(f *testing.F) {
+	addJobBodies(f)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, offset := range []int{0, 1000} {
+			page, err := readJobPage(response{Status: 200, Body: body}, offset)
+			if err != nil {
+				continue
+			}
+			if len(page.Jobs) > page.Rows || page.Total < -1 {
+				t.Fatalf("%+v", page)
+			}
+			for _, info := range page.Jobs {
+				if info.ID == "" || info.Status == "" {
+					t.Fatalf("%+v", info)
+				}
 			}
 		}
 	})

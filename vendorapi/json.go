@@ -1,6 +1,7 @@
 package vendorapi
 
 import (
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -26,4 +27,20 @@ func (t *flexibleText) UnmarshalJSON(data []byte) error {
 		*t = flexibleText(s)
 	}
 	return nil
+}
+
+// oneOrMany is a list that the vendor may write as its only element. Basis: JSON that old releases
+// convert from XML.
+type oneOrMany[T any] []T
+
+// UnmarshalJSONFrom reads a list or one element.
+func (l *oneOrMany[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if dec.PeekKind() == '{' {
+		*l = make(oneOrMany[T], 1)
+		return json.UnmarshalDecode(dec, &(*l)[0])
+	}
+	var list []T
+	err := json.UnmarshalDecode(dec, &list)
+	*l = list
+	return err
 }

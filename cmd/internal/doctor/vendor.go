@@ -179,7 +179,7 @@ func pastJob(ctx context.Context, client *vendorapi.Client, past *Past) Finding 
 
 // unlisted reports whether the vendor answers that it has no such job.
 func unlisted(ctx context.Context, client *vendorapi.Client, id string) bool {
-	_, err := client.JobState(ctx, id)
+	_, err := client.Job(ctx, id)
 	_, unseen := errors.AsType[*vendorapi.UnseenJobError](err)
 	return unseen
 }

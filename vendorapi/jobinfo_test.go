@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"backhaul/schemas"
 	"backhaul/vendorapi/internal/http1"
 	"backhaul/vendorapi/simulator"
 )
@@ -57,7 +59,7 @@ func TestEverySpelling(t *testing.T) {
 			if state := mustState(t, c, want[0]); state.Status != "Running" || state.Started.Before(since.Add(-time.Second)) {
 				t.Errorf("%+v", state)
 			}
-			_, err := c.JobState(t.Context(), "5")
+			_, err := c.Job(t.Context(), "5")
 			if _, ok := errors.AsType[*UnseenJobError](err); !ok {
 				t.Errorf("error %v", err)
 			}
@@ -65,9 +67,9 @@ func TestEverySpelling(t *testing.T) {
 	}
 }
 
-func mustState(t *testing.T, c *Client, id string) JobState {
+func mustState(t *testing.T, c *Client, id string) JobInfo {
 	t.Helper()
-	state, err := c.JobState(t.Context(), id)
+	state, err := c.Job(t.Context(), id)
 	if err != nil {
 		noSecrets(t, err)
 		t.Fatal(err)
@@ -93,7 +95,7 @@ func TestJobLife(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{JobDuration: 100 * time.Second})
 		start := time.Now()
 		var jobs []string
-		want := []Final{Completed, Failed, CompletedWithErrors, Committed, Killed, FailedToStart}
+		want := []schemas.Outcome{schemas.OutcomeCompleted, schemas.OutcomeFailed, schemas.OutcomeCompletedWithErrors, schemas.OutcomeCommitted, schemas.OutcomeKilled, schemas.OutcomeFailedToStart}
 		sim.Script(
 			simulator.Fault{Kind: simulator.None}, simulator.Fault{Kind: simulator.EndsFailed}, simulator.Fault{Kind: simulator.EndsWithErrors},
 			simulator.Fault{Kind: simulator.EndsCommitted}, simulator.Fault{Kind: simulator.None}, simulator.Fault{Kind: simulator.FailedToStart},
@@ -103,14 +105,14 @@ func TestJobLife(t *testing.T) {
 		}
 		at := start.Truncate(time.Second)
 		state := mustState(t, c, jobs[5])
-		if state.Status != "Failed to Start" || state.Final != FailedToStart || state.Percent != 100 ||
-			state.PendingReason != "License [Cloud Apps] is not active at this time." || !state.Ended.Equal(at) {
+		if state.Status != "Failed to Start" || state.Outcome != schemas.OutcomeFailedToStart || state.Percent != 100 ||
+			state.Reason.Text != "License [Cloud Apps] is not active at this time." || !state.Ended.Equal(at) {
 			t.Errorf("%+v", state)
 		}
 		<-time.After(50 * time.Second)
 		for _, id := range jobs[:5] {
 			state := mustState(t, c, id)
-			if state.Status != "Running" || state.Final != NotFinal || state.Percent != 50 || state.PendingReason != "" ||
+			if state.Status != "Running" || state.Outcome != "" || state.Percent != 50 || state.Reason.Text != "" ||
 				!state.Started.Equal(at) || !state.Ended.IsZero() || !state.Updated.Equal(at.Add(50*time.Second)) {
 				t.Errorf("%+v", state)
 			}
@@ -119,16 +121,16 @@ func TestJobLife(t *testing.T) {
 		<-time.After(time.Minute)
 		for i, id := range jobs {
 			state := mustState(t, c, id)
-			ends := map[Final]time.Duration{FailedToStart: 0, Killed: 50 * time.Second}
+			ends := map[schemas.Outcome]time.Duration{schemas.OutcomeFailedToStart: 0, schemas.OutcomeKilled: 50 * time.Second}
 			end, special := ends[want[i]]
 			if !special {
 				end = 100 * time.Second
 			}
 			percent := 100
-			if want[i] == Killed {
+			if want[i] == schemas.OutcomeKilled {
 				percent = 50
 			}
-			if state.Final != want[i] || state.Percent != percent || !state.Ended.Equal(at.Add(end)) {
+			if state.Outcome != want[i] || state.Percent != percent || !state.Ended.Equal(at.Add(end)) {
 				t.Errorf("job %d: %+v, want %s", i, state, want[i])
 			}
 		}
@@ -144,20 +146,20 @@ func TestQueuedJob(t *testing.T) {
 		<-time.After(48 * time.Hour)
 		for _, id := range []string{runs, dies} {
 			state := mustState(t, c, id)
-			if state.Status != "Queued" || state.Final != NotFinal || state.Percent != 0 || !strings.Contains(state.PendingReason, "operation window") {
+			if state.Status != "Queued" || state.Outcome != "" || state.Percent != 0 || !strings.Contains(state.Reason.Text, "operation window") {
 				t.Errorf("%+v", state)
 			}
 		}
 		kill(t, c, dies)
-		if state := mustState(t, c, dies); state.Final != Killed || state.Percent != 0 {
+		if state := mustState(t, c, dies); state.Outcome != schemas.OutcomeKilled || state.Percent != 0 {
 			t.Errorf("%+v", state)
 		}
 		sim.SetBlackout(false)
-		if state := mustState(t, c, runs); state.Status != "Running" || state.PendingReason != "" {
+		if state := mustState(t, c, runs); state.Status != "Running" || state.Reason.Text != "" {
 			t.Errorf("%+v", state)
 		}
 		<-time.After(time.Minute)
-		if state := mustState(t, c, runs); state.Final != Completed {
+		if state := mustState(t, c, runs); state.Outcome != schemas.OutcomeCompleted {
 			t.Errorf("%+v", state)
 		}
 	})
@@ -168,7 +170,7 @@ func TestUnseenJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c := onPipe(t, simulator.Config{VisibleAfter: 20 * time.Second, JobDuration: time.Hour})
 		id := begin(t, c, testTask())
-		_, err := c.JobState(t.Context(), id)
+		_, err := c.Job(t.Context(), id)
 		if unseen, ok := errors.AsType[*UnseenJobError](fmt.Errorf("wrapped: %w", err)); !ok || unseen.ID != id {
 			t.Errorf("error %v", err)
 		}
@@ -179,24 +181,60 @@ func TestUnseenJob(t *testing.T) {
 	})
 }
 
-// TestStatuses: the documented list of states.
-func TestStatuses(t *testing.T) {
-	for status, want := range map[string]Final{
-		"Completed": Completed, "Completed w/ one or more errors": CompletedWithErrors,
-		"Completed w/ one or more warnings": CompletedWithErrors, "Committed": Committed,
-		"Failed": Failed, "Failed to Start": FailedToStart, "Killed": Killed,
-		"COMPLETED": Completed, " killed ": Killed, "failed TO start": FailedToStart,
+// TestMeaningOf_everyStatus: a status is compared whole, in any case, and never in the user's
+// language. What is not in the table is neither an end nor a reason to say that a job waits.
+func TestMeaningOf_everyStatus(t *testing.T) {
+	final := func(o schemas.Outcome) meaning { return meaning{StateFinished, o} }
+	for status, want := range map[string]meaning{
+		"Completed": final(schemas.OutcomeCompleted), "Completed w/ one or more errors": final(schemas.OutcomeCompletedWithErrors),
+		"Completed w/ one or more warnings": final(schemas.OutcomeCompletedWithWarnings), "Committed": final(schemas.OutcomeCommitted),
+		"Failed": final(schemas.OutcomeFailed), "Failed to Start": final(schemas.OutcomeFailedToStart), "Killed": final(schemas.OutcomeKilled),
+		"No Run":    final(schemas.OutcomeNoRun),
+		"COMPLETED": final(schemas.OutcomeCompleted), " killed ": final(schemas.OutcomeKilled), "failed TO start": final(schemas.OutcomeFailedToStart),
 
-		"Running": NotFinal, "Waiting": NotFinal, "Pending": NotFinal, "Queued": NotFinal, "Suspend Pending": NotFinal,
-		"Suspend": NotFinal, "Suspended": NotFinal, "Kill Pending": NotFinal, "Interrupt Pending": NotFinal,
-		"Interrupted": NotFinal, "Running (cannot be verified)": NotFinal, "Abnormal Terminated Cleanup": NotFinal,
-		"Not Completed": NotFinal, "Completed w/ something new": NotFinal, "Failing": NotFinal, "Terminé": NotFinal,
+		"Running": {state: StateRunning}, "Running (cannot be verified)": {state: StateRunning}, "Waiting": {state: StateWaiting},
+		"Pending": {state: StatePending}, "Queued": {state: StateQueued}, "Suspended": {state: StateSuspended},
+		"Suspend": {state: StateSuspending}, "Suspend Pending": {state: StateSuspending}, "Kill Pending": {state: StateStopping},
+		"Interrupt Pending": {state: StateInterrupted}, "Interrupted": {state: StateInterrupted}, "Abnormal Terminated Cleanup": {state: StateStopping},
+
+		"Not Completed": {state: StateUnknown}, "Completed w/ something new": {state: StateUnknown}, "Failing": {state: StateUnknown},
+		"Skipped": {state: StateUnknown}, "Terminé": {state: StateUnknown}, "Partially committed": {state: StateUnknown},
 	} {
 		body := fmt.Sprintf(`{"totalRecordsWithoutPaging":1,"jobs":[{"jobSummary":{"jobId":7,"status":%q,"localizedStatus":"Completed"}}]}`, status)
-		state, err := readJobState("7", response{Status: 200, Body: []byte(body)})
-		if err != nil || state.Final != want || state.Status != strings.TrimSpace(status) {
-			t.Errorf("%q: %+v, %v", status, state, err)
+		info, err := readJob("7", response{Status: 200, Body: []byte(body)})
+		if got := (meaning{info.State, info.Outcome}); err != nil || got != want || info.Status != strings.TrimSpace(status) {
+			t.Errorf("%q: %+v, %v, want %+v", status, info, err, want)
 		}
+		if (want.state == StateFinished) != (want.outcome != "") {
+			t.Errorf("%q: only a finished job has an outcome", status)
+		}
+	}
+}
+
+// The mistakes that published clients make with statuses.
+func TestMeaningOf_mistakesOfOtherClients(t *testing.T) {
+	ends := func(status string) bool { return meaningOf(status).state == StateFinished }
+	for _, c := range []struct {
+		client, status string
+		ends           bool
+	}{
+		{"smatechnologies/commvault-java follows these for ever", "Committed", true},
+		{"smatechnologies/commvault-java follows these for ever", "Killed", true},
+		{"gomorpheus/morpheus-commvault-plugin calls these cancelled", "Suspend Pending", false},
+		{"gomorpheus/morpheus-commvault-plugin calls these cancelled", "Interrupted", false},
+		{"gomorpheus/morpheus-commvault-plugin does not know it", "Committed", true},
+		{"cvpysdk takes any text with a final word in it for final", "Not yet completed", false},
+		{"cvpysdk takes any text with a final word in it for final", "Kill Pending", false},
+		{"cvpysdk kills what waits for 30 minutes", "Pending", false},
+		{"cvpysdk kills what waits for 30 minutes", "Waiting", false},
+		{"others have a status of their own", "TIMEOUT", false},
+	} {
+		if ends(c.status) != c.ends {
+			t.Errorf("%s: %q is an end: %v", c.client, c.status, !c.ends)
+		}
+	}
+	if kept := meaningOf("Committed").outcome; kept.KeptAll() || !kept.Kept() {
+		t.Error("cvpysdk takes Committed for success: only a part is kept")
 	}
 }
 
@@ -205,21 +243,28 @@ func TestStates(t *testing.T) {
 	at := time.Unix(1_700_000_000, 0)
 	for _, tt := range []struct {
 		name, body string
-		want       JobState
+		want       JobInfo
 	}{
-		{"little", `{"totalRecordsWithoutPaging":1,"jobs":[{"jobSummary":{"jobId":"7","status":"Queued"}}]}`, JobState{Status: "Queued"}},
+		{"little", `{"totalRecordsWithoutPaging":1,"jobs":[{"jobSummary":{"jobId":"7","status":"Queued"}}]}`, JobInfo{Status: "Queued"}},
 		{"text for numbers", `{"jobs":[{"jobSummary":{"jobId":"7","status":"Completed","percentComplete":"100","jobStartTime":"1700000000","jobEndTime":"1700000060","lastUpdateTime":"0"}}]}`,
-			JobState{Status: "Completed", Final: Completed, Percent: 100, Started: at, Ended: at.Add(time.Minute)}},
+			JobInfo{Status: "Completed", Outcome: schemas.OutcomeCompleted, Percent: 100, Started: at, Ended: at.Add(time.Minute)}},
 		{"XML", `<JobManager_JobListResponse totalRecordsWithoutPaging="1"><jobs><jobSummary percentComplete="99.990000" jobId="7" status="Running" pendingReason="a &lt;b&gt;c&lt;/b&gt;" lastUpdateTime="1700000000"/></jobs></JobManager_JobListResponse>`,
-			JobState{Status: "Running", Percent: 99, PendingReason: "a c", Updated: at}},
-		{"values that cannot be", `{"totalRecordsWithoutPaging":1,"jobs":[{"jobSummary":{"jobId":7,"status":"Running","percentComplete":"NaN","jobStartTime":-999,"jobEndTime":9223372036854775807}}]}`, JobState{Status: "Running"}},
-		{"percent above 100", `{"jobs":[{"jobSummary":{"jobId":7,"status":"Running","percentComplete":1e300}}]}`, JobState{Status: "Running", Percent: 100}},
-		{"percent below 0", `{"jobs":[{"jobSummary":{"jobId":7,"status":"Running","percentComplete":-5}}]}`, JobState{Status: "Running"}},
-		{"among others", `{"totalRecordsWithoutPaging":2,"jobs":[{"jobSummary":{"jobId":8,"status":"Failed"}},{"jobSummary":{"jobId":7,"status":"Killed"}}]}`, JobState{Status: "Killed", Final: Killed}},
+			JobInfo{Status: "Running", Percent: 99, Reason: JobReason{Text: "a c"}, Updated: at}},
+		{"values that cannot be", `{"totalRecordsWithoutPaging":1,"jobs":[{"jobSummary":{"jobId":7,"status":"Running","percentComplete":"NaN","jobStartTime":-999,"jobEndTime":9223372036854775807}}]}`, JobInfo{Status: "Running"}},
+		{"percent above 100", `{"jobs":[{"jobSummary":{"jobId":7,"status":"Running","percentComplete":1e300}}]}`, JobInfo{Status: "Running", Percent: 100}},
+		{"percent below 0", `{"jobs":[{"jobSummary":{"jobId":7,"status":"Running","percentComplete":-5}}]}`, JobInfo{Status: "Running"}},
+		{"every member", `{"totalRecordsWithoutPaging":1,"jobs":[{"jobSummary":{"jobId":7,"status":"Failed to Start","localizedStatus":"x","backupLevelName":"Synthetic Full","currentPhaseName":"Scan",
+			"pendingReason":"r","pendingReasonErrorCode":"13:30","jobSubmitErrorCode":14,"totalNumOfFiles":0,"totalFailedFiles":"2","totalFailedFolders":3.0,"sizeOfApplication":9007199254740995,"sizeOfMediaOnDisk":-999}}]}`,
+			JobInfo{Status: "Failed to Start", Outcome: schemas.OutcomeFailedToStart, Level: "Synthetic Full", Phase: "Scan", Reason: JobReason{Code: "13:30", Text: "r"}, SubmitErrorCode: 14,
+				Sizes: JobSizes{Files: new(int64(0)), FailedFiles: new(int64(2)), FailedFolders: new(int64(3)), Bytes: new(int64(9007199254740995))}}},
+		{"one job for a list", `{"totalRecordsWithoutPaging":1,"jobs":{"jobSummary":{"jobId":7,"status":"Waiting"}}}`, JobInfo{Status: "Waiting"}},
+		{"repeated elements of XML", `<JobManager_JobListResponse totalRecordsWithoutPaging="2"><jobs><jobSummary jobId="8" status="Failed"/></jobs><jobs><jobSummary jobId="7" status="No Run" totalNumOfFiles="-999"/></jobs></JobManager_JobListResponse>`,
+			JobInfo{Status: "No Run", Outcome: schemas.OutcomeNoRun}},
+		{"among others", `{"totalRecordsWithoutPaging":2,"jobs":[{"jobSummary":{"jobId":8,"status":"Failed"}},{"jobSummary":{"jobId":7,"status":"Killed"}}]}`, JobInfo{Status: "Killed", Outcome: schemas.OutcomeKilled}},
 	} {
-		tt.want.ID = "7"
-		state, err := readJobState("7", response{Status: 200, Body: []byte(tt.body)})
-		if err != nil || state != tt.want {
+		tt.want.ID, tt.want.State = "7", meaningOf(tt.want.Status).state
+		state, err := readJob("7", response{Status: 200, Body: []byte(tt.body)})
+		if err != nil || !reflect.DeepEqual(state, tt.want) {
 			t.Errorf("%s: %+v, %v; want %+v", tt.name, state, err, tt.want)
 		}
 	}
@@ -237,21 +282,21 @@ func TestStatesThatFail(t *testing.T) {
 		`<html><title>Sign in</title></html>`, `<JobManager_JobListResponse/>`, `<App_GenericResp errorCode="2"/>`,
 	} {
 		v := startVendor(t, map[string]http.HandlerFunc{"7": always(200, body)})
-		state, err := newTestClient(t, v.url).JobState(t.Context(), "7")
-		if e := wantVerdict(t, err, Unknown); state != (JobState{}) || e.Op != opJob {
+		state, err := newTestClient(t, v.url).Job(t.Context(), "7")
+		if e := wantVerdict(t, err, Unknown); state != (JobInfo{}) || e.Op != opJob {
 			t.Errorf("%s: %+v, %v", body, state, err)
 		}
 	}
 	for status, verdict := range map[int]Verdict{404: Unknown, 500: Unknown, 502: Unknown, 429: Throttled, 503: Throttled} {
 		v := startVendor(t, map[string]http.HandlerFunc{"7": always(status, `{"totalRecordsWithoutPaging":0}`)})
-		_, err := newTestClient(t, v.url).JobState(t.Context(), "7")
+		_, err := newTestClient(t, v.url).Job(t.Context(), "7")
 		if e := wantVerdict(t, err, verdict); e.Status != status {
 			t.Errorf("%+v", e)
 		}
 	}
 	v := startVendor(t, map[string]http.HandlerFunc{})
 	for _, id := range []string{"", "0", "-7", "7/action/kill", "../Jobs", "7?x", "seven"} {
-		_, err := newTestClient(t, v.url).JobState(t.Context(), id)
+		_, err := newTestClient(t, v.url).Job(t.Context(), id)
 		wantVerdict(t, err, NotSent)
 	}
 	if v.logins != 0 {
