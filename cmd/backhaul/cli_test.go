@@ -70,6 +70,8 @@ func TestExitCodes(t *testing.T) {
 		"health of off":    {vendor, []string{"healthcheck"}, exitUsage, "admin listener is off"},
 		"health of any":    {nil, []string{"healthcheck", "--admin-addr", "127.0.0.1:0"}, exitUsage, "port 0"},
 		"bad script":       {nil, []string{"simulator", "--script", "earthquake"}, exitUsage, "earthquake"},
+		"bad life":         {nil, []string{"simulator", "--life", "earthquake=1"}, exitUsage, "earthquake"},
+		"bad next life":    {nil, []string{"simulator", "--next-lives", "earthquake"}, exitUsage, "earthquake"},
 		"bad fault":        {nil, []string{"simulator", "--fault", "earthquake=1"}, exitUsage, "earthquake"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -46,7 +46,8 @@ A job runs for --job-duration and completes, unless it has another life: steps,
 an end and what happens later, separated by commas.
   step   queued, waiting, pending, running, suspended, interrupted, hidden (no
          job request knows the job), other(STATUS), each with :TIME or :forever
-         and a reason in parentheses: pending:2m(13:30 No contact)
+         and a reason in parentheses: pending:2m(13:30 No contact); as(Full)
+         runs another level than was asked
   end    completed, completed-with-warnings, completed-with-errors, committed,
          failed, failed-to-start(14), killed(USER REASON), no-run, empty
          (Completed, moved nothing), ended(STATUS); none: the last step stays
@@ -90,6 +91,7 @@ changes one active job, and /simulator/clock moves the clock on by a duration.
 	flags.StringVar(&f.lifeScript, "next-lives", "", "lives of the next jobs, one each")
 	flags.DurationVar(&f.ActionTime, "action-time", 0, "how long a job is Suspend Pending or Kill Pending")
 	flags.BoolVar(&f.OldRelease, "old-release", false, "job answers without end time and transfer figures")
+	flags.BoolVar(&f.ForgetReasons, "forget-reasons", false, "summaries of ended jobs without pending reasons")
 	config.AddFlags(flags, config.GroupLog)
 	return cmd
 }

@@ -19,6 +19,12 @@ func (*Simulator) commServ(*call) answer {
 	})
 }
 
+// accessNodes answers GET VSAClientAndClientGroupList. Recorded: the shape, which the SDK
+// reads with the list of clients.
+func (*Simulator) accessNodes(*call) answer {
+	return ok("App_VSAClientAndClientGroupListResp", fields{{"clients", []fields{}}})
+}
+
 // jobManagement answers GET CommServ/JobManagementSetting. Recorded: the members (SDK).
 func (s *Simulator) jobManagement(*call) answer {
 	return ok("App_JobManagementSettingsResp", fields{{"jobManagementSettings", fields{

@@ -45,6 +45,10 @@ type Config struct {
 	// OldRelease leaves the end time and the transfer figures out of job answers, as older
 	// releases do. Defaults to false.
 	OldRelease bool
+	// ForgetReasons leaves the pending reason out of the summaries of ended jobs. Defaults to false.
+	ForgetReasons bool
+	// Localized has localizedStatus by status. Defaults to the status itself.
+	Localized map[string]string
 	// RateLimit is the tenant's limit on calls. Defaults to none.
 	RateLimit RateLimit
 	// Seed makes the draws of fault probabilities repeatable. Defaults to 0.

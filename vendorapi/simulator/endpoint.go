@@ -36,6 +36,7 @@ var endpoints = []endpoint{
 	{"QCommand", http.MethodPost, "/qcommand/qoperation execute", false, (*Simulator).qCommand},
 	{"CommServ", http.MethodGet, "/commserv", false, (*Simulator).commServ},
 	{"JobManagementSetting", http.MethodGet, "/commserv/jobmanagementsetting", false, (*Simulator).jobManagement},
+	{"AccessNodes", http.MethodGet, "/vsaclientandclientgrouplist", false, (*Simulator).accessNodes},
 	{"Client", http.MethodGet, "/client", false, (*Simulator).clientList},
 	{"Subclient", http.MethodGet, "/subclient", false, (*Simulator).subclientList},
 	{"Probe", http.MethodGet, "", true, (*Simulator).probe},

@@ -75,7 +75,7 @@ func (j *job) at(now time.Time) moment {
 // queueReason returns why the job is queued. Assumed: the texts.
 func (j *job) queueReason() string {
 	if j.blackout {
-		return "The operation is not allowed to run in the current operation window."
+		return defaultReasons[statusQueued].text
 	}
 	return "Another job is running for the subclient. The job is queued."
 }
@@ -86,6 +86,14 @@ func (j *job) end() time.Time {
 		return time.Time{}
 	}
 	return j.runs.Add(j.course.total)
+}
+
+// level returns the level that the vendor runs.
+func (j *job) level() *level {
+	if j.course.level != nil {
+		return j.course.level
+	}
+	return j.asked.level
 }
 
 func (j *job) final(now time.Time) bool {

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 )
@@ -17,12 +18,12 @@ func (s *Simulator) summary(j *job, now time.Time) fields {
 	list := fields{
 		{"jobId", j.id},
 		{"status", m.Status},
-		{"localizedStatus", m.Status},
+		{"localizedStatus", cmp.Or(s.cfg.Localized[m.Status], m.Status)},
 		{"jobType", jobType},
 		{"localizedOperationName", jobType},
 		{"opType", opType},
-		{"backupLevel", j.asked.level.inAnswer},
-		{"backupLevelName", j.asked.level.nameInAnswer},
+		{"backupLevel", j.level().inAnswer},
+		{"backupLevelName", j.level().nameInAnswer},
 		{"jobStartTime", j.created.Unix()},
 	}
 	if m.ended && !s.cfg.OldRelease {
@@ -43,6 +44,9 @@ func (s *Simulator) summary(j *job, now time.Time) fields {
 	if m.runs() {
 		list = append(list, field{"currentPhaseName", "Backup"})
 	}
+	if m.ended && s.cfg.ForgetReasons {
+		m.Reason, m.Code = "", ""
+	}
 	if m.Reason != "" {
 		list = append(list, field{"pendingReason", m.Reason})
 	}
@@ -53,6 +57,9 @@ func (s *Simulator) summary(j *job, now time.Time) fields {
 		list = append(list, field{"jobSubmitErrorCode", code})
 	}
 	list = append(list, field{"subclient", j.group.entity()})
+	if j.asked.plan != "" {
+		list = append(list, field{"storagePolicy", fields{{"storagePolicyName", j.asked.plan}}})
+	}
 	if !s.cfg.OldRelease {
 		list = append(list, fields{
 			{"destinationClient", fields{{"clientId", j.group.set.client.id}, {"clientName", j.group.set.client.name}}},
@@ -111,7 +118,7 @@ func (f figures) summary() fields {
 
 // kind returns jobType and opType. Recorded: 4 is a backup, 14 a synthetic full.
 func (j *job) kind() (jobType string, opType int) {
-	if j.asked.level.word == "SYNTHETIC_FULL" {
+	if j.level().word == "SYNTHETIC_FULL" {
 		return "Synthetic Full", 14
 	}
 	return "Backup", 4
@@ -188,7 +195,7 @@ func (s *Simulator) jobDetails(c *call) answer {
 			{"jobStartedFrom", "Interactive"},
 			{"jobStartedBy", j.user.Name},
 			{"startTime", j.created.Unix()},
-			{"backupType", j.asked.level.nameInAnswer},
+			{"backupType", j.level().nameInAnswer},
 			{"operationType", strconv.Itoa(opType)},
 			{"priority", -999},
 			{"totalNumOfFiles", -999},

@@ -198,7 +198,7 @@ func (s *Simulator) jobSearch(c *call) answer {
 			_, opType := j.kind()
 			return within(filter.JobTypeList, strconv.Itoa(opType)) &&
 				within(filter.StatusList, j.at(now).Status) &&
-				within(filter.BackupLevel, j.asked.level.word, strconv.Itoa(j.asked.level.inAnswer), j.asked.level.nameInAnswer)
+				within(filter.BackupLevel, j.level().word, strconv.Itoa(j.level().inAnswer), j.level().nameInAnswer)
 		},
 	}
 	if strings.EqualFold(string(paging.SortField), "jobStartTime") {

@@ -36,6 +36,9 @@ type Life struct {
 	// End defines the end. A zero End means that the job stays in its last step, or that it
 	// ends as Completed if it has no steps.
 	End End
+	// Level is the name of the level that the vendor runs instead of what was asked, such as
+	// "Full". Defaults to what was asked.
+	Level string
 }
 
 // Forever is the time of a step that only an action ends: resume, kill or SetLife.
@@ -74,6 +77,7 @@ type Later struct {
 // 13:30 for a MediaAgent without contact, and 19:168 and 80:19 for the texts of jobs that
 // failed to start (Postman collection). Assumed: the other texts.
 var defaultReasons = map[string]struct{ text, code string }{
+	statusQueued:        {"The operation is not allowed to run in the current operation window.", ""},
 	statusWaiting:       {"The job is waiting for resources.", ""},
 	statusPending:       {"Unable to contact the MediaAgent. The job will be retried.", "13:30"},
 	statusInterrupted:   {"The job was interrupted by a job with a higher priority.", ""},
@@ -86,6 +90,7 @@ var defaultReasons = map[string]struct{ text, code string }{
 type course struct {
 	steps   []Step
 	end     End
+	level   *level        // instead of what was asked, or nil
 	total   time.Duration // of all steps
 	work    time.Duration // of the steps in which the job runs
 	endless bool          // it has no end
@@ -106,6 +111,11 @@ func newCourse(l Life, byDefault time.Duration) *course {
 	}
 	c.end.Status = cmp.Or(c.end.Status, statusCompleted)
 	c.end = c.end.withReason()
+	for i := range levels {
+		if strings.EqualFold(levels[i].nameInAnswer, l.Level) {
+			c.level = &levels[i]
+		}
+	}
 	c.sum()
 	return c
 }
@@ -167,7 +177,7 @@ func (c *course) upTo(elapsed time.Duration) (before, rest []Step) {
 // with returns a course with other steps and the same planned work, so that the percentage
 // of a job does not jump.
 func (c *course) with(steps []Step, end End) *course {
-	next := &course{steps: steps, end: end}
+	next := &course{steps: steps, end: end, level: c.level}
 	next.sum()
 	next.work = c.work
 	return next

@@ -102,6 +102,12 @@ func TestLife_Figures(t *testing.T) {
 	sim.Advance(time.Minute)
 	c.get("/Job/"+id).want("jobs.0.jobSummary.status", "Completed", "jobs.0.jobSummary.totalNumOfFiles", "0", "jobs.0.jobSummary.sizeOfApplication", "0")
 
+	sim, c, id = lived(t, simulator.Config{ForgetReasons: true, Localized: map[string]string{"Failed": "Fehlgeschlagen"}}, "as(Full),pending,failed(13:30 no contact)")
+	c.get("/Job/"+id).want("jobs.0.jobSummary.pendingReasonErrorCode", "13:30", "jobs.0.jobSummary.backupLevelName", "Full", "jobs.0.jobSummary.localizedStatus", "Pending")
+	sim.Advance(time.Minute)
+	c.get("/Job/"+id).want("jobs.0.jobSummary.pendingReasonErrorCode", "", "jobs.0.jobSummary.pendingReason", "",
+		"jobs.0.jobSummary.status", "Failed", "jobs.0.jobSummary.localizedStatus", "Fehlgeschlagen", "jobs.0.jobSummary.backupLevel", "1")
+
 	sim, c, id = lived(t, simulator.Config{OldRelease: true}, "completed")
 	sim.Advance(time.Minute)
 	c.get("/Job/"+id).want("jobs.0.jobSummary.status", "Completed", "jobs.0.jobSummary.totalNumOfFiles", "",
@@ -224,6 +230,7 @@ func TestParseLife_Errors(t *testing.T) {
 		"completed,aged":              "after the end",
 		"completed,aged:forever":      "after the end",
 		"failed-to-start(no licence)": "not a submit error code",
+		"as(Half),completed":          "must be one of Full",
 	} {
 		if got, err := simulator.ParseLife(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v; want an error with %q", text, got, err, want)

@@ -121,6 +121,7 @@ var (
 //	interrupt-pending unverified    a step
 //	hidden                          a step: the job runs, and no job request knows it
 //	other(Text)                     a step with any status
+//	as(Full)                        no step: the vendor runs another level than was asked
 //	completed completed-with-warnings completed-with-errors committed failed
 //	failed-to-start(14) killed no-run  an end
 //	empty                           an end: Completed without having moved anything
@@ -139,8 +140,11 @@ func ParseLife(text string) (Life, error) {
 			return Life{}, fmt.Errorf("life %q: %w", text, err)
 		}
 	}
-	if l.End.Status != "" && len(l.Steps) == 0 && l.End.Status != statusFailedToStart && l.End.Status != statusNoRun {
-		l.Steps = []Step{{Status: statusRunning}}
+	if len(l.Steps) == 0 && l.End.Status != statusFailedToStart && l.End.Status != statusNoRun {
+		l.Steps = []Step{{Status: statusRunning}} // as(Full) alone completes
+		if l.End.Status == "" {
+			l.End.Status = statusCompleted
+		}
 	}
 	return l, nil
 }
@@ -196,6 +200,8 @@ func (l *Life) add(part string) error {
 		l.Steps = append(l.Steps, stepOf(status, after, inside))
 	case word == "hidden":
 		l.Steps = append(l.Steps, Step{Status: statusRunning, For: after, Hidden: true})
+	case word == "as" && !timed:
+		return l.setLevel(inside)
 	case word == "other" && inside != "":
 		l.Steps = append(l.Steps, Step{Status: inside, For: after})
 	case timed:
@@ -208,6 +214,16 @@ func (l *Life) add(part string) error {
 		return fmt.Errorf("unknown word %q: must be a step (%s, hidden, other(TEXT)) or an end (%s, ended(TEXT))", word, words(stepWords), words(endWords))
 	}
 	return nil
+}
+
+func (l *Life) setLevel(name string) error {
+	for i := range levels {
+		if levels[i].nameInAnswer == name {
+			l.Level = name
+			return nil
+		}
+	}
+	return fmt.Errorf("as(%s): must be one of Full, Incremental, Differential, Synthetic Full", name)
 }
 
 func parseSpan(text string, timed bool) (time.Duration, error) {

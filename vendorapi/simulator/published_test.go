@@ -24,6 +24,8 @@ func TestPublishedClient_PythonSDK(t *testing.T) {
 	c.get("/CommServ").want("commcell.commCellName", "simulator", "commcell.commCellId", "2", "csTimeZone.TimeZoneName", "UTC", "csVersionInfo", "11 SP40.2")
 	c.get("/Client").want("clientProperties.0.client.clientEntity.clientName", "s-adhoc-object-storage",
 		"clientProperties.0.client.clientEntity.hostName", "s-adhoc-object-storage", "clientProperties.0.client.clientEntity.displayName", "s-adhoc-object-storage")
+	c.get("/Client?hiddenclients=true").want("clientProperties.1", "")
+	c.get("/VSAClientAndClientGroupList").want("clients.0", "")
 	c.get("/CommServ/JobManagementSetting").want("jobManagementSettings.generalSettings.queueJobsIfConflictingJobsActive", "true")
 
 	sim.ScriptLives(simulator.MustParseLife("waiting:30s,pending:1m(13:30 no contact),running:1m,completed"), simulator.MustParseLife("running:1h,completed"))
