@@ -24,7 +24,7 @@ import (
 //   - flags: addOutputFlag, addOperatorFlags, addYesFlag, addFilter, addSourceFilter,
 //     addMoment, hideFlags, flagOf; checkSource, checkPeriod
 //   - input: readInput
-//   - output: printJSON, newTable, stamp, ago, size, short, dash, sayProblems
+//   - output: printJSON, newTable, stamp, ago, short, dash, sayProblems
 //   - errors: usageError for a wrong command line, errSaid after a failure that is printed
 //     already; main.go has the exit codes
 //   - NATS: ask makes refusals and timeouts readable

@@ -86,20 +86,6 @@ func ago(d time.Duration) string {
 	return d.String()
 }
 
-// size returns a number of bytes for people.
-func size(n uint64) string {
-	const kibi = 1024
-	if n < kibi {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, unit := float64(n)/kibi, 0
-	for value >= kibi && unit < 3 {
-		value /= kibi
-		unit++
-	}
-	return fmt.Sprintf("%.1f %ciB", value, "KMGT"[unit])
-}
-
 // problems is what a check of settings or of a file finds wrong, as JSON.
 type problems struct {
 	OK       bool     `json:"ok"`

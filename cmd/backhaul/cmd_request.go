@@ -19,8 +19,9 @@ import (
 // requestFlags are those of `backhaul request`, without the members of the request.
 type requestFlags struct {
 	source, file, batch, rate string
+	wait                      waitFlag
 	timeout                   time.Duration
-	wait, dryRun, quiet       bool
+	dryRun, quiet             bool
 	labels                    map[string]string
 	output                    string
 }
@@ -46,16 +47,20 @@ and how often the same content stood before it. So the same file asks for the sa
 backups however often it is run. To ask for all of them again, give another
 --batch, such as --batch "$(date +%F)".
 
-With --wait the outcomes are printed. With a file, a summary follows: on standard
-error, or with --output json as the last line, {"summary":{…}}.
+With --wait the outcomes are printed: a job was started, or none will be. With
+--wait=finished the end of every job is waited for and printed as well. With a
+file, a summary follows: on standard error, or with --output json as the last line,
+{"summary":{…}}.
 
-Exit codes: 0 all were sent, and with --wait every job was started; 1 not so, or
-some have no outcome in time; 2 the command line or the file is wrong and nothing
-was sent; 3 NATS is out of reach; 130 interrupted.`,
+Exit codes: 0 all were sent, with --wait every job was started, and with
+--wait=finished every job kept all of its data (completed, or completed with
+warnings); 1 not so, or some have no outcome or end in time; 2 the command line or
+the file is wrong and nothing was sent; 3 NATS is out of reach; 130 interrupted.`,
 		Example: `  backhaul request --nats nats://127.0.0.1:4222 --client-name s-adhoc-object-storage --subclient-name stestgroup --wait
   backhaul request --nats nats://127.0.0.1:4222 --source billing --file requests.ndjson --wait --rate 50/s
+  backhaul request --nats nats://127.0.0.1:4222 --client-name s-adhoc-object-storage --subclient-name stestgroup --wait=finished --timeout 6h
   backhaul request --file requests.ndjson --dry-run --output json`,
-		Args: cobra.NoArgs,
+		Args: noArgsOfWait,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRequest(cmd, f) },
 	}
 	flags := cmd.Flags()
@@ -63,8 +68,9 @@ was sent; 3 NATS is out of reach; 130 interrupted.`,
 	flags.StringVar(&f.file, "file", "", "`file` with requests, - for standard input")
 	flags.StringVar(&f.batch, "batch", "", "`name` that goes into the ids of the file's requests without one, by default the file's")
 	flags.StringVar(&f.rate, "rate", "", "most requests to send, `N/s`, N/m or N/h")
-	flags.BoolVar(&f.wait, "wait", false, "wait for the outcomes")
-	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait for outcomes after the last request was sent, and for a server that does not answer")
+	flags.Var(&f.wait, "wait", "wait for the outcomes, or with =finished for the ends of the jobs: `started|finished`")
+	flags.Lookup("wait").NoOptDefVal = waitStarted
+	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait for outcomes after the last request was sent (with --wait=finished 24h by default), and for a server that does not answer")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "send nothing; show the messages, and what would be sent to the vendor for each")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress bar, notes and summary on standard error")
 	addMemberFlags(cmd)
@@ -79,6 +85,9 @@ func runRequest(cmd *cobra.Command, f requestFlags) error {
 	b, err := f.batchOf()
 	if err != nil {
 		return err
+	}
+	if b.Wait == batch.WaitFinished && !cmd.Flags().Changed("timeout") {
+		b.EndTimeout = endTimeout
 	}
 	file, err := readRequests(cmd, f)
 	if err != nil {
@@ -102,7 +111,7 @@ func runRequest(cmd *cobra.Command, f requestFlags) error {
 // batchOf returns the batch that the flags describe, without its requests. The error is a
 // [*usageError].
 func (f requestFlags) batchOf() (b batch.Batch, err error) {
-	b = batch.Batch{Source: f.source, Timeout: f.timeout, Wait: f.wait, Resume: f.file != ""}
+	b = batch.Batch{Source: f.source, Timeout: f.timeout, Wait: f.wait.of(), Resume: f.file != ""}
 	if err := checkSource(f.source); err != nil {
 		return b, err
 	}
@@ -128,8 +137,12 @@ func requestError(ctx context.Context, b batch.Batch, s batch.Summary, err error
 		return nil
 	case err == nil:
 		return errSaid // the outcomes and the summary say it
+	case noOutcome && missing.Started > 0:
+		return fmt.Errorf("%w; their jobs are not affected; %s", missing, goOn)
 	case noOutcome:
 		return fmt.Errorf("%w; they stay in the stream; %s", missing, goOn)
+	case ctx.Err() != nil && s.NotSent == 0 && s.Ends != nil:
+		return fmt.Errorf("interrupted, %d of %d requests have no end on record yet; their jobs are not affected; %s", s.Ends.None, s.Requests, goOn)
 	case ctx.Err() != nil:
 		return fmt.Errorf("interrupted, %d of %d requests are not confirmed; %s", s.NotSent, s.Requests, goOn)
 	case errors.Is(err, nats.ErrPermissionViolation):

@@ -18,14 +18,13 @@ type requestBar struct {
 	bar *progressbar.ProgressBar
 	// shared: the lines of standard output go to the same terminal.
 	shared bool
-	wait   bool
 }
 
 func newRequestBar(w io.Writer, shared bool, b batch.Batch) *requestBar {
 	bar := progressbar.NewOptions(len(b.Requests), progressbar.OptionSetWriter(w), progressbar.OptionThrottle(barInterval),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("requests"),
 		progressbar.OptionSetWidth(20), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
-	return &requestBar{bar: bar, shared: shared, wait: b.Wait}
+	return &requestBar{bar: bar, shared: shared}
 }
 
 func (b *requestBar) show(s batch.Summary) {
@@ -41,6 +40,12 @@ func (b *requestBar) show(s batch.Summary) {
 		done = s.Requests - o.None
 		if bad := o.FailedTotal() + o.Rejected; bad > 0 {
 			text += fmt.Sprintf(", %d failed", bad)
+		}
+	}
+	if e := s.Ends; e != nil {
+		done = s.Requests - e.None
+		if bad := e.NotKept(); bad > 0 {
+			text += fmt.Sprintf(", %d not kept", bad)
 		}
 	}
 	b.bar.Describe(text)

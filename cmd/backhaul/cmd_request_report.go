@@ -58,7 +58,10 @@ func (r *requestReport) note(format string, args ...any) {
 func (r *requestReport) Request(req schemas.BackupRequest, n batch.News) error {
 	name := r.batch.Source + "/" + req.RequestID
 	members := map[string]any{"requestId": req.RequestID, "source": r.batch.Source}
-	switch wait := r.batch.Wait; {
+	switch wait := r.batch.Wait != batch.WaitNothing; {
+	case n.End != nil:
+		r.bar.makeRoom()
+		return printEvent(r.out, r.output, *n.End)
 	case wait && n.Ack != nil:
 		return nil
 	case wait:

@@ -273,7 +273,7 @@ func (s stored) text() string {
 	if s.Messages == 0 {
 		return "none"
 	}
-	return fmt.Sprintf("%d, %s, %s to %s", s.Messages, size(s.Bytes), stamp(s.First), stamp(s.Last))
+	return fmt.Sprintf("%d, %s, %s to %s", s.Messages, show.Size(s.Bytes), stamp(s.First), stamp(s.Last))
 }
 
 func printReplica(t table, r *replica.Replica) {

@@ -79,6 +79,9 @@ func printHistory(w io.Writer, s history.History, summary string) error {
 	for _, deadLetter := range s.DeadLetters {
 		t.row("dead letter", fmt.Sprintf("%d of %s, %s", deadLetter.Sequence, stamp(deadLetter.Stored), deadLetter.Code))
 	}
+	for _, job := range s.Jobs {
+		t.row("job "+job.ID, job.Text())
+	}
 	if err := t.flush(); err != nil || len(s.Steps) == 0 {
 		return err
 	}

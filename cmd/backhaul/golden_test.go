@@ -14,6 +14,7 @@ import (
 	"backhaul/consumer/trigger"
 	"backhaul/consumer/trigger/objectstore/objectstoretest"
 	"backhaul/publisher"
+	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -61,6 +62,7 @@ var unstable = []struct {
 	{regexp.MustCompile(`the oldest \d+s ago`), "the oldest Ns ago"},
 	{regexp.MustCompile(`changes-[0-9a-f]{32}`), "changes-HASH"},
 	{regexp.MustCompile(`seq-(\d+)-\d{19}`), "seq-$1-STORED"},
+	{regexp.MustCompile(`(/job-changed/\d+)/\d{19}`), "$1/NANOSECONDS"},
 	{regexp.MustCompile(`go1\.\d+(\.\d+)?`), "GO"},
 	{regexp.MustCompile(`"(version|commit)":"[^"]+"`), `"$1":"..."`},
 	{regexp.MustCompile(`backhaul \S+ \([^)]+, GO\)`), "backhaul VERSION (COMMIT, GO)"},
@@ -160,10 +162,57 @@ func TestOutputs(t *testing.T) {
 		rejected := s.Stored(publisher.EventsStream, "backup.event.request-rejected.billing.*")[0].Subject()
 		show(t, env, exitDone, "", "status-request-rejected", "status", "--source", "billing", rejected[strings.LastIndexByte(rejected, '.')+1:])
 		show(t, env, exitDone, "", "events", "events")
+		killJob(t, s.Client, "done-1")
+		show(t, env, exitDone, "", "status-request-finished", "status", "done-1")
+		show(t, env, exitDone, "", "events-job", "events", "--job-id", "5976")
+		show(t, env, exitDone, "", "events-killed", "events", "--outcome", "killed")
+		show(t, env, exitDone, "", "events-completed", "events", "--outcome", "completed")
 		client := []string{"request", "--client-name", "s-adhoc-object-storage", "--source", "billing", "--wait"}
 		show(t, env, exitDone, "", "request-wait", append(client, "--subclient-name", "stestgroup", "--request-id", "wait-1")...)
 		show(t, env, exitFailed, "", "request-wait-refused", append(client, "--subclient-name", "no-such-group", "--request-id", "wait-2")...)
 	})
+}
+
+// killJob writes what a follower writes about a job that was pending and then killed.
+func killJob(t *testing.T, c *programtest.Client, id string) {
+	t.Helper()
+	key := publisher.NewKey("billing", id)
+	started := startedOf(t, c, key)
+	at, job := started.StartedAt, schemas.JobRef{JobID: started.JobID, TaskID: started.TaskID}
+	appendJob(t, c, key, &schemas.JobChanged{
+		Naming: started.Naming, Message: started.Message, JobRef: job, State: schemas.StatePending, VendorStatus: "Pending", Phase: "Scan", Percent: new(40),
+		Reasons:   []schemas.Reason{{Code: "13:30", Text: "The MediaAgent cannot be reached.", From: schemas.ReasonFromPending}},
+		ChangedAt: at.Add(time.Minute),
+	})
+	appendJob(t, c, key, &schemas.JobFinished{
+		Naming: started.Naming, Message: started.Message, JobRef: job, Outcome: schemas.OutcomeKilled, VendorStatus: "Killed", By: "admin",
+		Reasons:  []schemas.Reason{{Code: "19:1081", Text: "The job was killed by admin. Reason:[maintenance]", From: schemas.ReasonFromEvent}},
+		JobSizes: schemas.JobSizes{Files: new(int64(3)), FailedFiles: new(int64(0)), Bytes: new(int64(4 << 20))},
+		JobTimes: schemas.JobTimes{StartedAt: at, EndedAt: at.Add(time.Hour), ObservedAt: at.Add(time.Hour)},
+	})
+}
+
+// startedOf returns the job-started event of a request.
+func startedOf(t *testing.T, c *programtest.Client, key publisher.Key) *schemas.JobStarted {
+	t.Helper()
+	stored := c.Stored(publisher.EventsStream, key.Subject(schemas.KindJobStarted))[0]
+	_, e, err := publisher.ReadEvent(stored.Subject(), stored.Headers(), stored.Data())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.(*schemas.JobStarted)
+}
+
+// appendJob writes the first event of its kind about a job.
+func appendJob(t *testing.T, c *programtest.Client, key publisher.Key, e schemas.JobEvent) {
+	t.Helper()
+	pub, err := publisher.New(c.NC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pub.AppendJob(t.Context(), key, 0, e, ""); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // inFlight is how many messages of a stream are delivered and not acknowledged.

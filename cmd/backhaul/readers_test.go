@@ -117,6 +117,11 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 	wait.Signal(t, syscall.SIGINT)
 	<-wait.Done
 	unchanged("request --wait, interrupted")
+	wait = programtest.Start(t, env, "backhaul", "request", "--client-name", "c", "--subclient-name", "g", "--request-id", "waits", "--wait=finished")
+	waittest.Eventually(t, "a reader", func() bool { return len(c.Consumers()) > len(before) })
+	wait.Signal(t, syscall.SIGINT)
+	<-wait.Done
+	unchanged("request --wait=finished, interrupted")
 	piped := programtest.StartCommand(t, exec.Command("sh", "-c", programtest.Binary(t, "backhaul")+" events --follow | head -1"), env)
 	piped.WaitFor(t, "letter")
 	written := 0

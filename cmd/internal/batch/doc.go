@@ -23,6 +23,8 @@
 //
 // Step 2 finds an outcome at or before that sequence, step 4 finds a later one. Only the
 // source's own events are read, and no events from before the batch except by the lookup.
+// The ends of jobs ([WaitFinished]) are found in the same way: step 2 looks up those of the
+// jobs that an outcome names. An end that is read before its request's outcome waits for it.
 //
 // # A crash after each step
 //
@@ -34,6 +36,7 @@
 //	claim      job-submitting                      as above, and waits for the outcome
 //	outcome    job-started or job-failed           counts and prints it, sends nothing
 //	rejection  other content under the id          publishes again; gets request-rejected again
+//	end        job-finished of some jobs           counts and prints it, waits for the others
 //	report     every outcome                       counts and prints them again
 //
 // A broker restart during a batch only costs time: publications without a clear answer are

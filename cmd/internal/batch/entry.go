@@ -13,6 +13,9 @@ type entry struct {
 	key     publisher.Key
 	hash    string
 	settled bool // its outcome is counted
+	ended   bool // the end of its jobs is counted
+	jobs    history.Jobs
+	early   []eventlog.Event // about jobs, before the outcome
 }
 
 // result is the state of a request after an event.

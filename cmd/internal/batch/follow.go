@@ -12,12 +12,17 @@ import (
 // retryWait is the pause before reading is resumed.
 const retryWait = 100 * time.Millisecond
 
+// ofAnEnd reports whether nothing more is expected about a job after an event of this kind.
+func ofAnEnd(kind schemas.Kind) bool {
+	return kind == schemas.KindJobFinished || kind == schemas.KindJobUnfollowed
+}
+
 // follow reads the source's outcomes until ctx ends. It filters by source, because one
 // filter for each request would be thousands.
 func (r *run) follow(ctx context.Context, after uint64, out chan<- eventlog.Event) error {
 	q := eventlog.Query{Follow: true, From: after + 1}
 	for _, kind := range schemas.Kinds {
-		if kind.Terminal() || kind == schemas.KindRequestRejected {
+		if kind.Terminal() || kind == schemas.KindRequestRejected || r.Wait == WaitFinished && ofAnEnd(kind) {
 			q.Filters = append(q.Filters, publisher.EventFilter(kind, r.Source))
 		}
 	}

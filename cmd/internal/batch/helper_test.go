@@ -80,7 +80,7 @@ func (b *rig) work() {
 
 // batchOf returns a batch of n requests that waits for their outcomes.
 func batchOf(n int) batch.Batch {
-	b := batch.Batch{Source: "billing", Wait: true, Timeout: patience}
+	b := batch.Batch{Source: "billing", Wait: batch.WaitStarted, Timeout: patience}
 	for i := range n {
 		b.Requests = append(b.Requests, normalised(fmt.Sprint("r-", i), "load-1"))
 	}
@@ -163,6 +163,7 @@ func (b *rig) state(stream string) jetstream.StreamState {
 type recorder struct {
 	sent       []string // request ids
 	outcomes   []eventlog.Event
+	ends       []eventlog.Event
 	unreadable error
 	waiting    error
 	progress   func(batch.Summary)
@@ -172,6 +173,8 @@ func (r *recorder) Request(req schemas.BackupRequest, n batch.News) error {
 	switch {
 	case n.Ack != nil:
 		r.sent = append(r.sent, req.RequestID)
+	case n.End != nil:
+		r.ends = append(r.ends, *n.End)
 	default:
 		r.outcomes = append(r.outcomes, *n.Outcome)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -26,7 +27,7 @@ const (
 // of the others. Requests are looked up while earlier ones are published.
 func (r *run) lookUpAll(ctx context.Context, out chan<- *entry) error {
 	for chunk := range slices.Chunk(r.entries, ahead) {
-		found := make([]*eventlog.Event, len(chunk))
+		found := make([]*onRecord, len(chunk))
 		if r.events != nil {
 			if err := r.lookUp(ctx, chunk, found); err != nil {
 				return err
@@ -37,7 +38,7 @@ func (r *run) lookUpAll(ctx context.Context, out chan<- *entry) error {
 				if err := r.report(ctx, report{entry: e, found: found[i]}); err != nil {
 					return err
 				}
-				if found[i].Data.Requested().PayloadHash == e.hash {
+				if found[i].outcome.Data.Requested().PayloadHash == e.hash {
 					continue
 				}
 			}
@@ -51,19 +52,45 @@ func (r *run) lookUpAll(ctx context.Context, out chan<- *entry) error {
 	return nil
 }
 
-// lookUp fills in the outcome of each request id that has one, regardless of the content.
-func (r *run) lookUp(ctx context.Context, chunk []*entry, found []*eventlog.Event) error {
+// lookUp fills in what is on record of each request id that has an outcome, regardless of
+// the content.
+func (r *run) lookUp(ctx context.Context, chunk []*entry, found []*onRecord) error {
 	errs := make([]error, lookUps)
 	var workers sync.WaitGroup
 	for w := range lookUps {
 		workers.Go(func() {
 			for i := w; i < len(chunk) && errs[w] == nil; i += lookUps {
-				found[i], errs[w] = r.outcomeOf(ctx, chunk[i].key)
+				found[i], errs[w] = r.recordOf(ctx, chunk[i].key)
 			}
 		})
 	}
 	workers.Wait()
 	return cmp.Or(errs...) // all have the same cause
+}
+
+// recordOf returns a request's outcome with the ends of its jobs, nil without an outcome.
+func (r *run) recordOf(ctx context.Context, key publisher.Key) (*onRecord, error) {
+	outcome, err := r.outcomeOf(ctx, key)
+	if err != nil || outcome == nil {
+		return nil, err
+	}
+	found := &onRecord{outcome: *outcome}
+	if r.Wait != WaitFinished {
+		return found, nil
+	}
+	for _, job := range history.Jobs(nil).After(outcome.Data) {
+		for _, kind := range []schemas.Kind{schemas.KindJobFinished, schemas.KindJobUnfollowed} {
+			end, err := r.eventOn(ctx, key.JobSubject(kind, job.ID))
+			if err != nil {
+				return nil, err
+			}
+			if end != nil {
+				found.ends = append(found.ends, *end)
+				break
+			}
+		}
+	}
+	return found, nil
 }
 
 // outcomes lists the kinds of events that are outcomes.
@@ -87,13 +114,26 @@ func (r *run) outcomeOf(ctx context.Context, key publisher.Key) (*eventlog.Event
 	if err != nil || last == nil || !kind.Terminal() {
 		return nil, err
 	}
-	data, err := schemas.DecodeEvent(kind, last.Data)
+	return decode(last)
+}
+
+// eventOn returns the last event on a subject, or nil without one.
+func (r *run) eventOn(ctx context.Context, subject string) (*eventlog.Event, error) {
+	last, err := r.last(ctx, subject)
+	if err != nil || last == nil {
+		return nil, err
+	}
+	return decode(last)
+}
+
+func decode(msg *jetstream.RawStreamMsg) (*eventlog.Event, error) {
+	key, data, err := publisher.ReadEvent(msg.Subject, msg.Header, msg.Data)
 	if err != nil {
 		return nil, fmt.Errorf("look up %s: %w", key, err)
 	}
 	return &eventlog.Event{
-		Kind: kind, Key: key, Data: data, Sequence: last.Sequence, Stored: last.Time,
-		Traceparent: schemas.Header(last.Header).Get(schemas.HeaderTraceparent),
+		Kind: data.Kind(), Key: key, Data: data, Sequence: msg.Sequence, Stored: msg.Time,
+		Traceparent: schemas.Header(msg.Header).Get(schemas.HeaderTraceparent),
 	}, nil
 }
 

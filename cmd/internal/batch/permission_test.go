@@ -58,13 +58,13 @@ func TestRun_WithPublishPermissionOnly(t *testing.T) {
 	t.Parallel()
 	nc, _ := strictServer(t, "backup.request.billing")
 	set := batchOf(3)
-	set.Wait, set.Resume = false, true
+	set.Wait, set.Resume = batch.WaitNothing, true
 	rep := &recorder{}
 	s, err := batch.Run(t.Context(), nc, natstest.JetStream(t, nc), set, rep)
 	if err != nil || s.Sent != 3 || !errors.Is(rep.unreadable, nats.ErrPermissionViolation) {
 		t.Errorf("got %v, %v, unreadable: %v", s, err, rep.unreadable)
 	}
-	set.Wait = true
+	set.Wait = batch.WaitStarted
 	if _, err := batch.Run(t.Context(), nc, natstest.JetStream(t, nc), set, rep); !errors.Is(err, nats.ErrPermissionViolation) {
 		t.Errorf("waiting: %v", err)
 	}
@@ -133,7 +133,7 @@ func TestRun_reportsWhyTheStreamDoesNotTakeARequest(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	set := batchOf(1)
-	set.Wait, set.Timeout = false, time.Hour
+	set.Wait, set.Timeout = batch.WaitNothing, time.Hour
 	rep := &recorder{progress: func(batch.Summary) { cancel() }}
 	if s, err := batch.Run(ctx, nc, natstest.JetStream(t, nc), set, rep); !errors.Is(err, context.Canceled) || s.NotSent != 1 {
 		t.Errorf("got %v, %v", s, err)

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"backhaul/cmd/internal/eventlog"
-	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -29,19 +29,33 @@ type Batch struct {
 	Requests []schemas.BackupRequest
 	// Resume looks up each request's outcome before it is published.
 	Resume bool
-	// Wait waits for the outcomes. It implies Resume.
-	Wait bool
+	// Wait is what to wait for. Except [WaitNothing] it implies Resume.
+	Wait Wait
 	// Timeout is how long to wait for the outcomes after everything is published, and
 	// for a server that does not answer.
 	Timeout time.Duration
+	// EndTimeout replaces Timeout after everything is published, for [WaitFinished].
+	EndTimeout time.Duration
 	// Rate is how many requests to publish per second. 0 means no limit.
 	Rate rate.Limit
 }
 
+// Wait is what a batch waits for.
+type Wait int
+
+// What a batch can wait for.
+const (
+	WaitNothing Wait = iota
+	// WaitStarted waits for the outcomes: jobs are started, or will not be.
+	WaitStarted
+	// WaitFinished waits for the end of every started job as well.
+	WaitFinished
+)
+
 // Reporter receives the progress of a batch. Its methods are called by one goroutine.
 type Reporter interface {
-	// Request is called when a request is stored or has its outcome. An error ends the
-	// batch.
+	// Request is called when a request is stored, when it has its outcome and when one of
+	// its jobs has ended. An error ends the batch.
 	Request(req schemas.BackupRequest, n News) error
 	// Unreadable is called if the events stream cannot be read, so that all requests are
 	// sent.
@@ -60,18 +74,32 @@ type News struct {
 	// Outcome is set when the request has its outcome. In a batch that does not wait,
 	// the outcome was on record already, and the request is not sent.
 	Outcome *eventlog.Event
+	// End is set when one of the request's jobs has ended, or is no longer followed. It
+	// comes after the outcome.
+	End *eventlog.Event
 }
 
-// NoOutcomeError is the error of a batch with requests that have no outcome in time.
+// NoOutcomeError is the error of a batch with requests that have no outcome in time, or
+// whose jobs have no end.
 type NoOutcomeError struct {
 	// IDs lists the ids of these requests, in the order of the batch.
 	IDs []string
+	// Started is how many of them have their outcome, and no end.
+	Started int
 }
 
 func (e *NoOutcomeError) Error() string {
 	const most = 10
 	shown := e.IDs[:min(len(e.IDs), most)]
-	text := fmt.Sprintf("%d requests have no outcome yet: %s", len(e.IDs), strings.Join(shown, ", "))
+	what := "no outcome"
+	switch e.Started {
+	case 0:
+	case len(e.IDs):
+		what = "no end on record"
+	default:
+		what += " or no end on record"
+	}
+	text := fmt.Sprintf("%d requests have %s yet: %s", len(e.IDs), what, strings.Join(shown, ", "))
 	if n := len(e.IDs) - len(shown); n > 0 {
 		text += fmt.Sprintf(" and %d more", n)
 	}
@@ -97,8 +125,14 @@ type run struct {
 // report is the result of a lookup or a publication: found or ack is set.
 type report struct {
 	entry *entry
-	found *eventlog.Event
+	found *onRecord
 	ack   *jetstream.PubAck
+}
+
+// onRecord is what the events stream has of a request.
+type onRecord struct {
+	outcome eventlog.Event
+	ends    []eventlog.Event // of its jobs, for [WaitFinished]
 }
 
 // Run publishes the batch and, if Wait is set, waits for all outcomes. The summary is
@@ -107,8 +141,11 @@ func Run(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, b Batch, re
 	began := time.Now()
 	r := &run{Batch: b, nc: nc, js: js, rep: rep, byKey: make(map[publisher.Key]*entry, len(b.Requests)), reports: make(chan report, inFlight), waiting: make(chan error, 1)}
 	r.sum = Summary{Requests: len(b.Requests), NotSent: len(b.Requests)}
-	if b.Wait {
+	if b.Wait >= WaitStarted {
 		r.sum.Outcomes = &Outcomes{None: len(b.Requests), Failed: make(map[string]int)}
+	}
+	if b.Wait == WaitFinished {
+		r.sum.Ends = &Ends{None: len(b.Requests), Finished: make(map[string]int)}
 	}
 	for i := range b.Requests {
 		req := &b.Requests[i]
@@ -142,20 +179,20 @@ func (r *run) run(parent context.Context) (err error) {
 		cancelWith(cancel, r.lookUpAll(ctx, unpublished))
 	})
 	work.Go(func() { cancelWith(cancel, r.publishAll(ctx, unpublished)) })
-	if r.Wait {
+	if r.Wait >= WaitStarted {
 		work.Go(func() { cancelWith(cancel, r.follow(ctx, after, outcomes)) })
 	}
 	var timeout <-chan time.Time
 	waiting := r.waiting
 	for !r.done() {
 		if r.sum.NotSent == 0 && timeout == nil {
-			timeout = time.After(r.Timeout)
+			timeout = time.After(r.lastWait())
 		}
 		select {
 		case rep := <-r.reports:
 			err = r.record(rep)
 		case event := <-outcomes:
-			err = r.outcome(event)
+			err = r.event(event)
 		case why := <-waiting:
 			r.rep.Waiting(why)
 			waiting = nil
@@ -190,15 +227,27 @@ func cancelWith(cancel context.CancelCauseFunc, err error) {
 	}
 }
 
+// lastWait returns how long to wait after everything is published.
+func (r *run) lastWait() time.Duration {
+	if r.Wait == WaitFinished {
+		return cmp.Or(r.EndTimeout, r.Timeout)
+	}
+	return r.Timeout
+}
+
 func (r *run) done() bool {
-	return r.sum.NotSent == 0 && (r.sum.Outcomes == nil || r.sum.Outcomes.None == 0)
+	return r.sum.NotSent == 0 && (r.sum.Outcomes == nil || r.sum.Outcomes.None == 0) && (r.sum.Ends == nil || r.sum.Ends.None == 0)
 }
 
 func (r *run) noOutcome() error {
 	e := new(NoOutcomeError)
 	for _, entry := range r.entries {
-		if !entry.settled {
+		switch {
+		case !entry.settled:
 			e.IDs = append(e.IDs, entry.req.RequestID)
+		case r.Wait == WaitFinished && !entry.ended:
+			e.IDs = append(e.IDs, entry.req.RequestID)
+			e.Started++
 		}
 	}
 	return e
@@ -206,7 +255,7 @@ func (r *run) noOutcome() error {
 
 // lastSequence returns the last sequence of the events stream before the lookups.
 func (r *run) lastSequence(ctx context.Context) (uint64, error) {
-	if !r.Resume && !r.Wait {
+	if !r.Resume && r.Wait == WaitNothing {
 		return 0, nil
 	}
 	err := natsconn.Patiently(ctx, r.nc, min(firstAnswer, r.Timeout), func(ctx context.Context) (err error) {
@@ -216,7 +265,7 @@ func (r *run) lastSequence(ctx context.Context) (uint64, error) {
 	switch {
 	case err == nil:
 		return r.events.CachedInfo().State.LastSeq, nil
-	case ctx.Err() == nil && !r.Wait:
+	case ctx.Err() == nil && r.Wait == WaitNothing:
 		r.events = nil
 		r.rep.Unreadable(err)
 		return 0, nil
@@ -240,43 +289,22 @@ func (r *run) report(ctx context.Context, rep report) error {
 func (r *run) record(rep report) error {
 	e := rep.entry
 	if rep.found != nil {
-		if rep.found.Data.Requested().PayloadHash == e.hash {
+		outcome := rep.found.outcome
+		if outcome.Data.Requested().PayloadHash == e.hash {
 			r.sum.Known++
 			r.sum.NotSent--
-			if !r.Wait {
-				return r.rep.Request(*e.req, News{Outcome: rep.found})
+			if r.Wait == WaitNothing {
+				return r.rep.Request(*e.req, News{Outcome: &outcome})
 			}
 		}
-		return r.outcome(*rep.found)
+		for _, event := range append([]eventlog.Event{outcome}, rep.found.ends...) {
+			if err := r.event(event); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	r.sum.NotSent--
 	r.sum.Sent++
 	return r.rep.Request(*e.req, News{Ack: rep.ack})
-}
-
-// outcome handles an event of the source, which may not belong to this batch.
-func (r *run) outcome(event eventlog.Event) error {
-	e := r.byKey[keyOf(event)]
-	if e == nil || e.settled {
-		return nil
-	}
-	return r.settle(e, e.resultOf(event), event)
-}
-
-// settle counts the outcome of a request once.
-func (r *run) settle(e *entry, res result, event eventlog.Event) error {
-	if res == open || e.settled || !r.Wait {
-		return nil
-	}
-	e.settled = true
-	r.sum.Outcomes.None--
-	switch res {
-	case started:
-		r.sum.Outcomes.Started++
-	case rejected:
-		r.sum.Outcomes.Rejected++
-	case failed:
-		r.sum.Outcomes.Failed[history.ResultOf(event.Data).Code]++
-	}
-	return r.rep.Request(*e.req, News{Outcome: &event})
 }

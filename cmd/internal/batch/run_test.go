@@ -44,7 +44,7 @@ func TestRun_CountsOutcomes(t *testing.T) {
 	if got := b.state(publisher.RequestsStream).LastSeq; got != before || len(rep.outcomes) != 702 {
 		t.Errorf("again: %d requests were published, %d outcomes reported", got-before, len(rep.outcomes))
 	}
-	set.Wait, set.Resume = false, true
+	set.Wait, set.Resume = batch.WaitNothing, true
 	if s, rep := b.finish(set); s.Known != 702 || len(rep.outcomes) != 702 || s.Outcomes != nil || !s.Succeeded() {
 		t.Errorf("without waiting: %v, %d known", s, len(rep.outcomes))
 	}
@@ -231,7 +231,7 @@ func TestRun_WithoutStreams(t *testing.T) {
 	}
 	// A batch that does not wait needs the queue, but not the events.
 	set := batchOf(1)
-	set.Wait, set.Resume, set.Timeout = false, true, time.Second
+	set.Wait, set.Resume, set.Timeout = batch.WaitNothing, true, time.Second
 	rep := &recorder{}
 	_, err := b.run(t.Context(), set, rep)
 	if _, ok := errors.AsType[*natsconn.UnreachableError](err); !ok || rep.unreadable == nil {

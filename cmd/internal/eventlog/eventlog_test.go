@@ -220,15 +220,23 @@ func TestMatch_everyKind(t *testing.T) {
 			t.Errorf("%s is not among the filters of a request, %q", kind, filters)
 		}
 		for _, e := range schemastest.Events(t, kind) {
-			var members struct{ ErrorCode string }
+			var members struct{ ErrorCode, JobID, Outcome string }
 			if err := json.Unmarshal(schemas.EncodeEvent(e), &members); err != nil {
 				t.Fatal(err)
 			}
 			if code := members.ErrorCode; code != "" && !(Match{ErrorCode: code}).matches(e) {
 				t.Errorf("%s with the code %s is not found by it", kind, code)
 			}
-			if (Match{ErrorCode: "none of them"}).matches(e) {
-				t.Errorf("%s is found by another code", kind)
+			if id := members.JobID; id != "" && !(Match{JobID: id}).matches(e) {
+				t.Errorf("%s of the job %s is not found by it", kind, id)
+			}
+			if outcome := members.Outcome; outcome != "" && !(Match{Outcome: schemas.Outcome(outcome)}).matches(e) {
+				t.Errorf("%s with the outcome %s is not found by it", kind, outcome)
+			}
+			for _, other := range []Match{{ErrorCode: "none of them"}, {JobID: "none of them"}, {Outcome: "none of them"}} {
+				if other.matches(e) {
+					t.Errorf("%s is found by %+v", kind, other)
+				}
 			}
 		}
 	}

@@ -18,6 +18,10 @@ type Match struct {
 	Client, Subclient string
 	// Labels must all be there, each with this value.
 	Labels map[string]string
+	// JobID is the vendor's. Only events about a started job have one.
+	JobID string
+	// Outcome is how a job ended. Only a job-finished event has one.
+	Outcome schemas.Outcome
 	// ErrorCode is one of ours, or the vendor's in either of its forms. Only a
 	// job-failed event has one.
 	ErrorCode string
@@ -31,10 +35,27 @@ func (m Match) matches(e schemas.Event) bool {
 		}
 	}
 	return is(m.RequestID, names.RequestID) && is(m.Client, names.ClientName) && is(m.Subclient, names.SubclientName) &&
+		(m.JobID == "" || hasJob(e, m.JobID)) && (m.Outcome == "" || hasOutcome(e, m.Outcome)) &&
 		(m.ErrorCode == "" || hasCode(e, m.ErrorCode))
 }
 
 func is(wanted, have string) bool { return wanted == "" || wanted == have }
+
+func hasJob(e schemas.Event, id string) bool {
+	switch e := e.(type) {
+	case *schemas.JobStarted:
+		return e.JobID == id || slices.Contains(e.JobIDs, id)
+	case schemas.JobEvent:
+		return e.Job() == id
+	case *schemas.JobSubmitting, *schemas.JobFailed, *schemas.RequestRejected:
+	}
+	return false
+}
+
+func hasOutcome(e schemas.Event, outcome schemas.Outcome) bool {
+	finished, ok := e.(*schemas.JobFinished)
+	return ok && finished.Outcome == outcome
+}
 
 func hasCode(e schemas.Event, code string) bool {
 	failed, ok := e.(*schemas.JobFailed)

@@ -49,14 +49,19 @@ func Find(ctx context.Context, js jetstream.JetStream, source, id string) ([]Fou
 	}
 	var all []Found
 	for _, name := range Names(id) {
-		filter := publisher.Key{Source: orAny(source), Name: name}.Filter()
-		info, err := events.Info(ctx, jetstream.WithSubjectFilter(filter))
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
-		}
-		for subject := range info.State.Subjects {
-			if _, key, _, err := publisher.ParseEventSubject(subject); err == nil && !hasKey(all, key) {
-				all = append(all, Found{Key: key})
+		key := publisher.Key{Source: orAny(source), Name: name}
+		for _, filter := range []string{key.Filter(), key.JobsFilter()} { // the stream may have lost what the first matches
+			info, err := events.Info(ctx, jetstream.WithSubjectFilter(filter))
+			if err != nil {
+				return nil, fmt.Errorf("read %s: %w", publisher.EventsStream, err)
+			}
+			for subject := range info.State.Subjects {
+				if _, key, _, err := publisher.ParseEventSubject(subject); err == nil && !hasKey(all, key) {
+					all = append(all, Found{Key: key})
+				}
+			}
+			if len(all) > 0 {
+				break
 			}
 		}
 	}

@@ -7,6 +7,10 @@
 // time as well: a lease ends without an event, so readers keep the [Standing] and
 // take the status when they show it.
 //
+// A started request stays [Started]: that a job was started does not change. What
+// becomes of its jobs is a second answer, folded from the events about them ([Jobs],
+// [Backup]).
+//
 // [Read] collects a history from the streams, with the rejections of other requests
 // that used its id, its place in the queue and its dead letters. It changes nothing.
 // What it returns is true at one moment, [History.AsOf], by the server's clock; while
@@ -49,6 +53,9 @@ type History struct {
 	Queued *Queued `json:"queued,omitempty"`
 	// DeadLetters are those of the request.
 	DeadLetters []DeadLetter `json:"deadLetters,omitempty"`
+	// Backup is what became of the Jobs together, nil without one.
+	Backup *Backup `json:"backup,omitempty"`
+	Jobs   Jobs    `json:"jobs,omitempty"`
 }
 
 // Queued is a request's message in the queue.
@@ -85,6 +92,7 @@ func read(ctx context.Context, js jetstream.JetStream, f Found) (History, error)
 		return h, err
 	}
 	h.keepLastMessage()
+	h.foldJobs()
 	if err := h.readDoubts(ctx, events); err != nil {
 		return h, err
 	}
@@ -113,8 +121,7 @@ func (h *History) own() publisher.Key { return publisher.Key{Source: h.Source, N
 func (h *History) readSteps(ctx context.Context, js jetstream.JetStream) error {
 	own := h.own()
 	var events []eventlog.Event
-	kinds := slices.DeleteFunc(slices.Clone(schemas.Kinds), schemas.Kind.PerJob)
-	q := eventlog.Query{Filters: eventlog.RequestFilters(own.Source, []string{own.Name}, kinds), UpToLeader: true}
+	q := eventlog.Query{Filters: eventlog.RequestFilters(own.Source, []string{own.Name}, schemas.Kinds), UpToLeader: true}
 	err := eventlog.Read(ctx, js, q, func(e eventlog.Event) error {
 		switch {
 		case e.Key == own:
@@ -140,6 +147,17 @@ func (h *History) keepLastMessage() {
 	if last := h.Last(); last != nil && earlierName.MatchString(h.Key) {
 		about := last.Event.Requested().RequestedAt
 		h.Steps = slices.DeleteFunc(h.Steps, func(step Step) bool { return !step.Event.Requested().RequestedAt.Equal(about) })
+	}
+}
+
+// foldJobs derives from the steps what became of the jobs.
+func (h *History) foldJobs() {
+	for _, s := range h.Steps {
+		h.Jobs = h.Jobs.After(s.Event)
+	}
+	if len(h.Jobs) > 0 {
+		backup := h.Jobs.Backup()
+		h.Backup = &backup
 	}
 }
 
@@ -189,14 +207,21 @@ func (h *History) readDoubts(ctx context.Context, events jetstream.Stream) error
 }
 
 // Last returns the last event under the request's own key, which decides about the
-// status, nil if there is none. Rejections of other requests have keys of their own.
+// status, nil if there is none. Rejections of other requests have keys of their own. An
+// event about a job is returned only if the stream has lost those of the request itself.
 func (h *History) Last() *Step {
+	var ofJob *Step
 	for i := len(h.Steps) - 1; i >= 0; i-- {
-		if h.Steps[i].key == h.own() {
-			return &h.Steps[i]
+		step := &h.Steps[i]
+		switch {
+		case step.key != h.own():
+		case !step.Event.Kind().PerJob():
+			return step
+		case ofJob == nil:
+			ofJob = step
 		}
 	}
-	return nil
+	return ofJob
 }
 
 // requestedAt returns when the message was stored that the history is about, zero if

@@ -77,12 +77,8 @@ func ResultOf(e schemas.Event) Result {
 		}
 	case *schemas.RequestRejected:
 		return Result{Message: e.Reason}
-	case *schemas.JobChanged:
-		return Result{JobID: e.JobID, TaskID: e.TaskID}
-	case *schemas.JobFinished:
-		return Result{JobID: e.JobID, TaskID: e.TaskID}
-	case *schemas.JobUnfollowed:
-		return Result{JobID: e.JobID, TaskID: e.TaskID}
+	case schemas.JobEvent:
+		return Result{JobID: e.Job()}
 	case *schemas.JobSubmitting:
 	}
 	return Result{}
@@ -157,23 +153,10 @@ func textOf(e schemas.Event, doubtSince time.Time) string {
 		return text
 	case *schemas.RequestRejected:
 		return fmt.Sprintf("a request of %s with the id of the request of %s, and other content", stamp(e.RequestedAt), stamp(e.First.RequestedAt))
-	case *schemas.JobChanged:
-		return "job " + e.JobID + ": " + string(e.State) + reasonsText(e.Reasons)
-	case *schemas.JobFinished:
-		return "job " + e.JobID + ": " + string(e.Outcome) + reasonsText(e.Reasons)
-	case *schemas.JobUnfollowed:
-		return "job " + e.JobID + ": no longer followed: " + e.Reason
+	case schemas.JobEvent:
+		return "job " + e.Job() + ": " + jobAfter(e).Text()
 	}
 	return ""
-}
-
-// reasonsText returns the vendor's reasons behind a state or an outcome.
-func reasonsText(reasons []schemas.Reason) string {
-	text := ""
-	for _, r := range reasons {
-		text += "; " + strings.TrimSpace(r.Code+" "+r.Text)
-	}
-	return text
 }
 
 func claimText(e *schemas.JobSubmitting, doubtSince time.Time) string {

@@ -31,6 +31,7 @@ func TestKinds_everyKindIsToldInWords(t *testing.T) {
 				t.Errorf("%s is the step %+v with the text %q, in a line %q", kind, steps, steps[0].Text(), Line(e))
 			}
 			h := History{Source: key.Source, Key: key.Name, Steps: steps, AsOf: now}
+			h.foldJobs()
 			h.Status = h.status()
 			if h.Status != s.At(now) || h.Summary(Replicas{}) == "" || h.Summary(Replicas{}) == h.Status.Word() {
 				t.Errorf("%s is summed up as %q, with the status %s", kind, h.Summary(Replicas{}), h.Status)

@@ -30,7 +30,11 @@ func (h *History) Summary(replicas Replicas) string {
 	case InDoubt:
 		return h.doubt(*last, replicas) + h.notQueued()
 	case Started:
-		text := "started: job " + ResultOf(last.Event).JobID
+		text := "started: "
+		if h.Backup != nil && h.Backup.State == JobFinished {
+			text = "finished: "
+		}
+		text += h.Jobs.text()
 		if last.What == StepAdopted {
 			text += ", found after a lost answer"
 		}

@@ -1,15 +1,12 @@
 package history
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // Status is where a request stands. `backhaul status`, the console page and the
 // metrics use the same words.
 type Status string
 
-// The statuses. A job's end, when it is followed, will be "finished".
+// The statuses. What becomes of the job of a started request is its [Backup].
 const (
 	NotFound       Status = "not-found"       // no event and no queued message
 	Waiting        Status = "waiting"         // never claimed, or released: the next delivery claims it
@@ -25,7 +22,7 @@ const (
 var Statuses = []Status{Claimed, InDoubt, Waiting, Started, Failed, OutcomeUnknown, Rejected}
 
 // Word returns the status as people read it.
-func (s Status) Word() string { return strings.ReplaceAll(string(s), "-", " ") }
+func (s Status) Word() string { return wordOf(string(s)) }
 
 // Standing is what an event says about the status of its request. The status
 // follows from it and the time: a lease ends without an event. The zero value is

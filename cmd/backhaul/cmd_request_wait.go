@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/batch"
+)
+
+// The values of --wait.
+const (
+	waitStarted  = "started"
+	waitFinished = "finished"
+)
+
+// endTimeout is how long --wait=finished waits unless --timeout says otherwise. A backup
+// takes minutes to hours.
+const endTimeout = 24 * time.Hour
+
+// waitFlag is the value of --wait, "" without the flag. It was a boolean before jobs were
+// followed, so it still takes true and false.
+type waitFlag string
+
+func (w *waitFlag) String() string { return string(*w) }
+func (*waitFlag) Type() string     { return "wait" }
+
+func (w *waitFlag) Set(value string) error {
+	switch value {
+	case waitStarted, waitFinished:
+		*w = waitFlag(value)
+	case "true":
+		*w = waitStarted
+	case "false":
+		*w = ""
+	default:
+		return fmt.Errorf("must be %s or %s", waitStarted, waitFinished)
+	}
+	return nil
+}
+
+func (w *waitFlag) of() batch.Wait {
+	switch *w {
+	case waitStarted:
+		return batch.WaitStarted
+	case waitFinished:
+		return batch.WaitFinished
+	}
+	return batch.WaitNothing
+}
+
+// noArgsOfWait refuses arguments. One of them may be meant as the value of --wait, which
+// needs a "=", because the value may be left out.
+func noArgsOfWait(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 && slices.Contains([]string{waitStarted, waitFinished}, args[0]) {
+		return fmt.Errorf("unexpected argument %q: write --wait=%s", args[0], args[0])
+	}
+	return cobra.NoArgs(cmd, args)
+}
