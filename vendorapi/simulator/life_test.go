@@ -215,6 +215,22 @@ func TestLife_QueueBehindAnEndlessJob(t *testing.T) {
 	}
 }
 
+// A job that is suspended makes the jobs behind it wait.
+func TestLife_QueueBehindASuspendedJob(t *testing.T) {
+	sim, c, first := lived(t, simulator.Config{}, "running:10s,completed")
+	second := c.start("stestgroup", "")
+	c.post("/Job/"+first+"/action/pause", "").want("errors", "")
+	sim.Advance(time.Minute)
+	if a, b := c.look(first), c.look(second); a != "Suspended active" || b != "Queued active" {
+		t.Errorf("%s, %s", a, b)
+	}
+	c.post("/Job/"+first+"/action/resume", "").want("errors", "")
+	sim.Advance(10 * time.Second)
+	if a, b := c.look(first), c.look(second); a != "Completed finished" || b != "Running active" {
+		t.Errorf("%s, %s", a, b)
+	}
+}
+
 func TestParseLife_Errors(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                            "unknown word",
