@@ -125,12 +125,14 @@ func checkSums(t *testing.T, s batch.Summary) {
 	}
 }
 
-// oneEach checks that each request has one job and one outcome.
+// oneEach checks that each request has one job and one outcome. It reads on a connection
+// of its own: the rig's may still be reconnecting after a restart of the server.
 func (b *rig) oneEach(set batch.Batch) {
 	b.t.Helper()
+	js := natstest.JetStream(b.t, b.nats.Connect(b.t))
 	jobs := b.sim.Account().JobsByMarker
 	outcomes := make(map[publisher.Key]int)
-	if err := eventlog.Read(b.t.Context(), b.js, eventlog.Query{}, func(e eventlog.Event) error {
+	if err := eventlog.Read(b.t.Context(), js, eventlog.Query{}, func(e eventlog.Event) error {
 		if e.Kind.Terminal() {
 			outcomes[e.Key]++
 		}
