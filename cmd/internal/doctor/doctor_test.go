@@ -538,3 +538,26 @@ accounts { B { jetstream: enabled, users: [
 		}
 	}
 }
+
+// A stream of somebody else that has subjects of ours is named: setup could not make ours.
+func TestNATS_namesStreamsWithOurSubjects(t *testing.T) {
+	t.Parallel()
+	nc := natstest.StartBare(t).Connect(t)
+	js := natstest.JetStream(t, nc)
+	for name, subject := range map[string]string{"ORDERS": "backup.request.billing", "AUDIT": "backup.event.>", "ODD": publisher.MarkSubject} {
+		if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	findings := NATS(t.Context(), nc, js)
+	want(t, only(findings, "stream", "ledger"),
+		"error | stream BACKUP_DLQ | does not exist",
+		"error | stream BACKUP_EVENTS | does not exist and cannot be made: stream AUDIT has its subject backup.event.> already",
+		"error | stream BACKUP_REQUESTS | does not exist and cannot be made: stream ORDERS has its subject backup.request.* already",
+		"warning | ledger | stream BACKUP_MARK does not exist and cannot be made: stream ODD has its subject "+publisher.MarkSubject+" already; a ledger that is lost while no replica runs is not noticed",
+	)
+	const fix = "take the subject from ORDERS (`nats stream edit ORDERS`), or let ORDERS source BACKUP_REQUESTS"
+	if requests := only(findings, "stream BACKUP_REQUESTS"); len(requests) != 1 || requests[0].Fix != fix {
+		t.Errorf("%+v, want the fix %q", requests, fix)
+	}
+}

@@ -151,7 +151,7 @@ func (d *natsDoctor) streams(ctx context.Context) []Finding {
 	})
 	var all []Finding
 	for _, one := range existing {
-		all = append(all, d.existing(one, d.wayToMake(ctx, one))...)
+		all = append(all, d.existing(ctx, one, d.wayToMake(ctx, one))...)
 	}
 	switch {
 	case errors.Is(err, nats.ErrPermissionViolation):
@@ -208,6 +208,9 @@ func (d *natsDoctor) ledger(ctx context.Context) []Finding {
 	})
 	switch {
 	case unmarked:
+		if found := d.overlaps(ctx, "stream "+publisher.MarkStream); len(found) > 0 {
+			return []Finding{finding(Warning, check, "stream "+publisher.MarkStream+" does not exist and cannot be made: "+found[0].Reason()+"; a ledger that is lost while no replica runs is not noticed", found[0].Fix())}
+		}
 		return []Finding{finding(Warning, check, "stream "+publisher.MarkStream+" does not exist: a ledger that is lost while no replica runs is not noticed",
 			"`backhaul setup` makes it, and `backhaul run` does unless --provision=false")}
 	case errors.Is(err, nats.ErrPermissionViolation):
@@ -231,11 +234,11 @@ func (d *natsDoctor) trigger(ctx context.Context) []Finding {
 		return err
 	})
 	if len(existing) > 0 && existing[0].Missing {
-		return nil
+		return nil // the trigger is not set up
 	}
 	var all []Finding
 	for _, one := range existing {
-		all = append(all, d.existing(one, "`backhaul setup --trigger` makes it, and `backhaul trigger` does unless --provision=false")...)
+		all = append(all, d.existing(ctx, one, "`backhaul setup --trigger` makes it, and `backhaul trigger` does unless --provision=false")...)
 	}
 	switch {
 	case errors.Is(err, nats.ErrPermissionViolation):
@@ -246,9 +249,29 @@ func (d *natsDoctor) trigger(ctx context.Context) []Finding {
 	return all
 }
 
-func (d *natsDoctor) existing(one provision.Existing, whoMakesIt string) []Finding {
+// overlaps returns the streams that keep a missing stream from being created.
+func (d *natsDoctor) overlaps(ctx context.Context, one string) (found []provision.Overlap) {
+	stream, isStream := strings.CutPrefix(one, "stream ")
+	if !isStream {
+		return nil
+	}
+	_ = d.ask(ctx, func(ctx context.Context) error {
+		found = provision.Overlaps(ctx, d.js, stream)
+		return nil
+	})
+	return found
+}
+
+func (d *natsDoctor) existing(ctx context.Context, one provision.Existing, whoMakesIt string) []Finding {
 	if one.Missing {
-		return []Finding{finding(Error, one.Name, "does not exist", whoMakesIt)}
+		var all []Finding
+		for _, overlap := range d.overlaps(ctx, one.Name) {
+			all = append(all, finding(Error, one.Name, "does not exist and cannot be made: "+overlap.Reason(), overlap.Fix()))
+		}
+		if len(all) == 0 {
+			all = append(all, finding(Error, one.Name, "does not exist", whoMakesIt))
+		}
+		return all
 	}
 	var all []Finding
 	for _, difference := range one.Differences {

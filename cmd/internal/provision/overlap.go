@@ -27,13 +27,26 @@ type OverlapError struct {
 func (e *OverlapError) Error() string {
 	var lines []string
 	for _, o := range e.Overlaps {
-		if o.Other == "" {
-			lines = append(lines, fmt.Sprintf("stream %s cannot be made: another stream has its subject %s already; `nats stream ls --subject %[2]q` names it", o.Stream, o.Subject))
-			continue
-		}
-		lines = append(lines, fmt.Sprintf("stream %s cannot be made: stream %s has its subject %s already; take the subject from %[2]s (`nats stream edit %[2]s`), or let %[2]s source %[1]s", o.Stream, o.Other, o.Subject))
+		lines = append(lines, fmt.Sprintf("stream %s cannot be made: %s; %s", o.Stream, o.Reason(), o.Fix()))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Reason returns why the stream cannot be made.
+func (o Overlap) Reason() string {
+	other := "another stream"
+	if o.Other != "" {
+		other = "stream " + o.Other
+	}
+	return fmt.Sprintf("%s has its subject %s already", other, o.Subject)
+}
+
+// Fix returns what to do about it.
+func (o Overlap) Fix() string {
+	if o.Other == "" {
+		return fmt.Sprintf("`nats stream ls --subject %q` names it", o.Subject)
+	}
+	return fmt.Sprintf("take the subject from %s (`nats stream edit %[1]s`), or let %[1]s source %s", o.Other, o.Stream)
 }
 
 // CreateError says that a stream or consumer is missing and could not be made.
@@ -93,6 +106,24 @@ func overlaps(ctx context.Context, js jetstream.JetStream, sets ...set) error {
 		return &e
 	}
 	return nil
+}
+
+// Overlaps returns the subjects of a missing stream that other streams have. It returns
+// none for a stream that is not ours, or if the server does not answer.
+func Overlaps(ctx context.Context, js jetstream.JetStream, stream string) []Overlap {
+	var e OverlapError
+	for _, s := range []set{service, mark, trigger} {
+		wanted, err := s.streams()
+		if err != nil {
+			return nil // the definitions are part of the program
+		}
+		for _, want := range wanted {
+			if want.Name == stream {
+				e.find(ctx, js, want)
+			}
+		}
+	}
+	return e.Overlaps
 }
 
 // find adds the streams that have subjects of a missing one. It reports whether the
