@@ -69,9 +69,9 @@ fuzz: ## fuzz every decoder, FUZZTIME each (30s)
 	done
 
 .PHONY: docs
-docs: ## make the references in deploy/ from the code
+docs: ## make the references in deploy/ and the AsyncAPI document in schemas/ from the code
 	$(GO) test ./cmd/internal/config -run '^(TestReferenceIsCurrent|TestChartSchemaIsCurrent)$$' -count=1 -update
-	$(GO) test ./cmd/backhaul -run '^TestCommandsReference$$' -count=1 -update
+	$(GO) test ./cmd/backhaul -run '^(TestCommandsReference|TestAsyncAPI)$$' -count=1 -update
 	$(GO) test ./cmd/internal/telemetry -run '^(TestDashboard|TestChartHasTheSameFiles)$$' -count=1 -update
 
 .PHONY: manifests

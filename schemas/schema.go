@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"bytes"
 	"embed"
 	"fmt"
 	"slices"
@@ -9,6 +10,13 @@ import (
 
 //go:embed *.v1.json
 var documents embed.FS
+
+//go:embed asyncapi.json
+var asyncAPI []byte
+
+// AsyncAPI returns the AsyncAPI 3.0 document: every subject, and its messages. `make docs`
+// writes it.
+func AsyncAPI() []byte { return bytes.Clone(asyncAPI) }
 
 // Schema is the JSON Schema 2020-12 document with this name, such as
 // "backup-request.v1". The data of an event is described by its kind and the

@@ -19,7 +19,7 @@ func newSchemaCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSchemaListCommand(), newSchemaShowCommand(), newSchemaValidateCommand())
+	cmd.AddCommand(newSchemaListCommand(), newSchemaShowCommand(), newSchemaValidateCommand(), newSchemaAsyncAPICommand())
 	return cmd
 }
 
@@ -74,6 +74,18 @@ func newSchemaShowCommand() *cobra.Command {
 				return &usageError{err}
 			}
 			_, err = cmd.OutOrStdout().Write(data)
+			return err
+		},
+	}
+}
+
+func newSchemaAsyncAPICommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "asyncapi",
+		Short: "Print the AsyncAPI document of all subjects and their messages",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := cmd.OutOrStdout().Write(schemas.AsyncAPI())
 			return err
 		},
 	}
