@@ -60,7 +60,7 @@ func (s *Simulator) qCommand(c *call) answer {
 	s.jobs.index.settle(c.now)
 	action := actionOf(req.Multi.JobOpReq.OperationType)
 	for _, j := range s.jobs.index.active {
-		_ = s.act(action, strconv.Itoa(j.id), "All jobs", c) // see above
+		s.act(action, strconv.Itoa(j.id), "All jobs", c)
 	}
 	return ok("JobManager_PerformJobOpResp", fields{{"error", fields{{"errorCode", 0}}}})
 }

@@ -17,8 +17,8 @@ func (s *Simulator) jobAction(c *call) answer {
 	if c.args[1] == "resubmit" {
 		return s.resubmit(c)
 	}
-	if err := s.act(c.args[1], c.args[0], "", c); err != nil {
-		return jobOpFailed(err)
+	if failure := s.act(c.args[1], c.args[0], "", c); failure != "" {
+		return jobOpFailed(failure)
 	}
 	return ok("JobManager_PerformJobOpResp", nil)
 }
@@ -44,10 +44,10 @@ func (s *Simulator) multiJobOperation(c *call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	action := actionOf(req.JobOpReq.OperationType)
-	var failures []error
+	var failures []string
 	for _, j := range req.JobOpReq.Jobs {
-		if err := s.act(action, string(j.JobID), string(req.OperationDescription), c); err != nil {
-			failures = append(failures, err)
+		if failure := s.act(action, string(j.JobID), string(req.OperationDescription), c); failure != "" {
+			failures = append(failures, failure)
 		}
 	}
 	if failures != nil {
@@ -56,24 +56,24 @@ func (s *Simulator) multiJobOperation(c *call) answer {
 	return ok("JobManager_PerformJobOpResp", nil)
 }
 
-func jobOpFailed(failures ...error) answer {
+func jobOpFailed(failures ...string) answer {
 	var list []fields
-	for _, err := range failures {
-		list = append(list, fields{{"errList", []fields{{{"errorCode", 5}, {"errLogMessage", err.Error()}}}}})
+	for _, text := range failures {
+		list = append(list, fields{{"errList", []fields{{{"errorCode", 5}, {"errLogMessage", text}}}}})
 	}
 	return ok("JobManager_PerformJobOpResp", fields{{"errors", list}})
 }
 
-// act applies an action to a job.
-func (s *Simulator) act(action, id, why string, c *call) error {
+// act applies an action to a job. It returns "", or why it did not.
+func (s *Simulator) act(action, id, why string, c *call) (failure string) {
 	number, _ := strconv.Atoi(id)
 	j := s.jobs.byID(number, c.now)
 	if j == nil {
-		return fmt.Errorf("Job [%s] does not exist.", id) //nolint:staticcheck // the vendor's text
+		return "Job [" + id + "] does not exist."
 	}
 	m := j.at(c.now)
 	if m.ended {
-		return fmt.Errorf("Job [%s] is not active.", id) //nolint:staticcheck // the vendor's text
+		return "Job [" + id + "] is not active."
 	}
 	before, rest := j.course.upTo(j.done(c.now))
 	switch action {
@@ -81,18 +81,18 @@ func (s *Simulator) act(action, id, why string, c *call) error {
 		s.kill(j, before, c.user.Name, why, c.now)
 	case "pause":
 		if m.Status == statusSuspended || m.Status == statusSuspending {
-			return fmt.Errorf("Job [%s] is already suspended.", id) //nolint:staticcheck // the vendor's text
+			return "Job [" + id + "] is already suspended."
 		}
 		s.pause(j, before, rest, c.user.Name, why, c.now)
 	case "resume":
 		if m.runs() {
-			return fmt.Errorf("Job [%s] is running.", id) //nolint:staticcheck // the vendor's text
+			return "Job [" + id + "] is running."
 		}
 		s.resume(j, before, rest, c.user.Name, c.now)
 	default:
-		return fmt.Errorf("The simulator does not support the action [%s].", action) //nolint:staticcheck // the vendor's text
+		return "The simulator does not support the action [" + action + "]."
 	}
-	return nil
+	return ""
 }
 
 // kill ends a job, after Config.ActionTime in Kill Pending.
@@ -100,9 +100,9 @@ func (s *Simulator) kill(j *job, before []Step, by, why string, now time.Time) {
 	if s.cfg.ActionTime > 0 {
 		before = append(before, Step{Status: statusKilling, For: s.cfg.ActionTime})
 	}
-	later := j.course.end.Later
-	later.Resubmitted = false
-	s.jobs.change(j, j.course.with(before, End{Status: statusKilled, By: by, Reason: why, Later: later}), now)
+	after := j.course.end.Later
+	after.Resubmitted = false
+	s.jobs.change(j, j.course.with(before, End{Status: statusKilled, By: by, Reason: why, Later: after}), now)
 }
 
 // pause suspends a job until it is resumed, after Config.ActionTime in Suspend Pending.
@@ -130,10 +130,10 @@ func (s *Simulator) resume(j *job, before, rest []Step, by string, now time.Time
 func (s *Simulator) resubmit(c *call) answer {
 	j := s.jobOf(c)
 	if j == nil {
-		return jobOpFailed(fmt.Errorf("Job [%s] does not exist.", c.args[0])) //nolint:staticcheck // the vendor's text
+		return jobOpFailed("Job [" + c.args[0] + "] does not exist.")
 	}
 	if !j.final(c.now) {
-		return jobOpFailed(fmt.Errorf("Job [%s] is active.", c.args[0])) //nolint:staticcheck // the vendor's text
+		return jobOpFailed("Job [" + c.args[0] + "] is active.")
 	}
 	how := launch{queue: s.cfg.Conflict == ConflictQueue, course: s.lives.next(j.group, j.asked.description, len(s.jobs.jobs)), from: j}
 	again := s.jobs.start(j.group, c.user, j.asked, how, c.now)

@@ -104,13 +104,14 @@ func (s *jobStore) follow(j *job, now time.Time) {
 // never is later than any test.
 const never = 100 * 365 * 24 * time.Hour
 
-// moveNext makes the job that takes the place of another one start at its end.
+// moveNext makes the job that takes the place of another one start at its end, or never if
+// the other one was killed or got another life.
 func (s *jobStore) moveNext(j *job) {
 	if j.next == nil {
 		return
 	}
 	at := j.end()
-	if at.IsZero() {
+	if at.IsZero() || !j.course.end.Later.Resubmitted {
 		at = j.created.Add(never)
 	}
 	j.next.created, j.next.runs, j.next.visible = at, at, at.Add(s.visible)

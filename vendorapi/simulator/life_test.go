@@ -147,6 +147,13 @@ func TestLife_ResubmittedAfterASuspension(t *testing.T) {
 	if a, b := c.look(id), c.look("5977"); a != "Failed finished" || b != "Running active" {
 		t.Errorf("%s, %s", a, b)
 	}
+
+	sim, c, id = lived(t, simulator.Config{}, "running,failed,resubmitted")
+	c.post("/Job/"+id+"/action/kill", "").want("errors", "")
+	sim.Advance(time.Minute)
+	if a, b := c.look(id), c.look("5977"); a != "Killed finished" || b != "-" {
+		t.Errorf("after a kill: %s, %s", a, b)
+	}
 }
 
 func TestSetLives_ByNameAndShare(t *testing.T) {
