@@ -189,7 +189,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		unclear:  unclear{log: log, shown: 3*cfg.VisibilityWindow + 2*cfg.lease() + lastDelay},
 		atVendor: make(chan struct{}, cfg.MaxInFlight),
 	}
-	ledger.guard.measure = c.measure
+	ledger.guard.measure, ledger.guard.stored = c.measure, c.noteStorage
 	return c, nil
 }
 

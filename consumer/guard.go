@@ -25,6 +25,8 @@ const (
 	guardTimeout = 2 * time.Second
 	// guardBind is the wait before the mark's stream is asked for again after a failure.
 	guardBind = time.Minute
+	// guardProbe is how often the mark is written again if it has not changed.
+	guardProbe = 30 * time.Second
 	// suspicion is how long a difference must last before the ledger counts as lost: a
 	// former leader that has not noticed yet answers with an old state.
 	suspicion        = 500 * time.Millisecond
@@ -59,6 +61,8 @@ type guard struct {
 	log    zerolog.Logger
 	// measure, if non-nil, is called with each state of the ledger that was read.
 	measure func(*jetstream.StreamInfo)
+	// stored, if non-nil, is called with the result of each write of the mark.
+	stored func(error)
 
 	// high is the highest sequence seen in the ledger. era counts how often another
 	// ledger was accepted.
@@ -74,6 +78,7 @@ type guard struct {
 	// The fields below belong to the goroutine of run.
 	marks     jetstream.Stream // nil until bound
 	boundAt   time.Time        // when binding was last tried
+	probedAt  time.Time        // when the mark was last written
 	known     publisher.Mark
 	kept      publisher.Mark // the mark in BACKUP_MARK
 	sequence  uint64         // of the message with the kept mark
@@ -264,6 +269,7 @@ func (g *guard) check(ctx context.Context) error {
 	g.raise(g.known.Last)
 	g.verified.Store(connection)
 	g.keep(ctx)
+	g.probe(ctx)
 	return nil
 }
 

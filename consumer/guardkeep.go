@@ -35,7 +35,7 @@ func (g *guard) bind(ctx context.Context) error {
 	if err != nil {
 		return nil
 	}
-	g.marks, g.kept, g.sequence = marks, kept, sequence
+	g.marks, g.kept, g.sequence, g.probedAt = marks, kept, sequence, time.Now()
 	if kept.Last > 0 || kept.Forgot != "" {
 		if kept.Created.Equal(g.known.Created) {
 			kept.Last = max(kept.Last, g.known.Last)
@@ -65,21 +65,54 @@ func (g *guard) keep(ctx context.Context) {
 	if g.marks == nil || g.known == g.kept {
 		return
 	}
-	sequence, err := g.pub.RecordMark(ctx, g.sequence, g.known)
+	sequence, err := g.record(ctx, g.known)
 	switch {
 	case errors.Is(err, publisher.ErrConflict):
-		if kept, sequence, readErr := publisher.ReadMark(ctx, g.marks); readErr == nil {
-			g.kept, g.sequence = kept, sequence
-			g.known.Forgot = kept.Forgot
-			if kept.Created.Equal(g.known.Created) {
-				g.known.Last = max(g.known.Last, kept.Last)
-			}
-		}
+		g.reread(ctx)
 	case err != nil:
 		g.marks = nil
 		g.noteKeeping(err)
 	default:
 		g.kept, g.sequence = g.known, sequence
+	}
+}
+
+// probe writes the kept mark again if it was not written for a while. While no request comes,
+// only this tells whether the server stores messages; and without storage no request comes.
+func (g *guard) probe(ctx context.Context) {
+	if g.marks == nil || g.sequence == 0 || time.Since(g.probedAt) < guardProbe {
+		return
+	}
+	short, cancel := context.WithTimeout(ctx, guardTimeout/4)
+	defer cancel()
+	switch sequence, err := g.record(short, g.kept); {
+	case err == nil:
+		g.sequence = sequence
+	case errors.Is(err, publisher.ErrConflict):
+		g.reread(ctx)
+	}
+}
+
+// record writes a mark.
+func (g *guard) record(ctx context.Context, m publisher.Mark) (uint64, error) {
+	g.probedAt = time.Now()
+	sequence, err := g.pub.RecordMark(ctx, g.sequence, m)
+	if g.stored != nil {
+		g.stored(err)
+	}
+	return sequence, err
+}
+
+// reread reads the mark that another replica has written.
+func (g *guard) reread(ctx context.Context) {
+	kept, sequence, err := publisher.ReadMark(ctx, g.marks)
+	if err != nil {
+		return
+	}
+	g.kept, g.sequence = kept, sequence
+	g.known.Forgot = kept.Forgot
+	if kept.Created.Equal(g.known.Created) {
+		g.known.Last = max(g.known.Last, kept.Last)
 	}
 }
 
@@ -136,5 +169,7 @@ func (g *guard) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), guardTimeout/4)
 	defer cancel()
 	g.known.Last = max(g.known.Last, g.high.Load())
-	g.keep(ctx)
+	for range 3 { // other replicas write the mark too
+		g.keep(ctx)
+	}
 }

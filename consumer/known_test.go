@@ -285,3 +285,44 @@ func TestGuard_aLedgerWithOtherEvents(t *testing.T) {
 		})
 	}
 }
+
+// While the server's storage is used up no request can come, so only the probe tells it. It
+// ends when there is storage again.
+func TestGuardProbe_storageUsedUp(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t)
+	nc := server.Connect(t)
+	l := newLedgerOn(t, nc, time.Minute)
+	g := guardOf(t, l, nc)
+	c := &Consumer{}
+	g.stored = c.noteStorage
+	l.guard = g
+	g.compare(t.Context())
+	l.claimed(t, testRequest("a"))
+	g.known.Last = g.high.Load()
+	g.keep(t.Context())
+	probe := func() {
+		t.Helper()
+		g.probedAt = time.Time{}
+		g.probe(t.Context())
+	}
+	if probe(); g.sequence == 0 || c.Writable() != nil || c.DeadLetters() != nil {
+		t.Fatalf("sequence %d, %v, %v", g.sequence, c.Writable(), c.DeadLetters())
+	}
+	before := g.sequence
+	if g.probe(t.Context()); g.sequence != before {
+		t.Error("it probes more often than it should")
+	}
+	connected := nc.StatusChanged(nats.CONNECTED)
+	server.LimitStorage(1)
+	<-connected
+	if probe(); c.Writable() == nil || c.DeadLetters() == nil || !strings.Contains(c.Writable().Error(), publisher.StorageHint) {
+		t.Errorf("%v, %v, want the hint", c.Writable(), c.DeadLetters())
+	}
+	connected = nc.StatusChanged(nats.CONNECTED)
+	server.LimitStorage(0)
+	<-connected
+	if probe(); c.Writable() != nil || c.DeadLetters() != nil {
+		t.Errorf("%v, %v", c.Writable(), c.DeadLetters())
+	}
+}

@@ -41,6 +41,19 @@ func (c *Consumer) measure(info *jetstream.StreamInfo) {
 	}
 }
 
+// noteStorage records whether the server has storage, by a write of the ledger's mark.
+// Without storage no stream takes messages.
+func (c *Consumer) noteStorage(err error) {
+	for _, stream := range []string{publisher.EventsStream, publisher.DeadLetterStream} {
+		switch {
+		case publisher.StorageUsedUp(err):
+			c.writes.Note(publisher.Try{Stream: stream, Err: err})
+		case err == nil && publisher.StorageUsedUp(c.writes.Trouble(stream)):
+			c.writes.Note(publisher.Try{Stream: stream})
+		}
+	}
+}
+
 // Writable returns why events cannot be written, nil if no problem is known. Without them
 // requests are not claimed and outcomes not recorded.
 func (c *Consumer) Writable() error { return c.writes.Trouble(publisher.EventsStream) }

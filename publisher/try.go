@@ -58,6 +58,25 @@ func (p *Publisher) ofStream(err error) bool {
 	return p.js.Conn().Status() == nats.CONNECTED
 }
 
+// StorageHint is the way out when [StorageUsedUp] reports true.
+const StorageHint = "the storage of the server or account is used up: raise max_file_store or the account's limit"
+
+// StorageUsedUp reports whether an answer says that the server or the account, and not a
+// stream, has reached a limit. No stream takes messages then.
+func StorageUsedUp(err error) bool {
+	refusal, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok {
+		return false
+	}
+	switch refusal.ErrorCode {
+	case 10002, 10023, 10047: // resources of the account, of the server, and its storage
+		return true
+	case 10077: // a message that could not be stored: the text says why
+		return strings.Contains(refusal.Description, "resource")
+	}
+	return false
+}
+
 // UnconfirmedError says that it is not known whether a message was stored.
 type UnconfirmedError struct {
 	Subject string

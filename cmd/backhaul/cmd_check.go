@@ -26,7 +26,8 @@ func newCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check NATS, the streams and the vendor, and suggest fixes",
 		Long: `Looks at all that ` + "`backhaul run`" + ` depends on, with the same settings. It makes and
-changes nothing and starts no job; at the vendor it logs in and out again and reads
+changes nothing (the ledger's mark is written again as it is, to see whether the server
+stores messages) and starts no job; at the vendor it logs in and out again and reads
 a page of jobs. Like a replica it notes a refused login on the events stream, and does
 not send that password again for a while: the vendor locks accounts. It also asks
 the replica at BACKHAUL_ADMIN_ADDR, if one answers there, for its conditions.

@@ -19,6 +19,7 @@ import (
 	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/vendorapi/simulator"
+	"backhaul/vendorapi/simulator/simulatortest"
 )
 
 // requestFile writes a file of n requests; every second has no id.
@@ -339,5 +340,28 @@ func TestRequest_saysThatTheStorageIsUsedUp(t *testing.T) {
 	const says = "the storage of the server or account is used up: raise max_file_store or the account's limit"
 	if code == exitDone || !strings.Contains(stderr, says) {
 		t.Errorf("exit code %d, %s, want %q", code, stderr, says)
+	}
+}
+
+// The same is an error of check, though no stream has reached a limit of its own.
+func TestCheck_saysThatTheStorageIsUsedUp(t *testing.T) {
+	t.Parallel()
+	address := programtest.FreeAddress(t)
+	conf := filepath.Join(t.TempDir(), "nats.conf")
+	programtest.PutFile(t, conf, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, max_file_store: 100KB }\n", address, t.TempDir()))
+	programtest.Start(t, nil, "nats-server", "-c", conf).WaitFor(t, "Server is ready")
+	_, endpoint := simulatortest.Start(t, simulator.Config{World: programtest.World()})
+	env := programtest.ServiceEnv("nats://"+address, endpoint)
+	if code, _, stderr := programtest.Once(t, env, "", "setup"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	js := programtest.Connect(t, "nats://"+address).JS
+	for err := error(nil); err == nil; { // until it is full
+		_, err = js.Publish(t.Context(), "backup.dlq.billing", make([]byte, 10_000))
+	}
+	const says = "the storage of the server or account is used up"
+	code, out, stderr := programtest.Once(t, env, "", "check")
+	if code != exitFailed || !strings.Contains(out, says) {
+		t.Errorf("check: exit code %d, %s%s, want %q", code, out, stderr, says)
 	}
 }

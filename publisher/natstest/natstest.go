@@ -60,6 +60,14 @@ func StartBare(t testing.TB) *Server {
 // StoreDir returns the directory of the server's streams.
 func (s *Server) StoreDir() string { return s.options.StoreDir }
 
+// LimitStorage restarts the server with a limit on what all its streams store, in bytes.
+func (s *Server) LimitStorage(limit int64) {
+	s.t.Helper()
+	s.Stop()
+	s.options.JetStreamMaxStore = limit
+	s.Restart()
+}
+
 // Stop shuts the server down and keeps its store.
 func (s *Server) Stop() {
 	s.srv.Shutdown()

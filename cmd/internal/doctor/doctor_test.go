@@ -80,6 +80,7 @@ func TestNATSAsShipped(t *testing.T) {
 		"ok | nats server | nats://HOST, nats-server N, max_payload 1048576",
 		"note | nats sync_interval | cannot be seen by a client",
 		"ok | jetstream | enabled, 4 streams, N bytes stored",
+		"ok | storage | the server stores messages",
 		"ok | stream BACKUP_DLQ | as shipped",
 		"ok | stream BACKUP_EVENTS | as shipped",
 		"ok | stream BACKUP_REQUESTS | as shipped",
@@ -494,7 +495,7 @@ func TestNATSLedger_saysThatTheEventsAreGone(t *testing.T) {
 	if findings := only(NATS(t.Context(), nc, js), "ledger"); len(findings) != 0 {
 		t.Errorf("a ledger that was never written: %s", text(findings))
 	}
-	if _, err := pub.RecordMark(t.Context(), 0, publisher.Mark{Created: time.Now(), Last: 806}); err != nil {
+	if _, err := pub.RecordMark(t.Context(), 1, publisher.Mark{Created: time.Now(), Last: 806}); err != nil {
 		t.Fatal(err)
 	}
 	gone := func() {

@@ -23,7 +23,7 @@ func NATS(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) []Finding 
 	defer restore()
 	var all []Finding
 	for _, check := range []func(context.Context) []Finding{
-		d.server, d.jetStream, d.streams, d.ledger, d.trigger, d.pause, d.clock, d.permissions,
+		d.server, d.jetStream, d.storage, d.streams, d.ledger, d.trigger, d.pause, d.clock, d.permissions,
 	} {
 		all = append(all, check(ctx)...)
 	}
@@ -135,11 +135,47 @@ func (d *natsDoctor) jetStream(ctx context.Context) []Finding {
 		"streams": {uint64(max(info.Streams, 0)), int64(info.Limits.MaxStreams)},
 	} {
 		if usage.limit > 0 && usage.used >= uint64(usage.limit)/10*9 {
-			return []Finding{finding(Warning, check, fmt.Sprintf("the account has used %d of %d (%s)", usage.used, usage.limit, name),
+			level := Warning
+			if usage.used >= uint64(usage.limit) {
+				level = Error
+			}
+			return []Finding{finding(level, check, fmt.Sprintf("the account has used %d of %d (%s)", usage.used, usage.limit, name),
 				"raise the account's limit: when it is reached, requests are refused and outcomes cannot be recorded")}
 		}
 	}
 	return []Finding{ok(check, "enabled, %d streams, %d bytes stored", info.Streams, info.Store)}
+}
+
+// storage checks that the server stores messages, by writing the ledger's mark again as it is.
+// No other message shows it: a client cannot ask for the limits of a server, and a write that
+// is refused for another reason says nothing about them.
+func (d *natsDoctor) storage(ctx context.Context) []Finding {
+	const check = "storage"
+	err := d.ask(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, patience/2)
+		defer cancel()
+		marks, err := d.js.Stream(ctx, publisher.MarkStream)
+		if err != nil {
+			return nil // said by ledger
+		}
+		mark, sequence, err := publisher.ReadMark(ctx, marks)
+		if err != nil {
+			return nil
+		}
+		pub, err := publisher.New(d.nc)
+		if err != nil {
+			return err
+		}
+		_, err = pub.RecordMark(ctx, sequence, mark)
+		return err
+	})
+	switch {
+	case publisher.StorageUsedUp(err):
+		return []Finding{finding(Error, check, "no stream takes messages: "+err.Error(), publisher.StorageHint+"; until then requests are refused and outcomes cannot be recorded")}
+	case err != nil:
+		return nil // another replica wrote first, this user may not write, or the others say it
+	}
+	return []Finding{ok(check, "the server stores messages")}
 }
 
 // streams compares the streams and the consumer with the shipped definitions.

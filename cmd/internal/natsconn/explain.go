@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
 )
 
 // hintedError is an error with the way out.
@@ -29,30 +31,14 @@ func Explained(err error) error {
 		return &hintedError{fmt.Errorf("not permitted to this NATS user: %w", err), "; grant " + grantFor(err.Error())}
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return &hintedError{err, "; enable it for the account of this user (`jetstream: enabled`), or connect as a user of another account"}
-	case storageUsedUp(err):
-		return &hintedError{err, ": the storage of the server or account is used up: raise max_file_store or the account's limit"}
+	case publisher.StorageUsedUp(err):
+		return &hintedError{err, ": " + publisher.StorageHint}
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return &hintedError{err, ": no stream takes the subject: the stream does not exist (`backhaul setup` makes it) or has no leader (`nats stream report`), or JetStream is not enabled"}
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled):
 		return &hintedError{err, ": no server answers for JetStream: it is not enabled (`jetstream {}`), is in another domain than this server, or the cluster has no leader"}
 	}
 	return err
-}
-
-// storageUsedUp reports whether an answer says that the server or the account, and not a
-// stream, has reached a limit.
-func storageUsedUp(err error) bool {
-	refusal, ok := errors.AsType[*jetstream.APIError](err)
-	if !ok {
-		return false
-	}
-	switch refusal.ErrorCode {
-	case 10002, 10023, 10047: // resources of the account, of the server, and its storage
-		return true
-	case 10077: // a message that could not be stored: the text says why
-		return strings.Contains(refusal.Description, "resource")
-	}
-	return false
 }
 
 // Unneeded reports whether a permission error denies what nothing depends on: the server
