@@ -20,7 +20,7 @@ import (
 
 func newTriggerExplainCommand() *cobra.Command {
 	var headers []string
-	var output string
+	var output, subject string
 	cmd := &cobra.Command{
 		Use:   "explain FILE...",
 		Short: "Show what the trigger would do with notifications",
@@ -37,14 +37,17 @@ cannot be understood.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, files []string) error { return runTriggerExplain(cmd, files, headers, output) },
+		RunE: func(cmd *cobra.Command, files []string) error {
+			return runTriggerExplain(cmd, files, subject, headers, output)
+		},
 	}
+	cmd.Flags().StringVar(&subject, "subject", "storage.event.file", "subject on which the notifications are published")
 	cmd.Flags().StringArrayVarP(&headers, "header", "H", nil, "header of every message, `name:value`; for CloudEvents in binary mode")
 	addTriggerFlags(cmd, &output)
 	return cmd
 }
 
-func runTriggerExplain(cmd *cobra.Command, files, headers []string, output string) error {
+func runTriggerExplain(cmd *cobra.Command, files []string, subject string, headers []string, output string) error {
 	header, err := headerOf(headers)
 	if err != nil {
 		return err
@@ -60,7 +63,7 @@ func runTriggerExplain(cmd *cobra.Command, files, headers []string, output strin
 			return &usageError{err}
 		}
 		for i, message := range messages(data) {
-			explained = append(explained, explain(fmt.Sprintf("%s#%d", file, i+1), routes, header, message)...)
+			explained = append(explained, explain(fmt.Sprintf("%s#%d", file, i+1), routes, subject, header, message)...)
 		}
 	}
 	failed := false
@@ -118,11 +121,14 @@ type explanation struct {
 	Format    trigger.Format `json:"format,omitempty"`
 	Event     string         `json:"event,omitempty"`
 	Kind      trigger.Kind   `json:"kind,omitempty"`
+	System    string         `json:"system,omitempty"`
 	Account   string         `json:"account,omitempty"`
 	Container string         `json:"container,omitempty"`
 	Key       string         `json:"key,omitempty"`
 	// KeyBytes has the key if it is not UTF-8, which JSON cannot carry.
-	KeyBytes  []byte         `json:"keyBytes,omitempty"`
+	KeyBytes []byte `json:"keyBytes,omitempty"`
+	// RawKey is set if the key may be encoded or not. Key is decoded then.
+	RawKey    string         `json:"rawKey,omitempty"`
 	Tree      bool           `json:"tree,omitempty"`
 	Size      *int64         `json:"size,omitempty"`
 	Time      *time.Time     `json:"time,omitempty"`
@@ -135,10 +141,11 @@ type explanation struct {
 	Conclusion string `json:"conclusion"`
 }
 
-func explain(message string, routes *trigger.Routes, header schemas.Header, data []byte) []explanation {
+func explain(message string, routes *trigger.Routes, subject string, header schemas.Header, data []byte) []explanation {
 	var all []explanation
 	changes, err := trigger.Decode(header, data)
 	for _, c := range changes {
+		c.From(subject)
 		found, reason := routes.Match(c)
 		e := explanationOf(message, c)
 		e.Reason = reason
@@ -163,8 +170,8 @@ func explain(message string, routes *trigger.Routes, header schemas.Header, data
 
 func explanationOf(message string, c trigger.Change) explanation {
 	e := explanation{
-		Message: message, Format: c.Format, Event: c.Event, Kind: c.Kind, Account: c.Account, Container: c.Container, Key: c.Key,
-		Tree: c.Tree, Sequencer: c.Sequencer, Version: c.Version,
+		Message: message, Format: c.Format, Event: c.Event, Kind: c.Kind, System: c.System, Account: c.Account, Container: c.Container, Key: c.Key,
+		RawKey: c.Raw, Tree: c.Tree, Sequencer: c.Sequencer, Version: c.Version,
 	}
 	if !utf8.ValidString(c.Key) {
 		e.KeyBytes = []byte(c.Key)

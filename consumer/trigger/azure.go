@@ -29,16 +29,21 @@ func (d *decoder) azure(format Format, eventType, origin, subject, at text, data
 		d.fault("data is not as Azure storage writes it: %v", err)
 		return
 	}
-	_, account, _ := strings.Cut(string(origin), "/storageAccounts/")
+	account := azureAccount(string(origin))
 	container, key := azureSubject(string(subject))
 	if d.headers {
-		// A sender of headers may have encoded them or not. The URL is always encoded.
-		if of, path, ok := azureURL(cmp.Or(e.URL, e.NewURL)); ok && of == container {
+		// A sender of headers may have encoded them or not: a raw percent sign looks like an
+		// encoded byte. The URL is always encoded.
+		of, path, ok := azureURL(cmp.Or(e.URL, e.NewURL))
+		if ok && of == account { // an emulator, or an address without a name
+			of, path, ok = strings.Cut(path, "/")
+		}
+		if ok && of == container {
 			key = path
 		}
 	}
 	c := Change{
-		Format: format, Event: strings.TrimPrefix(string(eventType), azurePrefix), Account: account, Container: container, Key: key,
+		Format: format, Event: strings.TrimPrefix(string(eventType), azurePrefix), System: "azure", sole: true, Account: account, Container: container, Key: key,
 		Size: e.ContentLength.or(-1), Time: timeOf(at), Sequencer: string(e.Sequencer),
 	}
 	if e.API != "" {
@@ -107,6 +112,14 @@ func azureURL(address text) (container, key string, ok bool) {
 	}
 	container, key, _ = strings.Cut(path, "/")
 	return container, key, container != "" && key != ""
+}
+
+// azureAccount returns the account of a resource id, "…/storageAccounts/NAME". Resource ids
+// compare case-insensitively, and names of accounts have lower case only.
+func azureAccount(id string) string {
+	_, account, _ := strings.Cut(strings.ToLower(id), "/storageaccounts/")
+	account, _, _ = strings.Cut(account, "/")
+	return account
 }
 
 // azureSubject splits "/blobServices/default/containers/C/blobs/PATH", in which the path is

@@ -1,9 +1,9 @@
 package trigger
 
 import (
-	"cmp"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -47,7 +47,13 @@ type Change struct {
 	// Note is why no content changed; "" unless Kind is [KindNone].
 	Note string
 
-	// Account is the Azure storage account; "" elsewhere. Containers of two
+	// System is the storage system, as far as the notification says it: "aws:<region>",
+	// "minio:<deployment id>", "azure", "gcs". If it does not, System is the last token of the
+	// subject that the notification was published on.
+	System string
+	// Subject is the subject of the notification; "" if it has not been published.
+	Subject string
+	// Account is the Azure storage account in lower case; "" elsewhere. Containers of two
 	// accounts may have the same name.
 	Account string
 	// Container is the bucket or container.
@@ -55,101 +61,38 @@ type Change struct {
 	// Key is the object's name, byte for byte, decoded once if its format
 	// encodes it. With Tree it ends in a slash.
 	Key string
+	// Raw is the key as the notification has it, if it is not known whether that is encoded.
+	// Key is decoded then.
+	Raw string
 	// Tree is set for a renamed or deleted directory: everything below Key changed.
 	Tree bool
+	// Broken is set if the notification names the container and no key. Key is empty then,
+	// and Tree is set.
+	Broken bool
 
 	// Size is in bytes, or -1 if the notification has none.
 	Size int64
 	// Time is the store's time of the change; zero if the notification has none.
 	Time time.Time
-	// Sequencer orders the changes of one object, see [Change.Replaces].
+	// Sequencer orders the changes of one object by the rule of its format.
 	Sequencer string
 	// Version is the version that was created, or the only one that was
 	// deleted; "" if the object has none, or all of it was deleted.
 	Version string
+	// Marker is the version of the delete marker, if the deletion made or removed one.
+	Marker string
+	// sole is set if no other system has the name in System. Otherwise, two subjects may have
+	// notifications of two systems.
+	sole bool
+	// reading is how the key was read, if it is not known whether it is encoded.
+	reading Keys
 }
 
-// SameObject reports whether both are about the same name in the same container.
-func (c Change) SameObject(other Change) bool {
-	return c.Key == other.Key && c.Container == other.Container && c.Account == other.Account && c.Tree == other.Tree
-}
-
-// Replaces reports whether the state of an object follows from c and not from earlier, which
-// was received before c. It is false for a duplicate, for an older change that was late, and
-// for a deletion of another version. Notifications are delivered at least once and in any
-// order; without a sequencer, the order of delivery counts.
-//
-// A deleted tree replaces the creation of any object below it that is not known to be later.
-func (c Change) Replaces(earlier Change) bool {
-	same := c.SameObject(earlier)
-	below := !same && c.Tree && c.Kind == KindDeleted && strings.HasPrefix(earlier.Key, c.Key) &&
-		c.Container == earlier.Container && c.Account == earlier.Account
-	switch {
-	case c.Kind == KindNone || !same && !below:
-		return false
-	case c.Kind == KindDeleted && c.Version != "" && c.Version != earlier.Version && earlier.Kind == KindCreated:
-		return false
-	case below: // the sequencers of two names do not compare
-		return c.Time.IsZero() || earlier.Time.IsZero() || !c.Time.Before(earlier.Time)
-	}
-	switch order, known := c.compare(earlier); {
-	case !known:
-		return true
-	case order == 0:
-		// A generation of GCS is created and deleted under the same number.
-		return c.Kind == KindDeleted && earlier.Kind == KindCreated
-	default:
-		return order > 0
-	}
-}
-
-// compare returns a negative number if c happened before other, a positive one if after,
-// and 0 if both are the same. known is false without sequencers of one format.
-func (c Change) compare(other Change) (order int, known bool) {
-	a, b := c.Sequencer, other.Sequencer
-	switch {
-	case c.Format != other.Format || a == "" || b == "":
-		return 0, false
-	case a == b:
-		return 0, true
-	case c.Format == FormatCeph:
-		// Its sequencer is the hex dump of a time in the byte order of the
-		// machine (populate_record_from_request in its rgw_notify.cc).
-		order = c.Time.Compare(other.Time)
-		return order, order != 0
-	case c.Format == FormatEventGrid || c.Format == FormatAzureCloudEvents:
-		return strings.Compare(a, b), true // Microsoft documents a plain string comparison
-	case c.Format == FormatPubSub || c.Format == FormatEventarc:
-		a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
-		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)), true // a number
-	default:
-		return compareHex(a, b), true
-	}
-}
-
-// compareHex compares as AWS documents: the shorter one is padded on its right with zeros,
-// then both are compared as text.
-//
-// It allocates nothing: a sequencer may be as long as its notification, and is compared
-// for each change of its object.
-func compareHex(a, b string) int {
-	for i := range max(len(a), len(b)) {
-		if order := cmp.Compare(hexAt(a, i), hexAt(b, i)); order != 0 {
-			return order
-		}
-	}
-	return 0
-}
-
-// hexAt returns the digit at index i in upper case, or "0" after the end.
-func hexAt(s string, i int) byte {
-	switch {
-	case i >= len(s):
-		return '0'
-	case s[i] >= 'a' && s[i] <= 'z':
-		return s[i] - 'a' + 'A'
-	default:
-		return s[i]
+// From completes a change with the subject on which its notification was published.
+func (c *Change) From(subject string) {
+	c.Subject = subject
+	if c.System == "" {
+		c.System = subject[strings.LastIndexByte(subject, '.')+1:]
 	}
 }
 
@@ -166,14 +109,22 @@ func (c Change) Path() (path, why string) {
 	switch {
 	case c.Kind != KindCreated:
 		return "", "only what was created can be listed"
+	case c.Broken:
+		return "", "its notification names no key"
+	case c.Raw != "":
+		return "", "its key may be encoded or not: the sender is neither AWS nor MinIO by its marks, and the key has a + or %"
 	case strings.Contains(c.Container, "/"):
 		return "", "its container has a slash in its name"
+	case c.Container == "." || c.Container == "..":
+		return "", "its container is . or .. in a path"
+	case unprintable(c.Container), strings.TrimSpace(c.Container) != c.Container:
+		return "", "its container has characters that end or hide a line"
 	case len(path) > maxPath:
 		return "", "its path is longer than 4096 bytes"
 	case !utf8.ValidString(path):
 		return "", "its key is not UTF-8"
-	case strings.ContainsFunc(path, func(c rune) bool { return c < 0x20 || c == 0x7f }):
-		return "", "its key has control characters"
+	case unprintable(c.Key):
+		return "", "its key has control characters, or others that end a line"
 	case strings.TrimSpace(c.Key) != c.Key:
 		return "", "its key begins or ends with a space"
 	}
@@ -190,4 +141,10 @@ func (c Change) Path() (path, why string) {
 		}
 	}
 	return path, ""
+}
+
+// unprintable reports whether a text has control characters, or characters at which some
+// readers end a line: U+0085, U+2028 and U+2029.
+func unprintable(s string) bool {
+	return strings.ContainsFunc(s, func(c rune) bool { return unicode.IsControl(c) || c == 0x2028 || c == 0x2029 })
 }

@@ -43,10 +43,20 @@ func TestDecode_binaryCloudEvents(t *testing.T) {
 				"ce-subject": {"/blobServices/default/containers/c/blobs/gr\xfcn"}},
 			`{"contentLength":3,"url":"https://acc.blob.core.windows.net/c/gr%C3%BCn"}`, `azure-cloudevents created acc:c "grün" size=3`,
 		},
-		"Azure, a URL of another container": {
+		"Azure, a URL of another container and account": {
 			schemas.Header{"ce-specversion": {"1.0"}, "ce-type": {"Microsoft.Storage.BlobCreated"}, "ce-source": {"/subscriptions/s/storageAccounts/acc"},
 				"ce-subject": {"/blobServices/default/containers/c/blobs/a"}},
-			`{"contentLength":3,"url":"https://127.0.0.1:10000/acc/c/b"}`, `azure-cloudevents created acc:c "a" size=3`,
+			`{"contentLength":3,"url":"https://127.0.0.1:10000/other/c/b"}`, `azure-cloudevents created acc:c "a" size=3`,
+		},
+		"Azure, a raw percent sign beside an encoded URL": {
+			schemas.Header{"ce-specversion": {"1.0"}, "ce-type": {"Microsoft.Storage.BlobCreated"}, "ce-source": {"/subscriptions/s/STORAGEACCOUNTS/Acc/blobServices/default"},
+				"ce-subject": {"/blobServices/default/containers/c/blobs/100%25 of%2F"}},
+			`{"contentLength":3,"url":"https://acc.blob.core.windows.net/c/100%2525%20of%252F"}`, `azure-cloudevents created acc:c "100%25 of%2F" size=3`,
+		},
+		"Azure, a raw percent sign and the address of an emulator": {
+			schemas.Header{"ce-specversion": {"1.0"}, "ce-type": {"Microsoft.Storage.BlobCreated"}, "ce-source": {"/subscriptions/s/storageAccounts/acc"},
+				"ce-subject": {"/blobServices/default/containers/c/blobs/a%20b"}},
+			`{"contentLength":3,"url":"http://127.0.0.1:10000/acc/c/a%2520b"}`, `azure-cloudevents created acc:c "a%20b" size=3`,
 		},
 		"Eventarc": {
 			schemas.Header{"ce-specversion": {"1.0"}, "ce-type": {"google.cloud.storage.object.v1.finalized"},

@@ -132,6 +132,9 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 			return err
 		}
 	}
+	for i := range changes {
+		changes[i].From(msg.Subject)
+	}
 	for g, c := range s.concerns(changes) {
 		if err := s.collect(ctx, m, g, c); err != nil {
 			return err
@@ -160,12 +163,15 @@ func (s *session) concerns(changes []Change) map[Group]*concern {
 		if all[g] == nil {
 			all[g] = &concern{route: r}
 		}
-		all[g].changes = append(all[g].changes, held{Change: c, route: r, counts: counts})
+		all[g].changes = append(all[g].changes, held{Change: r.read(c), route: r, counts: counts})
 	}
 	for _, c := range changes {
 		routes, reason := s.trigger.routes.Match(c)
 		s.trigger.observe.Change(c.Format, reason)
 		for _, r := range routes {
+			if said := all[r.Group()]; c.Raw != "" && r.Keys == "" && said != nil && said.changes[len(said.changes)-1].Raw == c.Raw {
+				continue // both readings of the key lead to the group: it is one object
+			}
 			say(r, c, true)
 		}
 		for _, r := range s.trigger.routes.Holders(c) {

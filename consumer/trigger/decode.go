@@ -85,6 +85,8 @@ type decoder struct {
 	headers bool
 	// documents counts the documents read so far.
 	documents int
+	// brokenIn has the containers of records without a key.
+	brokenIn map[string]bool
 	// unwrapped has the kinds of envelopes around the current document.
 	unwrapped envelope
 }
@@ -152,6 +154,7 @@ type document struct {
 	// EventBridge.
 	DetailType text           `json:"detail-type"`
 	Detail     jsontext.Value `json:"detail"`
+	Region     text           `json:"region"`
 
 	// Pub/Sub: pushed with its subscription, pulled with its ackId, or the message alone.
 	Message      jsontext.Value `json:"message"`

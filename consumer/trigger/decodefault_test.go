@@ -33,16 +33,16 @@ func TestDecode_reportsFaults(t *testing.T) {
 		"other records":     {`{"Records":[{"kinesis":{}}]}`, true, "neither an eventName", 0},
 		"version 3":         {record(`"eventVersion":"3.0","eventName":"ObjectCreated:Put"`), false, `"3.0"`, 0},
 		"no bucket":         {record(`"eventName":"ObjectCreated:Put","s3":{"object":{"key":"k"}}`), false, "s3.bucket.name", 0},
-		"no key":            {record(`"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":7}}`), false, "s3.object.key", 0},
-		"half a percent":    {record(`"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"50%"}}`), false, "form encoded", 0},
+		"no key":            {record(`"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":7}}`), false, "s3.object.key", 1},
+		"half a percent":    {record(`"eventSource":"minio:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"50%"}}`), false, "form encoded", 1},
 		"one good, one not": {`[{"Records":[{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"k"}}}]},{"x":1}]`, true, "no member", 1},
 		"other EventBridge": {`{"detail-type":"EC2 Instance State-change Notification","source":"aws.ec2","detail":{}}`, true, "aws.ec2", 0},
 		"other Pub/Sub":     {`{"message":{"attributes":{"a":"b"},"data":""},"subscription":"s"}`, true, "Cloud Storage", 0},
 		"other CloudEvent":  {`{"specversion":"1.0","type":"com.example","id":"1","source":"s"}`, true, "without data", 0},
 		"other SNS":         {`{"Type":"Postcard","Message":"hi"}`, true, "Postcard", 0},
-		"Azure, no blob":    {`{"eventType":"Microsoft.Storage.BlobCreated","subject":"/blobServices/default/containers/c","data":{}}`, false, "subject has no", 0},
+		"Azure, no blob":    {`{"eventType":"Microsoft.Storage.BlobCreated","subject":"/blobServices/default/containers/c","data":{}}`, false, "subject has no", 1},
 		"Azure, no data":    {`{"eventType":"Microsoft.Storage.BlobCreated","subject":"x","data":[]}`, false, "data is not", 0},
-		"GCS, no object":    {`{"attributes":{"eventType":"OBJECT_FINALIZE","bucketId":"b"}}`, false, "attributes.objectId", 0},
+		"GCS, no object":    {`{"attributes":{"eventType":"OBJECT_FINALIZE","bucketId":"b"}}`, false, "attributes.objectId", 1},
 	} {
 		changes, err := Decode(nil, []byte(c.data))
 		e, ok := errors.AsType[*DecodeError](err)

@@ -36,6 +36,9 @@ const (
 	LabelDirectiveSHA256 = LabelPrefix + "directive.sha256"
 	LabelDirectiveSize   = LabelPrefix + "directive.size"
 	LabelDirectivePaths  = LabelPrefix + "directive.paths"
+	// LabelDirectiveWhy says how many changes cannot be listed, which is the first of them,
+	// and why.
+	LabelDirectiveWhy = LabelPrefix + "directive.why"
 )
 
 // Values of LabelDirective. All but the first mean a plain INCREMENTAL, which finds the
@@ -66,30 +69,74 @@ func (w *window) request(g *group) schemas.BackupRequest {
 	return req
 }
 
+// unlisted is why a window has no directive file.
+type unlisted struct {
+	result string // one of DirectiveResults
+	// paths is how many changes cannot be listed, first is the first of them, and why is its
+	// reason.
+	paths int
+	first string
+	why   string
+}
+
+// add counts a change that cannot be listed. A deletion is the reason before any other.
+func (u *unlisted) add(result, path, why string) {
+	if u.result != result && result == DirectiveDeletion {
+		*u = unlisted{result: result}
+	}
+	if u.result != "" && u.result != result {
+		return
+	}
+	if u.result = result; u.paths == 0 || path < u.first {
+		u.first, u.why = path, why
+	}
+	u.paths++
+}
+
+func (u *unlisted) String() string {
+	if u.paths == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%d not listed: %s; the first is %s", u.paths, u.why, strconv.QuoteToASCII(u.first[:min(len(u.first), maxLabelValue)]))
+	if len(text) > maxLabelValue {
+		text = text[:maxLabelValue-3] + "..."
+	}
+	return text
+}
+
+// maxLabelValue is how many bytes the value of a label may have.
+const maxLabelValue = 256
+
 // list returns the content of the window's directive file: each changed path once, sorted so
 // that the same changes make the same file. If there can be no file, it returns the reason
-// as why.
-func (w *window) list(r *Route) (content []byte, paths int, why string) {
+// as no.
+func (w *window) list(r *Route) (content []byte, paths int, no unlisted) {
 	if w.paths > r.Window.MaxPaths {
-		return nil, 0, DirectiveTooMany
+		return nil, 0, unlisted{result: DirectiveTooMany}
 	}
 	lines := make([]string, 0, w.paths)
-	for _, h := range w.objects {
+	for name, h := range w.objects {
 		if !h.counts {
 			continue
 		}
-		if h.Kind != KindCreated {
-			return nil, 0, DirectiveDeletion
+		c := name.created()
+		c.Kind = h.kind
+		path, why := h.route.Path(c)
+		switch {
+		case h.kind != KindCreated:
+			no.add(DirectiveDeletion, c.Container+"/"+c.Key, why)
+		case why != "":
+			no.add(DirectiveUnlistable, c.Container+"/"+c.Key, why)
+		default:
+			lines = append(lines, path)
 		}
-		path, why := h.route.Path(h.Change)
-		if why != "" {
-			return nil, 0, DirectiveUnlistable
-		}
-		lines = append(lines, path)
+	}
+	if no.result != "" {
+		return nil, 0, no
 	}
 	slices.Sort(lines)
 	lines = slices.Compact(lines) // containers of two accounts may have one name
-	return []byte(strings.Join(lines, "\n") + "\n"), len(lines), ""
+	return []byte(strings.Join(lines, "\n") + "\n"), len(lines), no
 }
 
 // listed makes the request one for the paths in a directive file.

@@ -37,9 +37,30 @@ func TestList_isSorted(t *testing.T) {
 		want = append(want, fmt.Sprint("/a/", n))
 	}
 	slices.Sort(want)
-	content, paths, why := c.g.open.list(c.g.route)
-	if string(content) != strings.Join(want, "\n")+"\n" || paths != len(want) || why != "" {
-		t.Errorf("%d paths, %q: %s", paths, why, content)
+	content, paths, no := c.g.open.list(c.g.route)
+	if string(content) != strings.Join(want, "\n")+"\n" || paths != len(want) || no.result != "" {
+		t.Errorf("%d paths, %+v: %s", paths, no, content)
+	}
+}
+
+// What cannot be listed is counted and named, the same for the same changes.
+func TestList_saysWhatCannotBeListed(t *testing.T) {
+	long := `unlistable: 1 not listed: its path is longer than 4096 bytes; the first is "a/` + strings.Repeat("z", 300)
+	for want, changes := range map[string][]held{
+		`unlistable: 3 not listed: its key has control characters, or others that end a line; the first is "a/\u2028"`: {
+			created("x", ""), created("\u2028b", ""), created("\u2028", ""), created("\u2028c", ""),
+		},
+		`deletion: 1 not listed: only what was created can be listed; the first is "a/y"`: {created("a\n", ""), deleted("y", "", true)},
+		long[:len("unlistable: ")+maxLabelValue-3] + "...":                                {created(strings.Repeat("z", 5000), "")},
+	} {
+		c := newCollector(t, Window{MaxPaths: 100})
+		for i := range changes {
+			changes[i].route = c.g.route
+		}
+		c.says(time.Second, changes...)
+		if _, _, no := c.g.open.list(c.g.route); no.result+": "+no.String() != want {
+			t.Errorf("got %s: %s, want %s", no.result, &no, want)
+		}
 	}
 }
 

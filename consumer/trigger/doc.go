@@ -75,17 +75,19 @@
 // request, not one for each quiet minute.
 //
 // If the creation and the deletion of an object are in one window, and deletions start no
-// backup, the object is not requested. If deletions start a backup, the object counts, because
-// it may have existed before. The deletion of one version removes only the creation of that
-// version: if the window has other versions of the object, one of them is its content again,
-// and is requested. A window without remaining changes is decided without a request. No store
-// reports the removal of a delete marker as such, so the object is not requested then: if the
-// marker removed its creation from the window, it waits for its next change.
+// backup, the object is not requested. This needs an order that is sure (section Order):
+// otherwise the change that asks for a backup counts. If deletions start a backup, the object
+// counts, because it may have existed before. The deletion of one version removes only the
+// creation of that version: if the window has other versions of the object, one of them is its
+// content again, and is requested. A delete marker that is made and removed in one window brings
+// the object back, and it is requested. A window without remaining changes is decided without a
+// request.
 //
 // A directive file lists the changed paths, sorted, one on each line. The request is a plain
 // INCREMENTAL instead, with the reason in its label [LabelDirective], if a path cannot be
 // listed, something was deleted, one notification has more paths than a window may, or the
-// store accepts no file for [Config].StoreGivesUp.
+// store accepts no file for [Config].StoreGivesUp. [LabelDirectiveWhy] and the log have the number
+// of changes that cannot be listed, the first of them and the reason.
 //
 // # Replicas
 //
@@ -103,7 +105,7 @@
 // # Memory
 //
 // The trigger keeps the sequence, times and reply subject of a notification, and of a change
-// what [Change.Replaces] needs. The consumer's max_ack_pending (100,000) bounds the
+// its object and what orders it. The consumer's max_ack_pending (100,000) bounds the
 // notifications: when it is reached, all windows end. With a million changes in windows no
 // more is pulled.
 //
@@ -154,18 +156,41 @@
 // is a [*DecodeError]: the message becomes a dead letter, because it always fails again. The
 // changes that could be decoded are returned with the error.
 //
+// A record that names its container and no readable key becomes a dead letter, and a change of
+// everything in the container ([Change].Broken): each route of the container requests a plain
+// INCREMENTAL.
+//
+// # Keys of what imitates S3
+//
+// AWS and MinIO encode keys. Others send the same document with raw keys, some as aws:s3. AWS is
+// known by what only AWS writes: a region, and sequencers of 18 digits that begin with 00. From
+// any other sender, a blank, a control character or a byte beyond ASCII proves that a key is raw,
+// and so does a percent sign that encodes nothing. If the key of such a sender has a plus or
+// percent sign, both readings are possible ([Change].Raw). The routes of both are asked, and
+// nothing is listed, because the list could name another file. [Route].Keys settles it.
+//
 // # Order and duplicates
 //
-// Every store sends at least once and in any order. [Change.Replaces] reports which of two
-// changes of an object is the later one, by the store's own rule: hex padded on the right for
-// S3, text for Azure, a number for Cloud Storage, the time for Ceph, whose sequencers cannot
-// be compared.
+// Every store sends at least once and in any order. An object is identified by its system,
+// account, container and key. The system is what the notification says of it, if no other
+// system says the same: MinIO's deployment, the region of AWS, Azure, Cloud Storage. Otherwise
+// the subject belongs to the identity: two sites may have a bucket of one name.
+//
+// The order of the changes of an object is that of its sequencers, by the store's own rule: hex
+// for S3, text for Azure, a number for Cloud Storage, the time for Ceph, whose sequencers cannot be
+// compared. It is sure only between sequencers of one format and of the form that the store
+// writes (of one length, except for numbers), and if the times do not say the opposite.
+// Imitators write counters without padding (9, A, 10) and times of modification.
+//
+// A deletion cancels a creation only if it was received after it, and is surely later, or is
+// that of the version created. A creation that is received after a deletion counts, whatever
+// its sequencer says, unless it is the second notification of what was deleted.
 //
 // # Routes
 //
 // [NewRoutes] takes the routes, which the program reads from a file
-// (cmd/internal/routes). [Routes.Match] finds the first route whose container, prefix, suffix
-// and events fit, with one lookup for each length of a prefix: 5,000 routes cost what 50 cost.
+// (cmd/internal/routes). [Routes.Match] finds the first route whose system, subject, account,
+// container, prefix, suffix and events fit, with one lookup for each length of a prefix: 5,000 routes cost what 50 cost.
 //
 // One content group has one window, and one window makes one request. So the routes of a
 // content group must have the same window, directive, level, plan and labels; NewRoutes

@@ -59,8 +59,8 @@ func (s *session) write(ctx context.Context, g *group, w *window) (schemas.Backu
 	if d == nil {
 		return req, nil
 	}
-	content, paths, why := w.list(g.route)
-	if why == "" {
+	content, paths, no := w.list(g.route)
+	if no.result == "" {
 		switch err := s.trigger.upload(ctx, d, d.object(req.RequestID), content); {
 		case err == nil:
 			listed(&req, d, content, paths)
@@ -70,10 +70,13 @@ func (s *session) write(ctx context.Context, g *group, w *window) (schemas.Backu
 		default:
 			s.trigger.log.Error().Err(err).Str("contentGroup", g.route.Group().String()).Str("requestId", req.RequestID).
 				Msg("no directive file can be written, asking for a plain incremental backup")
-			why = DirectiveUnavailable
+			no.result = DirectiveUnavailable
 		}
 	}
-	req.Labels[LabelDirective] = why
+	req.Labels[LabelDirective] = no.result
+	if why := no.String(); why != "" {
+		req.Labels[LabelDirectiveWhy] = why
+	}
 	return req, nil
 }
 
@@ -119,6 +122,9 @@ func (s *session) landed(f *flight) error {
 			Int("changes", f.window.paths).Int("notifications", len(f.window.messages)).Int64("waitedMs", waited.Milliseconds())
 		if directive != "" {
 			line = line.Str("directive", directive).Str("onDemandInputFile", req.OnDemandInputFile)
+		}
+		if why := req.Labels[LabelDirectiveWhy]; why != "" {
+			line = line.Str("why", why)
 		}
 		line.Msg("backup requested")
 	} else {

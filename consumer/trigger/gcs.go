@@ -87,7 +87,7 @@ func (d *decoder) gcs(format Format, a pubSubAttributes, resource []byte, at str
 	}
 	_ = json.Unmarshal(orNull(resource), &object) // an error loses only the size
 	c := Change{
-		Format: format, Event: string(a.EventType), Container: string(a.BucketID), Key: string(a.ObjectID),
+		Format: format, Event: string(a.EventType), System: "gcs", sole: true, Container: string(a.BucketID), Key: string(a.ObjectID),
 		Size: object.Size.or(-1), Time: timeOf(a.EventTime), Sequencer: string(a.Generation),
 	}
 	switch kind, known := gcsKinds[a.EventType]; {
@@ -118,7 +118,7 @@ func (d *decoder) eventarc(doc *document) {
 		return
 	}
 	c := Change{
-		Format: FormatEventarc, Event: strings.TrimPrefix(string(doc.Type), eventarcPrefix), Container: string(object.Bucket), Key: string(object.Name),
+		Format: FormatEventarc, Event: strings.TrimPrefix(string(doc.Type), eventarcPrefix), System: "gcs", sole: true, Container: string(object.Bucket), Key: string(object.Name),
 		Size: object.Size.or(-1), Time: timeOf(doc.Time), Sequencer: string(object.Generation),
 	}
 	if c.Container == "" {

@@ -36,6 +36,9 @@ type Route struct {
 	Line int
 	// Place has the objects.
 	Place Place
+	// Keys is how senders that cannot be told apart write the keys of objects; "" if both are
+	// possible.
+	Keys Keys
 	// Events are the kinds of changes that count. Defaults to created, and with Ignore to
 	// created and deleted.
 	Events []Kind
@@ -48,11 +51,36 @@ type Route struct {
 	Directive *Directive
 }
 
+// Keys is how the keys of objects are written in notifications of S3 and what imitates it.
+type Keys string
+
+const (
+	// KeysForm: keys are form encoded, as AWS and MinIO write them.
+	KeysForm Keys = "form"
+	// KeysRaw: keys are written as they are.
+	KeysRaw Keys = "raw"
+)
+
+// read returns the change as the route reads it.
+func (r *Route) read(c Change) Change {
+	switch {
+	case c.Raw == "" || r.Keys == "":
+	case r.Keys == KeysRaw:
+		c.Key, c.Raw = c.Raw, ""
+	default:
+		c.Raw = ""
+	}
+	return c
+}
+
 // AnyContainer stands for every container in the place of a route.
 const AnyContainer = "*"
 
 // Place is a set of objects.
 type Place struct {
+	// System and Subject have * for any text; "" for any.
+	System    string
+	Subject   string
 	Account   string // "" for any
 	Container string // or AnyContainer
 	Prefix    string
@@ -104,17 +132,25 @@ func (r *Route) Changes() string {
 		b.WriteString(string(kind))
 	}
 	b.WriteString(" in ")
-	if r.Place.Account != "" {
-		b.WriteString(r.Place.Account + ":")
+	for _, part := range []string{r.Place.System, r.Place.Subject, r.Place.Account} {
+		if part != "" {
+			b.WriteString(part + ":")
+		}
 	}
 	b.WriteString(r.Place.Container + "/" + r.Place.Prefix + "*" + r.Place.Suffix)
 	return b.String()
 }
 
+// takes reports whether the route takes such a change in its place.
+func (r *Route) takes(c *Change) bool {
+	return slices.Contains(r.Events, c.Kind) && (r.Keys == "" || c.reading == "" || r.Keys == c.reading)
+}
+
 // Path returns a change as a line of the route's directive file, see [Change.Path]. For a
 // directory that is wider than the route it returns the route's part of it.
 func (r *Route) Path(c Change) (path, why string) {
-	if c.Tree && strings.HasPrefix(r.Place.Prefix, c.Key) {
+	c = r.read(c)
+	if c.Tree && !c.Broken && strings.HasPrefix(r.Place.Prefix, c.Key) {
 		if !strings.HasSuffix(r.Place.Prefix, "/") {
 			return "", "only a part of the directory belongs to the route"
 		}
@@ -153,10 +189,38 @@ func (rs *Routes) Directives() []Place { return rs.directives }
 // than routes: then Match returns every matching route up to the first that takes all of
 // the directory. For other changes it returns at most one. Callers must not change the
 // slice.
+//
+// If it is not known whether the key is encoded, the routes of both readings are returned,
+// unless a directive file would be one of them.
 func (rs *Routes) Match(c Change) ([]*Route, Reason) {
 	if c.Kind == KindNone {
 		return nil, ReasonNoChange
 	}
+	if c.Raw == "" {
+		return rs.match(c)
+	}
+	c.reading = KeysForm
+	routes, reason := rs.match(c)
+	c.Key, c.reading = c.Raw, KeysRaw
+	others, why := rs.match(c)
+	if reason == ReasonDirective || why == ReasonDirective {
+		return nil, ReasonDirective
+	}
+	for _, r := range others {
+		if !slices.Contains(routes, r) {
+			routes = append(routes, r)
+		}
+	}
+	switch {
+	case len(routes) > 0:
+		reason = ReasonRouted
+	case reason == ReasonNoRoute:
+		reason = why
+	}
+	return routes, reason
+}
+
+func (rs *Routes) match(c Change) ([]*Route, Reason) {
 	for i := range rs.directives {
 		if rs.directives[i].contains(&c) {
 			return nil, ReasonDirective
@@ -180,7 +244,7 @@ func (rs *Routes) matchTree(c *Change) ([]*Route, Reason) {
 	var found []*Route
 	reason := ReasonNoRoute
 	for _, r := range rs.routes {
-		if !slices.Contains(r.Events, c.Kind) || !r.Place.overlaps(c) {
+		if !r.takes(c) || !r.Place.overlaps(c) {
 			continue
 		}
 		if r.Ignore {
@@ -212,7 +276,25 @@ func (rs *Routes) Holders(c Change) []*Route {
 
 // where reports whether the place is in the container of a change.
 func (p *Place) where(c *Change) bool {
-	return (p.Container == c.Container || p.Container == AnyContainer) && (p.Account == "" || p.Account == c.Account)
+	return (p.Container == c.Container || p.Container == AnyContainer) && (p.Account == "" || strings.EqualFold(p.Account, c.Account)) &&
+		(p.System == "" || matches(p.System, c.System)) && (p.Subject == "" || matches(p.Subject, c.Subject))
+}
+
+// matches reports whether a text is as the pattern says, in which a * stands for any text.
+func matches(pattern, text string) bool {
+	head, rest, more := strings.Cut(pattern, "*")
+	if !more {
+		return pattern == text
+	}
+	text, ok := strings.CutPrefix(text, head)
+	for ok {
+		var part string
+		if part, rest, more = strings.Cut(rest, "*"); !more {
+			return strings.HasSuffix(text, part)
+		}
+		_, text, ok = strings.Cut(text, part)
+	}
+	return false
 }
 
 func (p *Place) contains(c *Change) bool {
@@ -255,7 +337,7 @@ func (b *byPrefix) first(routes []*Route, c *Change) int {
 			if i >= best {
 				break
 			}
-			if r := routes[i]; r.Place.contains(c) && slices.Contains(r.Events, c.Kind) {
+			if r := routes[i]; r.takes(c) && r.Place.contains(c) {
 				best = i
 				break
 			}
@@ -277,15 +359,33 @@ func (rs *Routes) index() {
 		if r.Directive == nil {
 			continue
 		}
-		written := Place{Account: r.Place.Account, Container: r.Directive.Container, Prefix: r.Directive.Prefix}
+		written := Place{System: r.Place.System, Subject: r.Place.Subject, Account: r.Place.Account, Container: r.Directive.Container, Prefix: r.Directive.Prefix}
 		if !slices.Contains(rs.directives, written) {
 			rs.directives = append(rs.directives, written)
 		}
 	}
-	mark := sha256.New()
-	fmt.Fprintf(mark, "%q %q\n", rs.Source, rs.directives)
-	for _, r := range rs.routes {
-		fmt.Fprintf(mark, "%q %q %t %s\n", r.Place, r.Events, r.Ignore, r.Group().key())
+	rs.mark = rs.marked()
+}
+
+// marked returns the mark of the routes. Routes that an earlier version knew have its mark:
+// otherwise, its decisions would not count after an upgrade, and changes be asked for again.
+func (rs *Routes) marked() string {
+	type earlier struct{ Account, Container, Prefix, Suffix string }
+	old := func(p Place) earlier { return earlier{p.Account, p.Container, p.Prefix, p.Suffix} }
+	directives := make([]earlier, 0, len(rs.directives))
+	for _, d := range rs.directives {
+		// Of two that differ in what the earlier version did not know, it has one.
+		if !slices.Contains(directives, old(d)) {
+			directives = append(directives, old(d))
+		}
 	}
-	rs.mark = hex.EncodeToString(mark.Sum(nil)[:8])
+	mark := sha256.New()
+	fmt.Fprintf(mark, "%q %q\n", rs.Source, directives)
+	for _, r := range rs.routes {
+		fmt.Fprintf(mark, "%q %q %t %s\n", old(r.Place), r.Events, r.Ignore, r.Group().key())
+		if r.Place.System != "" || r.Place.Subject != "" || r.Keys != "" {
+			fmt.Fprintf(mark, "%q %q %q\n", r.Place.System, r.Place.Subject, r.Keys)
+		}
+	}
+	return hex.EncodeToString(mark.Sum(nil)[:8])
 }

@@ -20,6 +20,7 @@ func parse(t testing.TB, text string) *Routes {
 		Routes []struct {
 			Name      string
 			Place     `yaml:",inline"`
+			Keys      Keys
 			Events    []Kind
 			Ignore    bool
 			Directive *Directive
@@ -40,7 +41,7 @@ func parse(t testing.TB, text string) *Routes {
 	routes := make([]Route, len(file.Routes))
 	for i, r := range file.Routes {
 		routes[i] = Route{
-			Name: r.Name, Place: r.Place, Events: r.Events, Ignore: r.Ignore, Window: Window(r.Window), Directive: r.Directive,
+			Name: r.Name, Place: r.Place, Keys: r.Keys, Events: r.Events, Ignore: r.Ignore, Window: Window(r.Window), Directive: r.Directive,
 			Request: schemas.BackupRequest{
 				ClientName: r.Client, InstanceName: r.Instance, SubclientName: r.Subclient, StoragePolicyName: r.Plan, Labels: r.Labels,
 			},
@@ -233,6 +234,12 @@ func TestRoutes_mark(t *testing.T) {
 	} {
 		if other := parse(t, text); other.mark == first.mark {
 			t.Errorf("another %s leaves the mark", name)
+		}
+	}
+	const conditions = "routes:\n- {container: a, system: x, subject: y, keys: raw"
+	for _, other := range []string{"system: z, subject: y, keys: raw", "system: x, subject: z, keys: raw", "system: x, subject: y, keys: form", "system: x"} {
+		if parse(t, conditions+to("g")).mark == parse(t, "routes:\n- {container: a, "+other+to("g")).mark {
+			t.Errorf("%s leaves the mark", other)
 		}
 	}
 	same := parse(t, "routes:\n- {container: a, window: {quiet: 1s}, labels: {x: y}"+to("g")+"- {name: n, container: b, storagePolicyName: p"+to("h"))

@@ -14,7 +14,11 @@ type record struct {
 	EventSource  text `json:"eventSource"`
 	EventName    text `json:"eventName"`
 	EventTime    text `json:"eventTime"`
-	S3           struct {
+	Region       text `json:"awsRegion"`
+	Response     struct {
+		Deployment text `json:"x-minio-deployment-id"`
+	} `json:"responseElements"`
+	S3 struct {
 		Bucket struct {
 			Name text `json:"name"`
 		} `json:"bucket"`
@@ -71,20 +75,61 @@ func (d *decoder) record(i int, r *record) {
 		return
 	}
 	c.Kind, c.Note = s3Kind(&c)
-	if c.Format != FormatCeph {
-		// The key is form encoded, and decoded exactly once. Ceph does not encode it:
-		// see record.object_key in its rgw_notify.cc.
-		key, err := url.QueryUnescape(c.Key)
-		if err != nil {
-			d.fault("Records[%d]: s3.object.key is %.100q, which is not form encoded", i, c.Key)
-			return
-		}
-		c.Key = key
+	c.System, c.sole = r.system()
+	if !c.decodeKey(r.writesForms()) {
+		d.fault("Records[%d]: s3.object.key is %.100q, which is not form encoded", i, c.Key)
+		d.broken(c)
+		return
 	}
 	if c.Format == FormatMinIO && c.Kind == KindCreated {
 		c.Size = object.Size.or(0) // MinIO omits a size of 0
 	}
 	d.object(c, "Records[%d]: s3.bucket.name", "Records[%d]: s3.object.key", i)
+}
+
+// system returns the name of the system that wrote the record, and whether no other has it.
+func (r *record) system() (name string, sole bool) {
+	switch {
+	case r.EventSource == "minio:s3" && r.Response.Deployment != "":
+		return "minio:" + string(r.Response.Deployment), true
+	case r.ofAWS():
+		return "aws:" + string(r.Region), true
+	default:
+		return "", false
+	}
+}
+
+// ofAWS reports whether the record has what only AWS writes: its eventSource with a sequencer
+// of 18 digits that begins with 00, and the name of a region. Those who imitate it write the
+// time in nanoseconds (16 digits), a counter or nothing.
+func (r *record) ofAWS() bool {
+	s := string(r.S3.Object.Sequencer)
+	return r.EventSource == "aws:s3" && len(s) == 18 && strings.HasPrefix(s, "00") && digits(s, hexDigits) && strings.Count(string(r.Region), "-") >= 2
+}
+
+// writesForms reports whether the sender is known to write form-encoded keys.
+func (r *record) writesForms() bool { return r.EventSource == "minio:s3" || r.ofAWS() }
+
+// decodeKey decodes the key of an S3 record, exactly once. known is set if the sender surely
+// writes form-encoded keys. From another sender, a byte that no form has proves that the key
+// is raw, and a plus or percent sign leaves both readings: the key is decoded then, and Raw has
+// the other reading. decodeKey returns false if the key cannot be decoded.
+func (c *Change) decodeKey(known bool) bool {
+	if c.Format == FormatCeph {
+		return true // it does not encode keys: record.object_key in its rgw_notify.cc
+	}
+	if !known && strings.ContainsFunc(c.Key, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return true
+	}
+	key, err := url.QueryUnescape(c.Key)
+	if err != nil {
+		return !known
+	}
+	if !known && key != c.Key {
+		c.Raw = c.Key
+	}
+	c.Key = key
+	return true
 }
 
 // object adds a change, or a fault if its container or key is missing. container and key are
@@ -95,14 +140,30 @@ func (d *decoder) object(c Change, container, key string, args ...any) {
 	case c.Container == "":
 		d.fault(container+" is missing or not a string", args...)
 		return
-	case c.Key == "":
+	case c.Key == "" && !c.Broken:
 		d.fault(key+" is missing or not a string", args...)
+		d.broken(c)
 		return
 	case c.Kind == KindCreated && !c.Tree && c.Size == 0 && strings.HasSuffix(c.Key, "/"):
 		// It stands for an empty directory. A directive file would list the whole
 		// directory by it.
 		c.Kind, c.Note = KindNone, "a folder marker, an empty object whose name ends in a slash"
 	}
+	d.add(c)
+}
+
+// broken adds a change for a record that names its container and no key: anything in the
+// container may have changed. The notification becomes a dead letter too.
+func (d *decoder) broken(c Change) {
+	if c.Container == "" || c.Kind == KindNone || d.brokenIn[c.Container] {
+		return
+	}
+	if d.brokenIn == nil {
+		d.brokenIn = make(map[string]bool)
+	}
+	d.brokenIn[c.Container] = true // one for all records: it stands for the whole container
+	c.Kind, c.Key, c.Raw, c.Version, c.Marker, c.Sequencer = KindCreated, "", "", "", "", ""
+	c.Tree, c.Broken, c.Size = true, true, -1
 	d.add(c)
 }
 
@@ -135,20 +196,22 @@ func s3Kind(c *Change) (kind Kind, note string) {
 		switch action {
 		case "NoOP":
 			return KindNone, "nothing was there to delete"
-		case "DeleteMarkerCreated", "DeleteAllVersions":
+		case "DeleteMarkerCreated":
+			c.Version, c.Marker = "", c.Version
+		case "DeleteAllVersions":
 			c.Version = ""
 		}
 		return KindDeleted, ""
 	case "ObjectSynced": // Ceph: copied from another zone
 		switch action {
 		case "Delete", "DeletionMarkerCreated":
-			c.Version = ""
+			c.Version, c.Marker = "", c.Version
 			return KindDeleted, ""
 		}
 		return KindCreated, ""
 	case "ObjectLifecycle": // Ceph
 		if action == "Expiration:Current" {
-			c.Version = ""
+			c.Version, c.Marker = "", c.Version
 			return KindDeleted, ""
 		}
 		return KindNone, "the object's current content stays"
@@ -191,6 +254,7 @@ func (d *decoder) eventBridge(doc *document) {
 	c := Change{
 		Format: FormatEventBridge, Event: string(doc.DetailType), Container: string(detail.Bucket.Name), Key: string(detail.Object.Key),
 		Size: detail.Object.Size.or(-1), Time: timeOf(doc.Time), Sequencer: string(detail.Object.Sequencer), Version: string(detail.Object.VersionID),
+		System: "aws:" + string(doc.Region), sole: true,
 	}
 	switch c.Event {
 	case "Object Created":
@@ -198,7 +262,7 @@ func (d *decoder) eventBridge(doc *document) {
 	case "Object Deleted":
 		c.Kind = KindDeleted
 		if detail.DeletionType == "Delete Marker Created" {
-			c.Version = ""
+			c.Version, c.Marker = "", c.Version
 		}
 	default:
 		c.Kind, c.Note = KindNone, "not an event that changes content"

@@ -3,34 +3,63 @@ package trigger
 import (
 	"strings"
 	"time"
+	"unique"
 )
+
+// place is where objects have their names: a container of one account of one system.
+type place struct{ system, subject, account, container string }
 
 // object identifies an object or a whole directory.
 type object struct {
-	account, container, key string
-	tree                    bool
+	place unique.Handle[place]
+	key   string
+	raw   string // as in Change
+	tree  bool
 	// route is set for a directory only: several routes may each have a part of one.
 	route *Route
 }
 
 // object returns what the change is about.
 func (h *held) object() object {
-	name := object{account: h.Account, container: h.Container, key: h.Key, tree: h.Tree}
+	where := place{h.System, h.Subject, h.Account, h.Container}
+	if h.sole {
+		where.subject = "" // two subjects may have notifications of the same system
+	}
+	name := object{place: unique.Make(where), key: h.Key, raw: h.Raw, tree: h.Tree}
 	if h.Tree {
 		name.route = h.route
 	}
 	return name
 }
 
-// held is a change in a window. A deletion that starts no backup is kept too, so that a late
-// creation of the same object does not count.
+// created returns the creation of the object.
+func (o *object) created() Change {
+	return Change{Kind: KindCreated, Container: o.place.Value().container, Key: o.key, Raw: o.raw, Tree: o.tree, Broken: o.tree && o.key == ""}
+}
+
+// held is a change on its way into a window.
 type held struct {
 	Change
 	route *Route
 	// counts is set if the change starts a backup.
 	counts bool
+}
+
+// kept is what a window keeps of the last change of an object. A deletion that starts no
+// backup is kept too, so that a second notification of the creation before it does not count.
+type kept struct {
+	stamp
+	kind  Kind
+	route *Route
+	// counts is set if the change starts a backup.
+	counts bool
 	// others is set if the window has creations of several versions of the object.
 	others bool
+	// unsure is set if it is not known which of the creations was the last: no deletion
+	// cancels them.
+	unsure bool
+	// gone is the creation that this deletion removed.
+	gone *stamp
 }
 
 // window has the changes of one content group that are not requested yet.
@@ -39,7 +68,7 @@ type window struct {
 	since, latest time.Time // when these were stored
 	opened        time.Time // when the first was read, by the server's clock
 	messages      []*message
-	objects       map[object]held
+	objects       map[object]kept
 	// paths is how many of the objects count.
 	paths int
 }
@@ -85,58 +114,105 @@ func (w *window) add(m *message, c *concern) bool {
 // put adds one change and reports whether the window changed.
 func (w *window) put(h held) bool {
 	name := h.object()
+	now := kept{stamp: h.stamp(), kind: h.Kind, route: h.route, counts: h.counts}
 	before, known := w.objects[name]
-	if known {
-		switch later := h.Replaces(before.Change); {
-		case h.Kind == KindCreated && before.Kind == KindCreated:
-			h.others = before.others || h.Version != before.Version
-			if later {
-				break
-			}
-			news := h.others != before.others
-			before.others = h.others
+	if h.Kind == KindCreated {
+		return w.created(name, now, before, known)
+	}
+	return w.deleted(name, now, before, known)
+}
+
+// created adds a creation. Where the order is not sure, the creation counts.
+func (w *window) created(name object, now, before kept, known bool) bool {
+	order, sure := now.order(&before.stamp)
+	switch {
+	case !known:
+	case before.kind == KindCreated && now.repeats(&before.stamp):
+		return false
+	case before.kind == KindCreated:
+		now.others = before.others || now.version != before.version
+		now.unsure = before.unsure || !sure
+		if sure && order < 0 { // an older one, late
+			news := now.others != before.others
+			before.others = now.others
 			w.objects[name] = before
 			return news
-		case h.Kind == KindDeleted && h.Version != "" && before.others && !h.counts:
-			return false // the object has another version that this window has too
-		case h.Kind == KindCreated && before.Kind == KindDeleted && before.Version != "" && before.Version != h.Version:
-			// Another version was deleted, before or after this creation.
-		case !later:
-			return false
 		}
+	case before.counts:
+		if !sure || order <= 0 {
+			return false // the deletion asks for a backup that finds the object
+		}
+	case before.gone != nil && now.repeats(before.gone):
+		return false
+	default:
+		// It was received after the deletion. If its sequencer says the opposite, the
+		// deletion may come again, and must not cancel it.
+		now.unsure = !sure || order <= 0
 	}
-	below := 0
-	if h.Tree && h.Kind == KindDeleted {
-		below = w.dropBelow(&h.Change)
-	}
-	switch {
-	case !h.counts && !known && below == 0:
-		return false // the window has nothing that it deletes
-	case known && before.counts:
-		w.paths--
-	}
-	if h.counts {
-		w.paths++
-	}
-	if w.objects == nil {
-		w.objects = make(map[object]held)
-	}
-	// These are not needed any more, and take memory.
-	h.Event, h.Note = "", ""
-	w.objects[name] = h
+	w.keep(name, now, before, known)
 	return true
 }
 
-// dropBelow removes the objects below a deleted directory and returns their number.
-func (w *window) dropBelow(tree *Change) int {
+// deleted adds a deletion.
+func (w *window) deleted(name object, now, before kept, known bool) bool {
+	below := 0
+	if name.tree {
+		below = w.dropBelow(name, &now)
+	}
+	switch {
+	case !known && !now.counts && below == 0:
+		if now.marker == "" || now.format != FormatMinIO {
+			return false // the window has nothing that it deletes
+		}
+		// The marker may be removed, which MinIO reports with the same event.
+	case !known:
+	case before.kind == KindDeleted && now.moves(&before.stamp):
+		// The delete marker is removed, and the content before it is the object's again.
+		now.kind, now.counts, now.version, now.unsure = KindCreated, true, "", true
+	case before.kind == KindDeleted:
+		return below > 0
+	case now.version != "" && before.others && !now.counts:
+		return false // the object has another version that this window has too
+	case before.unsure || !now.removes(&before.stamp):
+		order, sure := now.order(&before.stamp)
+		if !now.counts || sure && order < 0 {
+			return below > 0
+		}
+	default:
+		gone := before.stamp
+		now.gone = &gone
+	}
+	w.keep(name, now, before, known)
+	return true
+}
+
+// keep replaces what the window knows of an object.
+func (w *window) keep(name object, now, before kept, known bool) {
+	if known && before.counts {
+		w.paths--
+	}
+	if now.counts {
+		w.paths++
+	}
+	if w.objects == nil {
+		w.objects = make(map[object]kept)
+	}
+	w.objects[name] = now
+}
+
+// dropBelow removes the objects below a deleted directory and returns their number. The
+// sequencers of two names do not compare, so their times decide.
+func (w *window) dropBelow(tree object, gone *kept) int {
 	n := 0
-	for name, h := range w.objects {
-		if name.key != tree.Key && strings.HasPrefix(name.key, tree.Key) && tree.Replaces(h.Change) {
-			delete(w.objects, name)
-			n++
-			if h.counts {
-				w.paths--
-			}
+	for name, below := range w.objects {
+		if name.place != tree.place || name.key == tree.key || !strings.HasPrefix(name.key, tree.key) ||
+			below.kind != KindCreated || below.unsure || below.at == 0 || gone.at <= below.at {
+			continue
+		}
+		delete(w.objects, name)
+		n++
+		if below.counts {
+			w.paths--
 		}
 	}
 	return n

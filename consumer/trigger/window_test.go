@@ -41,6 +41,31 @@ func (h held) of(version string) held {
 	return h
 }
 
+// from is a change of a system that others may be called like.
+func (h held) from(system, subject string) held {
+	h.System, h.Subject = system, subject
+	return h
+}
+
+// in is a change in another container.
+func (h held) in(account, container string) held {
+	h.Account, h.Container = account, container
+	return h
+}
+
+// only is a change of a system that has its name alone.
+func (h held) only(system, subject string) held {
+	h.sole = true
+	return h.from(system, subject)
+}
+
+// marked is a delete marker that was created or removed.
+func marked(key, sequencer, version string) held {
+	h := deleted(key, sequencer, false)
+	h.Marker = version
+	return h
+}
+
 // at is a change at some second.
 func (h held) at(second int) held {
 	h.Time = time.Date(2026, 11, 23, 10, 0, second, 0, time.UTC)
@@ -88,13 +113,36 @@ func TestWindow_add(t *testing.T) {
 		"a deletion that starts nothing":         {[]held{deleted("x", "1", false)}, []bool{false}, 0},
 		"it cancels a creation":                  {[]held{created("x", "1"), deleted("x", "2", false)}, []bool{true, true}, 0},
 		"and the creation after it counts":       {[]held{created("x", "1"), deleted("x", "2", false), created("x", "3")}, []bool{true, true, true}, 1},
-		"and the one before it, late, does not":  {[]held{created("x", "1"), deleted("x", "3", false), created("x", "2")}, []bool{true, true, false}, 0},
+		"and what it removed, told twice, not":   {[]held{created("x", "1"), deleted("x", "2", false), created("x", "1")}, []bool{true, true, false}, 0},
+		"another one before it, late, counts":    {[]held{created("x", "1"), deleted("x", "3", false), created("x", "2")}, []bool{true, true, true}, 1},
+		"which its deletion, again, leaves":      {[]held{created("x", "1"), deleted("x", "3", false), created("x", "2"), deleted("x", "3", false)}, []bool{true, true, true, false}, 1},
+		"a counter without padding":              {[]held{created("x", "9"), deleted("x", "A", false), created("x", "10")}, []bool{true, true, true}, 1},
+		"the same, its deletion late":            {[]held{created("x", "9"), created("x", "10"), deleted("x", "A", false)}, []bool{true, true, false}, 1},
+		"a counter that overflows":               {[]held{created("x", "8FFF"), deleted("x", "9000", false), created("x", "12")}, []bool{true, true, true}, 1},
+		"the same, its deletion at the end":      {[]held{created("x", "8FFF"), created("x", "12"), deleted("x", "9000", false)}, []bool{true, true, false}, 1},
+		"what no order is known of":              {[]held{created("x", ""), deleted("x", "", false)}, []bool{true, false}, 1},
+		"the group's own removal, unordered":     {[]held{created("x", "9"), deleted("x", "10", true)}, []bool{true, true}, 1},
+		"the group's own removal, earlier":       {[]held{created("x", "2"), deleted("x", "1", true)}, []bool{true, false}, 1},
+		"another system":                         {[]held{created("x", "1").from("site", "a"), deleted("x", "2", false).from("site", "b")}, []bool{true, false}, 1},
+		"one system on two subjects":             {[]held{created("x", "1").only("m", "a"), deleted("x", "2", false).only("m", "b")}, []bool{true, true}, 0},
+		"two systems on one subject":             {[]held{created("x", "1").only("m", "a"), deleted("x", "2", false).only("n", "a")}, []bool{true, false}, 1},
+		"another account":                        {[]held{created("x", "1").in("1", "c"), deleted("x", "2", false).in("2", "c")}, []bool{true, false}, 1},
+		"another container":                      {[]held{created("x", "1").in("1", "c"), deleted("x", "2", false).in("1", "d")}, []bool{true, false}, 1},
+		"the object of a directory's name":       {[]held{created("d/", "1").at(0), treeDeleted("d/").at(1)}, []bool{true, false}, 1},
+		"a delete marker is removed":             {[]held{created("x", "1").of("v1"), marked("x", "2", "m"), marked("x", "3", "m")}, []bool{true, true, true}, 1},
+		"one of an object of earlier":            {[]held{marked("x", "2", "m"), marked("x", "3", "m")}, []bool{true, true}, 1},
+		"a delete marker, told twice":            {[]held{created("x", "1").of("v1"), marked("x", "2", "m"), marked("x", "2", "m")}, []bool{true, true, false}, 0},
+		"two delete markers":                     {[]held{created("x", "1").of("v1"), marked("x", "2", "m"), marked("x", "3", "n")}, []bool{true, true, false}, 0},
+		"a marker is deleted as a version":       {[]held{created("x", "1").of("v1"), marked("x", "2", "m"), deleted("x", "3", false).of("m")}, []bool{true, true, true}, 1},
+		"a marker is removed, then told twice":   {[]held{marked("x", "2", "m"), marked("x", "3", "m"), marked("x", "2", "m")}, []bool{true, true, false}, 1},
 		"a deletion that starts a backup":        {[]held{deleted("x", "1", true)}, []bool{true}, 1},
-		"a directory takes what is below it":     {[]held{created("d/x", "1"), created("d/y", "1"), created("dx", "1"), treeDeleted("d/")}, []bool{true, true, true, true}, 1},
+		"a directory takes what is below it":     {[]held{created("d/x", "1").at(0), created("d/y", "1").at(0), created("dx", "1").at(0), treeDeleted("d/").at(1)}, []bool{true, true, true, true}, 1},
+		"a directory at no time takes nothing":   {[]held{created("d/x", "1").at(0), treeDeleted("d/")}, []bool{true, false}, 1},
+		"a directory of another system":          {[]held{created("d/x", "1").at(0).from("a", "a"), treeDeleted("d/").at(1).from("b", "b")}, []bool{true, false}, 1},
 		"what was made in it later, told before": {[]held{created("d/x", "1").at(2), created("d/y", "1").at(0), treeDeleted("d/").at(1)}, []bool{true, true, true}, 1},
-		"a directory with nothing of it":         {[]held{created("x", "1"), treeDeleted("d/")}, []bool{true, false}, 1},
-		"what a directory took, deleted again":   {[]held{created("d/x", "1"), treeDeleted("d/"), deleted("d/x", "2", false)}, []bool{true, true, false}, 0},
-		"what is made below a directory, anew":   {[]held{created("d/x", "1"), treeDeleted("d/"), created("d/x", "2")}, []bool{true, true, true}, 1},
+		"a directory with nothing of it":         {[]held{created("x", "1").at(0), treeDeleted("d/").at(1)}, []bool{true, false}, 1},
+		"what a directory took, deleted again":   {[]held{created("d/x", "1").at(0), treeDeleted("d/").at(1), deleted("d/x", "2", false)}, []bool{true, true, false}, 0},
+		"what is made below a directory, anew":   {[]held{created("d/x", "1").at(0), treeDeleted("d/").at(1), created("d/x", "2").at(0)}, []bool{true, true, true}, 1},
 		"its only version is deleted":            {[]held{created("x", "1").of("v1"), deleted("x", "2", false).of("v1")}, []bool{true, true}, 0},
 		"the later of two is deleted":            {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), deleted("x", "3", false).of("v2")}, []bool{true, true, false}, 1},
 		"the earlier of two is deleted":          {[]held{created("x", "1").of("v1"), created("x", "2").of("v2"), deleted("x", "3", false).of("v1")}, []bool{true, true, false}, 1},

@@ -33,7 +33,7 @@ func Check(rs *trigger.Routes) []Finding {
 		for _, d := range rs.Directives() {
 			switch {
 			case r.Ignore || !strings.HasPrefix(r.Place.Prefix, d.Prefix) || r.Place.Container != d.Container:
-			case d.Account == "" || d.Account == r.Place.Account:
+			case includes(d.Account, r.Place.Account) && includes(d.System, r.Place.System) && includes(d.Subject, r.Place.Subject):
 				add(r, true, "cannot be reached: it lies in the directive prefix /%s/%s, and what is there starts nothing", d.Container, d.Prefix)
 			}
 		}
@@ -102,6 +102,12 @@ func hides(r, other *trigger.Route) bool {
 		}
 	}
 	return (p.Container == trigger.AnyContainer || p.Container == q.Container) &&
-		(p.Account == "" || p.Account == q.Account) &&
+		includes(p.Account, q.Account) && includes(p.System, q.System) && includes(p.Subject, q.Subject) &&
+		(r.Keys == "" || r.Keys == other.Keys) &&
 		strings.HasPrefix(q.Prefix, p.Prefix) && strings.HasSuffix(q.Suffix, p.Suffix)
+}
+
+// includes reports whether a condition of a place surely holds where another does.
+func includes(condition, other string) bool {
+	return condition == "" || condition == "*" || condition == other
 }

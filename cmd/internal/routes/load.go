@@ -34,7 +34,7 @@ var (
 	requestKeys = []string{
 		"clientName", "instanceName", "backupsetName", "subclientName", "storagePolicyName", "appName", "backupLevel", "labels",
 	}
-	routeKeys     = append([]string{"name", "account", "container", "prefix", "suffix", "events", "ignore", "window", "directive"}, requestKeys...)
+	routeKeys     = append([]string{"name", "system", "subject", "account", "container", "prefix", "suffix", "keys", "events", "ignore", "window", "directive"}, requestKeys...)
 	windowKeys    = []string{"quiet", "max", "maxPaths"}
 	directiveKeys = []string{"container", "prefix"}
 )
@@ -121,6 +121,12 @@ func (l *loader) route(n *yaml.Node) trigger.Route {
 			if name := l.Text(value, key); name != "" {
 				r.Name = name
 			}
+		case "system":
+			r.Place.System = l.Text(value, key)
+		case "subject":
+			r.Place.Subject = l.Text(value, key)
+		case "keys":
+			r.Keys = l.keys(value)
 		case "account":
 			r.Place.Account = l.Text(value, key)
 		case "container":
@@ -210,6 +216,16 @@ func (l *loader) request(members map[string]any, line int, lines map[string]int,
 		l.Problem(at, "%s %s", name, p.Text)
 	}
 	return schemas.BackupRequest{}
+}
+
+func (l *loader) keys(n *yaml.Node) trigger.Keys {
+	known := []string{string(trigger.KeysForm), string(trigger.KeysRaw)}
+	text := l.Text(n, "keys")
+	if text != "" && !slices.Contains(known, text) {
+		l.Problem(n.Line, "keys is %s, must be form or raw%s", strictyaml.Quoted(text), l.Nearest(text, known))
+		return ""
+	}
+	return trigger.Keys(text)
 }
 
 func (l *loader) events(n *yaml.Node) []trigger.Kind {
