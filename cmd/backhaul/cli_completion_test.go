@@ -69,7 +69,7 @@ func TestCompletions(t *testing.T) {
 		{"request --backup-level ", "FULL INCREMENTAL DIFFERENTIAL SYNTHETIC_FULL", noFile},
 		{"request --file ", "", anyFile},
 		{"schema show ", "backup-request.v1 job-changed.v1 job-failed.v1 job-finished.v1 job-started.v1 job-submitting.v1 job-unfollowed.v1 operator.v1 request-rejected.v1", noFile},
-		{"schema ", "ls show validate", noFile},
+		{"schema ", "asyncapi ls show validate", noFile},
 		{"schema validate ", "", anyFile},
 	} {
 		offers, directive := completions(t, strings.Split(c.line, " ")...)

@@ -72,6 +72,7 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 		"backhaul trigger explain": {file + " --routes " + file},
 		"backhaul schema":          {""},
 		"backhaul schema ls":       {""},
+		"backhaul schema asyncapi": {""},
 		"backhaul schema show":     {"backup-request"},
 		"backhaul schema validate": {file},
 		"backhaul healthcheck":     {"--admin-addr 127.0.0.1:1"},
