@@ -112,10 +112,7 @@ func TestTenThousandCopiesFromTwoPublishers(t *testing.T) {
 	}
 	publishers.Wait()
 	b.settled()
-	stream, err := b.js.Stream(b.within(patience), publisher.RequestsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := natstest.Stream(t, b.js, publisher.RequestsStream)
 	if got := stream.CachedInfo().State.LastSeq; got != copies {
 		t.Errorf("JetStream accepted %d copies, want %d", got, copies)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"backhaul/consumer"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 	"backhaul/vendorapi/simulator"
@@ -247,10 +248,7 @@ func (b *rig) publishSoon(source, data string) {
 // mark returns the mark of the ledger.
 func (b *rig) mark() publisher.Mark {
 	b.t.Helper()
-	marks, err := b.js.Stream(b.within(patience), publisher.MarkStream)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	marks := natstest.Stream(b.t, b.js, publisher.MarkStream)
 	mark, _, err := publisher.ReadMark(b.within(patience), marks)
 	if err != nil {
 		b.t.Fatal(err)

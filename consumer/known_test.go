@@ -27,10 +27,7 @@ func newGuarded(t *testing.T) (*ledger, *guard) {
 func guardOf(t *testing.T, l *ledger, nc *nats.Conn) *guard {
 	t.Helper()
 	js := natstest.JetStream(t, nc)
-	events, err := js.Stream(t.Context(), publisher.EventsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := natstest.Stream(t, js, publisher.EventsStream)
 	return newGuard(nc, js, l.publisher, events, zerolog.Nop())
 }
 

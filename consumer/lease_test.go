@@ -24,10 +24,7 @@ func newLedgerOn(t *testing.T, nc *nats.Conn, lease time.Duration) *ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, err := natstest.JetStream(t, nc).Stream(t.Context(), publisher.EventsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := natstest.Stream(t, natstest.JetStream(t, nc), publisher.EventsStream)
 	return &ledger{events: events, reader: publisher.NewLastReader(events), publisher: pub, owner: "one", lease: lease}
 }
 

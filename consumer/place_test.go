@@ -94,10 +94,7 @@ func TestAnEarlierVersionsPlace(t *testing.T) {
 	t.Parallel()
 	key := publisher.EarlierSequenceKey("billing", 1)
 	message := func(b *rig) schemas.Message {
-		stream, err := b.js.Stream(b.within(patience), publisher.RequestsStream)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stream := natstest.Stream(t, b.js, publisher.RequestsStream)
 		msg, err := stream.GetMsg(b.within(patience), 1)
 		if err != nil {
 			t.Fatal(err)
@@ -161,10 +158,7 @@ func (b *rig) deliverAndForget() {
 func (b *rig) remake(name string) {
 	b.t.Helper()
 	ctx := b.within(patience)
-	old, err := b.js.Stream(ctx, name)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	old := natstest.Stream(b.t, b.js, name)
 	for empty := false; !empty; { // seen with nats-server 2.15: the stream that was made had the old messages
 		if err := b.js.DeleteStream(ctx, name); err != nil {
 			b.t.Fatal(err)
@@ -181,10 +175,7 @@ func (b *rig) remake(name string) {
 func (b *rig) remakeRequests() {
 	b.t.Helper()
 	ctx := b.within(patience)
-	old, err := b.js.Stream(ctx, publisher.RequestsStream)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	old := natstest.Stream(b.t, b.js, publisher.RequestsStream)
 	durable, err := old.Consumer(ctx, publisher.RequestsConsumer)
 	if err != nil {
 		b.t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -298,66 +297,16 @@ func (b *rig) settled() {
 
 // event is one event as a subscriber sees it.
 type event struct {
-	message
+	*jetstream.RawStreamMsg
 	kind schemas.Kind
 	key  publisher.Key
 	data schemas.Event
 }
 
-// message is a message of a stream.
-type message struct {
-	Subject  string
-	Header   nats.Header
-	Data     []byte
-	Sequence uint64
-	Time     time.Time
-}
-
 // stored returns the messages of a stream whose subject matches, in order.
-func (b *rig) stored(stream, filter string) []message {
+func (b *rig) stored(stream, filter string) []*jetstream.RawStreamMsg {
 	b.t.Helper()
-	ctx := b.within(patience)
-	bound, err := b.js.Stream(ctx, stream)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	var all []message
-	if stream == publisher.RequestsStream { // a work queue has no second consumer
-		for next := uint64(1); ; {
-			msg, err := bound.GetMsg(ctx, next, jetstream.WithGetMsgSubject(filter))
-			if errors.Is(err, jetstream.ErrMsgNotFound) {
-				return all
-			}
-			if err != nil {
-				b.t.Fatal(err)
-			}
-			all, next = append(all, message{msg.Subject, msg.Header, msg.Data, msg.Sequence, msg.Time}), msg.Sequence+1
-		}
-	}
-	reader, err := bound.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		FilterSubject: filter, AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: time.Minute,
-	})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer func() { _ = bound.DeleteConsumer(ctx, reader.CachedInfo().Name) }()
-	for rest := int(reader.CachedInfo().NumPending); len(all) < rest; {
-		batch, err := reader.Fetch(rest-len(all), jetstream.FetchMaxWait(5*time.Second))
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		for msg := range batch.Messages() {
-			meta, err := msg.Metadata()
-			if err != nil {
-				b.t.Fatal(err)
-			}
-			all = append(all, message{msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp.UTC()})
-		}
-		if ctx.Err() != nil {
-			b.t.Fatalf("read %s: %v", stream, ctx.Err())
-		}
-	}
-	return all
+	return natstest.Stored(b.t, b.js, stream, filter)
 }
 
 // events returns the events whose subject matches, in order.
@@ -392,7 +341,7 @@ func kinds(events []event) string {
 	return strings.Join(names, " ")
 }
 
-func (b *rig) deadLetters() []message {
+func (b *rig) deadLetters() []*jetstream.RawStreamMsg {
 	b.t.Helper()
 	return b.stored(publisher.DeadLetterStream, ">")
 }

@@ -41,10 +41,7 @@ func TestSweep_takesUpWhatWasForgotten(t *testing.T) {
 	if _, err := nc.Request(reset, []byte(`{"seq":4}`), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	requests, err := js.Stream(ctx, publisher.RequestsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	requests := natstest.Stream(t, js, publisher.RequestsStream)
 	if err := requests.DeleteMsg(ctx, 3); err != nil {
 		t.Fatal(err)
 	}

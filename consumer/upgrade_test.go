@@ -69,10 +69,7 @@ func TestAnEarlierVersionsOutcomeBehindANewConsumer(t *testing.T) {
 	b.publish("billing", body(""))
 	b.deliverAndForget()
 	key := b.earlierEvent(earlierStart)
-	stream, err := b.js.Stream(b.within(patience), publisher.RequestsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := natstest.Stream(t, b.js, publisher.RequestsStream)
 	durable, err := stream.Consumer(b.within(patience), publisher.RequestsConsumer)
 	if err != nil {
 		t.Fatal(err)

@@ -88,10 +88,7 @@ func TestConsumer_SaysThatAStreamIsFull(t *testing.T) {
 				t.Errorf("%d lines about %d requests that wait for one reason, want %d\n%s", n, requests, c.redelivered, w.log.String())
 			}
 
-			stream, err := b.js.Stream(t.Context(), c.stream)
-			if err != nil {
-				t.Fatal(err)
-			}
+			stream := natstest.Stream(t, b.js, c.stream)
 			cfg := stream.CachedInfo().Config
 			cfg.MaxMsgs, cfg.MaxBytes, cfg.Discard = -1, -1, jetstream.DiscardOld
 			if _, err := b.js.UpdateStream(t.Context(), cfg); err != nil {
@@ -119,10 +116,7 @@ func TestConsumer_SaysThatAnIdleLedgerIsFull(t *testing.T) {
 	if text := w.consumer.Writable().Error(); !strings.Contains(text, "it is full: 1 of max_msgs 1") {
 		t.Errorf("the condition is %s", text)
 	}
-	stream, err := b.js.Stream(t.Context(), publisher.EventsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := natstest.Stream(t, b.js, publisher.EventsStream)
 	cfg := stream.CachedInfo().Config
 	cfg.MaxMsgs = 100
 	if _, err := b.js.UpdateStream(t.Context(), cfg); err != nil {

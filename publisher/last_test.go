@@ -73,10 +73,7 @@ func TestLastReader_readsEachForeignMessageOnce(t *testing.T) {
 		}
 		<-seen
 	}
-	events, err := js.Stream(ctx, publisher.EventsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := natstest.Stream(t, js, publisher.EventsStream)
 	reader := publisher.NewLastReader(events)
 	var event *jetstream.RawStreamMsg
 	ended := 0
@@ -117,10 +114,7 @@ func TestLastReader_forgetsAStreamThatIsGone(t *testing.T) {
 	nc := natstest.Start(t).Connect(t)
 	js, pub, ctx := natstest.JetStream(t, nc), newPublisher(t, nc), within(t, patience)
 	key := publisher.NewKey("crm", "victim")
-	events, err := js.Stream(ctx, publisher.EventsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := natstest.Stream(t, js, publisher.EventsStream)
 	reader := publisher.NewLastReader(events)
 	for round, places := range []string{"exx", "xxxxx", "xex", "x"} { // e an event, x something else
 		end, want := uint64(0), uint64(0)
@@ -133,6 +127,7 @@ func TestLastReader_forgetsAStreamThatIsGone(t *testing.T) {
 				end = ack.Sequence
 				continue
 			}
+			var err error
 			if end, err = pub.Append(ctx, key, end, failed(key, "refused"), ""); err != nil {
 				t.Fatal(err)
 			}
@@ -165,10 +160,7 @@ func TestLastReader_seesWhatChanges(t *testing.T) {
 	}).Connect(t)
 	js, pub, ctx := natstest.JetStream(t, nc), newPublisher(t, nc), within(t, patience)
 	key := publisher.NewKey("crm", "victim")
-	events, err := js.Stream(ctx, publisher.EventsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := natstest.Stream(t, js, publisher.EventsStream)
 	reader := publisher.NewLastReader(events)
 	read := func(what string, want uint64) {
 		t.Helper()
@@ -236,10 +228,7 @@ func TestLastReader_readsAWindowToItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	intrude(t, js, key, 1)
-	events, err := js.Stream(ctx, publisher.EventsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := natstest.Stream(t, js, publisher.EventsStream)
 	// So far behind them that the windows have become large.
 	event, _, err := publisher.LastEvent(ctx, gap{events, want, 15_000}, key.Filter())
 	if err != nil || event == nil || event.Sequence != want {

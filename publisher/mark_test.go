@@ -77,10 +77,7 @@ func TestRecordMark(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t).Connect(t)
 	pub, ctx := newPublisher(t, nc), within(t, patience)
-	marks, err := natstest.JetStream(t, nc).Stream(ctx, publisher.MarkStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	marks := natstest.Stream(t, natstest.JetStream(t, nc), publisher.MarkStream)
 	if m, sequence, err := publisher.ReadMark(ctx, marks); err != nil || sequence != 0 || m != (publisher.Mark{}) {
 		t.Fatalf("%+v %d, %v; want none", m, sequence, err)
 	}

@@ -51,23 +51,7 @@ func failed(key publisher.Key, text string) *schemas.JobFailed {
 // stored are the messages of a stream whose subject matches, in order.
 func stored(t *testing.T, s *natstest.Server, stream, filter string) []*jetstream.RawStreamMsg {
 	t.Helper()
-	js := natstest.JetStream(t, s.Connect(t))
-	ctx := within(t, patience)
-	bound, err := js.Stream(ctx, stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []*jetstream.RawStreamMsg
-	for next := uint64(1); ; {
-		msg, err := bound.GetMsg(ctx, next, jetstream.WithGetMsgSubject(filter))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return all
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		all, next = append(all, msg), msg.Sequence+1
-	}
+	return natstest.Stored(t, natstest.JetStream(t, s.Connect(t)), stream, filter)
 }
 
 func TestAppend(t *testing.T) {

@@ -17,10 +17,7 @@ func TestLastEvent(t *testing.T) {
 	nc := natstest.Start(t).Connect(t)
 	js, pub := natstest.JetStream(t, nc), newPublisher(t, nc)
 	ctx := within(t, patience)
-	events, err := js.Stream(ctx, publisher.EventsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := natstest.Stream(t, js, publisher.EventsStream)
 	intrude := func(subject string, header nats.Header) uint64 {
 		ack, err := js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: header, Data: []byte(`{"stream":"BACKUP_REQUESTS","seq":1}`)})
 		if err != nil {
@@ -42,6 +39,7 @@ func TestLastEvent(t *testing.T) {
 				end = intrude(key.Subject("no-such-kind"), nats.Header{"ce-id": {key.EventID("no-such-kind")}})
 				continue
 			}
+			var err error
 			if end, err = pub.Append(ctx, key, end, failed(key, "refused"), ""); err != nil {
 				t.Fatal(err)
 			}

@@ -30,10 +30,7 @@ func TestRecords_lastWriterKnowsTheOneBefore(t *testing.T) {
 			return publisher.LastWindow(ctx, stream, "a group")
 		}},
 	} {
-		stream, err := js.Stream(ctx, c.stream)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stream := natstest.Stream(t, js, c.stream)
 		if name == "window" { // of another group, which does not conflict
 			if _, err := pub.RecordWindow(ctx, "another group", 0, []byte("other")); err != nil {
 				t.Fatal(err)

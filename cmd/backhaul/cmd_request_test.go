@@ -18,6 +18,7 @@ import (
 	"backhaul/cmd/internal/programtest"
 	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
 )
@@ -64,10 +65,7 @@ func TestABatchIsKilledAndResumed(t *testing.T) {
 	const requests = 2000
 	args := []string{"request", "--source", "billing", "--file", requestFile(t, requests), "--wait", "--output", "json"}
 	stored := func() uint64 {
-		stream, err := s.JS.Stream(t.Context(), publisher.RequestsStream)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stream := natstest.Stream(t, s.JS, publisher.RequestsStream)
 		return stream.CachedInfo().State.LastSeq
 	}
 	for i, end := range []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGINT} {

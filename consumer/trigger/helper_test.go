@@ -167,22 +167,10 @@ func (b *bench) wait(what string, done <-chan struct{}) {
 	}
 }
 
-// stored is every message of a stream.
+// stored returns every message of a stream.
 func (b *bench) stored(stream string) []*jetstream.RawStreamMsg {
 	b.Helper()
-	s, err := b.js.Stream(b.Context(), stream)
-	if err != nil {
-		b.Fatal(err)
-	}
-	state := s.CachedInfo().State
-	var all []*jetstream.RawStreamMsg
-	for n := state.FirstSeq; n <= state.LastSeq && state.Msgs > 0; n++ {
-		msg, err := s.GetMsg(b.Context(), n)
-		if err == nil {
-			all = append(all, msg)
-		}
-	}
-	return all
+	return natstest.Stored(b, b.js, stream, ">")
 }
 
 // requests returns the requests that wait, all of the source storage. A request may be
@@ -217,10 +205,7 @@ func (b *bench) requested(n int) []schemas.BackupRequest {
 // pending is how many notifications are in their stream.
 func (b *bench) pending() uint64 {
 	b.Helper()
-	s, err := b.js.Stream(b.Context(), publisher.StorageStream)
-	if err != nil {
-		b.Fatal(err)
-	}
+	s := natstest.Stream(b, b.js, publisher.StorageStream)
 	return s.CachedInfo().State.Msgs
 }
 
@@ -305,10 +290,7 @@ func full(stream string) natstest.Change {
 // limit sets how many bytes a stream may have.
 func (b *bench) limit(stream string, most int64) {
 	b.Helper()
-	s, err := b.js.Stream(b.Context(), stream)
-	if err != nil {
-		b.Fatal(err)
-	}
+	s := natstest.Stream(b, b.js, stream)
 	cfg := s.CachedInfo().Config
 	cfg.Discard, cfg.MaxBytes = jetstream.DiscardNew, most
 	if _, err := b.js.UpdateStream(b.Context(), cfg); err != nil {

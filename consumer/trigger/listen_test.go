@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 )
 
 // What another process can know of the trigger: from the replica that reads, whoever
@@ -21,10 +22,7 @@ func TestListen(t *testing.T) {
 	}
 	last := func() *Decision {
 		t.Helper()
-		windows, err := b.js.Stream(t.Context(), publisher.WindowsStream)
-		if err != nil {
-			t.Fatal(err)
-		}
+		windows := natstest.Stream(t, b.js, publisher.WindowsStream)
 		d, err := LastDecision(t.Context(), windows)
 		if err != nil {
 			t.Fatal(err)

@@ -187,10 +187,7 @@ func TestGate_CountsAfterAnInterruption(t *testing.T) {
 		}
 		b.claim(billing(fmt.Sprint("id-", i)), now)
 	}
-	stream, err := b.js.Stream(t.Context(), publisher.EventsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := natstest.Stream(t, b.js, publisher.EventsStream)
 	names := stream.ConsumerNames(t.Context())
 	for name := range names.Name() {
 		if err := stream.DeleteConsumer(t.Context(), name); err != nil {
@@ -212,7 +209,7 @@ func TestGate_CountsAfterAnInterruption(t *testing.T) {
 	b.nats.Stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	err = g.Allows(ctx, billing("id-6"), request("c"), now)
+	err := g.Allows(ctx, billing("id-6"), request("c"), now)
 	if _, denied := errors.AsType[*consumer.DeniedError](err); err == nil || denied {
 		t.Errorf("without a server the answer is %v", err)
 	}
@@ -251,10 +248,7 @@ func TestGate_BoundsItsConsumers(t *testing.T) {
 	b := newRig(t)
 	consumers := func() (n int) {
 		t.Helper()
-		stream, err := b.js.Stream(t.Context(), publisher.EventsStream)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stream := natstest.Stream(t, b.js, publisher.EventsStream)
 		list := stream.ListConsumers(t.Context())
 		for info := range list.Info() {
 			if info.Config.Durable == "" {

@@ -154,10 +154,7 @@ func (b *rig) oneEach(set batch.Batch) {
 // state returns the state of a stream.
 func (b *rig) state(stream string) jetstream.StreamState {
 	b.t.Helper()
-	s, err := b.js.Stream(b.t.Context(), stream)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	s := natstest.Stream(b.t, b.js, stream)
 	return s.CachedInfo().State
 }
 

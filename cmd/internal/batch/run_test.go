@@ -195,10 +195,7 @@ func TestRun_ReadsOnlyNewEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, err := b.js.Stream(t.Context(), publisher.EventsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := natstest.Stream(t, b.js, publisher.EventsStream)
 	old := schemas.JobFailed{Naming: schemas.Naming{RequestID: "r-1", Source: "billing"}, Message: schemas.Message{PayloadHash: "other"}}
 	if _, err := pub.Append(t.Context(), publisher.SequenceKey("billing", 1, time.Now()), 0, &old, ""); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package deadletter
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -58,10 +57,7 @@ func (d *desk) keep(changes ...func(*publisher.DeadLetter)) uint64 {
 
 func (d *desk) info(stream string) *jetstream.StreamInfo {
 	d.t.Helper()
-	s, err := d.js.Stream(d.t.Context(), stream)
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	s := natstest.Stream(d.t, d.js, stream)
 	return s.CachedInfo()
 }
 
@@ -96,24 +92,14 @@ func (d *desk) outcome(p Plan, e schemas.Event) {
 
 func (d *desk) operatorEvents() (all []schemas.OperatorEvent) {
 	d.t.Helper()
-	s, err := d.js.Stream(d.t.Context(), publisher.EventsStream)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	for next := uint64(1); ; {
-		msg, err := s.GetMsg(d.t.Context(), next, jetstream.WithGetMsgSubject(publisher.AnyOperator))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return all
-		}
-		if err != nil {
-			d.t.Fatal(err)
-		}
+	for _, msg := range natstest.Stored(d.t, d.js, publisher.EventsStream, publisher.AnyOperator) {
 		e, err := schemas.DecodeOperatorEvent(msg.Data)
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		all, next = append(all, e), msg.Sequence+1
+		all = append(all, e)
 	}
+	return all
 }
 
 func TestStore_List(t *testing.T) {

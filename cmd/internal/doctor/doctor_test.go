@@ -161,10 +161,7 @@ func TestNATSOfTheTrigger(t *testing.T) {
 	look()
 	natstest.ProvisionTrigger(t, nc)
 	look("ok | stream STORAGE_EVENTS | as shipped", "ok | stream STORAGE_WINDOWS | as shipped", "ok | consumer STORAGE_EVENTS/trigger | as shipped")
-	info, err := js.Stream(t.Context(), publisher.StorageStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	info := natstest.Stream(t, js, publisher.StorageStream)
 	cfg := info.CachedInfo().Config
 	cfg.Discard, cfg.MaxMsgs = jetstream.DiscardOld, 7
 	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
@@ -463,10 +460,7 @@ func TestNATSLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, err := js.Stream(t.Context(), publisher.EventsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := natstest.Stream(t, js, publisher.EventsStream)
 	mark := publisher.MarkOf(events.CachedInfo())
 	mark.Last = 806
 	if _, err := pub.RecordMark(t.Context(), 0, mark); err != nil {

@@ -12,14 +12,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 )
 
 func (l *log) consumers() (all []*jetstream.ConsumerInfo) {
 	l.Helper()
-	stream, err := l.js.Stream(l.Context(), publisher.EventsStream)
-	if err != nil {
-		l.Fatal(err)
-	}
+	stream := natstest.Stream(l, l.js, publisher.EventsStream)
 	list := stream.ListConsumers(l.Context())
 	for info := range list.Info() {
 		if info.Config.Durable == "" {

@@ -52,10 +52,7 @@ func (t *rig) queue(source, id string) schemas.Message {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, err := t.js.Stream(t.Context(), publisher.RequestsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := natstest.Stream(t, t.js, publisher.RequestsStream)
 	msg, err := stream.GetMsg(t.Context(), ack.Sequence)
 	if err != nil {
 		t.Fatal(err)
@@ -66,10 +63,7 @@ func (t *rig) queue(source, id string) schemas.Message {
 // done takes a request's message out of the queue.
 func (t *rig) done(m schemas.Message) {
 	t.Helper()
-	stream, err := t.js.Stream(t.Context(), publisher.RequestsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := natstest.Stream(t, t.js, publisher.RequestsStream)
 	for sequence := stream.CachedInfo().State.FirstSeq; sequence <= stream.CachedInfo().State.LastSeq; sequence++ {
 		if msg, err := stream.GetMsg(t.Context(), sequence); err == nil && msg.Time.Equal(m.RequestedAt) {
 			if err := stream.DeleteMsg(t.Context(), sequence); err != nil {

@@ -57,20 +57,9 @@ func opened(t *testing.T, dir string) *nats.Conn {
 // content returns all messages of a stream, after an entry for its last sequence.
 func content(t *testing.T, js jetstream.JetStream, name string) []jetstream.RawStreamMsg {
 	t.Helper()
-	stream, err := js.Stream(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	state := stream.CachedInfo().State
-	all := []jetstream.RawStreamMsg{{Sequence: state.LastSeq}} // compared even if the stream is empty
-	for seq := state.FirstSeq; seq <= state.LastSeq; seq++ {
-		msg, err := stream.GetMsg(t.Context(), seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	last := natstest.Stream(t, js, name).CachedInfo().State.LastSeq
+	all := []jetstream.RawStreamMsg{{Sequence: last}} // compared even if the stream is empty
+	for _, msg := range natstest.Stored(t, js, name, ">") {
 		all = append(all, *msg)
 	}
 	return all

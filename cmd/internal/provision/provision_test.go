@@ -81,10 +81,7 @@ func TestShippedDefinitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := func(name string) jetstream.StreamConfig {
-		s, err := js.Stream(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := natstest.Stream(t, js, name)
 		return s.CachedInfo().Config
 	}
 	if c := config(publisher.RequestsStream); c.Retention != jetstream.WorkQueuePolicy || c.Discard != jetstream.DiscardNew ||
@@ -130,10 +127,7 @@ func TestApplyRefusesDriftThatBreaksGuarantees(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			js := natstest.JetStream(t, natstest.Start(t).Connect(t))
-			stream, err := js.Stream(t.Context(), c.stream)
-			if err != nil {
-				t.Fatal(err)
-			}
+			stream := natstest.Stream(t, js, c.stream)
 			changed := stream.CachedInfo().Config
 			c.change(&changed)
 			if changed.DenyPurge != stream.CachedInfo().Config.DenyPurge { // cannot be updated
@@ -144,7 +138,7 @@ func TestApplyRefusesDriftThatBreaksGuarantees(t *testing.T) {
 			if _, err := js.CreateOrUpdateStream(t.Context(), changed); err != nil {
 				t.Fatal(err)
 			}
-			_, err = Apply(t.Context(), js, 1, true)
+			_, err := Apply(t.Context(), js, 1, true)
 			drift, isDrift := errors.AsType[*DriftError](err)
 			if c.want == "" {
 				if err != nil {

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -44,24 +43,14 @@ func (b *rig) remaining() time.Duration {
 // events returns the actions on record.
 func (b *rig) events() (all []schemas.OperatorEvent) {
 	b.t.Helper()
-	s, err := b.js.Stream(b.t.Context(), publisher.EventsStream)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for next := uint64(1); ; {
-		msg, err := s.GetMsg(b.t.Context(), next, jetstream.WithGetMsgSubject(publisher.AnyOperator))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return all
-		}
-		if err != nil {
-			b.t.Fatal(err)
-		}
+	for _, msg := range natstest.Stored(b.t, b.js, publisher.EventsStream, publisher.AnyOperator) {
 		e, err := schemas.DecodeOperatorEvent(msg.Data)
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		all, next = append(all, e), msg.Sequence+1
+		all = append(all, e)
 	}
+	return all
 }
 
 func TestPauseAndResume(t *testing.T) {

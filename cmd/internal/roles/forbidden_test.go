@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 )
 
 // forbidden is an action that must be denied to a user: publishing on a subject or
@@ -93,10 +94,7 @@ func (g *guarded) tryForbidden(t *testing.T, lines *strings.Builder) {
 		fmt.Fprintf(lines, "  %-11s  may not  %s: %s %s\n", f.user, f.what, verb, f.subject)
 	}
 	// The stream itself denies these to every user.
-	events, err := g.jetstream("admin").Stream(g.within(), publisher.EventsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	events := natstest.Stream(t, g.jetstream("admin"), publisher.EventsStream)
 	if events.Purge(g.within()) == nil || events.DeleteMsg(g.within(), 1) == nil {
 		t.Error("an event can be purged or deleted")
 	}

@@ -20,6 +20,7 @@ import (
 
 	"backhaul/cmd/internal/provision"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 )
 
 // shipped is the directory of the files under test.
@@ -230,9 +231,6 @@ func (g *guarded) within() context.Context {
 // messages returns the number of messages of a stream.
 func (g *guarded) messages(stream string) uint64 {
 	g.t.Helper()
-	s, err := g.jetstream("admin").Stream(g.within(), stream)
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	s := natstest.Stream(g.t, g.jetstream("admin"), stream)
 	return s.CachedInfo().State.Msgs
 }

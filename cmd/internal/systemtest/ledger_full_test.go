@@ -10,6 +10,7 @@ import (
 	"backhaul/cmd/internal/programtest"
 	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -20,10 +21,7 @@ func TestAFullLedgerIsSaid(t *testing.T) {
 	s := programtest.StartService(t, simulator.Config{})
 	admin := programtest.AdminURL(t, s.Run)
 	setLimit := func(messages int64) {
-		stream, err := s.JS.Stream(t.Context(), publisher.EventsStream)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stream := natstest.Stream(t, s.JS, publisher.EventsStream)
 		cfg := stream.CachedInfo().Config
 		cfg.MaxMsgs, cfg.Discard = messages, jetstream.DiscardNew
 		if _, err := s.JS.UpdateStream(t.Context(), cfg); err != nil {

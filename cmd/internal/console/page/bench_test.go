@@ -239,10 +239,7 @@ func (s *events) keep(code, reason string) uint64 {
 		s.b.t.Fatal(err)
 	}
 	js := natstest.JetStream(s.b.t, s.b.nats.Connect(s.b.t))
-	stream, err := js.Stream(s.b.t.Context(), publisher.DeadLetterStream)
-	if err != nil {
-		s.b.t.Fatal(err)
-	}
+	stream := natstest.Stream(s.b.t, js, publisher.DeadLetterStream)
 	return stream.CachedInfo().State.LastSeq
 }
 

@@ -278,10 +278,7 @@ func TestActionsAreDoneAndRecorded(t *testing.T) {
 	if body := b.get(replayed); !strings.Contains(body, `id="replayed"`) || !strings.Contains(body, fmt.Sprintf(`<a href="/requests/billing/broken-replay-%d">`, number)) {
 		t.Errorf("the letter does not say that it was replayed:\n%s", body)
 	}
-	requests, err := natstest.JetStream(t, b.nats.Connect(t)).Stream(t.Context(), publisher.RequestsStream)
-	if err != nil {
-		t.Fatal(err)
-	}
+	requests := natstest.Stream(t, natstest.JetStream(t, b.nats.Connect(t)), publisher.RequestsStream)
 	for sequence := range requests.CachedInfo().State.Msgs { // pressed twice it is the same request twice
 		msg, err := requests.GetMsg(t.Context(), sequence+1)
 		if id := fmt.Sprintf("broken-replay-%d", number); err != nil || msg.Header.Get(schemas.HeaderRequestID) != id {
