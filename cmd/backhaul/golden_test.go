@@ -203,14 +203,22 @@ func startedOf(t *testing.T, c *programtest.Client, key publisher.Key) *schemas.
 	return e.(*schemas.JobStarted)
 }
 
-// appendJob writes the first event of its kind about a job.
+// appendJob writes the next event about a job.
 func appendJob(t *testing.T, c *programtest.Client, key publisher.Key, e schemas.JobEvent) {
 	t.Helper()
 	pub, err := publisher.New(c.NC)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pub.AppendJob(t.Context(), key, 0, e, ""); err != nil {
+	last := uint64(0)
+	if stored := c.Stored(publisher.EventsStream, key.JobFilter(e.Job())); len(stored) > 0 {
+		meta, err := stored[len(stored)-1].Metadata()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = meta.Sequence.Stream
+	}
+	if _, err := pub.AppendJob(t.Context(), key, last, e, ""); err != nil {
 		t.Fatal(err)
 	}
 }

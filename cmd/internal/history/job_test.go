@@ -135,7 +135,7 @@ func (t *rig) appendJob(key publisher.Key, e schemas.JobEvent) {
 	last := uint64(0)
 	if stream, err := t.js.Stream(t.Context(), publisher.EventsStream); err != nil {
 		t.Fatal(err)
-	} else if msg, err := stream.GetLastMsgForSubject(t.Context(), key.JobSubject(e.Kind(), e.Job())); err == nil {
+	} else if msg, err := stream.GetLastMsgForSubject(t.Context(), key.JobFilter(e.Job())); err == nil {
 		last = msg.Sequence
 	}
 	if _, err := t.pub.AppendJob(t.Context(), key, last, e, ""); err != nil {
