@@ -75,11 +75,12 @@ func jobAfter(e schemas.JobEvent) Job {
 // Jobs are the jobs of one request, in the order in which its events name them.
 type Jobs []Job
 
-// After returns the jobs after one more event of the request. An end is final: what is
-// recorded about a job behind its end, and a second end, change nothing.
+// After returns the jobs after one more event of the request; js stays as it is. An end is
+// final: what is recorded about a job behind its end, and a second end, change nothing.
 func (js Jobs) After(e schemas.Event) Jobs {
 	switch e := e.(type) {
 	case *schemas.JobStarted:
+		js = slices.Clone(js)
 		for _, id := range append([]string{e.JobID}, e.JobIDs...) {
 			if id != "" && js.index(id) < 0 {
 				js = append(js, Job{ID: id, State: JobStarted})
@@ -89,8 +90,9 @@ func (js Jobs) After(e schemas.Event) Jobs {
 		i, j := js.index(e.Job()), jobAfter(e)
 		switch {
 		case i < 0:
-			return append(js, j)
+			return append(slices.Clone(js), j)
 		case js[i].State != JobFinished:
+			js = slices.Clone(js)
 			js[i] = j
 		}
 	case *schemas.JobSubmitting, *schemas.JobFailed, *schemas.RequestRejected: // not about a job

@@ -8,8 +8,11 @@ import (
 	"backhaul/schemas"
 )
 
+// Backup returns what became of this job alone.
+func (j Job) Backup() Backup { return Backup{j.State, j.Outcome} }
+
 // Word is like [Backup.Word].
-func (j Job) Word() string { return Backup{j.State, j.Outcome}.Word() }
+func (j Job) Word() string { return j.Backup().Word() }
 
 // Text returns where the job stands, in words.
 func (j Job) Text() string {

@@ -71,6 +71,7 @@ func TestBrowser(t *testing.T) {
 		"rows appear":             rowsAppear,
 		"filter":                  filter,
 		"detail":                  detail,
+		"a job ends":              jobEnds,
 		"replay":                  replay,
 		"without JavaScript":      withoutScript,
 		"hostile text":            hostileText,

@@ -10,9 +10,11 @@ import (
 	"strings"
 	"time"
 
+	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/show"
 	"backhaul/publisher"
+	"backhaul/schemas"
 )
 
 // functions returns what templates may call.
@@ -25,6 +27,11 @@ func functions(versions map[string]string) template.FuncMap {
 		"duration": duration,
 		"count":    count,
 		"word":     history.Status.Word,
+		"tone":     tone,
+		"backups":  func() []state.Backup { return state.Backups },
+		"backupURL": func(b state.Backup) string {
+			return "/" + form{Backup: string(b), Page: 1}.query()
+		},
 		"statuses": func() []history.Status { return history.Statuses },
 		"rowID":    rowID,
 		"link":     requestPath,
@@ -41,6 +48,24 @@ func functions(versions map[string]string) template.FuncMap {
 			return show.Line(s)
 		},
 	}
+}
+
+// tone returns how a backup stands, in a word for style.css. It never stands alone: the
+// state or outcome is shown with it.
+func tone(b history.Backup) string {
+	switch {
+	case b.KeptAll():
+		return "kept"
+	case b.State == history.JobFinished && b.Outcome.Kept():
+		return "part"
+	case b.State == history.JobFinished:
+		return "lost"
+	case b.State == history.JobUnfollowed:
+		return "odd"
+	case b.State == history.JobStarted, b.State == history.JobState(schemas.StateRunning):
+		return "runs"
+	}
+	return "held"
 }
 
 // clock returns the time of day, with the date if it is not today.

@@ -12,6 +12,7 @@ import (
 
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/history"
+	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
 
@@ -36,12 +37,27 @@ type listPage struct {
 	Old           *state.Request
 	OldTrouble    string
 	CommandCenter string
+	Ends          ends
+}
+
+// ends counts jobs by what they came to.
+type ends struct{ Kept, NotKept int }
+
+func endsOf(counts map[schemas.Outcome]int) (e ends) {
+	for outcome, n := range counts {
+		if outcome.KeptAll() {
+			e.Kept += n
+		} else {
+			e.NotKept += n
+		}
+	}
+	return e
 }
 
 // form is what the page was asked for.
 type form struct {
-	State, Source, Client, Group, Text string
-	Page                               int
+	State, Backup, Source, Client, Group, Text string
+	Page                                       int
 }
 
 func formOf(q url.Values) form {
@@ -49,12 +65,15 @@ func formOf(q url.Values) form {
 		text := strings.TrimSpace(strings.ToValidUTF8(q.Get(name), ""))
 		return text[:min(len(text), maxField)]
 	}
-	f := form{State: field("state"), Source: field("source"), Client: field("client"), Group: field("group"), Text: field("q")}
+	f := form{State: field("state"), Backup: field("backup"), Source: field("source"), Client: field("client"), Group: field("group"), Text: field("q")}
 	if f.State == "submitting" {
 		f.State = string(history.Claimed) // as addresses of earlier versions have it
 	}
 	if !slices.Contains(history.Statuses, history.Status(f.State)) {
 		f.State = ""
+	}
+	if !slices.Contains(state.Backups, state.Backup(f.Backup)) {
+		f.Backup = ""
 	}
 	f.Page = 1
 	if n, err := strconv.Atoi(q.Get("page")); err == nil && n > 1 && n <= state.MaxRequests/pageSize+1 {
@@ -64,7 +83,7 @@ func formOf(q url.Values) form {
 }
 
 func (f form) filter() state.Filter {
-	return state.Filter{Status: history.Status(f.State), Source: f.Source, Client: f.Client, ContentGroup: f.Group, Text: f.Text}
+	return state.Filter{Status: history.Status(f.State), Backup: state.Backup(f.Backup), Source: f.Source, Client: f.Client, ContentGroup: f.Group, Text: f.Text}
 }
 
 // Active reports whether the filter excludes any request.
@@ -73,7 +92,7 @@ func (f form) Active() bool { return f.filter() != state.Filter{} }
 // query returns the form as the query of an address.
 func (f form) query() string {
 	q := url.Values{}
-	for name, value := range map[string]string{"state": f.State, "source": f.Source, "client": f.Client, "group": f.Group, "q": f.Text} {
+	for name, value := range map[string]string{"state": f.State, "backup": f.Backup, "source": f.Source, "client": f.Client, "group": f.Group, "q": f.Text} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -132,7 +151,7 @@ func (p *Page) look(r *http.Request, f form) listPage {
 		View: p.cfg.State.Look(f.filter(), (f.Page-1)*pageSize, pageSize),
 	}
 	l.Pager = pagerOf(f, len(l.Requests), l.Matching)
-	l.Plot = plotOf(l.Minutes)
+	l.Plot, l.Ends = plotOf(l.Minutes), endsOf(l.View.Ends)
 	l.Lights = p.lights(l.View, time.Now())
 	return l
 }

@@ -1,6 +1,6 @@
 // Package page serves the console page, which operators open in a browser:
 //
-//	GET  /                                recent requests, counts, the last hour; ?state=&source=&client=&group=&q=&page=
+//	GET  /                                recent requests, counts, the last hour; ?state=&backup=&source=&client=&group=&q=&page=
 //	GET  /requests/{source}/{key}         one request with all its events
 //	GET  /dead-letters, /dead-letters/{n} failed requests, and why
 //	GET  /live, /live/requests/…          the changes of a page, as server-sent events

@@ -40,8 +40,14 @@ type step struct {
 	Data  []byte
 }
 
-// Status returns where the step left the request.
-func (s step) Status() history.Status { return s.Standing().At(s.At) }
+// Class returns the class of the step's mark in style.css: where it left the request, or
+// the job that it is about.
+func (s step) Class() string {
+	if s.Event.Kind().PerJob() {
+		return "b-" + tone(history.Jobs(nil).After(s.Event).Backup())
+	}
+	return "t-" + string(s.Standing().At(s.At))
+}
 
 func (p *Page) request(w http.ResponseWriter, r *http.Request) {
 	key := publisher.Key{Source: r.PathValue("source"), Name: r.PathValue("key")}
@@ -80,7 +86,7 @@ func (p *Page) liveRequest(w http.ResponseWriter, r *http.Request) {
 		}
 		d.Now = p.cfg.State.Now()
 		d.Request.Status = d.Request.At(d.Now)
-		return d, []string{"outcome", "timeline"}
+		return d, []string{"outcome", "jobs", "timeline"}
 	})
 }
 
@@ -108,13 +114,13 @@ func (p *Page) history(r *http.Request, key publisher.Key) requestPage {
 
 // take fills the page with the events of its request.
 func (d *requestPage) take(events []eventlog.Event) {
+	d.Request = state.RequestOf(events, d.Now)
 	for i, s := range history.Timeline(events) {
 		e, before := events[i], s.Event.Requested().RequestedAt
 		if i > 0 {
 			before = events[i-1].Stored
 		}
 		d.Steps = append(d.Steps, step{Step: s, After: max(s.At.Sub(before), 0), Data: schemas.EncodeEvent(s.Event)})
-		d.Request = state.RequestOf(e, d.Now)
 		d.Naming = s.Event.Names()
 		if id := traceID(e.Traceparent); id != "" {
 			d.TraceID = id

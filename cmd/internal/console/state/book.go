@@ -39,6 +39,9 @@ func (b *book) apply(e eventlog.Event) *Request {
 		}
 		r = &Request{Key: key, First: e.Sequence}
 		b.byKey[key] = r
+	} else if e.Kind.PerJob() { // it keeps its place
+		r.apply(e)
+		return r
 	} else {
 		b.listOf(r).Remove(b.place[r.Key])
 	}
@@ -67,7 +70,8 @@ func (b *book) dropOldest() {
 	delete(b.place, key)
 }
 
-// matching returns the requests that match at a time, the newest first.
+// matching returns the requests that match at a time, the newest first. The first event of
+// one that was started long ago may be that of its job's end.
 func (b *book) matching(f Filter, now time.Time) []*Request {
 	matching := make([]*Request, 0, len(b.byKey))
 	for _, r := range b.byKey {
@@ -75,7 +79,9 @@ func (b *book) matching(f Filter, now time.Time) []*Request {
 			matching = append(matching, r)
 		}
 	}
-	slices.SortFunc(matching, func(a, b *Request) int { return cmp.Compare(b.First, a.First) })
+	slices.SortFunc(matching, func(a, b *Request) int {
+		return cmp.Or(b.Requested.Compare(a.Requested), cmp.Compare(b.First, a.First))
+	})
 	return matching
 }
 
@@ -84,4 +90,14 @@ func (b *book) countOpen(counts Counts, now time.Time) {
 	for at := b.running.Front(); at != nil; at = at.Next() {
 		counts[b.byKey[at.Value.(publisher.Key)].At(now)]++
 	}
+}
+
+// countRunning counts the requests with a job that has no end yet.
+func (b *book) countRunning() (n int) {
+	for _, r := range b.byKey {
+		if r.Backup.Open() {
+			n++
+		}
+	}
+	return n
 }

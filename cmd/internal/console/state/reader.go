@@ -198,11 +198,11 @@ func (s *State) take(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 // count adds an event of a request to all totals. A request has one outcome, so
 // outcomes count requests.
 func (s *State) count(e eventlog.Event) {
-	if e.Kind.PerJob() {
-		return
-	}
 	r := s.book.apply(e)
-	if r.Open() {
+	if e.Kind == schemas.KindJobFinished {
+		s.ends[e.Data.(*schemas.JobFinished).Outcome]++
+	}
+	if r.Open() || e.Kind.PerJob() {
 		return
 	}
 	s.counts[r.Outcome]++

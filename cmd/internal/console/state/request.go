@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,9 @@ type Request struct {
 	// Status is that at the time of the view, for requests that a view has.
 	Status history.Status
 	history.Result
+	// Jobs are its jobs, and Backup what became of them together.
+	Jobs   history.Jobs
+	Backup history.Backup
 	// Owner has, or had, the claim.
 	Owner string
 	// Requested is when JetStream stored the request, Changed when its last event.
@@ -58,7 +62,12 @@ func (r *Request) apply(e eventlog.Event) {
 		RequestID: cut(names.RequestID), Client: cut(names.ClientName),
 		ContentGroup: cut(names.SubclientName), Level: cut(names.BackupLevel),
 	}
-	r.Requested, r.Changed, r.Last = e.Data.Requested().RequestedAt, e.Stored, e.Sequence
+	r.Requested, r.Last = e.Data.Requested().RequestedAt, e.Sequence
+	r.applyJobs(e)
+	if e.Kind.PerJob() && r.Result != (history.Result{}) {
+		return // the request has its outcome, which does not change
+	}
+	r.Changed = e.Stored
 	r.Standing, r.Result = history.After(e.Data, e.Stored), history.ResultOf(e.Data)
 	for _, text := range []*string{&r.JobID, &r.TaskID, &r.Code, &r.LogCode, &r.Source, &r.Message} {
 		*text = cut(*text)
@@ -68,15 +77,73 @@ func (r *Request) apply(e eventlog.Event) {
 	}
 }
 
+// applyJobs does so for the request's jobs.
+func (r *Request) applyJobs(e eventlog.Event) {
+	r.Jobs = slices.Clone(r.Jobs.After(e.Data)) // views have the former one
+	for i := range r.Jobs {
+		j := &r.Jobs[i]
+		for _, text := range []*string{&j.ID, &j.VendorStatus, &j.By, &j.Phase} {
+			*text = cut(*text)
+		}
+		if job, ok := e.Data.(schemas.JobEvent); !ok || job.Job() != j.ID || len(j.Reasons) == 0 {
+			continue
+		}
+		// All of the reasons as one text: they are shown, and searched.
+		j.Reasons = []schemas.Reason{{Text: cut(j.ReasonsText())}}
+	}
+	r.Backup = r.Jobs.Backup()
+}
+
 // Filter says which requests to show. Empty members match all; texts are looked
 // for anywhere, whatever their case.
 type Filter struct {
 	Status       history.Status
+	Backup       Backup
 	Source       string
 	Client       string
 	ContentGroup string
-	// Text is in the request id, the key, the job id or the error.
+	// Text is in the request id, the key, a job id, the error or a job's reason.
 	Text string
+}
+
+// Backup selects requests by what became of their jobs: one of these, or a
+// [schemas.Outcome].
+type Backup string
+
+// What can be selected beside an outcome.
+const (
+	BackupOpen       Backup = "open"       // a job has no end yet
+	BackupFinished   Backup = "finished"   // every job has ended
+	BackupNotKept    Backup = "not-kept"   // a job ended without keeping all of its data
+	BackupUnfollowed Backup = "unfollowed" // a job has no end and is no longer followed
+)
+
+// Backups lists all that can be selected.
+var Backups = func() []Backup {
+	all := []Backup{BackupOpen, BackupFinished, BackupNotKept, BackupUnfollowed}
+	for _, outcome := range schemas.Outcomes {
+		all = append(all, Backup(outcome))
+	}
+	return all
+}()
+
+// Word returns it as people read it.
+func (b Backup) Word() string { return strings.ReplaceAll(string(b), "-", " ") }
+
+func (b Backup) matches(of history.Backup) bool {
+	switch b {
+	case "":
+		return true
+	case BackupOpen:
+		return of.Open()
+	case BackupFinished:
+		return of.State == history.JobFinished
+	case BackupNotKept:
+		return of.Lost()
+	case BackupUnfollowed:
+		return of.State == history.JobUnfollowed
+	}
+	return string(b) == of.Name()
 }
 
 // compile makes the filter ready to be used often.
@@ -87,21 +154,26 @@ func (f Filter) compile() Filter {
 }
 
 func (f Filter) matches(r *Request, now time.Time) bool {
-	return (f.Status == "" || f.Status == r.At(now)) &&
+	return (f.Status == "" || f.Status == r.At(now)) && f.Backup.matches(r.Backup) &&
 		contains(r.Key.Source, f.Source) && contains(r.Client, f.Client) && contains(r.ContentGroup, f.ContentGroup) &&
 		(f.Text == "" || contains(r.RequestID, f.Text) || contains(r.Key.Name, f.Text) || contains(r.JobID, f.Text) ||
-			contains(r.Code, f.Text) || contains(r.LogCode, f.Text) || contains(r.Message, f.Text))
+			contains(r.Code, f.Text) || contains(r.LogCode, f.Text) || contains(r.Message, f.Text) ||
+			slices.ContainsFunc(r.Jobs, func(j history.Job) bool { return contains(j.ID, f.Text) || contains(j.ReasonsText(), f.Text) }))
 }
 
 func contains(s, lower string) bool {
 	return lower == "" || strings.Contains(strings.ToLower(s), lower)
 }
 
-// RequestOf returns the request that has this as its last event, with its status at
-// a time.
-func RequestOf(e eventlog.Event, now time.Time) Request {
-	r := Request{Key: e.Key, First: e.Sequence}
-	r.apply(e)
+// RequestOf returns the request that has these events, in the order of the stream, with its
+// status at a time. Without events it is the zero value.
+func RequestOf(events []eventlog.Event, now time.Time) (r Request) {
+	for _, e := range events {
+		if r.First == 0 {
+			r.Key, r.First = e.Key, e.Sequence
+		}
+		r.apply(e)
+	}
 	return r.seen(now)
 }
 

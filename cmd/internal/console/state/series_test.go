@@ -63,7 +63,7 @@ func TestCut(t *testing.T) {
 	t.Parallel()
 	c := claimOf(strings.Repeat("ü", 100_000))
 	c.Request.ClientName = strings.Repeat("x", 100_000)
-	r := RequestOf(eventlog.Event{Kind: c.Kind(), Key: publisher.Key{Source: "s", Name: "k"}, Data: c}, time.Now())
+	r := RequestOf([]eventlog.Event{{Kind: c.Kind(), Key: publisher.Key{Source: "s", Name: "k"}, Data: c}}, time.Now())
 	if len(r.RequestID) > maxText+3 || len(r.Client) > maxText+3 || !strings.HasSuffix(r.Client, "x…") || !strings.HasSuffix(r.RequestID, "ü…") {
 		t.Errorf("%d and %d bytes are held", len(r.RequestID), len(r.Client))
 	}

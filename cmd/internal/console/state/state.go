@@ -72,6 +72,7 @@ type State struct {
 type tally struct {
 	book    book
 	counts  Counts
+	ends    map[schemas.Outcome]int // of jobs
 	series  series
 	actions []Action // the newest last
 }
@@ -101,7 +102,7 @@ func newState(nc *nats.Conn, l limits) (*State, error) {
 
 // reset clears all counts. The caller holds mu, or has the only reference.
 func (s *State) reset() {
-	s.tally = tally{book: newBook(s.limits.requests), counts: Counts{}}
+	s.tally = tally{book: newBook(s.limits.requests), counts: Counts{}, ends: map[schemas.Outcome]int{}}
 	s.progress.last, s.progress.since = 0, time.Time{}
 	s.version++
 }
@@ -148,8 +149,12 @@ type View struct {
 	// Matching is how many match, Held how many are held.
 	Matching, Held int
 	Counts         Counts
-	Minutes        []Minute
-	Actions        []Action // the newest first
+	// Ends counts the jobs that ended since Since, Running the held requests with a job
+	// that has no end yet.
+	Ends    map[schemas.Outcome]int
+	Running int
+	Minutes []Minute
+	Actions []Action // the newest first
 	// Since is when the first event was stored that counts, zero if there is none.
 	Since time.Time
 	// Complete is true if it counts from the beginning of the stream.
@@ -199,6 +204,7 @@ func (s *State) look(f Filter, offset, limit int, now time.Time) View {
 		Queue: s.queue.State, QueueAt: s.queue.at, Trigger: s.trigger,
 	}
 	s.book.countOpen(v.Counts, now)
+	v.Ends, v.Running = maps.Clone(s.ends), s.book.countRunning()
 	matching := s.book.matching(f.compile(), now)
 	v.Matching = len(matching)
 	for _, r := range matching[min(offset, len(matching)):min(offset+limit, len(matching))] {

@@ -7,28 +7,35 @@ import (
 
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/publisher"
+	"backhaul/schemas"
 )
 
 // maxEvents is how many events of one request are shown. A vendor outage of a day
 // leaves some hundred claims.
 const maxEvents = 500
 
-// Events returns the events of a request in the order of the stream. Of more than
-// maxEvents it returns the first ones and the last one, which decides about the
-// status; more reports whether there were that many.
+// Events returns the events of a request and of its jobs in the order of the stream. Of more
+// than maxEvents it returns the first ones, and of the others all outcomes and the last one;
+// more reports whether some are left out.
 func (s *State) Events(ctx context.Context, key publisher.Key) (events []eventlog.Event, more bool, err error) {
 	if publisher.CheckSource(key.Source) != nil || !subjectSafe(key.Name) {
 		return nil, false, nil // nothing is stored under such a subject
 	}
-	err = eventlog.Read(ctx, s.js, eventlog.Query{Filters: []string{key.Filter()}, UpToLeader: true}, func(e eventlog.Event) error {
-		if len(events) < maxEvents {
-			events = append(events, e)
+	q := eventlog.Query{Filters: []string{key.Filter(), key.JobsFilter()}, UpToLeader: true}
+	err = eventlog.Read(ctx, s.js, q, func(e eventlog.Event) error {
+		if last := len(events) - 1; last+1 >= maxEvents && repeats(events[last].Kind) {
+			events[last], more = e, true
 		} else {
-			events[maxEvents-1], more = e, true
+			events = append(events, e)
 		}
 		return nil
 	})
 	return events, more, err
+}
+
+// repeats reports whether a request or job may have any number of events of this kind.
+func repeats(kind schemas.Kind) bool {
+	return kind == schemas.KindJobSubmitting || kind == schemas.KindJobChanged
 }
 
 var safeCharacters = regexp.MustCompile(`^[A-Za-z0-9_:-]+$`)
@@ -72,5 +79,24 @@ func (s *State) lastOf(ctx context.Context, key publisher.Key) (r Request, found
 	if err != nil {
 		return r, false, nil // a kind of a later version
 	}
-	return RequestOf(eventlog.Event{Kind: data.Kind(), Key: key, Data: data, Sequence: msg.Sequence, Stored: msg.Time}, s.Now()), true, nil
+	events := []eventlog.Event{{Kind: data.Kind(), Key: key, Data: data, Sequence: msg.Sequence, Stored: msg.Time}}
+	if data.Kind() == schemas.KindJobStarted {
+		ends, err := s.endsOf(ctx, key)
+		if err != nil {
+			return r, false, err
+		}
+		events = append(events, ends...)
+	}
+	return RequestOf(events, s.Now()), true, nil
+}
+
+// endsOf returns the events about the jobs of a request.
+func (s *State) endsOf(ctx context.Context, key publisher.Key) (events []eventlog.Event, err error) {
+	err = eventlog.Read(ctx, s.js, eventlog.Query{Filters: []string{key.JobsFilter()}, UpToLeader: true}, func(e eventlog.Event) error {
+		if len(events) < maxEvents {
+			events = append(events, e)
+		}
+		return nil
+	})
+	return events, err
 }
