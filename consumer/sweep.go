@@ -14,72 +14,70 @@ import (
 	"backhaul/publisher"
 )
 
-const (
-	// sweepTimeout bounds each question to the server.
-	sweepTimeout = 5 * time.Second
-	// maxSwept limits the requests of one sweep.
-	maxSwept = 100
-)
+// sweepTimeout bounds each question to the server.
+const sweepTimeout = 5 * time.Second
 
 // sweep processes requests that the server no longer delivers, until ctx ends. After a crash
 // of a server that does not sync every write, a consumer's state may be older or newer than
 // its stream's. A message that was not acknowledged may then be below the acknowledgement
-// floor, and is never redelivered (seen with nats-server 2.15.2, one replica, after a
-// shutdown under load). The sweep processes such a message like any delivery, so the ledger
-// keeps the guarantee, and deletes it when its outcome is on record.
+// floor, and is never redelivered; a message that was acknowledged may be in the stream again
+// (seen with nats-server 2.15.2, one replica, after a shutdown under load). The sweep processes
+// such a message like any delivery, so the ledger keeps the guarantee, and deletes it when its
+// outcome is on record.
 //
-// A message must be below the floor in two sweeps, because a cluster removes a message some
-// time after its acknowledgement.
+// A message must be below the floor of the sweep before, because a cluster removes a message
+// some time after its acknowledgement.
 func (c *Consumer) sweep(ctx context.Context, work func(*delivery)) {
 	var trouble logonce.Last
-	seen := make(map[uint64]bool)
+	var before uint64 // the floor of the sweep before
 	for sleep.For(ctx, c.cfg.SweepInterval) {
-		lost, err := c.forgotten(ctx)
+		floor, err := c.floor(ctx)
+		if err == nil {
+			err = c.sweepBelow(ctx, min(before, floor), work)
+		}
 		if trouble.Changed(err) && err != nil && ctx.Err() == nil {
 			c.log.Warn().Err(err).Msg("cannot look for requests that the server has forgotten")
 		}
-		before := seen
-		seen = make(map[uint64]bool)
-		for _, d := range lost {
-			if !before[d.sequence] {
-				seen[d.sequence] = true
-				continue
-			}
-			c.log.Warn().Uint64("sequence", d.sequence).Str("source", d.source).Msg("resuming a request that the server no longer delivers")
-			work(d)
-		}
+		before = floor
 	}
 }
 
-// forgotten returns the messages in the queue that their consumer regards as acknowledged.
-func (c *Consumer) forgotten(ctx context.Context) ([]*delivery, error) {
+// floor returns the sequence up to which the consumer regards every message as acknowledged.
+func (c *Consumer) floor(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	// The stream is read last, so that it lacks what is acknowledged in between.
 	state, err := c.queue.Info(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("consumer %s: %w", publisher.RequestsConsumer, err)
+		return 0, fmt.Errorf("consumer %s: %w", publisher.RequestsConsumer, err)
 	}
-	stream, err := c.requests.Info(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", publisher.RequestsStream, err)
-	}
-	var lost []*delivery
-	for next := stream.State.FirstSeq; stream.State.Msgs > 0 && next <= state.AckFloor.Stream && len(lost) < maxSwept; {
-		msg, err := c.requests.GetMsg(ctx, next, jetstream.WithGetMsgSubject(publisher.AnyRequest))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			break
+	return state.AckFloor.Stream, nil
+}
+
+// sweepBelow processes the messages in the queue up to a sequence.
+func (c *Consumer) sweepBelow(ctx context.Context, last uint64, work func(*delivery)) error {
+	for next, taken := uint64(1), 0; next <= last; taken++ {
+		msg, err := c.next(ctx, next)
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound), err == nil && msg.Sequence > last:
+			return nil
+		case err != nil:
+			return fmt.Errorf("read request %d: %w", next, err)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read request %d: %w", next, err)
+		if taken == 0 { // there may be thousands
+			c.log.Warn().Uint64("sequence", msg.Sequence).Msg("resuming requests that the server no longer delivers")
 		}
-		if msg.Sequence > state.AckFloor.Stream {
-			break
-		}
-		lost = append(lost, c.sweptDelivery(msg))
+		c.log.Debug().Uint64("sequence", msg.Sequence).Msg("resuming a request that the server no longer delivers")
+		work(c.sweptDelivery(msg))
 		next = msg.Sequence + 1
 	}
-	return lost, nil
+	return nil
+}
+
+// next returns the first message in the queue with this sequence or a higher one.
+func (c *Consumer) next(ctx context.Context, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	return c.requests.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(publisher.AnyRequest))
 }
 
 // sweptDelivery returns a delivery whose acknowledgement deletes the message.
