@@ -211,6 +211,10 @@ func (g *guard) compare(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	_, lost := errors.AsType[*LedgerError](err)
+	if down := disconnected(g.nc); err != nil && !lost && down != nil {
+		err = down
+	}
 	g.unsure.Store(nil)
 	if err != nil {
 		g.unsure.Store(&err)
@@ -218,7 +222,6 @@ func (g *guard) compare(ctx context.Context) {
 	if !g.trouble.Changed(err) {
 		return
 	}
-	_, lost := errors.AsType[*LedgerError](err)
 	switch {
 	case lost:
 		g.log.Error().Err(err).Msg(recoverHint)

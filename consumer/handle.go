@@ -350,12 +350,14 @@ func redeliverAfter(delay time.Duration, err error) settlement {
 }
 
 // redeliver returns a redelivery after a delay that grows with the message's age, or that is as
-// long as the vendor asked for.
+// long as the vendor asked for. If the vendor refused the credentials of this process, the
+// delay is short: another replica may have the right ones, and this one pulls nothing until
+// they are replaced.
 func redeliver(d *delivery, err error) settlement {
 	delay := min(max(time.Since(d.stored)/2, firstDelay), lastDelay)
 	if e, ok := errors.AsType[*vendorapi.Error](err); ok && e.RetryAfter > 0 {
 		delay = max(e.RetryAfter-claimLead, shortestCooldown)
-		if e.NotAsked() {
+		if _, refused := errors.AsType[*vendorapi.LoginError](err); refused || e.NotAsked() {
 			delay = shortestCooldown
 		}
 	}

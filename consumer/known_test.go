@@ -68,6 +68,23 @@ func TestGuardWrote_aSequenceThatGoesBack(t *testing.T) {
 	}
 }
 
+// Without a connection the condition names the connection, and not the client's buffer.
+func TestGuard_withoutAConnection(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t)
+	nc := server.Connect(t)
+	g := guardOf(t, newLedgerOn(t, nc, time.Minute), nc)
+	if g.compare(t.Context()); g.condition() != nil {
+		t.Fatal(g.condition())
+	}
+	away := nc.StatusChanged(nats.RECONNECTING)
+	server.Stop()
+	<-away
+	if g.compare(t.Context()); g.condition() == nil || g.condition().Error() != "NATS is not connected: RECONNECTING" {
+		t.Errorf("got %v", g.condition())
+	}
+}
+
 // A ledger that differs is not written to, and is lost if the difference lasts. The reason is
 // kept: a process that starts later finds it, although the ledger has grown. Only a mark
 // that agrees with the ledger ends the loss.

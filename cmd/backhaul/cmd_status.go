@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -291,7 +292,7 @@ func printReplica(t table, r *replica.Replica) {
 		return
 	}
 	for _, c := range r.Checks {
-		text := "ok"
+		text := cmp.Or(c.Note, "ok")
 		if !c.OK {
 			text = c.Error
 		}

@@ -55,6 +55,10 @@ func condition(name string, err error) Check {
 	return Check{Name: name, Probe: func() error { return err }, Condition: true}
 }
 
+func remark(name, text string, err error) Check {
+	return Check{Name: name, Probe: func() error { return err }, Note: func() string { return text }}
+}
+
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	away := errors.New("NATS is not connected")
@@ -67,6 +71,10 @@ func TestReadiness(t *testing.T) {
 		"well": {
 			[]Check{check("requests", nil), condition("vendor", nil)}, http.StatusOK, "ready\n",
 			[]result{{Name: "requests", OK: true}, {Name: "vendor", OK: true, Condition: true}},
+		},
+		"a remark": {
+			[]Check{remark("vendor", "not asked yet", nil), remark("queue", "", nil), remark("nats", "up", away)}, http.StatusServiceUnavailable, "not ready: nats: NATS is not connected\n",
+			[]result{{Name: "vendor", OK: true, Note: "not asked yet"}, {Name: "queue", OK: true}, {Name: "nats", Error: away.Error()}},
 		},
 		"not": {
 			[]Check{check("requests", away), check("other", nil)}, http.StatusServiceUnavailable, "not ready: requests: NATS is not connected\n",

@@ -15,6 +15,8 @@ type Check struct {
 	// Probe returns nil if the check passes. It is called for every request, so it must
 	// answer from memory.
 	Probe func() error
+	// Note, if non-nil, returns what to add to a check that passes, or "".
+	Note func() string
 	// Condition is true if the check is shown but does not decide readiness.
 	Condition bool
 }
@@ -25,6 +27,7 @@ type result struct {
 	OK        bool   `json:"ok"`
 	Condition bool   `json:"condition,omitempty"`
 	Error     string `json:"error,omitempty"`
+	Note      string `json:"note,omitempty"`
 }
 
 func live(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") }
@@ -42,6 +45,8 @@ func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
 			if !check.Condition {
 				failed = append(failed, check.Name+": "+one.Error)
 			}
+		} else if check.Note != nil {
+			one.Note = check.Note()
 		}
 		results = append(results, one)
 	}

@@ -35,6 +35,8 @@ type Check struct {
 	// Condition is true if it does not decide whether the replica is ready.
 	Condition bool   `json:"condition"`
 	Error     string `json:"error,omitempty"`
+	// Note adds to a check that passes.
+	Note string `json:"note,omitempty"`
 }
 
 const (

@@ -23,6 +23,7 @@ type watchedVendor struct {
 	observer *telemetry.Vendor
 
 	mu    sync.Mutex
+	asked bool      // whether a call was answered or failed
 	since time.Time // of the trouble
 	err   error     // the last call's, nil when it was answered
 }
@@ -49,7 +50,7 @@ func (v *watchedVendor) close(ctx context.Context) error {
 
 // forPage returns what the console page shows of the vendor.
 func (v *watchedVendor) forPage() page.Vendor {
-	return page.Vendor{Trouble: v.trouble, Cooldown: func() vendorapi.Cooldown {
+	return page.Vendor{Trouble: v.trouble, Remark: v.remark, Cooldown: func() vendorapi.Cooldown {
 		_, cooldown := v.client.Capacity(1)
 		return cooldown
 	}}
@@ -81,6 +82,7 @@ func (v *watchedVendor) note(ctx context.Context, err error) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.asked = true
 	if v.err == nil {
 		v.since = time.Now()
 	}
@@ -95,6 +97,19 @@ func (v *watchedVendor) trouble() error {
 		return nil
 	}
 	return fmt.Errorf("since %s: %w", v.since.UTC().Format(time.RFC3339), v.err)
+}
+
+// notAsked is the state of a vendor before the first call.
+const notAsked = "not asked yet"
+
+// remark returns [notAsked] before the first call, else "".
+func (v *watchedVendor) remark() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.asked {
+		return ""
+	}
+	return notAsked
 }
 
 // Logout closes a client in bounded time, also after the end of ctx.

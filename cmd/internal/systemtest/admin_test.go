@@ -65,7 +65,7 @@ func TestAVendorThatIsAwayIsACondition(t *testing.T) {
 		Checks []struct {
 			Name          string
 			OK, Condition bool
-			Error         string
+			Error, Note   string
 		}
 	}
 	waittest.Eventually(t, "a condition of the vendor", func() bool {

@@ -207,6 +207,11 @@ func (p *Page) vendorLight() light {
 	if err := p.cfg.Vendor.Trouble(); err != nil {
 		return light{"Vendor", "in trouble", err.Error(), bad}
 	}
+	if p.cfg.Vendor.Remark != nil {
+		if remark := p.cfg.Vendor.Remark(); remark != "" {
+			return light{"Vendor", remark, "", neutral}
+		}
+	}
 	return light{"Vendor", "answers", "", well}
 }
 

@@ -72,6 +72,8 @@ type Config struct {
 type Vendor struct {
 	// Trouble is nil if its last answer was one.
 	Trouble func() error
+	// Remark replaces "answers" while Trouble is nil, unless it returns "".
+	Remark func() string
 	// Cooldown returns how long no job may be started, and why.
 	Cooldown func() vendorapi.Cooldown
 }
