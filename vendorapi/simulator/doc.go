@@ -9,9 +9,8 @@
 //
 // Login, token renewal and logout; access token pairs; CreateTask in XML and
 // JSON; job lists, job details and task details; events; pause, resume, kill and resubmit;
-// WhoAmI. Against
-// a fresh simulator with the default world, the sample request of the vendor's
-// page "POST Run Backup Job" gets its sample answer: task 4038, job 5976.
+// WhoAmI. Against a fresh simulator with the default world, the sample request of the
+// vendor's page "POST Run Backup Job" gets its sample answer: task 4038, job 5976.
 //
 // A World defines which clients, content groups, plans and users exist.
 //
@@ -47,7 +46,8 @@
 // A fault affects one call: the call is refused, delayed, cut off, or answered
 // differently, before or after a job was started. Faults are selected by a script
 // (Script, ScriptFor, ParseScript) or by chance from a seed (SetFaults, ParseFaults).
-// The "after" faults matter most: the job exists and the caller gets no answer.
+// The "after" faults matter most: the job exists and the caller gets no answer. Faults of
+// Reads affect every call by GET, and no CreateTask.
 //
 // Account counts calls, jobs by their jobDescription, logins, and announced waits that a
 // caller did not observe. With it, a test proves that no job was started twice.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"time"
 
 	"backhaul/vendorapi/simulator"
 )
@@ -31,6 +32,33 @@ func Example() {
 	// 503 Service Unavailable
 	// 200 OK
 	// logins: 1
+}
+
+// A job goes through the steps of its life as the simulator's clock moves on.
+func ExampleSimulator_ScriptLives() {
+	vendor := simulator.New(simulator.Config{})
+	vendor.StopClock(true)
+	vendor.ScriptLives(simulator.MustParseLife("waiting:30s,pending:2m(13:30 no contact),running:1m,killed(ann not needed)"))
+	call := func(method, path, body string) string {
+		r := httptest.NewRequest(method, "/webconsole/api"+path, strings.NewReader(body))
+		r.Header.Set("Authtoken", "simulator-access")
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		vendor.ServeHTTP(w, r)
+		return w.Body.String()
+	}
+	call(http.MethodPost, "/CreateTask", `{"taskInfo": {"associations": [{"clientName": "s-adhoc-object-storage", "subclientName": "stestgroup"}], "subTasks": [{}]}}`)
+	for range 4 {
+		_, after, _ := strings.Cut(call(http.MethodGet, "/Job/5976", ""), ` status="`)
+		status, _, _ := strings.Cut(after, `"`)
+		fmt.Println(status)
+		vendor.Advance(time.Minute + 10*time.Second)
+	}
+	// Output:
+	// Waiting
+	// Pending
+	// Pending
+	// Killed
 }
 
 // ParseFaults reads what `backhaul simulator --faults` takes.
