@@ -40,7 +40,9 @@ func TestALostAnswerIsFoundAgain(t *testing.T) {
 			t.Parallel()
 			b := newRig(t, simulator.Config{})
 			b.sim.Script(simulator.Fault{Kind: simulator.None}, fault)
-			b.work("other", hastyFor(fault))
+			b.publish("billing", body("other"))
+			b.start(hastyFor(fault))
+			b.settled()
 			b.publish("billing", body("lost"))
 			b.settled()
 			e := b.started(billing("lost"))
@@ -51,7 +53,9 @@ func TestALostAnswerIsFoundAgain(t *testing.T) {
 				t.Errorf("%d attempts, want %d", e.Attempts, want)
 			}
 			b.checkPromise(2)
-			b.checkCalls(2)
+			if got := b.sim.Account().CreateTaskCalls; got != 2 {
+				t.Errorf("%d calls of CreateTask, want one for each request", got)
+			}
 			if got := len(b.deadLetters()); got != 0 {
 				t.Errorf("%d dead letters", got)
 			}
@@ -86,7 +90,9 @@ func TestARequestThatNeverArrivedIsSentAgain(t *testing.T) {
 			t.Parallel()
 			b := newRig(t, simulator.Config{})
 			b.sim.Script(fault)
-			b.work("lost", hastyFor(fault))
+			b.publish("billing", body("lost"))
+			b.start(hastyFor(fault))
+			b.settled()
 			e := b.started(billing("lost"))
 			if e.Adopted || e.Attempts != 2 {
 				t.Errorf("job-started is %+v, want 2 attempts and nothing adopted", e)
@@ -121,7 +127,9 @@ func TestATaskWithoutAJob(t *testing.T) {
 			}
 		})
 		b.settled()
-		b.adopted(billing("late"))
+		if e := b.started(billing("late")); !e.Adopted {
+			t.Errorf("job-started is %+v", e)
+		}
 		if c := atLook.Load(); c == nil || c.DoubtSequence == 0 || c.DoubtTaskID == "" {
 			t.Errorf("at the first look the claim is %+v, want the doubt and its task on record", c)
 		}
@@ -144,7 +152,9 @@ func TestATaskWithoutAJob(t *testing.T) {
 		if e.ErrorCode != schemas.CodeOutcomeUnknown || !strings.Contains(e.ErrorMessage, "task 4038") {
 			t.Errorf("job-failed is %+v", e)
 		}
-		b.checkCalls(1)
+		if got := b.sim.Account().CreateTaskCalls; got != 1 {
+			t.Errorf("%d calls of CreateTask, want 1", got)
+		}
 	})
 }
 
@@ -153,8 +163,12 @@ func TestAJobThatIsVisibleLate(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{VisibleAfter: 700 * time.Millisecond})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
-	b.work("late", func(s *setup) { s.cfg.VisibilityWindow = 1500 * time.Millisecond })
-	b.adopted(billing("late"))
+	b.publish("billing", body("late"))
+	b.start(func(s *setup) { s.cfg.VisibilityWindow = 1500 * time.Millisecond })
+	b.settled()
+	if e := b.started(billing("late")); !e.Adopted {
+		t.Errorf("job-started is %+v", e)
+	}
 	b.checkPromise(1)
 }
 
@@ -185,7 +199,9 @@ func TestASlowLookIsNotTheLastOne(t *testing.T) {
 		}
 	})
 	b.settled()
-	b.adopted(billing("late"))
+	if e := b.started(billing("late")); !e.Adopted {
+		t.Errorf("job-started is %+v", e)
+	}
 	b.checkPromise(1)
 }
 
@@ -196,7 +212,9 @@ func TestJobsWithoutDescriptions(t *testing.T) {
 		t.Parallel()
 		b := newRig(t, simulator.Config{HideDescriptions: true})
 		b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
-		b.work("lost")
+		b.publish("billing", body("lost"))
+		b.start()
+		b.settled()
 		e := b.failed(billing("lost"))
 		if e.ErrorCode != schemas.CodeOutcomeUnknown || !slices.Equal(e.Candidates, []string{"5976"}) ||
 			e.ErrorSource != schemas.ErrorSourceBackhaul || e.Retryable || e.Attempts != 1 {
@@ -249,11 +267,15 @@ func TestInDoubtFail(t *testing.T) {
 		t.Parallel()
 		b := newRig(t, simulator.Config{})
 		b.sim.Script(simulator.Fault{Kind: simulator.CutBeforeStart})
-		b.work("lost", fail)
+		b.publish("billing", body("lost"))
+		b.start(fail)
+		b.settled()
 		if e := b.failed(billing("lost")); e.ErrorCode != schemas.CodeOutcomeUnknown || len(e.Candidates) != 0 || e.Attempts != 1 {
 			t.Errorf("job-failed is %+v", e)
 		}
-		b.checkCalls(1)
+		if got := b.sim.Account().CreateTaskCalls; got != 1 {
+			t.Errorf("%d calls of CreateTask, want 1", got)
+		}
 	})
 	t.Run("no job is to be seen after a take-over", func(t *testing.T) {
 		t.Parallel()
@@ -268,21 +290,29 @@ func TestInDoubtFail(t *testing.T) {
 		if e := b.failed(billing("lost")); e.ErrorCode != schemas.CodeOutcomeUnknown {
 			t.Errorf("job-failed is %+v", e)
 		}
-		b.checkCalls(1)
+		if got := b.sim.Account().CreateTaskCalls; got != 1 {
+			t.Errorf("%d calls of CreateTask, want 1", got)
+		}
 	})
 	t.Run("the job is found", func(t *testing.T) {
 		t.Parallel()
 		b := newRig(t, simulator.Config{})
 		b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
-		b.work("lost", fail)
-		b.adopted(billing("lost"))
+		b.publish("billing", body("lost"))
+		b.start(fail)
+		b.settled()
+		if e := b.started(billing("lost")); !e.Adopted {
+			t.Errorf("job-started is %+v", e)
+		}
 	})
 	// The vendor has answered that there is no job, and when to try again: no answer is lost.
 	t.Run("the vendor was unavailable", func(t *testing.T) {
 		t.Parallel()
 		b := newRig(t, simulator.Config{})
 		b.sim.Script(simulator.Fault{Kind: simulator.Unavailable})
-		b.work("later", fail)
+		b.publish("billing", body("later"))
+		b.start(fail)
+		b.settled()
 		if e := b.started(billing("later")); e.Adopted {
 			t.Errorf("job-started is %+v", e)
 		}
@@ -297,8 +327,12 @@ func TestLooksThatFail(t *testing.T) {
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 	b.sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.TooManyRequests}, simulator.Fault{Kind: simulator.Malformed})
 	b.sim.ScriptFor("TaskDetails", simulator.Fault{Kind: simulator.Crash})
-	b.work("lost")
-	b.adopted(billing("lost"))
+	b.publish("billing", body("lost"))
+	b.start()
+	b.settled()
+	if e := b.started(billing("lost")); !e.Adopted {
+		t.Errorf("job-started is %+v", e)
+	}
 	b.checkPromise(1)
 }
 
@@ -313,7 +347,9 @@ func TestAnOldRequestIsLookedForAsWell(t *testing.T) {
 		s.cfg.GiveUpAfter, s.cfg.VisibilityWindow = time.Nanosecond, time.Minute // the job is found at the second lookup
 	})
 	b.settled()
-	b.adopted(billing("old"))
+	if e := b.started(billing("old")); !e.Adopted {
+		t.Errorf("job-started is %+v", e)
+	}
 	b.checkPromise(1)
 }
 
@@ -322,11 +358,15 @@ func TestLooksThatAlwaysFailAreGivenUp(t *testing.T) {
 	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 	b.sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Crash}, Endpoint: "Jobs", Probability: 1}})
-	b.work("lost", func(s *setup) { s.cfg.GiveUpAfter = 2 * time.Second })
+	b.publish("billing", body("lost"))
+	b.start(func(s *setup) { s.cfg.GiveUpAfter = 2 * time.Second })
+	b.settled()
 	if e := b.failed(billing("lost")); e.ErrorCode != schemas.CodeOutcomeUnknown || !strings.Contains(e.ErrorMessage, "gave up looking") {
 		t.Errorf("job-failed is %+v", e)
 	}
-	b.checkCalls(1)
+	if got := b.sim.Account().CreateTaskCalls; got != 1 {
+		t.Errorf("%d calls of CreateTask, want 1", got)
+	}
 }
 
 // A request that repeatedly gets unclear answers is reported until it has its outcome.
@@ -359,7 +399,9 @@ func TestConsumerUnclear_isNilAfterOneLostAnswer(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.Crash})
-	w := b.work("once", func(s *setup) { s.cfg.VisibilityWindow = 300 * time.Millisecond })
+	b.publish("billing", body("once"))
+	w := b.start(func(s *setup) { s.cfg.VisibilityWindow = 300 * time.Millisecond })
+	b.settled()
 	if log := w.log.String(); strings.Contains(log, "unclear") || w.consumer.Unclear() != nil {
 		t.Errorf("said: %v\n%s", w.consumer.Unclear(), log)
 	}

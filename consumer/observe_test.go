@@ -129,7 +129,9 @@ func TestTheLogNamesTheTrace(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("r-1"), "TraceParent", trace)
-	w := b.work("r-2")
+	b.publish("billing", body("r-2"))
+	w := b.start()
+	b.settled()
 	w.drain()
 	with := 0
 	for line := range strings.Lines(w.log.String()) {

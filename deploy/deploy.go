@@ -21,3 +21,9 @@ var TriggerStreams embed.FS
 //
 //go:embed streams/mark/*.json
 var MarkStreams embed.FS
+
+// FollowStreams has the consumer whose unacknowledged messages are the jobs that are followed.
+// The service starts jobs without it, as after an upgrade, and says so.
+//
+//go:embed streams/follow/*.json
+var FollowStreams embed.FS

@@ -49,6 +49,7 @@ var nackNames = []struct{ api, nack string }{
 	{"ack_policy", "ackPolicy"},
 	{"ack_wait", "ackWait"},
 	{"max_deliver", "maxDeliver"},
+	{"filter_subject", "filterSubject"},
 	{"max_ack_pending", "maxAckPending"},
 	{"max_waiting", "maxWaiting"},
 	{"replay_policy", "replayPolicy"},
@@ -123,7 +124,7 @@ func definitions(t *testing.T) []definition {
 	for _, set := range []struct {
 		files fs.ReadFileFS
 		dir   string
-	}{{deploy.Streams, "streams/"}, {deploy.TriggerStreams, "streams/trigger/"}, {deploy.MarkStreams, "streams/mark/"}} {
+	}{{deploy.Streams, "streams/"}, {deploy.TriggerStreams, "streams/trigger/"}, {deploy.MarkStreams, "streams/mark/"}, {deploy.FollowStreams, "streams/follow/"}} {
 		names, err := fs.Glob(set.files, set.dir+"*.json")
 		if err != nil {
 			t.Fatal(err)
@@ -231,6 +232,7 @@ type nackConsumer struct {
 	MaxDeliver    int    `yaml:"maxDeliver"`
 	MaxAckPending int    `yaml:"maxAckPending"`
 	MaxWaiting    int    `yaml:"maxWaiting"`
+	FilterSubject string `yaml:"filterSubject"`
 	ReplayPolicy  string `yaml:"replayPolicy"`
 	PreventDelete bool   `yaml:"preventDelete"`
 }
@@ -241,7 +243,7 @@ func (c nackConsumer) config(t *testing.T) jetstream.ConsumerConfig {
 		Durable: c.DurableName, Description: c.Description,
 		DeliverPolicy: enum[jetstream.DeliverPolicy](t, c.DeliverPolicy), AckPolicy: enum[jetstream.AckPolicy](t, c.AckPolicy),
 		ReplayPolicy: enum[jetstream.ReplayPolicy](t, c.ReplayPolicy),
-		AckWait:      duration(t, c.AckWait), MaxDeliver: c.MaxDeliver, MaxAckPending: c.MaxAckPending, MaxWaiting: c.MaxWaiting,
+		AckWait:      duration(t, c.AckWait), MaxDeliver: c.MaxDeliver, MaxAckPending: c.MaxAckPending, MaxWaiting: c.MaxWaiting, FilterSubject: c.FilterSubject,
 	}
 }
 

@@ -39,7 +39,7 @@ reads the policy file again.`,
 		},
 	}
 	asService(cmd)
-	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupFollow, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
 	return cmd
 }
 

@@ -147,7 +147,8 @@ func TestOutputs(t *testing.T) {
 	})
 	t.Run("service", func(t *testing.T) {
 		t.Parallel()
-		s := programtest.StartService(t, simulator.Config{})
+		// The test writes the end of a job itself.
+		s := programtest.StartServiceIn(t, []string{"BACKHAUL_FOLLOW=false"}, simulator.Config{})
 		s.Publish("backup.request.billing", nil, programtest.SampleRequest("done-1"))
 		s.WaitForOutcomes()
 		s.Publish("backup.request.billing", nil, []byte(`{"requestId":"refused-1","clientName":"s-adhoc-object-storage","subclientName":"no-such-group"}`))

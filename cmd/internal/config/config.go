@@ -39,6 +39,7 @@ type Config struct {
 	NATS   NATS
 	Vendor Vendor
 	Work   Work
+	Follow Follow
 	Admin  Admin
 	Log    Log
 

@@ -112,7 +112,7 @@ func (p *Permissions) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
 	p.log.WithLevel(level).Err(err).Str("grant", grant).Msg("NATS does not permit this user what it needs")
 }
 
-// optional is what the docs of consumer and consumer/trigger say can be done without.
+// optional is what the docs of consumer, its follower and trigger say can be done without.
 var optional = map[string]bool{
 	"publish on $JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer: true,
 	"publish on $JS.API.STREAM.MSG.DELETE." + publisher.RequestsStream:                                 true,
@@ -121,6 +121,9 @@ var optional = map[string]bool{
 	"publish on $JS.API.STREAM.CREATE." + publisher.MarkStream:                                         true,
 	"publish on " + publisher.MarkSubject:                                                              true,
 	"publish on " + publisher.StateSubject:                                                             true,
+	"publish on " + publisher.FollowerStateSubject:                                                     true,
+	"publish on $JS.API.CONSUMER.RESET." + publisher.EventsStream + "." + publisher.FollowerConsumer:   true,
+	"publish on $JS.ACK." + publisher.EventsStream + "." + publisher.FollowerConsumer + ".>":           true,
 }
 
 // reader is the name of a reader's consumer, which is another one each time.
@@ -137,7 +140,7 @@ func grantFor(text string) string {
 	}
 	subject := reader.ReplaceAllString(m[2], ".*")
 	if strings.EqualFold(m[1], "subscription") {
-		if subject == publisher.StateSubject {
+		if subject == publisher.StateSubject || subject == publisher.FollowerStateSubject {
 			return "subscribe to " + subject
 		}
 		prefix, _, _ := strings.Cut(subject, ".")

@@ -45,11 +45,17 @@ type Service struct {
 // StartService starts the service against a nats-server and a simulated vendor with faults.
 func StartService(t *testing.T, cfg simulator.Config, faults ...simulator.Fault) *Service {
 	t.Helper()
+	return StartServiceIn(t, nil, cfg, faults...)
+}
+
+// StartServiceIn is StartService with more settings in the environment.
+func StartServiceIn(t *testing.T, env []string, cfg simulator.Config, faults ...simulator.Fault) *Service {
+	t.Helper()
 	cfg.World = World()
 	sim, endpoint := simulatortest.Start(t, cfg)
 	sim.Script(faults...)
 	url := NATSServer(t)
-	s := &Service{Client: Connect(t, url), Sim: sim, Env: ServiceEnv(url, endpoint)}
+	s := &Service{Client: Connect(t, url), Sim: sim, Env: append(ServiceEnv(url, endpoint), env...)}
 	s.StartRun(t)
 	return s
 }

@@ -15,10 +15,13 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer/follower"
 	"backhaul/deploy"
+	"backhaul/publisher"
 )
 
 // Action is what was done about one stream or consumer.
@@ -60,13 +63,14 @@ var (
 	service = set{deploy.Streams, "streams/", "backhaul setup"}
 	trigger = set{deploy.TriggerStreams, "streams/trigger/", "backhaul setup --trigger"}
 	mark    = set{deploy.MarkStreams, "streams/mark/", "backhaul setup"}
+	follow  = set{deploy.FollowStreams, "streams/follow/", "backhaul setup"}
 )
 
 // Setup makes all that is missing, and checks the rest; what only `backhaul trigger`
 // needs is left out unless withTrigger. If another stream has a subject that a missing
 // one needs, nothing is made, and the error is an [*OverlapError].
 func Setup(ctx context.Context, js jetstream.JetStream, replicas int, withTrigger bool) ([]Action, error) {
-	sets := []set{service, mark}
+	sets := []set{service, mark, follow}
 	if withTrigger {
 		sets = append(sets, trigger)
 	}
@@ -100,6 +104,11 @@ func ApplyTrigger(ctx context.Context, js jetstream.JetStream, replicas int, cre
 // service works without it.
 func ApplyMark(ctx context.Context, js jetstream.JetStream, replicas int) ([]Action, error) {
 	return mark.checkAndApply(ctx, js, replicas, true)
+}
+
+// ApplyFollow makes the consumer that the follower reads. The service works without it.
+func ApplyFollow(ctx context.Context, js jetstream.JetStream) ([]Action, error) {
+	return follow.checkAndApply(ctx, js, 1, true)
 }
 
 func (s set) checkAndApply(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
@@ -229,7 +238,7 @@ func applyConsumer(ctx context.Context, js jetstream.JetStream, stream, durable 
 		if !create {
 			return action, &MissingError{Name: "consumer " + action.Name}
 		}
-		if consumer, err = js.CreateConsumer(ctx, stream, want); err != nil {
+		if consumer, err = js.CreateConsumer(ctx, stream, created(want)); err != nil {
 			return action, notMade(js, "consumer "+action.Name, "$JS.API.CONSUMER.CREATE."+stream+"."+durable, err)
 		}
 		action.Created = true
@@ -239,4 +248,14 @@ func applyConsumer(ctx context.Context, js jetstream.JetStream, stream, durable 
 	}
 	drift.add(consumerDifferences(action.Name, want, consumer.CachedInfo().Config))
 	return action, nil
+}
+
+// created returns the configuration with which a consumer is made. The follower's begins with the
+// jobs that may still be followed: after an upgrade some run, and the others are too old.
+func created(c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
+	if c.Durable == publisher.FollowerConsumer {
+		since := time.Now().Add(-follower.DefaultFor).UTC()
+		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
+	}
+	return c
 }

@@ -133,7 +133,7 @@ func TestServer_RefusesACopiedEvent(t *testing.T) {
 	vendor, run := g.service(ctx, simulator.Config{})
 	ended := make(chan error, 1)
 	go func() { ended <- run() }()
-	waittest.Eventually(t, "end of the work", func() bool { return g.messages(publisher.RequestsStream) == 0 })
+	waittest.Eventually(t, "end of the work", func() bool { return g.messages(publisher.RequestsStream) == 0 && g.followed() == 0 })
 
 	g.ask("backhaul", "backup.event.operator.first", "") // without an expectation: it can be copied
 	events := g.messages(publisher.EventsStream)

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"backhaul/cmd/internal/provision"
 	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer"
+	"backhaul/consumer/follower"
 	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -77,6 +79,13 @@ func (g *guarded) service(ctx context.Context, sim simulator.Config) (*simulator
 		if _, err := provision.Apply(ctx, js, 1, false); err != nil {
 			return err
 		}
+		jobs, err := follower.New(follower.Config{IntervalMin: 200 * time.Millisecond, IntervalMax: 200 * time.Millisecond, ReadsPerHour: 100_000}, nc, client, zerolog.Nop())
+		if err != nil {
+			return err
+		}
+		var following sync.WaitGroup
+		defer following.Wait()
+		following.Go(func() { jobs.Run(ctx) })
 		worker, err := consumer.New(ctx, consumer.Config{
 			Owner: "roles", MaxInFlight: 2, AttemptTimeout: 5 * time.Second, VisibilityWindow: 2 * time.Second, DrainTimeout: 5 * time.Second,
 			SweepInterval: 200 * time.Millisecond, Policy: admission.NewGate(file, js),
@@ -102,7 +111,7 @@ func (g *guarded) everything(stop func() bool) *simulator.Simulator {
 		g.t.Fatalf("reset the consumer: %v", err)
 	}
 	ctx, cancel := context.WithCancel(g.t.Context())
-	vendor, run := g.service(ctx, simulator.Config{})
+	vendor, run := g.service(ctx, simulator.Config{JobDuration: 2 * time.Second})
 	vendor.Script(simulator.Fault{Kind: simulator.TooManyRequests, For: 2500 * time.Millisecond})
 	ended := make(chan error, 1)
 	go func() { ended <- run() }()
@@ -121,11 +130,24 @@ func (g *guarded) everything(stop func() bool) *simulator.Simulator {
 		}
 	}
 	settled()
+	// Each job is followed to its end.
+	waittest.Eventually(g.t, "end of the jobs", func() bool { return stop() || g.followed() == 0 })
 	cancel()
 	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) && !stop() {
 		g.t.Error(err)
 	}
 	return vendor
+}
+
+// followed returns how many messages of started jobs are not acknowledged.
+func (g *guarded) followed() int {
+	g.t.Helper()
+	durable, err := g.jetstream("admin").Consumer(g.within(), publisher.EventsStream, publisher.FollowerConsumer)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	info := durable.CachedInfo()
+	return info.NumAckPending + int(info.NumPending) //nolint:gosec // a handful
 }
 
 func never() bool { return false }

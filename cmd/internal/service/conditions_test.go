@@ -3,11 +3,13 @@ package service
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"backhaul/cmd/internal/admission"
 	"backhaul/cmd/internal/natsconn"
+	"backhaul/consumer/follower"
 )
 
 // The runbook names the alert of each check of /readyz?verbose, or why it has none.
@@ -19,7 +21,7 @@ func TestRunChecks_AreInTheRunbook(t *testing.T) {
 	}
 	_, table, _ := strings.Cut(string(text), "\n## BackhaulConditionLasts\n")
 	table, _, _ = strings.Cut(table, "\n## ")
-	checks := append(runChecks(nil, nil, nil, new(natsconn.Embedded), new(admission.File)), triggerChecks(nil, nil)...)
+	checks := slices.Concat(runChecks(nil, nil, nil, new(natsconn.Embedded), new(admission.File)), followChecks(new(follower.Follower)), triggerChecks(nil, nil))
 	for _, check := range checks {
 		if !strings.Contains(table, "`"+check.Name+"`") {
 			t.Errorf("deploy/RUNBOOK.md, BackhaulConditionLasts, has no row for %s", check.Name)

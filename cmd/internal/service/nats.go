@@ -89,6 +89,11 @@ func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zerolog.Lo
 	if err != nil { // an older role may not make it; the service works without
 		log.Warn().Err(err).Str("stream", publisher.MarkStream).Msg("cannot make the stream in which what is known of the ledger is kept")
 	}
+	actions, err = provision.ApplyFollow(short, js)
+	logCreated(log, actions)
+	if err != nil { // the same; the follower says so as long as it lasts
+		log.Warn().Err(err).Str("consumer", publisher.FollowerConsumer).Msg("cannot make the consumer of the jobs that are followed")
+	}
 	return nil
 }
 

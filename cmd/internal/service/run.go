@@ -87,7 +87,12 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	metrics.WatchProcess(vendor.client, worker.Ready, vendor.trouble)
-	checks := runChecks(worker, permissions, vendor, embedded, policyFile)
+	following, stopFollowing, err := follow(ctx, cfg, owner, nc, vendor, log)
+	if err != nil {
+		return err
+	}
+	stops.add("follower", stopFollowing)
+	checks := append(runChecks(worker, permissions, vendor, embedded, policyFile), followChecks(following)...)
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
 	stopPage, err := showPage(ctx, admin, o, url, owner, vendor.forPage())

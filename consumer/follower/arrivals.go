@@ -1,0 +1,159 @@
+package follower
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// arrivals has the messages that come in.
+type arrivals struct {
+	began     time.Time // of the session
+	delivered uint64    // consumer sequence of the last delivery
+	seen      uint64    // stream sequence of the last new message
+	old       uint64    // the last message that was stored before the session
+	waiting   bool      // the server has more old messages
+	checking  int       // messages whose jobs are being checked
+	checked   chan *arrival
+}
+
+// arrival is a message whose jobs are checked: which of them have ended already.
+type arrival struct {
+	message *message
+	jobs    []*job // afterwards those that are to be followed
+	err     error
+}
+
+// loaded reports whether the jobs of an earlier reader are known.
+func (a *arrivals) loaded(now time.Time) bool {
+	return !a.waiting && a.checking == 0 || now.Sub(a.began) >= loadTime
+}
+
+// take begins to follow the jobs of a message. Messages are delivered in the order of the
+// stream. A missing delivery ends the session.
+func (s *session) take(work context.Context, msg *nats.Msg) error {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return fmt.Errorf("message without JetStream metadata: %w", err)
+	}
+	if meta.Sequence.Consumer != s.arrivals.delivered+1 {
+		return errGap
+	}
+	s.arrivals.delivered = meta.Sequence.Consumer
+	s.arrivals.waiting = meta.NumPending > 0
+	sequence := meta.Sequence.Stream
+	if sequence <= s.arrivals.seen {
+		if m := s.book.messages[sequence]; m != nil {
+			m.reply, m.touched = msg.Reply, time.Now()
+		} else if s.arrivals.checking == 0 {
+			s.settle(msg.Reply, "+ACK") // an earlier acknowledgement was lost
+		}
+		return nil
+	}
+	s.arrivals.seen = sequence
+	a, err := read(msg, meta.Timestamp)
+	if err != nil {
+		s.follower.log.Warn().Err(err).Uint64("sequence", sequence).Str("subject", msg.Subject).Msg("an event without a job that can be followed")
+		s.settle(msg.Reply, "+ACK")
+		return nil
+	}
+	a.message.sequence = sequence
+	if sequence > s.arrivals.old {
+		s.follow(a)
+		return nil
+	}
+	s.arrivals.checking++
+	s.flights.running.Go(func() {
+		select {
+		case s.flights.slots <- struct{}{}:
+			a.err = s.check(work, a)
+			<-s.flights.slots
+		case <-work.Done():
+			a.err = context.Cause(work)
+		}
+		select {
+		case s.arrivals.checked <- a:
+		case <-s.flights.over:
+		}
+	})
+	return nil
+}
+
+// read returns the jobs of an event job-started.
+func read(msg *nats.Msg, stored time.Time) (*arrival, error) {
+	key, e, err := publisher.ReadEvent(msg.Subject, msg.Header, msg.Data)
+	if err != nil {
+		return nil, err
+	}
+	started, ok := e.(*schemas.JobStarted)
+	if !ok {
+		return nil, fmt.Errorf("an event %s is not about a job", e.Kind())
+	}
+	m := &message{
+		reply: msg.Reply, touched: time.Now(), key: key, data: msg.Data,
+		trace: schemas.Header(msg.Header).Attribute("traceparent"),
+	}
+	a := &arrival{message: m}
+	// The job was started before the event was stored, whatever the replica's clock says.
+	at := started.StartedAt
+	if at.IsZero() || at.After(stored) {
+		at = stored
+	}
+	for _, id := range append([]string{started.JobID}, started.JobIDs...) {
+		if id != "" && !slices.ContainsFunc(a.jobs, func(j *job) bool { return j.id == id }) {
+			a.jobs = append(a.jobs, &job{id: id, of: m, started: at})
+		}
+	}
+	if len(a.jobs) == 0 {
+		return nil, fmt.Errorf("the event names no job")
+	}
+	return a, nil
+}
+
+// check leaves the jobs that have not ended by what is stored, with what is known about them.
+func (s *session) check(ctx context.Context, a *arrival) error {
+	var open []*job
+	for _, j := range a.jobs {
+		st, err := s.stored(ctx, a.message.key, j.id)
+		if err != nil {
+			return err
+		}
+		if st.over {
+			continue
+		}
+		j.last, j.told, j.reason = st.sequence, st.state, st.reason
+		open = append(open, j)
+	}
+	a.jobs = open
+	return nil
+}
+
+// checked takes over the result of a check.
+func (s *session) checked(a *arrival) error {
+	s.arrivals.checking--
+	if a.err != nil {
+		return a.err
+	}
+	if len(a.jobs) == 0 {
+		s.settle(a.message.reply, "+ACK")
+		return nil
+	}
+	s.follow(a)
+	return nil
+}
+
+// follow adds the jobs of a message to the book.
+func (s *session) follow(a *arrival) {
+	for _, j := range a.jobs {
+		s.book.add(j)
+	}
+	if time.Since(a.jobs[0].started) < young {
+		s.follower.pace.quicken()
+	}
+}

@@ -1,0 +1,282 @@
+package follower
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"backhaul/consumer/internal/sleep"
+	"backhaul/consumer/internal/writes"
+	"backhaul/consumer/logonce"
+	"backhaul/publisher"
+	"backhaul/vendorapi"
+)
+
+// Defaults of [Config].
+const (
+	DefaultIntervalMin  = 30 * time.Second
+	DefaultIntervalMax  = 5 * time.Minute
+	DefaultReadsPerHour = 200
+	DefaultFor          = 168 * time.Hour
+)
+
+// Config has the options of a [Follower]. Zero values mean the defaults.
+type Config struct {
+	// IntervalMin is the time between two lists after a change. Defaults to DefaultIntervalMin.
+	IntervalMin time.Duration
+	// IntervalMax is the time between two lists while nothing changes. Defaults to DefaultIntervalMax.
+	IntervalMax time.Duration
+	// ReadsPerHour bounds the reads at the vendor in any hour. Defaults to DefaultReadsPerHour.
+	ReadsPerHour int
+	// For is how long a job is followed before it is given up. Defaults to DefaultFor.
+	For time.Duration
+	// Owner names the process in its [State], for people.
+	Owner string
+	// SpareWrite reports whether the tenant can spare a writing call for the reason of a bad end.
+	// Nil, the default, never spares one.
+	SpareWrite func() bool
+	// Observer, if not nil, receives what happens to jobs.
+	Observer Observer
+	// DrainTimeout bounds how long a stop waits for events that are being written. Defaults to 5 s.
+	DrainTimeout time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.IntervalMin, DefaultIntervalMin}, {&c.IntervalMax, DefaultIntervalMax}, {&c.For, DefaultFor}, {&c.DrainTimeout, 5 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if c.ReadsPerHour == 0 {
+		c.ReadsPerHour = DefaultReadsPerHour
+	}
+	if c.Observer == nil {
+		c.Observer = silent{}
+	}
+	if c.SpareWrite == nil {
+		c.SpareWrite = func() bool { return false }
+	}
+	return c
+}
+
+// Follower follows started jobs to their end.
+type Follower struct {
+	cfg    Config
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	pub    *publisher.Publisher
+	vendor Vendor
+	log    zerolog.Logger
+	pace   *pace
+
+	writes               writes.Watch
+	ready, vendorTrouble trouble
+	readLog, vendorLog   logonce.Last
+	off                  atomic.Bool // it was said that following is off
+	state                atomic.Pointer[State]
+}
+
+// New returns a Follower that uses the events stream and its durable consumer. Neither is
+// needed before Run.
+func New(cfg Config, nc *nats.Conn, vendor Vendor, log zerolog.Logger) (*Follower, error) {
+	cfg = cfg.withDefaults()
+	pub, err := publisher.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("follower: %w", err)
+	}
+	f := &Follower{
+		cfg: cfg, nc: nc, js: js, pub: pub, vendor: vendor, log: log,
+		pace: newPace(cfg.IntervalMin, cfg.IntervalMax, cfg.ReadsPerHour),
+	}
+	f.writes.Log = log
+	pub.OnTry(f.writes.Note)
+	f.state.Store(&State{})
+	f.ready.note(errors.New("nothing was read yet"))
+	return f, nil
+}
+
+// State returns what the follower is doing, not older than a second.
+func (f *Follower) State() State { return *f.state.Load() }
+
+// Ready returns nil while this replica or another follows jobs, otherwise why none does.
+func (f *Follower) Ready() error {
+	if f.nc.Status() != nats.CONNECTED {
+		return fmt.Errorf("NATS is not connected: %s", f.nc.Status())
+	}
+	if err := f.ready.err(); err != nil {
+		return err
+	}
+	if err := f.vendorTrouble.err(); err != nil {
+		return err
+	}
+	return f.writes.Trouble(publisher.EventsStream)
+}
+
+var (
+	errStopping = errors.New("stopping")
+	errPaused   = errors.New("the consumer is paused")
+	// errGap means that a delivery of the consumer went to another client, or was lost.
+	errGap = errors.New("a delivery is missing: another client reads the consumer, or it was lost; reading begins again")
+	// errOtherReader means that another replica has opened a pull.
+	errOtherReader = errors.New("another replica reads")
+)
+
+// offError is why nothing can be followed at all.
+type offError struct{ why string }
+
+func (e *offError) Error() string { return "following is off: " + e.why }
+
+const (
+	// checkEvery is how often a replica that stands by checks whether another one reads.
+	checkEvery = time.Second
+	// checkAgain is the wait before its second check: between two pulls of a reader none is open
+	// for a moment.
+	checkAgain = 150 * time.Millisecond
+	// failurePause is the wait after a session that failed.
+	failurePause = 500 * time.Millisecond
+	// offPause is the wait before it is checked again whether following is possible.
+	offPause   = 10 * time.Second
+	askTimeout = 5 * time.Second
+)
+
+// Run follows jobs until ctx ends. The next reader takes over the jobs that have not ended.
+func (f *Follower) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := f.standBy(ctx)
+		if err == nil && ctx.Err() == nil {
+			err = newSession(f).run(ctx)
+		}
+		f.state.Store(&State{})
+		if ctx.Err() != nil {
+			break
+		}
+		f.ready.note(err)
+		pause := failurePause/2 + rand.N(failurePause)
+		if _, off := errors.AsType[*offError](err); off {
+			f.sayOff(err)
+			pause = offPause
+		} else if errors.Is(err, errOtherReader) {
+			f.ready.note(nil)
+			f.log.Info().Msg("another replica follows the jobs, standing by")
+		} else if f.readLog.Changed(err) && err != nil {
+			f.log.Warn().Err(err).Msg("cannot follow jobs")
+		}
+		sleep.For(ctx, pause)
+	}
+	f.ready.note(errStopping)
+}
+
+// sayOff logs once that nothing is followed.
+func (f *Follower) sayOff(err error) {
+	if f.off.CompareAndSwap(false, true) {
+		f.log.Warn().Err(err).Msg("started jobs are not followed; everything else works as before")
+	}
+}
+
+// standBy waits until no replica reads: until the consumer has no open pull in two checks
+// shortly after each other.
+func (f *Follower) standBy(ctx context.Context) error {
+	quiet := false
+	for {
+		if err := tooOld(f.nc.ConnectedServerVersion()); err != nil {
+			return err
+		}
+		info, err := f.consumer(ctx)
+		wait := checkEvery
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return err
+		case info.Paused:
+			return errPaused
+		case info.NumWaiting > 0:
+			quiet = false
+			f.ready.note(nil)
+			f.vendorTrouble.note(nil) // the reader has its own
+			f.readLog.Changed(nil)
+		case quiet:
+			return nil
+		default:
+			quiet, wait = true, checkAgain
+		}
+		if !sleep.For(ctx, wait) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// consumer returns the state of the durable consumer.
+func (f *Follower) consumer(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	c, err := f.js.Consumer(ctx, publisher.EventsStream, publisher.FollowerConsumer)
+	if err != nil {
+		return nil, fmt.Errorf("read the state of consumer %s of %s: %w", publisher.FollowerConsumer, publisher.EventsStream, err)
+	}
+	info := c.CachedInfo()
+	if n := info.Config.MaxDeliver; n > 0 {
+		return nil, fmt.Errorf("consumer %s of %s gives up after %d deliveries, and the job would be forgotten; set max_deliver to -1",
+			publisher.FollowerConsumer, publisher.EventsStream, n)
+	}
+	return info, nil
+}
+
+// tooOld returns an error if a server of this version cannot reset a consumer.
+func tooOld(v string) error {
+	major, rest, _ := strings.Cut(v, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	ma, err1 := strconv.Atoi(major)
+	mi, err2 := strconv.Atoi(minor)
+	if err1 == nil && err2 == nil && (ma < 2 || ma == 2 && mi < 14) {
+		return &offError{why: fmt.Sprintf("NATS server %s cannot reset a consumer; nats-server 2.14 or later is needed", v)}
+	}
+	return nil
+}
+
+// asked notes the result of a read at the vendor.
+func (f *Follower) asked(ctx context.Context, call string, err error) {
+	f.cfg.Observer.Read(call, err)
+	if err == nil {
+		f.pace.answered()
+		return
+	}
+	if ctx.Err() != nil && errors.Is(context.Cause(ctx), errStopping) {
+		return
+	}
+	var asked time.Duration
+	if e, ok := errors.AsType[*vendorapi.Error](err); ok {
+		asked = e.RetryAfter
+	}
+	f.pace.failed(time.Now(), asked)
+}
+
+// trouble keeps the last error, or nil after a success.
+type trouble struct{ why atomic.Pointer[error] }
+
+func (t *trouble) note(err error) { t.why.Store(&err) }
+
+func (t *trouble) err() error {
+	if why := t.why.Load(); why != nil {
+		return *why
+	}
+	return nil
+}

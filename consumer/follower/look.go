@@ -1,0 +1,117 @@
+package follower
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"backhaul/vendorapi"
+)
+
+const (
+	// pageSize is how many jobs one read of a list asks for.
+	pageSize = 1000
+	// fits is how many jobs a list of all may have before the active ones are read separately;
+	// it is below the size of a page, so that the two ways do not alternate.
+	fits = pageSize * 8 / 10
+	// maxPages bounds one list. The jobs behind it are read by themselves.
+	maxPages = 30
+	// margin is added to how far back the finished jobs are listed: a job may be listed a little
+	// after its end.
+	margin = 5 * time.Minute
+	// maxGap bounds how far back they are listed. The jobs that ended before are read by themselves.
+	maxGap = 24 * time.Hour
+	// readTimeout bounds one read.
+	readTimeout = 30 * time.Second
+)
+
+// look is one reading of a list, or of one job.
+type look struct {
+	category vendorapi.JobCategory
+	lookback time.Duration
+	one      *job // read by itself, instead of a list
+	proof    bool // of the end of jobs whose status is unknown
+
+	began    time.Time
+	jobs     []vendorapi.JobInfo
+	unseen   bool // the vendor does not show the one job
+	total    int
+	pages    int
+	complete bool // every job of the list is in jobs
+	err      error
+}
+
+// read reads the list or the job. It is called in a goroutine of its own.
+func (l *look) read(ctx context.Context, f *Follower) {
+	if l.one != nil {
+		l.err = l.readOne(ctx, f)
+		return
+	}
+	for offset := 0; ; {
+		page, err := l.page(ctx, f, offset)
+		if err != nil {
+			l.err = err
+			return
+		}
+		l.pages++
+		l.jobs = append(l.jobs, page.Jobs...)
+		l.total = page.Total
+		rows := max(page.Rows, len(page.Jobs))
+		offset += rows
+		switch {
+		case page.Total == offset, page.Total < offset && rows < pageSize: // or the total is not known
+			l.complete = true
+			return
+		case rows == 0:
+			l.err = fmt.Errorf("the vendor's list of %d jobs ends after %d", page.Total, offset)
+			return
+		case l.category == vendorapi.AllJobs && max(page.Total, offset) > pageSize*9/10:
+			return // active and finished jobs are read separately from now on
+		case l.pages == maxPages:
+			l.complete = true // as far as lists go: the others are read by themselves
+			return
+		}
+	}
+}
+
+func (l *look) page(ctx context.Context, f *Follower, offset int) (vendorapi.JobPage, error) {
+	if wait := f.pace.takeList(time.Now()); wait > 0 {
+		return vendorapi.JobPage{}, &noBudgetError{wait: wait}
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	q := vendorapi.JobQuery{Category: l.category, Limit: pageSize, Offset: offset}
+	if l.category != vendorapi.ActiveJobs {
+		// Each page reaches further back than the one before, so that a job that ages out between
+		// two pages does not move others to a page that was already read.
+		q.Lookback = l.lookback + time.Since(l.began) + time.Duration(l.pages)*time.Second
+	}
+	page, err := f.vendor.ListJobs(ctx, q)
+	f.asked(ctx, "list", err)
+	return page, err
+}
+
+func (l *look) readOne(ctx context.Context, f *Follower) error {
+	if wait := f.pace.takeOther(time.Now()); wait > 0 {
+		return &noBudgetError{wait: wait}
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	info, err := f.vendor.Job(ctx, l.one.id)
+	if _, unseen := errors.AsType[*vendorapi.UnseenJobError](err); unseen {
+		l.unseen, err = true, nil
+	}
+	f.asked(ctx, "job", err)
+	if err == nil && !l.unseen {
+		l.jobs = append(l.jobs, info)
+	}
+	return err
+}
+
+// noBudgetError means that the read was not made: the budget is spent, or reads are held.
+type noBudgetError struct{ wait time.Duration }
+
+func (e *noBudgetError) Error() string {
+	return fmt.Sprintf("no read is left in the budget for %s", e.wait.Round(time.Second))
+}

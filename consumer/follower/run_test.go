@@ -1,0 +1,83 @@
+package follower
+
+import (
+	"testing"
+	"time"
+
+	"backhaul/schemas"
+	"backhaul/vendorapi"
+)
+
+// A job is followed from its start to its end: one event, and the message is acknowledged.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	w := b.run()
+	b.started("r", "1")
+	b.vendor.put("1", "Running")
+	b.eventually("it is followed", func() bool { return w.State().Followed == 1 })
+	b.vendor.put("1", "Completed")
+	b.tells("finished 1 completed")
+	b.settled()
+	b.eventually("nothing is followed", func() bool { return w.State().Followed == 0 })
+	if err := w.Ready(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Each job of a request has an end of its own, and the message is acknowledged with the last one.
+func TestFollow_severalJobs(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.run()
+	b.started("r", "1", "2", "3")
+	b.vendor.put("1", "Completed")
+	b.vendor.put("2", "Running")
+	b.vendor.put("3", "Failed")
+	b.tells("finished 1 completed", "finished 3 failed")
+	b.vendor.put("2", "Killed")
+	b.tells("finished 1 completed", "finished 3 failed", "finished 2 killed")
+	b.settled()
+}
+
+// A state in which the job does not run is told when two looks running have shown it, with the
+// reason; and once that the job runs again.
+func TestFollow_changes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.run()
+	b.vendor.put("1", "Pending", func(i *vendorapi.JobInfo) {
+		i.Reason = vendorapi.JobReason{Code: "13:30", Text: "no contact with MediaAgent"}
+	})
+	b.started("r", "1")
+	b.tells("changed 1 pending")
+	b.vendor.put("1", "Running")
+	b.tells("changed 1 pending", "changed 1 running")
+	b.vendor.put("1", "Failed")
+	b.tells("changed 1 pending", "changed 1 running", "finished 1 failed")
+	events := b.stored()
+	for i, want := range []int{1, 0, 1} {
+		var got []schemas.Reason
+		switch e := events[i].(type) {
+		case *schemas.JobChanged:
+			got = e.Reasons
+		case *schemas.JobFinished:
+			got = e.Reasons
+		}
+		if len(got) != want || want > 0 && got[0] != (schemas.Reason{Code: "13:30", Text: "no contact with MediaAgent", From: schemas.ReasonFromPending}) {
+			t.Errorf("event %d has the reasons %+v", i, got)
+		}
+	}
+}
+
+// Nothing followed costs nothing.
+func TestFollow_nothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	w := b.run()
+	b.eventually("it reads", func() bool { return w.State().Reading })
+	time.Sleep(time.Second)
+	if n := len(b.vendor.reads); n > 0 {
+		t.Errorf("reads: %v", b.vendor.reads)
+	}
+}

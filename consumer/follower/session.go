@@ -1,0 +1,256 @@
+package follower
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/consumer/internal/pull"
+	"backhaul/publisher"
+)
+
+const (
+	pullBatch     = 1000
+	pullBytes     = 32 << 20
+	pullExpiry    = 10 * time.Second
+	pullHeartbeat = 2 * time.Second
+	// silence is how long the server may send nothing while a pull is open.
+	silence = 3 * pullHeartbeat
+	// maxFlights is how many events are written, and stored events read, at once.
+	maxFlights = 16
+	// maxArrivals is how many messages may wait for a check of what is stored about their jobs
+	// before no more are pulled.
+	maxArrivals = 4 * pullBatch
+	tickTime    = 250 * time.Millisecond
+	stateTime   = time.Second
+	// loadTime is how long the first list waits for the jobs of an earlier reader.
+	loadTime = 3 * time.Second
+)
+
+// resetSubject is the subject of JetStream's API that resets the consumer.
+const resetSubject = "$JS.API.CONSUMER.RESET." + publisher.EventsStream + "." + publisher.FollowerConsumer
+
+// session follows jobs once: from a reset of the consumer, which redelivers every message from
+// the first unacknowledged one on, until a delivery is missing, another replica reads, or an
+// error occurs. Its state ends with it. All fields belong to the goroutine of run.
+type session struct {
+	follower *Follower
+	pulls    *pull.Pulls
+	events   jetstream.Stream
+	book     book
+	arrivals arrivals
+	looks    looks
+	flights  flights
+	ackWait  time.Duration
+}
+
+// flights has what goroutines do for the session.
+type flights struct {
+	landings chan *flight
+	slots    chan struct{}
+	flying   int // flights that have not landed
+	running  sync.WaitGroup
+	over     chan struct{} // closed when landings are not received any more
+}
+
+func newSession(f *Follower) *session {
+	return &session{
+		follower: f, pulls: pull.New(f.nc, publisher.EventsStream, publisher.FollowerConsumer, 2*pullBatch),
+		book: newBook(), arrivals: arrivals{checked: make(chan *arrival)}, looks: looks{results: make(chan *look, 1)},
+		flights: flights{landings: make(chan *flight), slots: make(chan struct{}, maxFlights), over: make(chan struct{})},
+	}
+}
+
+// run follows until ctx or the session ends.
+func (s *session) run(ctx context.Context) error {
+	sub, err := s.pulls.Subscribe()
+	if err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := s.reset(ctx); err != nil {
+		return err
+	}
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	err = s.loop(ctx, work)
+	_ = sub.Unsubscribe() // ends the pull, so that another replica can read
+	if ctx.Err() != nil {
+		s.drain()
+	}
+	cancel(errStopping)
+	close(s.flights.over)
+	s.flights.running.Wait()
+	return err
+}
+
+// reset makes the consumer begin again behind its acknowledgement floor. Messages above it that
+// were acknowledged are delivered again: what is stored about their jobs shows that they are done.
+func (s *session) reset(ctx context.Context) error {
+	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	fail := func(err error) error {
+		return fmt.Errorf("reset consumer %s of %s: %w", publisher.FollowerConsumer, publisher.EventsStream, err)
+	}
+	resp, err := s.follower.nc.RequestWithContext(ask, resetSubject, nil)
+	// A server does not answer for a consumer or a subject that it does not know.
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
+		return fail(fmt.Errorf("no answer: it is not there, has no leader, the user may not publish to %s, or the server is older than 2.14", resetSubject))
+	}
+	if err != nil {
+		return fail(err)
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+		jetstream.ConsumerInfo
+	}
+	if err := json.Unmarshal(resp.Data, &answer); err != nil {
+		return fail(err)
+	}
+	if answer.Error != nil {
+		return fail(answer.Error)
+	}
+	s.ackWait = answer.Config.AckWait
+	if s.events, err = s.follower.js.Stream(ask, publisher.EventsStream); err != nil {
+		return fmt.Errorf("read stream %s: %w", publisher.EventsStream, err)
+	}
+	s.arrivals.old = s.events.CachedInfo().State.LastSeq
+	s.arrivals.waiting = answer.NumPending > 0
+	s.arrivals.began = time.Now()
+	s.follower.well()
+	s.follower.cfg.Observer.Activated()
+	return nil
+}
+
+// loop owns the book until ctx ends or an error occurs.
+func (s *session) loop(ctx, work context.Context) error {
+	tick := time.NewTicker(tickTime)
+	defer tick.Stop()
+	state := time.NewTicker(stateTime)
+	defer state.Stop()
+	touch := time.NewTicker(max(s.ackWait/4, tickTime))
+	defer touch.Stop()
+	s.tell()
+	for {
+		if err := s.pull(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case msg := <-s.pulls.Incoming:
+			if err := s.heard(work, msg); err != nil {
+				return err
+			}
+		case a := <-s.arrivals.checked:
+			if err := s.checked(a); err != nil {
+				return err
+			}
+		case l := <-s.looks.results:
+			s.looked(work, l)
+			s.look(work, time.Now()) // another one may be due
+		case f := <-s.flights.landings:
+			s.flights.flying--
+			if err := s.landed(work, f); err != nil {
+				return err
+			}
+		case <-touch.C:
+			s.progress()
+		case <-tick.C:
+			s.look(work, time.Now())
+			if s.pulls.Silent(silence) {
+				return errors.New("pull: no heartbeat from the server")
+			}
+		case <-state.C:
+			s.giveUp(work, time.Now())
+			s.tell()
+		}
+	}
+}
+
+// drain waits for the events that are being written.
+func (s *session) drain() {
+	timeout := time.NewTimer(s.follower.cfg.DrainTimeout)
+	defer timeout.Stop()
+	for s.flights.flying > 0 {
+		select {
+		case f := <-s.flights.landings:
+			s.flights.flying--
+			f.job.after = nil
+			_ = s.landed(nil, f)
+		case <-timeout.C:
+			return
+		}
+	}
+	_ = s.follower.nc.FlushTimeout(time.Second) // the acknowledgements
+}
+
+// pull sends a pull request unless one is open or too many messages wait for a check.
+func (s *session) pull() error {
+	if s.pulls.Asked > 0 || s.arrivals.checking >= maxArrivals {
+		return nil
+	}
+	return s.pulls.Ask(pullBatch, fmt.Sprintf(`"max_bytes":%d,"expires":%d,"idle_heartbeat":%d`,
+		pullBytes+s.follower.nc.MaxPayload(), pullExpiry, pullHeartbeat))
+}
+
+// heard handles an answer to the pull.
+func (s *session) heard(work context.Context, msg *nats.Msg) error {
+	answer, err := s.pulls.Heard(msg)
+	if err != nil {
+		if msg.Header.Get("Status") == "409" && msg.Header.Get("Description") == "Exceeded MaxWaiting" {
+			return errOtherReader
+		}
+		return err
+	}
+	s.follower.well()
+	switch answer {
+	case pull.Message:
+		return s.take(work, msg)
+	case pull.Heartbeat:
+		s.arrivals.waiting = false
+	case pull.Ended:
+	}
+	return nil
+}
+
+// well notes that the server answers.
+func (f *Follower) well() {
+	f.ready.note(nil)
+	if f.readLog.Changed(nil) {
+		f.log.Info().Msg("following jobs")
+	}
+}
+
+// settle answers a delivery, without a confirmation: if the answer is lost, the message is
+// redelivered, and what is stored about its jobs shows that they are done.
+func (s *session) settle(reply, verb string) { _ = s.follower.nc.Publish(reply, []byte(verb)) }
+
+// progress keeps the server from redelivering the messages of followed jobs.
+func (s *session) progress() {
+	now := time.Now()
+	for _, m := range s.book.messages {
+		if now.Sub(m.touched) >= s.ackWait/2 {
+			m.touched = now
+			s.settle(m.reply, "+WPI")
+		}
+	}
+}
+
+// tell updates the follower's state.
+func (s *session) tell() {
+	f := s.follower
+	state := &State{
+		Reading: true, Owner: f.cfg.Owner, Budget: f.cfg.ReadsPerHour,
+		Followed: s.book.count, Oldest: s.book.oldest(), Covered: s.book.covered, LastList: s.looks.good,
+		IntervalMillis: s.interval().Milliseconds(),
+	}
+	state.Reads, state.HeldUntil = f.pace.spent(time.Now())
+	f.state.Store(state)
+	f.publishState(state)
+}
