@@ -91,7 +91,11 @@ func TestChoicesAreOffered(t *testing.T) {
 			}
 			found++
 			path := strings.Fields(cmd.CommandPath())[1:]
-			offers, _ := completions(t, append(path, "--"+f.Name, "")...)
+			asked := append(path, "--"+f.Name, "")
+			if f.NoOptDefVal != "" { // its value is part of the argument
+				asked = append(path, "--"+f.Name+"=")
+			}
+			offers, _ := completions(t, asked...)
 			if got := strings.Join(offers, "|"); got != place {
 				t.Errorf("%s --%s offers %s, and its usage says %s", cmd.CommandPath(), f.Name, got, place)
 			}

@@ -69,7 +69,7 @@ the file is wrong and nothing was sent; 3 NATS is out of reach; 130 interrupted.
 	flags.StringVar(&f.batch, "batch", "", "`name` that goes into the ids of the file's requests without one, by default the file's")
 	flags.StringVar(&f.rate, "rate", "", "most requests to send, `N/s`, N/m or N/h")
 	flags.Var(&f.wait, "wait", "wait for the outcomes, or with =finished for the ends of the jobs: `started|finished`")
-	flags.Lookup("wait").NoOptDefVal = waitStarted
+	flagOf(cmd, "wait").NoOptDefVal = waitStarted
 	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "how long to wait for outcomes after the last request was sent (with --wait=finished 24h by default), and for a server that does not answer")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "send nothing; show the messages, and what would be sent to the vendor for each")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress bar, notes and summary on standard error")
@@ -86,7 +86,7 @@ func runRequest(cmd *cobra.Command, f requestFlags) error {
 	if err != nil {
 		return err
 	}
-	if b.Wait == batch.WaitFinished && !cmd.Flags().Changed("timeout") {
+	if b.Wait == batch.WaitFinished && !flagOf(cmd, "timeout").Changed {
 		b.EndTimeout = endTimeout
 	}
 	file, err := readRequests(cmd, f)
