@@ -160,9 +160,7 @@ func TestACrashAndAJobThatIsVisibleLate(t *testing.T) {
 	first.kill()
 	b.start(late, owner("two"))
 	b.settled()
-	if e := b.started(billing("id")); !e.Adopted {
-		t.Errorf("job-started is %+v", e)
-	}
+	b.adopted(billing("id"))
 	b.checkPromise(1)
 }
 
@@ -210,9 +208,7 @@ func TestACrashWhereNothingProvesTheJob(t *testing.T) {
 	if e := b.failed(billing("id")); e.ErrorCode != schemas.CodeOutcomeUnknown || len(e.Candidates) != 1 {
 		t.Errorf("job-failed is %+v", e)
 	}
-	if got := b.sim.Account().CreateTaskCalls; got != 1 {
-		t.Errorf("%d calls of CreateTask, want 1", got)
-	}
+	b.checkCalls(1)
 }
 
 // The owner dies, and the vendor lists no jobs until long after the take-over: a failed lookup
@@ -235,8 +231,6 @@ func TestACrashWhileLooksFail(t *testing.T) {
 	b.eventually("it is looked for again", func() bool { return b.sim.Account().Calls["Jobs"] > looks })
 	b.sim.SetFaults(nil)
 	b.settled()
-	if e := b.started(billing("id")); !e.Adopted {
-		t.Errorf("job-started is %+v", e)
-	}
+	b.adopted(billing("id"))
 	b.checkPromise(1)
 }

@@ -40,9 +40,7 @@ func TestALostAnswerIsFoundAgain(t *testing.T) {
 			t.Parallel()
 			b := newRig(t, simulator.Config{})
 			b.sim.Script(simulator.Fault{Kind: simulator.None}, fault)
-			b.publish("billing", body("other"))
-			b.start(hastyFor(fault))
-			b.settled()
+			b.work("other", hastyFor(fault))
 			b.publish("billing", body("lost"))
 			b.settled()
 			e := b.started(billing("lost"))
@@ -53,9 +51,7 @@ func TestALostAnswerIsFoundAgain(t *testing.T) {
 				t.Errorf("%d attempts, want %d", e.Attempts, want)
 			}
 			b.checkPromise(2)
-			if got := b.sim.Account().CreateTaskCalls; got != 2 {
-				t.Errorf("%d calls of CreateTask, want one for each request", got)
-			}
+			b.checkCalls(2)
 			if got := len(b.deadLetters()); got != 0 {
 				t.Errorf("%d dead letters", got)
 			}
@@ -90,9 +86,7 @@ func TestARequestThatNeverArrivedIsSentAgain(t *testing.T) {
 			t.Parallel()
 			b := newRig(t, simulator.Config{})
 			b.sim.Script(fault)
-			b.publish("billing", body("lost"))
-			b.start(hastyFor(fault))
-			b.settled()
+			b.work("lost", hastyFor(fault))
 			e := b.started(billing("lost"))
 			if e.Adopted || e.Attempts != 2 {
 				t.Errorf("job-started is %+v, want 2 attempts and nothing adopted", e)
@@ -127,9 +121,7 @@ func TestATaskWithoutAJob(t *testing.T) {
 			}
 		})
 		b.settled()
-		if e := b.started(billing("late")); !e.Adopted {
-			t.Errorf("job-started is %+v", e)
-		}
+		b.adopted(billing("late"))
 		if c := atLook.Load(); c == nil || c.DoubtSequence == 0 || c.DoubtTaskID == "" {
 			t.Errorf("at the first look the claim is %+v, want the doubt and its task on record", c)
 		}
@@ -152,9 +144,7 @@ func TestATaskWithoutAJob(t *testing.T) {
 		if e.ErrorCode != schemas.CodeOutcomeUnknown || !strings.Contains(e.ErrorMessage, "task 4038") {
 			t.Errorf("job-failed is %+v", e)
 		}
-		if got := b.sim.Account().CreateTaskCalls; got != 1 {
-			t.Errorf("%d calls of CreateTask, want 1", got)
-		}
+		b.checkCalls(1)
 	})
 }
 
@@ -163,12 +153,8 @@ func TestAJobThatIsVisibleLate(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{VisibleAfter: 700 * time.Millisecond})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
-	b.publish("billing", body("late"))
-	b.start(func(s *setup) { s.cfg.VisibilityWindow = 1500 * time.Millisecond })
-	b.settled()
-	if e := b.started(billing("late")); !e.Adopted {
-		t.Errorf("job-started is %+v", e)
-	}
+	b.work("late", func(s *setup) { s.cfg.VisibilityWindow = 1500 * time.Millisecond })
+	b.adopted(billing("late"))
 	b.checkPromise(1)
 }
 
@@ -199,9 +185,7 @@ func TestASlowLookIsNotTheLastOne(t *testing.T) {
 		}
 	})
 	b.settled()
-	if e := b.started(billing("late")); !e.Adopted {
-		t.Errorf("job-started is %+v", e)
-	}
+	b.adopted(billing("late"))
 	b.checkPromise(1)
 }
 
@@ -212,9 +196,7 @@ func TestJobsWithoutDescriptions(t *testing.T) {
 		t.Parallel()
 		b := newRig(t, simulator.Config{HideDescriptions: true})
 		b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
-		b.publish("billing", body("lost"))
-		b.start()
-		b.settled()
+		b.work("lost")
 		e := b.failed(billing("lost"))
 		if e.ErrorCode != schemas.CodeOutcomeUnknown || !slices.Equal(e.Candidates, []string{"5976"}) ||
 			e.ErrorSource != schemas.ErrorSourceBackhaul || e.Retryable || e.Attempts != 1 {
@@ -267,15 +249,11 @@ func TestInDoubtFail(t *testing.T) {
 		t.Parallel()
 		b := newRig(t, simulator.Config{})
 		b.sim.Script(simulator.Fault{Kind: simulator.CutBeforeStart})
-		b.publish("billing", body("lost"))
-		b.start(fail)
-		b.settled()
+		b.work("lost", fail)
 		if e := b.failed(billing("lost")); e.ErrorCode != schemas.CodeOutcomeUnknown || len(e.Candidates) != 0 || e.Attempts != 1 {
 			t.Errorf("job-failed is %+v", e)
 		}
-		if got := b.sim.Account().CreateTaskCalls; got != 1 {
-			t.Errorf("%d calls of CreateTask, want 1", got)
-		}
+		b.checkCalls(1)
 	})
 	t.Run("no job is to be seen after a take-over", func(t *testing.T) {
 		t.Parallel()
@@ -290,29 +268,21 @@ func TestInDoubtFail(t *testing.T) {
 		if e := b.failed(billing("lost")); e.ErrorCode != schemas.CodeOutcomeUnknown {
 			t.Errorf("job-failed is %+v", e)
 		}
-		if got := b.sim.Account().CreateTaskCalls; got != 1 {
-			t.Errorf("%d calls of CreateTask, want 1", got)
-		}
+		b.checkCalls(1)
 	})
 	t.Run("the job is found", func(t *testing.T) {
 		t.Parallel()
 		b := newRig(t, simulator.Config{})
 		b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
-		b.publish("billing", body("lost"))
-		b.start(fail)
-		b.settled()
-		if e := b.started(billing("lost")); !e.Adopted {
-			t.Errorf("job-started is %+v", e)
-		}
+		b.work("lost", fail)
+		b.adopted(billing("lost"))
 	})
 	// The vendor has answered that there is no job, and when to try again: no answer is lost.
 	t.Run("the vendor was unavailable", func(t *testing.T) {
 		t.Parallel()
 		b := newRig(t, simulator.Config{})
 		b.sim.Script(simulator.Fault{Kind: simulator.Unavailable})
-		b.publish("billing", body("later"))
-		b.start(fail)
-		b.settled()
+		b.work("later", fail)
 		if e := b.started(billing("later")); e.Adopted {
 			t.Errorf("job-started is %+v", e)
 		}
@@ -327,12 +297,8 @@ func TestLooksThatFail(t *testing.T) {
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 	b.sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.TooManyRequests}, simulator.Fault{Kind: simulator.Malformed})
 	b.sim.ScriptFor("TaskDetails", simulator.Fault{Kind: simulator.Crash})
-	b.publish("billing", body("lost"))
-	b.start()
-	b.settled()
-	if e := b.started(billing("lost")); !e.Adopted {
-		t.Errorf("job-started is %+v", e)
-	}
+	b.work("lost")
+	b.adopted(billing("lost"))
 	b.checkPromise(1)
 }
 
@@ -347,9 +313,7 @@ func TestAnOldRequestIsLookedForAsWell(t *testing.T) {
 		s.cfg.GiveUpAfter, s.cfg.VisibilityWindow = time.Nanosecond, time.Minute // the job is found at the second lookup
 	})
 	b.settled()
-	if e := b.started(billing("old")); !e.Adopted {
-		t.Errorf("job-started is %+v", e)
-	}
+	b.adopted(billing("old"))
 	b.checkPromise(1)
 }
 
@@ -358,15 +322,11 @@ func TestLooksThatAlwaysFailAreGivenUp(t *testing.T) {
 	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 	b.sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Crash}, Endpoint: "Jobs", Probability: 1}})
-	b.publish("billing", body("lost"))
-	b.start(func(s *setup) { s.cfg.GiveUpAfter = 2 * time.Second })
-	b.settled()
+	b.work("lost", func(s *setup) { s.cfg.GiveUpAfter = 2 * time.Second })
 	if e := b.failed(billing("lost")); e.ErrorCode != schemas.CodeOutcomeUnknown || !strings.Contains(e.ErrorMessage, "gave up looking") {
 		t.Errorf("job-failed is %+v", e)
 	}
-	if got := b.sim.Account().CreateTaskCalls; got != 1 {
-		t.Errorf("%d calls of CreateTask, want 1", got)
-	}
+	b.checkCalls(1)
 }
 
 // A request that repeatedly gets unclear answers is reported until it has its outcome.
@@ -399,9 +359,7 @@ func TestConsumerUnclear_isNilAfterOneLostAnswer(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.Crash})
-	b.publish("billing", body("once"))
-	w := b.start(func(s *setup) { s.cfg.VisibilityWindow = 300 * time.Millisecond })
-	b.settled()
+	w := b.work("once", func(s *setup) { s.cfg.VisibilityWindow = 300 * time.Millisecond })
 	if log := w.log.String(); strings.Contains(log, "unclear") || w.consumer.Unclear() != nil {
 		t.Errorf("said: %v\n%s", w.consumer.Unclear(), log)
 	}

@@ -71,9 +71,7 @@ func TestAHundredCopiesAtOnce(t *testing.T) {
 	b.settled()
 	b.started(billing("once"))
 	b.checkPromise(1)
-	if got := b.sim.Account().CreateTaskCalls; got != 1 {
-		t.Errorf("%d calls of CreateTask, want 1", got)
-	}
+	b.checkCalls(1)
 }
 
 // Two publishers send one request ten thousand times. The vendor keeps it in flight for a
@@ -118,9 +116,7 @@ func TestTenThousandCopiesFromTwoPublishers(t *testing.T) {
 	}
 	b.started(billing("once"))
 	b.checkPromise(1)
-	if got := b.sim.Account().CreateTaskCalls; got != 1 {
-		t.Errorf("%d calls of CreateTask, want 1", got)
-	}
+	b.checkCalls(1)
 	if got := len(b.events("backup.event.>")); got != 2 {
 		t.Errorf("%d events, want the claim and the outcome", got)
 	}

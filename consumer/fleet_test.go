@@ -35,9 +35,7 @@ func TestTwoReplicas(t *testing.T) {
 	b.start(patient, owner("two"))
 	b.settled()
 	b.checkPromise(requests)
-	if got := b.sim.Account().CreateTaskCalls; got != requests {
-		t.Errorf("%d calls of CreateTask, want %d", got, requests)
-	}
+	b.checkCalls(requests)
 	owners := make(map[string]int)
 	for _, e := range b.events("backup.event.job-submitting.>") {
 		owners[e.data.(*schemas.JobSubmitting).Owner]++
@@ -174,9 +172,7 @@ func TestAnotherOwnersCallIsUnderWay(t *testing.T) {
 	b.settled()
 	b.started(billing("id"))
 	b.checkPromise(1)
-	if got := b.sim.Account().CreateTaskCalls; got != 1 {
-		t.Errorf("%d calls of CreateTask, want 1", got)
-	}
+	b.checkCalls(1)
 	for _, e := range b.events("backup.event.job-submitting.>") {
 		if c := e.data.(*schemas.JobSubmitting); c.Owner != "one" {
 			t.Errorf("the claim was taken from its owner while it held: %+v", c.Claim)
@@ -325,9 +321,7 @@ func TestNothingIsSentAfterAStop(t *testing.T) {
 	w.stop()
 	close(stopped)
 	w.drain()
-	if got := b.sim.Account().CreateTaskCalls; got != 0 {
-		t.Errorf("%d calls of CreateTask after the stop", got)
-	}
+	b.checkCalls(0)
 	open := b.lastClaims()
 	if len(open) != 1 {
 		t.Fatalf("%d claims are open, want 1", len(open))

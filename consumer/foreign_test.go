@@ -35,9 +35,7 @@ func TestThousandsOfForeignMessagesOnAKey(t *testing.T) {
 	b := newRig(t, simulator.Config{})
 	b.intrude(billing("victim"), 1_500)
 	b.publish("billing", body("victim"))
-	b.publish("billing", body("other"))
-	b.start(func(s *setup) { s.cfg.AttemptTimeout = time.Second })
-	b.settled()
+	b.work("other", func(s *setup) { s.cfg.AttemptTimeout = time.Second })
 	b.intrude(billing("victim"), 500)
 	b.publish("billing", body("victim"))
 	b.settled()
@@ -71,9 +69,7 @@ func TestARequestThatCanNeverBeClaimed(t *testing.T) {
 	if deadLetters := b.deadLetters(); len(deadLetters) != 1 || deadLetters[0].Header.Get(publisher.HeaderDeadLetterKey) != key.Name {
 		t.Errorf("dead letters: %v", fmt.Sprint(deadLetters))
 	}
-	if got := b.sim.Account().CreateTaskCalls; got != 0 {
-		t.Errorf("%d calls of CreateTask", got)
-	}
+	b.checkCalls(0)
 }
 
 // A message of a foreign kind on a key's filter is neither a claim nor an outcome, whether it
@@ -94,9 +90,7 @@ func TestAMessageOfAForeignKind(t *testing.T) {
 				b.start()
 			},
 			"behind the outcome": func(b *rig, intrude func()) {
-				b.publish("billing", body("id"))
-				b.start()
-				b.settled()
+				b.work("id")
 				intrude()
 				b.publish("billing", body("id"))
 			},

@@ -83,9 +83,7 @@ func TestALedgerThatIsMadeAgainDuringACall(t *testing.T) {
 	})
 	two := b.start(owner("two")) // one that starts now knows it as well
 	b.refuses(two)
-	if got := b.sim.Account().CreateTaskCalls; got != 1 {
-		t.Errorf("%d calls of CreateTask, want 1", got)
-	}
+	b.checkCalls(1)
 	w.drain()
 	if found := b.recover(); found.Forgot == "" || found.Waiting != 3 {
 		t.Errorf("%+v", found)
@@ -135,9 +133,7 @@ func TestALedgerThatIsMadeAgain(t *testing.T) {
 			if err := w.consumer.Ready(); err != nil && c.running {
 				t.Errorf("not ready: %v; no other replica would claim either", err)
 			}
-			if got := b.sim.Account().CreateTaskCalls; got != 3 {
-				t.Errorf("%d calls of CreateTask, want 3", got)
-			}
+			b.checkCalls(3)
 			b.recover()
 			if !c.kept { // it cannot know that the ledger was accepted
 				w.drain()
@@ -226,9 +222,7 @@ func TestADamagedBlock(t *testing.T) {
 	b.nats.Restart()
 	b.publishSoon("billing", body("three"))
 	b.refuses(w)
-	if got := b.sim.Account().CreateTaskCalls; got != 4 {
-		t.Errorf("%d calls of CreateTask, want 4", got)
-	}
+	b.checkCalls(4)
 	b.recover()
 	b.settled()
 	if jobs := b.sim.Account().JobsByMarker[billing("three").Marker()]; len(jobs) != 1 {

@@ -85,9 +85,7 @@ func TestInvalidRequests(t *testing.T) {
 	b.settled()
 	b.started(billing("sound"))
 	b.checkPromise(1)
-	if got := b.sim.Account().CreateTaskCalls; got != 1 {
-		t.Errorf("%d calls of CreateTask, want 1", got)
-	}
+	b.checkCalls(1)
 }
 
 // An invalid message with an id that is in use says nothing about the request with that id,

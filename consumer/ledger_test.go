@@ -191,9 +191,7 @@ func TestAnOutcomeWithSomethingNewBehindIt(t *testing.T) {
 			b.settled()
 			b.publish("billing", body("id", `"labels":{"other":"content"}`))
 			b.settled()
-			if got := b.sim.Account().CreateTaskCalls; got != 1 {
-				t.Errorf("%d calls of CreateTask, want 1", got)
-			}
+			b.checkCalls(1)
 			if got := len(b.stored(publisher.EventsStream, "backup.event.request-rejected.>")); got != 1 {
 				t.Errorf("%d requests rejected, want the one with other content", got)
 			}
@@ -221,9 +219,7 @@ func TestTheEventsStreamIsAway(t *testing.T) {
 		err := w.consumer.Ledger()
 		return strings.Contains(w.log.String(), "stream not found") && err != nil && strings.Contains(err.Error(), "stream not found")
 	})
-	if got := b.sim.Account().CreateTaskCalls; got != 0 {
-		t.Errorf("%d calls of CreateTask without a claim", got)
-	}
+	b.checkCalls(0)
 	if _, err := b.js.CreateStream(ctx, events.CachedInfo().Config); err != nil {
 		t.Fatal(err)
 	}

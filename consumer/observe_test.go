@@ -129,9 +129,7 @@ func TestTheLogNamesTheTrace(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
 	b.publish("billing", body("r-1"), "TraceParent", trace)
-	b.publish("billing", body("r-2"))
-	w := b.start()
-	b.settled()
+	w := b.work("r-2")
 	w.drain()
 	with := 0
 	for line := range strings.Lines(w.log.String()) {

@@ -262,9 +262,7 @@ func TestADenialWhereSequencesStartAgain(t *testing.T) {
 	if got := kinds(b.history(b.place("billing", 1))); got != "job-failed" {
 		t.Errorf("the history of the second message is %s", got)
 	}
-	if got := b.sim.Account().CreateTaskCalls; got != 1 {
-		t.Errorf("%d calls of CreateTask, want the first message's", got)
-	}
+	b.checkCalls(1)
 	if got := len(b.deadLetters()); got != 1 {
 		t.Errorf("%d dead letters, want 1", got)
 	}

@@ -40,9 +40,7 @@ func earlierStart(key publisher.Key, m schemas.Message) schemas.Event {
 func TestARejectionThatAnEarlierVersionRecorded(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
-	b.publish("billing", body("id"))
-	w := b.start()
-	b.settled()
+	w := b.work("id")
 	w.drain()
 	b.publish("billing", body("id", `"backupLevel":"FULL"`))
 	b.deliverAndForget()
@@ -104,9 +102,7 @@ func TestAnEarlierVersionsEventThatCannotBeRead(t *testing.T) {
 	}
 	b.start(owner("new"))
 	b.settled()
-	if got := b.sim.Account().CreateTaskCalls; got != 0 {
-		t.Errorf("%d calls of CreateTask, want none", got)
-	}
+	b.checkCalls(0)
 	if e := b.failed(b.place("billing", 1)); e.ErrorCode != schemas.CodeOutcomeUnknown {
 		t.Errorf("job-failed is %+v", e)
 	}

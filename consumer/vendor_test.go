@@ -271,9 +271,7 @@ func TestASessionThatEnds(t *testing.T) {
 	b := newRig(t, simulator.Config{})
 	expired := simulator.Fault{Kind: simulator.Unauthorised}
 	b.sim.Script(expired)
-	b.publish("billing", body("expired"))
-	b.start()
-	b.settled()
+	b.work("expired")
 	if e := b.started(billing("expired")); e.Adopted || e.Attempts != 1 {
 		t.Errorf("job-started is %+v", e)
 	}

@@ -22,7 +22,8 @@
 //     tokenpair.go, renew.go, whoami.go, flock.go)
 //   - gate: when a job may be started (pace.go), and internal/gate
 //   - client: the operations (client.go, create_task.go, find.go, joblist.go,
-//     listing.go, description.go, probe.go, base.go), the exchange that all of them use
+//     listing.go, description.go, jobinfo.go, jobread.go, jobevents.go, probe.go,
+//     base.go), the exchange that all of them use
 //     (observe.go, read.go), and [Retrier] on it (retry.go, lookup.go)
 //
 // Session and gate are parts of the [Client]: the session sends its calls through it, and the gate

@@ -34,6 +34,8 @@ const (
 	foundImpatience    = "impatience"         // a call before an announced wait was over
 	foundStuck         = "stuck"              // the request stream did not become empty
 	foundProblem       = "program"            // a program that crashed, or would not stop
+	foundSecondEnd     = "second end"         // more than one job-finished event for one job
+	foundStrangeEnd    = "end of another job" // an event about a job that the request did not start
 )
 
 // noGroupCode is the vendor's answer for a content group that it does not know.
@@ -47,6 +49,7 @@ type chaosHistory struct {
 	claims      []*schemas.JobSubmitting
 	terminals   []storedEvent
 	jobs        []string // at the vendor
+	ofJobs      []schemas.JobEvent
 	deadLetters int
 }
 
@@ -62,6 +65,10 @@ func (e *chaosEvidence) histories() map[string]*chaosHistory {
 	for _, event := range e.Events {
 		s := histories[event.Key]
 		if s == nil {
+			continue
+		}
+		if ofJob, ok := event.Event.(schemas.JobEvent); ok {
+			s.ofJobs = append(s.ofJobs, ofJob)
 			continue
 		}
 		s.events = append(s.events, event)
@@ -101,6 +108,7 @@ func (s *chaosHistory) judge(descriptionsHidden bool) (findings []chaosFinding) 
 	if len(s.jobs) > 1 {
 		found(foundSecondJob, "jobs %v", s.jobs)
 	}
+	s.judgeEnds(found)
 	if len(s.terminals) == 0 {
 		if s.published.acks > 0 {
 			found(foundLost, "published %d times, %d events, none of them terminal", s.published.acks, len(s.events))
@@ -125,6 +133,20 @@ func (s *chaosHistory) judge(descriptionsHidden bool) (findings []chaosFinding) 
 		}
 	}
 	return findings
+}
+
+func (s *chaosHistory) judgeEnds(found func(kind, format string, args ...any)) {
+	ends := make(map[string]int)
+	for _, e := range s.ofJobs {
+		if !slices.Contains(s.jobs, e.Job()) {
+			found(foundStrangeEnd, "%s of job %s, the vendor has %v", e.Kind(), e.Job(), s.jobs)
+		}
+		if e.Kind() == schemas.KindJobFinished {
+			if ends[e.Job()]++; ends[e.Job()] == 2 {
+				found(foundSecondEnd, "job %s", e.Job())
+			}
+		}
+	}
 }
 
 func (s *chaosHistory) judgeStarted(e *schemas.JobStarted, found func(kind, format string, args ...any)) {

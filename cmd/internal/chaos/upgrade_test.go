@@ -23,6 +23,10 @@ var upgradeFrom = flag.String("upgrade.from", "", "git `revision` to upgrade fro
 // an upgrade is thought better of. The versions share streams, claims and the vendor
 // all the time. Every request is judged as in TestChaos.
 //
+// From the beginning there are events about jobs, of which older versions know nothing:
+// each request is published again once the end of its job is stored. Both versions read
+// the whole stream at the end.
+//
 // Without a revision both versions are this build, which leaves a rolling restart.
 // `make upgrade FROM=revision` runs it with an older one.
 func TestUpgrade(t *testing.T) {
@@ -55,6 +59,7 @@ func TestUpgrade(t *testing.T) {
 		}
 	})
 
+	ends := startEnds(ctx, r)
 	old0, old1 := r.replicas[0], r.replicas[1]
 	next := func(share float64) {
 		t.Helper()
@@ -89,10 +94,13 @@ func TestUpgrade(t *testing.T) {
 	flow.Wait()
 	r.replicas = []*immortal{new1, back}
 	r.drain(ctx, 2*time.Minute)
+	ends.stop()
+	r.drain(ctx, time.Minute) // a duplicate that waits is stuck
 	r.stopReplicas()
 	r.replicas = append(r.replicas, old0, old1, new0)
 	evidence := r.collect(ctx)
 	r.report(t, evidence, newChaosResult(evidence, judgeChaos(evidence)))
+	ends.check(evidence, ends.read(current, url), ends.read(old, url), *upgradeFrom == "")
 }
 
 // buildRevision builds the program as it was, from a copy of what was committed.

@@ -32,6 +32,11 @@ func failed(code string, candidates ...string) *schemas.JobFailed {
 	return &schemas.JobFailed{ErrorCode: code, Candidates: candidates}
 }
 
+// endOf is the end of a job of request a.
+func endOf(job string, sequence uint64) storedEvent {
+	return storedEvent{Sequence: sequence, Key: "a", Event: &schemas.JobFinished{JobRef: schemas.JobRef{JobID: job}}}
+}
+
 // callsAfter returns two calls of a session: one that was throttled, and another
 // some time after.
 func callsAfter(told, after time.Duration, second string) []startCall {
@@ -102,6 +107,11 @@ func TestJudgeFindsEveryBrokenPromise(t *testing.T) {
 			e.Events[2].Event = failed(schemas.CodeOutcomeUnknown, "6")
 			e.DeadLetters["a"] = 1
 		}, []string{foundUnannounced}},
+		"ended once": {func(e *chaosEvidence) { e.Events = append(e.Events, endOf("7", 5)) }, nil},
+		"ended twice": {func(e *chaosEvidence) { e.Events = append(e.Events, endOf("7", 5), endOf("7", 6)) },
+			[]string{foundSecondEnd}},
+		"end of another job": {func(e *chaosEvidence) { e.Events = append(e.Events, endOf("8", 5)) },
+			[]string{foundStrangeEnd}},
 		"refused and started": {func(e *chaosEvidence) {
 			e.Events[3].Event = &schemas.JobStarted{JobID: "8", JobIDs: []string{"8"}}
 			e.Account.JobsByMarker["backhaul:chaos/b"] = []string{"8"}
