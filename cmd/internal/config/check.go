@@ -65,7 +65,8 @@ func (c *Config) locate(problems []string) {
 		if i >= len(c.origins) || c.origins[i] == originDefault {
 			continue
 		}
-		names := strings.NewReplacer("("+s.env+")", "("+c.origins[i]+")", "("+s.env+"_FILE)", "("+c.origins[i]+")")
+		names := strings.NewReplacer("("+s.env+")", "("+c.origins[i]+")", "("+s.env+"_FILE)", "("+c.origins[i]+")",
+			"("+s.env+",", "("+c.origins[i]+",", ", "+s.env+")", ", "+c.origins[i]+")")
 		for j, p := range problems {
 			if rest, ok := strings.CutPrefix(p, s.env+": "); ok {
 				given := c.origins[i]

@@ -48,6 +48,7 @@ func read(flags *pflag.FlagSet, environ []string) (*Config, []string) {
 		}
 		c.origins = append(c.origins, g.origin)
 	}
+	c.NATS.locate = c.locate
 	return c, append(problems, c.joinNATS(from, settings)...)
 }
 

@@ -28,10 +28,14 @@ type NATS struct {
 	// Replicas of new streams; 0 means 3 in a cluster, else 1.
 	Replicas int
 	Embedded Embedded
+	// locate replaces variables in problems with the origins of the values, if it is set.
+	locate func(problems []string)
 }
 
 // NATSAuth is who connects, in one way at most.
 type NATSAuth struct {
+	// Origin is where that is set, such as "context prod"; "" without credentials.
+	Origin string
 	Creds string // a file with JWT and seed
 	NKey  string // a file with a seed
 
@@ -100,6 +104,7 @@ func (c *Config) joinNATS(from sources, settings []setting) []string {
 	} {
 		if way.given {
 			ways = append(ways, way.origin)
+			n.Auth.Origin = way.origin
 		}
 	}
 	var e Error
@@ -124,6 +129,9 @@ func (c *Config) joinNATS(from sources, settings []setting) []string {
 // Check returns an [*Error] if no server can be joined with these settings.
 func (n NATS) Check() error {
 	if problems := n.problems(); len(problems) > 0 {
+		if n.locate != nil {
+			n.locate(problems)
+		}
 		return &Error{Problems: problems}
 	}
 	return nil
@@ -148,7 +156,9 @@ func (n NATS) problems() []string {
 	if n.Auth.NKey != "" {
 		_, err := bounded.ReadText(n.Auth.NKey, bounded.Small)
 		if err == nil {
-			_, err = nats.NkeyOptionFromSeed(n.Auth.NKey)
+			if _, err = nats.NkeyOptionFromSeed(n.Auth.NKey); err != nil { // does not name the file
+				err = fmt.Errorf("no user seed in %s: %w; it must have a line that begins with SU, and no byte order mark", n.Auth.NKey, err)
+			}
 		}
 		if err != nil {
 			e.add("NATS nkey: %v (BACKHAUL_NATS_NKEY)", err)

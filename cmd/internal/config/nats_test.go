@@ -157,16 +157,17 @@ func TestNATS_filesAreChecked(t *testing.T) {
 		}
 	}
 	for want, env := range map[string]map[string]string{
-		"BACKHAUL_NATS_NKEY":                     {"NKEY": garbage},
-		"Not a valid nkey user seed":             {"NKEY": write("account", string(accountSeed))},
-		"no user JWT":                            {"CREDS": write("seed only", seedPart)},
-		"no user seed":                           {"CREDS": write("jwt only", jwtPart)},
-		"no such file":                           {"CREDS": filepath.Join(dir, "none")},
-		"BACKHAUL_NATS_CERT, BACKHAUL_NATS_KEY)": {"CERT": garbage, "KEY": garbage},
-		"BACKHAUL_NATS_CA":                       {"CA": garbage},
-		"BACKHAUL_NATS_TOKEN_FILE":               {"TOKEN_FILE": write("empty", "\n")},
-		"BACKHAUL_NATS_INBOX_PREFIX":             {"INBOX_PREFIX": "_INBOX.>"},
-		"number 2 is not a URL":                  {"URL": natsURL + ",nats://u:geheim-7f%@b"},
+		"BACKHAUL_NATS_NKEY":                                     {"NKEY": garbage},
+		"Not a valid nkey user seed":                             {"NKEY": write("account", string(accountSeed))},
+		"no user seed in " + write("bom", "\ufeff"+string(seed)): {"NKEY": filepath.Join(dir, "bom")},
+		"no user JWT":                                            {"CREDS": write("seed only", seedPart)},
+		"no user seed":                                           {"CREDS": write("jwt only", jwtPart)},
+		"no such file":                                           {"CREDS": filepath.Join(dir, "none")},
+		"BACKHAUL_NATS_CERT, BACKHAUL_NATS_KEY)":                 {"CERT": garbage, "KEY": garbage},
+		"BACKHAUL_NATS_CA":                                       {"CA": garbage},
+		"BACKHAUL_NATS_TOKEN_FILE":                               {"TOKEN_FILE": write("empty", "\n")},
+		"BACKHAUL_NATS_INBOX_PREFIX":                             {"INBOX_PREFIX": "_INBOX.>"},
+		"number 2 is not a URL":                                  {"URL": natsURL + ",nats://u:geheim-7f%@b"},
 	} {
 		full := map[string]string{"BACKHAUL_NATS_URL": natsURL}
 		for name, value := range env {
@@ -180,6 +181,25 @@ func TestNATS_filesAreChecked(t *testing.T) {
 			t.Errorf("%v: %v, want %q", env, err, want)
 		} else {
 			secretstest.NotShown(t, []string{"geheim-7f", string(seed), string(accountSeed)}, err)
+		}
+	}
+}
+
+// A problem of what a context names is a problem of the context.
+func TestNATSContext_isNamedInProblems(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"creds":"/none"}`:              "(context prod)",
+		`{"nkey":"/none"}`:               "(context prod)",
+		`{"cert":"/none","key":"/none"}`: "(context prod, context prod)",
+		`{"ca":"/none"}`:                 "(context prod)",
+		`{"inbox_prefix":"_INBOX.>"}`:    "context prod: nats.inboxPrefix",
+	} {
+		cfg, err := loadWith(t, map[string]string{"HOME": writeContext(t, "prod", text)}, "--nats-context", "prod")
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if err := cfg.NATS.Check(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "BACKHAUL_") {
+			t.Errorf("%s: %v, want %q and no variable", text, err, want)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -388,6 +390,8 @@ func TestVendorInTrouble(t *testing.T) {
 	_ = listener.Close()
 	forbidden := simulator.Fault{Kind: simulator.Status, Status: 401, Body: `{"errorMessage":"Access denied","errorCode":5}`}
 	past := &Past{Key: publisher.NewKey("a", "b"), Event: &schemas.JobStarted{JobID: "77", StartedAt: time.Now()}}
+	plain := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(plain.Close)
 	for name, test := range map[string]struct {
 		endpoint string
 		password string
@@ -399,6 +403,7 @@ func TestVendorInTrouble(t *testing.T) {
 	}{
 		"no such name":   {"https://vendor.invalid/api", "simulator", nil, "vendor DNS", Error, "vendor.invalid", true},
 		"nobody there":   {nobody, "simulator", nil, "vendor TCP", Error, "refused", true},
+		"no TLS":         {strings.Replace(plain.URL, "http:", "https:", 1) + "/api", "simulator", nil, "vendor TLS", Error, "answers without TLS", true},
 		"wrong password": {"", password, nil, "vendor login", Error, "login refused", false},
 		"login crashes":  {"", "simulator", map[string][]simulator.Fault{"Login": {{Kind: simulator.Crash}}}, "vendor login", Error, "Login", true},
 		"login limited":  {"", "simulator", map[string][]simulator.Fault{"Login": {{Kind: simulator.TooManyRequests}}}, "vendor login", Warning, "throttled", false},
@@ -427,6 +432,9 @@ func TestVendorInTrouble(t *testing.T) {
 			}
 			if test.what == "refused" && found != nil && !strings.HasPrefix(found.Fix, "nothing listens there") {
 				t.Errorf("the way out of a refused connection: %s", found.Fix)
+			}
+			if test.what == "answers without TLS" && found != nil && !strings.HasPrefix(found.Fix, "the port of BACKHAUL_VENDOR_ENDPOINT has no TLS") {
+				t.Errorf("the way out of a port without TLS: %s", found.Fix)
 			}
 			if Failed(findings) != (test.level == Error) || OutOfReach(findings) != test.away {
 				t.Errorf("failed: %v, out of reach: %v", Failed(findings), OutOfReach(findings))

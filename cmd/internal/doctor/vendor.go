@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -62,10 +63,13 @@ func reach(ctx context.Context, client *vendorapi.Client) (all []Finding, reache
 
 func reachFix(step vendorapi.Step) string {
 	_, unknown := errors.AsType[x509.UnknownAuthorityError](step.Err)
+	_, plain := errors.AsType[tls.RecordHeaderError](step.Err)
 	_, hostname := errors.AsType[x509.HostnameError](step.Err)
 	switch {
 	case unknown:
 		return "give the certificate authority's PEM file by BACKHAUL_VENDOR_CA; certificates are never left unchecked"
+	case plain:
+		return "the port of BACKHAUL_VENDOR_ENDPOINT has no TLS: use the port of the web service for https, or http:// if it is a test system"
 	case hostname:
 		return "use the name that the certificate is for in BACKHAUL_VENDOR_ENDPOINT"
 	}

@@ -26,7 +26,9 @@ func notConnected(ctx context.Context, cfg Options, err error) error {
 	}
 	switch {
 	case errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthorization) && expired(cfg.Auth):
-		return fmt.Errorf("%w: the credentials of BACKHAUL_NATS_CREDS (--nats-creds) have expired; issue new ones", err)
+		return fmt.Errorf("%w: the credentials of %s have expired; issue new ones", err, cmp.Or(cfg.Auth.Origin, "BACKHAUL_NATS_CREDS (--nats-creds)"))
+	case errors.Is(err, nats.ErrAuthorization) && cfg.Auth.Origin != "":
+		return fmt.Errorf("%w; compare its credentials with the server's configuration; they are those of %s", err, cfg.Auth.Origin)
 	case errors.Is(err, nats.ErrAuthorization) && identified(cfg):
 		return fmt.Errorf("%w; compare its credentials with the server's configuration (BACKHAUL_NATS_CREDS, --nats-creds; BACKHAUL_NATS_NKEY, --nats-nkey; BACKHAUL_NATS_USER, --nats-user; BACKHAUL_NATS_TOKEN)", err)
 	case errors.Is(err, nats.ErrAuthorization):

@@ -23,6 +23,9 @@ type Auth struct {
 
 	JWT  string
 	Seed func() (string, error) // of the JWT
+
+	// Origin is where that is set, for errors.
+	Origin string
 }
 
 // TLS is how the connection is secured.

@@ -25,7 +25,7 @@ func Join(ctx context.Context, cfg config.NATS, name string, log zerolog.Logger)
 	}
 	options := natsconn.Options{
 		URL:         cfg.URL,
-		Auth:        natsconn.Auth{Creds: cfg.Auth.Creds, NKey: cfg.Auth.NKey, User: cfg.Auth.User, Password: cfg.Auth.Password.Read, JWT: cfg.Auth.JWT, Seed: cfg.Auth.Seed.Read},
+		Auth:        natsconn.Auth{Creds: cfg.Auth.Creds, NKey: cfg.Auth.NKey, User: cfg.Auth.User, Password: cfg.Auth.Password.Read, JWT: cfg.Auth.JWT, Seed: cfg.Auth.Seed.Read, Origin: cfg.Auth.Origin},
 		TLS:         natsconn.TLS(cfg.TLS),
 		InboxPrefix: cfg.InboxPrefix,
 	}

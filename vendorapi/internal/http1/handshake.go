@@ -12,7 +12,7 @@ import (
 
 // Handshake starts TLS on a connection to the host. An error other than that of the certificate
 // lists what was offered: the alert of the server does not name the version or the cipher that it
-// rejects.
+// rejects. For a server without TLS nothing was offered that it could reject.
 func (t *Transport) Handshake(ctx context.Context, conn net.Conn, host string) (*tls.Conn, error) {
 	cfg := t.TLSClientConfig.Clone()
 	cfg.ServerName = host
@@ -26,6 +26,9 @@ func (t *Transport) Handshake(ctx context.Context, conn net.Conn, host string) (
 		return secured, nil
 	case untrusted, ctx.Err() != nil:
 		return nil, err
+	}
+	if _, plain := errors.AsType[tls.RecordHeaderError](err); plain {
+		return nil, fmt.Errorf("TLS handshake: the server answers without TLS: %w", err)
 	}
 	return nil, fmt.Errorf("TLS handshake: %w (offered %s)", err, offered(cfg))
 }
