@@ -99,7 +99,7 @@ func TestSession_aDenialNeedsTheUsersName(t *testing.T) {
 	} {
 		v := startVendor(t, map[string]http.HandlerFunc{"CreateTask": always(401, denied), "WhoAmI": who})
 		_, err := newTestClient(t, v.url).CreateTask(t.Context(), testTask())
-		if e := wantVerdict(t, err, NotSent); !strings.Contains(e.Message, "cannot tell") {
+		if e := wantVerdict(t, err, NotSent); !strings.Contains(e.Message, "it is not known whether") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -119,7 +119,7 @@ func TestGatewayLogin_RefusedAsJSON(t *testing.T) {
 }
 
 func TestFault_Reads(t *testing.T) {
-	sim, c := direct(t, simulator.Config{})
+	sim, c := direct(t, simulator.Config{Now: newClock().Now})
 	first, second := c.start("load-1", ""), c.start("load-2", "")
 	list := func(kind simulator.Kind, path string) reply {
 		sim.ScriptFor(simulator.Reads, simulator.Fault{Kind: kind})
