@@ -36,8 +36,8 @@ type NATS struct {
 type NATSAuth struct {
 	// Origin is where that is set, such as "context prod"; "" without credentials.
 	Origin string
-	Creds string // a file with JWT and seed
-	NKey  string // a file with a seed
+	Creds  string // a file with JWT and seed
+	NKey   string // a file with a seed
 
 	User     string
 	Password secret.Source
