@@ -130,13 +130,6 @@ func (k *known) begin(ctx context.Context, id string, read func(context.Context,
 	return reading
 }
 
-func (k *known) get(id string) (string, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	text, ok := k.byID[id]
-	return text, ok
-}
-
 func (k *known) put(id, text string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

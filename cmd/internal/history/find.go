@@ -35,11 +35,6 @@ type Found struct {
 	queued *Queued // nil if it was found by its events
 }
 
-// Read returns its history, as [Read] does, without searching for its message again.
-func (f Found) Read(ctx context.Context, js jetstream.JetStream) (History, error) {
-	return read(ctx, js, f)
-}
-
 // Find returns every request with an id, of one source, or of any with "": from the
 // events, and if there are none, from the queue.
 func Find(ctx context.Context, js jetstream.JetStream, source, id string) ([]Found, error) {

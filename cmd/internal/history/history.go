@@ -75,13 +75,9 @@ type DeadLetter struct {
 	RequestSequence uint64 `json:"requestSequence"`
 }
 
-// Read returns the history of a key. A key of which nothing is known has the status
-// [NotFound].
-func Read(ctx context.Context, js jetstream.JetStream, key publisher.Key) (History, error) {
-	return read(ctx, js, Found{Key: key})
-}
-
-func read(ctx context.Context, js jetstream.JetStream, f Found) (History, error) {
+// Read returns the history of the request. A key of which nothing is known has the status
+// [NotFound]. A message that [Find] has found is not searched again.
+func (f Found) Read(ctx context.Context, js jetstream.JetStream) (History, error) {
 	key := f.Key
 	h := History{Source: key.Source, Key: key.Name, Steps: []Step{}}
 	events, err := js.Stream(ctx, publisher.EventsStream)

@@ -228,7 +228,7 @@ func TestRead_histories(t *testing.T) {
 					})
 				}
 				t.letterOf(key, 100, other.RequestedAt, "request-rejected")
-				rejected, err := Read(t.Context(), t.js, publisher.SequenceKey("billing", 100, other.RequestedAt))
+				rejected, err := Found{Key: publisher.SequenceKey("billing", 100, other.RequestedAt)}.Read(t.Context(), t.js)
 				if err != nil || rejected.Status != Rejected || len(rejected.DeadLetters) != 1 {
 					t.Errorf("the rejected request: %+v, %v", rejected, err)
 				}
@@ -250,7 +250,7 @@ func TestRead_histories(t *testing.T) {
 			if c.gone {
 				w.done(m)
 			}
-			s, err := Read(t.Context(), w.js, key)
+			s, err := Found{Key: key}.Read(t.Context(), w.js)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -314,7 +314,7 @@ func TestRead_aSequenceThatCameAgain(t *testing.T) {
 	w.letterOf(key, 1, old.RequestedAt, schemas.CodeExpired)
 	w.append(key, end, &schemas.JobFailed{Naming: schemas.Naming{RequestID: key.Name, Source: "billing"}, Message: m, ErrorCode: schemas.CodeExpired, FailedAt: time.Now()})
 	w.letterOf(key, 1, m.RequestedAt, schemas.CodeExpired)
-	s, err := Read(t.Context(), w.js, key)
+	s, err := Found{Key: key}.Read(t.Context(), w.js)
 	if err != nil || len(s.Steps) != 1 || s.Steps[0].What != StepFailed || len(s.DeadLetters) != 1 || s.DeadLetters[0].Sequence != 2 {
 		t.Errorf("got %+v, %v, want the second message's failure and dead letter", s, err)
 	}
@@ -329,7 +329,7 @@ func TestRead_doubtsBeginWithTheCall(t *testing.T) {
 	first := w.append(key, 0, claim(m, "a/1", 1, lease, 0))
 	second := w.append(key, first, claim(m, "a/1", 1, 0, first))
 	w.append(key, second, claim(m, "b/2", 2, lease, first))
-	s, err := Read(t.Context(), w.js, key)
+	s, err := Found{Key: key}.Read(t.Context(), w.js)
 	if err != nil || len(s.Steps) != 3 {
 		t.Fatalf("%+v, %v", s, err)
 	}
@@ -410,7 +410,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s %q: got %v, %v, want %s", c.source, c.id, got, err, c.want)
 		}
 	}
-	s, err := Read(t.Context(), w.js, publisher.NewKey("billing", "nobody"))
+	s, err := Found{Key: publisher.NewKey("billing", "nobody")}.Read(t.Context(), w.js)
 	if err != nil || s.Status != NotFound || !strings.HasPrefix(s.Summary(Replicas{VisibilityWindow: window}), "not found") {
 		t.Errorf("of nobody: %+v, %v", s, err)
 	}

@@ -158,7 +158,7 @@ func TestRead_jobs(t *testing.T) {
 	}
 	w.appendJob(other, finished("7", schemas.OutcomeKilled))
 	w.done(m)
-	h, err := Read(t.Context(), w.js, key)
+	h, err := Found{Key: key}.Read(t.Context(), w.js)
 	if err != nil {
 		t.Fatal(err)
 	}

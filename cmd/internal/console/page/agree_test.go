@@ -73,7 +73,7 @@ func TestPageAndStatusAgree(t *testing.T) {
 		waittest.Eventually(t, name+" as "+string(c.want)+" on its page", func() bool {
 			return strings.Contains(b.get("/requests/billing/"+name), "<dt>State</dt><dd>"+shown)
 		})
-		if h, err := history.Read(t.Context(), js, s.key); err != nil || h.Status != c.want {
+		if h, err := (history.Found{Key: s.key}).Read(t.Context(), js); err != nil || h.Status != c.want {
 			t.Errorf("%s: `backhaul status` says %s, %v, the page %s", name, h.Status, err, c.want)
 		}
 	}
