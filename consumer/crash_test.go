@@ -217,7 +217,7 @@ func TestACrashWhileLooksFail(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{}, natstest.AckWait(time.Second))
 	b.sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
-	b.sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Crash}, Endpoint: "Jobs", Probability: 1}})
+	b.sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Crash}, Endpoint: "JobList", Probability: 1}})
 	first := b.start(quick, soonDead)
 	b.publish("billing", body("id"))
 	b.eventually("there is a job", func() bool { return b.sim.Account().JobsStarted == 1 })
@@ -227,8 +227,8 @@ func TestACrashWhileLooksFail(t *testing.T) {
 		history := b.history(billing("id"))
 		return history[len(history)-1].data.(*schemas.JobSubmitting).Epoch > 1
 	})
-	looks := b.sim.Account().Calls["Jobs"]
-	b.eventually("it is looked for again", func() bool { return b.sim.Account().Calls["Jobs"] > looks })
+	looks := b.sim.Account().Calls["JobList"]
+	b.eventually("it is looked for again", func() bool { return b.sim.Account().Calls["JobList"] > looks })
 	b.sim.SetFaults(nil)
 	b.settled()
 	b.adopted(billing("id"))

@@ -92,7 +92,7 @@ func TestARequestThatNeverArrivedIsSentAgain(t *testing.T) {
 				t.Errorf("job-started is %+v, want 2 attempts and nothing adopted", e)
 			}
 			account := b.sim.Account()
-			if account.CreateTaskCalls != 2 || account.Calls["Jobs"] < 1 {
+			if account.CreateTaskCalls != 2 || account.Calls["JobList"] < 1 || account.Calls["Jobs"] != 0 {
 				t.Errorf("the vendor was called %v, want looks between two attempts", account.Calls)
 			}
 			b.checkPromise(1)
@@ -165,7 +165,7 @@ func TestASlowLookIsNotTheLastOne(t *testing.T) {
 	b := newRig(t, simulator.Config{VisibleAfter: 1800 * time.Millisecond})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
 	b.sim.SetFaults([]simulator.Chance{{
-		Fault: simulator.Fault{Kind: simulator.Slow, For: 900 * time.Millisecond}, Endpoint: "Jobs", Probability: 1,
+		Fault: simulator.Fault{Kind: simulator.Slow, For: 900 * time.Millisecond}, Endpoint: "JobList", Probability: 1,
 	}})
 	b.publish("billing", body("late"))
 	var submitted atomic.Pointer[time.Time]
@@ -295,7 +295,7 @@ func TestLooksThatFail(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
-	b.sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.TooManyRequests}, simulator.Fault{Kind: simulator.Malformed})
+	b.sim.ScriptFor("JobList", simulator.Fault{Kind: simulator.TooManyRequests}, simulator.Fault{Kind: simulator.Malformed})
 	b.sim.ScriptFor("TaskDetails", simulator.Fault{Kind: simulator.Crash})
 	b.work("lost")
 	b.adopted(billing("lost"))
@@ -307,7 +307,7 @@ func TestAnOldRequestIsLookedForAsWell(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
-	b.sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.Crash})
+	b.sim.ScriptFor("JobList", simulator.Fault{Kind: simulator.Crash})
 	b.publish("billing", body("old"))
 	b.start(func(s *setup) {
 		s.cfg.GiveUpAfter, s.cfg.VisibilityWindow = time.Nanosecond, time.Minute // the job is found at the second lookup
@@ -321,7 +321,7 @@ func TestLooksThatAlwaysFailAreGivenUp(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{})
 	b.sim.Script(simulator.Fault{Kind: simulator.CutAfterStart})
-	b.sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Crash}, Endpoint: "Jobs", Probability: 1}})
+	b.sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: simulator.Crash}, Endpoint: "JobList", Probability: 1}})
 	b.work("lost", func(s *setup) { s.cfg.GiveUpAfter = 2 * time.Second })
 	if e := b.failed(billing("lost")); e.ErrorCode != schemas.CodeOutcomeUnknown || !strings.Contains(e.ErrorMessage, "gave up looking") {
 		t.Errorf("job-failed is %+v", e)

@@ -64,7 +64,7 @@ func TestProgressIsAcknowledged(t *testing.T) {
 	b.publish("billing", body("id"))
 	b.settled()
 	b.checkPromise(1)
-	if account := b.sim.Account(); account.CreateTaskCalls != 1 || account.Calls["Jobs"] != 0 {
+	if account := b.sim.Account(); account.CreateTaskCalls != 1 || account.Calls["JobList"] != 0 {
 		t.Errorf("the vendor was called %v: another replica had the request too", account.Calls)
 	}
 }
@@ -167,7 +167,7 @@ func TestAnotherOwnersCallIsUnderWay(t *testing.T) {
 	b.wait("the first has sent it", sent)
 	b.start(patient, owner("two"))
 	b.publish("billing", body("id"))
-	b.eventually("the second has looked", func() bool { return b.sim.Account().Calls["Jobs"] > 0 })
+	b.eventually("the second has looked", func() bool { return b.sim.Account().Calls["JobList"] > 0 })
 	goesOn()
 	b.settled()
 	b.started(billing("id"))
@@ -332,7 +332,7 @@ func TestNothingIsSentAfterAStop(t *testing.T) {
 	b.start(owner("two"))
 	b.settled()
 	b.checkPromise(1)
-	if got := b.sim.Account().Calls["Jobs"]; got != 0 {
+	if got := b.sim.Account().Calls["JobList"]; got != 0 {
 		t.Errorf("%d looks for a job of a request that was never sent", got)
 	}
 }
@@ -387,7 +387,7 @@ func TestChaos(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore, VisibleAfter: 100 * time.Millisecond}, natstest.AckWait(500*time.Millisecond))
 	faults, err := simulator.ParseFaults("cut-after-start=0.05,cut-before-start=0.05,hang-after-start=0.02,half-body=0.03,503=0.02:1s," +
-		"429=0.02:1s,500=0.02,504-after-start=0.02,empty=0.02,401=0.02,slow=0.2:100ms,Jobs/slow=0.1:300ms")
+		"429=0.02:1s,500=0.02,504-after-start=0.02,empty=0.02,401=0.02,slow=0.2:100ms,JobList/slow=0.1:300ms")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func TestARequestBecomesAJob(t *testing.T) {
 		t.Errorf("a plain JSON reader sees %s", history[1].Data)
 	}
 	b.checkPromise(1)
-	if account := b.sim.Account(); account.CreateTaskCalls != 1 || account.Calls["Jobs"] != 0 {
+	if account := b.sim.Account(); account.CreateTaskCalls != 1 || account.Calls["JobList"] != 0 {
 		t.Errorf("the vendor was called %v, want one CreateTask and no look", account.Calls)
 	}
 	if got := len(b.deadLetters()); got != 0 {

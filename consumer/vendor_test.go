@@ -72,7 +72,7 @@ func TestAThrottlingVendor(t *testing.T) {
 			}
 			// After a 503 there is one lookup, and not before the end of the pause.
 			want := map[simulator.Kind]int{simulator.Unavailable: 1, simulator.TooManyRequests: 0}[fault.Kind]
-			if got := account.Calls["Jobs"]; got != want {
+			if got := account.Calls["JobList"]; got != want {
 				t.Errorf("%d looks, want %d", got, want)
 			}
 		})

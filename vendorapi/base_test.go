@@ -39,7 +39,7 @@ func TestEndpointError_NamesTheUsualBases(t *testing.T) {
 			_, err := c.CreateTask(t.Context(), testTask())
 			return c, err
 		},
-		"Jobs": func(t *testing.T, status int, text string) (*Client, error) {
+		"list": func(t *testing.T, status int, text string) (*Client, error) {
 			c := operations(t, status, text, byToken)
 			return c, c.CanListJobs(t.Context())
 		},
@@ -60,9 +60,9 @@ func TestEndpointError_NamesTheUsualBases(t *testing.T) {
 		text   string
 		says   string // the calls that say so
 	}{
-		{"not found", 404, "<html><title>404</title></html>", "CreateTask Jobs Login Renew"},
-		{"not found, empty", 404, "", "CreateTask Jobs Login Renew"},
-		{"wrong method", 405, "Method Not Allowed", "CreateTask Jobs Login Renew"},
+		{"not found", 404, "<html><title>404</title></html>", "CreateTask list Login Renew"},
+		{"not found, empty", 404, "", "CreateTask list Login Renew"},
+		{"wrong method", 405, "Method Not Allowed", "CreateTask list Login Renew"},
 		{"redirect", 302, "", "Login"},
 		{"page", 200, "<!doctype html><title>Command Center</title>", "Login"},
 		{"words of the API", 404, `{"errorCode":2,"errorMessage":"No."}`, ""},

@@ -80,6 +80,8 @@ type Client struct {
 	skew     atomic.Int64
 	known    known
 	listings listings
+	// searching is on while jobs are listed by POST, because GET was not answered.
+	searching gate.Pause
 	// The gate of CreateTask, see Capacity.
 	throttled      gate.Pause // requested by the vendor
 	loginThrottled gate.Pause // the same, of logins: the session knows and answers at once
@@ -293,8 +295,8 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 
 // heed keeps the pause that an answer asks for, for all callers. It runs before the body is read,
 // because the connection is free for the next call after that. Jobs counts as well: it is a POST,
-// and the SaaS gateway counts every method but GET as a write, like CreateTask (assumed). A login
-// has a pause of its own.
+// and the SaaS gateway counts every method but GET as a write, like CreateTask (assumed). The limit
+// on reads says nothing about CreateTask. A login has a pause of its own.
 func (c *Client) heed(cl call, status int, h http.Header) {
 	load := loadOf(status, h)
 	if cl.op == opCreateTask && load.pauses() || cl.op == opJobs && load == rateLimited {

@@ -200,7 +200,7 @@ func TestDescription_shapes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			now := time.Now()
-			v := startVendor(t, map[string]http.HandlerFunc{"Jobs": always(200, listOf(1, summaryOf(7, now))), "TaskDetails": always(200, tt.body)})
+			v := startVendor(t, map[string]http.HandlerFunc{"Job": always(200, listOf(1, summaryOf(7, now))), "TaskDetails": always(200, tt.body)})
 			task := testTask()
 			task.Marker = tt.marker
 			var proof, candidate []string
@@ -224,7 +224,7 @@ func TestDescription_anAnswerThatIsNotOfTheAPI(t *testing.T) {
 		"<html><title>Sign in</title></html>", `<page jobDescription="` + testMarker + `"/>`, `<TMMsg_JobTaskDetailsResp>`,
 		`<TMMsg_JobTaskDetailsResp><jobDescription>` + testMarker, `<TMMsg_JobTaskDetailsResp></x>`, "<", "<!DOCTYPE HTML>\r\n<HTML>",
 	} {
-		v := startVendor(t, map[string]http.HandlerFunc{"Jobs": always(200, listOf(1, summaryOf(7, now))), "TaskDetails": always(200, body)})
+		v := startVendor(t, map[string]http.HandlerFunc{"Job": always(200, listOf(1, summaryOf(7, now))), "TaskDetails": always(200, body)})
 		found, err := newTestClient(t, v.url).Find(t.Context(), testTask(), now)
 		if e, ok := errors.AsType[*Error](err); !ok || e.Op != opTaskDetails || found.Job.ID != "" || len(found.Candidates) > 0 {
 			t.Errorf("%q: found %+v, error %v", body, found, err)

@@ -21,10 +21,10 @@
 //   - session: a token for each call (session.go, token.go, auth.go, login.go, logins.go,
 //     tokenpair.go, renew.go, whoami.go, flock.go)
 //   - gate: when a job may be started (pace.go), and internal/gate
-//   - client: the operations (client.go, create_task.go, find.go, joblist.go,
-//     listing.go, description.go, jobinfo.go, jobread.go, jobevents.go, probe.go,
-//     base.go), the exchange that all of them use
-//     (observe.go, read.go), and [Retrier] on it (retry.go, lookup.go)
+//   - client: starting and finding jobs (client.go, create_task.go, find.go, joblist.go,
+//     jobpages.go, listing.go, description.go, probe.go, base.go), following them (jobread.go,
+//     jobinfo.go, jobevents.go), the exchange that all of them use (observe.go, read.go), and
+//     [Retrier] on it (retry.go, lookup.go)
 //
 // Session and gate are parts of the [Client]: the session sends its calls through it, and the gate
 // asks it for the session. The session also shares [Error], the envelope and the redaction of
@@ -131,6 +131,31 @@
 // load is the meaning of a status for the load, [Error.LookupFirst] the third column,
 // Error.repeatable the second, isOutage the last.
 //
+// # Reads and writes
+//
+// A tenant has 100 writing calls an hour and 1000 reading ones [4]; every method but GET is taken
+// for a write (assumed). Writes are CreateTask, Login, the renewals, Logout, WhoAmI, Jobs and
+// JobDetails ([Client.JobDelayReason]); all others are reads.
+//
+// A lookup costs no write: jobs are listed by GET Job. Where the vendor does not answer that call,
+// because it does not exist, is not permitted or is refused, POST Jobs lists them, and GET is tried
+// again after 10 minutes. GET can filter neither by client or content group nor by the start of a
+// job, and has no order. So Find compares names, start and marker itself, as it does with POST; the
+// pages of a list overlap, and a list from which jobs moved away between two pages is an error.
+//
+// A 429 or 503 of a read is returned to its caller. It pauses no start and is no outage for the
+// circuit breaker; a 429 of a write pauses the starts.
+//
+// # Following jobs
+//
+// [Client.ListJobs], [Client.Job] and [Client.JobEvents] read the state of jobs after their start, in
+// XML or JSON. The table statuses maps a status to a [JobState] and, for an end, to an outcome. A
+// status is compared whole, without regard to case; localizedStatus is not read. A status that is
+// not in the table is [StateUnknown], which is neither an end nor a reason to say that a job
+// waits. Numbers may be texts, and -999 or a missing number is nil. [JobReasons] picks from the
+// events why a job ended and who killed it. [Unsupported] reports whether the vendor does not have
+// the list.
+//
 // # Load
 //
 // A cooldown applies to all callers: a pause that the vendor asked for, an outage (several attempts
@@ -212,12 +237,13 @@
 // ("Custom"), and to addresses: those of all replicas [6]. It needs (inferred from the calls of
 // this package):
 //
-//	/CreateTask  /Job  /Jobs  /JobDetails  /WhoAmI  /V4/AccessToken/Renew
+//	/CreateTask  /Job  /Jobs  /JobDetails  /Events  /WhoAmI  /V4/AccessToken/Renew
 //
-// It does not need /Login and /Logout. Without /WhoAmI, a call that is not permitted looks like an
-// expired token, and delays the other calls. A token cannot create or change tokens (documented
-// [6]), so an operator creates its pair: renewable until a date, at the longest for ever, and
-// within 14 days of its last expiry [5].
+// /Jobs is for vendors that do not answer GET Job, /Events for the reasons of ends. It does not
+// need /Login and /Logout. Without /WhoAmI, a call that is not permitted looks like an expired
+// token, and delays the other calls. A token cannot create or change tokens (documented [6]), so an
+// operator creates its pair: renewable until a date, at the longest for ever, and within 14 days of
+// its last expiry [5].
 //
 // # Concurrency and secrets
 //

@@ -73,3 +73,39 @@ func ExampleClient_Find() {
 	// unknown
 	// job 5976 <nil>
 }
+
+// One GET lists the jobs that are active or ended lately. Only a status that the vendor is known
+// to end a job with is an end.
+func ExampleClient_ListJobs() {
+	vendor := simulator.New(simulator.Config{JobDuration: time.Hour})
+	server := httptest.NewServer(vendor)
+	defer server.Close()
+
+	ctx := context.Background()
+	client := clientOf(server)
+	defer client.Close(ctx)
+	if _, err := client.CreateTask(ctx, task); err != nil {
+		fmt.Println(err)
+	}
+	page, err := client.ListJobs(ctx, vendorapi.JobQuery{Category: vendorapi.AllJobs, Lookback: 6 * time.Minute})
+	for _, job := range page.Jobs {
+		fmt.Println("job", job.ID, job.Status, job.State, job.Outcome == "")
+	}
+	fmt.Println(page.Total, err)
+	// Output:
+	// job 5976 Running running true
+	// 1 <nil>
+}
+
+// The Job Manager's event says who killed a job and why.
+func ExampleJobReasons() {
+	reasons, by := vendorapi.JobReasons([]vendorapi.JobEvent{
+		{Code: "19:182", Text: "The job is being killed."},
+		{Code: "19:1081", Text: "The job was killed by user [anna]. Reason:[maintenance]"},
+	})
+	fmt.Println(by)
+	fmt.Println(reasons[0].Code, reasons[0].Text)
+	// Output:
+	// anna
+	// 19:1081 The job was killed by user [anna]. Reason:[maintenance]
+}

@@ -37,7 +37,7 @@ func (c *Client) Find(ctx context.Context, t Task, since time.Time) (Found, erro
 		case job.id() != "":
 			shaped = append(shaped, job.id())
 		case listErr == nil:
-			listErr = &Error{Op: opJobs, Status: http.StatusOK, Message: "a job with the names of the task has no id"}
+			listErr = &Error{Op: opJobList, Status: http.StatusOK, Message: "a job with the names of the task has no id"}
 		}
 	}
 	descriptions, readErr := c.descriptions(ctx, shaped)

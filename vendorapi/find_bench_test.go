@@ -39,6 +39,6 @@ func BenchmarkFind(b *testing.B) {
 	group.Wait()
 	b.StopTimer()
 	after := sim.Account().Calls
-	b.ReportMetric(float64(after[opJobs]-before[opJobs])/float64(b.N), "Jobs/op")
+	b.ReportMetric(float64(after[opJobList]-before[opJobList])/float64(b.N), "lists/op")
 	b.ReportMetric(float64(after[opTaskDetails]-before[opTaskDetails])/float64(b.N), "TaskDetails/op")
 }

@@ -1,9 +1,7 @@
 package vendorapi
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -139,8 +137,10 @@ func TestFindLongAfter(t *testing.T) {
 // for.
 func cappedPages(c *Client) {
 	c.send = func(ctx context.Context, r *http1.Request) (http1.Answer, error) {
-		if strings.HasSuffix(r.Target, "/Jobs") {
-			r.Body = bytes.Replace(r.Body, fmt.Appendf(nil, `"limit":%d`, pageSize), []byte(`"limit":100`), 1)
+		for i := range r.Header {
+			if r.Header[i].Name == "limit" {
+				r.Header[i].Value = "100"
+			}
 		}
 		return c.transport.Do(ctx, r)
 	}
@@ -163,7 +163,7 @@ func TestFindOverPages(t *testing.T) {
 		before := sim.Account().Calls
 		wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
 		a := sim.Account()
-		if n := a.Calls["Jobs"] - before["Jobs"]; n != pages {
+		if n := a.Calls[opJobList] - before[opJobList]; n != pages {
 			t.Errorf("%d pages, want %d", n, pages)
 		}
 		// Only a job with the task's names is asked for its description.
@@ -272,30 +272,34 @@ func TestDateOfAnother(t *testing.T) {
 	}
 }
 
-// TestFind_whileThrottled: a write that the gateway limits makes starts wait too.
+// TestFind_whileThrottled: a write that the gateway limits makes starts wait too, a read does not.
 func TestFind_whileThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		since := time.Now()
 		begin(t, c, testTask())
-		sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.TooManyRequests, For: 20 * time.Second})
+		for i, op := range []string{opJobList, opTaskDetails} {
+			sim.ScriptFor(op, simulator.Fault{Kind: simulator.TooManyRequests, For: 20 * time.Second})
+			_, err := c.Find(t.Context(), testTask(), since)
+			if e := wantVerdict(t, err, Throttled); e.RetryAfter != 20*time.Second || e.Op != op {
+				t.Errorf("%+v", e)
+			}
+			job, err := c.CreateTask(t.Context(), loadTask(i))
+			wantJob(t, job, err)
+			<-time.After(listPause)
+		}
+
+		sim.ScriptFor(opJobList, simulator.Fault{Kind: simulator.Status, Status: http.StatusNotFound})
+		sim.ScriptFor(opJobs, simulator.Fault{Kind: simulator.TooManyRequests, For: 20 * time.Second})
 		_, err := c.Find(t.Context(), testTask(), since)
-		if e := wantVerdict(t, err, Throttled); e.RetryAfter != 20*time.Second || e.Op != "Jobs" {
+		if e := wantVerdict(t, err, Throttled); e.RetryAfter != 20*time.Second || e.Op != opJobs {
 			t.Errorf("%+v", e)
 		}
-		_, err = c.CreateTask(t.Context(), loadTask(1))
+		_, err = c.CreateTask(t.Context(), loadTask(2))
 		if e := wantVerdict(t, err, Throttled); e.RetryAfter != 20*time.Second {
 			t.Errorf("%+v", e)
 		}
-		<-time.After(20 * time.Second)
-
-		// A read that is limited says nothing about writes.
-		sim.ScriptFor("TaskDetails", simulator.Fault{Kind: simulator.TooManyRequests, For: 20 * time.Second})
-		_, err = c.Find(t.Context(), testTask(), since)
-		wantVerdict(t, err, Throttled)
-		job, err := c.CreateTask(t.Context(), loadTask(1))
-		wantJob(t, job, err)
-		if a := sim.Account(); a.RetryAfterViolations != 0 || a.JobsStarted != 2 {
+		if a := sim.Account(); a.RetryAfterViolations != 0 || a.JobsStarted != 3 {
 			t.Errorf("%d too early, %d jobs", a.RetryAfterViolations, a.JobsStarted)
 		}
 	})

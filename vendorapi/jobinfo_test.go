@@ -44,7 +44,7 @@ func TestEverySpelling(t *testing.T) {
 				inXML(c)
 			}
 			if s.odd {
-				chances, err := simulator.ParseFaults("Jobs/odd-spelling=1,TaskDetails/odd-spelling=1,Job/odd-spelling=1")
+				chances, err := simulator.ParseFaults("JobList/odd-spelling=1,TaskDetails/odd-spelling=1,Job/odd-spelling=1")
 				if err != nil {
 					t.Fatal(err)
 				}

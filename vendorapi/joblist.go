@@ -2,9 +2,6 @@ package vendorapi
 
 import (
 	"cmp"
-	"context"
-	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,22 +10,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 )
-
-const opJobs = "Jobs"
-
-const (
-	// pageSize is how many jobs one call of Jobs asks for.
-	pageSize = 1000
-	// maxJobs bounds one list.
-	maxJobs = 50_000
-	// lookupMargin is added to how far back finished jobs are listed; lookupStep is added for each
-	// further page.
-	lookupMargin = 30 * time.Second
-	lookupStep   = 5 * time.Second
-)
-
-// errManyJobs means that a list has more than maxJobs jobs.
-var errManyJobs = fmt.Errorf("more than %d jobs", maxJobs)
 
 // jobSummary is one job of a list. Basis: saved answers of Jobs in the vendor's Postman collection
 // (https://github.com/BrandonLundt/commvault-powershell-extentions).
@@ -123,41 +104,6 @@ func nameKey(client, subclient string) string {
 	return strings.Map(fold, client) + "\x00" + strings.Map(fold, subclient)
 }
 
-// readJobs lists the backup jobs that are active or ended after since. With an error the list has
-// the jobs of the pages before it.
-func (c *Client) readJobs(ctx context.Context, since time.Time) (jobIndex, error) {
-	var index jobIndex
-	first, total := -1, -1 // how many there are: when we began, and now
-	for offset, page := 0, 1; len(index.jobs) < maxJobs; page++ {
-		// The vendor counts back from its own time. A job that ages out between two pages would
-		// move other jobs to a page that was already read. So each page reaches further back than
-		// the one before, by more than the difference between the durations of two calls. If that
-		// is too little, the list ends early.
-		back := max(0, time.Since(since)) + lookupMargin + time.Duration(page-1)*lookupStep
-		list, err := c.jobs(ctx, offset, back)
-		if err != nil {
-			return index, err
-		}
-		before := index.rows
-		index.add(page, list)
-		offset += len(list.Jobs)
-		if n, known := list.total(); known {
-			if total = n; first < 0 {
-				first = n
-			}
-		}
-		// The vendor may send fewer jobs than requested, so the total decides, and without a total
-		// a page without jobs. Repeated jobs are not counted.
-		switch {
-		case total >= 0 && offset >= total && index.rows >= first, total < 0 && len(list.Jobs) == 0:
-			return index, nil
-		case index.rows == before:
-			return index, &Error{Op: opJobs, Status: http.StatusOK, Message: fmt.Sprintf("the list of %d jobs ends after %d", total, len(index.jobs))}
-		}
-	}
-	return index, &Error{Op: opJobs, Err: fmt.Errorf("%w since %s", errManyJobs, since.UTC().Format(time.RFC3339))}
-}
-
 // jobList is a complete answer with jobs, or one page of it; Summary selects the fields that are
 // read. Basis: saved answers of Job and Jobs in the vendor's Postman collection
 // (https://github.com/BrandonLundt/commvault-powershell-extentions).
@@ -196,28 +142,4 @@ func readJobList[Summary any](op string, resp response, mayEnd bool) (list jobLi
 		return list, &Error{Op: op, Status: resp.Status, Code: env.code, Message: cmp.Or(env.message, excerpt(resp.Body))}
 	}
 	return list, nil
-}
-
-// jobs reads one page.
-func (c *Client) jobs(ctx context.Context, offset int, back time.Duration) (list jobList[jobSummary], err error) {
-	body, err := json.Marshal(map[string]any{
-		"scope":    1,
-		"category": 0, // all
-		"pagingConfig": map[string]any{
-			"sortField": "jobId", "sortDirection": 1, "offset": offset, "limit": pageSize,
-		},
-		"jobFilter": map[string]any{
-			"completedJobLookupTime": int64(back / time.Second), // before the vendor's now
-			"showAgedJobs":           false,
-			"jobTypeList":            []int{4, 14}, // backup, synthetic full
-		},
-	})
-	if err != nil {
-		return list, err
-	}
-	resp, err := c.read(ctx, call{op: opJobs, method: http.MethodPost, path: "/Jobs", contentType: "application/json", body: body})
-	if err != nil {
-		return list, c.notAtBase(resp, err)
-	}
-	return readJobList[jobSummary](opJobs, resp, offset > 0)
 }

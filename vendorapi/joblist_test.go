@@ -2,8 +2,8 @@ package vendorapi
 
 import (
 	"fmt"
-	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -54,22 +54,24 @@ func TestListsThatFail(t *testing.T) {
 		"an empty job":             `{"totalRecordsWithoutPaging":1,"jobs":[{}]}`,
 		"jobs of another shape":    `{"totalRecordsWithoutPaging":1,"jobs":["5976"]}`,
 	} {
-		t.Run(name, func(t *testing.T) {
-			v := startVendor(t, map[string]http.HandlerFunc{"Jobs": always(200, body)})
+		for _, way := range listWays {
+			v := startVendor(t, map[string]http.HandlerFunc{way: always(200, body)})
 			found, err := newTestClient(t, v.url).Find(t.Context(), testTask(), time.Now())
 			if err == nil {
-				t.Fatalf("found %+v in %s", found, body)
+				t.Fatalf("%s by %s: found %+v in %s", name, way, found, body)
 			}
 			if VerdictOf(err) != Unknown {
-				t.Errorf("verdict %s", VerdictOf(err))
+				t.Errorf("%s by %s: verdict %s", name, way, VerdictOf(err))
 			}
 			noSecrets(t, err)
-		})
+		}
 	}
 	for _, status := range []int{201, 204, 302, 400, 403, 404, 500, 502, 503} {
-		v := startVendor(t, map[string]http.HandlerFunc{"Jobs": always(status, "{\"totalRecordsWithoutPaging\":0}")})
-		if found, err := newTestClient(t, v.url).Find(t.Context(), testTask(), time.Now()); err == nil {
-			t.Errorf("HTTP %d: found %+v", status, found)
+		for _, way := range listWays {
+			v := startVendor(t, map[string]http.HandlerFunc{way: always(status, "{\"totalRecordsWithoutPaging\":0}")})
+			if found, err := newTestClient(t, v.url).Find(t.Context(), testTask(), time.Now()); err == nil {
+				t.Errorf("HTTP %d by %s: found %+v", status, way, found)
+			}
 		}
 	}
 }
@@ -109,15 +111,49 @@ func TestListsThatAreRead(t *testing.T) {
 		"one, XML, no names":        {`<JobManager_JobListResponse totalRecordsWithoutPaging="1"><jobs><jobSummary jobId="7"/></jobs></JobManager_JobListResponse>`, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := startVendor(t, map[string]http.HandlerFunc{"Jobs": always(200, tt.body), "TaskDetails": always(200, detailsOf(testMarker))})
-			c := newTestClient(t, v.url)
-			var want []string
-			if tt.found {
-				want = ids("7")
+			for _, way := range listWays {
+				v := startVendor(t, map[string]http.HandlerFunc{way: always(200, tt.body), "TaskDetails": always(200, detailsOf(testMarker))})
+				c := newTestClient(t, v.url)
+				var want []string
+				if tt.found {
+					want = ids("7")
+				}
+				wantFound(t, mustFind(t, c, testTask(), now), want, nil)
 			}
-			wantFound(t, mustFind(t, c, testTask(), now), want, nil)
 		})
 	}
+}
+
+// listWays are the operations that list jobs, as startVendor names them: GET Job, and POST Jobs
+// where the vendor does not have the first.
+var listWays = []string{"Job", "Jobs"}
+
+// asked is the page that a call asks for.
+type asked struct{ offset, limit, back int }
+
+// pageOf returns it for both operations.
+func pageOf(t *testing.T, r *http.Request) asked {
+	t.Helper()
+	number := func(s string) int {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Error(err)
+		}
+		return n
+	}
+	if r.Method == http.MethodGet {
+		return asked{number(r.Header.Get("offset")), number(r.Header.Get("limit")), number(r.URL.Query().Get("completedJobLookupTime"))}
+	}
+	var req struct {
+		PagingConfig struct{ Offset, Limit int } `json:"pagingConfig"`
+		JobFilter    struct {
+			Back int `json:"completedJobLookupTime"`
+		} `json:"jobFilter"`
+	}
+	if err := json.UnmarshalRead(r.Body, &req, json.MatchCaseInsensitiveNames(true)); err != nil {
+		t.Error(err)
+	}
+	return asked{req.PagingConfig.Offset, req.PagingConfig.Limit, req.JobFilter.Back}
 }
 
 // pagedJobs serves a list of jobs page by page, as the request asks for it, with
@@ -125,19 +161,10 @@ func TestListsThatAreRead(t *testing.T) {
 func pagedJobs(t *testing.T, limit int, total func(n int) string, list func(call int) []string) http.HandlerFunc {
 	var calls atomic.Int32
 	return func(w http.ResponseWriter, r *http.Request) {
-		var req struct {
-			PagingConfig struct{ Offset, Limit int } `json:"pagingConfig"`
-		}
-		body, err := io.ReadAll(r.Body)
-		if err == nil {
-			err = json.Unmarshal(body, &req, json.MatchCaseInsensitiveNames(true))
-		}
-		if err != nil {
-			t.Error(err)
-		}
+		page := pageOf(t, r)
 		jobs := list(int(calls.Add(1)))
-		first := min(req.PagingConfig.Offset, len(jobs))
-		last := min(first+min(req.PagingConfig.Limit, limit), len(jobs))
+		first := min(page.offset, len(jobs))
+		last := min(first+min(page.limit, limit), len(jobs))
 		reply(w, 200, `{`+total(len(jobs))+`"jobs":[`+strings.Join(jobs[first:last], ",")+`]}`)
 	}
 }
@@ -164,24 +191,26 @@ func TestOddPages(t *testing.T) {
 		{"exactly one page", 100, known, func(int) []string { return append(other(99), ours) }, false},
 		{"exactly two pages, no total", 100, func(int) string { return "" }, func(int) []string { return append(other(199), ours) }, false},
 		{"new jobs push others to the next page", 100, known, func(call int) []string { return append(other(130+30*call), ours) }, false},
-		{"jobs are gone", 100, known, func(call int) []string { return other(150)[min(call-1, 1):] }, true},
+		{"jobs are gone", 100, known, func(call int) []string { return other(150)[min(call-1, 1)*(maxOverlap+1):] }, true},
 		{"the total promises more", 100, func(n int) string { return known(n + 1) }, func(int) []string { return other(30) }, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v := startVendor(t, map[string]http.HandlerFunc{
-				"Jobs": pagedJobs(t, tt.limit, tt.total, tt.list), "TaskDetails": always(200, detailsOf(testMarker)),
-			})
-			found, err := newTestClient(t, v.url).Find(t.Context(), testTask(), now)
-			if tt.fails {
-				if err == nil {
-					t.Fatalf("found %+v in a list that is not whole", found)
+			for _, way := range listWays {
+				v := startVendor(t, map[string]http.HandlerFunc{
+					way: pagedJobs(t, tt.limit, tt.total, tt.list), "TaskDetails": always(200, detailsOf(testMarker)),
+				})
+				found, err := newTestClient(t, v.url).Find(t.Context(), testTask(), now)
+				if tt.fails {
+					if err == nil {
+						t.Fatalf("%s: found %+v in a list that is not whole", way, found)
+					}
+					continue
 				}
-				return
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantFound(t, found, ids("7"), nil)
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			wantFound(t, found, ids("7"), nil)
 		})
 	}
 }
@@ -202,29 +231,31 @@ func TestPagesThatStandStill(t *testing.T) {
 		"no jobs":           `{"jobs":[]}`,
 		"no jobs of many":   `{"totalRecordsWithoutPaging":150}`,
 	} {
-		v := startVendor(t, nil)
-		v.answer = map[string]http.HandlerFunc{"Jobs": func(w http.ResponseWriter, _ *http.Request) {
-			if v.count("Jobs") == 1 {
-				reply(w, 200, first)
-				return
+		for _, way := range listWays {
+			v := startVendor(t, nil)
+			v.answer = map[string]http.HandlerFunc{way: func(w http.ResponseWriter, _ *http.Request) {
+				if v.count(way) == 1 {
+					reply(w, 200, first)
+					return
+				}
+				reply(w, 200, second)
+			}}
+			found, err := newTestClient(t, v.url).Find(t.Context(), testTask(), now)
+			if err == nil {
+				t.Errorf("%s: found %+v", name, found)
+				continue
 			}
-			reply(w, 200, second)
-		}}
-		found, err := newTestClient(t, v.url).Find(t.Context(), testTask(), now)
-		if err == nil {
-			t.Errorf("%s: found %+v", name, found)
-			continue
-		}
-		wantVerdict(t, err, Unknown)
-		// What was read is not lost to a caller whose job is in it.
-		v.mu.Lock()
-		v.answer["TaskDetails"] = always(200, detailsOf(testMarker))
-		v.calls["Jobs"] = 0
-		v.mu.Unlock()
-		elsewhere := testTask()
-		elsewhere.SubclientName = "other"
-		if got := mustFind(t, newTestClient(t, v.url), elsewhere, now); got.Job.ID == "" {
-			t.Errorf("%s: found no job", name)
+			wantVerdict(t, err, Unknown)
+			// What was read is not lost to a caller whose job is in it.
+			v.mu.Lock()
+			v.answer["TaskDetails"] = always(200, detailsOf(testMarker))
+			v.calls[way] = 0
+			v.mu.Unlock()
+			elsewhere := testTask()
+			elsewhere.SubclientName = "other"
+			if got := mustFind(t, newTestClient(t, v.url), elsewhere, now); got.Job.ID == "" {
+				t.Errorf("%s: found no job", name)
+			}
 		}
 	}
 }
@@ -241,19 +272,9 @@ func TestJobAgesOut(t *testing.T) {
 	clock, ended := 0, 0 // s
 	v := startVendor(t, map[string]http.HandlerFunc{
 		"TaskDetails": always(200, detailsOf(testMarker)),
-		"Jobs": func(w http.ResponseWriter, r *http.Request) {
-			var req struct {
-				PagingConfig struct {
-					Offset int `json:"offset"`
-				} `json:"pagingConfig"`
-				JobFilter struct {
-					Back int `json:"completedJobLookupTime"`
-				} `json:"jobFilter"`
-			}
-			if err := json.UnmarshalRead(r.Body, &req); err != nil {
-				t.Error(err)
-			}
-			cutoff := clock - req.JobFilter.Back
+		"Job": func(w http.ResponseWriter, r *http.Request) {
+			page := pageOf(t, r)
+			cutoff := clock - page.back
 			if clock == 0 {
 				ended = cutoff // it is the last moment of the first job
 			}
@@ -262,7 +283,7 @@ func TestJobAgesOut(t *testing.T) {
 			if ended < cutoff {
 				list = jobs[1:]
 			}
-			reply(w, 200, listOf(len(list), list[req.PagingConfig.Offset:min(req.PagingConfig.Offset+100, len(list))]...))
+			reply(w, 200, listOf(len(list), list[page.offset:min(page.offset+100, len(list))]...))
 		},
 	})
 	wantFound(t, mustFind(t, newTestClient(t, v.url), testTask(), now), ids("2000"), nil)
@@ -270,8 +291,8 @@ func TestJobAgesOut(t *testing.T) {
 
 // TestEndlessList ends, and says that it does not know.
 func TestEndlessList(t *testing.T) {
-	next := 0
-	v := startVendor(t, map[string]http.HandlerFunc{"Jobs": func(w http.ResponseWriter, _ *http.Request) {
+	v := startVendor(t, map[string]http.HandlerFunc{"Job": func(w http.ResponseWriter, r *http.Request) {
+		next := pageOf(t, r).offset
 		var page []string
 		for range pageSize {
 			next++
@@ -281,7 +302,7 @@ func TestEndlessList(t *testing.T) {
 	}})
 	_, err := newTestClient(t, v.url).Find(t.Context(), testTask(), time.Now())
 	wantVerdict(t, err, Unknown)
-	if n := v.count("Jobs"); n != maxJobs/pageSize {
+	if n, want := v.count("Job"), (maxJobs-pageSize)/(pageSize-maxOverlap)+1; n != want {
 		t.Errorf("%d pages", n)
 	}
 }

@@ -5,11 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strconv"
 	"time"
-
-	"backhaul/vendorapi/internal/http1"
 )
 
 // Operations that follow a job. All but JobDetails are GETs, which the vendor's limit on writing
@@ -17,7 +13,6 @@ import (
 // and neither CreateTask nor the circuit breaker knows of it.
 const (
 	opJob        = "Job"
-	opJobList    = "JobList"
 	opEvents     = "Events"
 	opJobDetails = "JobDetails"
 )
@@ -64,16 +59,7 @@ func (c *Client) ListJobs(ctx context.Context, q JobQuery) (JobPage, error) {
 	if q.Limit == 0 {
 		q.Limit = pageSize
 	}
-	lookback := max(1, int64((q.Lookback+time.Second-1)/time.Second))
-	query := url.Values{
-		"jobCategory":            {string(q.Category)},
-		"completedJobLookupTime": {strconv.FormatInt(lookback, 10)},
-		"jobFilter":              {"Backup,SYNTHFULL"},
-	}
-	resp, err := c.read(ctx, call{
-		op: opJobList, method: http.MethodGet, path: "/Job?" + query.Encode(),
-		header: []http1.Field{{Name: "limit", Value: strconv.Itoa(q.Limit)}, {Name: "offset", Value: strconv.Itoa(q.Offset)}},
-	})
+	resp, err := c.read(ctx, listCall(q.Category, q.Lookback, q.Limit, q.Offset))
 	if err != nil {
 		return JobPage{}, err
 	}

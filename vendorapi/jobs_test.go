@@ -88,7 +88,7 @@ func TestBrokenNeighbour(t *testing.T) {
 func testBrokenNeighbour(t *testing.T, status int, body string) {
 	now := time.Now()
 	v := startVendor(t, map[string]http.HandlerFunc{
-		"Jobs": always(200, listOf(3, summaryOf(9, now), summaryOf(8, now), summaryOf(7, now))),
+		"Job": always(200, listOf(3, summaryOf(9, now), summaryOf(8, now), summaryOf(7, now))),
 		"TaskDetails": func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case strings.Contains(r.URL.Path, "/9/"):
@@ -157,9 +157,9 @@ func TestDeniedDetails(t *testing.T) {
 // the job, neither in the list nor in the details.
 func TestDeadTokenIsNoCandidate(t *testing.T) {
 	now := time.Now()
-	for _, op := range []string{"Jobs", "TaskDetails"} {
+	for _, op := range []string{"Job", "TaskDetails"} {
 		answers := map[string]http.HandlerFunc{
-			"Jobs": always(200, listOf(1, summaryOf(7, now))), "WhoAmI": always(401, denied),
+			"Job": always(200, listOf(1, summaryOf(7, now))), "WhoAmI": always(401, denied),
 		}
 		answers[op] = always(401, denied)
 		v := startVendor(t, answers)
@@ -171,7 +171,7 @@ func TestDeadTokenIsNoCandidate(t *testing.T) {
 	}
 	// Neither does a login that fails, nor half of an answer.
 	v := startVendor(t, map[string]http.HandlerFunc{
-		"Jobs": always(200, listOf(1, summaryOf(7, now))), "TaskDetails": always(401, denied), "WhoAmI": always(401, denied),
+		"Job": always(200, listOf(1, summaryOf(7, now))), "TaskDetails": always(401, denied), "WhoAmI": always(401, denied),
 	})
 	c := newTestClient(t, v.url)
 	if err := c.LogIn(t.Context()); err != nil {
@@ -186,7 +186,7 @@ func TestDeadTokenIsNoCandidate(t *testing.T) {
 		t.Errorf("found %+v, error %v", found, err)
 	}
 	v = startVendor(t, map[string]http.HandlerFunc{
-		"Jobs": always(200, listOf(1, summaryOf(7, now))),
+		"Job": always(200, listOf(1, summaryOf(7, now))),
 		"TaskDetails": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			reply(w, 404, "half")

@@ -56,7 +56,7 @@ func (l *listings) join(ctx context.Context, since time.Time, read func(context.
 func (l *listings) prepare(ctx context.Context, since time.Time, read func(context.Context, time.Time) (jobIndex, error)) *listing {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	next := &listing{since: since}
-	next.op, next.owner, next.done = opJobs, &l.mu, make(chan struct{})
+	next.op, next.owner, next.done = opJobList, &l.mu, make(chan struct{})
 	next.abandon = func() {
 		cancel()
 		if l.next == next {
@@ -108,7 +108,7 @@ func (l *listings) pass(one *listing) {
 // an error it has the jobs that were read before it.
 func (c *Client) listJobs(ctx context.Context, since time.Time) (jobIndex, error) {
 	if ctx.Err() != nil {
-		return jobIndex{}, &Error{Op: opJobs, Err: context.Cause(ctx)}
+		return jobIndex{}, &Error{Op: opJobList, Err: context.Cause(ctx)}
 	}
 	l := c.listings.join(ctx, since, c.readJobs)
 	jobs, err := l.wait(ctx)

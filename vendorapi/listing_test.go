@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"backhaul/vendorapi/simulator"
-
-	"github.com/go-json-experiment/json"
 )
 
 // looks starts a number of searches at the same time and returns what waits for
@@ -48,7 +46,7 @@ func TestListings_areShared(t *testing.T) {
 			tasks = append(tasks, loadTask(i))
 			want = append(want, begin(t, c, loadTask(i)))
 		}
-		slowly(sim, opJobs, 2)
+		slowly(sim, opJobList, 2)
 		first := looks(t.Context(), c, since, tasks[0])
 		synctest.Wait()
 		rest := looks(t.Context(), c, since, tasks...)
@@ -63,8 +61,8 @@ func TestListings_areShared(t *testing.T) {
 			wantFound(t, found, ids(want[i]), nil)
 		}
 		calls := sim.Account().Calls
-		if calls[opJobs] != 2 || calls[opTaskDetails] != 64 {
-			t.Errorf("%d lists and %d descriptions", calls[opJobs], calls[opTaskDetails])
+		if calls[opJobList] != 2 || calls[opTaskDetails] != 64 {
+			t.Errorf("%d lists and %d descriptions", calls[opJobList], calls[opTaskDetails])
 		}
 		// One after the other, they are some time apart.
 		<-time.After(listPause)
@@ -84,7 +82,7 @@ func TestListings_beginAfterTheCall(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		since := time.Now()
 		// The list is as it was before the job, and its answer is late.
-		sim.ScriptFor(opJobs, simulator.Fault{Kind: simulator.Slow, For: time.Second})
+		sim.ScriptFor(opJobList, simulator.Fault{Kind: simulator.Slow, For: time.Second})
 		early := looks(t.Context(), c, since, testTask())
 		synctest.Wait()
 		id := begin(t, c, testTask())
@@ -108,8 +106,8 @@ func TestListings_aFailureIsShared(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		since := time.Now()
 		id := begin(t, c, testTask())
-		slowly(sim, opJobs, 1)
-		sim.ScriptFor(opJobs, simulator.Fault{Kind: simulator.TooManyRequests, For: 7 * time.Second})
+		slowly(sim, opJobList, 1)
+		sim.ScriptFor(opJobList, simulator.Fault{Kind: simulator.TooManyRequests, For: 7 * time.Second})
 		first := looks(t.Context(), c, since, testTask())
 		synctest.Wait()
 		second := looks(t.Context(), c, since, testTask(), loadTask(1), loadTask(2))
@@ -125,7 +123,7 @@ func TestListings_aFailureIsShared(t *testing.T) {
 			}
 		}
 		wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
-		if n := sim.Account().Calls[opJobs]; n != 3 {
+		if n := sim.Account().Calls[opJobList]; n != 3 {
 			t.Errorf("%d lists", n)
 		}
 	})
@@ -142,7 +140,7 @@ func TestListings_aCallerLeaves(t *testing.T) {
 		wantLeft := func(wait func() ([]Found, []error)) {
 			t.Helper()
 			_, errs := wait()
-			if e := wantVerdict(t, errs[0], Unknown); !errors.Is(e, reason) || e.Op != opJobs {
+			if e := wantVerdict(t, errs[0], Unknown); !errors.Is(e, reason) || e.Op != opJobList {
 				t.Errorf("%+v", e)
 			}
 		}
@@ -156,7 +154,7 @@ func TestListings_aCallerLeaves(t *testing.T) {
 		}
 
 		// One leaves the list under way, another the one to come; others stay in both.
-		slowly(sim, opJobs, 2)
+		slowly(sim, opJobList, 2)
 		ctx, leave := context.WithCancelCause(t.Context())
 		holds := looks(t.Context(), c, since, testTask())
 		synctest.Wait()
@@ -177,8 +175,8 @@ func TestListings_aCallerLeaves(t *testing.T) {
 
 		// All who wait for a list leave before it begins.
 		<-time.After(listPause)
-		slowly(sim, opJobs, 1)
-		before := sim.Account().Calls[opJobs]
+		slowly(sim, opJobList, 1)
+		before := sim.Account().Calls[opJobList]
 		ctx, leave = context.WithCancelCause(t.Context())
 		holds = looks(t.Context(), c, since, testTask())
 		synctest.Wait()
@@ -189,13 +187,13 @@ func TestListings_aCallerLeaves(t *testing.T) {
 		late = looks(t.Context(), c, since, testTask())
 		stays(holds)
 		stays(late)
-		if n := sim.Account().Calls[opJobs] - before; n != 2 {
+		if n := sim.Account().Calls[opJobList] - before; n != 2 {
 			t.Errorf("%d lists", n)
 		}
 
 		// The only caller leaves while its list is read: the connection is given up.
 		<-time.After(listPause)
-		sim.ScriptFor(opJobs, simulator.Fault{Kind: simulator.HangAfterStart})
+		sim.ScriptFor(opJobList, simulator.Fault{Kind: simulator.HangAfterStart})
 		ctx, leave = context.WithCancelCause(t.Context())
 		gone = looks(ctx, c, since, testTask())
 		synctest.Wait()
@@ -206,9 +204,9 @@ func TestListings_aCallerLeaves(t *testing.T) {
 		if waited := time.Since(began); waited > listPause {
 			t.Errorf("the next one waited for %s", waited)
 		}
-		before = sim.Account().Calls[opJobs]
+		before = sim.Account().Calls[opJobList]
 		wantLeft(looks(ctx, c, since, testTask()))
-		if n := sim.Account().Calls[opJobs] - before; n != 0 {
+		if n := sim.Account().Calls[opJobList] - before; n != 0 {
 			t.Errorf("%d lists for nobody", n)
 		}
 	})
@@ -220,7 +218,7 @@ func TestListings_aListHangs(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{})
 		since := time.Now()
 		id := begin(t, c, testTask())
-		sim.ScriptFor(opJobs, simulator.Fault{Kind: simulator.HangAfterStart})
+		sim.ScriptFor(opJobList, simulator.Fault{Kind: simulator.HangAfterStart})
 		hangs := looks(t.Context(), c, since, testTask())
 		synctest.Wait()
 		began := time.Now()
@@ -231,19 +229,19 @@ func TestListings_aListHangs(t *testing.T) {
 		// The list that hangs does not block other calls, and its end changes nothing.
 		wantFound(t, mustFind(t, c, testTask(), since), ids(id), nil)
 		<-time.After(time.Until(began.Add(c.timeout - time.Second/2)))
-		slowly(sim, opJobs, 1)
+		slowly(sim, opJobList, 1)
 		second := looks(t.Context(), c, since, testTask())
 		synctest.Wait()
 		third := looks(t.Context(), c, since, testTask())
 		synctest.Wait()
-		before := sim.Account().Calls[opJobs]
+		before := sim.Account().Calls[opJobList]
 		_, errs := hangs()
 		wantVerdict(t, errs[0], Unknown)
 		if waited := time.Since(began); waited != c.timeout {
 			t.Errorf("waited for %s", waited)
 		}
 		synctest.Wait()
-		if n := sim.Account().Calls[opJobs]; n != before {
+		if n := sim.Account().Calls[opJobList]; n != before {
 			t.Error("a list begins before the one before it has ended")
 		}
 		for _, wait := range []func() ([]Found, []error){second, third} {
@@ -266,7 +264,7 @@ func TestListings_reachBack(t *testing.T) {
 		id := begin(t, c, testTask())
 		<-time.After(5 * time.Hour)
 		short := time.Now()
-		slowly(sim, opJobs, 1)
+		slowly(sim, opJobList, 1)
 		first := looks(t.Context(), c, short, testTask())
 		synctest.Wait()
 		a := looks(t.Context(), c, short, testTask())
@@ -281,7 +279,7 @@ func TestListings_reachBack(t *testing.T) {
 			}
 			wantFound(t, found[0], want, nil)
 		}
-		if n := sim.Account().Calls[opJobs]; n != 2 {
+		if n := sim.Account().Calls[opJobList]; n != 2 {
 			t.Errorf("%d lists", n)
 		}
 	})
@@ -295,33 +293,23 @@ func TestListings_tooLongForAnotherCaller(t *testing.T) {
 	var once sync.Once
 	v := startVendor(t, map[string]http.HandlerFunc{
 		"TaskDetails": always(200, detailsOf(testMarker)),
-		"Jobs": func(w http.ResponseWriter, r *http.Request) {
+		"Job": func(w http.ResponseWriter, r *http.Request) {
 			once.Do(func() { <-release })
-			var req struct {
-				PagingConfig struct {
-					Offset int `json:"offset"`
-				} `json:"pagingConfig"`
-				JobFilter struct {
-					Back int `json:"completedJobLookupTime"`
-				} `json:"jobFilter"`
-			}
-			if err := json.UnmarshalRead(r.Body, &req); err != nil {
-				t.Error(err)
-			}
-			if req.JobFilter.Back < 3600 {
+			asked := pageOf(t, r)
+			if asked.back < 3600 {
 				reply(w, 200, listOf(1, summaryOf(7, now)))
 				return
 			}
 			var page []string
 			for i := range pageSize {
-				page = append(page, fmt.Sprintf(`{"jobSummary":{"jobId":%d,"subclient":{"subclientName":"other"}}}`, 1_000_000-req.PagingConfig.Offset-i))
+				page = append(page, fmt.Sprintf(`{"jobSummary":{"jobId":%d,"subclient":{"subclientName":"other"}}}`, 1_000_000-asked.offset-i))
 			}
 			reply(w, 200, listOf(1<<30, page...))
 		},
 	})
 	c := newTestClient(t, v.url)
 	first := looks(t.Context(), c, now, testTask())
-	eventually(t, func() bool { return v.count("Jobs") == 1 })
+	eventually(t, func() bool { return v.count("Job") == 1 })
 	short := looks(t.Context(), c, now, testTask())
 	long := looks(t.Context(), c, now.Add(-24*time.Hour), testTask())
 	eventually(t, func() bool {
@@ -352,7 +340,7 @@ func TestFind_manySharedLists(t *testing.T) {
 		want = append(want, begin(t, c, loadTask(i)))
 	}
 	c.forget()
-	chances, err := simulator.ParseFaults("Jobs/500=0.2,Jobs/slow=0.2:2ms,TaskDetails/500=0.1,TaskDetails/slow=0.2:1ms")
+	chances, err := simulator.ParseFaults("JobList/500=0.2,JobList/slow=0.2:2ms,TaskDetails/500=0.1,TaskDetails/slow=0.2:1ms")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,7 +369,7 @@ func TestFind_manySharedLists(t *testing.T) {
 	group.Wait()
 	sim.SetFaults(nil)
 	wantFound(t, mustFind(t, c, loadTask(49), since), ids(want[49]), nil)
-	if n := sim.Account().Calls[opJobs]; n >= 400 {
+	if n := sim.Account().Calls[opJobList]; n >= 400 {
 		t.Errorf("%d lists for 400 looks: none was shared", n)
 	}
 }

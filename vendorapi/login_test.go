@@ -181,7 +181,7 @@ func TestSession_hidesEchoedSecrets(t *testing.T) {
 				}
 				reply(w, status, string(page))
 			},
-			"Jobs": func(w http.ResponseWriter, r *http.Request) {
+			"Job": func(w http.ResponseWriter, r *http.Request) {
 				reply(w, status, "<html><title>"+r.Header.Get("Authtoken")[5:]+"</title></html>")
 			},
 		})

@@ -61,8 +61,8 @@ func TestLookup_whileWaiting(t *testing.T) {
 				if job.Found != tt.found || took != tt.took || attempts != 1 || a.CreateTaskCalls != 1 {
 					t.Errorf("found %t after %s, %d attempts, %d calls, want %t, %s and one", job.Found, took, attempts, a.CreateTaskCalls, tt.found, tt.took)
 				}
-				if a.Calls["Jobs"] != tt.looks {
-					t.Errorf("%d looks, want %d", a.Calls["Jobs"], tt.looks)
+				if a.Calls["JobList"] != tt.looks {
+					t.Errorf("%d looks, want %d", a.Calls["JobList"], tt.looks)
 				}
 				if tt.verdict == started && !slices.Equal(job.IDs, a.JobsByMarker[testMarker]) {
 					t.Errorf("jobs %q, the vendor has %q", job.IDs, a.JobsByMarker)
@@ -79,7 +79,7 @@ func TestLookup_failureChangesNothing(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			sim, r := onPipeRetrying(t, simulator.Config{}, withLookup)
-			sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: kind}, Endpoint: "Jobs", Probability: 1}})
+			sim.SetFaults([]simulator.Chance{{Fault: simulator.Fault{Kind: kind}, Endpoint: "JobList", Probability: 1}})
 			sim.Script(simulator.Fault{Kind: simulator.Slow, For: 20 * time.Second})
 			begin := time.Now()
 			job, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
@@ -87,7 +87,7 @@ func TestLookup_failureChangesNothing(t *testing.T) {
 			if job.Found || attempts != 1 || time.Since(begin) != 20*time.Second {
 				t.Errorf("%s: %+v after %s and %d attempts", kind, job, time.Since(begin), attempts)
 			}
-			if sim.Account().Calls["Jobs"] == 0 {
+			if sim.Account().Calls["JobList"] == 0 {
 				t.Errorf("%s: nobody looked", kind)
 			}
 			wantCapacity(t, r.Client, 64, Cooldown{})
@@ -103,7 +103,7 @@ func TestLookup_waitsDuringAPause(t *testing.T) {
 		begin := time.Now()
 		time.AfterFunc(4*time.Second, func() { r.Client.throttled.Extend(10 * time.Second) })
 		time.AfterFunc(13*time.Second, func() {
-			if n := sim.Account().Calls["Jobs"]; n != 0 {
+			if n := sim.Account().Calls["JobList"]; n != 0 {
 				t.Errorf("%d looks during the pause", n)
 			}
 		})
@@ -117,7 +117,7 @@ func TestLookup_waitsDuringAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, r := onPipeRetrying(t, simulator.Config{}, withLookup)
 		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
-		sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.Unavailable, For: 10 * time.Second})
+		sim.ScriptFor("JobList", simulator.Fault{Kind: simulator.Unavailable, For: 10 * time.Second})
 		begin := time.Now()
 		job, _, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
 		wantJob(t, job, err)
@@ -138,7 +138,7 @@ func TestLookup_aVendorThatHangsForAll(t *testing.T) {
 		}
 		r := &Retrier{Client: c, Policy: withLookup}
 		sim.SetFaults(append(everyCall(simulator.Fault{Kind: simulator.HangAfterStart}),
-			simulator.Chance{Fault: simulator.Fault{Kind: simulator.Slow, For: 100 * time.Millisecond}, Endpoint: "Jobs", Probability: 1}))
+			simulator.Chance{Fault: simulator.Fault{Kind: simulator.Slow, For: 100 * time.Millisecond}, Endpoint: "JobList", Probability: 1}))
 		var all sync.WaitGroup
 		for i := range workers {
 			all.Go(func() {
@@ -152,7 +152,7 @@ func TestLookup_aVendorThatHangsForAll(t *testing.T) {
 		}
 		<-time.After(5*time.Second + 50*time.Millisecond)
 		synctest.Wait()
-		if n := sim.Account().Calls["Jobs"]; n != 1 {
+		if n := sim.Account().Calls["JobList"]; n != 1 {
 			t.Errorf("%d lists at once, want one for all", n)
 		}
 		all.Wait()
@@ -165,7 +165,7 @@ func TestLookup_endsWithTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, r := onPipeRetrying(t, simulator.Config{}, withLookup)
 		sim.Script(simulator.Fault{Kind: simulator.HangAfterStart})
-		sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.HangAfterStart})
+		sim.ScriptFor("JobList", simulator.Fault{Kind: simulator.HangAfterStart})
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(6*time.Second, cancel)
 		begin := time.Now()

@@ -2,6 +2,7 @@ package vendorapi
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"backhaul/vendorapi/internal/http1"
@@ -27,6 +28,11 @@ type Call struct {
 	Method string
 	URL    string
 }
+
+// Write reports whether the call counts against the vendor's limit on writing calls: every method
+// but GET does, so a login, a renewal and a logout do too (assumed). Basis:
+// https://docs.metallic.io/metallic/rest_api.html.
+func (c Call) Write() bool { return c.Method != http.MethodGet }
 
 // Wait is a wait before an attempt.
 type Wait struct {

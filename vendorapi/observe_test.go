@@ -78,7 +78,7 @@ func TestObserver_isCalledForEverything(t *testing.T) {
 		"call POST CreateTask in 2: 200 true", "attempt 2 of " + testMarker + ": started " + job.ID,
 		"call POST CreateTask in 1: 0 false", "attempt 1 of backhaul:load/1: unknown ",
 		// The shared list is counted to the one who caused it.
-		"call POST Jobs in find: 200 true", "call GET TaskDetails in find: 200 true",
+		"call GET JobList in find: 200 true", "call GET TaskDetails in find: 200 true",
 	} {
 		if !slices.Contains(told.lines, want) {
 			t.Errorf("not told of %q, only of %q", want, told.lines)

@@ -135,7 +135,10 @@ func (c *Client) LogIn(ctx context.Context) error {
 // CanListJobs returns an error unless the vendor lists jobs for this user. Without the list, a job
 // behind a lost answer cannot be found.
 func (c *Client) CanListJobs(ctx context.Context) error {
-	_, err := c.jobs(ctx, 0, lookupMargin)
+	_, err := c.listJobsPage(ctx, 0, lookupMargin)
+	if unanswered(err) {
+		_, err = c.searchJobsPage(ctx, 0, lookupMargin)
+	}
 	return err
 }
 

@@ -77,7 +77,7 @@ func TestClient_probesTheSession(t *testing.T) {
 	if text, err := c.Description(t.Context(), "1/../2"); err == nil {
 		t.Errorf("no job id: %q", text)
 	}
-	sim.ScriptFor("Jobs", simulator.Fault{Kind: simulator.Crash})
+	sim.ScriptFor("JobList", simulator.Fault{Kind: simulator.Crash})
 	err = c.CanListJobs(t.Context())
 	if err == nil {
 		t.Error("a list that failed was read")

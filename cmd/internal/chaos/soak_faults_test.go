@@ -28,7 +28,7 @@ const soakToken = "soak-token-7f3a9c2e5b8d4f1a6e0b"
 // vendorMoods are faults of the vendor that may follow each other. None of them may end a request.
 var vendorMoods = []string{
 	"none", chaosVendorFaults, "503=0.3:1s", "429=0.1:2s", "cut-before-start=0.2,reset-after-start=0.1", "half-body=0.2,empty=0.1",
-	"html=0.2,504-after-start=0.1", "slow=0.5:700ms", "trickle=0.1:20ms,plain-text=0.1", "odd-spelling=0.5", "Jobs/503=0.5:1s,cut-after-start=0.1",
+	"html=0.2,504-after-start=0.1", "slow=0.5:700ms", "trickle=0.1:20ms,plain-text=0.1", "odd-spelling=0.5", "JobList/503=0.5:1s,cut-after-start=0.1",
 	"Login/500=0.5,500=0.05", "late-start=0.1:1s",
 }
 

@@ -407,8 +407,8 @@ func TestVendorInTrouble(t *testing.T) {
 		"wrong password": {"", password, nil, "vendor login", Error, "login refused", false},
 		"login crashes":  {"", "simulator", map[string][]simulator.Fault{"Login": {{Kind: simulator.Crash}}}, "vendor login", Error, "Login", true},
 		"login limited":  {"", "simulator", map[string][]simulator.Fault{"Login": {{Kind: simulator.TooManyRequests}}}, "vendor login", Warning, "throttled", false},
-		"no job list":    {"", "simulator", map[string][]simulator.Fault{"Jobs": {forbidden, forbidden, forbidden}}, "vendor job list", Error, "401", false},
-		"list crashes":   {"", "simulator", map[string][]simulator.Fault{"Jobs": {{Kind: simulator.Crash}}}, "vendor job list", Warning, "500", false},
+		"no job list":    {"", "simulator", map[string][]simulator.Fault{"JobList": {forbidden, forbidden, forbidden}, "Jobs": {forbidden, forbidden, forbidden}}, "vendor job list", Error, "401", false},
+		"list crashes":   {"", "simulator", map[string][]simulator.Fault{"JobList": {{Kind: simulator.Crash}}}, "vendor job list", Warning, "500", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

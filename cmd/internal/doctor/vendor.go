@@ -139,7 +139,7 @@ func listJobs(ctx context.Context, client *vendorapi.Client) Finding {
 	case e != nil && !e.Answered():
 		return Unreachable(check, err, "the vendor did not answer in time")
 	case e != nil && e.Forbidden():
-		return finding(Error, check, err.Error(), "let the vendor's user view jobs, or add /Jobs and /Job to the access token's scope: without it a lost answer ends as OUTCOME_UNKNOWN")
+		return finding(Error, check, err.Error(), "let the vendor's user view jobs, or add /Job and /Jobs to the access token's scope: without it a lost answer ends as OUTCOME_UNKNOWN")
 	}
 	return finding(Error, check, err.Error(), "a lost answer ends as OUTCOME_UNKNOWN as long as jobs cannot be listed")
 }
