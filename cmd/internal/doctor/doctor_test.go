@@ -88,6 +88,7 @@ func TestNATSAsShipped(t *testing.T) {
 		"ok | stream BACKUP_REQUESTS | as shipped",
 		"ok | consumer BACKUP_REQUESTS/backhaul | as shipped",
 		"ok | ledger | the one that the service knows",
+		"ok | following | the consumer is as shipped",
 		"ok | nats clock | within 2s",
 		"ok | nats permissions | this user may publish everything in its account; a user with fewer permissions is safer",
 	)
@@ -179,6 +180,30 @@ func TestNATSOfTheTrigger(t *testing.T) {
 		"error | stream STORAGE_WINDOWS | does not exist", "error | consumer STORAGE_EVENTS/trigger | does not exist")
 }
 
+// Without the follower's consumer jobs are started all the same.
+func TestNATSFollowing(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t).Connect(t)
+	js := natstest.JetStream(t, nc)
+	durable, err := js.Consumer(t.Context(), publisher.EventsStream, publisher.FollowerConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := durable.CachedInfo().Config
+	cfg.MaxDeliver, cfg.AckWait = 5, time.Minute
+	if _, err := js.UpdateConsumer(t.Context(), publisher.EventsStream, cfg); err != nil {
+		t.Fatal(err)
+	}
+	want(t, only(NATS(t.Context(), nc, js), "following"),
+		"warning | following | consumer BACKUP_EVENTS/follower: max_deliver is 5, must be -1",
+		"note | following | consumer BACKUP_EVENTS/follower: ack_wait is 1m0s, is shipped as 30m0s")
+	if err := js.DeleteConsumer(t.Context(), publisher.EventsStream, publisher.FollowerConsumer); err != nil {
+		t.Fatal(err)
+	}
+	want(t, only(NATS(t.Context(), nc, js), "following"),
+		"warning | following | consumer BACKUP_EVENTS/follower does not exist: started jobs are not followed to their end")
+}
+
 func TestNATSWithoutStreams(t *testing.T) {
 	t.Parallel()
 	nc := natstest.StartBare(t).Connect(t)
@@ -260,6 +285,11 @@ accounts { B { jetstream: enabled, users: [
 		"warning | nats permissions | this user may not publish on backup.mark: a ledger that is lost while no replica runs is not noticed",
 		"warning | nats permissions | this user may not publish on $JS.API.STREAM.INFO.BACKUP_MARK: a ledger that is lost while no replica runs is not noticed",
 		"warning | nats permissions | this user may not publish on $JS.API.STREAM.MSG.GET.BACKUP_MARK: a ledger that is lost while no replica runs is not noticed",
+		"warning | nats permissions | this user may not publish on $JS.API.CONSUMER.INFO.BACKUP_EVENTS.follower: started jobs are not followed to their end",
+		"warning | nats permissions | this user may not publish on $JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.follower: started jobs are not followed to their end",
+		"warning | nats permissions | this user may not publish on $JS.API.CONSUMER.RESET.BACKUP_EVENTS.follower: started jobs are not followed to their end",
+		"warning | nats permissions | this user may not publish on $JS.ACK.BACKUP_EVENTS.follower.>: started jobs are not followed to their end",
+		"warning | nats permissions | this user may not publish on backup.follower.state: `backhaul status` does not show the jobs that are followed",
 		"warning | nats permissions | this user may not publish on $JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul: each replica meets the vendor's pause by itself",
 		"warning | nats permissions | this user may not publish on $JS.API.STREAM.MSG.DELETE.BACKUP_REQUESTS: a request that the server forgot stays in the stream after its outcome",
 	)
@@ -271,7 +301,7 @@ accounts { B { jetstream: enabled, users: [
 		"note | nats permissions | cannot be known: this user may not ask for $SYS.REQ.USER.INFO")
 	nc, js = connect(t, url, "poor")
 	findings := NATS(t.Context(), nc, js)
-	if errs := only(findings, "nats permissions"); len(errs) != 7 || errs[0].Level != Error || !strings.Contains(errs[0].What, "backup.event.>") {
+	if errs := only(findings, "nats permissions"); len(errs) != 12 || errs[0].Level != Error || !strings.Contains(errs[0].What, "backup.event.>") {
 		t.Errorf("a user who may do little: %s", text(errs))
 	}
 	if streams := only(findings, "streams"); len(streams) != 1 || streams[0].Level != Error || !strings.Contains(streams[0].What, "not permitted") {

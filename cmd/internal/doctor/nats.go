@@ -23,7 +23,7 @@ func NATS(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) []Finding 
 	defer restore()
 	var all []Finding
 	for _, check := range []func(context.Context) []Finding{
-		d.server, d.jetStream, d.storage, d.streams, d.ledger, d.trigger, d.pause, d.clock, d.permissions,
+		d.server, d.jetStream, d.storage, d.streams, d.ledger, d.following, d.trigger, d.pause, d.clock, d.permissions,
 	} {
 		all = append(all, check(ctx)...)
 	}
@@ -210,6 +210,9 @@ func (d *natsDoctor) wayToMake(ctx context.Context, one provision.Existing) stri
 	}
 	kind, name, _ := strings.Cut(one.Name, " ")
 	create := "$JS.API." + strings.ToUpper(kind) + ".CREATE." + strings.ReplaceAll(name, "/", ".")
+	if name == publisher.EventsStream+"/"+publisher.FollowerConsumer {
+		create += ".>" // the filter of the consumer
+	}
 	if publish, err := d.mayPublish(ctx); err == nil && publish != nil && !publish.allows(create) {
 		return "run `backhaul setup` as the provisioner of deploy/nats/roles.conf: this user may not make it"
 	}

@@ -37,6 +37,11 @@ var needs = []need{
 	{publisher.MarkSubject, withoutMark},
 	{"$JS.API.STREAM.INFO." + publisher.MarkStream, withoutMark},
 	{"$JS.API.STREAM.MSG.GET." + publisher.MarkStream, withoutMark},
+	{"$JS.API.CONSUMER.INFO." + publisher.EventsStream + "." + publisher.FollowerConsumer, withoutFollower},
+	{"$JS.API.CONSUMER.MSG.NEXT." + publisher.EventsStream + "." + publisher.FollowerConsumer, withoutFollower},
+	{"$JS.API.CONSUMER.RESET." + publisher.EventsStream + "." + publisher.FollowerConsumer, withoutFollower},
+	{"$JS.ACK." + publisher.EventsStream + "." + publisher.FollowerConsumer + ".>", withoutFollower},
+	{publisher.FollowerStateSubject, "`backhaul status` does not show the jobs that are followed"},
 	{"$JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer, "each replica meets the vendor's pause by itself"},
 	{"$JS.API.STREAM.MSG.DELETE." + publisher.RequestsStream, "a request that the server forgot stays in the stream after its outcome"},
 }
