@@ -63,7 +63,7 @@ text such as ` + "`30s`, `5m` or `1h30m`" + `.
 
 A secret is never a flag and never stands in the file. For a secret of the environment name ` + "`X`" + ` and the key ` + "`s.y`" + ` there is:
 
-- ` + "`X_FILE`" + ` or, in the file, ` + "`s.yFile`" + `: the file that has it. It is read anew each time that it is needed, so it may be replaced.
+- ` + "`X_FILE`" + ` or, in the file, ` + "`s.yFile`" + `: the file that has it. It is read each time that it is needed, so it may be replaced.
   The end of its last line and a UTF-8 byte order mark do not count; UTF-16 is refused. ` + "`" + `~/` + "`" + ` is the home directory.
 - ` + "`X`" + `: the secret itself. Other processes of the same user can read a process's environment; a file is better.
 - ` + "`$CREDENTIALS_DIRECTORY/s.y`" + `, if nothing else gives it: ` + "`LoadCredential=vendor.password:/etc/backhaul/commvault`" + ` in a unit of
