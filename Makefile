@@ -136,6 +136,11 @@ chaos: ## kill replicas, kill the broker, break the vendor, judge every request 
 	$(GO) test ./cmd/internal/chaos -run '^TestChaos$$' -count=1 -v -timeout 15m \
 		-chaos.requests=3000 -chaos.rate=100 -chaos.replicas=4 -chaos.seed=$(SEED) $(CHAOS)
 
+.PHONY: trigger-backlog
+trigger-backlog: ## let the trigger read 200,000 notifications for 20,000 content groups, then 50,000 for one
+	$(GO) test ./cmd/internal/chaos -run '^TestTriggerBacklog$$' -count=1 -v -timeout 15m -backlog.notifications=200000 -backlog.groups=20000 -backlog.hot=0
+	$(GO) test ./cmd/internal/chaos -run '^TestTriggerBacklog$$' -count=1 -v -timeout 15m -backlog.notifications=0 -backlog.groups=0 -backlog.hot=50000
+
 .PHONY: trigger-chaos
 trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups
 	$(GO) test ./cmd/internal/chaos -run '^TestTriggerChaos$$' -count=1 -v -timeout 15m -trigger.notifications=100000 -trigger.rate=5000

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -38,6 +40,10 @@ windows as well, is that of "backhaul run".`,
 }
 
 func runTrigger(cmd *cobra.Command) error {
+	if os.Getenv("GOGC") == "" {
+		// It keeps much and computes little: a backlog is the peak of its memory.
+		debug.SetGCPercent(40)
+	}
 	reload := hangups()
 	rs, err := loadRoutes(cmd)
 	if err != nil {

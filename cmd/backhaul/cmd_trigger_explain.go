@@ -204,11 +204,12 @@ func withoutRoute(routes *trigger.Routes, c trigger.Change, reason trigger.Reaso
 // withRoute says what a change leads to.
 func withRoute(c trigger.Change, r *trigger.Route) string {
 	w := r.Window
-	text := fmt.Sprintf("%s backup of %s, %s after its last change, at most %s after the first or at %d paths",
-		r.Request.BackupLevel, r.Group(), short(w.Quiet), short(w.Max), w.MaxPaths)
+	text := fmt.Sprintf("%s backup of %s, %s after its last change, at most %s after the first",
+		r.Request.BackupLevel, r.Group(), short(w.Quiet), short(w.Max))
 	if r.Directive == nil {
 		return text
 	}
+	text += fmt.Sprintf(" or at %d paths", w.MaxPaths)
 	path, why := r.Path(c)
 	if why != "" {
 		return text + "; without a list of paths, because " + why

@@ -130,8 +130,8 @@ func TestOutputs(t *testing.T) {
 		c.Publish(publisher.WindowSubject("group"), nil, []byte("{}"))
 		show(t, env, exitDone, "", "status-trigger", "status")
 
-		p := programtest.Start(t, programtest.TriggerEnv(t, c.NC.ConnectedUrl(), objectstoretest.Start(t), `routes:
-- {container: invoices, clientName: c, subclientName: s, window: {quiet: 1h, max: 2h, maxPaths: 2}}
+		p := programtest.Start(t, programtest.TriggerEnv(t, c.NC.ConnectedUrl(), objectstoretest.Start(t, "lists"), `routes:
+- {container: invoices, clientName: c, subclientName: s, window: {quiet: 1h, max: 2h, maxPaths: 2}, directive: {container: lists, prefix: backhaul/}}
 `), "backhaul", "trigger")
 		c.Publish("storage.event.minio", nil, programtest.Notification("invoices", "b"))
 		c.Publish("storage.event.minio", nil, programtest.Notification("invoices", "c"))

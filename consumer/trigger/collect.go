@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,15 +85,39 @@ func (c *collection) endWindows(now time.Time) {
 	}
 }
 
-// endAll ends every window.
-func (c *collection) endAll() {
-	c.next = time.Time{}
+// relief is the part of what is held that ends when no more can be: 1 / relief.
+const relief = 4
+
+// endLargest ends the largest windows until the given part of what is held is in ended windows.
+// Each window that ends early may cost one request more, and the largest give back the most.
+func (c *collection) endLargest() {
+	open := make([]*group, 0, len(c.groups))
 	for _, g := range c.groups {
 		if g.open != nil {
-			g.close()
-			c.ended = append(c.ended, g)
+			open = append(open, g)
 		}
 	}
+	slices.SortFunc(open, func(a, b *group) int {
+		return cmp.Or(b.open.size()-a.open.size(), cmp.Compare(a.open.first, b.open.first))
+	})
+	left := make(map[*message]int)
+	done, freed := 0, 0 // messages of which all windows have ended, and objects
+	for _, g := range open {
+		if done*relief >= len(c.messages) && freed*relief >= c.changes {
+			return
+		}
+		freed += len(g.open.objects)
+		for _, m := range g.open.messages {
+			if m.waits == 1 {
+				done++
+			} else if left[m]++; left[m] == m.waits {
+				done++
+			}
+		}
+		g.close()
+		c.ended = append(c.ended, g)
+	}
+	c.next = time.Time{}
 }
 
 // expect notes that a window may end at due.
@@ -146,10 +171,17 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 		return nil
 	}
 	s.collected.messages[sequence] = m
-	if len(s.collected.messages) >= s.maxPending && s.maxPending > 0 {
-		s.collected.endAll() // the server delivers no more before some are acknowledged
-	}
+	s.relieve()
 	return nil
+}
+
+// relieve ends windows if the server delivers no more before some notifications are
+// acknowledged, or if nothing more is pulled because too much is held.
+func (s *session) relieve() {
+	full := len(s.collected.messages) >= s.maxPending && s.maxPending > 0 || s.collected.changes >= maxHeld
+	if full && len(s.collected.ended) == 0 && s.flights.flying == 0 {
+		s.collected.endLargest()
+	}
 }
 
 // concerns returns the changes by the content groups that they concern.

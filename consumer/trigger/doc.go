@@ -69,10 +69,10 @@
 // # Windows
 //
 // A window ends when nothing has changed for its quiet time, when its first change is too
-// old, or when it has its number of paths. The times are those at which JetStream stored the
-// messages. While there is more to read, as after an outage, only the number of paths ends a
-// window, or its longest time counted from the reading: eight hours of changes become one
-// request, not one for each quiet minute.
+// old, or, if its route has a directive, when it has its number of paths. The times are those at
+// which JetStream stored the messages. While there is more to read, as after an outage, only the
+// number of paths ends a window, or its longest time counted from the reading (at least one
+// minute): eight hours of changes become one request, not one for each quiet minute.
 //
 // If the creation and the deletion of an object are in one window, and deletions start no
 // backup, the object is not requested. This needs an order that is sure (section Order):
@@ -105,9 +105,11 @@
 // # Memory
 //
 // The trigger keeps the sequence, times and reply subject of a notification, and of a change
-// its object and what orders it. The consumer's max_ack_pending (100,000) bounds the
-// notifications: when it is reached, all windows end. With a million changes in windows no
-// more is pulled.
+// its object and what orders it. The consumer's max_ack_pending (250,000) bounds the
+// notifications. When it is reached, the largest windows end, until a quarter of what is held can be
+// let go: each window that ends early may cost one request more. The same happens with a million
+// changes in windows, when no more is pulled. 200,000 notifications of 20,000 content groups need
+// one request for each group (make trigger-backlog).
 //
 // # Decoding
 //

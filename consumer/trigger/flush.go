@@ -22,7 +22,6 @@ type flight struct {
 // flights has the requests that are being made.
 type flights struct {
 	landings chan *flight
-	slots    chan struct{}
 	flying   int // flights that have not landed
 	running  sync.WaitGroup
 	over     chan struct{} // closed when landings are not received any more
@@ -105,6 +104,7 @@ func (s *session) landed(f *flight) error {
 		return f.err
 	}
 	g.position, g.sequence, g.confirmed = f.decision, f.sequence, true
+	g.position.Request = nil // it is in its stream, and takes memory
 	if g.queue = g.queue[1:]; len(g.queue) > 0 {
 		s.collected.ended = append(s.collected.ended, g)
 	}
@@ -130,5 +130,6 @@ func (s *session) landed(f *flight) error {
 	} else {
 		s.trigger.observe.Cancelled()
 	}
+	s.relieve()
 	return nil
 }

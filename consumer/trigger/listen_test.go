@@ -33,7 +33,7 @@ func TestListen(t *testing.T) {
 		t.Errorf("nobody reads, and %+v is said; the last decision is %+v", said, last())
 	}
 	const routes = `routes:
-- {container: a, clientName: c, subclientName: full, window: {quiet: 1h, max: 2h, maxPaths: 3}}
+- {container: a, clientName: c, subclientName: full, window: {quiet: 1h, max: 2h, maxPaths: 3}, directive: {container: lists, prefix: backhaul/}}
 - {container: b, clientName: c, subclientName: open, window: {quiet: 1h, max: 2h}}
 - {container: e, clientName: c, instanceName: i, subclientName: gone, window: {quiet: 1s}}
 `

@@ -17,7 +17,7 @@ import (
 	"backhaul/publisher/natstest"
 )
 
-// The server delivers no more before some are acknowledged: then all windows end.
+// The server delivers no more before some are acknowledged: then the largest windows end.
 func TestTrigger_asksWhenAllThatMayBePendingIs(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(_ *jetstream.StreamConfig, cfg *jetstream.ConsumerConfig) {

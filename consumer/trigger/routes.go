@@ -93,7 +93,7 @@ type Window struct {
 	Quiet time.Duration
 	// Max is the longest that a change waits. Defaults to 5 min.
 	Max time.Duration
-	// MaxPaths is how many paths end the window at once. Defaults to 1000.
+	// MaxPaths is how many paths end the window at once, if they are listed. Defaults to 1000.
 	MaxPaths int
 }
 

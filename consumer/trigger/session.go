@@ -54,7 +54,7 @@ func newSession(t *Trigger) *session {
 	return &session{
 		trigger: t, pulls: pull.New(t.nc, publisher.StorageStream, publisher.StorageConsumer, 2*pullBatch),
 		collected: newCollection(),
-		flights:   flights{landings: make(chan *flight), slots: make(chan struct{}, maxFlights), over: make(chan struct{})},
+		flights:   flights{landings: make(chan *flight), over: make(chan struct{})},
 	}
 }
 
@@ -175,9 +175,11 @@ func (s *session) drain() {
 	_ = s.trigger.nc.FlushTimeout(time.Second) // the acknowledgements
 }
 
-// launch starts a flight for the first ended window of each group.
+// launch starts flights for the first ended window of groups, at most maxFlights at once.
 func (s *session) launch(work context.Context) {
-	for _, g := range s.collected.ended {
+	for len(s.collected.ended) > 0 && s.flights.flying < maxFlights {
+		g := s.collected.ended[0]
+		s.collected.ended[0], s.collected.ended = nil, s.collected.ended[1:]
 		if g.flying || len(g.queue) == 0 {
 			continue
 		}
@@ -185,20 +187,13 @@ func (s *session) launch(work context.Context) {
 		s.flights.flying++
 		f := &flight{group: g, window: g.queue[0]}
 		s.flights.running.Go(func() {
-			select {
-			case s.flights.slots <- struct{}{}:
-				s.ask(work, f)
-				<-s.flights.slots
-			case <-work.Done():
-				f.err = context.Cause(work)
-			}
+			s.ask(work, f)
 			select {
 			case s.flights.landings <- f:
 			case <-s.flights.over:
 			}
 		})
 	}
-	s.collected.ended = s.collected.ended[:0]
 }
 
 // pull sends a pull request unless one is open or too many changes are kept.

@@ -257,9 +257,41 @@ func TestCollection_next(t *testing.T) {
 	if over.open != nil || len(c.ended) != 1 || c.ended[0] != over || open.open == nil || !c.next.Equal(now.Add(time.Minute)) {
 		t.Errorf("%d windows have ended, the next one ends in %s; want 1, 1m0s", len(c.ended), c.next.Sub(now))
 	}
-	c.endAll()
-	if open.open != nil || len(c.ended) != 2 || !c.next.IsZero() {
+	if c.endWindows(now.Add(2 * time.Minute)); open.open != nil || len(c.ended) != 2 || !c.next.IsZero() {
 		t.Errorf("%d windows have ended, want both", len(c.ended))
+	}
+}
+
+// When memory is short, the largest windows end, until enough notifications can be let go.
+func TestCollection_endLargest(t *testing.T) {
+	c := newCollection()
+	shared := &message{sequence: 1, waits: 2}
+	c.messages[1] = shared
+	for n, size := range []int{1, 9, 3, 7} {
+		g := &group{name: fmt.Sprint(n), open: &window{first: uint64(n), messages: []*message{shared}, objects: map[object]kept{}}}
+		if n > 1 {
+			g.open.messages = nil
+		}
+		for range size {
+			m := &message{sequence: uint64(len(c.messages) + 1), waits: 1}
+			c.messages[m.sequence] = m
+			g.open.messages = append(g.open.messages, m)
+			g.open.objects[object{key: fmt.Sprint(m.sequence)}] = kept{}
+			c.changes++
+		}
+		c.groups[Group{Client: g.name}] = g
+	}
+	c.endLargest()
+	if len(c.ended) != 1 || c.ended[0].name != "1" || c.ended[0].open != nil {
+		t.Errorf("%d windows have ended, the first is %+v, want the largest", len(c.ended), c.ended[0])
+	}
+	c.ended = nil
+	for _, m := range c.messages {
+		m.waits = 2 // of a window that is not here
+	}
+	c.endLargest()
+	if len(c.ended) != 3 {
+		t.Errorf("%d windows have ended, want all, because none lets a notification go", len(c.ended))
 	}
 }
 

@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"math"
 	"strings"
 	"time"
 	"unique"
@@ -218,12 +219,19 @@ func (w *window) dropBelow(tree object, gone *kept) int {
 	return n
 }
 
+// size returns how much memory the window takes, in messages and objects.
+func (w *window) size() int { return max(len(w.messages), len(w.objects)) }
+
+// backlogMax is the shortest longest time of a window while there is more to read. A backlog
+// is read in less, so that a content group asks once for all of it.
+const backlogMax = time.Minute
+
 // due returns when the window ends if nothing is added. While there is more to read, as
 // after an outage, it ends only by the longest time since it was opened: one request for all
 // changes that have waited is better than one for each quiet time among them.
 func (w *window) due(limits Window, behind bool) time.Time {
 	if behind {
-		return w.opened.Add(limits.Max)
+		return w.opened.Add(max(limits.Max, backlogMax))
 	}
 	quiet, end := w.latest.Add(limits.Quiet), w.since.Add(limits.Max)
 	if quiet.Before(end) {
@@ -248,11 +256,11 @@ type group struct {
 	flying bool // a request is being made of the first window of the queue
 }
 
-// add adds the changes of a message to the group's open window. If they would exceed its
-// number of paths, add first ends the window and opens another.
+// add adds the changes of a message to the group's open window. If they would exceed the
+// number of paths of a directive file, add first ends the window and opens another.
 func (g *group) add(m *message, c *concern) bool {
-	limits := g.route.Window
-	if g.open != nil && g.open.paths > 0 && g.open.paths+c.starting() > limits.MaxPaths {
+	most := g.maxPaths()
+	if g.open != nil && g.open.paths > 0 && g.open.paths+c.starting() > most {
 		g.close()
 	}
 	if g.open == nil {
@@ -262,10 +270,19 @@ func (g *group) add(m *message, c *concern) bool {
 	switch {
 	case len(g.open.messages) == 0:
 		g.open = nil
-	case g.open.paths >= limits.MaxPaths:
+	case g.open.paths >= most:
 		g.close()
 	}
 	return added
+}
+
+// maxPaths returns how many paths end a window. Without a directive file, none are listed, and
+// one request is enough for any number.
+func (g *group) maxPaths() int {
+	if g.route.Directive == nil {
+		return math.MaxInt
+	}
+	return g.route.Window.MaxPaths
 }
 
 // close ends the open window.

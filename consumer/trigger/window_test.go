@@ -16,7 +16,7 @@ type collector struct {
 }
 
 func newCollector(t *testing.T, limits Window) *collector {
-	return &collector{t: t, g: &group{route: &Route{Window: limits}}, at: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}
+	return &collector{t: t, g: &group{route: &Route{Window: limits, Directive: &Directive{}}}, at: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}
 }
 
 // says is a message with these changes, some seconds after the last one. It tells
@@ -87,8 +87,10 @@ func TestWindow_due(t *testing.T) {
 			t.Errorf("after change %d the window ends at %s, want %d s", n, got, want)
 		}
 	}
-	if got := c.g.open.due(limits, true).Sub(began); got != time.Hour+time.Minute {
-		t.Errorf("while there is more to read it ends at %s, want its longest time from the reading", got)
+	for longest, want := range map[time.Duration]time.Duration{time.Second: backlogMax, 2 * time.Minute: 2 * time.Minute} {
+		if got := c.g.open.due(Window{Max: longest}, true).Sub(began); got != time.Hour+want {
+			t.Errorf("while there is more to read it ends at %s, want its longest time from the reading, and at least %s", got, backlogMax)
+		}
 	}
 	// A duplicate, or what came late, does not make it longer.
 	before := c.g.open.due(limits, false)
@@ -194,6 +196,18 @@ func TestGroup_addEndsAFullWindow(t *testing.T) {
 	c.says(time.Second, created("5", ""))
 	if len(c.g.queue) != 2 || c.g.open != nil {
 		t.Errorf("%d windows are over, want 2 and none open", len(c.g.queue))
+	}
+}
+
+// Without a directive file, no number of paths ends a window: the request lists none.
+func TestGroup_addListsNothing(t *testing.T) {
+	c := newCollector(t, Window{MaxPaths: 3})
+	c.g.route.Directive = nil
+	for n := range 10 {
+		c.says(time.Second, created(fmt.Sprint(n), ""))
+	}
+	if len(c.g.queue) != 0 || c.g.open.paths != 10 {
+		t.Errorf("%d windows are over, want none, and one with 10 paths", len(c.g.queue))
 	}
 }
 

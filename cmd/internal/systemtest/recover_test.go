@@ -66,8 +66,8 @@ func TestRestoreFromSnapshots(t *testing.T) {
 func TestRestoreWithTheTrigger(t *testing.T) {
 	t.Parallel()
 	s := programtest.StartService(t, simulator.Config{})
-	env := programtest.TriggerEnv(t, s.NC.ConnectedUrl(), objectstoretest.Start(t), `routes:
-- {container: c, clientName: s-adhoc-object-storage, subclientName: stestgroup, window: {quiet: 1h, max: 2h, maxPaths: 2}}
+	env := programtest.TriggerEnv(t, s.NC.ConnectedUrl(), objectstoretest.Start(t, "lists"), `routes:
+- {container: c, clientName: s-adhoc-object-storage, subclientName: stestgroup, window: {quiet: 1h, max: 2h, maxPaths: 2}, directive: {container: lists, prefix: backhaul/}}
 `)
 	if code, _, stderr := programtest.Once(t, s.Env, "", "setup", "--trigger"); code != programtest.ExitDone {
 		t.Fatal(stderr)

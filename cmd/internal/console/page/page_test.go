@@ -95,11 +95,11 @@ func TestTheListShowsTheTrigger(t *testing.T) {
 	if body := with.get("/"); !strings.Contains(body, "<dt>Open windows</dt><dd>–</dd>") || !strings.Contains(body, "no replica of the trigger says that it reads") {
 		t.Errorf("the page says of a trigger that nobody runs:\n%s", body)
 	}
-	rs, err := routes.Parse("routes.yaml", []byte("routes:\n- {container: a, clientName: c, subclientName: s, window: {quiet: 1h, max: 2h, maxPaths: 2}}\n"))
+	rs, err := routes.Parse("routes.yaml", []byte("routes:\n- {container: a, clientName: c, subclientName: s, window: {quiet: 1h, max: 2h, maxPaths: 2}, directive: {container: lists, prefix: backhaul/}}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	worker, err := trigger.New(t.Context(), trigger.Config{}, with.nats.Connect(t), rs, nil, zerolog.Nop())
+	worker, err := trigger.New(t.Context(), trigger.Config{}, with.nats.Connect(t), rs, anyStore{}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +125,11 @@ func TestTheListShowsTheTrigger(t *testing.T) {
 		t.Error("a trigger that is not there is shown")
 	}
 }
+
+// anyStore takes every file.
+type anyStore struct{}
+
+func (anyStore) Put(context.Context, string, string, []byte) error { return nil }
 
 func TestPages(t *testing.T) {
 	t.Parallel()
