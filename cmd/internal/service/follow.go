@@ -9,15 +9,17 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/console"
+	"backhaul/cmd/internal/telemetry"
 	"backhaul/consumer/follower"
 )
 
 // follow follows started jobs until stop is called. It returns nil for what is off.
-func follow(ctx context.Context, cfg *config.Config, owner string, nc *nats.Conn, vendor *watchedVendor, log zerolog.Logger) (worker *follower.Follower, stop func(), err error) {
+func follow(ctx context.Context, cfg *config.Config, owner string, nc *nats.Conn, vendor *watchedVendor, observer telemetry.Follower, log zerolog.Logger) (worker *follower.Follower, stop func(), err error) {
 	if !cfg.Follow.On {
 		return nil, func() {}, nil
 	}
 	options := cfg.Follower(owner)
+	options.Observer = observer
 	options.SpareWrite = func() bool {
 		// A tenant with a limit needs its writing calls for jobs.
 		if cfg.Vendor.StartsPerHour > 0 || cfg.Vendor.StartsPerSecond > 0 {
@@ -30,6 +32,7 @@ func follow(ctx context.Context, cfg *config.Config, owner string, nc *nats.Conn
 	if err != nil {
 		return nil, nil, err
 	}
+	observer.Metrics.WatchFollower(worker.State)
 	ctx, cancel := context.WithCancel(ctx)
 	var following sync.WaitGroup
 	following.Go(func() { worker.Run(ctx) })

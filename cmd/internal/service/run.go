@@ -87,7 +87,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	metrics.WatchProcess(vendor.client, worker.Ready, vendor.trouble)
-	following, stopFollowing, err := follow(ctx, cfg, owner, nc, vendor, log)
+	following, stopFollowing, err := follow(ctx, cfg, owner, nc, vendor, telemetry.Follower{Metrics: metrics, Traces: traces}, log)
 	if err != nil {
 		return err
 	}

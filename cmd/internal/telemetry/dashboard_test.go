@@ -57,6 +57,18 @@ var rows = []struct {
 		{title: "Breaker, replicas by state", queries: []query{{`sum by (state) (backhaul_vendor_breaker_state{$s})`, "{{state}}"}, {`min(backhaul_vendor_up{$s})`, "last call well"}}},
 		{title: "Held back for", unit: "s", about: "How long no attempt is made yet, and how long attempts were told to wait, for each second.", queries: []query{{`max by (reason) (backhaul_vendor_hold_seconds{$s})`, "{{reason}}"}, {`sum by (reason) (rate(backhaul_vendor_wait_seconds_total{$s}[$__rate_interval]))`, "waits, {{reason}}"}}},
 	}},
+	{"What became of the jobs", []panel{
+		{kind: "stat", title: "Backups that kept all data", about: "In the chosen time.", queries: []query{{`sum(increase(backhaul_jobs_finished_total{outcome=~"completed|completed-with-warnings", $s}[$__range]))`, ""}}},
+		{kind: "stat", title: "Backups that did not", about: "deploy/RUNBOOK.md, BackhaulBackupsFail.", bad: true, queries: []query{{`sum(increase(backhaul_jobs_finished_total{outcome!~"completed|completed-with-warnings", $s}[$__range]))`, ""}}},
+		{kind: "stat", title: "No longer followed", about: "Given up without an end.", bad: true, queries: []query{{`sum(increase(backhaul_jobs_unfollowed_total{$s}[$__range]))`, ""}}},
+		{kind: "stat", title: "Followed", about: "Jobs without an end.", queries: []query{{`sum(backhaul_jobs_followed{$s})`, ""}}},
+		{kind: "stat", title: "Reads left in this hour", about: "Of BACKHAUL_FOLLOW_READS_PER_HOUR.", queries: []query{{`sum(backhaul_follow_reads_left{$s})`, ""}}},
+		{kind: "stat", title: "Replicas that follow", about: "One; the others stand by.", queries: []query{{`sum(backhaul_follow_reading{$s})`, ""}}},
+		{title: "Ends by outcome", unit: "ops", queries: []query{{`sum by (outcome) (rate(backhaul_jobs_finished_total{$s}[$__rate_interval]))`, "{{outcome}}"}}},
+		{title: "From a job's end to its event", unit: "s", queries: quantiles("backhaul_job_end_lag_seconds", "")},
+		{title: "Oldest job, and ends that may be missing", unit: "s", queries: []query{{`max(backhaul_job_oldest_followed_age_seconds{$s})`, "oldest job"}, {`max(backhaul_follow_uncovered_seconds{$s})`, "ends known up to, ago"}}},
+		{title: "Reads and changes", unit: "ops", queries: []query{{`sum by (call, result) (rate(backhaul_follow_reads_total{$s}[$__rate_interval]))`, "{{call}} {{result}}"}, {`sum by (state) (rate(backhaul_jobs_changed_total{$s}[$__rate_interval]))`, "to {{state}}"}, {`sum(increase(backhaul_follow_sessions_total{$s}[$__rate_interval]))`, "began to follow"}}},
+	}},
 	{"The ledger and NATS", []panel{
 		{title: "Writes to the ledger", unit: "ops", queries: []query{{`sum by (step, result) (rate(backhaul_ledger_writes_total{$s}[$__rate_interval]))`, "{{step}} {{result}}"}}},
 		{title: "A write takes", unit: "s", queries: quantiles("backhaul_ledger_write_duration_seconds", "")},

@@ -20,6 +20,7 @@ type Metrics struct {
 	requests requestMetrics
 	ledger   ledgerMetrics
 	vendor   vendorMetrics
+	jobs     jobMetrics
 	exports  *prometheus.CounterVec
 }
 
@@ -103,6 +104,14 @@ func NewMetrics(build Build) *Metrics {
 		waits:    counter("vendor_waits_total", "Waits before an attempt by reason.", "reason"),
 		waited:   counter("vendor_wait_seconds_total", "Time that attempts had to wait by reason.", "reason"),
 	}
+	m.jobs = jobMetrics{
+		finished:   counter("jobs_finished_total", "Ends of jobs that this process has recorded, by outcome.", "outcome"),
+		changed:    counter("jobs_changed_total", "Changes of jobs that this process has recorded, by the state that they went to.", "state"),
+		unfollowed: counter("jobs_unfollowed_total", "Jobs that are no longer followed although no end was seen.").WithLabelValues(),
+		lag:        histogram("job_end_lag_seconds", "From the end of a job, by the vendor's clock, to its event on record.", lagBuckets).WithLabelValues().(prometheus.Histogram),
+		reads:      counter("follow_reads_total", "Calls of the vendor that follow jobs, by call and result.", "call", "result"),
+		sessions:   counter("follow_sessions_total", "Times that this process began to follow jobs.").WithLabelValues(),
+	}
 	m.exports = counter("trace_exports_total", "Batches of spans that were sent to the OTLP receiver, by result.", "result")
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "build_info", Help: "What is running; always 1.",
@@ -120,11 +129,16 @@ func (m *Metrics) appear() {
 	for vec, values := range map[*prometheus.CounterVec][]string{
 		m.requests.results: results, m.requests.postponed: reasons, m.ledger.events: kinds,
 		m.vendor.attempts: verdicts, m.vendor.retries: classes, m.vendor.waits: waits, m.vendor.waited: waits,
+		m.jobs.finished: outcomes, m.jobs.changed: jobStates,
 		m.exports: {resultOK, resultError},
 	} {
 		for _, value := range values {
 			vec.WithLabelValues(value)
 		}
+	}
+	for _, call := range readCalls {
+		m.jobs.reads.WithLabelValues(call, resultOK)
+		m.jobs.reads.WithLabelValues(call, resultError)
 	}
 	for _, step := range steps {
 		for _, result := range []string{resultOK, resultConflict, resultError} {

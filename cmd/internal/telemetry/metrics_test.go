@@ -23,6 +23,7 @@ import (
 	"backhaul/cmd/internal/queue"
 	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer"
+	"backhaul/consumer/follower"
 	"backhaul/consumer/trigger"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
@@ -58,6 +59,7 @@ func watched(t *testing.T, nc *nats.Conn) *Metrics {
 	}
 	well := func() error { return nil }
 	m.WatchProcess(client, well, well)
+	m.WatchFollower(func() follower.State { return follower.State{Reading: true} })
 	m.WatchConditions(map[string]func() error{"ledger": well, "ledger writes": func() error { return errors.New("full") }})
 	return m
 }
@@ -207,7 +209,7 @@ func TestMetrics_areDocumented(t *testing.T) {
 			t.Errorf("deploy/OBSERVABILITY.md has %s, which does not exist", name)
 		}
 	}
-	for _, values := range [][]string{results, kinds, reasons, steps, verdicts, classes, waits, states, triggerFormats, triggerReasons, directiveResults, refusals, {resultOK, resultConflict, resultError}} {
+	for _, values := range [][]string{results, kinds, reasons, steps, verdicts, classes, waits, states, outcomes, jobStates, readCalls, triggerFormats, triggerReasons, directiveResults, refusals, {resultOK, resultConflict, resultError}} {
 		for _, value := range values {
 			if !strings.Contains(text, "`"+value+"`") {
 				t.Errorf("deploy/OBSERVABILITY.md does not explain the label value %s", value)
@@ -220,7 +222,7 @@ func TestMetrics_areDocumented(t *testing.T) {
 func TestMetrics_labelsAreBounded(t *testing.T) {
 	for name, labels := range everyMetric(t, watched(t, natstest.Start(t).Connect(t))) {
 		for _, l := range labels {
-			if !slices.Contains([]string{"result", "kind", "reason", "step", "operation", "code", "verdict", "class", "state", "condition"}, l) {
+			if !slices.Contains([]string{"result", "kind", "reason", "step", "operation", "code", "verdict", "class", "state", "condition", "outcome", "call"}, l) {
 				t.Errorf("%s has the label %s", name, l)
 			}
 		}

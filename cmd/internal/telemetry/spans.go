@@ -7,6 +7,7 @@ const (
 	spanPublish = "publish " + eventTemplate
 	spanAttempt = "attempt CreateTask"
 	spanFind    = "find job"
+	spanJob     = "backup job"
 	eventWait   = "wait"
 )
 
@@ -42,6 +43,7 @@ const (
 	attrClient     = "backhaul.client.name"
 	attrSubclient  = "backhaul.subclient.name"
 	attrJobID      = "backhaul.job.id"
+	attrOutcome    = "backhaul.job.outcome"
 	attrAdopted    = "backhaul.job.adopted"
 	attrKind       = "backhaul.event.kind"
 	attrStep       = "backhaul.ledger.step"

@@ -254,7 +254,7 @@ func TestTraces_areDocumented(t *testing.T) {
 		}
 		return true
 	})
-	for _, name := range []string{spanProcess, spanPublish, spanAttempt, spanFind, "POST CreateTask"} {
+	for _, name := range []string{spanProcess, spanPublish, spanAttempt, spanFind, spanJob, "POST CreateTask"} {
 		named(name)
 	}
 	if n < 35 {
