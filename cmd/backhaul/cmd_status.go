@@ -34,8 +34,10 @@ func newStatusCommand() *cobra.Command {
 		Use:   "status [REQUEST]",
 		Short: "Show how the queue fares, or what happened to one request",
 		Long: `Without an argument: how much waits and for how long, what is in flight, whether the
-queue is paused, the events, the dead letters, what the replica at --admin-addr says
-of itself and of the vendor, and, if "backhaul trigger" is in use: the notifications
+queue is paused, the events, the dead letters, how many started jobs are followed to
+their end, since when and by whom, when the vendor was last asked about them and how
+many reads are left in this hour, what the replica at --admin-addr says of itself
+and of the vendor, and, if "backhaul trigger" is in use: the notifications
 that wait for it, its open windows and the oldest change in them, how many requests
 it has made of how many changes, and which window it decided last.
 
@@ -143,6 +145,8 @@ type status struct {
 	// "" if all is well or cannot be known.
 	Ledger      string `json:"ledger,omitempty"`
 	DeadLetters stored `json:"deadLetters"`
+	// Jobs is how started jobs are followed.
+	Jobs *followStatus `json:"jobs,omitempty"`
 	// Trigger is nil where `backhaul trigger` has no stream.
 	Trigger *triggerStatus `json:"trigger,omitempty"`
 	// Replica is nil when there is none to ask.
@@ -179,6 +183,9 @@ func lookAround(ctx context.Context, js jetstream.JetStream, admin config.Admin)
 		return s, err
 	}
 	if s.Ledger, err = lookAtLedger(ctx, js); err != nil {
+		return s, err
+	}
+	if s.Jobs, err = lookAtFollower(ctx, js, now); err != nil {
 		return s, err
 	}
 	if s.Trigger, err = lookAtTrigger(ctx, js, now); err != nil {
@@ -257,6 +264,7 @@ func printStatus(w io.Writer, output string, s status) error {
 		t.row("ledger", s.Ledger)
 	}
 	t.row("dead letters", s.DeadLetters.text())
+	s.Jobs.print(t, s.AsOf)
 	s.Trigger.print(t, s.AsOf)
 	printReplica(t, s.Replica)
 	return t.flush()

@@ -4,8 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +12,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+
+	"backhaul/cmd/internal/browsertest"
 )
 
 var (
@@ -24,49 +24,10 @@ var (
 // browserTimeout bounds one test in the browser.
 const browserTimeout = 90 * time.Second
 
-// findBrowser is the program of a Chromium. Without one the test is skipped, but
-// never in CI; `make test` installs Debian's where it may.
-func findBrowser(t testing.TB) string {
-	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	const missing = "no Chromium, so the page is not tested in a browser; on Debian: apt-get install --no-install-recommends chromium"
-	if os.Getenv("CI") != "" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-	return ""
-}
-
-// startBrowser is a headless Chromium that ends with the test.
-func startBrowser(t testing.TB) context.Context {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "backhaul-browser-") //nolint:usetesting // the browser may still write to it when it is removed
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(findBrowser(t)), chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true), chromedp.UserDataDir(dir))...)
-	ctx, stop := chromedp.NewContext(ctx)
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx)
-		stop()
-		cancel()
-		_ = os.RemoveAll(dir)
-	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start the browser: %v", err)
-	}
-	return ctx
-}
-
 // TestBrowser looks at the page as people do, in one headless Chromium with a tab
 // for each test.
 func TestBrowser(t *testing.T) {
-	browser := startBrowser(t)
+	browser := browsertest.Start(t)
 	for name, test := range map[string]func(*tab){
 		"rows appear":             rowsAppear,
 		"filter":                  filter,
@@ -91,7 +52,7 @@ func TestBrowser(t *testing.T) {
 // BenchmarkFirstPaint opens the page with many requests in the stream: with a
 // state that has read nothing yet, and then again.
 func BenchmarkFirstPaint(b *testing.B) {
-	w := openTab(b, startBrowser(b))
+	w := openTab(b, browsertest.Start(b))
 	w.fill(*manyRequests)
 	paint := func() float64 {
 		w.open("/")
