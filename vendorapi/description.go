@@ -228,7 +228,7 @@ func descriptionInJSON(text []byte) (string, error) {
 		if dec.StackDepth() == 0 {
 			return "", nil
 		}
-		if kind, n := dec.StackIndex(dec.StackDepth()); kind == '{' && n%2 == 1 && token.Kind() == '"' && token.String() == descriptionName {
+		if kind, n := dec.StackIndex(dec.StackDepth()); kind == '{' && n%2 == 1 && token.Kind() == '"' && strings.TrimPrefix(token.String(), "@") == descriptionName {
 			value, err := dec.ReadValue()
 			var text flexibleText
 			if err == nil {

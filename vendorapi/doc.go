@@ -144,7 +144,7 @@
 // pages of a list overlap, and a list from which jobs moved away between two pages is an error.
 //
 // A 429 or 503 of a read is returned to its caller. It pauses no start and is no outage for the
-// circuit breaker; a 429 of a write pauses the starts.
+// circuit breaker; a 429 of CreateTask or Jobs pauses the starts.
 //
 // # Following jobs
 //

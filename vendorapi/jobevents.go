@@ -70,14 +70,9 @@ func (c *Client) JobEvents(ctx context.Context, id string) ([]JobEvent, error) {
 }
 
 func readJobEvents(resp response) ([]JobEvent, error) {
-	text := trimmed(resp.Body)
+	text := modernJSON(trimmed(resp.Body))
 	var list eventList
-	var err error
-	if isXML(text) {
-		err = decodeXML(text, &list)
-	} else {
-		err = json.Unmarshal(text, &list, lenient)
-	}
+	err := decode(text, &list)
 	if err == nil && list.Events == nil {
 		env, failed := readEnvelope(text, "Response")
 		if failed != nil || env.failed() {
@@ -172,14 +167,7 @@ func readDelayReason(resp response) (string, error) {
 			} `json:"jobDetail" xml:"jobDetail"`
 		} `json:"job" xml:"job"`
 	}
-	text := trimmed(resp.Body)
-	var err error
-	if isXML(text) {
-		err = decodeXML(text, &details)
-	} else {
-		err = json.Unmarshal(text, &details, lenient)
-	}
-	if err != nil {
+	if err := decode(modernJSON(trimmed(resp.Body)), &details); err != nil {
 		return "", &Error{Op: opJobDetails, Status: resp.Status, Message: excerpt(resp.Body), Err: err}
 	}
 	return plainText(string(details.Job.Detail.Progress.Reason)), nil

@@ -177,7 +177,10 @@ var htmlTag = regexp.MustCompile(`</?[A-Za-z][^<>]*>|<!--.*?-->`)
 // plainText returns a text without the HTML that it may have, shortened. Basis:
 // https://github.com/elohmeier/commvault-exporter removes tags.
 func plainText(s string) string {
-	return shortened(strings.Join(strings.Fields(html.UnescapeString(htmlTag.ReplaceAllString(s, " "))), " "))
+	if strings.ContainsAny(s, "<&") {
+		s = html.UnescapeString(htmlTag.ReplaceAllString(s, " "))
+	}
+	return shortened(strings.Join(strings.Fields(s), " "))
 }
 
 // percent returns a whole number of percent, rounded down: 100 means all.

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/go-json-experiment/json"
 )
 
 // jobSummary is one job of a list. Basis: saved answers of Jobs in the vendor's Postman collection
@@ -125,12 +123,8 @@ func (l jobList[Summary]) total() (n int, known bool) {
 // error: read as an empty list, it would start a job again. Without a total, an empty list is valid
 // only where a list may end.
 func readJobList[Summary any](op string, resp response, mayEnd bool) (list jobList[Summary], err error) {
-	text := trimmed(resp.Body)
-	if isXML(text) {
-		err = decodeXML(text, &list)
-	} else {
-		err = json.Unmarshal(text, &list, lenient)
-	}
+	text := modernJSON(trimmed(resp.Body))
+	err = decode(text, &list)
 	if err != nil {
 		return jobList[Summary]{}, &Error{Op: op, Status: resp.Status, Message: excerpt(resp.Body), Err: err}
 	}

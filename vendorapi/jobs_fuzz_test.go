@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"backhaul/vendorapi/secretstest"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // jobBodies are answers of every kind to start from.
@@ -188,6 +190,38 @@ func FuzzJobPage(f *testing.F) {
 					t.Fatalf("%+v", info)
 				}
 			}
+		}
+	})
+}
+
+// FuzzModernJSON: only names change, and what has no "@" before a name is as it was.
+func FuzzModernJSON(f *testing.F) {
+	addJobBodies(f)
+	f.Add([]byte(`{"JobManager_JobListResponse":{"@totalRecordsWithoutPaging":"1","jobs":{"jobSummary":{"@jobId":"7","@status":"Killed","@":"@x"}}}}`))
+	f.Add([]byte(`{"@a":1,"a":2}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before := bytes.Clone(body)
+		modern := modernJSON(body)
+		if !bytes.Equal(before, body) {
+			t.Fatal("the answer was changed")
+		}
+		if !bytes.Contains(body, []byte(`"@`)) && !bytes.Equal(modern, body) {
+			t.Fatalf("%q became %q", body, modern)
+		}
+		if jsontext.Value(body).IsValid(lenient) && !jsontext.Value(modern).IsValid(lenient) {
+			t.Fatalf("%q became %q", body, modern)
+		}
+	})
+}
+
+// FuzzDelayReason: a reason is plain text and short.
+func FuzzDelayReason(f *testing.F) {
+	addJobBodies(f)
+	f.Add([]byte(`{"job":{"jobDetail":{"progressInfo":{"reasonForJobDelay":"no <i>drive</i> free"}}}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		reason, err := readDelayReason(response{Status: 200, Body: body})
+		if err != nil && reason != "" || !utf8.ValidString(reason) || len(reason) > maxMessage+len("…") {
+			t.Fatalf("%q, error %v", reason, err)
 		}
 	})
 }

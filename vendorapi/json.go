@@ -1,6 +1,11 @@
 package vendorapi
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -27,6 +32,49 @@ func (t *flexibleText) UnmarshalJSON(data []byte) error {
 		*t = flexibleText(s)
 	}
 	return nil
+}
+
+// modernJSON returns JSON that an old release converted from XML as newer releases write it:
+// without the name of the root, and without the "@" before the names of attributes. It returns any
+// other text as it is. Basis: public clients that read "JobManager_JobListResponse" and "@token".
+func modernJSON(text []byte) []byte {
+	if isXML(text) || !bytes.Contains(text, []byte(`"@`)) {
+		return text
+	}
+	modern, err := withoutAt(text)
+	if err != nil {
+		return text // the reader of the answer reports it
+	}
+	var root map[string]jsontext.Value
+	if json.Unmarshal(modern, &root, lenient) == nil && len(root) == 1 {
+		for name, value := range root {
+			if strings.Contains(name, "_") && value.Kind() == '{' {
+				return value
+			}
+		}
+	}
+	return modern
+}
+
+// withoutAt returns a document without the "@" before the names of its members.
+func withoutAt(text []byte) ([]byte, error) {
+	var out bytes.Buffer
+	dec, enc := jsontext.NewDecoder(bytes.NewReader(text), lenient), jsontext.NewEncoder(&out, lenient)
+	for {
+		token, err := dec.ReadToken()
+		if errors.Is(err, io.EOF) {
+			return out.Bytes(), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if kind, n := dec.StackIndex(dec.StackDepth()); kind == '{' && n%2 == 1 && token.Kind() == '"' {
+			token = jsontext.String(strings.TrimPrefix(token.String(), "@"))
+		}
+		if err := enc.WriteToken(token); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // oneOrMany is a list that the vendor may write as its only element. Basis: JSON that old releases

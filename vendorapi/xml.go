@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"strings"
+
+	"github.com/go-json-experiment/json"
 )
 
 // trimmed returns an answer without white space and byte order mark around it.
@@ -40,6 +42,14 @@ func openXML(dec *xml.Decoder) (xml.StartElement, error) {
 			}
 		}
 	}
+}
+
+// decode reads an answer in either format into v.
+func decode(text []byte, v any) error {
+	if isXML(text) {
+		return decodeXML(text, v)
+	}
+	return json.Unmarshal(text, v, lenient)
 }
 
 // decodeXML reads a document with one root and nothing after it into v.
