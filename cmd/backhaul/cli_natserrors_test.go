@@ -25,6 +25,8 @@ accounts {
   ] }
   READY { jetstream: enabled, users: [
     { user: ready, password: p }
+    { user: knows, password: p, permissions: { publish: [ "backup.request.billing", "$JS.API.STREAM.INFO.*" ], subscribe: "_INBOX.>" } }
+    { user: gets, password: p, permissions: { publish: [ "backup.request.billing", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*" ], subscribe: "_INBOX.>" } }
     { user: silent, password: p, permissions: { publish: { deny: "backup.event.>" } } }
   ] }
   TAKEN { jetstream: enabled, users: [
@@ -76,6 +78,8 @@ func TestNATSErrors_nameTheCause(t *testing.T) {
 			{"prefixed", "pause", exitFailed, inbox, "out of reach"},
 			{"crm", request, exitFailed, noWrite, "out of reach"},
 			{"billing", request + " --wait", exitFailed, "grant publish on $JS.API.STREAM.INFO.BACKUP_EVENTS", "out of reach"},
+			{"knows", request + " --wait", exitFailed, "or connect as a user that has it", "no outcome yet"},
+			{"gets", request + " --wait", exitFailed, "grant publish on $JS.API.CONSUMER.CREATE.BACKUP_EVENTS.*, or connect as a user that has it", "no outcome yet"},
 			{"billing", request, exitUnreachable, "no stream takes the subject: the stream does not exist (`backhaul setup` makes it) or has no leader", "permission"},
 			{"looks", "setup", exitFailed, notMade, "canceled"},
 			{"looks", "run", exitFailed, notMade, "again"},

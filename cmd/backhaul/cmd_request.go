@@ -145,6 +145,8 @@ func requestError(ctx context.Context, b batch.Batch, s batch.Summary, err error
 		return fmt.Errorf("interrupted, %d of %d requests have no end on record yet; their jobs are not affected; %s", s.Ends.None, s.Requests, goOn)
 	case ctx.Err() != nil:
 		return fmt.Errorf("interrupted, %d of %d requests are not confirmed; %s", s.NotSent, s.Requests, goOn)
+	case errors.Is(err, nats.ErrPermissionViolation) && s.NotSent == 0:
+		return fmt.Errorf("the requests are stored, and their outcomes cannot be read: %w, or connect as a user that has it; then %s", natsconn.Explained(err), goOn)
 	case errors.Is(err, nats.ErrPermissionViolation):
 		return fmt.Errorf("%d of %d requests are not confirmed: %w, or connect as a user that has it; then %s", s.NotSent, s.Requests, natsconn.Explained(err), goOn)
 	default:

@@ -36,7 +36,7 @@ func (r *run) follow(ctx context.Context, after uint64, out chan<- eventlog.Even
 				return context.Cause(ctx)
 			}
 		})
-		if err := publisher.Denied(r.nc, "$JS.API.CONSUMER.CREATE."); err != nil {
+		if err := r.unreadable(); err != nil {
 			return err
 		}
 		// After any other error it continues behind the last event read, until the batch's

@@ -184,6 +184,8 @@ func (r *run) run(parent context.Context) (err error) {
 	}
 	var timeout <-chan time.Time
 	waiting := r.waiting
+	denials := time.NewTicker(retryWait)
+	defer denials.Stop()
 	for !r.done() {
 		if r.sum.NotSent == 0 && timeout == nil {
 			timeout = time.After(r.lastWait())
@@ -198,6 +200,10 @@ func (r *run) run(parent context.Context) (err error) {
 			waiting = nil
 		case <-timeout:
 			err = r.noOutcome()
+		case <-denials.C:
+			if err = r.unreadable(); err == nil {
+				continue
+			}
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}
@@ -237,6 +243,15 @@ func (r *run) lastWait() time.Duration {
 
 func (r *run) done() bool {
 	return r.sum.NotSent == 0 && (r.sum.Outcomes == nil || r.sum.Outcomes.None == 0) && (r.sum.Ends == nil || r.sum.Ends.None == 0)
+}
+
+// unreadable returns why outcomes cannot be read: a refused question has no answer, and its
+// refusal is an error of the connection.
+func (r *run) unreadable() error {
+	if r.Wait == WaitNothing {
+		return nil
+	}
+	return publisher.Denied(r.nc, "$JS.API.CONSUMER.CREATE.")
 }
 
 func (r *run) noOutcome() error {

@@ -65,8 +65,11 @@ func (c *Config) locate(problems []string) {
 		if i >= len(c.origins) || c.origins[i] == originDefault {
 			continue
 		}
-		names := strings.NewReplacer("("+s.env+")", "("+c.origins[i]+")", "("+s.env+"_FILE)", "("+c.origins[i]+")",
-			"("+s.env+",", "("+c.origins[i]+",", ", "+s.env+")", ", "+c.origins[i]+")")
+		replaced := []string{"(" + s.env + ")", "(" + c.origins[i] + ")", "(" + s.env + "_FILE)", "(" + c.origins[i] + ")"}
+		if strings.HasPrefix(c.origins[i], originContext) { // where one of a pair of files is
+			replaced = append(replaced, "("+s.env+",", "("+c.origins[i]+",", ", "+s.env+")", ", "+c.origins[i]+")")
+		}
+		names := strings.NewReplacer(replaced...)
 		for j, p := range problems {
 			if rest, ok := strings.CutPrefix(p, s.env+": "); ok {
 				given := c.origins[i]

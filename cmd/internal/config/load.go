@@ -52,7 +52,10 @@ func read(flags *pflag.FlagSet, environ []string) (*Config, []string) {
 	return c, append(problems, c.joinNATS(from, settings)...)
 }
 
-const originDefault = "default"
+const (
+	originDefault = "default"
+	originContext = "context " // and its name
+)
 
 // given is a value with where it came from.
 type given struct {

@@ -85,7 +85,7 @@ func (c *Config) joinNATS(from sources, settings []setting) []string {
 		for i, s := range settings {
 			if value := values[s.key]; value != "" && c.origins[i] == originDefault {
 				_ = s.assign(given{text: value}) // texts and true
-				c.origins[i] = "context " + name
+				c.origins[i] = originContext + name
 			}
 		}
 		n.Auth.JWT, n.Auth.Seed = context.UserJWT, secret.Of(context.UserSeed)
