@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/programtest"
+	"backhaul/cmd/internal/replica"
 	"backhaul/publisher"
 	"backhaul/vendorapi/simulator"
 )
@@ -45,11 +46,7 @@ func (s *soak) inflictAll(ctx context.Context) {
 			s.replica(random).freeze(time.Duration(1+random.IntN(9)) * time.Second)
 		}},
 		{"stop a replica", 50 * time.Second, func(_ context.Context, random *rand.Rand) { s.replica(random).terminate() }},
-		{"reload", 20 * time.Second, func(_ context.Context, random *rand.Rand) {
-			if pid, _ := s.replica(random).pid(); pid > 0 {
-				_ = syscall.Kill(pid, syscall.SIGHUP)
-			}
-		}},
+		{"reload", 20 * time.Second, s.reload},
 		{"kill the broker", 45 * time.Second, func(context.Context, *rand.Rand) { s.chaos.broker.kill() }},
 		{"kill the trigger", 30 * time.Second, func(context.Context, *rand.Rand) { s.trigger.kill() }},
 		{"edit", 9 * time.Second, s.editStreams},
@@ -81,6 +78,19 @@ func (s *soak) inflictAll(ctx context.Context) {
 
 func (s *soak) replica(random *rand.Rand) *immortal {
 	return s.chaos.replicas[random.IntN(len(s.chaos.replicas))]
+}
+
+// reload sends a hangup to a replica that has started: before its handler is there, the
+// signal ends a process.
+func (s *soak) reload(ctx context.Context, random *rand.Rand) {
+	i := random.IntN(len(s.admin))
+	_, before := s.chaos.replicas[i].pid()
+	if _, _, err := replica.Get(ctx, s.admin[i], "/livez"); err != nil {
+		return
+	}
+	if pid, lives := s.chaos.replicas[i].pid(); pid > 0 && lives == before {
+		_ = syscall.Kill(pid, syscall.SIGHUP)
+	}
 }
 
 func (s *soak) mood(_ context.Context, random *rand.Rand) {
