@@ -149,6 +149,7 @@ func ProvisionTrigger(t testing.TB, nc *nats.Conn, changes ...Change) {
 func provision(t testing.TB, nc *nats.Conn, shipped map[string][]byte, changes []Change) {
 	t.Helper()
 	js := JetStream(t, nc)
+	created := make(map[string]string) // a change may give a stream another name
 	for name, data := range shipped {
 		stream, durable, isConsumer := strings.Cut(name, ".consumer.")
 		if isConsumer {
@@ -163,6 +164,7 @@ func provision(t testing.TB, nc *nats.Conn, shipped map[string][]byte, changes [
 		if _, err := js.CreateStream(t.Context(), cfg); err != nil {
 			t.Fatalf("natstest: create %s %s: %v", stream, durable, err)
 		}
+		created[stream] = cfg.Name
 	}
 	for name, data := range shipped {
 		stream, _, isConsumer := strings.Cut(name, ".consumer.")
@@ -174,7 +176,7 @@ func provision(t testing.TB, nc *nats.Conn, shipped map[string][]byte, changes [
 		for _, change := range changes {
 			change(nil, &cfg)
 		}
-		if _, err := js.CreateConsumer(t.Context(), stream, cfg); err != nil {
+		if _, err := js.CreateConsumer(t.Context(), created[stream], cfg); err != nil {
 			t.Fatalf("natstest: create %s: %v", name, err)
 		}
 	}
