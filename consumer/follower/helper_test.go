@@ -286,6 +286,16 @@ func (c *clinic) asked(call string) int {
 	return c.reads[call]
 }
 
+// total returns how many calls were made.
+func (c *clinic) total() (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, calls := range c.reads {
+		n += calls
+	}
+	return n
+}
+
 func (c *clinic) call(name string) error {
 	c.reads[name]++
 	if c.fail != nil {

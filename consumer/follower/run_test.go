@@ -1,9 +1,13 @@
 package follower
 
 import (
+	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"backhaul/publisher/natstest"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
@@ -76,8 +80,47 @@ func TestFollow_nothing(t *testing.T) {
 	b := newBench(t)
 	w := b.run()
 	b.eventually("it reads", func() bool { return w.State().Reading })
-	time.Sleep(time.Second)
-	if n := len(b.vendor.reads); n > 0 {
-		t.Errorf("reads: %v", b.vendor.reads)
+	// It has had the time for a list when a job that is followed then has its end.
+	b.vendor.put("1", "Completed")
+	if n := b.vendor.total(); n > 0 {
+		t.Errorf("%d reads without a job", n)
+	}
+	b.started("r", "1")
+	b.tells("finished 1 completed")
+	b.eventually("nothing is followed", func() bool { return w.State().Followed == 0 })
+}
+
+// A new job costs no write and no read: neither of the stream nor, by itself, of the vendor. Its end
+// costs one write.
+func TestFollow_costs(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	proxy := natstest.StartProxy(t, b.nats)
+	var mu sync.Mutex
+	ops := make(map[string]int)
+	proxy.On(func(op string) natstest.Action {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, of := range []string{"STREAM.MSG.GET", "HPUB backup.event."} {
+			if strings.Contains(op, of) {
+				ops[of]++
+			}
+		}
+		return natstest.Forward
+	})
+	w := b.start(proxy.Connect(t), func(c *Config) { c.IntervalMin, c.IntervalMax = time.Hour, time.Hour })
+	b.eventually("it reads", func() bool { return w.State().Reading })
+	for i := range 100 {
+		b.vendor.put(fmt.Sprint(i+1), "Running")
+		b.started(fmt.Sprint("r", i), fmt.Sprint(i+1))
+	}
+	b.eventually("all are followed, and seen once", func() bool { return w.State().Followed == 100 && !w.State().LastList.IsZero() })
+	mu.Lock()
+	defer mu.Unlock()
+	if len(ops) > 0 {
+		t.Errorf("following 100 new jobs costs %v", ops)
+	}
+	if lists, all := b.vendor.asked("list All"), b.vendor.total(); lists != all || lists != 1 {
+		t.Errorf("%d reads of the vendor, %d of them lists; want one list", all, lists)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
@@ -232,4 +233,63 @@ func TestAnOldServer(t *testing.T) {
 			t.Errorf("%s: %v", v, err)
 		}
 	}
+}
+
+// A vendor that cannot list jobs has following off: one warning, one read an hour, a condition.
+func TestAVendorWithoutLists(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.vendor.breaks(func(call string) error {
+		return &vendorapi.Error{Verdict: vendorapi.Refused, Op: call, Status: 404}
+	})
+	w := b.run()
+	b.started("r", "1")
+	b.eventually("it says so", func() bool { return w.Ready() != nil && strings.Contains(w.Ready().Error(), "following is off") })
+	b.started("s", "2")
+	b.eventually("both are followed", func() bool { return w.State().Followed == 2 })
+	if n := b.vendor.total(); n != 1 {
+		t.Errorf("%d reads, want one", n)
+	}
+	if n := strings.Count(b.log.String(), "started jobs are not followed"); n != 1 {
+		t.Errorf("%d warnings, want one", n)
+	}
+}
+
+// Without its consumer the follower says what is missing, and begins when it is there.
+func TestWithoutTheConsumer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	durable, err := b.js.Consumer(t.Context(), publisher.EventsStream, publisher.FollowerConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := durable.CachedInfo().Config
+	if err := b.js.DeleteConsumer(t.Context(), publisher.EventsStream, publisher.FollowerConsumer); err != nil {
+		t.Fatal(err)
+	}
+	w := b.run()
+	b.eventually("it says so", func() bool { return w.Ready() != nil && strings.Contains(w.Ready().Error(), "consumer not found") })
+	if _, err := b.js.CreateConsumer(t.Context(), publisher.EventsStream, cfg); err != nil {
+		t.Fatal(err)
+	}
+	b.vendor.put("1", "Completed")
+	b.started("r", "1")
+	b.tells("finished 1 completed")
+	b.settled()
+}
+
+// Any process hears what the replica that follows is doing.
+func TestListen(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if state, err := Listen(t.Context(), b.nc); state != nil || err != nil {
+		t.Errorf("nobody follows: %+v, %v", state, err)
+	}
+	b.run(func(c *Config) { c.Owner = "host/7" })
+	b.vendor.put("1", "Running")
+	b.started("r", "1")
+	b.eventually("the state of a followed job", func() bool {
+		state, err := Listen(t.Context(), b.nc)
+		return err == nil && state != nil && state.Reading && state.Owner == "host/7" && state.Followed == 1 && !state.Oldest.IsZero() && state.Budget > 0
+	})
 }
