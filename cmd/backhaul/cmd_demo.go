@@ -65,7 +65,7 @@ func runDemo(cmd *cobra.Command, keepRunning bool) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(store) }()
-	endpoint, stopSimulator, err := serveSimulator(cmd.Context(), simulator.New(simulator.Config{}), "127.0.0.1:0", log)
+	endpoint, stopSimulator, err := serveSimulator(cmd.Context(), simulator.New(simulator.Config{JobDuration: time.Second}), "127.0.0.1:0", log)
 	if err != nil {
 		return err
 	}
@@ -100,8 +100,8 @@ func demoConfig(cfg *config.Config, endpoint, store string) (*config.Config, err
 	for flag, value := range map[string]string{
 		"nats": "", "nats-listen": "127.0.0.1:0", "store-dir": store, "provision": "true",
 		"vendor-endpoint": endpoint, "vendor-auth": "login", "vendor-username": "backhaul",
-		"admin-addr": "off",
-		"log-level":  cfg.Log.Level, "log-format": cfg.Log.Format,
+		"admin-addr": "off", "follow-interval-min": "200ms", "follow-interval-max": "1s", "follow-reads-per-hour": "100000",
+		"log-level": cfg.Log.Level, "log-format": cfg.Log.Format,
 	} {
 		if err := cmd.Flags().Set(flag, value); err != nil {
 			return nil, err
@@ -139,16 +139,18 @@ func demonstrate(cmd *cobra.Command, url, endpoint string) error {
 	return nil
 }
 
-// narrateOutcome prints the events of a request up to its outcome.
+// narrateOutcome prints the events of a request up to the end of its job, or up to its
+// failure.
 func narrateOutcome(ctx context.Context, out io.Writer, js jetstream.JetStream, payload string) error {
 	m, err := schemas.DecodeRequest(nil, []byte(payload))
 	if err != nil {
 		return err
 	}
-	story := eventlog.Query{Filters: []string{publisher.NewKey(demoSource, m.Request.RequestID).Filter()}, Follow: true}
+	key := publisher.NewKey(demoSource, m.Request.RequestID)
+	story := eventlog.Query{Filters: []string{key.Filter(), key.JobsFilter()}, Follow: true}
 	return eventlog.Read(ctx, js, story, func(e eventlog.Event) error {
 		narrate(out, e)
-		if e.Kind.Terminal() {
+		if e.Kind == schemas.KindJobFailed || e.Kind == schemas.KindJobFinished {
 			fmt.Fprintln(out)
 			return eventlog.ErrStop
 		}
@@ -158,13 +160,21 @@ func narrateOutcome(ctx context.Context, out io.Writer, js jetstream.JetStream, 
 
 // narrate prints one event for people.
 func narrate(out io.Writer, e eventlog.Event) {
-	fmt.Fprintf(out, "← %s\n", e.Key.Subject(e.Kind))
 	names := e.Data.Names()
 	line := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(out, "  %-14s %s\n", name, strings.TrimSpace(value))
 		}
 	}
+	if job, ok := e.Data.(schemas.JobEvent); ok {
+		fmt.Fprintf(out, "← %s\n", e.Key.JobSubject(e.Kind, job.Job()))
+		for _, j := range history.Jobs(nil).After(job) {
+			line("outcome", string(j.Outcome))
+			line("moved", j.SizesText())
+		}
+		return
+	}
+	fmt.Fprintf(out, "← %s\n", e.Key.Subject(e.Kind))
 	if !e.Kind.Terminal() {
 		return
 	}
