@@ -141,6 +141,15 @@ trigger-backlog: ## let the trigger read 200,000 notifications for 20,000 conten
 	$(GO) test ./cmd/internal/chaos -run '^TestTriggerBacklog$$' -count=1 -v -timeout 15m -backlog.notifications=200000 -backlog.groups=20000 -backlog.hot=0
 	$(GO) test ./cmd/internal/chaos -run '^TestTriggerBacklog$$' -count=1 -v -timeout 15m -backlog.notifications=0 -backlog.groups=0 -backlog.hot=50000
 
+.PHONY: follow-chaos
+follow-chaos: ## follow 3,000 jobs of every kind to their end under the same faults and throttled reads, judge every end (SEED=1, CHAOS=flags)
+	$(GO) test ./cmd/internal/chaos -run '^TestFollowChaos$$' -count=1 -v -timeout 20m -follow.jobs=3000 -follow.rate=60 \
+		-follow.interval=2s -follow.kill=4s -follow.broker=15s -follow.late -follow.for=150s -follow.patience=4m -follow.seed=$(SEED) $(CHAOS)
+
+.PHONY: follow-load
+follow-load: ## measure what following 10,000 jobs costs for 4 minutes: calls, CPU, memory, time from an end to its event
+	$(GO) test ./cmd/internal/chaos -run '^TestFollowLoad$$' -count=1 -v -timeout 20m -followload.jobs=10000 $(CHAOS)
+
 .PHONY: trigger-chaos
 trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups
 	$(GO) test ./cmd/internal/chaos -run '^TestTriggerChaos$$' -count=1 -v -timeout 15m -trigger.notifications=100000 -trigger.rate=5000

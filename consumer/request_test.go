@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -11,9 +12,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
+	"backhaul/consumer/follower"
 	"backhaul/publisher"
 	"backhaul/schemas"
+	"backhaul/vendorapi"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -220,18 +224,30 @@ func TestNotAfterInThePast(t *testing.T) {
 }
 
 // The cost of a request in the normal case: two writes to the events stream, one
-// acknowledgement and no read.
+// acknowledgement and no read. Following its job adds nothing to it: the lists do not depend on
+// the number of requests.
 func TestTheHappyPath(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*setup){"without a policy": func(*setup) {}, "with a policy": policy(allowAll)} {
+	for name, c := range map[string]struct {
+		change func(*setup)
+		follow bool
+	}{
+		"without a policy": {func(*setup) {}, false},
+		"with a policy":    {policy(allowAll), false},
+		"with a follower":  {func(*setup) {}, true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore})
-			w := b.start(change, unhurried)
+			b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore, JobDuration: time.Hour})
+			w := b.start(c.change, unhurried)
 			b.eventually("the queue is pulled from", func() bool {
 				durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
 				return err == nil && durable.CachedInfo().NumWaiting > 0
 			})
+			followed := func() int { return 0 }
+			if c.follow {
+				followed = b.follow()
+			}
 			// Only the worker's own connection counts.
 			observer := b.nats.Connect(t)
 			var mu sync.Mutex
@@ -240,6 +256,7 @@ func TestTheHappyPath(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
+				case strings.HasPrefix(msg.Subject, "$JS.ACK.") && string(msg.Data) == "+WPI":
 				case strings.HasPrefix(msg.Subject, "$JS.ACK."):
 					seen["acknowledgements"]++
 				case strings.HasPrefix(msg.Subject, "$JS.API.STREAM.MSG.GET"), strings.HasPrefix(msg.Subject, "$JS.API.DIRECT"):
@@ -261,6 +278,7 @@ func TestTheHappyPath(t *testing.T) {
 				b.publish("billing", body(fmt.Sprint("id-", i)))
 			}
 			b.settled()
+			b.eventually("the follower has every job", func() bool { return !c.follow || followed() == requests })
 			w.drain()
 			if err := observer.Flush(); err != nil {
 				t.Fatal(err)
@@ -275,6 +293,44 @@ func TestTheHappyPath(t *testing.T) {
 				t.Errorf("the server saw %s, want %s", got, want)
 			}
 			b.checkPromise(requests)
+			calls := b.sim.Account().Calls
+			if lists := calls["JobList"]; lists > 2 || c.follow != (lists > 0) {
+				t.Errorf("%d lists of jobs", lists)
+			}
+			delete(calls, "Login")
+			delete(calls, "JobList")
+			if want := map[string]int{"CreateTask": requests}; !reflect.DeepEqual(calls, want) {
+				t.Errorf("the vendor was called %v, want %v", calls, want)
+			}
 		})
 	}
+}
+
+// follow follows the started jobs until the test ends, and lists them once. It returns how many
+// jobs are followed.
+func (b *rig) follow() (followed func() int) {
+	b.t.Helper()
+	client, err := vendorapi.New(vendorapi.Config{Endpoint: b.endpoint, Timeout: 20 * time.Second, Auth: vendorapi.Auth{
+		Mode: vendorapi.AuthLogin, Username: "backhaul",
+		Password: func() (vendorapi.Secret, error) { return vendorPassword, nil },
+	}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	f, err := follower.New(follower.Config{IntervalMin: time.Hour, IntervalMax: time.Hour}, b.nats.Connect(b.t), client, zerolog.Nop())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f.Run(ctx)
+	}()
+	b.t.Cleanup(func() {
+		stop()
+		<-ended
+	})
+	b.eventually("the follower reads", func() bool { return f.State().Reading })
+	return func() int { return f.State().Followed }
 }

@@ -16,6 +16,7 @@ type chaosSettings struct {
 	Rate                 float64 // requests per second
 	Seed                 int64
 	Kill, Freeze, Broker time.Duration // about how often, 0 never
+	Tail                 time.Duration // how long faults go on after the last publication
 	Faults               string        // the vendor's
 	VisibleAfter         time.Duration // how long a job is not visible
 	HideDescriptions     bool
@@ -85,7 +86,7 @@ const (
 func newChaosPlan(s chaosSettings) chaosPlan {
 	p := chaosPlan{chaosSettings: s}
 	p.planRequests()
-	p.length = p.publications[len(p.publications)-1].at
+	p.length = p.publications[len(p.publications)-1].at + s.Tail
 	p.planReplicaFaults()
 	for _, regular := range []struct {
 		kind  chaosFaultKind

@@ -122,6 +122,12 @@ func (r *chaosRun) startReplicas(url string) {
 		}
 		r.replicas = append(r.replicas, r.startReplica(fmt.Sprintf("replica-%d", i), program, url, settings...))
 	}
+	r.awaitReplicas()
+}
+
+// awaitReplicas returns when every replica waits for requests.
+func (r *chaosRun) awaitReplicas() {
+	r.t.Helper()
 	waittest.Eventually(r.t, "replicas that wait for requests", func() bool {
 		queue, err := r.js.Consumer(r.t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
 		return err == nil && queue.CachedInfo().NumWaiting >= r.plan.Replicas
