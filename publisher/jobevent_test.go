@@ -95,6 +95,29 @@ func TestAppendJob_storesOneEnd(t *testing.T) {
 	}
 }
 
+// The end of a job whose acknowledgement is lost is stored once: the same write is repeated.
+func TestAppendJob_afterALostAcknowledgement(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	proxy := natstest.StartProxy(t, s)
+	pub, key := newPublisher(t, proxy.Connect(t)), publisher.NewKey("billing", "inv-7")
+	lost := proxy.Once("HPUB "+key.JobSubject(schemas.KindJobFinished, "5976"), natstest.Deafen)
+	done := make(chan error, 1)
+	go func() {
+		_, err := pub.AppendJob(within(t, patience), key, 0, finished(key, "5976"), "")
+		done <- err
+	}()
+	<-lost
+	proxy.Cut(false)
+	// The write may have come through before the cut.
+	if err := <-done; err != nil && !errors.Is(err, publisher.ErrConflict) {
+		t.Errorf("got %v, want success or ErrConflict", err)
+	}
+	if n := len(stored(t, s, publisher.EventsStream, key.JobsFilter())); n != 1 {
+		t.Errorf("%d ends are stored, want 1", n)
+	}
+}
+
 // A writer that has not seen a job's end writes nothing behind it, of whatever kind.
 func TestAppendJob_nothingFollowsAnEndThatWasNotSeen(t *testing.T) {
 	t.Parallel()
