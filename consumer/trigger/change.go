@@ -23,6 +23,7 @@ const (
 	FormatPubSub           Format = "gcs-pubsub"
 	FormatEventarc         Format = "gcs-eventarc"
 	FormatSNS              Format = "aws-sns"
+	FormatR2               Format = "cloudflare-r2"
 )
 
 // Kind is what happened to an object.

@@ -136,6 +136,9 @@ type document struct {
 	Records list[record] `json:"Records"`
 	Event   text         `json:"Event"`
 	Bucket  text         `json:"Bucket"`
+	// One record by itself, as some functions forward it.
+	EventName text           `json:"eventName"`
+	S3        jsontext.Value `json:"s3"`
 
 	// CloudEvents; Event Grid and EventBridge share some of the names.
 	SpecVersion text           `json:"specversion"`
@@ -155,6 +158,11 @@ type document struct {
 	DetailType text           `json:"detail-type"`
 	Detail     jsontext.Value `json:"detail"`
 	Region     text           `json:"region"`
+
+	// Cloudflare R2.
+	Action   text           `json:"action"`
+	R2Bucket text           `json:"bucket"`
+	Object   jsontext.Value `json:"object"`
 
 	// Pub/Sub: pushed with its subscription, pulled with its ackId, or the message alone.
 	Message      jsontext.Value `json:"message"`
@@ -226,6 +234,10 @@ func (d *decoder) document(data []byte) {
 			d.syntax(err)
 			return
 		}
+		if doc.EventName != "" && doc.S3.Kind() == '{' && !doc.Records.given {
+			d.bare(data)
+			return
+		}
 		d.detect(&doc)
 	default:
 		if !jsontext.Value(data).IsValid() {
@@ -257,6 +269,8 @@ func (d *decoder) detect(doc *document) {
 		d.azure(FormatEventGrid, doc.EventType, doc.Topic, doc.Subject, doc.EventTime, doc.Data)
 	case doc.DetailType != "":
 		d.eventBridge(doc)
+	case doc.Action != "" && doc.Object.Kind() == '{':
+		d.r2(doc)
 	case doc.Message.Kind() == '{', doc.Attributes != nil:
 		d.pubSub(doc)
 	case doc.SNSType != "" || doc.SNSMessage != "":

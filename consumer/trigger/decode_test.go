@@ -118,6 +118,15 @@ var samples = map[string][]string{
 	},
 	"s3-compatible.json": {`s3-compatible created invoices "x+y.bin" size=8 seq=01`},
 
+	"s3-record.json":     {`s3-compatible created invoices "bare.txt" size=3 seq=0C`},
+	"s3-no-records.json": {`s3-compatible none  ""`},
+	"cloudflare-r2.json": {
+		`cloudflare-r2 created assets "in/a+b %20.png" size=65536`,
+		`cloudflare-r2 created assets "copy.png" size=7`,
+		`cloudflare-r2 deleted assets "gone.png"`,
+		`cloudflare-r2 none assets "read.png"`,
+	},
+
 	"azure-event-grid.json":  azureChanges(FormatEventGrid),
 	"azure-cloudevents.json": azureChanges(FormatAzureCloudEvents),
 	"azure-validation.json":  {`azure-event-grid none contosoarchive: ""`},

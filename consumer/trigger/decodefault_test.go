@@ -29,7 +29,7 @@ func TestDecode_reportsFaults(t *testing.T) {
 		"not UTF-8":         {"{\"Event\":\"\xff\"}", true, "UTF-8", 0},
 		"Records of texts":  {`{"Records":["a"]}`, true, "/Records/0", 0},
 		"Records of other":  {`{"Records":"a"}`, true, "no member", 0},
-		"no records":        {`{"Records":[]}`, true, "empty", 0},
+		"R2, no key":        {`{"action":"PutObject","bucket":"b","object":{}}`, false, "object.key", 1},
 		"other records":     {`{"Records":[{"kinesis":{}}]}`, true, "neither an eventName", 0},
 		"version 3":         {record(`"eventVersion":"3.0","eventName":"ObjectCreated:Put"`), false, `"3.0"`, 0},
 		"no bucket":         {record(`"eventName":"ObjectCreated:Put","s3":{"object":{"key":"k"}}`), false, "s3.bucket.name", 0},

@@ -123,7 +123,9 @@
 //	specversion, or the header ce-specversion  CloudEvents: Azure storage, Cloud Storage (Eventarc);
 //	                                           any other type: its data, as a notification
 //	eventType Microsoft.Storage.*              Azure Event Grid's own schema
+//	eventName and s3                           one record of S3 by itself
 //	detail-type, with source aws.s3            AWS EventBridge
+//	action and object                          Cloudflare R2
 //	message, attributes; headers eventType …   Cloud Storage through Pub/Sub, pushed or pulled
 //	Type and Message                           SNS: its content
 //	Body, Messages                             SQS: its content

@@ -39,7 +39,7 @@ type record struct {
 
 func (d *decoder) records(records *list[record]) {
 	if len(records.items) == 0 {
-		d.unknownFormat("Records is empty")
+		d.add(Change{Format: FormatS3Compatible, Kind: KindNone, Size: -1, Note: "it has no records; some stores test a target with that"})
 	}
 	for i := range records.items {
 		switch r := &records.items[i]; {
@@ -56,6 +56,16 @@ func (d *decoder) records(records *list[record]) {
 	if records.more {
 		d.tooMany()
 	}
+}
+
+// bare reads a record without the list around it.
+func (d *decoder) bare(data []byte) {
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		d.syntax(err)
+		return
+	}
+	d.record(0, &r)
 }
 
 // record reads one S3 record. AWS documents it on the page "Event message structure": a

@@ -37,7 +37,7 @@ var (
 	triggerFormats = []string{
 		string(trigger.FormatS3), string(trigger.FormatEventBridge), string(trigger.FormatMinIO), string(trigger.FormatCeph),
 		string(trigger.FormatS3Compatible), string(trigger.FormatEventGrid), string(trigger.FormatAzureCloudEvents),
-		string(trigger.FormatPubSub), string(trigger.FormatEventarc), string(trigger.FormatSNS),
+		string(trigger.FormatPubSub), string(trigger.FormatEventarc), string(trigger.FormatSNS), string(trigger.FormatR2),
 	}
 	triggerReasons = []string{
 		string(trigger.ReasonRouted), string(trigger.ReasonNoChange), string(trigger.ReasonDirective),

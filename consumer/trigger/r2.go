@@ -1,0 +1,31 @@
+package trigger
+
+import "github.com/go-json-experiment/json"
+
+// r2 reads a notification of Cloudflare R2, as it is pulled from its queue:
+// https://developers.cloudflare.com/r2/buckets/event-notifications/ (Message format). Keys are
+// not documented as encoded, and are taken as they are. There is no sequencer, so no deletion
+// cancels a creation.
+func (d *decoder) r2(doc *document) {
+	var object struct {
+		Key  text   `json:"key"`
+		Size number `json:"size"`
+	}
+	if err := json.Unmarshal(doc.Object, &object); err != nil {
+		d.fault("object is not as R2 writes it: %v", err)
+		return
+	}
+	c := Change{
+		Format: FormatR2, Event: string(doc.Action), System: "r2", Container: string(doc.R2Bucket), Key: string(object.Key),
+		Size: object.Size.or(-1), Time: timeOf(doc.EventTime),
+	}
+	switch c.Event {
+	case "PutObject", "CopyObject", "CompleteMultipartUpload":
+		c.Kind = KindCreated
+	case "DeleteObject", "LifecycleDeletion":
+		c.Kind = KindDeleted
+	default:
+		c.Kind, c.Note = KindNone, "not an event that changes content"
+	}
+	d.object(c, "bucket", "object.key")
+}
