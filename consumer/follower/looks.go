@@ -21,6 +21,8 @@ const (
 type looks struct {
 	results chan *look
 	flying  bool
+	// inARow is how many lists were begun since a single job was last read or had no need of it.
+	inARow int
 	// split is true while the active jobs do not fit into one page with the finished ones.
 	split    bool
 	finished extent
@@ -62,7 +64,40 @@ func (s *session) look(work context.Context, now time.Time) {
 	})
 }
 
+// listsInARow is how many lists may be begun one after the other while a single job is to be read. A
+// list that fails is due again at once, so single jobs would have no turn while lists fail.
+const listsInARow = 2
+
 func (s *session) nextLook(now time.Time) *look {
+	k := &s.looks
+	if k.inARow >= listsInARow {
+		if l := s.nextSingle(now); l != nil {
+			return l
+		}
+	}
+	l := s.nextList(now)
+	if l == nil {
+		return s.nextSingle(now)
+	}
+	k.inARow++
+	return l
+}
+
+// nextSingle returns the read of one job that is due, nil if none is.
+func (s *session) nextSingle(now time.Time) *look {
+	k := &s.looks
+	if now.Before(k.pauses.ones) {
+		return nil
+	}
+	k.inARow = 0
+	if j := s.book.toRead(now, k.listed); j != nil {
+		return &look{one: j}
+	}
+	k.pauses.ones = now.Add(time.Second)
+	return nil
+}
+
+func (s *session) nextList(now time.Time) *look {
 	k := &s.looks
 	switch strange := s.book.strange(); {
 	case s.follower.pace.listDue(now, s.interval()):
@@ -79,12 +114,6 @@ func (s *session) nextLook(now time.Time) *look {
 	case k.split && now.Sub(k.active.began) >= s.follower.pace.everyActive(k.active.pages, k.finished.pages):
 		k.active.began = now
 		return &look{category: vendorapi.ActiveJobs}
-	case now.Before(k.pauses.ones):
-	default:
-		if j := s.book.toRead(now, k.listed); j != nil {
-			return &look{one: j}
-		}
-		k.pauses.ones = now.Add(time.Second)
 	}
 	return nil
 }

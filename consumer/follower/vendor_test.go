@@ -65,6 +65,26 @@ func TestAnOutageOfDays(t *testing.T) {
 	}
 }
 
+// Lists that fail are due again at once, and leave single jobs their turn.
+func TestListsThatFail_leaveSingleJobsTheirTurn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.startedAt(time.Now().Add(-50*time.Hour), "r", "1")
+	b.vendor.put("1", "Completed", func(i *vendorapi.JobInfo) { i.Ended = time.Now().Add(-49 * time.Hour) })
+	lists := 0
+	b.vendor.breaks(func(call string) error {
+		if strings.HasPrefix(call, "list") {
+			if lists++; lists > 2 { // enough to know that no list shows the job
+				return &vendorapi.Error{Status: 500}
+			}
+		}
+		return nil
+	})
+	b.run()
+	b.tells("finished 1 completed")
+	b.settled()
+}
+
 // A status that is unknown is an end only for a job that the vendor has among the finished ones,
 // with an end time.
 func TestAnUnknownStatus(t *testing.T) {
