@@ -50,14 +50,14 @@ func (p *Publisher) Append(ctx context.Context, key Key, after uint64, e schemas
 // a second end nor anything else behind it. All writes about a job use this one filter: a
 // cluster does not serialise checks of different filters.
 func (p *Publisher) AppendJob(ctx context.Context, key Key, after uint64, e schemas.JobEvent, traceparent string) (uint64, error) {
-	if !isJobID(e.Job()) {
+	if !IsJobID(e.Job()) {
 		return 0, fmt.Errorf("append %s of %s: %q is not a job id", e.Kind(), key, e.Job())
 	}
 	return p.appendEvent(ctx, key.JobSubject(e.Kind(), e.Job()), key.JobFilter(e.Job()), after, key, e, traceparent)
 }
 
-// isJobID reports whether an id is a decimal number, and so one token of a subject.
-func isJobID(id string) bool {
+// IsJobID reports whether an id is a decimal number, and so one token of a subject.
+func IsJobID(id string) bool {
 	return id != "" && len(id) <= maxToken && strings.Trim(id, "0123456789") == ""
 }
 

@@ -48,6 +48,7 @@ type eventList struct {
 }
 
 type eventRow struct {
+	Job      flexibleText `json:"jobId" xml:"jobId,attr"`
 	Code     flexibleText `json:"eventCodeString" xml:"eventCodeString,attr"`
 	Number   flexibleText `json:"eventCode" xml:"eventCode,attr"`
 	Severity flexibleText `json:"severity" xml:"severity,attr"`
@@ -66,10 +67,12 @@ func (c *Client) JobEvents(ctx context.Context, id string) ([]JobEvent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readJobEvents(resp)
+	return readJobEvents(number, resp)
 }
 
-func readJobEvents(resp response) ([]JobEvent, error) {
+// readJobEvents leaves out the events of other jobs, which a vendor sends that does not know the
+// parameter.
+func readJobEvents(id string, resp response) ([]JobEvent, error) {
 	text := modernJSON(trimmed(resp.Body))
 	var list eventList
 	err := decode(text, &list)
@@ -82,12 +85,15 @@ func readJobEvents(resp response) ([]JobEvent, error) {
 	if err != nil {
 		return nil, &Error{Op: opEvents, Status: resp.Status, Message: excerpt(resp.Body), Err: err}
 	}
-	events := make([]JobEvent, len(list.Events))
-	for i, row := range list.Events {
-		events[i] = JobEvent{
+	events := make([]JobEvent, 0, len(list.Events))
+	for _, row := range list.Events {
+		if of := positive(string(row.Job)); of != "" && of != id {
+			continue
+		}
+		events = append(events, JobEvent{
 			Code: cmp.Or(strings.TrimSpace(string(row.Code)), schemas.LogCode(string(row.Number)), strings.TrimSpace(string(row.Number))),
 			Text: plainText(string(row.Text)), Severity: smallNumber(row.Severity), At: unixTime(string(row.Time)),
-		}
+		})
 	}
 	return events, nil
 }

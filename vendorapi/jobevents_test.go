@@ -21,7 +21,7 @@ func TestJobReasons(t *testing.T) {
 	event := func(code, text string) schemas.Reason {
 		return schemas.Reason{Code: code, Text: text, From: schemas.ReasonFromEvent}
 	}
-	killed, err := readJobEvents(response{Status: 200, Body: []byte(killEvents)})
+	killed, err := readJobEvents("7", response{Status: 200, Body: []byte(killEvents)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,18 +64,18 @@ func TestReadJobEvents_shapes(t *testing.T) {
 		"number alone": `{"commservEvents":[{"eventCode":"318768185","severity":6,"description":"by user [a]","timeSource":1700000000}]}`,
 		"XML":          `<EventManager_EventListResponse><commservEvents eventCodeString="19:1081" severity="6" description="by user [a]" timeSource="1700000000"/></EventManager_EventListResponse>`,
 	} {
-		events, err := readJobEvents(response{Status: 200, Body: []byte(body)})
+		events, err := readJobEvents("1", response{Status: 200, Body: []byte(body)})
 		if err != nil || len(events) != 1 || events[0] != want {
 			t.Errorf("%s: %+v, %v", name, events, err)
 		}
 	}
 	for _, body := range []string{`{"commservEvents":[]}`, `{}`} {
-		if events, err := readJobEvents(response{Status: 200, Body: []byte(body)}); err != nil || len(events) != 0 {
+		if events, err := readJobEvents("1", response{Status: 200, Body: []byte(body)}); err != nil || len(events) != 0 {
 			t.Errorf("%s: %+v, %v", body, events, err)
 		}
 	}
 	for _, body := range []string{``, `OK`, `<html></html>`, `{"errorCode":2,"errorMessage":"no"}`, `{"commservEvents":[`} {
-		if events, err := readJobEvents(response{Status: 200, Body: []byte(body)}); err == nil {
+		if events, err := readJobEvents("1", response{Status: 200, Body: []byte(body)}); err == nil {
 			t.Errorf("%q is read as %+v", body, events)
 		}
 	}
@@ -166,5 +166,19 @@ func TestUnsupported(t *testing.T) {
 	}
 	if Unsupported(nil) || Unsupported(&UnseenJobError{ID: "7"}) {
 		t.Error("no answer of that kind")
+	}
+}
+
+// A vendor that does not know the parameter sends the events of all jobs.
+func TestReadJobEvents_ofOtherJobs(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`{"commservEvents":[{"jobId":2,"eventCodeString":"19:1081","description":"killed by user [eve]"},{"jobId":1,"eventCodeString":"19:857","description":"mine"},{"eventCodeString":"19:858","description":"of no job"}]}`,
+		`<EventManager_EventListResponse><commservEvents jobId="2" eventCodeString="19:1081" description="killed by user [eve]"/><commservEvents jobId="1" eventCodeString="19:857" description="mine"/><commservEvents eventCodeString="19:858" description="of no job"/></EventManager_EventListResponse>`,
+	} {
+		events, err := readJobEvents("1", response{Status: 200, Body: []byte(body)})
+		if err != nil || len(events) != 2 || events[0].Text != "mine" || events[1].Text != "of no job" {
+			t.Errorf("%+v, %v", events, err)
+		}
 	}
 }

@@ -154,7 +154,7 @@ func FuzzJobEvents(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		events, err := readJobEvents(response{Status: 200, Body: body})
+		events, err := readJobEvents("1", response{Status: 200, Body: body})
 		if err != nil {
 			if e, ok := errors.AsType[*Error](err); !ok || e.Verdict != Unknown || e.Op != opEvents || events != nil {
 				t.Fatalf("%v, error %v", events, err)

@@ -3,7 +3,6 @@ package follower
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -100,20 +99,35 @@ func read(msg *nats.Msg, stored time.Time) (*arrival, error) {
 		trace: schemas.Header(msg.Header).Attribute("traceparent"),
 	}
 	a := &arrival{message: m}
-	// The job was started before the event was stored, whatever the replica's clock says.
-	at := started.StartedAt
-	if at.IsZero() || at.After(stored) {
-		at = stored
-	}
+	at := startOf(started.StartedAt, stored, m.touched)
+	seen := make(map[string]bool)
 	for _, id := range append([]string{started.JobID}, started.JobIDs...) {
-		if id != "" && !slices.ContainsFunc(a.jobs, func(j *job) bool { return j.id == id }) {
+		if !seen[id] && publisher.IsJobID(id) {
 			a.jobs = append(a.jobs, &job{id: id, of: m, started: at})
 		}
+		seen[id] = true
 	}
 	if len(a.jobs) == 0 {
 		return nil, fmt.Errorf("the event names no job")
 	}
 	return a, nil
+}
+
+// startOf returns when a job was started, which must not be later than it was by our clock: what
+// ended before the first list would not be looked for. The clocks of the replica that started it
+// and of the server may differ from ours. The start is not much earlier than it was stored, or the
+// job would be given up at once; lists do not reach back further anyway.
+func startOf(said, stored, now time.Time) time.Time {
+	if stored.After(now) {
+		stored = now
+	}
+	switch {
+	case said.IsZero() || said.After(stored):
+		return stored
+	case said.Before(stored.Add(-maxGap)):
+		return stored.Add(-maxGap)
+	}
+	return said
 }
 
 // check leaves the jobs that have not ended by what is stored, with what is known about them.

@@ -40,8 +40,8 @@ type sight struct {
 	state  vendorapi.JobState
 	looks  int    // how many looks running have shown this state
 	status string // verbatim
-	// strange is when the vendor says that the job ended, although its status is unknown; zero
-	// otherwise.
+	// strange is after when the job has ended by what the vendor says, although its status is
+	// unknown; zero otherwise. It is a time by our clock: the vendor's may be hours away.
 	strange time.Time
 }
 
@@ -149,7 +149,7 @@ func (b *book) read(info vendorapi.JobInfo, finished bool, at time.Time) (all []
 }
 
 func (j *job) read(info vendorapi.JobInfo, finished bool, at time.Time) (news, bool) {
-	n := news{job: j, info: info}
+	n, before := news{job: j, info: info}, j.seen
 	j.absent = absence{}
 	if info.Reason.Text != "" {
 		j.reason = &schemas.Reason{Code: info.Reason.Code, Text: info.Reason.Text, From: schemas.ReasonFromPending}
@@ -167,7 +167,12 @@ func (j *job) read(info vendorapi.JobInfo, finished bool, at time.Time) (news, b
 	case info.State == vendorapi.StateUnknown && !info.Ended.IsZero() && finished:
 		n.outcome = schemas.OutcomeEnded
 	case info.State == vendorapi.StateUnknown && !info.Ended.IsZero():
-		j.seen.strange = info.Ended
+		switch j.seen.strange = before.strange; {
+		case before.strange.IsZero() && before.at.IsZero():
+			j.seen.strange = j.started
+		case before.strange.IsZero():
+			j.seen.strange = before.at
+		}
 	}
 	if n.outcome != "" {
 		return n, true
@@ -246,8 +251,8 @@ func (j *job) alone(info *vendorapi.JobInfo, now time.Time) (news, bool) {
 	return n, ok
 }
 
-// strange returns the earliest end of the jobs that have ended by an unknown status and were not
-// found among the finished ones.
+// strange returns after when all jobs ended that have ended by an unknown status and were not found
+// among the finished ones.
 func (b *book) strange() (ended time.Time) {
 	b.each(func(j *job) {
 		if t := j.seen.strange; !t.IsZero() && (ended.IsZero() || t.Before(ended)) {

@@ -54,6 +54,10 @@
 //	an end before the longest list            the job is read by itself                       TestAnOutageOfDays
 //	a status that is unknown                  an end only among the finished, with a time     TestAnUnknownStatus
 //	a list is cut, or has several pages       a list counts when it is whole                  TestListsOfSeveralPages
+//	more jobs are counted than shown          those are read by themselves                    TestATotalThatLies
+//	a read of one job is refused              it is no end; the others have their turn        TestAJobThatCannotBeRead
+//	clocks differ by hours                    ours decides what is looked for                 TestStartOf
+//	a foreign message is on a job's subject   it is no event                                  TestAForeignMessageIsNoEnd
 //	the vendor throttles reads                reads are held, and nothing else                TestAThrottledVendor
 //	reads fail                                they are repeated; the end is late              TestReadsThatFail
 //

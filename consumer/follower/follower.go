@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -82,6 +83,7 @@ type Follower struct {
 	vendor Vendor
 	log    zerolog.Logger
 	pace   *pace
+	reader *publisher.LastReader // of the sessions; nil before the first one
 
 	writes               writes.Watch
 	ready, vendorTrouble trouble
@@ -262,11 +264,21 @@ func (f *Follower) asked(ctx context.Context, call string, err error) {
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), errStopping) {
 		return
 	}
+	if call != "list" && answered(err) {
+		return
+	}
 	var asked time.Duration
 	if e, ok := errors.AsType[*vendorapi.Error](err); ok {
 		asked = e.RetryAfter
 	}
 	f.pace.failed(time.Now(), asked)
+}
+
+// answered reports whether an error is the vendor's answer about one job, such as 404 for one that
+// was pruned or 403 for its events. Such an answer says nothing about other reads.
+func answered(err error) bool {
+	e, ok := errors.AsType[*vendorapi.Error](err)
+	return ok && e.Verdict != vendorapi.Throttled && (e.Verdict == vendorapi.NotSent || e.Status > 0 && e.Status != http.StatusUnauthorized && e.Status < 502)
 }
 
 // trouble keeps the last error, or nil after a success.

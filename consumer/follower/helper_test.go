@@ -1,6 +1,7 @@
 package follower
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -186,9 +187,9 @@ func (b *bench) stored() (all []schemas.Event) {
 		if len(tokens) != 6 {
 			continue
 		}
-		e, err := schemas.DecodeEvent(schemas.Kind(tokens[2]), msg.Data)
+		_, e, err := publisher.ReadEvent(msg.Subject, msg.Header, msg.Data)
 		if err != nil {
-			b.Fatal(err)
+			continue // foreign
 		}
 		all = append(all, e)
 	}
@@ -229,8 +230,12 @@ type clinic struct {
 	reads  map[string]int
 	// fail, if not nil, returns the error of a call.
 	fail func(call string) error
+	// refuse, if not nil, returns the error of a read of one job.
+	refuse func(id string) error
 	// page is the largest page, 0 for the one asked for.
 	page int
+	// counts, if not 0, is the total that lists name.
+	counts int
 }
 
 func newClinic() *clinic {
@@ -319,7 +324,7 @@ func (c *clinic) ListJobs(_ context.Context, q vendorapi.JobQuery) (vendorapi.Jo
 		all = append(all, info)
 	}
 	slices.SortFunc(all, func(a, b vendorapi.JobInfo) int { return number(b.ID) - number(a.ID) })
-	page := vendorapi.JobPage{Total: len(all)}
+	page := vendorapi.JobPage{Total: cmp.Or(c.counts, len(all))}
 	all = all[min(q.Offset, len(all)):]
 	limit := q.Limit
 	if c.page > 0 {
@@ -339,6 +344,11 @@ func (c *clinic) Job(_ context.Context, id string) (vendorapi.JobInfo, error) {
 	defer c.mu.Unlock()
 	if err := c.call("job"); err != nil {
 		return vendorapi.JobInfo{}, err
+	}
+	if c.refuse != nil {
+		if err := c.refuse(id); err != nil {
+			return vendorapi.JobInfo{}, err
+		}
 	}
 	info, ok := c.jobs[id]
 	if !ok || c.hidden[id] {

@@ -35,7 +35,6 @@ type look struct {
 
 	began    time.Time
 	jobs     []vendorapi.JobInfo
-	unseen   bool // the vendor does not show the one job
 	total    int
 	pages    int
 	complete bool // every job of the list is in jobs
@@ -58,13 +57,14 @@ func (l *look) read(ctx context.Context, f *Follower) {
 		l.jobs = append(l.jobs, page.Jobs...)
 		l.total = page.Total
 		rows := max(page.Rows, len(page.Jobs))
+		again := l.repeats(page)
 		offset += rows
 		switch {
 		case page.Total == offset, page.Total < offset && rows < pageSize: // or the total is not known
 			l.complete = true
 			return
-		case rows == 0:
-			l.err = fmt.Errorf("the vendor's list of %d jobs ends after %d", page.Total, offset)
+		case rows == 0, again:
+			l.err = &shortError{total: page.Total, shown: offset - rows}
 			return
 		case l.category == vendorapi.AllJobs && max(page.Total, offset) > pageSize*9/10:
 			return // active and finished jobs are read separately from now on
@@ -73,6 +73,12 @@ func (l *look) read(ctx context.Context, f *Follower) {
 			return
 		}
 	}
+}
+
+// repeats reports whether a further page is the first one again, as from a vendor that does not page.
+func (l *look) repeats(page vendorapi.JobPage) bool {
+	n := len(page.Jobs)
+	return l.pages > 1 && n > 1 && len(l.jobs) >= 2*n && l.jobs[0].ID == page.Jobs[0].ID && l.jobs[n-1].ID == page.Jobs[n-1].ID
 }
 
 func (l *look) page(ctx context.Context, f *Follower, offset int) (vendorapi.JobPage, error) {
@@ -99,14 +105,23 @@ func (l *look) readOne(ctx context.Context, f *Follower) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	info, err := f.vendor.Job(ctx, l.one.id)
-	if _, unseen := errors.AsType[*vendorapi.UnseenJobError](err); unseen {
-		l.unseen, err = true, nil
+	_, unseen := errors.AsType[*vendorapi.UnseenJobError](err)
+	if unseen {
+		err = nil
 	}
 	f.asked(ctx, "job", err)
-	if err == nil && !l.unseen {
+	if err == nil && !unseen {
 		l.jobs = append(l.jobs, info)
 	}
 	return err
+}
+
+// shortError means that the vendor counts more jobs than it shows: the list was cut, or the rest is
+// never shown. The jobs that it lacks are read by themselves.
+type shortError struct{ total, shown int }
+
+func (e *shortError) Error() string {
+	return fmt.Sprintf("the vendor's list of %d jobs ends after %d", e.total, e.shown)
 }
 
 // noBudgetError means that the read was not made: the budget is spent, or reads are held.

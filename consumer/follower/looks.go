@@ -134,9 +134,13 @@ func (s *session) looked(work context.Context, l *look) {
 			s.report(work, n)
 		}
 	}
-	if l.err != nil {
+	_, short := errors.AsType[*shortError](l.err)
+	switch {
+	case short:
+		s.trouble(l.err)
+	case l.err != nil:
 		s.failed(l.err, now)
-	} else {
+	default:
 		s.looks.good = now
 		s.vendorAnswers()
 	}
@@ -150,6 +154,9 @@ func (s *session) looked(work context.Context, l *look) {
 		case l.complete:
 			s.covers(l)
 			s.book.miss(l.began)
+		case short:
+			s.looks.listed = l.began
+			s.book.miss(l.began)
 		case l.err == nil:
 			s.looks.split = true
 			s.follower.pace.listAgain()
@@ -159,15 +166,17 @@ func (s *session) looked(work context.Context, l *look) {
 		s.looks.finished.pages, s.looks.finished.total = max(l.pages, 1), l.total
 		if l.complete {
 			s.covers(l)
+		} else if short {
+			s.looks.listed = l.began
 		}
 	case vendorapi.ActiveJobs:
 		s.looks.active.pages, s.looks.active.total = max(l.pages, 1), l.total
-		if l.complete {
+		if l.complete || short {
 			s.book.miss(l.began)
 			s.looks.split = s.looks.finished.total+l.total > fits
 		}
 	}
-	if l.err == nil && l.category != vendorapi.ActiveJobs || changed {
+	if (l.err == nil || short) && l.category != vendorapi.ActiveJobs || changed {
 		s.follower.pace.adapt(changed || s.expectant(now))
 	}
 }
@@ -194,12 +203,19 @@ func (s *session) lookedAlone(work context.Context, l *look, now time.Time) {
 			s.looks.pauses.ones = now.Add(none.wait)
 			return
 		}
-		s.failed(l.err, now)
-		return
+		if !answered(l.err) {
+			s.failed(l.err, now)
+			return
+		}
+		// It is not an end, and the other jobs have their turn first.
+		f := s.follower
+		if l.one.absent.reads == 0 {
+			f.log.Warn().Err(l.err).Str("jobId", l.one.id).Msg("a job cannot be read by itself; it is followed on")
+		}
 	}
 	s.vendorAnswers()
 	var info *vendorapi.JobInfo
-	if !l.unseen {
+	if len(l.jobs) > 0 {
 		info = &l.jobs[0]
 	}
 	if n, ok := l.one.alone(info, now); ok {
@@ -224,6 +240,12 @@ func (s *session) failed(err error, now time.Time) {
 		s.looks.pauses.lists = now.Add(unsupportedPause)
 		return
 	}
+	s.trouble(err)
+}
+
+// trouble notes and logs that looks do not show what they should.
+func (s *session) trouble(err error) {
+	f := s.follower
 	f.vendorTrouble.note(err)
 	if f.vendorLog.Changed(err) {
 		f.log.Warn().Err(err).Time("heldUntil", s.looks.pauses.lists).Msg("jobs cannot be looked up, trying again")

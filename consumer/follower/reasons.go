@@ -3,7 +3,6 @@ package follower
 import (
 	"cmp"
 	"context"
-	"errors"
 	"strconv"
 	"time"
 
@@ -58,8 +57,7 @@ func (s *session) eventsOf(ctx context.Context, id string) (reasons []schemas.Re
 			if err == nil {
 				return vendorapi.JobReasons(events)
 			}
-			var e *vendorapi.Error
-			if errors.As(err, &e) && e.Verdict == vendorapi.Refused {
+			if answered(err) {
 				return nil, ""
 			}
 			wait = 100 * time.Millisecond

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -51,8 +52,8 @@ func TestAFrozenReader(t *testing.T) {
 
 	// The session of the first one holds news that are old when it writes them.
 	s := newSession(first.Follower)
-	var err error
-	if s.events, err = b.js.Stream(t.Context(), "BACKUP_EVENTS"); err != nil {
+	events, err := b.js.Stream(t.Context(), "BACKUP_EVENTS")
+	if err != nil {
 		t.Fatal(err)
 	}
 	close(frozen)
@@ -67,8 +68,9 @@ func TestAFrozenReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	woken.reader = publisher.NewLastReader(events)
 	s.follower = woken
-	started, err := s.events.GetMsg(t.Context(), 1)
+	started, err := events.GetMsg(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,6 @@ const resetSubject = "$JS.API.CONSUMER.RESET." + publisher.EventsStream + "." + 
 type session struct {
 	follower *Follower
 	pulls    *pull.Pulls
-	events   jetstream.Stream
 	book     book
 	arrivals arrivals
 	looks    looks
@@ -116,10 +115,14 @@ func (s *session) reset(ctx context.Context) error {
 		return fail(answer.Error)
 	}
 	s.ackWait = answer.Config.AckWait
-	if s.events, err = s.follower.js.Stream(ask, publisher.EventsStream); err != nil {
+	events, err := s.follower.js.Stream(ask, publisher.EventsStream)
+	if err != nil {
 		return fmt.Errorf("read stream %s: %w", publisher.EventsStream, err)
 	}
-	s.arrivals.old = s.events.CachedInfo().State.LastSeq
+	if s.follower.reader == nil {
+		s.follower.reader = publisher.NewLastReader(events)
+	}
+	s.arrivals.old = events.CachedInfo().State.LastSeq
 	s.arrivals.waiting = answer.NumPending > 0
 	s.arrivals.began = time.Now()
 	s.follower.well()
