@@ -63,7 +63,7 @@ func TestAsyncAPI_isOfTheSpecification(t *testing.T) {
 	for _, wrong := range []func(d object){
 		func(d object) { d["operations"].(object)["sendOperator"].(object)["action"] = "publish" },
 		func(d object) { delete(d, "info") },
-		func(d object) { d["channels"].(object)["operator"].(object)["adress"] = "x" },
+		func(d object) { d["channels"].(object)["operator"].(object)["Address"] = "x" },
 	} {
 		broken := asyncDocumentOf(t)
 		wrong(broken)

@@ -129,7 +129,7 @@ func (s *session) append(ctx context.Context, m *message, last uint64, e schemas
 		if !errors.Is(err, publisher.ErrTooLarge) {
 			break
 		}
-		capped := schemas.Capped(e, size).(schemas.JobEvent) //nolint:errcheck // the same kind
+		capped := schemas.Capped(e, size).(schemas.JobEvent)
 		sequence, err = s.follower.pub.AppendJob(ctx, m.key, last, capped, m.trace)
 	}
 	return sequence, err
@@ -145,7 +145,7 @@ func (s *session) event(ctx context.Context, f *flight) (schemas.JobEvent, error
 	if err != nil {
 		return nil, err
 	}
-	started := decoded.(*schemas.JobStarted) //nolint:errcheck // the kind's type
+	started := decoded.(*schemas.JobStarted)
 	now, info := time.Now().UTC(), f.news.info
 	job := schemas.JobRef{JobID: f.job.id, TaskID: started.TaskID}
 	switch {

@@ -128,7 +128,7 @@ func TestTracesReachAReceiver(t *testing.T) {
 	}
 	for _, want := range []string{
 		"process backup.request.{source}", "publish backup.event.{kind}.{source}.{key}", "attempt CreateTask", "POST CreateTask",
-		"POST Login", "find job", "POST Jobs", "GET TaskDetails",
+		"POST Login", "find job", "GET JobList", "GET TaskDetails",
 	} {
 		if !slices.Contains(names, want) {
 			t.Errorf("the trace of the request has no %q, only %q", want, names)
