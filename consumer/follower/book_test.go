@@ -107,7 +107,7 @@ func TestBook_readsByThemselves(t *testing.T) {
 	}
 	// A list that shows it again ends that.
 	j.read(vendorapi.JobInfo{State: vendorapi.StateRunning}, false, now)
-	if b.toRead(now, now) != nil {
+	if later := now.Add(2 * time.Hour); b.toRead(later, later) != nil {
 		t.Error("it is read although a list shows it")
 	}
 }
@@ -159,6 +159,15 @@ func TestBook_expired(t *testing.T) {
 	if got := b.expired(now, time.Hour); len(got) != 2 {
 		t.Errorf("%d jobs are given up, want both", len(got))
 	}
+	vanished := &job{id: "3", of: &message{sequence: 3}, started: start}
+	b.add(vanished)
+	vanished.read(vendorapi.JobInfo{State: vendorapi.StateRunning}, false, now)
+	b.miss(now.Add(time.Second))
+	if got := b.expired(now, time.Hour); len(got) != 1 || got[0] != missing {
+		t.Errorf("%d jobs are given up, want the one that was read by itself", len(got))
+	}
+	seen.read(vendorapi.JobInfo{State: vendorapi.StateSuspended}, false, now.Add(time.Second))
+	b.remove(vanished)
 	seen.busy = true
 	if got := b.expired(now, time.Hour); len(got) != 1 {
 		t.Errorf("%d jobs are given up while one is being written", len(got))

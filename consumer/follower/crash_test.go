@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"backhaul/publisher/natstest"
+	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
 
@@ -123,9 +124,13 @@ func TestACrashAfterAChange(t *testing.T) {
 	first := b.run()
 	b.tells("changed 1 pending")
 	first.kill()
+	b.vendor.put("1", "Pending") // without the reason
 	second := b.run()
 	looks := b.vendor.asked("list All")
 	b.eventually("three more looks", func() bool { return second.State().Reading && b.vendor.asked("list All") >= looks+3 })
 	b.vendor.put("1", "Failed")
 	b.tells("changed 1 pending", "finished 1 failed")
+	if e := b.stored()[1].(*schemas.JobFinished); len(e.Reasons) != 1 || e.Reasons[0].Text != "no contact" {
+		t.Errorf("the end has the reasons %+v", e.Reasons)
+	}
 }
