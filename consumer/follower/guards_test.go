@@ -173,3 +173,22 @@ func TestTake_aMissingDelivery(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Without a followed job no list is due, however long ago the last one was.
+func TestLook_nothingFollowed(t *testing.T) {
+	t.Parallel()
+	f := &Follower{
+		cfg: Config{}.withDefaults(), pace: newPace(time.Second, time.Second, 1000),
+		vendor: pagesOf(func(vendorapi.JobQuery) vendorapi.JobPage { return vendorapi.JobPage{} }),
+	}
+	s := &session{follower: f, book: newBook(), looks: looks{results: make(chan *look, 1)}}
+	now := time.Now()
+	if s.look(t.Context(), now); s.looks.flying {
+		t.Error("a list is read without a job")
+	}
+	s.book.add(&job{id: "1", of: &message{sequence: 1}, started: now})
+	if s.look(t.Context(), now); !s.looks.flying {
+		t.Error("no list is read with a job")
+	}
+	s.flights.running.Wait()
+}
