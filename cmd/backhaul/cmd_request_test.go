@@ -285,7 +285,7 @@ func TestRequest_namesTheIDOfWhatIsNotConfirmed(t *testing.T) {
 		t.Errorf("again: exit code %d, %s", code, out)
 	}
 	code, _, stderr = programtest.Once(t, env, "", append(args, "--wait", "--timeout", "300ms")...)
-	if code != exitFailed || !strings.Contains(stderr, "1 requests have no outcome yet: cli-") || !idGiven.MatchString(stderr) {
+	if code != exitFailed || !strings.Contains(stderr, "1 request has no outcome yet: cli-") || !idGiven.MatchString(stderr) {
 		t.Errorf("no outcome in time: exit code %d, %s", code, stderr)
 	}
 	waiting := programtest.Start(t, env, "backhaul", append(args, "--wait", "--request-id", "it's 7")...)

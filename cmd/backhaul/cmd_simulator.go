@@ -31,9 +31,9 @@ func newSimulatorCommand() *cobra.Command {
 		Use:   "simulator",
 		Short: "Run a simulated Commvault to develop and test against",
 		Long: `Serves Commvault's job API at http://ADDRESS/webconsole/api and
-/commandcenter/api, with jobs that live in memory. The default world has the user backhaul (password simulator), the
-client s-adhoc-object-storage with the content groups stestgroup and load-*, and
-the plan default-plan; --world replaces it.
+/commandcenter/api, with jobs that live in memory. The default world has the user
+backhaul (password simulator), the client s-adhoc-object-storage with the content
+groups stestgroup and load-*, and the plan default-plan; --world replaces it.
 
 Faults are kind=probability, kind=duration, or kind=probability:duration, for
 CreateTask or, as Endpoint/kind=…, for another endpoint. A script has faults for

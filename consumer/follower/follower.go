@@ -231,6 +231,9 @@ func (f *Follower) consumer(ctx context.Context) (*jetstream.ConsumerInfo, error
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	c, err := f.js.Consumer(ctx, publisher.EventsStream, publisher.FollowerConsumer)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil, fmt.Errorf("%s has no consumer %s; `backhaul setup` makes it", publisher.EventsStream, publisher.FollowerConsumer)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the state of consumer %s of %s: %w", publisher.FollowerConsumer, publisher.EventsStream, err)
 	}

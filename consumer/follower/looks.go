@@ -234,7 +234,7 @@ func (s *session) failed(err error, now time.Time) {
 	_, s.looks.pauses.lists = f.pace.spent(now)
 	f.pace.listAgain()
 	if vendorapi.Unsupported(err) {
-		off := &offError{why: "the vendor cannot list jobs: " + err.Error()}
+		off := &offError{why: "the vendor cannot list jobs: " + err.Error() + "; asked again every hour"}
 		f.vendorTrouble.note(off)
 		f.sayOff(off)
 		s.looks.pauses.lists = now.Add(unsupportedPause)

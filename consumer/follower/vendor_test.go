@@ -264,7 +264,10 @@ func TestAVendorWithoutLists(t *testing.T) {
 	})
 	w := b.run()
 	b.started("r", "1")
-	b.eventually("it says so", func() bool { return w.Ready() != nil && strings.Contains(w.Ready().Error(), "following is off") })
+	b.eventually("it says so", func() bool {
+		return w.Ready() != nil && strings.Contains(w.Ready().Error(), "following is off: the vendor cannot list jobs: ")
+	})
+	b.eventually("it says when it asks again", func() bool { return strings.HasSuffix(w.Ready().Error(), "; asked again every hour") })
 	b.started("s", "2")
 	b.eventually("both are followed", func() bool { return w.State().Followed == 2 })
 	if n := b.vendor.total(); n != 1 {
@@ -288,7 +291,9 @@ func TestWithoutTheConsumer(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := b.run()
-	b.eventually("it says so", func() bool { return w.Ready() != nil && strings.Contains(w.Ready().Error(), "consumer not found") })
+	b.eventually("it says so", func() bool {
+		return w.Ready() != nil && strings.Contains(w.Ready().Error(), "BACKUP_EVENTS has no consumer follower; `backhaul setup` makes it")
+	})
 	if _, err := b.js.CreateConsumer(t.Context(), publisher.EventsStream, cfg); err != nil {
 		t.Fatal(err)
 	}

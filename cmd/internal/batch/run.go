@@ -99,7 +99,11 @@ func (e *NoOutcomeError) Error() string {
 	default:
 		what += " or no end on record"
 	}
-	text := fmt.Sprintf("%d requests have %s yet: %s", len(e.IDs), what, strings.Join(shown, ", "))
+	have := "requests have"
+	if len(e.IDs) == 1 {
+		have = "request has"
+	}
+	text := fmt.Sprintf("%d %s %s yet: %s", len(e.IDs), have, what, strings.Join(shown, ", "))
 	if n := len(e.IDs) - len(shown); n > 0 {
 		text += fmt.Sprintf(" and %d more", n)
 	}

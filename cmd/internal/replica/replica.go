@@ -130,7 +130,7 @@ func (r *Replica) Findings() (all []doctor.Finding) {
 			}
 			all = append(all, doctor.Finding{
 				Check: "replica " + c.Name, Level: level, What: r.Address + ": " + c.Error,
-				Fix: "its log and deploy/OPERATIONS.md say more",
+				Fix: "its log says more, and deploy/RUNBOOK.md what each condition means",
 			})
 		}
 	}
