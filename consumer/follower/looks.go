@@ -13,8 +13,10 @@ const (
 	young = 2 * time.Minute
 	// hidden is the age up to which a job that was never seen is expected to be visible soon.
 	hidden = 10 * time.Minute
-	// unsupportedPause is the wait before a vendor that cannot list jobs is asked again.
-	unsupportedPause = time.Hour
+	// unsupportedPause is the first wait before a vendor that cannot list jobs is asked again. It is
+	// doubled up to unsupportedMost: a web server that starts answers 404 as well.
+	unsupportedPause = time.Minute
+	unsupportedMost  = time.Hour
 )
 
 // looks decides which list is read next, and has what is known of the lists.
@@ -31,6 +33,8 @@ type looks struct {
 	good     time.Time // the end of the last list without an error
 	proven   time.Time // the last list that was read because of a status that is unknown
 	pauses   pauses
+	// unsupported is how often in a row the vendor answered that it cannot list jobs.
+	unsupported int
 }
 
 // extent is how large a list was.
@@ -234,13 +238,21 @@ func (s *session) failed(err error, now time.Time) {
 	_, s.looks.pauses.lists = f.pace.spent(now)
 	f.pace.listAgain()
 	if vendorapi.Unsupported(err) {
-		off := &offError{why: "the vendor cannot list jobs: " + err.Error() + "; asked again every hour"}
+		wait := unsupportedWait(s.looks.unsupported)
+		s.looks.unsupported++
+		off := &offError{why: "the vendor cannot list jobs: " + err.Error() + "; asked again after " + wait.String()}
 		f.vendorTrouble.note(off)
 		f.sayOff(off)
-		s.looks.pauses.lists = now.Add(unsupportedPause)
+		s.looks.pauses.lists = now.Add(wait)
 		return
 	}
 	s.trouble(err)
+}
+
+// unsupportedWait returns the wait after the vendor has answered so often before that it cannot list
+// jobs.
+func unsupportedWait(before int) time.Duration {
+	return min(unsupportedPause<<min(before, 6), unsupportedMost)
 }
 
 // trouble notes and logs that looks do not show what they should.
@@ -255,6 +267,7 @@ func (s *session) trouble(err error) {
 // vendorAnswers notes that a read was answered.
 func (s *session) vendorAnswers() {
 	f := s.follower
+	s.looks.unsupported = 0
 	f.vendorTrouble.note(nil)
 	if f.off.CompareAndSwap(true, false) || f.vendorLog.Changed(nil) {
 		f.log.Info().Msg("jobs are looked up again")

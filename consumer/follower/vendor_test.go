@@ -267,7 +267,7 @@ func TestAVendorWithoutLists(t *testing.T) {
 	b.eventually("it says so", func() bool {
 		return w.Ready() != nil && strings.Contains(w.Ready().Error(), "following is off: the vendor cannot list jobs: ")
 	})
-	b.eventually("it says when it asks again", func() bool { return strings.HasSuffix(w.Ready().Error(), "; asked again every hour") })
+	b.eventually("it says when it asks again", func() bool { return strings.HasSuffix(w.Ready().Error(), "; asked again after 1m0s") })
 	b.started("s", "2")
 	b.eventually("both are followed", func() bool { return w.State().Followed == 2 })
 	if n := b.vendor.total(); n != 1 {
@@ -275,6 +275,16 @@ func TestAVendorWithoutLists(t *testing.T) {
 	}
 	if n := strings.Count(b.log.String(), "started jobs are not followed"); n != 1 {
 		t.Errorf("%d warnings, want one", n)
+	}
+}
+
+// A web server that starts answers 404 as well, so the vendor is asked again soon at first.
+func TestUnsupportedWait(t *testing.T) {
+	t.Parallel()
+	for before, want := range map[int]time.Duration{0: time.Minute, 1: 2 * time.Minute, 5: 32 * time.Minute, 6: time.Hour, 1000: time.Hour} {
+		if got := unsupportedWait(before); got != want {
+			t.Errorf("after %d such answers: %s, want %s", before, got, want)
+		}
 	}
 }
 
