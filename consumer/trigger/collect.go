@@ -149,8 +149,9 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 		return nil
 	}
 	s.collected.seen = sequence
-	s.collected.offset = max(s.collected.offset, time.Until(meta.Timestamp))
-	m := &message{sequence: sequence, stored: meta.Timestamp, read: s.collected.now(), reply: msg.Reply, touched: time.Now()}
+	now := time.Now()
+	s.collected.offset = max(s.collected.offset, meta.Timestamp.Sub(now))
+	m := &message{sequence: sequence, stored: meta.Timestamp, read: now.Add(s.collected.offset), reply: msg.Reply, touched: now}
 	changes, err := Decode(schemas.Header(msg.Header), msg.Data)
 	if err != nil {
 		if err := s.setAside(ctx, msg, m, err); err != nil {
