@@ -21,6 +21,7 @@ func TestStamp_removes(t *testing.T) {
 		"later":                               {of(FormatS3, "0055AED6DCD90281E6", ""), of(FormatS3, "0055AED6DCD90281E5", ""), true},
 		"earlier":                             {of(FormatS3, "0055AED6DCD90281E5", ""), of(FormatS3, "0055AED6DCD90281E6", ""), false},
 		"later, in lower case":                {of(FormatS3, "0a", ""), of(FormatS3, "09", ""), true},
+		"later, in either case":               {of(FormatS3, "0B", ""), of(FormatS3, "0a", ""), true},
 		"the same":                            {of(FormatS3, "0A", ""), of(FormatS3, "0A", ""), false},
 		"a counter with another length":       {of(FormatS3, "10", ""), of(FormatS3, "9", ""), false},
 		"a counter with one, padded later":    {of(FormatS3, "A", ""), of(FormatS3, "10", ""), false},
