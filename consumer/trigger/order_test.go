@@ -49,6 +49,7 @@ func TestStamp_removes(t *testing.T) {
 		"Ceph: by time":                       {after(of(FormatCeph, "01", "")), of(FormatCeph, "02", ""), true},
 		"Ceph: by time, earlier":              {of(FormatCeph, "02", ""), after(of(FormatCeph, "01", "")), false},
 		"Ceph: at the same time":              {of(FormatCeph, "02", ""), of(FormatCeph, "01", ""), false},
+		"Ceph: null versions of one time":     {of(FormatCeph, "02", "null"), of(FormatCeph, "01", "null"), false},
 		"Ceph: at no time":                    {untimed(of(FormatCeph, "02", "")), of(FormatCeph, "01", ""), false},
 		"an old version":                      {of(FormatS3, "3", "v1"), of(FormatS3, "2", "v2"), false},
 		"its version":                         {of(FormatS3, "3", "v2"), of(FormatS3, "2", "v2"), true},

@@ -140,6 +140,7 @@ func TestWindow_add(t *testing.T) {
 		"a deletion that starts a backup":        {[]held{deleted("x", "1", true)}, []bool{true}, 1},
 		"a directory takes what is below it":     {[]held{created("d/x", "1").at(0), created("d/y", "1").at(0), created("dx", "1").at(0), treeDeleted("d/").at(1)}, []bool{true, true, true, true}, 1},
 		"a directory at no time takes nothing":   {[]held{created("d/x", "1").at(0), treeDeleted("d/")}, []bool{true, false}, 1},
+		"what may have been made in it later":    {[]held{created("d/x", "9").at(0), created("d/x", "10").at(0), treeDeleted("d/").at(1)}, []bool{true, true, false}, 1},
 		"a directory of another system":          {[]held{created("d/x", "1").at(0).from("a", "a"), treeDeleted("d/").at(1).from("b", "b")}, []bool{true, false}, 1},
 		"what was made in it later, told before": {[]held{created("d/x", "1").at(2), created("d/y", "1").at(0), treeDeleted("d/").at(1)}, []bool{true, true, true}, 1},
 		"a directory with nothing of it":         {[]held{created("x", "1").at(0), treeDeleted("d/").at(1)}, []bool{true, false}, 1},
