@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -42,7 +43,7 @@ func (s *session) take(work context.Context, msg *nats.Msg) error {
 		return fmt.Errorf("message without JetStream metadata: %w", err)
 	}
 	if meta.Sequence.Consumer != s.arrivals.delivered+1 {
-		return errGap
+		return reader.ErrGap
 	}
 	s.arrivals.delivered = meta.Sequence.Consumer
 	s.arrivals.waiting = meta.NumPending > 0

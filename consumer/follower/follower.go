@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/reader"
 	"backhaul/consumer/internal/sleep"
 	"backhaul/consumer/internal/writes"
 	"backhaul/consumer/logonce"
@@ -83,10 +84,10 @@ type Follower struct {
 	vendor Vendor
 	log    zerolog.Logger
 	pace   *pace
-	reader *publisher.LastReader // of the sessions; nil before the first one
+	events *publisher.LastReader // of the sessions; nil before the first one
 
 	writes               writes.Watch
-	ready, vendorTrouble trouble
+	ready, vendorTrouble reader.Trouble
 	readLog, vendorLog   logonce.Last
 	off                  atomic.Bool // it was said that following is off
 	state                atomic.Pointer[State]
@@ -111,7 +112,7 @@ func New(cfg Config, nc *nats.Conn, vendor Vendor, log zerolog.Logger) (*Followe
 	f.writes.Log = log
 	pub.OnTry(f.writes.Note)
 	f.state.Store(&State{})
-	f.ready.note(errors.New("nothing was read yet"))
+	f.ready.Note(errors.New("nothing was read yet"))
 	return f, nil
 }
 
@@ -123,23 +124,17 @@ func (f *Follower) Ready() error {
 	if f.nc.Status() != nats.CONNECTED {
 		return fmt.Errorf("NATS is not connected: %s", f.nc.Status())
 	}
-	if err := f.ready.err(); err != nil {
+	if err := f.ready.Err(); err != nil {
 		return err
 	}
-	if err := f.vendorTrouble.err(); err != nil {
+	if err := f.vendorTrouble.Err(); err != nil {
 		return err
 	}
 	return f.writes.Trouble(publisher.EventsStream)
 }
 
-var (
-	errStopping = errors.New("stopping")
-	errPaused   = errors.New("the consumer is paused")
-	// errGap means that a delivery of the consumer went to another client, or was lost.
-	errGap = errors.New("a delivery is missing: another client reads the consumer, or it was lost; reading begins again")
-	// errOtherReader means that another replica has opened a pull.
-	errOtherReader = errors.New("another replica reads")
-)
+// durable is the consumer of the started jobs.
+var durable = reader.Durable{Stream: publisher.EventsStream, Consumer: publisher.FollowerConsumer}
 
 // offError is why nothing can be followed at all.
 type offError struct{ why string }
@@ -147,16 +142,10 @@ type offError struct{ why string }
 func (e *offError) Error() string { return "following is off: " + e.why }
 
 const (
-	// checkEvery is how often a replica that stands by checks whether another one reads.
-	checkEvery = time.Second
-	// checkAgain is the wait before its second check: between two pulls of a reader none is open
-	// for a moment.
-	checkAgain = 150 * time.Millisecond
 	// failurePause is the wait after a session that failed.
 	failurePause = 500 * time.Millisecond
 	// offPause is the wait before it is checked again whether following is possible.
-	offPause   = 10 * time.Second
-	askTimeout = 5 * time.Second
+	offPause = 10 * time.Second
 )
 
 // Run follows jobs until ctx ends. The next reader takes over the jobs that have not ended.
@@ -170,20 +159,20 @@ func (f *Follower) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
-		f.ready.note(err)
+		f.ready.Note(err)
 		pause := failurePause/2 + rand.N(failurePause)
 		if _, off := errors.AsType[*offError](err); off {
 			f.sayOff(err)
 			pause = offPause
-		} else if errors.Is(err, errOtherReader) {
-			f.ready.note(nil)
+		} else if errors.Is(err, reader.ErrOther) {
+			f.ready.Note(nil)
 			f.log.Info().Msg("another replica follows the jobs, standing by")
 		} else if f.readLog.Changed(err) && err != nil {
 			f.log.Warn().Err(err).Msg("cannot follow jobs")
 		}
 		sleep.For(ctx, pause)
 	}
-	f.ready.note(errStopping)
+	f.ready.Note(reader.ErrStopping)
 }
 
 // sayOff logs once that nothing is followed.
@@ -193,54 +182,30 @@ func (f *Follower) sayOff(err error) {
 	}
 }
 
-// standBy waits until no replica reads: until the consumer has no open pull in two checks
-// shortly after each other.
+// standBy waits until no replica reads.
 func (f *Follower) standBy(ctx context.Context) error {
-	quiet := false
-	for {
-		if err := tooOld(f.nc.ConnectedServerVersion()); err != nil {
-			return err
-		}
-		info, err := f.consumer(ctx)
-		wait := checkEvery
-		switch {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case err != nil:
-			return err
-		case info.Paused:
-			return errPaused
-		case info.NumWaiting > 0:
-			quiet = false
-			f.ready.note(nil)
-			f.vendorTrouble.note(nil) // the reader has its own
-			f.readLog.Changed(nil)
-		case quiet:
-			return nil
-		default:
-			quiet, wait = true, checkAgain
-		}
-		if !sleep.For(ctx, wait) {
-			return context.Cause(ctx)
-		}
-	}
+	return reader.StandBy(ctx, f.consumer, func() {
+		f.ready.Note(nil)
+		f.vendorTrouble.Note(nil) // the reader has its own
+		f.readLog.Changed(nil)
+	})
 }
 
-// consumer returns the state of the durable consumer.
+// consumer returns the state of the durable consumer, if it can be followed with.
 func (f *Follower) consumer(ctx context.Context) (*jetstream.ConsumerInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	c, err := f.js.Consumer(ctx, publisher.EventsStream, publisher.FollowerConsumer)
+	if err := tooOld(f.nc.ConnectedServerVersion()); err != nil {
+		return nil, err
+	}
+	c, err := f.js.Consumer(ctx, durable.Stream, durable.Consumer)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return nil, fmt.Errorf("%s has no consumer %s; `backhaul setup` makes it", publisher.EventsStream, publisher.FollowerConsumer)
+		return nil, fmt.Errorf("%s has no consumer %s; `backhaul setup` makes it", durable.Stream, durable.Consumer)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the state of consumer %s of %s: %w", publisher.FollowerConsumer, publisher.EventsStream, err)
+		return nil, fmt.Errorf("read the state of %s: %w", durable, err)
 	}
 	info := c.CachedInfo()
 	if n := info.Config.MaxDeliver; n > 0 {
-		return nil, fmt.Errorf("consumer %s of %s gives up after %d deliveries, and the job would be forgotten; set max_deliver to -1",
-			publisher.FollowerConsumer, publisher.EventsStream, n)
+		return nil, fmt.Errorf("%s gives up after %d deliveries, and the job would be forgotten; set max_deliver to -1", durable, n)
 	}
 	return info, nil
 }
@@ -264,7 +229,7 @@ func (f *Follower) asked(ctx context.Context, call string, err error) {
 		f.pace.answered()
 		return
 	}
-	if ctx.Err() != nil && errors.Is(context.Cause(ctx), errStopping) {
+	if ctx.Err() != nil && errors.Is(context.Cause(ctx), reader.ErrStopping) {
 		return
 	}
 	if call != "list" && answered(err) {
@@ -282,16 +247,4 @@ func (f *Follower) asked(ctx context.Context, call string, err error) {
 func answered(err error) bool {
 	e, ok := errors.AsType[*vendorapi.Error](err)
 	return ok && e.Verdict != vendorapi.Throttled && (e.Verdict == vendorapi.NotSent || e.Status > 0 && e.Status != http.StatusUnauthorized && e.Status < 502)
-}
-
-// trouble keeps the last error, or nil after a success.
-type trouble struct{ why atomic.Pointer[error] }
-
-func (t *trouble) note(err error) { t.why.Store(&err) }
-
-func (t *trouble) err() error {
-	if why := t.why.Load(); why != nil {
-		return *why
-	}
-	return nil
 }

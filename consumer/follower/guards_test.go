@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -107,7 +108,7 @@ func TestWrite_aStaleChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.reader = publisher.NewLastReader(stream)
+	f.events = publisher.NewLastReader(stream)
 	s := newSession(f)
 	j := &job{id: "1", of: &message{key: keyOf(t, started.Subject), data: started.Data}}
 	for i, state := range []schemas.State{schemas.StatePending, schemas.StateWaiting} {
@@ -169,7 +170,7 @@ func TestTake_aMissingDelivery(t *testing.T) {
 	t.Parallel()
 	s := &session{follower: &Follower{log: zerolog.Nop()}}
 	msg := &nats.Msg{Sub: &nats.Subscription{}, Reply: "$JS.ACK.BACKUP_EVENTS.follower.1.7.2.1700000000000000000.0"}
-	if err := s.take(t.Context(), msg); !errors.Is(err, errGap) {
+	if err := s.take(t.Context(), msg); !errors.Is(err, reader.ErrGap) {
 		t.Errorf("%v", err)
 	}
 }

@@ -3,11 +3,10 @@ package follower
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 
 	"github.com/nats-io/nats.go"
 
+	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 )
 
@@ -25,23 +24,5 @@ func (f *Follower) publishState(state *State) {
 // Listen returns the state of the replica that follows jobs, in any process. It returns nil if it
 // receives none: no replica follows, it was stopped just now, or this NATS user may not subscribe.
 func Listen(ctx context.Context, nc *nats.Conn) (*State, error) {
-	ctx, cancel := context.WithTimeout(ctx, listenFor)
-	defer cancel()
-	sub, err := nc.SubscribeSync(publisher.FollowerStateSubject)
-	if err != nil {
-		return nil, fmt.Errorf("listen to %s: %w", publisher.FollowerStateSubject, err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	msg, err := sub.NextMsgWithContext(ctx)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("listen to %s: %w", publisher.FollowerStateSubject, err)
-	}
-	var state State
-	if err := json.Unmarshal(msg.Data, &state); err != nil {
-		return nil, fmt.Errorf("read the state on %s: %w", publisher.FollowerStateSubject, err)
-	}
-	return &state, nil
+	return reader.Listen[State](ctx, nc, publisher.FollowerStateSubject, listenFor)
 }

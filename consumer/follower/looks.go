@@ -241,7 +241,7 @@ func (s *session) failed(err error, now time.Time) {
 		wait := unsupportedWait(s.looks.unsupported)
 		s.looks.unsupported++
 		off := &offError{why: "the vendor cannot list jobs: " + err.Error() + "; asked again after " + wait.String()}
-		f.vendorTrouble.note(off)
+		f.vendorTrouble.Note(off)
 		f.sayOff(off)
 		s.looks.pauses.lists = now.Add(wait)
 		return
@@ -258,7 +258,7 @@ func unsupportedWait(before int) time.Duration {
 // trouble notes and logs that looks do not show what they should.
 func (s *session) trouble(err error) {
 	f := s.follower
-	f.vendorTrouble.note(err)
+	f.vendorTrouble.Note(err)
 	if f.vendorLog.Changed(err) {
 		f.log.Warn().Err(err).Time("heldUntil", s.looks.pauses.lists).Msg("jobs cannot be looked up, trying again")
 	}
@@ -268,7 +268,7 @@ func (s *session) trouble(err error) {
 func (s *session) vendorAnswers() {
 	f := s.follower
 	s.looks.unsupported = 0
-	f.vendorTrouble.note(nil)
+	f.vendorTrouble.Note(nil)
 	if f.off.CompareAndSwap(true, false) || f.vendorLog.Changed(nil) {
 		f.log.Info().Msg("jobs are looked up again")
 	}

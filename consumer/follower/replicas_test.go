@@ -68,7 +68,7 @@ func TestAFrozenReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	woken.reader = publisher.NewLastReader(events)
+	woken.events = publisher.NewLastReader(events)
 	s.follower = woken
 	started, err := events.GetMsg(t.Context(), 1)
 	if err != nil {

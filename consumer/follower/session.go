@@ -2,39 +2,28 @@ package follower
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/consumer/internal/pull"
+	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 )
 
 const (
-	pullBatch     = 1000
-	pullBytes     = 32 << 20
-	pullExpiry    = 10 * time.Second
-	pullHeartbeat = 2 * time.Second
-	// silence is how long the server may send nothing while a pull is open.
-	silence = 3 * pullHeartbeat
 	// maxFlights is how many events are written, and stored events read, at once.
 	maxFlights = 16
 	// maxArrivals is how many messages may wait for a check of what is stored about their jobs
 	// before no more are pulled.
-	maxArrivals = 4 * pullBatch
+	maxArrivals = 4 * reader.Batch
 	tickTime    = 250 * time.Millisecond
 	stateTime   = time.Second
 	// loadTime is how long the first list waits for the jobs of an earlier reader.
 	loadTime = 3 * time.Second
 )
-
-// resetSubject is the subject of JetStream's API that resets the consumer.
-const resetSubject = "$JS.API.CONSUMER.RESET." + publisher.EventsStream + "." + publisher.FollowerConsumer
 
 // session follows jobs once: from a reset of the consumer, which redelivers every message from
 // the first unacknowledged one on, until a delivery is missing, another replica reads, or an
@@ -60,7 +49,7 @@ type flights struct {
 
 func newSession(f *Follower) *session {
 	return &session{
-		follower: f, pulls: pull.New(f.nc, publisher.EventsStream, publisher.FollowerConsumer, 2*pullBatch),
+		follower: f, pulls: durable.Pulls(f.nc),
 		book: newBook(), arrivals: arrivals{checked: make(chan *arrival)}, looks: looks{results: make(chan *look, 1)},
 		flights: flights{landings: make(chan *flight), slots: make(chan struct{}, maxFlights), over: make(chan struct{})},
 	}
@@ -82,7 +71,7 @@ func (s *session) run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		s.drain()
 	}
-	cancel(errStopping)
+	cancel(reader.ErrStopping)
 	close(s.flights.over)
 	s.flights.running.Wait()
 	return err
@@ -91,36 +80,19 @@ func (s *session) run(ctx context.Context) error {
 // reset makes the consumer begin again behind its acknowledgement floor. Messages above it that
 // were acknowledged are delivered again: what is stored about their jobs shows that they are done.
 func (s *session) reset(ctx context.Context) error {
-	ask, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	fail := func(err error) error {
-		return fmt.Errorf("reset consumer %s of %s: %w", publisher.FollowerConsumer, publisher.EventsStream, err)
-	}
-	resp, err := s.follower.nc.RequestWithContext(ask, resetSubject, nil)
-	// A server does not answer for a consumer or a subject that it does not know.
-	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
-		return fail(fmt.Errorf("no answer: it is not there, has no leader, the user may not publish to %s, or the server is older than 2.14", resetSubject))
-	}
+	answer, err := durable.Reset(ctx, s.follower.nc, 0)
 	if err != nil {
-		return fail(err)
-	}
-	var answer struct {
-		Error *jetstream.APIError `json:"error"`
-		jetstream.ConsumerInfo
-	}
-	if err := json.Unmarshal(resp.Data, &answer); err != nil {
-		return fail(err)
-	}
-	if answer.Error != nil {
-		return fail(answer.Error)
+		return err
 	}
 	s.ackWait = answer.Config.AckWait
+	ask, cancel := context.WithTimeout(ctx, reader.AskTimeout)
+	defer cancel()
 	events, err := s.follower.js.Stream(ask, publisher.EventsStream)
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", publisher.EventsStream, err)
 	}
-	if s.follower.reader == nil {
-		s.follower.reader = publisher.NewLastReader(events)
+	if s.follower.events == nil {
+		s.follower.events = publisher.NewLastReader(events)
 	}
 	s.arrivals.old = events.CachedInfo().State.LastSeq
 	s.arrivals.waiting = answer.NumPending > 0
@@ -166,8 +138,8 @@ func (s *session) loop(ctx, work context.Context) error {
 			s.progress()
 		case <-tick.C:
 			s.look(work, time.Now())
-			if s.pulls.Silent(silence) {
-				return errors.New("pull: no heartbeat from the server")
+			if err := reader.Silent(s.pulls); err != nil {
+				return err
 			}
 		case <-state.C:
 			s.giveUp(work, time.Now())
@@ -198,8 +170,7 @@ func (s *session) pull() error {
 	if s.pulls.Asked > 0 || s.arrivals.checking >= maxArrivals {
 		return nil
 	}
-	return s.pulls.Ask(pullBatch, fmt.Sprintf(`"max_bytes":%d,"expires":%d,"idle_heartbeat":%d`,
-		pullBytes+s.follower.nc.MaxPayload(), pullExpiry, pullHeartbeat))
+	return reader.Ask(s.pulls, s.follower.nc)
 }
 
 // heard handles an answer to the pull.
@@ -207,7 +178,7 @@ func (s *session) heard(work context.Context, msg *nats.Msg) error {
 	answer, err := s.pulls.Heard(msg)
 	if err != nil {
 		if msg.Header.Get("Status") == "409" && msg.Header.Get("Description") == "Exceeded MaxWaiting" {
-			return errOtherReader
+			return reader.ErrOther
 		}
 		return err
 	}
@@ -224,7 +195,7 @@ func (s *session) heard(work context.Context, msg *nats.Msg) error {
 
 // well notes that the server answers.
 func (f *Follower) well() {
-	f.ready.note(nil)
+	f.ready.Note(nil)
 	if f.readLog.Changed(nil) {
 		f.log.Info().Msg("following jobs")
 	}

@@ -3,6 +3,7 @@ package follower
 import (
 	"context"
 
+	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -18,9 +19,9 @@ type stored struct {
 // stored returns what the leader of the stream has about a job. A message on a subject of the job
 // that was not published as an event about it is no end, but the next event comes after it.
 func (s *session) stored(ctx context.Context, key publisher.Key, id string) (stored, error) {
-	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	ask, cancel := context.WithTimeout(ctx, reader.AskTimeout)
 	defer cancel()
-	event, last, err := s.follower.reader.Last(ask, key.JobFilter(id))
+	event, last, err := s.follower.events.Last(ask, key.JobFilter(id))
 	if err != nil || last == nil {
 		return stored{}, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -136,7 +137,7 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 		return fmt.Errorf("message without JetStream metadata: %w", err)
 	}
 	if meta.Sequence.Consumer != s.collected.delivered+1 {
-		return errGap
+		return reader.ErrGap
 	}
 	s.collected.delivered = meta.Sequence.Consumer
 	sequence := meta.Sequence.Stream
@@ -222,7 +223,7 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 	g := s.collected.groups[name]
 	if g == nil {
 		g = &group{route: c.route, name: name.key()}
-		ask, cancel := context.WithTimeout(ctx, askTimeout)
+		ask, cancel := context.WithTimeout(ctx, reader.AskTimeout)
 		defer cancel()
 		var err error
 		if g.position, g.sequence, err = s.trigger.decisions.read(ask, g.name); err != nil {
@@ -260,7 +261,7 @@ func (s *session) confirm(ctx context.Context, g *group) error {
 	if g.confirmed {
 		return nil
 	}
-	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	ask, cancel := context.WithTimeout(ctx, reader.AskTimeout)
 	defer cancel()
 	if err := s.request(ask, g.position); err != nil {
 		return err
@@ -283,7 +284,7 @@ func (s *session) setAside(ctx context.Context, msg *nats.Msg, m *message, why e
 		Stream: publisher.StorageStream, Sequence: m.sequence, Time: m.stored,
 		Code: schemas.CodeInvalidRequest, Reason: why.Error(),
 	}
-	ask, cancel := context.WithTimeout(ctx, askTimeout)
+	ask, cancel := context.WithTimeout(ctx, reader.AskTimeout)
 	defer cancel()
 	if err := s.trigger.pub.DeadLetter(ask, deadLetter); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -182,7 +183,7 @@ func TestARestartInTheMiddleOfAWindow(t *testing.T) {
 			b.publish(put("a", "1"), put("a", "2"))
 			b.eventually("both are held", func() bool { return first.State().Notifications == 2 })
 			end(first)
-			if s, err := first.State(), first.ready.err(); s.Reading || s.Notifications != 0 || !errors.Is(err, errStopping) {
+			if s, err := first.State(), first.ready.Err(); s.Reading || s.Notifications != 0 || !errors.Is(err, reader.ErrStopping) {
 				t.Errorf("stopped, the state is %+v, ready: %v", s, err)
 			}
 			if got := b.requests(); len(got) != 0 {

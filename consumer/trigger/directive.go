@@ -169,13 +169,13 @@ func (t *Trigger) upload(ctx context.Context, d *Directive, name string, content
 		cancel()
 		t.observe.Uploaded(len(content), err)
 		if err == nil {
-			t.storeTrouble.note(nil)
+			t.storeTrouble.Note(nil)
 			return nil
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		t.storeTrouble.note(fmt.Errorf("write /%s/%s: %w", d.Container, name, err))
+		t.storeTrouble.Note(fmt.Errorf("write /%s/%s: %w", d.Container, name, err))
 		if t.storeLog.Changed(err) {
 			t.log.Warn().Err(err).Str("object", "/"+d.Container+"/"+name).Msg("cannot write a directive file, trying again")
 		}

@@ -91,9 +91,9 @@
 //
 // # Replicas
 //
-// The consumer is shipped with max_waiting 1: it accepts one open pull, and the replica that
-// has it reads. The others check once a second whether there is one. A reader that ends is
-// replaced at once; one that is cut off, when its pull expires after 10 s.
+// One replica at a time reads the consumer, as package consumer/internal/reader says: the consumer
+// is shipped with max_waiting 1. A reader that ends is replaced at once; one that is cut off, when
+// its pull expires after 10 s.
 //
 // # The state for other processes
 //

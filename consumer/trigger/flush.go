@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 
+	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -99,7 +100,7 @@ func (s *session) landed(f *flight) error {
 	g.flying = false
 	if f.err != nil {
 		if errors.Is(f.err, publisher.ErrConflict) {
-			return errTakenOver
+			return reader.ErrOther
 		}
 		return f.err
 	}

@@ -3,22 +3,20 @@ package trigger
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 )
 
 // listenFor is how long Listen waits. A trigger that reads sends its state more often.
 const listenFor = 3 * tickTime
 
-// tell publishes the trigger's state. The trigger answers no requests for it: the sender of a
-// request chooses where the answer is stored. A lost message is followed by the next one.
+// tell publishes the trigger's state. A lost message is followed by the next one.
 func (t *Trigger) tell() {
 	if data, err := json.Marshal(t.State()); err == nil {
 		_ = t.pub.TellState(data)
@@ -29,25 +27,7 @@ func (t *Trigger) tell() {
 // receives none: no trigger reads, it was stopped just now, or this NATS user may not
 // subscribe.
 func Listen(ctx context.Context, nc *nats.Conn) (*State, error) {
-	ctx, cancel := context.WithTimeout(ctx, listenFor)
-	defer cancel()
-	sub, err := nc.SubscribeSync(publisher.StateSubject)
-	if err != nil {
-		return nil, fmt.Errorf("listen to %s: %w", publisher.StateSubject, err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	msg, err := sub.NextMsgWithContext(ctx)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("listen to %s: %w", publisher.StateSubject, err)
-	}
-	var state State
-	if err := json.Unmarshal(msg.Data, &state); err != nil {
-		return nil, fmt.Errorf("read the state on %s: %w", publisher.StateSubject, err)
-	}
-	return &state, nil
+	return reader.Listen[State](ctx, nc, publisher.StateSubject, listenFor)
 }
 
 // Decision is the newest decision, about any content group.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -227,7 +228,7 @@ func TestTrigger_manyNotifications(t *testing.T) {
 	b := newBench(t)
 	b.run(routesFor("quiet: 500ms, maxPaths: 100000", "a"))
 	var want []string
-	for n := range 2*pullBatch + 1 {
+	for n := range 2*reader.Batch + 1 {
 		if _, err := b.js.PublishAsync("storage.event.minio", []byte(put("a", fmt.Sprint(n)))); err != nil {
 			t.Fatal(err)
 		}

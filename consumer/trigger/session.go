@@ -2,25 +2,16 @@ package trigger
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/consumer/internal/pull"
-	"backhaul/publisher"
+	"backhaul/consumer/internal/reader"
 )
 
 const (
-	pullBatch     = 1000
-	pullBytes     = 32 << 20
-	pullExpiry    = 10 * time.Second
-	pullHeartbeat = 2 * time.Second
-	// silence is how long the server may send nothing while a pull is open.
-	silence = 3 * pullHeartbeat
 	// maxFlights is how many requests are made at once.
 	maxFlights = 16
 	// maxHeld is how many changed objects are kept in memory before no more notifications
@@ -28,12 +19,6 @@ const (
 	maxHeld  = 1_000_000
 	tickTime = 500 * time.Millisecond
 )
-
-// resetSubject is the subject of JetStream's API that resets the consumer.
-const resetSubject = "$JS.API.CONSUMER.RESET." + publisher.StorageStream + "." + publisher.StorageConsumer
-
-// errGap means that a delivery of the consumer went to another client, or was lost.
-var errGap = errors.New("a delivery is missing: another client reads the consumer, or it was lost; reading begins again")
 
 // session reads notifications once: from a reset of the consumer, which redelivers every
 // message that is not acknowledged in the order of the stream, until a delivery is missing,
@@ -52,7 +37,7 @@ type session struct {
 
 func newSession(t *Trigger) *session {
 	return &session{
-		trigger: t, pulls: pull.New(t.nc, publisher.StorageStream, publisher.StorageConsumer, 2*pullBatch),
+		trigger: t, pulls: durable.Pulls(t.nc),
 		collected: newCollection(),
 		flights:   flights{landings: make(chan *flight), over: make(chan struct{})},
 	}
@@ -74,7 +59,7 @@ func (s *session) run(ctx context.Context) error {
 		_ = sub.Unsubscribe() // ends the pull, so that another replica can read
 		s.drain()
 	}
-	cancel(errStopping)
+	cancel(reader.ErrStopping)
 	close(s.flights.over)
 	s.flights.running.Wait()
 	return err
@@ -83,26 +68,9 @@ func (s *session) run(ctx context.Context) error {
 // reset makes the consumer begin again with the first message of the stream, which has no
 // acknowledged messages.
 func (s *session) reset(ctx context.Context) error {
-	ask, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	resp, err := s.trigger.nc.RequestWithContext(ask, resetSubject, []byte(`{"seq":1}`))
-	// A server does not answer for a consumer or a subject that it does not know.
-	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("reset consumer %s of %s: no answer: it is not there, has no leader, the user may not publish to %s, or the server is older than 2.14",
-			publisher.StorageConsumer, publisher.StorageStream, resetSubject)
-	}
+	answer, err := durable.Reset(ctx, s.trigger.nc, 1)
 	if err != nil {
-		return fmt.Errorf("reset consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
-	}
-	var answer struct {
-		Error *jetstream.APIError `json:"error"`
-		jetstream.ConsumerInfo
-	}
-	if err := json.Unmarshal(resp.Data, &answer); err != nil {
-		return fmt.Errorf("reset consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
-	}
-	if answer.Error != nil {
-		return fmt.Errorf("reset consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, answer.Error)
+		return err
 	}
 	s.collected.offset = time.Until(answer.TimeStamp)
 	s.ackWait, s.maxPending = answer.Config.AckWait, answer.Config.MaxAckPending
@@ -152,8 +120,8 @@ func (s *session) loop(ctx, work context.Context) error {
 		case <-tick.C:
 			s.trigger.state.Store(s.snapshot())
 			s.trigger.tell()
-			if s.pulls.Silent(silence) {
-				return errors.New("pull: no heartbeat from the server")
+			if err := reader.Silent(s.pulls); err != nil {
+				return err
 			}
 		}
 	}
@@ -201,8 +169,7 @@ func (s *session) pull() error {
 	if s.pulls.Asked > 0 || s.collected.changes >= maxHeld {
 		return nil
 	}
-	return s.pulls.Ask(pullBatch, fmt.Sprintf(`"max_bytes":%d,"expires":%d,"idle_heartbeat":%d`,
-		pullBytes+s.trigger.nc.MaxPayload(), pullExpiry, pullHeartbeat))
+	return reader.Ask(s.pulls, s.trigger.nc)
 }
 
 // heard handles an answer to the pull.
@@ -224,7 +191,7 @@ func (s *session) heard(ctx context.Context, msg *nats.Msg) error {
 
 // well notes that the server answers.
 func (s *session) well() {
-	s.trigger.ready.note(nil)
+	s.trigger.ready.Note(nil)
 	if s.trigger.pullLog.Changed(nil) {
 		s.trigger.log.Info().Msg("reading notifications again")
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/consumer/internal/pull"
+	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 )
@@ -98,7 +99,7 @@ func TestSession_take(t *testing.T) {
 	if err := s.take(t.Context(), delivery(6, 8, ahead, 5, put("a", "4"))); err != nil || s.collected.now().Before(ahead) || s.collected.behind {
 		t.Errorf("%v; after a message of %s it is %s, behind %t", err, ahead, s.collected.now(), s.collected.behind)
 	}
-	if err := s.take(t.Context(), delivery(8, 10, old, 0, put("a", "5"))); !errors.Is(err, errGap) {
+	if err := s.take(t.Context(), delivery(8, 10, old, 0, put("a", "5"))); !errors.Is(err, reader.ErrGap) {
 		t.Errorf("a missing delivery: %v", err)
 	}
 }
@@ -152,8 +153,8 @@ func TestSession_pull(t *testing.T) {
 	if err := json.Unmarshal(msg.Data, &request); err != nil {
 		t.Fatal(err)
 	}
-	if request["batch"] != pullBatch || request["expires"] != int64(pullExpiry) || request["idle_heartbeat"] != int64(pullHeartbeat) ||
-		request["max_bytes"] < pullBytes || s.pulls.Asked != pullBatch {
+	if request["batch"] != reader.Batch || request["expires"] != int64(reader.Expiry) || request["idle_heartbeat"] != int64(reader.Heartbeat) ||
+		request["max_bytes"] < reader.Bytes || s.pulls.Asked != reader.Batch {
 		t.Errorf("the pull is %s, and %d are asked for", msg.Data, s.pulls.Asked)
 	}
 	if err := s.trigger.nc.Flush(); err != nil {
@@ -219,7 +220,7 @@ func TestSession_concerns(t *testing.T) {
 
 func TestSession_landed(t *testing.T) {
 	failed := errors.New("failed")
-	for _, c := range []struct{ err, want error }{{failed, failed}, {fmt.Errorf("x: %w", publisher.ErrConflict), errTakenOver}} {
+	for _, c := range []struct{ err, want error }{{failed, failed}, {fmt.Errorf("x: %w", publisher.ErrConflict), reader.ErrOther}} {
 		s := newSession(&Trigger{nc: &nats.Conn{}, observe: silent{}})
 		m := &message{waits: 1}
 		g := &group{queue: []*window{{messages: []*message{m}}}, flying: true}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/reader"
 	"backhaul/consumer/internal/sleep"
 	"backhaul/consumer/internal/writes"
 	"backhaul/consumer/logonce"
@@ -44,7 +45,7 @@ type Trigger struct {
 	decisions *decisions
 
 	writes              writes.Watch
-	ready, storeTrouble trouble
+	ready, storeTrouble reader.Trouble
 	pullLog, storeLog   logonce.Last
 	state               atomic.Pointer[State]
 	done                Asked // belongs to the goroutine of Run
@@ -75,11 +76,10 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store S
 	}
 	queue, err := js.Consumer(ctx, publisher.StorageStream, publisher.StorageConsumer)
 	if err != nil {
-		return nil, fmt.Errorf("bind to consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
+		return nil, fmt.Errorf("bind to %s: %w", durable, err)
 	}
 	if n := queue.CachedInfo().Config.MaxDeliver; n > 0 {
-		return nil, fmt.Errorf("consumer %s of %s gives up after %d deliveries, and the change would be lost; set max_deliver to -1",
-			publisher.StorageConsumer, publisher.StorageStream, n)
+		return nil, fmt.Errorf("%s gives up after %d deliveries, and the change would be lost; set max_deliver to -1", durable, n)
 	}
 	windows, err := js.Stream(ctx, publisher.WindowsStream)
 	if err != nil {
@@ -95,7 +95,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store S
 	t.writes.Log = log
 	pub.OnTry(t.writes.Note)
 	t.state.Store(&State{})
-	t.ready.note(errors.New("nothing was read yet"))
+	t.ready.Note(errors.New("nothing was read yet"))
 	return t, nil
 }
 
@@ -107,7 +107,7 @@ func (t *Trigger) Ready() error {
 	if t.nc.Status() != nats.CONNECTED {
 		return fmt.Errorf("NATS is not connected: %s", t.nc.Status())
 	}
-	return t.ready.err()
+	return t.ready.Err()
 }
 
 // Writable returns why requests or windows cannot be written, nil if they can as far as
@@ -121,24 +121,13 @@ func (t *Trigger) Writable() error {
 func (t *Trigger) DeadLetters() error { return t.writes.Trouble(publisher.DeadLetterStream) }
 
 // StoreTrouble returns why the last directive file could not be written, or nil if it was.
-func (t *Trigger) StoreTrouble() error { return t.storeTrouble.err() }
+func (t *Trigger) StoreTrouble() error { return t.storeTrouble.Err() }
 
-var (
-	errStopping  = errors.New("stopping")
-	errTakenOver = errors.New("another replica reads")
-	errPaused    = errors.New("the consumer is paused")
-)
+// durable is the consumer of the notifications.
+var durable = reader.Durable{Stream: publisher.StorageStream, Consumer: publisher.StorageConsumer}
 
-const (
-	// checkEvery is how often a replica that stands by checks whether another one reads.
-	checkEvery = time.Second
-	// checkAgain is the wait before its second check: between two pulls of a reader none is
-	// open for a moment.
-	checkAgain = 150 * time.Millisecond
-	// failurePause is the wait after a session that failed.
-	failurePause = 500 * time.Millisecond
-	askTimeout   = 5 * time.Second
-)
+// failurePause is the wait after a session that failed.
+const failurePause = 500 * time.Millisecond
 
 // Run reads notifications until ctx ends. The notifications of windows that are open then stay
 // unacknowledged, and the next reader collects them again.
@@ -152,58 +141,29 @@ func (t *Trigger) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
-		t.ready.note(err)
-		if errors.Is(err, errTakenOver) {
-			t.ready.note(nil)
+		t.ready.Note(err)
+		if errors.Is(err, reader.ErrOther) {
+			t.ready.Note(nil)
 			t.log.Info().Msg("another replica reads, standing by")
 		} else if t.pullLog.Changed(err) && err != nil {
 			t.log.Warn().Err(err).Msg("cannot read notifications")
 		}
 		sleep.For(ctx, failurePause/2+rand.N(failurePause))
 	}
-	t.ready.note(errStopping)
+	t.ready.Note(reader.ErrStopping)
 }
 
-// standBy waits until no replica reads: until the consumer has no open pull in two checks
-// shortly after each other. Two readers would do no harm, because each window is decided
-// once, but each would have to begin again.
+// standBy waits until no replica reads. Two readers would do no harm, because each window is
+// decided once, but each would have to begin again.
 func (t *Trigger) standBy(ctx context.Context) error {
-	quiet := false
-	for {
-		look, cancel := context.WithTimeout(ctx, askTimeout)
-		info, err := t.queue.Info(look)
-		cancel()
-		wait := checkEvery
-		switch {
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case err != nil:
-			return fmt.Errorf("read the state of consumer %s of %s: %w", publisher.StorageConsumer, publisher.StorageStream, err)
-		case info.Paused:
-			return errPaused
-		case info.NumWaiting > 0:
-			quiet = false
-			t.ready.note(nil)
-			t.pullLog.Changed(nil)
-		case quiet:
-			return nil
-		default:
-			quiet, wait = true, checkAgain
+	return reader.StandBy(ctx, func(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+		info, err := t.queue.Info(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read the state of %s: %w", durable, err)
 		}
-		if !sleep.For(ctx, wait) {
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// trouble keeps the last error, or nil after a success.
-type trouble struct{ why atomic.Pointer[error] }
-
-func (t *trouble) note(err error) { t.why.Store(&err) }
-
-func (t *trouble) err() error {
-	if why := t.why.Load(); why != nil {
-		return *why
-	}
-	return nil
+		return info, nil
+	}, func() {
+		t.ready.Note(nil)
+		t.pullLog.Changed(nil)
+	})
 }

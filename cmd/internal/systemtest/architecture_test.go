@@ -36,11 +36,12 @@ var arrows = []struct {
 	{"backhaul/consumer/logonce", nil},
 	{"backhaul/consumer/internal/sleep", nil},
 	{"backhaul/consumer/internal/pull", nil},
+	{"backhaul/consumer/internal/reader", []string{"backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep"}},
 	{"backhaul/consumer/internal/writes", []string{"backhaul/consumer/logonce", "backhaul/publisher"}},
 	{"backhaul/consumer/trigger/objectstore", []string{"backhaul/schemas/bounded"}},
-	{"backhaul/consumer/trigger", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher"}},
+	{"backhaul/consumer/trigger", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher"}},
 	// The follower reads the vendor; it shares nothing with what starts jobs.
-	{"backhaul/consumer/follower", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
+	{"backhaul/consumer/follower", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/consumer", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	// It runs the program from outside, and what the program talks to.
 	{"backhaul/cmd/internal/programtest", []string{"backhaul/cmd/internal/waittest", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi/secretstest", "backhaul/vendorapi/simulator", "backhaul/vendorapi/simulator/simulatortest", "backhaul/consumer/trigger/objectstore/objectstoretest"}},

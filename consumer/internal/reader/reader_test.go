@@ -1,0 +1,197 @@
+package reader
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+)
+
+const patience = time.Minute
+
+var started = Durable{publisher.EventsStream, publisher.FollowerConsumer}
+
+// delivers sets where the consumer begins.
+func delivers(policy jetstream.DeliverPolicy) natstest.Change {
+	return func(_ *jetstream.StreamConfig, cfg *jetstream.ConsumerConfig) {
+		if cfg != nil && cfg.Durable == started.Consumer {
+			cfg.DeliverPolicy = policy
+		}
+	}
+}
+
+func TestReset(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, delivers(jetstream.DeliverAllPolicy)).Connect(t)
+	js := natstest.JetStream(t, nc)
+	for range 2 {
+		if _, err := js.Publish(t.Context(), "backup.event.job-started.billing.a", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct{ first, waiting uint64 }{{0, 2}, {2, 1}, {1, 2}} {
+		info, err := started.Reset(t.Context(), nc, step.first)
+		if err != nil || info.NumPending != step.waiting || info.Config.AckWait == 0 {
+			t.Errorf("from %d: %v, %d wait, want %d", step.first, err, info.NumPending, step.waiting)
+		}
+	}
+	if err := js.DeleteConsumer(t.Context(), started.Stream, started.Consumer); err != nil {
+		t.Fatal(err)
+	}
+	// The server answers nothing, as one that knows no reset.
+	soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := started.Reset(soon, nc, 0); err == nil || !strings.Contains(err.Error(), "reset "+started.String()+": no answer: it is not there") {
+		t.Errorf("no consumer: %v", err)
+	}
+}
+
+// A refusal of the server is an error, not the beginning.
+func TestReset_refused(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, delivers(jetstream.DeliverNewPolicy)).Connect(t)
+	if _, err := started.Reset(t.Context(), nc, 1); err == nil || !strings.Contains(err.Error(), "not allowed") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A pull has bounds in messages, bytes and time, and heartbeats.
+func TestAsk(t *testing.T) {
+	t.Parallel()
+	nc := natstest.StartBare(t).Connect(t)
+	asked, err := nc.SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.S.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pulls := Durable{"S", "c"}.Pulls(nc)
+	if err := Ask(pulls, nc); err != nil {
+		t.Fatal(err)
+	}
+	msg, err := asked.NextMsg(patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]int64)
+	if err := json.Unmarshal(msg.Data, &got); err != nil {
+		t.Fatal(err)
+	}
+	for option, want := range map[string]int64{"batch": Batch, "max_bytes": Bytes + nc.MaxPayload(), "expires": int64(Expiry), "idle_heartbeat": int64(Heartbeat)} {
+		if got[option] != want {
+			t.Errorf("%s is %d, want %d", option, got[option], want)
+		}
+	}
+	if pulls.Asked != Batch || cap(pulls.Incoming) < 2*Batch {
+		t.Errorf("%d are asked for, with a buffer for %d", pulls.Asked, cap(pulls.Incoming))
+	}
+}
+
+func TestSilent(t *testing.T) {
+	t.Parallel()
+	pulls := Durable{"S", "c"}.Pulls(&nats.Conn{})
+	pulls.HeardAt = time.Now().Add(-silence)
+	if err := Silent(pulls); err != nil {
+		t.Errorf("without a pull: %v", err)
+	}
+	if pulls.Asked = 1; !errors.Is(Silent(pulls), errSilent) {
+		t.Error("the silence is not heard")
+	}
+}
+
+// A replica reads when no other one does in two checks shortly after each other.
+func TestStandBy(t *testing.T) {
+	failed := errors.New("failed")
+	state := func(waiting int, paused bool) *jetstream.ConsumerInfo {
+		return &jetstream.ConsumerInfo{NumWaiting: waiting, Paused: paused}
+	}
+	for name, c := range map[string]struct {
+		states []*jetstream.ConsumerInfo // nil is a failure
+		others int
+		took   time.Duration
+		err    error
+	}{
+		"nobody reads":           {[]*jetstream.ConsumerInfo{state(0, false), state(0, false)}, 0, checkAgain, nil},
+		"another one reads":      {[]*jetstream.ConsumerInfo{state(1, false), state(1, false), state(0, false), state(0, false)}, 2, 2*checkEvery + checkAgain, nil},
+		"between two of its own": {[]*jetstream.ConsumerInfo{state(0, false), state(1, false), state(0, false), state(0, false)}, 1, 2*checkAgain + checkEvery, nil},
+		"paused":                 {[]*jetstream.ConsumerInfo{state(0, true)}, 0, 0, errPaused},
+		"no answer":              {[]*jetstream.ConsumerInfo{nil}, 0, 0, failed},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began, looks, others := time.Now(), 0, 0
+			err := StandBy(t.Context(), func(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+				if end, ok := ctx.Deadline(); !ok || time.Until(end) > AskTimeout {
+					t.Errorf("%s: the question has no end", name)
+				}
+				looks++
+				if c.states[looks-1] == nil {
+					return nil, failed
+				}
+				return c.states[looks-1], nil
+			}, func() { others++ })
+			if !errors.Is(err, c.err) || looks != len(c.states) || others != c.others || time.Since(began) != c.took {
+				t.Errorf("%s: %v after %s and %d looks, another one in %d", name, err, time.Since(began), looks, others)
+			}
+		})
+	}
+}
+
+// A stop ends the wait, and is its error.
+func TestStandBy_stops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancelCause(t.Context())
+		err := StandBy(ctx, func(context.Context) (*jetstream.ConsumerInfo, error) {
+			return &jetstream.ConsumerInfo{NumWaiting: 1}, nil
+		}, func() { stop(ErrStopping) })
+		if !errors.Is(err, ErrStopping) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestListen(t *testing.T) {
+	t.Parallel()
+	nc := natstest.StartBare(t).Connect(t)
+	type state struct{ Reading bool }
+	if got, err := Listen[state](t.Context(), nc, "state", 20*time.Millisecond); err != nil || got != nil {
+		t.Errorf("without a reader: %v, %v", got, err)
+	}
+	for text, want := range map[string]bool{`{"Reading":true}`: true, `nonsense`: false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		told := make(chan struct{})
+		go func() {
+			defer close(told)
+			for ctx.Err() == nil {
+				_ = nc.Publish("state", []byte(text))
+				<-time.After(time.Millisecond)
+			}
+		}()
+		got, err := Listen[state](t.Context(), nc, "state", patience)
+		cancel()
+		<-told
+		if want != (err == nil && got != nil && got.Reading) || !want && err == nil {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+}
+
+func TestTrouble(t *testing.T) {
+	var trouble Trouble
+	failed := errors.New("failed")
+	if trouble.Err() != nil {
+		t.Error(trouble.Err())
+	}
+	if trouble.Note(failed); !errors.Is(trouble.Err(), failed) {
+		t.Error(trouble.Err())
+	}
+	if trouble.Note(nil); trouble.Err() != nil {
+		t.Error(trouble.Err())
+	}
+}
