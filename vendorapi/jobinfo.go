@@ -95,15 +95,12 @@ type JobInfo struct {
 	Percent int
 	// Level is the backup level that the vendor runs, verbatim, such as "Synthetic Full".
 	Level string
-	Sizes JobSizes
+	// Sizes leaves Empty to the caller.
+	Sizes schemas.JobSizes
 }
 
 // JobReason is why a job does not run. Text is plain text, Code as in "13:30".
 type JobReason struct{ Code, Text string }
-
-// JobSizes is what a job moved, nil where the vendor does not say. Bytes is the size of the data
-// at its source, MediaBytes on the backup media.
-type JobSizes struct{ Files, FailedFiles, FailedFolders, Bytes, MediaBytes *int64 }
 
 // stateSummary is a job as GET Job shows it. Basis: saved answers in the vendor's Postman
 // collection (https://github.com/BrandonLundt/commvault-powershell-extentions).
@@ -139,7 +136,7 @@ func (s stateSummary) info() (info JobInfo, ok bool) {
 		Reason:          JobReason{Code: plainText(string(s.PendingCode)), Text: plainText(string(s.PendingReason))},
 		SubmitErrorCode: smallNumber(s.SubmitError),
 		Phase:           plainText(string(s.Phase)), Percent: percent(string(s.Percent)), Level: plainText(string(s.Level)),
-		Sizes: JobSizes{
+		Sizes: schemas.JobSizes{
 			Files: number(s.Files), FailedFiles: number(s.FailedFiles), FailedFolders: number(s.FailedFolders),
 			Bytes: number(s.Bytes), MediaBytes: number(s.MediaBytes),
 		},

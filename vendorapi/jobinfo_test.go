@@ -266,7 +266,7 @@ func TestStates(t *testing.T) {
 		{"every member", `{"totalRecordsWithoutPaging":1,"jobs":[{"jobSummary":{"jobId":7,"status":"Failed to Start","localizedStatus":"x","backupLevelName":"Synthetic Full","currentPhaseName":"Scan",
 			"pendingReason":"r","pendingReasonErrorCode":"13:30","jobSubmitErrorCode":14,"totalNumOfFiles":0,"totalFailedFiles":"2","totalFailedFolders":3.0,"sizeOfApplication":9007199254740995,"sizeOfMediaOnDisk":-999}}]}`,
 			JobInfo{Status: "Failed to Start", Outcome: schemas.OutcomeFailedToStart, Level: "Synthetic Full", Phase: "Scan", Reason: JobReason{Code: "13:30", Text: "r"}, SubmitErrorCode: 14,
-				Sizes: JobSizes{Files: new(int64(0)), FailedFiles: new(int64(2)), FailedFolders: new(int64(3)), Bytes: new(int64(9007199254740995))}}},
+				Sizes: schemas.JobSizes{Files: new(int64(0)), FailedFiles: new(int64(2)), FailedFolders: new(int64(3)), Bytes: new(int64(9007199254740995))}}},
 		{"one job for a list", `{"totalRecordsWithoutPaging":1,"jobs":{"jobSummary":{"jobId":7,"status":"Waiting"}}}`, JobInfo{Status: "Waiting"}},
 		{"repeated elements of XML", `<JobManager_JobListResponse totalRecordsWithoutPaging="2"><jobs><jobSummary jobId="8" status="Failed"/></jobs><jobs><jobSummary jobId="7" status="No Run" totalNumOfFiles="-999"/></jobs></JobManager_JobListResponse>`,
 			JobInfo{Status: "No Run", Outcome: schemas.OutcomeNoRun}},

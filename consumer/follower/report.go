@@ -179,10 +179,7 @@ func finished(started *schemas.JobStarted, id string, info vendorapi.JobInfo, ou
 	e := &schemas.JobFinished{
 		Naming: started.Naming, Message: started.Message, JobRef: schemas.JobRef{JobID: id, TaskID: started.TaskID},
 		Outcome: outcome, VendorStatus: info.Status, VendorBackupLevel: info.Level,
-		JobSizes: schemas.JobSizes{
-			Files: info.Sizes.Files, FailedFiles: info.Sizes.FailedFiles, FailedFolders: info.Sizes.FailedFolders,
-			Bytes: info.Sizes.Bytes, MediaBytes: info.Sizes.MediaBytes,
-		},
+		JobSizes: info.Sizes,
 		JobTimes: schemas.JobTimes{ObservedAt: now},
 	}
 	if !info.Started.IsZero() {
@@ -201,7 +198,7 @@ func finished(started *schemas.JobStarted, id string, info vendorapi.JobInfo, ou
 }
 
 // empty reports whether a job that completed has moved nothing, nil if that is not known.
-func empty(sizes vendorapi.JobSizes) *bool {
+func empty(sizes schemas.JobSizes) *bool {
 	some := func(n *int64) bool { return n != nil && *n > 0 }
 	moved := some(sizes.Files) || some(sizes.Bytes)
 	if !moved && (sizes.Files == nil || sizes.Bytes == nil) {

@@ -229,7 +229,7 @@ func TestFinished(t *testing.T) {
 		"files":                {n(1), nil, "false"},
 		"bytes without a file": {n(0), n(5), "false"},
 	} {
-		info := vendorapi.JobInfo{Status: "Completed", Ended: updated, Started: updated, Level: "Full", Sizes: vendorapi.JobSizes{Files: c.files, Bytes: c.bytes}}
+		info := vendorapi.JobInfo{Status: "Completed", Ended: updated, Started: updated, Level: "Full", Sizes: schemas.JobSizes{Files: c.files, Bytes: c.bytes}}
 		e := finished(started, "5", info, schemas.OutcomeCompleted, now)
 		got := "unknown"
 		if e.Empty != nil {
