@@ -68,3 +68,20 @@ func ledgerGone(ctx context.Context, nc *nats.Conn) error {
 	defer cancel()
 	return consumer.Gone(ctx, js)
 }
+
+// errNotPermitted means that a part of what a command shows is not permitted to the user.
+var errNotPermitted = errors.New("not to be seen by this NATS user: not permitted")
+
+// lookAt makes one of several questions of a command. A user of one role need not be permitted to
+// ask about another, so a refusal is an answer, errNotPermitted, and ends no other question.
+func lookAt[T any](ctx context.Context, js jetstream.JetStream, question func(context.Context, jetstream.JetStream) (T, error)) (T, error) {
+	nc := js.Conn()
+	before := nc.ErrorHandler()
+	defer func() { nc.SetErrorHandler(before) }()
+	asking, _ := ask(ctx, nc)
+	seen, err := question(asking, js)
+	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(asking), nats.ErrPermissionViolation) {
+		err = errNotPermitted
+	}
+	return seen, err
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/queue"
@@ -24,14 +23,10 @@ type followStatus struct {
 // lookAtFollower returns how jobs are followed. A refusal is part of the answer, because
 // roles of an earlier version do not permit it.
 func lookAtFollower(ctx context.Context, js jetstream.JetStream, now time.Time) (*followStatus, error) {
-	nc := js.Conn()
-	before := nc.ErrorHandler()
-	defer func() { nc.SetErrorHandler(before) }()
-	asking, _ := ask(ctx, nc)
-	seen, err := queue.LookAtFollower(asking, js)
+	seen, err := lookAt(ctx, js, queue.LookAtFollower)
 	switch {
-	case err != nil && ctx.Err() == nil && errors.Is(context.Cause(asking), nats.ErrPermissionViolation):
-		return &followStatus{Error: "not to be seen by this NATS user: not permitted"}, nil
+	case errors.Is(err, errNotPermitted):
+		return &followStatus{Error: err.Error()}, nil
 	case err != nil:
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/queue"
@@ -24,14 +23,10 @@ type triggerStatus struct {
 // lookAtTrigger returns nil where there are no notifications. A user of the service
 // need not be permitted to look at the trigger, so a refusal is part of the answer.
 func lookAtTrigger(ctx context.Context, js jetstream.JetStream, now time.Time) (*triggerStatus, error) {
-	nc := js.Conn()
-	before := nc.ErrorHandler()
-	defer func() { nc.SetErrorHandler(before) }()
-	asking, _ := ask(ctx, nc)
-	seen, err := queue.LookAtTrigger(asking, js)
+	seen, err := lookAt(ctx, js, queue.LookAtTrigger)
 	switch {
-	case err != nil && ctx.Err() == nil && errors.Is(context.Cause(asking), nats.ErrPermissionViolation):
-		return &triggerStatus{Error: "not to be seen by this NATS user: not permitted"}, nil
+	case errors.Is(err, errNotPermitted):
+		return &triggerStatus{Error: err.Error()}, nil
 	case err != nil, seen == nil:
 		return nil, err
 	}
