@@ -50,7 +50,7 @@ type absence struct {
 	since time.Time // the beginning of the first complete look without it; zero if it was seen since
 	next  time.Time // when the job is read by itself
 	reads int
-	known bool // it was read by itself since it was last in a list
+	read  time.Time // when it was last read by itself; zero if it was in a list since
 }
 
 // The waits between two reads of a job that no list has.
@@ -223,11 +223,13 @@ func (b *book) each(do func(*job)) {
 // toRead returns the job that should be read by itself: one that was in none of the lists, the
 // last of which began at a time, and whose turn is first. A job that was started just now is not
 // visible yet, so it is not read.
-func (b *book) toRead(now, listed time.Time) (first *job) {
+func (b *book) toRead(now, listed time.Time, after time.Duration) (first *job) {
 	b.each(func(j *job) {
+		end := j.started.Add(after)
+		last := !now.Before(end) && j.absent.read.Before(end) // before it is given up
 		switch {
 		case j.busy || j.absent.since.IsZero() || !j.absent.since.Before(listed):
-		case now.Sub(j.started) < firstRead || now.Before(j.absent.next):
+		case now.Sub(j.started) < firstRead || now.Before(j.absent.next) && !last:
 		case first == nil || j.absent.next.Before(first.absent.next) ||
 			j.absent.next.Equal(first.absent.next) && j.started.Before(first.started):
 			first = j
@@ -239,7 +241,7 @@ func (b *book) toRead(now, listed time.Time) (first *job) {
 // alone takes the answer to a read of one job: nil if the vendor does not show it.
 func (j *job) alone(info *vendorapi.JobInfo, now time.Time) (news, bool) {
 	kept := j.absent
-	kept.known = true
+	kept.read = now
 	kept.next = now.Add(min(firstRead<<min(kept.reads, 10), rareRead))
 	kept.reads++
 	var n news
@@ -262,12 +264,13 @@ func (b *book) strange() (ended time.Time) {
 	return ended
 }
 
-// expired returns the jobs that were followed for longer than a time and were looked for: seen
-// since, or read by themselves.
+// expired returns the jobs that were followed for longer than a time and were looked for after it:
+// seen, or read by themselves. A look from before it does not show what became of a job.
 func (b *book) expired(now time.Time, after time.Duration) (all []*job) {
 	b.each(func(j *job) {
 		age := now.Sub(j.started)
-		looked := j.absent.known || !j.seen.at.IsZero() && j.absent.since.IsZero()
+		end := j.started.Add(after)
+		looked := !j.absent.read.Before(end) || j.absent.since.IsZero() && !j.seen.at.Before(end)
 		if !j.busy && age >= after && (looked || age >= after+lookFor) {
 			all = append(all, j)
 		}

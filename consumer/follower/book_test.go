@@ -88,16 +88,16 @@ func TestBook_readsByThemselves(t *testing.T) {
 	b.add(j)
 	now := start.Add(10 * time.Second)
 	b.miss(now)
-	if b.toRead(now, now) != nil {
+	if b.toRead(now, now, DefaultFor) != nil {
 		t.Error("read after one list")
 	}
-	if b.toRead(now.Add(time.Minute), now.Add(time.Minute)) != nil {
+	if b.toRead(now.Add(time.Minute), now.Add(time.Minute), DefaultFor) != nil {
 		t.Error("read although it is young")
 	}
 	var reads []time.Duration
 	for now = start.Add(time.Minute); now.Before(start.Add(6 * time.Hour)); now = now.Add(time.Minute) {
 		b.miss(now)
-		if b.toRead(now, now) == j {
+		if b.toRead(now, now, DefaultFor) == j {
 			reads = append(reads, now.Sub(start))
 			j.alone(nil, now)
 		}
@@ -107,7 +107,7 @@ func TestBook_readsByThemselves(t *testing.T) {
 	}
 	// A list that shows it again ends that.
 	j.read(vendorapi.JobInfo{State: vendorapi.StateRunning}, false, now)
-	if later := now.Add(2 * time.Hour); b.toRead(later, later) != nil {
+	if later := now.Add(2 * time.Hour); b.toRead(later, later, DefaultFor) != nil {
 		t.Error("it is read although a list shows it")
 	}
 }
@@ -175,5 +175,40 @@ func TestBook_expired(t *testing.T) {
 	b.remove(missing)
 	if got := b.expired(now.Add(48*time.Hour), time.Hour); len(got) != 0 {
 		t.Errorf("%d jobs are given up", len(got))
+	}
+}
+
+// What was seen of a job before its time was over does not show what became of it, so there is a
+// last look before the job is given up: a list that shows it, or a read of its own.
+func TestBook_expiredAfterALastLook(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1_700_000_000, 0)
+	end := start.Add(time.Hour)
+	for name, missed := range map[string]bool{"lists fail": false, "no list shows it": true} {
+		b := newBook()
+		j := &job{id: "1", of: &message{sequence: 1}, started: start}
+		b.add(j)
+		j.read(vendorapi.JobInfo{State: vendorapi.StateRunning}, false, start.Add(time.Minute))
+		if missed {
+			b.miss(start.Add(2 * time.Minute))
+			j.alone(nil, start.Add(59*time.Minute))
+		}
+		if got := b.expired(end, time.Hour); len(got) != 0 {
+			t.Errorf("%s: it is given up without a last look", name)
+		}
+		if b.toRead(end.Add(-time.Second), end.Add(-time.Second), time.Hour) != nil {
+			t.Errorf("%s: it has its last look before its time is over", name)
+		}
+		if last := b.toRead(end, end, time.Hour); (last == j) != missed {
+			t.Errorf("%s: the last look is at %v", name, last)
+		}
+		if missed {
+			j.alone(nil, end)
+		} else {
+			j.read(vendorapi.JobInfo{State: vendorapi.StateRunning}, false, end)
+		}
+		if got := b.expired(end, time.Hour); len(got) != 1 {
+			t.Errorf("%s: after the last look %d jobs are given up", name, len(got))
+		}
 	}
 }

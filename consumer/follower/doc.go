@@ -8,7 +8,7 @@
 // true: the vendor showed the job with a status that ends it, or with a status that is unknown,
 // among the finished jobs and with an end time (outcome "ended"). Not being shown is no end: a
 // job may not be visible yet, may be aged or pruned, or may go on under a new id. Such a job is
-// given up after [Config].For with a job-unfollowed.
+// given up after [Config].For and a last look at it, with a job-unfollowed.
 //
 // The unacknowledged messages of the durable consumer "follower" are the only state. Every event
 // about a job is written by compare-and-set on the last one about the same job, whatever its kind

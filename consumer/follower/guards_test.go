@@ -45,7 +45,7 @@ func TestBook_theFirstTurn(t *testing.T) {
 	for range 9 {
 		b.miss(now)
 		now = now.Add(8 * time.Hour)
-		j := b.toRead(now, now)
+		j := b.toRead(now, now, DefaultFor)
 		turns = append(turns, j.id)
 		j.alone(nil, now)
 	}

@@ -94,7 +94,7 @@ func (s *session) nextSingle(now time.Time) *look {
 		return nil
 	}
 	k.inARow = 0
-	if j := s.book.toRead(now, k.listed); j != nil {
+	if j := s.book.toRead(now, k.listed, s.follower.cfg.For); j != nil {
 		return &look{one: j}
 	}
 	k.pauses.ones = now.Add(time.Second)
