@@ -27,7 +27,7 @@ import (
 //   - output: printJSON, newTable, stamp, ago, short, dash, sayProblems
 //   - errors: usageError for a wrong command line, errSaid after a failure that is printed
 //     already; main.go has the exit codes
-//   - NATS: ask makes refusals and timeouts readable
+//   - NATS: ask makes refusals and timeouts readable, lookAt takes a refusal for an answer
 //   - operators: operatorFlags.by for the record, confirm before what cannot be undone
 //   - signals: asService and hangups for the services; main asks reloads
 //   - completion: completeFlags finds values for every flag; root.go calls it
