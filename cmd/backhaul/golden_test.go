@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer/trigger"
 	"backhaul/consumer/trigger/objectstore/objectstoretest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 )

@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 )

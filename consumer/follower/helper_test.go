@@ -17,6 +17,7 @@ import (
 
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
@@ -29,12 +30,12 @@ type bench struct {
 	js     jetstream.JetStream
 	pub    *publisher.Publisher
 	vendor *clinic
-	log    *logged
+	log    *waittest.Log
 }
 
 func newBench(t *testing.T, changes ...natstest.Change) *bench {
 	t.Helper()
-	b := &bench{T: t, nats: natstest.StartBare(t), vendor: newClinic(), log: &logged{}}
+	b := &bench{T: t, nats: natstest.StartBare(t), vendor: newClinic(), log: &waittest.Log{}}
 	b.nc = b.nats.Connect(t)
 	b.js = natstest.JetStream(t, b.nc)
 	natstest.Provision(t, b.nc, changes...)
@@ -43,24 +44,6 @@ func newBench(t *testing.T, changes ...natstest.Change) *bench {
 		t.Fatal(err)
 	}
 	return b
-}
-
-// logged is a log to look at.
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // started publishes the event that jobs were started, as the ledger does.
@@ -133,16 +116,7 @@ func (b *bench) run(changes ...func(*Config)) *worker {
 // eventually waits for a condition.
 func (b *bench) eventually(what string, ok func() bool) {
 	b.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			b.Fatalf("not within a minute: %s", what)
-		}
-	}
+	waittest.Eventually(b, what, ok)
 }
 
 func (b *bench) wait(what string, done <-chan struct{}) {

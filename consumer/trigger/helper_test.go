@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"backhaul/deploy"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 )
 
@@ -32,12 +32,12 @@ type bench struct {
 	js    jetstream.JetStream
 	files *objectstoretest.Server
 	store Store
-	log   *logged
+	log   *waittest.Log
 }
 
 func newBench(t *testing.T, changes ...natstest.Change) *bench {
 	t.Helper()
-	b := &bench{T: t, nats: natstest.StartBare(t), files: objectstoretest.Start(t, "lists"), log: &logged{}}
+	b := &bench{T: t, nats: natstest.StartBare(t), files: objectstoretest.Start(t, "lists"), log: &waittest.Log{}}
 	b.nc = b.nats.Connect(t)
 	b.js = natstest.JetStream(t, b.nc)
 	natstest.Provision(t, b.nc, changes...)
@@ -49,23 +49,6 @@ func newBench(t *testing.T, changes ...natstest.Change) *bench {
 	}
 	b.store = store
 	return b
-}
-
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // worker is a trigger that runs.
@@ -146,16 +129,7 @@ func (b *bench) publish(data ...string) {
 // eventually waits for a condition.
 func (b *bench) eventually(what string, ok func() bool) {
 	b.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			b.Fatalf("not within a minute: %s", what)
-		}
-	}
+	waittest.Eventually(b, what, ok)
 }
 
 func (b *bench) wait(what string, done <-chan struct{}) {

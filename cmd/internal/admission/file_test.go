@@ -12,7 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 const (

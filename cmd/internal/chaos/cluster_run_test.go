@@ -10,9 +10,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest/clustertest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 // clusterRun is a run on a cluster, with streams of its own.

@@ -14,10 +14,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer/trigger/objectstore/objectstoretest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest/clustertest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 const (

@@ -14,8 +14,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 )

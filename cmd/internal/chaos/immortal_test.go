@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 // immortal is a program that is started again whenever it ends, as a service

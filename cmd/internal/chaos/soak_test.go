@@ -12,9 +12,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 // TestSoak runs the built binary for a long time in bad company: valid requests

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 var upgradeFrom = flag.String("upgrade.from", "", "git `revision` to upgrade from; this build if empty")

@@ -15,7 +15,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 func serve(t *testing.T, limit int, handler http.Handler, log *waittest.Log) string {

@@ -20,7 +20,7 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/service"
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/secretstest"
 )
 

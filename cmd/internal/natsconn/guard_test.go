@@ -18,7 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 // fullDisk makes every write of this process beyond a few bytes of a file fail, as a full

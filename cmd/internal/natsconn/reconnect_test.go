@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 // silentListener accepts connections without an answer, and reports each one.

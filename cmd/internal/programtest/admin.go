@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 // AdminURL returns the address that a process logged for its admin listener.

@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 )
 

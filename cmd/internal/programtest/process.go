@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/secretstest"
 )
 

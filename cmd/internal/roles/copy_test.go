@@ -12,9 +12,9 @@ import (
 
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/cmd/internal/routes"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer/trigger"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 )

@@ -7,8 +7,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"backhaul/cmd/internal/eventlog"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 )

@@ -8,7 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 // A key is rotated without a restart: add the new key next to the old one, reload, change

@@ -18,10 +18,10 @@ import (
 
 	"backhaul/cmd/internal/admission"
 	"backhaul/cmd/internal/provision"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer"
 	"backhaul/consumer/follower"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 	"backhaul/vendorapi/simulator"

@@ -13,7 +13,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
 )

@@ -14,9 +14,9 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/programtest"
 	"backhaul/cmd/internal/routes"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 // What a trigger started is stopped when it returns: the next one in the same process has its

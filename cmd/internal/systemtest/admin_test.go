@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
 )

@@ -24,6 +24,7 @@ var arrows = []struct {
 	{"backhaul/schemas", nil},
 	{"backhaul/deploy", nil},
 	{"backhaul/publisher/natstest/clustertest", []string{"backhaul/publisher/natstest"}},
+	{"backhaul/publisher/natstest/waittest", nil},
 	{"backhaul/publisher/natstest", []string{"backhaul/deploy"}},
 	{"backhaul/publisher", []string{"backhaul/schemas"}},
 	// The simulator shares nothing with the client that is tested against it.
@@ -44,7 +45,7 @@ var arrows = []struct {
 	{"backhaul/consumer/follower", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/consumer", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	// It runs the program from outside, and what the program talks to.
-	{"backhaul/cmd/internal/programtest", []string{"backhaul/cmd/internal/waittest", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi/secretstest", "backhaul/vendorapi/simulator", "backhaul/vendorapi/simulator/simulatortest", "backhaul/consumer/trigger/objectstore/objectstoretest"}},
+	{"backhaul/cmd/internal/programtest", []string{"backhaul/publisher/natstest/waittest", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi/secretstest", "backhaul/vendorapi/simulator", "backhaul/vendorapi/simulator/simulatortest", "backhaul/consumer/trigger/objectstore/objectstoretest"}},
 	// Settings and the vendor stay out of the connection to NATS.
 	{"backhaul/cmd/internal/natsconn", []string{"backhaul/publisher", "backhaul/cmd/internal/serverurl", "backhaul/cmd/internal/storedir"}},
 	{"backhaul/cmd/internal/secret", []string{"backhaul/schemas/bounded"}},

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
 )

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/simulator"
 	"backhaul/vendorapi/simulator/simulatortest"
 )

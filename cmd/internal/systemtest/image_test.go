@@ -22,9 +22,9 @@ import (
 	tcwait "github.com/testcontainers/testcontainers-go/wait"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest/clustertest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 // TestImage runs the image as it is meant to be run: read-only, without any

@@ -13,7 +13,7 @@ import (
 
 	"backhaul/cmd/internal/browsertest"
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/simulator"
 )
 

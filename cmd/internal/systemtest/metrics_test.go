@@ -13,8 +13,8 @@ import (
 
 	"backhaul/cmd/internal/programtest"
 	"backhaul/cmd/internal/telemetry/otlptest"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/secretstest"
 	"backhaul/vendorapi/simulator"
 )

@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/simulator"
 )
 

@@ -14,7 +14,7 @@ import (
 
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/simulator"
 )
 

@@ -5,10 +5,10 @@ import (
 	"testing"
 
 	"backhaul/cmd/internal/programtest"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer/trigger/objectstore/objectstoretest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/simulator"
 )
 

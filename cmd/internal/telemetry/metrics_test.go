@@ -21,12 +21,12 @@ import (
 	"go.uber.org/goleak"
 
 	"backhaul/cmd/internal/queue"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer"
 	"backhaul/consumer/follower"
 	"backhaul/consumer/trigger"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 	"backhaul/schemas/schemastest"
 	"backhaul/vendorapi"

@@ -19,8 +19,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/telemetry/otlptest"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 	"backhaul/vendorapi/secretstest"

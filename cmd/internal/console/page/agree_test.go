@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/history"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 )
 

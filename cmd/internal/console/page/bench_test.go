@@ -21,9 +21,9 @@ import (
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/deadletter"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )

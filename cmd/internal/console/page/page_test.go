@@ -20,10 +20,10 @@ import (
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/routes"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/consumer/trigger"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )

@@ -14,9 +14,9 @@ import (
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/operator"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 )
 

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/history"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 )
 

@@ -13,9 +13,9 @@ import (
 	"go.uber.org/goleak"
 
 	"backhaul/cmd/internal/history"
-	"backhaul/cmd/internal/waittest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 )
 
