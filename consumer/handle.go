@@ -141,6 +141,14 @@ func (h *handler) capacity(n int) (capacity int, cooldown vendorapi.Cooldown) {
 	return capacity, cooldown
 }
 
+// scarce reports whether this replica may start fewer jobs now than it could: the budget or the
+// limit of starts holds, or a pause that the vendor asked for. Then the order in which requests
+// are taken matters. It asks nothing of the vendor and is cheap.
+func (h *handler) scarce() bool {
+	_, cooldown := h.vendor.Capacity(h.cfg.MaxInFlight)
+	return cooldown.Reason.Limit()
+}
+
 // errNoCapacity is returned while nothing may be sent to the vendor.
 var errNoCapacity = errors.New("no vendor capacity")
 

@@ -32,6 +32,8 @@ const (
 	CooldownRate
 	// CooldownLogin: the vendor refused the credentials of this process.
 	CooldownLogin
+	// CooldownBudget: the tenant's writing calls of the last hour are used up, which all replicas share.
+	CooldownBudget
 )
 
 func (r CooldownReason) String() string {
@@ -44,19 +46,28 @@ func (r CooldownReason) String() string {
 		return "rate"
 	case CooldownLogin:
 		return "login"
+	case CooldownBudget:
+		return "budget"
 	default:
 		return "none"
 	}
 }
 
-// Cooldown is how long no job may be started, and why. The zero value means no cooldown.
+// Limit reports whether the reason is a limit on how many jobs may be started, and not trouble. The
+// order in which jobs are started matters then.
+func (r CooldownReason) Limit() bool {
+	return r == CooldownThrottled || r == CooldownRate || r == CooldownBudget
+}
+
+// Cooldown is how long no job may be started, and why. The zero value means no cooldown. For is 0
+// and Reason is set if some jobs may be started, but fewer than were asked for.
 type Cooldown struct {
 	For    time.Duration
 	Reason CooldownReason
 }
 
 // Capacity returns how many jobs may be started now, at most n. If none may be, cooldown has the
-// time and the reason. Capacity reserves nothing: two calls return the same capacity twice. After
+// time and the reason; if a limit allows fewer than n, it has the reason. Capacity reserves nothing: two calls return the same capacity twice. After
 // an outage, and after refused credentials, it is one, for a trial.
 func (c *Client) Capacity(n int) (capacity int, cooldown Cooldown) {
 	if n <= 0 {
@@ -75,9 +86,12 @@ func (c *Client) Capacity(n int) (capacity int, cooldown Cooldown) {
 	if n == 0 {
 		return 0, Cooldown{wait, CooldownOutage}
 	}
-	n, wait = c.limits.Capacity(n)
-	if n == 0 {
+	allowed, wait := c.limits.Capacity(n)
+	switch {
+	case allowed == 0:
 		return 0, Cooldown{wait, CooldownRate}
+	case allowed < n:
+		return allowed, Cooldown{Reason: CooldownRate}
 	}
 	return n, Cooldown{}
 }

@@ -89,7 +89,7 @@ func TestTakeSlot_aLimitBeyondTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, c := onPipe(t, simulator.Config{}, withPace(Pace{PerHour: 20}))
 		r := &Retrier{Client: c}
-		wantCapacity(t, c, 2, Cooldown{})
+		wantCapacity(t, c, 2, Cooldown{Reason: CooldownRate})
 		for i := range 2 {
 			job, err := c.CreateTask(t.Context(), loadTask(i))
 			wantJob(t, job, err)
@@ -109,7 +109,7 @@ func TestTakeSlot_aLimitBeyondTheBudget(t *testing.T) {
 		}
 		_, cooldown := c.Capacity(1)
 		<-time.After(cooldown.For) // there is capacity after this wait
-		wantCapacity(t, c, 1, Cooldown{})
+		wantCapacity(t, c, 1, Cooldown{Reason: CooldownRate})
 		job, err := c.CreateTask(t.Context(), testTask())
 		wantJob(t, job, err)
 		if n := sim.Account().CreateTaskCalls; n != 3 {
@@ -137,13 +137,13 @@ func TestSlot_unusedIsReturned(t *testing.T) {
 			}
 			for range 100 {
 				deny()
-				wantCapacity(t, r.Client, 1, Cooldown{})
+				wantCapacity(t, r.Client, 1, Cooldown{Reason: CooldownRate})
 			}
 			job, err := r.Client.CreateTask(t.Context(), testTask())
 			wantJob(t, job, err)
 			// And after a wait for the place.
 			deny()
-			wantCapacity(t, r.Client, 1, Cooldown{})
+			wantCapacity(t, r.Client, 1, Cooldown{Reason: CooldownRate})
 			if n := sim.Account().CreateTaskCalls; n != 1 {
 				t.Errorf("%d calls", n)
 			}
