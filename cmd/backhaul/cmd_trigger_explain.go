@@ -122,6 +122,7 @@ type explanation struct {
 	Event     string         `json:"event,omitempty"`
 	Kind      trigger.Kind   `json:"kind,omitempty"`
 	System    string         `json:"system,omitempty"`
+	Source    string         `json:"source,omitempty"`
 	Account   string         `json:"account,omitempty"`
 	Container string         `json:"container,omitempty"`
 	Key       string         `json:"key,omitempty"`
@@ -170,7 +171,7 @@ func explain(message string, routes *trigger.Routes, subject string, header sche
 
 func explanationOf(message string, c trigger.Change) explanation {
 	e := explanation{
-		Message: message, Format: c.Format, Event: c.Event, Kind: c.Kind, System: c.System, Account: c.Account, Container: c.Container, Key: c.Key,
+		Message: message, Format: c.Format, Event: c.Event, Kind: c.Kind, System: c.System, Source: c.Source, Account: c.Account, Container: c.Container, Key: c.Key,
 		RawKey: c.Raw, Tree: c.Tree, Sequencer: c.Sequencer, Version: c.Version,
 	}
 	if !utf8.ValidString(c.Key) {

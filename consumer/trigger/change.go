@@ -52,6 +52,9 @@ type Change struct {
 	// "minio:<deployment id>", "azure", "gcs". If it does not, System is the last token of the
 	// subject that the notification was published on.
 	System string
+	// Source is what the notification calls its sender, such as the eventSource of records of
+	// S3; "" if it does not.
+	Source string
 	// Subject is the subject of the notification; "" if it has not been published.
 	Subject string
 	// Account is the Azure storage account in lower case; "" elsewhere. Containers of two

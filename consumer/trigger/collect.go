@@ -202,9 +202,9 @@ func (s *session) concerns(changes []Change) map[Group]*concern {
 	for _, c := range changes {
 		routes, reason := s.trigger.routes.Match(c)
 		s.trigger.observe.Change(c.Format, reason)
-		for _, r := range routes {
-			if said := all[r.Group()]; c.Raw != "" && r.Keys == "" && said != nil && said.changes[len(said.changes)-1].Raw == c.Raw {
-				continue // both readings of the key lead to the group: it is one object
+		for i, r := range routes {
+			if !c.Tree && slices.ContainsFunc(routes[:i], func(other *Route) bool { return r.says(c, other) }) {
+				continue // it is one object
 			}
 			say(r, c, true)
 		}

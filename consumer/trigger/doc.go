@@ -193,8 +193,8 @@
 // # Routes
 //
 // [NewRoutes] takes the routes, which the program reads from a file
-// (cmd/internal/routes). [Routes.Match] finds the first route whose system, subject, account,
-// container, prefix, suffix and events fit, with one lookup for each length of a prefix: 5,000 routes cost what 50 cost.
+// (cmd/internal/routes). [Routes.Match] finds the first route whose system, subject, source, account,
+// container, prefix, suffix, size and events fit, with one lookup for each length of a prefix: 5,000 routes cost what 50 cost.
 //
 // One content group has one window, and one window makes one request. So the routes of a
 // content group must have the same window, directive, level, plan and labels; NewRoutes

@@ -73,18 +73,26 @@ func (r *Route) read(c Change) Change {
 	return c
 }
 
+// says reports whether two routes have the same change of one content group.
+func (r *Route) says(c Change, other *Route) bool {
+	a, b := r.read(c), other.read(c)
+	return r.Group() == other.Group() && a.Key == b.Key && a.Raw == b.Raw
+}
+
 // AnyContainer stands for every container in the place of a route.
 const AnyContainer = "*"
 
 // Place is a set of objects.
 type Place struct {
-	// System and Subject have * for any text; "" for any.
+	// System, Subject and Source have * for any text; "" for any.
 	System    string
 	Subject   string
+	Source    string
 	Account   string // "" for any
 	Container string // or AnyContainer
 	Prefix    string
 	Suffix    string
+	Size      Sizes
 }
 
 // Window limits how long changes are collected before they become a request.
@@ -132,12 +140,12 @@ func (r *Route) Changes() string {
 		b.WriteString(string(kind))
 	}
 	b.WriteString(" in ")
-	for _, part := range []string{r.Place.System, r.Place.Subject, r.Place.Account} {
+	for _, part := range []string{r.Place.System, r.Place.Subject, r.Place.Source, r.Place.Account} {
 		if part != "" {
 			b.WriteString(part + ":")
 		}
 	}
-	b.WriteString(r.Place.Container + "/" + r.Place.Prefix + "*" + r.Place.Suffix)
+	b.WriteString(r.Place.Container + "/" + r.Place.Prefix + "*" + r.Place.Suffix + r.Place.Size.String())
 	return b.String()
 }
 
@@ -233,6 +241,8 @@ func (rs *Routes) match(c Change) ([]*Route, Reason) {
 	switch {
 	case first == none:
 		return nil, ReasonNoRoute
+	case rs.routes[first].Place.Size.unsure(&c):
+		return rs.matchUnsized(&c, first)
 	case rs.routes[first].Ignore:
 		return nil, ReasonIgnored
 	default:
@@ -247,12 +257,15 @@ func (rs *Routes) matchTree(c *Change) ([]*Route, Reason) {
 		if !r.takes(c) || !r.Place.overlaps(c) {
 			continue
 		}
+		if r.Ignore && r.Place.Size.unsure(c) {
+			continue
+		}
 		if r.Ignore {
 			reason = ReasonIgnored
 		} else {
 			found = append(found, r)
 		}
-		if r.Place.Suffix == "" && strings.HasPrefix(c.Key, r.Place.Prefix) {
+		if r.Place.Suffix == "" && !r.Place.Size.unsure(c) && strings.HasPrefix(c.Key, r.Place.Prefix) {
 			break // it takes all of the rest
 		}
 	}
@@ -269,7 +282,7 @@ func (rs *Routes) Holders(c Change) []*Route {
 	if c.Kind != KindDeleted {
 		return nil
 	}
-	c.Kind = KindCreated
+	c.Kind, c.Size = KindCreated, -1
 	routes, _ := rs.Match(c)
 	return routes
 }
@@ -277,7 +290,8 @@ func (rs *Routes) Holders(c Change) []*Route {
 // where reports whether the place is in the container of a change.
 func (p *Place) where(c *Change) bool {
 	return (p.Container == c.Container || p.Container == AnyContainer) && (p.Account == "" || strings.EqualFold(p.Account, c.Account)) &&
-		(p.System == "" || matches(p.System, c.System)) && (p.Subject == "" || matches(p.Subject, c.Subject))
+		(p.System == "" || matches(p.System, c.System)) && (p.Subject == "" || matches(p.Subject, c.Subject)) &&
+		(p.Source == "" || matches(p.Source, c.Source))
 }
 
 // matches reports whether a text is as the pattern says, in which a * stands for any text.
@@ -298,7 +312,7 @@ func matches(pattern, text string) bool {
 }
 
 func (p *Place) contains(c *Change) bool {
-	return p.where(c) && strings.HasPrefix(c.Key, p.Prefix) && strings.HasSuffix(c.Key, p.Suffix)
+	return p.where(c) && strings.HasPrefix(c.Key, p.Prefix) && strings.HasSuffix(c.Key, p.Suffix) && p.Size.take(c)
 }
 
 // overlaps reports whether an object below the tree may be in the place.
@@ -385,6 +399,9 @@ func (rs *Routes) marked() string {
 		fmt.Fprintf(mark, "%q %q %t %s\n", old(r.Place), r.Events, r.Ignore, r.Group().key())
 		if r.Place.System != "" || r.Place.Subject != "" || r.Keys != "" {
 			fmt.Fprintf(mark, "%q %q %q\n", r.Place.System, r.Place.Subject, r.Keys)
+		}
+		if r.Place.Source != "" || r.Place.Size != (Sizes{}) {
+			fmt.Fprintf(mark, "%q %d\n", r.Place.Source, r.Place.Size)
 		}
 	}
 	return hex.EncodeToString(mark.Sum(nil)[:8])

@@ -73,7 +73,7 @@ func (d *decoder) bare(data []byte) {
 func (d *decoder) record(i int, r *record) {
 	object := &r.S3.Object
 	c := Change{
-		Format: s3Format(r.EventSource), Event: string(r.EventName), Container: string(r.S3.Bucket.Name), Key: string(object.Key),
+		Format: s3Format(r.EventSource), Source: string(r.EventSource), Event: string(r.EventName), Container: string(r.S3.Bucket.Name), Key: string(object.Key),
 		Time: timeOf(r.EventTime), Sequencer: string(object.Sequencer), Version: string(object.VersionID), Size: object.Size.or(-1),
 	}
 	if major, _, _ := strings.Cut(string(r.EventVersion), "."); major != "2" && major != "" {
@@ -262,7 +262,7 @@ func (d *decoder) eventBridge(doc *document) {
 		return
 	}
 	c := Change{
-		Format: FormatEventBridge, Event: string(doc.DetailType), Container: string(detail.Bucket.Name), Key: string(detail.Object.Key),
+		Format: FormatEventBridge, Source: string(doc.Source), Event: string(doc.DetailType), Container: string(detail.Bucket.Name), Key: string(detail.Object.Key),
 		Size: detail.Object.Size.or(-1), Time: timeOf(doc.Time), Sequencer: string(detail.Object.Sequencer), Version: string(detail.Object.VersionID),
 		System: "aws:" + string(doc.Region), sole: true,
 	}

@@ -102,7 +102,8 @@ func hides(r, other *trigger.Route) bool {
 		}
 	}
 	return (p.Container == trigger.AnyContainer || p.Container == q.Container) &&
-		includes(p.Account, q.Account) && includes(p.System, q.System) && includes(p.Subject, q.Subject) &&
+		includes(p.Account, q.Account) && includes(p.System, q.System) && includes(p.Subject, q.Subject) && includes(p.Source, q.Source) &&
+		(p.Size == (trigger.Sizes{}) || p.Size == q.Size) &&
 		(r.Keys == "" || r.Keys == other.Keys) &&
 		strings.HasPrefix(q.Prefix, p.Prefix) && strings.HasSuffix(q.Suffix, p.Suffix)
 }

@@ -34,7 +34,7 @@ var (
 	requestKeys = []string{
 		"clientName", "instanceName", "backupsetName", "subclientName", "storagePolicyName", "appName", "backupLevel", "labels",
 	}
-	routeKeys     = append([]string{"name", "system", "subject", "account", "container", "prefix", "suffix", "keys", "events", "ignore", "window", "directive"}, requestKeys...)
+	routeKeys     = append([]string{"name", "system", "subject", "source", "account", "container", "prefix", "suffix", "minSize", "maxSize", "keys", "events", "ignore", "window", "directive"}, requestKeys...)
 	windowKeys    = []string{"quiet", "max", "maxPaths"}
 	directiveKeys = []string{"container", "prefix"}
 )
@@ -125,6 +125,12 @@ func (l *loader) route(n *yaml.Node) trigger.Route {
 			r.Place.System = l.Text(value, key)
 		case "subject":
 			r.Place.Subject = l.Text(value, key)
+		case "source":
+			r.Place.Source = l.Text(value, key)
+		case "minSize":
+			r.Place.Size.Min = l.Bytes(value, key)
+		case "maxSize":
+			r.Place.Size.Max = l.Bytes(value, key)
 		case "keys":
 			r.Keys = l.keys(value)
 		case "account":
@@ -170,6 +176,9 @@ func (l *loader) route(n *yaml.Node) trigger.Route {
 
 // pairs checks keys that depend on each other, and reads the route's request.
 func (l *loader) pairs(r *trigger.Route, lines map[string]int, request map[string]any, whole bool) {
+	if size := r.Place.Size; size.Max > 0 && size.Min > size.Max {
+		l.Problem(lines["maxSize"], "maxSize is %d bytes, less than minSize, %d bytes: no object has such a size", size.Max, size.Min)
+	}
 	if r.Ignore {
 		for _, key := range append([]string{"window", "directive"}, requestKeys...) {
 			if lines[key] != 0 {

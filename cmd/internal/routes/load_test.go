@@ -54,7 +54,7 @@ func TestLoad_readsTheExample(t *testing.T) {
 func TestParse_passesEveryKeyOn(t *testing.T) {
 	rs := parse(t, `source: billing
 routes:
-- {name: n, account: acc, container: a, prefix: p/, suffix: .s, events: [deleted, created], clientName: c, instanceName: i, backupsetName: b,
+- {name: n, account: acc, source: "x:s3", container: a, prefix: p/, suffix: .s, minSize: 1, maxSize: 2MiB, events: [deleted, created], clientName: c, instanceName: i, backupsetName: b,
    subclientName: s, storagePolicyName: sp, appName: app, backupLevel: INCREMENTAL, labels: {k: v},
    window: {quiet: 1s, max: 2s, maxPaths: 3}, directive: {container: l, prefix: d/}}
 - {container: a, ignore: true}
@@ -65,7 +65,9 @@ routes:
 		t.Fatal(err)
 	}
 	want := &trigger.Route{
-		Name: "n", Line: 3, Place: trigger.Place{Account: "acc", Container: "a", Prefix: "p/", Suffix: ".s"},
+		Name: "n", Line: 3, Place: trigger.Place{
+			Source: "x:s3", Account: "acc", Container: "a", Prefix: "p/", Suffix: ".s", Size: trigger.Sizes{Min: 1, Max: 2 << 20},
+		},
 		Events: []trigger.Kind{trigger.KindDeleted, trigger.KindCreated}, Request: request.Request,
 		Window:    trigger.Window{Quiet: time.Second, Max: 2 * time.Second, MaxPaths: 3},
 		Directive: &trigger.Directive{Container: "l", Prefix: "d/"},
@@ -125,6 +127,10 @@ func TestParse_reportsProblems(t *testing.T) {
 		"no quiet time":    {"routes:\n- {container: a, window: {quiet: 0s}" + to("g"), []string{"quiet must be a duration such as 30s, from 100ms to 24h0m0s, here is"}},
 		"two days":         {"routes:\n- {container: a, window: {max: 48h}" + to("g"), []string{"max must be a duration such as 30s, from 100ms to 24h0m0s, here is"}},
 		"many labels":      {"routes:\n- {container: a, labels: {" + labels(25) + "}" + to("g"), []string{"labels has 25 labels, a route may have 24"}},
+		"no size":          {"routes:\n- {container: a, minSize: 0" + to("g"), []string{"minSize must be a number of bytes such as 500, 64KiB"}},
+		"a size in MB":     {"routes:\n- {container: a, maxSize: 10MB" + to("g"), []string{"maxSize must be a number of bytes"}},
+		"a size beyond":    {"routes:\n- {container: a, maxSize: 9000000TiB" + to("g"), []string{"maxSize must be a number of bytes"}},
+		"sizes backwards":  {"routes:\n- {container: a, minSize: 2KiB, maxSize: 1KiB" + to("g"), []string{"maxSize is 1024 bytes, less than minSize, 2048 bytes"}},
 		"two prefixes":     {"routes:\n- {container: a, directive: {container: b, prefix: x/}" + to("g") + "- {container: b, directive: {container: b, prefix: y/}" + to("g"), []string{"another directive"}},
 		"two directives":   {"routes:\n- {container: a" + to("g") + "- {container: b, directive: {container: b, prefix: x/}" + to("g"), []string{"another directive"}},
 	} {

@@ -1,6 +1,7 @@
 package strictyaml
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -60,6 +61,22 @@ func IntIn(n *yaml.Node, least, most int) (number int, ok bool) {
 		return 0, false
 	}
 	return number, true
+}
+
+// Bytes returns a number of bytes from 1, or 0 after a problem. It may have a unit.
+func (r *Reader) Bytes(n *yaml.Node, what string) int64 {
+	digits, unit := n.Value, int64(1)
+	for i, name := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if rest, ok := strings.CutSuffix(n.Value, name); ok {
+			digits, unit = strings.TrimSpace(rest), 1<<(10*(i+1))
+		}
+	}
+	number, err := strconv.ParseInt(digits, 10, 64)
+	if n.Kind != yaml.ScalarNode || err != nil || number < 1 || number > math.MaxInt64/unit {
+		r.Problem(n.Line, "%s must be a number of bytes such as 500, 64KiB, 10MiB, 2GiB or 1TiB, here is %s", what, r.Describe(n))
+		return 0
+	}
+	return number * unit
 }
 
 // Duration returns a duration from least to most, or 0 after a problem.
