@@ -45,6 +45,17 @@ func TestMatch_bySize(t *testing.T) {
 			t.Errorf("the deletion with the size %d: %s", size, got)
 		}
 	}
+	both := parse(t, "routes:\n- {container: c, events: [created, deleted], size: {min: 9}"+to("large")+"- {container: c, events: [created, deleted]"+to("small"))
+	if routes, _ := both.Match(Change{Kind: KindDeleted, Container: "c", Key: "k", Size: 0}); groupsOf(routes) != "large small " {
+		t.Errorf("a deletion that starts backups: %s", groupsOf(routes))
+	}
+	only := parse(t, "routes:\n- {container: c, size: {max: 9}, ignore: true}\n")
+	for _, c := range []Change{{Size: -1, Key: "k"}, {Size: -1, Key: "d/", Tree: true}} {
+		c.Kind, c.Container = KindCreated, "c"
+		if routes, reason := only.Match(c); len(routes) != 0 || reason != ReasonNoRoute {
+			t.Errorf("%s: %s%s", c.Key, groupsOf(routes), reason)
+		}
+	}
 	ignoring := parse(t, "routes:\n- {container: c, size: {min: 1, max: 9}, ignore: true}\n- {container: c, ignore: true}\n")
 	if routes, reason := ignoring.Match(Change{Kind: KindCreated, Container: "c", Key: "k", Size: -1}); len(routes) != 0 || reason != ReasonIgnored {
 		t.Errorf("two routes that ignore: %s%s", groupsOf(routes), reason)
