@@ -138,6 +138,8 @@ type explanation struct {
 	Reason    trigger.Reason `json:"reason,omitempty"`
 	Route     string         `json:"route,omitempty"`
 	Line      int            `json:"line,omitempty"`
+	// ContentGroup is the group that the route leads to, with its placeholders replaced.
+	ContentGroup string `json:"contentGroup,omitempty"`
 	// Conclusion says it in words.
 	Conclusion string `json:"conclusion"`
 }
@@ -155,7 +157,7 @@ func explain(message string, routes *trigger.Routes, subject string, header sche
 			all = append(all, e)
 		}
 		for _, r := range found {
-			e.Route, e.Line, e.Conclusion = r.Name, r.Line, withRoute(c, r)
+			e.Route, e.Line, e.ContentGroup, e.Conclusion = r.Name, r.Line, r.Group().String(), withRoute(c, r)
 			all = append(all, e)
 		}
 	}

@@ -34,6 +34,8 @@ func TestTriggerCheck(t *testing.T) {
 		"no file":     {[]string{"--routes", "none.yaml"}, "", exitUsage, "", "none.yaml: cannot be read: no such file"},
 		"an argument": {[]string{"routes.yaml"}, "", exitUsage, "", "--routes"},
 		"broken":      {nil, "routes:\n- {contaner: a}\n", exitUsage, "", `routes.yaml:2: a route has no key "contaner"; did you mean container?`},
+		"a template":  {nil, "routes:\n- {container: team-*, clientName: c, subclientName: \"{container}\"}\n", exitDone, "created in team-*/*  c/{container}", ""},
+		"a typo":      {nil, "routes:\n- {container: team-*, clientName: c, subclientName: \"{contaner}\"}\n", exitUsage, "", "routes.yaml:2: subclientName has {contaner}, which is no placeholder"},
 		"unreachable": {nil, "routes:\n" + route + strings.Replace(route, "g}", "h}", 1), exitFailed, "routes.yaml:3: fault: route of line 3: cannot be reached", ""},
 		"as JSON":     {[]string{"-o", "json"}, "routes:\n" + route + route, exitFailed, `"line":3,"severity":"fault"`, ""},
 		"not to load": {[]string{"-o", "json"}, "routes:\n- {}\n", exitUsage, `{"ok":false,"problems":["`, "routes.yaml:2"},
@@ -104,6 +106,12 @@ func TestTriggerExplain(t *testing.T) {
 	binary := []string{"-H", "ce-specversion: 1.0", "-H", "ce-type:google.cloud.storage.object.v1.finalized", "-o", "json", "-"}
 	if code, out, _ = explain(`{"bucket":"b","name":"k","size":"1"}`, binary...); code != exitDone || !strings.Contains(out, `"route":"listed","line":3`) {
 		t.Errorf("binary mode: exit code %d, %s", code, out)
+	}
+	templates := someRoutes(t, `routes: [{container: team-*, clientName: c, subclientName: "{container}-{prefix:1}"}]`)
+	for key, want := range map[string]string{"a/b": `"contentGroup":"c/team-x-a"`, "b": `"reason":"no-route"`} {
+		if code, out, _ = explain(document("team-x", key), "-", "-o", "json", "--routes", templates); code != exitDone || !strings.Contains(out, want) {
+			t.Errorf("%s by a template: exit code %d, %s, want %s", key, code, out, want)
+		}
 	}
 	bytes := `{"Records":[{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"%FF"}}}]}`
 	if code, out, _ = explain(bytes, "-o", "json", "-"); code != exitDone || !strings.Contains(out, `"keyBytes":"/w=="`) {

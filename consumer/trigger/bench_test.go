@@ -33,8 +33,14 @@ func BenchmarkDecodeAndRoute(b *testing.B) {
 "id":"9f3c0000-001e-0000-0000-000000000001","data":{"api":"PutBlob","clientRequestId":"9f3c0000-0000-4000-8000-000000000002","requestId":"9f3c0000-001e-0000-0000-000000000000",
 "eTag":"\"0x8D4BCC2E4835CD0\"","contentType":"image/jpeg","contentLength":524288,"blobType":"BlockBlob","url":"https://contosoarchive.blob.core.windows.net/photos/2026/11/23/a.jpg",
 "sequencer":"00000000000004420000000000028963","storageDiagnostics":{"batchId":"b0000000-0000-4000-8000-000000000000"}},"dataVersion":"","metadataVersion":"1"}]`)
-	for _, routes := range []int{50, 5000} {
-		rs := manyRoutes(b, routes)
+	template := parse(b, `routes:
+- {container: "other-*"`+to("other")+`
+- {container: "*", clientName: c, subclientName: "{container}"}`)
+	for _, routes := range []int{1, 50, 5000, 20_000} {
+		rs := template
+		if routes > 1 {
+			rs = manyRoutes(b, routes)
+		}
 		for _, c := range []struct {
 			name string
 			data []byte

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ type message struct {
 type collection struct {
 	messages map[uint64]*message
 	groups   map[Group]*group
+	mostKept int      // groups from which idle ones are forgotten
 	ended    []*group // groups with a window that ended
 	changes  int      // objects in all windows
 
@@ -44,7 +46,21 @@ type collection struct {
 }
 
 func newCollection() collection {
-	return collection{messages: make(map[uint64]*message), groups: make(map[Group]*group)}
+	return collection{messages: make(map[uint64]*message), groups: make(map[Group]*group), mostKept: mostIdle}
+}
+
+// mostIdle is how many groups are kept although they have no window. A template may lead to any
+// number.
+const mostIdle = 50_000
+
+// keepGroup adds a group, and forgets those without a window if there are too many. Their last
+// decision is read again when it is needed.
+func (c *collection) keepGroup(name Group, g *group) {
+	if len(c.groups) >= c.mostKept {
+		maps.DeleteFunc(c.groups, func(_ Group, g *group) bool { return g.open == nil && len(g.queue) == 0 })
+		c.mostKept = max(mostIdle, 2*len(c.groups))
+	}
+	c.groups[name] = g
 }
 
 // now returns the server's time, as in the timestamps of messages.
@@ -232,7 +248,7 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 		if by := g.position.Routes; by != "" && by != s.trigger.routes.mark {
 			g.position = decision{} // a decision by other routes covers nothing
 		}
-		s.collected.groups[name] = g
+		s.collected.keepGroup(name, g)
 	}
 	if g.position.covers(m) {
 		return s.confirm(ctx, g)

@@ -47,13 +47,13 @@ func NewRoutes(file, source string, routes []Route) (*Routes, error) {
 		if r.Ignore {
 			continue
 		}
-		if f := first[r.Group()]; f == nil {
+		if f := first[r.Group()]; f == nil || f.IsTemplate() != r.IsTemplate() {
 			first[r.Group()] = &r
 		} else if differ := r.Differs(f); differ != "" {
 			return nil, fmt.Errorf("route %q: has another %s than route %q of the same content group %s; they must agree", r.Name, differ, f.Name, r.Group())
 		}
 	}
-	rs.index()
+	rs.complete()
 	return rs, nil
 }
 
@@ -76,6 +76,13 @@ func (r *Route) complete() error {
 	if w.Quiet < MinQuiet || w.Max < w.Quiet || w.Max > MaxWindow || w.MaxPaths < 1 || w.MaxPaths > MaxPaths {
 		return fmt.Errorf("has the window %+v; Quiet must be from %s to Max, Max at most %s, and MaxPaths from 1 to %d", *w, MinQuiet, MaxWindow, MaxPaths)
 	}
+	var err error
+	if r.uses, err = r.placeholders(); err != nil {
+		return err
+	}
+	if !r.IsTemplate() {
+		_ = r.fill(nil) // braces only; its error would have been that of placeholders
+	}
 	if n := len(r.Request.Labels); n > MaxLabels {
 		return fmt.Errorf("has %d labels; a route may have %d", n, MaxLabels)
 	}
@@ -86,8 +93,8 @@ func (r *Route) complete() error {
 	r.Request = message.Request
 	switch d := r.Directive; {
 	case d == nil:
-	case d.Container == "" || !strings.HasSuffix(d.Prefix, "/"):
-		return fmt.Errorf("has the directive %+v; it needs a container, and a prefix that ends in a slash", *d)
+	case d.Container == "" || !strings.HasSuffix(d.Prefix, "/") || !strings.HasSuffix(head(d.Prefix), "/"):
+		return fmt.Errorf("has the directive %+v; it needs a container, and a prefix that ends in a slash, also before its first placeholder", *d)
 	case r.Request.BackupLevel != schemas.LevelIncremental:
 		return fmt.Errorf("has a directive and the level %s; the vendor takes a directive file for %s only", r.Request.BackupLevel, schemas.LevelIncremental)
 	}

@@ -1,10 +1,6 @@
 package trigger
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -20,10 +16,11 @@ type Routes struct {
 	// File is the name of the file that has the routes.
 	File   string
 	routes []*Route
-	// containers has the routes by their container, "*" among them.
-	containers map[string]*byPrefix
+	index  placeIndex // of routes
 	// directives has the places of directive files.
-	directives []Place
+	directives     []Place
+	directiveIndex placeIndex
+	instances      *instances
 	// mark differs for routes by which a change may go elsewhere: see [decision].Routes.
 	mark string
 }
@@ -44,11 +41,14 @@ type Route struct {
 	Events []Kind
 	// Ignore is set if the changes start nothing. The fields below are empty then.
 	Ignore bool
-	// Request is the request of each window, without request id and directive file.
+	// Request is the request of each window, without request id and directive file. Its names, plan
+	// and labels may have [Placeholders], and so may the directive. {{ stands for a brace.
 	Request schemas.BackupRequest
 	Window  Window
 	// Directive is where lists of changed paths are written. Nil for none.
 	Directive *Directive
+	// uses has the placeholders of the request and the directive.
+	uses []string
 }
 
 // Keys is how the keys of objects are written in notifications of S3 and what imitates it.
@@ -82,6 +82,9 @@ func (r *Route) says(c Change, other *Route) bool {
 // AnyContainer stands for every container in the place of a route.
 const AnyContainer = "*"
 
+// IsPattern reports whether the name of a container stands for several.
+func IsPattern(container string) bool { return strings.Contains(container, "*") }
+
 // Place is a set of objects.
 type Place struct {
 	// System, Subject and Source have * for any text; "" for any.
@@ -89,7 +92,7 @@ type Place struct {
 	Subject   string
 	Source    string
 	Account   string // "" for any
-	Container string // or AnyContainer
+	Container string // * for any text
 	Prefix    string
 	Suffix    string
 	Size      Sizes
@@ -229,15 +232,24 @@ func (rs *Routes) Match(c Change) ([]*Route, Reason) {
 }
 
 func (rs *Routes) match(c Change) ([]*Route, Reason) {
-	for i := range rs.directives {
-		if rs.directives[i].contains(&c) {
-			return nil, ReasonDirective
-		}
+	if rs.directiveIndex.first(&c, func(i int) bool { return rs.directives[i].contains(&c) }) != none {
+		return nil, ReasonDirective
 	}
 	if c.Tree {
 		return rs.matchTree(&c)
 	}
-	first := min(rs.containers[c.Container].first(rs.routes, &c), rs.containers[AnyContainer].first(rs.routes, &c))
+	var found []*Route
+	first := rs.index.first(&c, func(i int) bool {
+		r := rs.routes[i]
+		if !r.takes(&c) || !r.Place.contains(&c) {
+			return false
+		}
+		of := rs.instance(i, &c)
+		if of != nil {
+			found = of // the first so far
+		}
+		return of != nil
+	})
 	switch {
 	case first == none:
 		return nil, ReasonNoRoute
@@ -246,24 +258,28 @@ func (rs *Routes) match(c Change) ([]*Route, Reason) {
 	case rs.routes[first].Ignore:
 		return nil, ReasonIgnored
 	default:
-		return rs.routes[first : first+1 : first+1], ReasonRouted
+		return found, ReasonRouted
 	}
 }
 
 func (rs *Routes) matchTree(c *Change) ([]*Route, Reason) {
 	var found []*Route
 	reason := ReasonNoRoute
-	for _, r := range rs.routes {
+	for i, r := range rs.routes {
 		if !r.takes(c) || !r.Place.overlaps(c) {
 			continue
 		}
 		if r.Ignore && r.Place.Size.unsure(c) {
 			continue
 		}
-		if r.Ignore {
+		of := rs.instance(i, c)
+		switch {
+		case of == nil:
+			continue // it has no value for a placeholder
+		case r.Ignore:
 			reason = ReasonIgnored
-		} else {
-			found = append(found, r)
+		default:
+			found = append(found, of...)
 		}
 		if r.Place.Suffix == "" && !r.Place.Size.unsure(c) && strings.HasPrefix(c.Key, r.Place.Prefix) {
 			break // it takes all of the rest
@@ -289,7 +305,7 @@ func (rs *Routes) Holders(c Change) []*Route {
 
 // where reports whether the place is in the container of a change.
 func (p *Place) where(c *Change) bool {
-	return (p.Container == c.Container || p.Container == AnyContainer) && (p.Account == "" || strings.EqualFold(p.Account, c.Account)) &&
+	return (p.Container == c.Container || matches(p.Container, c.Container)) && (p.Account == "" || strings.EqualFold(p.Account, c.Account)) &&
 		(p.System == "" || matches(p.System, c.System)) && (p.Subject == "" || matches(p.Subject, c.Subject)) &&
 		(p.Source == "" || matches(p.Source, c.Source))
 }
@@ -318,91 +334,4 @@ func (p *Place) contains(c *Change) bool {
 // overlaps reports whether an object below the tree may be in the place.
 func (p *Place) overlaps(tree *Change) bool {
 	return p.where(tree) && (strings.HasPrefix(tree.Key, p.Prefix) || strings.HasPrefix(p.Prefix, tree.Key))
-}
-
-// none is an index that no route has.
-const none = math.MaxInt
-
-// byPrefix finds routes by the prefix of a key, with one lookup for each length of a
-// prefix, regardless of the number of routes.
-type byPrefix struct {
-	lengths []int // ascending
-	routes  map[string][]int
-}
-
-func (b *byPrefix) add(prefix string, route int) {
-	if i, ok := slices.BinarySearch(b.lengths, len(prefix)); !ok {
-		b.lengths = slices.Insert(b.lengths, i, len(prefix))
-	}
-	b.routes[prefix] = append(b.routes[prefix], route)
-}
-
-// first returns the index of the first route that takes the change, or none.
-func (b *byPrefix) first(routes []*Route, c *Change) int {
-	if b == nil {
-		return none
-	}
-	best := none
-	for _, length := range b.lengths {
-		if length > len(c.Key) {
-			break
-		}
-		for _, i := range b.routes[c.Key[:length]] {
-			if i >= best {
-				break
-			}
-			if r := routes[i]; r.takes(c) && r.Place.contains(c) {
-				best = i
-				break
-			}
-		}
-	}
-	return best
-}
-
-// index prepares the routes for Match.
-func (rs *Routes) index() {
-	rs.containers = make(map[string]*byPrefix)
-	for i, r := range rs.routes {
-		b := rs.containers[r.Place.Container]
-		if b == nil {
-			b = &byPrefix{routes: make(map[string][]int)}
-			rs.containers[r.Place.Container] = b
-		}
-		b.add(r.Place.Prefix, i)
-		if r.Directive == nil {
-			continue
-		}
-		written := Place{System: r.Place.System, Subject: r.Place.Subject, Account: r.Place.Account, Container: r.Directive.Container, Prefix: r.Directive.Prefix}
-		if !slices.Contains(rs.directives, written) {
-			rs.directives = append(rs.directives, written)
-		}
-	}
-	rs.mark = rs.marked()
-}
-
-// marked returns the mark of the routes. Routes that an earlier version knew have its mark:
-// otherwise, its decisions would not count after an upgrade, and changes be asked for again.
-func (rs *Routes) marked() string {
-	type earlier struct{ Account, Container, Prefix, Suffix string }
-	old := func(p Place) earlier { return earlier{p.Account, p.Container, p.Prefix, p.Suffix} }
-	directives := make([]earlier, 0, len(rs.directives))
-	for _, d := range rs.directives {
-		// Of two that differ in what the earlier version did not know, it has one.
-		if !slices.Contains(directives, old(d)) {
-			directives = append(directives, old(d))
-		}
-	}
-	mark := sha256.New()
-	fmt.Fprintf(mark, "%q %q\n", rs.Source, directives)
-	for _, r := range rs.routes {
-		fmt.Fprintf(mark, "%q %q %t %s\n", old(r.Place), r.Events, r.Ignore, r.Group().key())
-		if r.Place.System != "" || r.Place.Subject != "" || r.Keys != "" {
-			fmt.Fprintf(mark, "%q %q %q\n", r.Place.System, r.Place.Subject, r.Keys)
-		}
-		if r.Place.Source != "" || r.Place.Size != (Sizes{}) {
-			fmt.Fprintf(mark, "%q %d\n", r.Place.Source, r.Place.Size)
-		}
-	}
-	return hex.EncodeToString(mark.Sum(nil)[:8])
 }

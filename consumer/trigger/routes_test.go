@@ -120,7 +120,7 @@ func TestMatch_agreesWithASimpleSearch(t *testing.T) {
 	prefixes := []string{"a/b/", "", "a", "a/", "ab", "b"} // not by their lengths
 	n := 0
 	for i := range 300 {
-		prefix, suffix, container := prefixes[i*7%6], []string{"", "x", "yx"}[i*5%3], []string{"c", "d", `"*"`}[i*11%3]
+		prefix, suffix, container := prefixes[i*7%6], []string{"", "x", "yx"}[i*5%3], []string{"c", "d", `"*"`, "c*", `"*c"`, "c*c*", `"*a*"`}[i*11%7]
 		events := []string{"[created]", "[deleted]", "[created, deleted]"}[i/3%3]
 		fmt.Fprintf(&text, "- {container: %s, events: %s", container, events)
 		if prefix != "" {
@@ -132,7 +132,7 @@ func TestMatch_agreesWithASimpleSearch(t *testing.T) {
 		text.WriteString(to(fmt.Sprintf("g%d", i)))
 	}
 	rs := parse(t, text.String())
-	for _, container := range []string{"c", "d", "e"} {
+	for _, container := range []string{"c", "d", "e", "cc", "ca", "ac", "cac", ""} {
 		for _, key := range []string{"a", "a/", "ab", "abx", "a/b/", "a/b/yx", "b", "x", "yx", "a/x", "zz"} {
 			for _, kind := range []Kind{KindCreated, KindDeleted} {
 				c := Change{Kind: kind, Container: container, Key: key}
@@ -230,6 +230,7 @@ func TestRoutes_mark(t *testing.T) {
 		"group":     "routes:\n- {container: a" + to("h") + "- {container: b" + to("h"),
 		"instance":  "routes:\n- {container: a, instanceName: i" + to("g") + "- {container: b" + to("h"),
 		"order":     "routes:\n- {container: b" + to("h") + "- {container: a" + to("g"),
+		"template":  "routes:\n- {container: a" + to("g") + "- {container: b, clientName: c, subclientName: \"{container}\"}",
 		"directive": "routes:\n- {container: a" + list + to("g") + "- {container: b" + to("h"),
 	} {
 		if other := parse(t, text); other.mark == first.mark {
@@ -241,6 +242,10 @@ func TestRoutes_mark(t *testing.T) {
 		if parse(t, conditions+to("g")).mark == parse(t, "routes:\n- {container: a, "+other+to("g")).mark {
 			t.Errorf("%s leaves the mark", other)
 		}
+	}
+	const group = "routes: [{container: a, clientName: c, subclientName: \""
+	if parse(t, group+"{{container}}\"}]").mark == parse(t, group+"{container}\"}]").mark {
+		t.Error("a template has the mark of a route to a group of its name")
 	}
 	same := parse(t, "routes:\n- {container: a, window: {quiet: 1s}, labels: {x: y}"+to("g")+"- {name: n, container: b, storagePolicyName: p"+to("h"))
 	if same.mark != first.mark {
@@ -254,8 +259,8 @@ func TestRoutes_mark(t *testing.T) {
 	// Of the routes' own: what one ignores has no other member.
 	ignores := Routes{routes: []*Route{{Ignore: true}}}
 	takes := Routes{routes: []*Route{{}}}
-	ignores.index()
-	takes.index()
+	ignores.complete()
+	takes.complete()
 	if ignores.mark == takes.mark {
 		t.Error("what a route ignores leaves the mark")
 	}

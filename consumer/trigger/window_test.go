@@ -235,3 +235,23 @@ func TestRequestID(t *testing.T) {
 		}
 	}
 }
+
+// Groups without a window are forgotten when there are too many; the others are not.
+func TestCollection_forgetsIdleGroups(t *testing.T) {
+	c := newCollection()
+	busy := map[Group]*group{{Client: "open"}: {open: &window{}}, {Client: "queued"}: {queue: []*window{{}}}}
+	for name, g := range busy {
+		c.keepGroup(name, g)
+	}
+	for i := range mostIdle {
+		c.keepGroup(Group{Subclient: fmt.Sprint(i)}, &group{})
+	}
+	if n := len(c.groups); n != 4 {
+		t.Errorf("%d groups are kept, want the two with windows and the last two", n)
+	}
+	for name, g := range busy {
+		if c.groups[name] != g {
+			t.Errorf("%s is forgotten", name.Client)
+		}
+	}
+}

@@ -28,13 +28,17 @@ func Check(rs *trigger.Routes) []Finding {
 	unreachable(rs.All(), func(r, by *trigger.Route) {
 		add(r, true, "cannot be reached: %s, before it, takes all that it would", label(by))
 	})
+	directives := make(map[string][]trigger.Place) // by prefix
+	for _, d := range rs.Directives() {
+		directives[d.Prefix] = append(directives[d.Prefix], d)
+	}
 	users := make(map[trigger.Directive]*trigger.Route)
 	for _, r := range rs.All() {
-		for _, d := range rs.Directives() {
-			switch {
-			case r.Ignore || !strings.HasPrefix(r.Place.Prefix, d.Prefix) || r.Place.Container != d.Container:
-			case includes(d.Account, r.Place.Account) && includes(d.System, r.Place.System) && includes(d.Subject, r.Place.Subject):
-				add(r, true, "cannot be reached: it lies in the directive prefix /%s/%s, and what is there starts nothing", d.Container, d.Prefix)
+		for length := range len(r.Place.Prefix) + 1 {
+			for _, d := range directives[r.Place.Prefix[:length]] {
+				if !r.Ignore && within(&r.Place, &d) {
+					add(r, true, "cannot be reached: it lies in the directive prefix /%s/%s, and what is there starts nothing", d.Container, d.Prefix)
+				}
 			}
 		}
 		switch prefix, suffix := r.Place.Prefix, r.Place.Suffix; {
@@ -49,8 +53,8 @@ func Check(rs *trigger.Routes) []Finding {
 		if r.Directive == nil {
 			continue
 		}
-		if r.Place.Container == trigger.AnyContainer {
-			add(r, false, "lists paths of any container into %s; all must be in the account of instance %s, or the vendor looks for them in vain", r.Directive.Container, r.Request.InstanceName)
+		if trigger.IsPattern(r.Place.Container) && !strings.Contains(r.Directive.Container, "{") {
+			add(r, false, "lists paths of any container that it takes into %s; all must be in the account of instance %s, or the vendor looks for them in vain", r.Directive.Container, r.Request.InstanceName)
 		}
 		if slices.Contains(r.Events, trigger.KindDeleted) {
 			add(r, false, "has a directive and the event deleted: what is gone cannot be listed, so a window with a deletion asks for a plain INCREMENTAL")
@@ -80,16 +84,33 @@ func label(r *trigger.Route) string {
 // unreachable calls report with each route that a single route before it hides. It does
 // not find a route that only several together hide.
 func unreachable(routes []*trigger.Route, report func(r, by *trigger.Route)) {
-	byContainer := make(map[string][]*trigger.Route)
+	type place struct{ container, prefix string }
+	earlier := make(map[place][]*trigger.Route)
+	var patterns []string // containers of earlier, with a *
 	for _, r := range routes {
-		earlier := byContainer[r.Place.Container]
-		if r.Place.Container != trigger.AnyContainer {
-			earlier = slices.Concat(earlier, byContainer[trigger.AnyContainer])
+		containers := []string{r.Place.Container}
+		for _, p := range patterns {
+			if p != r.Place.Container && covers(p, r.Place.Container) {
+				containers = append(containers, p)
+			}
 		}
-		if i := slices.IndexFunc(earlier, func(e *trigger.Route) bool { return hides(e, r) }); i >= 0 {
-			report(r, earlier[i])
+		var by *trigger.Route
+		for _, container := range containers {
+			for length := 0; length <= len(r.Place.Prefix) && by == nil; length++ {
+				same := earlier[place{container, r.Place.Prefix[:length]}]
+				if i := slices.IndexFunc(same, func(e *trigger.Route) bool { return hides(e, r) }); i >= 0 {
+					by = same[i]
+				}
+			}
 		}
-		byContainer[r.Place.Container] = append(byContainer[r.Place.Container], r)
+		if by != nil {
+			report(r, by)
+		}
+		if trigger.IsPattern(r.Place.Container) && !slices.Contains(patterns, r.Place.Container) {
+			patterns = append(patterns, r.Place.Container)
+		}
+		at := place{r.Place.Container, r.Place.Prefix}
+		earlier[at] = append(earlier[at], r)
 	}
 }
 
@@ -101,11 +122,27 @@ func hides(r, other *trigger.Route) bool {
 			return false
 		}
 	}
-	return (p.Container == trigger.AnyContainer || p.Container == q.Container) &&
+	return r.TakesAll() && covers(p.Container, q.Container) &&
 		includes(p.Account, q.Account) && includes(p.System, q.System) && includes(p.Subject, q.Subject) && includes(p.Source, q.Source) &&
 		(p.Size == (trigger.Sizes{}) || p.Size == q.Size) &&
 		(r.Keys == "" || r.Keys == other.Keys) &&
 		strings.HasPrefix(q.Prefix, p.Prefix) && strings.HasSuffix(q.Suffix, p.Suffix)
+}
+
+// within reports whether a place surely lies in that of a directive, whose prefix is one of its own.
+func within(p, directive *trigger.Place) bool {
+	return covers(directive.Container, p.Container) && includes(directive.Account, p.Account) &&
+		includes(directive.System, p.System) && includes(directive.Subject, p.Subject)
+}
+
+// covers reports whether a pattern surely takes every container that another one takes.
+func covers(pattern, other string) bool {
+	if pattern == other || pattern == trigger.AnyContainer {
+		return true
+	}
+	head, tail, has := strings.Cut(pattern, "*")
+	return has && !strings.Contains(tail, "*") && len(other) >= len(head)+len(tail) &&
+		strings.HasPrefix(other, head) && strings.HasSuffix(other, tail)
 }
 
 // includes reports whether a condition of a place surely holds where another does.

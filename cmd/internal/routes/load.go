@@ -122,11 +122,11 @@ func (l *loader) route(n *yaml.Node) trigger.Route {
 				r.Name = name
 			}
 		case "system":
-			r.Place.System = l.Text(value, key)
+			r.Place.System = l.literal(value, key)
 		case "subject":
-			r.Place.Subject = l.Text(value, key)
+			r.Place.Subject = l.literal(value, key)
 		case "source":
-			r.Place.Source = l.Text(value, key)
+			r.Place.Source = l.literal(value, key)
 		case "minSize":
 			r.Place.Size.Min = l.Bytes(value, key)
 		case "maxSize":
@@ -134,13 +134,13 @@ func (l *loader) route(n *yaml.Node) trigger.Route {
 		case "keys":
 			r.Keys = l.keys(value)
 		case "account":
-			r.Place.Account = l.Text(value, key)
+			r.Place.Account = l.literal(value, key)
 		case "container":
-			r.Place.Container = l.Text(value, key)
+			r.Place.Container = l.literal(value, key)
 		case "prefix":
-			r.Place.Prefix = l.Text(value, key)
+			r.Place.Prefix = l.literal(value, key)
 		case "suffix":
-			r.Place.Suffix = l.Text(value, key)
+			r.Place.Suffix = l.literal(value, key)
 		case "events":
 			r.Events = l.events(value)
 		case "ignore":
@@ -153,8 +153,12 @@ func (l *loader) route(n *yaml.Node) trigger.Route {
 			if labels := l.labels(value); len(labels) > 0 {
 				request[key] = labels
 			}
+		case "appName", "backupLevel":
+			if s := l.literal(value, key); s != "" {
+				request[key] = s
+			}
 		default:
-			if s := l.Text(value, key); s != "" {
+			if s := l.template(value, key); s != "" {
 				request[key] = s
 			}
 		}
@@ -167,8 +171,8 @@ func (l *loader) route(n *yaml.Node) trigger.Route {
 		if whole {
 			l.Problem(n.Line, "the route has no container; name the bucket or container, or \"*\" for any")
 		}
-	case strings.Contains(container, "/"), container != trigger.AnyContainer && strings.Contains(container, "*"):
-		l.Problem(lines["container"], "container is %q, must be the name of one bucket or container, or \"*\" for any", container)
+	case strings.ContainsAny(container, "/?[]"):
+		l.Problem(lines["container"], "container is %q, must be the name of a bucket or container; a * in it stands for any text, as in team-*", container)
 	}
 	l.pairs(&r, lines, request, whole)
 	return r
@@ -227,6 +231,29 @@ func (l *loader) request(members map[string]any, line int, lines map[string]int,
 	return schemas.BackupRequest{}
 }
 
+// literal returns a text that may have no placeholder.
+func (l *loader) literal(n *yaml.Node, what string) string {
+	text, err := trigger.Literal(l.Text(n, what))
+	if err != nil {
+		l.Problem(n.Line, "%s %v", what, err)
+	}
+	return text
+}
+
+// template returns a text that may have placeholders.
+func (l *loader) template(n *yaml.Node, what string) string {
+	if n.Kind == yaml.MappingNode && len(n.Content) == 2 && n.Content[1].ShortTag() == "!!null" {
+		l.Problem(n.Line, "%s is {%s} without quotes, which is a mapping in YAML; write \"{%[2]s}\"", what, n.Content[0].Value)
+		return ""
+	}
+	text := l.Text(n, what)
+	if err := trigger.CheckTemplate(text); err != nil {
+		l.Problem(n.Line, "%s %v", what, err)
+		return ""
+	}
+	return text
+}
+
 func (l *loader) keys(n *yaml.Node) trigger.Keys {
 	known := []string{string(trigger.KeysForm), string(trigger.KeysRaw)}
 	text := l.Text(n, "keys")
@@ -282,15 +309,17 @@ func (l *loader) directive(n *yaml.Node) *trigger.Directive {
 	d, given := &trigger.Directive{}, make(map[string]bool)
 	whole := l.Mapping(n, "a directive", directiveKeys, func(key string, value *yaml.Node) {
 		given[key] = true
-		s := l.Text(value, key)
+		s := l.template(value, key)
 		switch {
 		case s == "":
 		case key == "container":
 			if d.Container = s; strings.ContainsAny(s, "/*") {
-				l.Problem(value.Line, "the directive's container is %q, must be the name of one bucket or container", s)
+				l.Problem(value.Line, "the directive's container is %q, must be the name of one bucket or container, or have a placeholder such as {container}", s)
 			}
 		case !strings.HasSuffix(s, "/"):
 			l.Problem(value.Line, "the directive's prefix is %q, must end in a slash: all that begins with it is taken for a directive file", s)
+		case templateInFolder(s):
+			l.Problem(value.Line, "the directive's prefix is %q, must have a folder of its own before the first placeholder, such as .backhaul/{container}/: all below it starts nothing", s)
 		default:
 			d.Prefix = s
 			// The vendor gets the path of the file, and must find it by that.
@@ -308,13 +337,19 @@ func (l *loader) directive(n *yaml.Node) *trigger.Directive {
 	return d
 }
 
+// templateInFolder reports whether the first placeholder of a prefix does not follow a slash.
+func templateInFolder(prefix string) bool {
+	before, after, has := strings.Cut(prefix, "{")
+	return has && !strings.HasPrefix(after, "{") && !strings.HasSuffix(before, "/")
+}
+
 func (l *loader) labels(n *yaml.Node) map[string]string {
 	labels := make(map[string]string)
 	l.Mapping(n, "labels", nil, func(key string, value *yaml.Node) {
 		if strings.HasPrefix(key, trigger.LabelPrefix) {
 			l.Problem(value.Line, "the label %s is taken: names that begin with %s are the trigger's own", strictyaml.Quoted(key), trigger.LabelPrefix)
 		}
-		if s := l.Text(value, "the label "+strictyaml.Quoted(key)); s != "" {
+		if s := l.template(value, "the label "+strictyaml.Quoted(key)); s != "" {
 			labels[key] = s
 		}
 	})

@@ -88,6 +88,14 @@ func labels(n int) string {
 	return strings.Join(all, ", ")
 }
 
+// A brace itself is doubled, in places as in names.
+func TestParse_readsBraces(t *testing.T) {
+	r := parse(t, `routes: [{container: a, prefix: "x{{/", clientName: c, subclientName: "g{{1}}", labels: {l: "{{}}"}}]`).All()[0]
+	if r.Place.Prefix != "x{/" || r.Request.SubclientName != "g{1}" || r.Request.Labels["l"] != "{}" || r.IsTemplate() {
+		t.Errorf("got %+v", r)
+	}
+}
+
 func TestParse_reportsProblems(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
@@ -107,7 +115,16 @@ func TestParse_reportsProblems(t *testing.T) {
 		"empty text":       {"routes:\n- {container: a, prefix: \"\"" + to("g"), []string{"prefix is empty; leave it out"}},
 		"a number":         {"routes:\n- {container: a, prefix: 2026" + to("g"), []string{"prefix must be a string; put \"2026\" into quotes"}},
 		"only once said":   {"routes:\n- {container: a, clientName: 7, subclientName: g}\n", []string{"clientName must be a string"}},
-		"a glob":           {"routes:\n- {container: a*" + to("g"), []string{"container is \"a*\""}},
+		"a question mark":  {"routes:\n- {container: \"a?\"" + to("g"), []string{"container is \"a?\", must be the name of a bucket or container; a * in it stands for any text"}},
+		"a star first":     {"routes:\n- {container: *-a" + to("g"), []string{"put a text that begins with * into quotes"}},
+		"a placeholder":    {"routes:\n- {container: a*, clientName: c, subclientName: \"{contaner}\"}\n", []string{"subclientName has {contaner}, which is no placeholder: write {container}, {account}, {system} or {prefix:1}"}},
+		"a brace":          {"routes:\n- {container: a, clientName: c, subclientName: \"g{1\"}\n", []string{"subclientName has a single brace; write {{ or }}"}},
+		"a place's brace":  {"routes:\n- {container: \"{container}\", prefix: \"a{/\"" + to("g"), []string{"container has a placeholder or a brace; placeholders may be in the names", "prefix has a placeholder"}},
+		"a fixed member":   {"routes:\n- {container: a, appName: \"{container}\"" + to("g"), []string{"appName has a placeholder"}},
+		"without quotes":   {"routes:\n- {container: a, clientName: c, subclientName: {container}}\n", []string{`subclientName is {container} without quotes, which is a mapping in YAML; write "{container}"`}},
+		"a label's brace":  {"routes:\n- {container: a, labels: {x: \"{y}\"}" + to("g"), []string{"the label \"x\" has {y}, which is no placeholder"}},
+		"a folder":         {"routes:\n- {container: a, directive: {container: a, prefix: \"x-{container}/\"}" + to("g"), []string{"must have a folder of its own before the first placeholder"}},
+		"a folder, alone":  {"routes:\n- {container: a, directive: {container: a, prefix: \"{container}/\"}" + to("g"), []string{"must have a folder of its own before the first placeholder"}},
 		"no events":        {"routes:\n- {container: a, events: []" + to("g"), []string{"events is empty"}},
 		"window backwards": {"routes:\n- container: a\n  clientName: c\n  subclientName: g\n  window:\n    quiet: 10m\n", []string{"quiet is 10m0s, longer than max, 5m0s, its default; give both"}},
 		"too many paths":   {"routes:\n- {container: a, window: {maxPaths: 0}" + to("g"), []string{"maxPaths must be a whole number from 1 to 100000"}},

@@ -191,6 +191,9 @@ func (r *Reader) syntax(err error) {
 	if r.Secretive {
 		text = yamlQuoted.ReplaceAllString(text, "")
 	}
+	if strings.Contains(text, "unknown anchor") || strings.Contains(text, "did not find expected alphabetic or numeric character") {
+		text += "; put a text that begins with * into quotes"
+	}
 	r.Problem(line, "is not valid YAML: %s", text)
 }
 
