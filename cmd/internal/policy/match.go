@@ -5,31 +5,6 @@ import (
 	"strings"
 )
 
-// matchName reports whether a name matches a listed pattern. It compares bytes, which
-// is the same as comparing characters: in UTF-8, * is never part of another character.
-func matchName(listed, name string) bool {
-	first, rest, hasStar := strings.Cut(listed, "*")
-	if !hasStar {
-		return listed == name
-	}
-	name, ok := strings.CutPrefix(name, first)
-	if !ok {
-		return false
-	}
-	for {
-		part, more, hasStar := strings.Cut(rest, "*")
-		if !hasStar {
-			return strings.HasSuffix(name, part)
-		}
-		// The first match suffices: the next * can skip the rest.
-		at := strings.Index(name, part)
-		if at < 0 {
-			return false
-		}
-		name, rest = name[at+len(part):], more
-	}
-}
-
 // matchPath reports whether a path is at or below a listed prefix.
 func matchPath(listed, path string) bool {
 	switch {

@@ -47,6 +47,7 @@ package policy
 import (
 	"strconv"
 
+	"backhaul/cmd/internal/strictyaml"
 	"backhaul/schemas"
 )
 
@@ -183,7 +184,7 @@ func (ru *rule) allowsMember(i int, r *schemas.BackupRequest) bool {
 		return m.fallback != nil && value == m.fallback(r)
 	}
 	for _, listed := range l.values {
-		if m.kind == pathKind && matchPath(listed, value) || m.kind != pathKind && matchName(listed, value) {
+		if m.kind == pathKind && matchPath(listed, value) || m.kind != pathKind && strictyaml.MatchName(listed, value) {
 			return true
 		}
 	}
