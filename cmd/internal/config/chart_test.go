@@ -18,6 +18,7 @@ const durationForm = `^(0|([0-9]+(\.[0-9]+)?(h|m|s|ms|us|µs|ns))+)$`
 // is nothing to choose.
 var chartSets = []string{
 	"nats.context", "nats.listen", "nats.storeDir", "work.policyFile", "vendor.tokenPairFile", "admin.addr", "admin.pprof", "trigger.routes",
+	"protection.objectivesFile",
 }
 
 type object = map[string]any

@@ -43,7 +43,8 @@ type Config struct {
 	Admin  Admin
 	Log    Log
 
-	Trigger Trigger
+	Protection Protection
+	Trigger    Trigger
 
 	origins []string // of the settings, in the order of the table
 	unknown bool     // the file could not be read: what it would set is not known

@@ -60,6 +60,16 @@ func (o *Objective) accept() Outcomes {
 	return o.Accept
 }
 
+// Accepted returns the outcomes that the objective accepts.
+func (o *Objective) Accepted() (all []schemas.Outcome) {
+	for _, outcome := range schemas.Outcomes {
+		if o.accept()&bit(outcome) != 0 {
+			all = append(all, outcome)
+		}
+	}
+	return all
+}
+
 // worst returns the outcome of a set that keeps the least.
 func (s Outcomes) worst() schemas.Outcome {
 	for i := len(schemas.Outcomes) - 1; i >= 0; i-- {
