@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/consumer/internal/writes"
+	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -61,6 +62,9 @@ type Config struct {
 	Observer Observer
 	// Policy decides which requests are allowed. If nil, all are.
 	Policy Policy
+	// Rule, if non-nil, returns how the requests of the content group of a request follow each
+	// other. It is called by many goroutines at once.
+	Rule func(*schemas.BackupRequest) turn.Rule
 }
 
 // maxLogged bounds the bytes that are logged of an event that was too large.
@@ -185,6 +189,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		vendor:   vendor,
 		pub:      pub,
 		inFlight: c.inFlight,
+		turns:    turns{ruleOf: cfg.Rule, turns: turn.New(js, ledger.events, pub), log: log, groups: make(map[turn.Group]groupWait)},
 		// A request is sent again after two windows and a redelivery at the latest.
 		unclear:  unclear{log: log, shown: 3*cfg.VisibilityWindow + 2*cfg.lease() + lastDelay},
 		atVendor: make(chan struct{}, cfg.MaxInFlight),

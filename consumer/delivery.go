@@ -6,6 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -78,6 +79,8 @@ type request struct {
 	traceparent string
 	replayOf    string // see schemas.Naming
 	notes       []schemas.Problem
+	// turn is set by await for a request of a content group with a rule.
+	turn *turn.Standing
 	// anonymous reports that the request has no id of its own: its place in the stream
 	// stands for one.
 	anonymous bool

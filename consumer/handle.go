@@ -29,6 +29,7 @@ type handler struct {
 	vendor   Vendor
 	pub      *publisher.Publisher
 	inFlight *inFlight
+	turns    turns
 	// unclear has the last request that was sent repeatedly.
 	unclear unclear
 	// atVendor limits the requests at the vendor.
@@ -103,6 +104,9 @@ func (h *handler) admit(ctx context.Context, d *delivery, req *request, decodeEr
 	}
 	if capacity, cooldown := h.capacity(1); capacity == 0 && !h.tooOld(req) && !req.expired() {
 		return redeliverAfter(0, fmt.Errorf("%w: %s, for another %s", errNoCapacity, cooldown.Reason, cooldown.For)), false
+	}
+	if s, waits := h.await(ctx, d, req); waits {
+		return s, false
 	}
 	return settlement{}, true
 }
@@ -369,11 +373,14 @@ func redeliver(d *delivery, err error) settlement {
 			delay = shortestCooldown
 		}
 	}
+	waiting, waits := errors.AsType[*waitError](err)
 	switch {
+	case waits:
+		delay = waiting.turnDelay(time.Since(d.stored))
 	case errors.Is(err, errTakenOver):
 		delay = firstLookup // the other owner works on it or is done
 	case errors.Is(err, errStopping):
 		delay = 0
 	}
-	return settlement{verb: nak, delay: delay, err: err}
+	return settlement{verb: nak, delay: delay, waits: waits, err: err}
 }

@@ -46,6 +46,7 @@ type claim struct {
 	// taken is the time before the claim was written, by this host's monotonic clock.
 	// So the lease ends here before it ends for other replicas.
 	taken time.Time
+	turn  bool // it has the turn of its content group, see takeTurn
 	doubt
 }
 

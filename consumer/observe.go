@@ -64,11 +64,12 @@ const (
 	ClassStopping  Class = "stopping"   // the process is stopping
 	ClassTakenOver Class = "taken_over" // another owner took the claim over
 	ClassVendor    Class = "vendor"     // a call of the vendor failed
+	ClassTurn      Class = "turn"       // another request has the turn of the content group
 	ClassLedger    Class = "ledger"     // the ledger cannot be read, written or relied on
 )
 
 // Classes are all classes.
-var Classes = []Class{ClassClaimed, ClassCapacity, ClassStopping, ClassTakenOver, ClassVendor, ClassLedger}
+var Classes = []Class{ClassClaimed, ClassCapacity, ClassStopping, ClassTakenOver, ClassVendor, ClassTurn, ClassLedger}
 
 // Settled is the end of a delivery.
 type Settled struct {
@@ -170,6 +171,8 @@ func classOf(err error) Class {
 		return ClassCapacity
 	case ofVendor(err):
 		return ClassVendor
+	case isWait(err):
+		return ClassTurn
 	default:
 		return ClassLedger
 	}

@@ -42,6 +42,9 @@ func (h *handler) submit(ctx, stop context.Context, c *claim) (schemas.Event, er
 		case errors.Is(denied, errExpired):
 			return h.expired(c.req, attempts), nil
 		case denied != nil: // nothing was sent
+			if waiting, ok := errors.AsType[*waitError](denied); ok && h.tooOld(c.req) {
+				return h.waited(c.req, waiting, attempts), nil
+			}
 			return nil, denied
 		}
 		outcome, left := h.judge(c, err, attempts)
@@ -141,6 +144,9 @@ func (h *handler) permit(ctx, stop context.Context, c *claim) (time.Time, error)
 		return time.Time{}, errStopping
 	case c.req.expired():
 		return time.Time{}, errExpired
+	}
+	if err := h.takeTurn(ctx, c); err != nil {
+		return time.Time{}, err
 	}
 	// Half of the lease beyond an attempt is reserved for the last byte's way to the
 	// vendor.

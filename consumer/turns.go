@@ -1,0 +1,164 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"backhaul/consumer/turn"
+	"backhaul/publisher"
+	"backhaul/schemas"
+)
+
+// turns makes the requests of a content group with a rule follow each other.
+type turns struct {
+	ruleOf func(*schemas.BackupRequest) turn.Rule // nil for no rules
+	turns  *turn.Turns
+	log    zerolog.Logger
+
+	mu     sync.Mutex
+	groups map[turn.Group]groupWait // those with requests that wait
+}
+
+// groupWait is what the requests of a content group wait for.
+type groupWait struct {
+	wait   turn.Wait
+	holder publisher.Key
+	looked time.Time
+}
+
+const (
+	// lookAgain is how long an answer about a content group serves its other requests.
+	lookAgain = 500 * time.Millisecond
+	// lastTurnDelay is the longest time until a waiting request looks again.
+	lastTurnDelay = 15 * time.Second
+	// maxWaiting bounds the content groups that are remembered.
+	maxWaiting = 10_000
+)
+
+// waitError is returned for a request that waits for the turn of its content group.
+type waitError struct{ turn.Wait }
+
+func (e *waitError) Error() string { return "waits for " + e.String() }
+
+// look returns the standing of a request, nil if there is no rule for its content group.
+func (t *turns) look(ctx context.Context, req *request) (*turn.Standing, error) {
+	if t.ruleOf == nil {
+		return nil, nil
+	}
+	rule := t.ruleOf(&req.BackupRequest)
+	if !rule.Applies() {
+		return nil, nil
+	}
+	g := turn.Group{Client: req.ClientName, Subclient: req.SubclientName}
+	if known, ok := t.known(g); ok && known.holder != req.key {
+		return &turn.Standing{Wait: &known.wait}, nil
+	}
+	st, err := t.turns.Look(ctx, g, rule, req.key)
+	if err != nil {
+		return nil, err
+	}
+	t.note(g, req, st.Wait)
+	return &st, nil
+}
+
+// known returns what was found out about the group just now.
+func (t *turns) known(g turn.Group) (groupWait, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w, ok := t.groups[g]
+	return w, ok && time.Since(w.looked) < lookAgain
+}
+
+// note remembers what the requests of a group wait for, and logs it once for each holder.
+func (t *turns) note(g turn.Group, req *request, wait *turn.Wait) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, waited := t.groups[g]
+	if wait == nil {
+		delete(t.groups, g)
+		return
+	}
+	if len(t.groups) >= maxWaiting && !waited {
+		clear(t.groups)
+	}
+	t.groups[g] = groupWait{wait: *wait, holder: wait.Key(), looked: time.Now()}
+	if !waited || before.holder != wait.Key() {
+		t.log.Info().Str("clientName", g.Client).Str("subclientName", g.Subclient).Str("source", req.key.Source).
+			Str("requestId", req.RequestID).Msgf("requests of the content group wait for %s", wait)
+	}
+}
+
+// await settles a request that has to wait for the turn of its content group. It waits unclaimed,
+// until it is too old.
+func (h *handler) await(ctx context.Context, d *delivery, req *request) (s settlement, waits bool) {
+	st, err := h.turns.look(ctx, req)
+	if err != nil {
+		return redeliver(d, err), true
+	}
+	req.turn = st
+	if st == nil || st.Wait == nil {
+		return settlement{}, false
+	}
+	waiting := &waitError{*st.Wait}
+	if !h.tooOld(req) && !req.expired() {
+		s := redeliver(d, waiting)
+		if !req.NotAfter.IsZero() {
+			s.delay = min(s.delay, max(time.Until(req.NotAfter), firstLookup))
+		}
+		return s, true
+	}
+	s, claimed := h.announceUnclaimed(ctx, d, req, h.waited(req, waiting, 0))
+	return s, !claimed // a claimed one goes on, because it may have a job
+}
+
+// takeTurn takes the turn of the claimed request's content group. Without it nothing may be sent.
+func (h *handler) takeTurn(ctx context.Context, c *claim) error {
+	st := c.req.turn
+	if st == nil || c.turn {
+		return nil
+	}
+	if st.Wait != nil { // it was claimed before, and is too old to wait
+		return &waitError{*st.Wait}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, h.cfg.lease(), errNotConfirmed)
+	defer cancel()
+	taken, err := h.turns.turns.Take(ctx, *st, c.req.key, c.req.RequestID)
+	switch {
+	case err != nil:
+		return err
+	case taken.Wait != nil:
+		return &waitError{*taken.Wait}
+	}
+	c.turn = true
+	return nil
+}
+
+// turnDelay returns when a request that waits looks again. The wait grows with its age.
+func (e *waitError) turnDelay(age time.Duration) time.Duration {
+	if left := e.Left(); left > 0 {
+		return min(max(left, firstLookup), lastDelay)
+	}
+	return min(max(age/4, firstDelay), lastTurnDelay)
+}
+
+// waited returns the failure of a request that waited until it was too old.
+func (h *handler) waited(req *request, why *waitError, attempts int) schemas.Event {
+	limit := fmt.Sprintf("within %s", h.cfg.GiveUpAfter)
+	if req.expired() {
+		limit = "by " + req.NotAfter.Format(time.RFC3339)
+	}
+	return h.failed(req, schemas.JobFailed{
+		ErrorCode: schemas.CodeExpired, ErrorMessage: fmt.Sprintf("not started %s: waited for %s", limit, why.String()),
+		ErrorSource: schemas.ErrorSourceBackhaul, Retryable: true, Attempts: attempts,
+	})
+}
+
+func isWait(err error) bool {
+	_, is := errors.AsType[*waitError](err)
+	return is
+}
