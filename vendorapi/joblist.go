@@ -72,7 +72,7 @@ func (x *jobIndex) add(page int, list jobList[jobSummary]) {
 		if names := job.Subclient; names.ClientName == "" || names.SubclientName == "" {
 			x.vague = append(x.vague, position)
 		} else {
-			key := NameKey(names.ClientName, names.SubclientName)
+			key := nameKey(names.ClientName, names.SubclientName)
 			x.positions[key] = append(x.positions[key], position)
 		}
 	}
@@ -80,7 +80,7 @@ func (x *jobIndex) add(page int, list jobList[jobSummary]) {
 
 // named returns the jobs that match a task's names, in the order of the list.
 func (x *jobIndex) named(t Task) (jobs []jobSummary) {
-	positions := slices.Concat(x.positions[NameKey(t.ClientName, t.SubclientName)], x.vague)
+	positions := slices.Concat(x.positions[nameKey(t.ClientName, t.SubclientName)], x.vague)
 	slices.Sort(positions)
 	for _, position := range positions {
 		if job := x.jobs[position]; job.matches(t) {
@@ -90,17 +90,21 @@ func (x *jobIndex) named(t Task) (jobs []jobSummary) {
 	return jobs
 }
 
-// NameKey returns a key of a client and a content group that is the same for names that the
-// vendor takes for the same: those that are equal by strings.EqualFold.
-func NameKey(client, subclient string) string {
-	fold := func(r rune) rune {
+// nameKey returns the same key for names that are equal by strings.EqualFold.
+func nameKey(client, subclient string) string {
+	return FoldName(client) + "\x00" + FoldName(subclient)
+}
+
+// FoldName returns the same text for names that the vendor takes for the same: those that are equal
+// by strings.EqualFold.
+func FoldName(name string) string {
+	return strings.Map(func(r rune) rune {
 		least := r
 		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
 			least = min(least, other)
 		}
 		return least
-	}
-	return strings.Map(fold, client) + "\x00" + strings.Map(fold, subclient)
+	}, name)
 }
 
 // jobList is a complete answer with jobs, or one page of it; Summary selects the fields that are

@@ -311,12 +311,12 @@ func TestNameKey(t *testing.T) {
 	names := []string{"", "a", "A", "k", "K", "\u212a", "s", "ſ", "ß", "ẞ", "σ", "ς", "Σ", "é", "É", "i", "İ", "ı", "stestgroup", "STestGroup", "\xff", "\xfe"}
 	for _, a := range names {
 		for _, b := range names {
-			if got, want := NameKey(a, "x") == NameKey(b, "X"), strings.EqualFold(a, b); got != want {
+			if got, want := nameKey(a, "x") == nameKey(b, "X"), strings.EqualFold(a, b); got != want {
 				t.Errorf("%q and %q: same key %t, equal %t", a, b, got, want)
 			}
 		}
 	}
-	if NameKey("a", "bc") == NameKey("ab", "c") {
+	if nameKey("a", "bc") == nameKey("ab", "c") {
 		t.Error("where the first name ends is lost")
 	}
 }

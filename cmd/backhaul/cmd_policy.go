@@ -74,28 +74,33 @@ func addPolicyFlags(cmd *cobra.Command, output *string) {
 	addOutputFlag(cmd, output)
 }
 
-// loadPolicy reads the file that the settings, or the argument, name.
-func loadPolicy(cmd *cobra.Command, args []string) (*policy.Policy, error) {
+// loadPolicy reads the file that the settings, or the argument, name. It also returns whether the
+// settings follow jobs.
+func loadPolicy(cmd *cobra.Command, args []string) (p *policy.Policy, following bool, err error) {
 	cfg, _, err := load(cmd)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	file := cfg.Work.PolicyFile
 	if len(args) > 0 {
 		file = args[0]
 	}
 	if file == "" {
-		return nil, &config.Error{Problems: []string{"no policy file: set --policy-file or BACKHAUL_POLICY_FILE; without one everything is allowed"}}
+		return nil, false, &config.Error{Problems: []string{"no policy file: set --policy-file or BACKHAUL_POLICY_FILE; without one everything is allowed"}}
 	}
-	p, err := policy.Load(file)
-	if err != nil {
-		return nil, config.FileError(err)
+	if p, err = policy.Load(file); err != nil {
+		return nil, false, config.FileError(err)
 	}
-	return p, nil
+	return p, cfg.Follow.On, nil
 }
 
 func runPolicyCheck(cmd *cobra.Command, args []string, output string) error {
-	p, err := loadPolicy(cmd, args)
+	p, following, err := loadPolicy(cmd, args)
+	if err == nil && !following {
+		if err = p.NeedsFollowing(); err != nil {
+			err = config.FileError(err)
+		}
+	}
 	if err != nil {
 		return sayProblems(cmd, output, err)
 	}
@@ -107,9 +112,14 @@ func runPolicyCheck(cmd *cobra.Command, args []string, output string) error {
 			SHA256  string `json:"sha256"`
 			Sources int    `json:"sources"`
 			Rules   int    `json:"rules"`
-		}{p.File, p.Sum, entries, rules})
+			Groups  int    `json:"groups"`
+		}{p.File, p.Sum, entries, rules, p.Groups()})
 	}
-	fmt.Fprintf(w, "%s is in order: %d sources, %d rules, SHA-256 %s\n", p.File, entries, rules, p.Sum)
+	groups := ""
+	if n := p.Groups(); n > 0 {
+		groups = fmt.Sprintf(" %d items in groups,", n)
+	}
+	fmt.Fprintf(w, "%s is in order: %d sources, %d rules,%s SHA-256 %s\n", p.File, entries, rules, groups, p.Sum)
 	return nil
 }
 
@@ -117,7 +127,7 @@ func runPolicyExplain(cmd *cobra.Command, request, source, output string) error 
 	if err := checkSource(source); err != nil {
 		return err
 	}
-	p, err := loadPolicy(cmd, nil)
+	p, _, err := loadPolicy(cmd, nil)
 	if err != nil {
 		return err
 	}
@@ -174,6 +184,13 @@ func printVerdict(w io.Writer, output string, v policy.Verdict) error {
 		for _, d := range rule.Denied {
 			fmt.Fprintf(w, "    %s\n      it allows %s (%s:%d)\n", d.Why, quotedList(d.Listed), v.File, d.Line)
 		}
+	}
+	if g := v.Group; v.Allowed && g != nil {
+		fmt.Fprintf(w, "  its content group has onRunning: %s", g.OnRunning)
+		if g.MinInterval != "" {
+			fmt.Fprintf(w, ", minInterval: %s", g.MinInterval)
+		}
+		fmt.Fprintf(w, " (%s:%d)\n", v.File, g.Line)
 	}
 	if v.RequestsPerHour > 0 {
 		fmt.Fprintf(w, "  at most %d requests in an hour, which the running service counts (%s:%d)\n", v.RequestsPerHour, v.File, v.RequestsPerHourLine)

@@ -19,6 +19,9 @@ func TestPolicyCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := []string{"BACKHAUL_POLICY_FILE=" + good}
+	ruled := filepath.Join(dir, "ruled.yaml")
+	programtest.WritePolicy(t, ruled, programtest.BillingPolicy+"groups:\n  - {clientName: [\"*\"], subclientName: [STestGroup], onRunning: queue, minInterval: 5m}\n")
+	const unfollowed = "BACKHAUL_FOLLOW=false"
 	const foreign = `{"clientName":"s-adhoc-object-storage","subclientName":"stestgroup","onDemandInputFile":"/other/x","backupLevel":"FULL"}`
 	for name, c := range map[string]struct {
 		env   []string
@@ -42,6 +45,9 @@ func TestPolicyCommands(t *testing.T) {
 		"check a file":    {env, "", []string{"check", broken}, exitUsage, []string{broken + ":3: ", "did you mean allow?"}},
 		"check in JSON":   {env, "", []string{"check", broken, "-o", "json"}, exitUsage, []string{`{"ok":false,"problems":["policy: `, broken + ":3: "}},
 		"check, no file":  {env, "", []string{"check", broken + "x"}, exitUsage, []string{broken + "x: cannot be read: no such file"}},
+		"check groups":    {nil, "", []string{"check", ruled}, exitDone, []string{"1 rules, 1 items in groups"}},
+		"not followed":    {[]string{unfollowed}, "", []string{"check", ruled}, exitUsage, []string{ruled + ":", "onRunning and minInterval need started jobs to be followed"}},
+		"a group's rule":  {nil, "", []string{"explain", request, "--source", "billing", "--policy-file", ruled}, exitDone, []string{"its content group has onRunning: queue, minInterval: 5m0s (" + ruled}},
 		"check as JSON":   {env, "", []string{"check", "-o", "json"}, exitDone, []string{`"sha256":"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,5 +66,9 @@ func TestPolicyCommands(t *testing.T) {
 	code, _, stderr := programtest.Once(t, append(programtest.ServiceEnv("nats://127.0.0.1:1", "http://127.0.0.1:1/api"), "BACKHAUL_POLICY_FILE="+broken), "", "run")
 	if code != exitUsage || !strings.Contains(stderr, broken+":3: ") {
 		t.Errorf("run with a broken file: exit code %d, %s", code, stderr)
+	}
+	code, _, stderr = programtest.Once(t, append(programtest.ServiceEnv("nats://127.0.0.1:1", "http://127.0.0.1:1/api"), "BACKHAUL_POLICY_FILE="+ruled, unfollowed), "", "run")
+	if code != exitUsage || !strings.Contains(stderr, "set BACKHAUL_FOLLOW to true") {
+		t.Errorf("run without following, with a rule: exit code %d, %s", code, stderr)
 	}
 }

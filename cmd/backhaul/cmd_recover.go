@@ -133,7 +133,7 @@ func triggerHasSent(ctx context.Context, js jetstream.JetStream) error {
 
 // rulesOf returns the policy without its limits per hour, nil if there is none.
 func rulesOf(cfg config.Work) (consumer.Policy, error) {
-	file, err := service.OpenPolicy(cfg, zerolog.Nop())
+	file, err := service.OpenPolicy(cfg, true, zerolog.Nop())
 	if err != nil || file == nil {
 		return nil, err
 	}

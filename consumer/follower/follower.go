@@ -193,7 +193,7 @@ func (f *Follower) standBy(ctx context.Context) error {
 
 // consumer returns the state of the durable consumer, if it can be followed with.
 func (f *Follower) consumer(ctx context.Context) (*jetstream.ConsumerInfo, error) {
-	if err := tooOld(f.nc.ConnectedServerVersion()); err != nil {
+	if err := Possible(f.nc.ConnectedServerVersion()); err != nil {
 		return nil, err
 	}
 	c, err := f.js.Consumer(ctx, durable.Stream, durable.Consumer)
@@ -210,8 +210,8 @@ func (f *Follower) consumer(ctx context.Context) (*jetstream.ConsumerInfo, error
 	return info, nil
 }
 
-// tooOld returns an error if a server of this version cannot reset a consumer.
-func tooOld(v string) error {
+// Possible returns an error if jobs cannot be followed with a server of this version.
+func Possible(v string) error {
 	major, rest, _ := strings.Cut(v, ".")
 	minor, _, _ := strings.Cut(rest, ".")
 	ma, err1 := strconv.Atoi(major)

@@ -15,6 +15,9 @@ const (
 	OnRunningQueue = "queue" // a request waits while a job of its content group runs
 )
 
+// NeedsFollowing is the problem with a rule where jobs are not followed.
+const NeedsFollowing = "onRunning and minInterval need started jobs to be followed: set BACKHAUL_FOLLOW to true, or remove them"
+
 // Bounds of the setting minInterval.
 const (
 	LeastInterval   = time.Second
@@ -40,11 +43,21 @@ func (r Rule) OnRunning() string {
 	return OnRunningStart
 }
 
+// Interval returns the least interval as a text, "" for none.
+func (r Rule) Interval() string {
+	if r.MinInterval == 0 {
+		return ""
+	}
+	return r.MinInterval.String()
+}
+
 // Group names a content group and its client.
 type Group struct{ Client, Subclient string }
 
 // key returns the same text for names that the vendor takes for the same.
-func (g Group) key() string { return vendorapi.NameKey(g.Client, g.Subclient) }
+func (g Group) key() string {
+	return vendorapi.FoldName(g.Client) + "\x00" + vendorapi.FoldName(g.Subclient)
+}
 
 func (g Group) String() string { return g.Client + "/" + g.Subclient }
 

@@ -108,10 +108,7 @@ func (t *Turns) Take(ctx context.Context, st Standing, request publisher.Key, re
 	next := &record{
 		Client: st.group.Client, Subclient: st.group.Subclient,
 		Source: request.Source, Key: request.Name, RequestID: requestID,
-		OnRunning: st.rule.OnRunning(), Nonce: rand.Text(),
-	}
-	if st.rule.MinInterval > 0 {
-		next.MinInterval = st.rule.MinInterval.String()
+		OnRunning: st.rule.OnRunning(), MinInterval: st.rule.Interval(), Nonce: rand.Text(),
 	}
 	for st.Wait == nil {
 		next.Started = st.started

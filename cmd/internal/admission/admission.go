@@ -53,6 +53,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/consumer"
+	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -111,6 +112,9 @@ func (g *Gate) Allows(ctx context.Context, key publisher.Key, r *schemas.BackupR
 		"source %q has reached its limit of requests per hour (requestsPerHour: %d, %s:%d); a new request can be made %s",
 		key.Source, perHour, filepath.Base(p.File), v.RequestsPerHourLine, from)}
 }
+
+// Rule returns the policy's rule for the content group of a request.
+func (g *Gate) Rule(r *schemas.BackupRequest) turn.Rule { return g.file.Policy().Rule(r) }
 
 // counter returns the counter of a source, and the counters whose consumers the
 // caller must delete to stay within [maxReaders].

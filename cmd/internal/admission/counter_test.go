@@ -53,7 +53,7 @@ func (b *rig) gate() *Gate {
 	b.t.Helper()
 	path := filepath.Join(b.t.TempDir(), "policy.yaml")
 	write(b.t, path, limited)
-	f, err := Open(path, zerolog.Nop())
+	f, err := Open(path, nil, zerolog.Nop())
 	if err != nil {
 		b.t.Fatal(err)
 	}

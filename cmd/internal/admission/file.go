@@ -24,6 +24,7 @@ const Interval = 2 * time.Second
 type File struct {
 	path    string
 	log     zerolog.Logger
+	fits    func(*policy.Policy) error
 	current atomic.Pointer[policy.Policy]
 
 	mu      sync.Mutex // guards the fields below
@@ -32,13 +33,20 @@ type File struct {
 	trouble error
 }
 
-// Open reads a file. The error is a [*strictyaml.Error].
-func Open(path string, log zerolog.Logger) (*File, error) {
+// Open reads a file. The error is a [*strictyaml.Error]. A policy is not applied, now and later,
+// if fits returns an error for it; nil permits every policy.
+func Open(path string, fits func(*policy.Policy) error, log zerolog.Logger) (*File, error) {
+	if fits == nil {
+		fits = func(*policy.Policy) error { return nil }
+	}
 	p, err := policy.Load(path)
+	if err == nil {
+		err = fits(p)
+	}
 	if err != nil {
 		return nil, err
 	}
-	f := &File{path: path, log: log, seen: p.Sum}
+	f := &File{path: path, log: log, fits: fits, seen: p.Sum}
 	f.current.Store(p)
 	f.logPolicy(p, "policy in force")
 	return f, nil
@@ -101,6 +109,9 @@ func (f *File) update(requested bool) {
 	if err == nil {
 		p, err = policy.Parse(f.path, data)
 	}
+	if err == nil {
+		err = f.fits(p)
+	}
 	if err != nil {
 		f.refuse(found, requested, err)
 		return
@@ -129,7 +140,7 @@ func (f *File) refuse(found string, requested bool, err error) {
 
 func (f *File) logPolicy(p *policy.Policy, message string) {
 	sources, rules := p.Size()
-	f.log.Info().Str("file", f.path).Str("sha256", prefix(p)).Int("sources", sources).Int("rules", rules).Msg(message)
+	f.log.Info().Str("file", f.path).Str("sha256", prefix(p)).Int("sources", sources).Int("rules", rules).Int("groups", p.Groups()).Msg(message)
 }
 
 // prefix returns the first 12 digits of a policy's hash, enough for people to compare.

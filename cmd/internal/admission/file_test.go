@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"backhaul/cmd/internal/policy"
 	"backhaul/publisher/natstest/waittest"
 )
 
@@ -37,7 +38,7 @@ func write(t *testing.T, file, text string) {
 func follow(t *testing.T, path string) (f *File, log *logBook, reload chan os.Signal) {
 	t.Helper()
 	log, reload = &logBook{}, make(chan os.Signal)
-	f, err := Open(path, zerolog.New(log))
+	f, err := Open(path, nil, zerolog.New(log))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +228,29 @@ func TestOpen_RefusesABrokenFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	write(t, file, broken)
-	if f, err := Open(file, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), file+":2: ") {
+	if f, err := Open(file, nil, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), file+":2: ") {
 		t.Errorf("got %v, %v", f, err)
+	}
+}
+
+// A policy that does not fit the settings is refused as an invalid one is.
+func TestFile_RefusesWhatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	const ruled = open + "groups: [{clientName: [a], subclientName: [b], onRunning: queue}]\n"
+	path := filepath.Join(t.TempDir(), "p.yaml")
+	write(t, path, ruled)
+	if f, err := Open(path, (*policy.Policy).NeedsFollowing, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), path+":") {
+		t.Fatalf("opened: %v, %v", f, err)
+	}
+	write(t, path, open)
+	f, err := Open(path, (*policy.Policy).NeedsFollowing, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := f.Policy()
+	write(t, path, ruled)
+	f.update(true)
+	if err := f.Trouble(); f.Policy() != before || err == nil || !strings.Contains(err.Error(), "BACKHAUL_FOLLOW") {
+		t.Errorf("the policy in force is another one (%t), the trouble is %v", f.Policy() != before, err)
 	}
 }

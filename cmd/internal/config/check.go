@@ -40,7 +40,7 @@ func (c *Config) CheckRun() error {
 	var e Error
 	e.checkVendor(c)
 	e.checkNATS(c.NATS)
-	e.checkPolicy(c.Work.PolicyFile)
+	e.checkPolicy(c.Work.PolicyFile, c.Follow.On)
 	c.Follow.check(&e)
 	if !c.Admin.Off() {
 		if !isAddress(c.Admin.Addr) {
@@ -149,11 +149,14 @@ func (e *Error) checkSecret(what, env string, s secret.Source) {
 	}
 }
 
-func (e *Error) checkPolicy(file string) {
+func (e *Error) checkPolicy(file string, following bool) {
 	if file == "" {
 		return
 	}
-	_, err := policy.Load(file)
+	p, err := policy.Load(file)
+	if err == nil && !following {
+		err = p.NeedsFollowing()
+	}
 	if wrong, ok := errors.AsType[*strictyaml.Error](err); ok {
 		e.Problems = append(e.Problems, wrong.Each()...)
 	} else if err != nil {

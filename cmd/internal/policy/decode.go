@@ -35,7 +35,7 @@ var words = map[string]string{
 	"contentgroup": "subclientName", "subclient": "subclientName",
 	"plan": "storagePolicyName", "storagepolicy": "storagePolicyName",
 	"agent": "appName", "level": "backupLevel", "path": "onDemandInputFile", "prefix": "onDemandInputFile",
-	"directivefile": "onDemandInputFile", "rule": "allow", "rateperhour": "requestsPerHour", "source": "sources",
+	"directivefile": "onDemandInputFile", "rule": "allow", "group": "groups", "contentgroups": "groups", "interval": "minInterval", "rateperhour": "requestsPerHour", "source": "sources",
 }
 
 // Load reads and parses a file. The error is an [*strictyaml.Error].
@@ -54,28 +54,32 @@ func Read(file string) ([]byte, error) { return strictyaml.ReadFile(fileKind, fi
 func Parse(file string, data []byte) (*Policy, error) {
 	sum := sha256.Sum256(data)
 	d := &decoder{strictyaml.Reader{Words: words}}
-	sources := d.file(data)
+	p := &Policy{File: file, Sum: hex.EncodeToString(sum[:])}
+	d.file(p, data)
 	if err := d.Err(fileKind, file); err != nil {
 		return nil, err
 	}
-	return &Policy{File: file, Sum: hex.EncodeToString(sum[:]), sources: sources}, nil
+	return p, nil
 }
 
 // decoder walks a YAML document and collects its problems.
 type decoder struct{ strictyaml.Reader }
 
-func (d *decoder) file(data []byte) (sources map[string]*entry) {
+func (d *decoder) file(p *Policy, data []byte) {
 	root := d.Document(data, maxFile, "sources")
 	if root == nil {
-		return nil
+		return
 	}
-	whole := d.Mapping(root, "a policy", []string{"sources"}, func(_ string, value *yaml.Node) {
-		sources = d.sources(value)
+	whole := d.Mapping(root, "a policy", []string{"sources", "groups"}, func(key string, value *yaml.Node) {
+		if key == "groups" {
+			p.groups = d.groups(value)
+			return
+		}
+		p.sources = d.sources(value)
 	})
-	if whole && sources == nil {
+	if whole && p.sources == nil {
 		d.Problem(root.Line, "the key sources is missing")
 	}
-	return sources
 }
 
 func (d *decoder) sources(n *yaml.Node) map[string]*entry {

@@ -31,6 +31,12 @@
 // The entry "*" applies to every source without an entry of its own; entries are
 // never merged. A source without either is denied everything.
 //
+// # Content groups
+//
+// The list groups says how the requests of content groups follow each other, whichever source they
+// are from: see package turn. The first item that matches counts. Names are compared as the vendor
+// does, upper and lower case alike, because the item must find every request of the group.
+//
 // # Reading a file
 //
 // Reading is strict: an unknown or repeated key, a value of another type, a rule that
@@ -62,6 +68,7 @@ type Policy struct {
 	Sum string
 
 	sources map[string]*entry
+	groups  []group
 }
 
 // entry holds what one source may request.

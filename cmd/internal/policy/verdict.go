@@ -26,6 +26,16 @@ type Verdict struct {
 	RequestsPerHourLine int `json:"-"`
 	// Rules are the entry's rules, up to the one that allows the request.
 	Rules []RuleVerdict `json:"rules"`
+	// Group is the rule of the request's content group, nil if there is none.
+	Group *GroupRule `json:"group,omitempty"`
+}
+
+// GroupRule says how the requests of a content group follow each other.
+type GroupRule struct {
+	Line      int    `json:"line"`
+	OnRunning string `json:"onRunning"`
+	// MinInterval is a duration such as "15m0s", "" for none.
+	MinInterval string `json:"minInterval,omitempty"`
 }
 
 // RuleVerdict is the decision of one rule. The rule allows the request if Denied is
@@ -53,6 +63,9 @@ type Denial struct {
 // the same decision at a lower cost.
 func (p *Policy) Explain(source string, r schemas.BackupRequest) Verdict {
 	v := Verdict{Source: source, File: p.File, Rules: []RuleVerdict{}}
+	if g := p.groupOf(&r); g != nil {
+		v.Group = &GroupRule{Line: g.line, OnRunning: g.rule.OnRunning(), MinInterval: g.rule.Interval()}
+	}
 	e := p.entryOf(source)
 	if e == nil {
 		return v

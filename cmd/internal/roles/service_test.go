@@ -70,7 +70,7 @@ func (g *guarded) service(ctx context.Context, sim simulator.Config) (*simulator
     requestsPerHour: 100
     allow: [{clientName: ["*"], subclientName: ["*"], storagePolicyName: ["*"]}]
 `)
-	file, err := admission.Open(path, zerolog.Nop())
+	file, err := admission.Open(path, nil, zerolog.Nop())
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -12,15 +12,24 @@ import (
 
 	"backhaul/cmd/internal/admission"
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/policy"
 	"backhaul/consumer"
+	"backhaul/consumer/follower"
+	"backhaul/consumer/turn"
+	"backhaul/schemas"
 )
 
-// OpenPolicy reads the policy file of the settings. It returns nil without one.
-func OpenPolicy(cfg config.Work, log zerolog.Logger) (*admission.File, error) {
+// OpenPolicy reads the policy file of the settings. It returns nil without one. A policy with rules
+// for content groups is refused unless following is set: their jobs must be followed.
+func OpenPolicy(cfg config.Work, following bool, log zerolog.Logger) (*admission.File, error) {
 	if cfg.PolicyFile == "" {
 		return nil, nil
 	}
-	file, err := admission.Open(cfg.PolicyFile, log)
+	var fits func(*policy.Policy) error
+	if !following {
+		fits = (*policy.Policy).NeedsFollowing
+	}
+	file, err := admission.Open(cfg.PolicyFile, fits, log)
 	if err != nil {
 		return nil, config.FileError(err)
 	}
@@ -39,6 +48,13 @@ func enforce(file *admission.File, nc *nats.Conn, work *consumer.Config, reload 
 	}
 	gate := admission.NewGate(file, js)
 	work.Policy = gate
+	work.Rule = func(r *schemas.BackupRequest) turn.Rule {
+		rule := gate.Rule(r)
+		if rule.Applies() && follower.Possible(nc.ConnectedServerVersion()) != nil {
+			return turn.Rule{} // an end would never be seen; the follower says so
+		}
+		return rule
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var following sync.WaitGroup
 	following.Go(func() { file.Follow(ctx, admission.Interval, reload) })

@@ -26,7 +26,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := cfg.CheckRun(); err != nil {
 		return err
 	}
-	policyFile, err := OpenPolicy(cfg.Work, log)
+	policyFile, err := OpenPolicy(cfg.Work, cfg.Follow.On, log)
 	if err != nil {
 		return err
 	}
