@@ -62,6 +62,19 @@
 //	dead letter     the outcome                  one dead letter for each message     TestACrashAtEveryStep/dead_letter
 //	ack sent        the outcome, or no message   as above                             TestACrashAtEveryStep/ack,_unseen
 //
+// And for a request of a content group whose requests follow each other (package turn):
+//
+//	step            the next owner finds         why it is safe                       test
+//	claim           the turn is another's or     nothing was sent; it takes the turn  TestACrashOfTheTurnsHolder/turn
+//	                free, a claim                again before it sends
+//	turn sent       the turn, or not; a claim    compare-and-set: one request has it  TestACrashOfTheTurnsHolder/turn,_unacknowledged
+//	wire            its own turn, a claim, a     the turn is held while the claim     TestACrashOfTheTurnsHolder/sent
+//	                job                          may have a job; the job is adopted
+//	record sent     its own turn, the outcome    as "record sent"; others wait for    TestACrashOfTheTurnsHolder/started,_unseen
+//	                or not                       the end of the job
+//	a released      a free turn                  its owner takes the turn again       TestTwoReplicasTakeTheTurn
+//	claim
+//
 // The same without a crash:
 //
 //	case                                         why it is safe                       test
@@ -112,6 +125,10 @@
 //	read
 //	an earlier version's rejection               it is not recorded again             TestARejectionThatAnEarlierVersionRecorded
 //	a foreign message on a key's filter          skipped: neither claim nor outcome   TestAMessageOfAForeignKind
+//	two replicas have claimed a request of one   one of them takes the turn, the      TestTwoReplicasTakeTheTurn
+//	content group                                other releases its claim
+//	a content group's requests wait too long     EXPIRED, and what was waited for     TestARequestThatWaitsTooLong
+//	a job runs as its content group gets a rule  it has the first turn                TestAJobFromBeforeTheRule
 //	a dead letter is replayed                    it has a new id, so it is a request  TestAReplayedRequest
 //	                                             of its own; its events say replayOf
 //
@@ -150,6 +167,15 @@
 //     lease, and the lease ends well before another owner takes over. What remains is a
 //     request that spends longer than the visibility window in the kernel or on the
 //     network. Only an idempotency key at the vendor could prevent that.
+//
+// # Content groups
+//
+// With a rule for its content group ([Config].Rule) a request waits, unclaimed, while another
+// request of the group is at the vendor or has a job that runs, or until the group's least interval
+// is over. Package turn says how replicas agree. The request is looked at again every few seconds,
+// up to [Config].GiveUpAfter or its notAfter; then it ends as EXPIRED with what it waited for. A
+// request that waits is in delivery for the server: it counts in max_ack_pending. A content group
+// without a rule costs nothing.
 //
 // # Failure handling
 //

@@ -34,8 +34,8 @@
 // A job that is not followed has no end: it counts as ended if the consumer of the follower has
 // passed its job-started, or does not exist.
 //
-// A group without a turn has its first one when it gets its first rule. The jobs that are followed
-// at this time count: the newest that runs becomes the holder.
+// Jobs of a group that ran when it got its first rule are waited for too: the newest that is
+// followed and runs has the turn until a request takes it.
 //
 // # What remains open
 //

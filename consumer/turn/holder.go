@@ -166,7 +166,7 @@ func (t *Turns) running(ctx context.Context, g Group) (newest *record, err error
 		if job != "" {
 			newest = &record{
 				Client: g.Client, Subclient: g.Subclient, Source: key.Source, Key: key.Name, RequestID: started.RequestID,
-				OnRunning: OnRunningQueue, Nonce: "found",
+				OnRunning: OnRunningQueue, Nonce: found,
 			}
 		}
 	}

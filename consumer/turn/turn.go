@@ -29,6 +29,9 @@ type record struct {
 	Nonce string `json:"nonce"`
 }
 
+// found is the nonce of a turn that nobody took: a job of its request ran before the first turn.
+const found = "found"
+
 func (r *record) holder() publisher.Key { return publisher.Key{Source: r.Source, Name: r.Key} }
 
 // rule returns the rule by which the turn was taken.
@@ -73,18 +76,21 @@ func (t *Turns) Look(ctx context.Context, g Group, rule Rule, request publisher.
 	st := Standing{group: g, rule: rule, after: sequence}
 	if last != nil {
 		st.Wait, st.started, err = t.waitFor(ctx, last, rule, request)
+		if err != nil || st.Wait != nil || last.Nonce != found {
+			return st, err
+		}
+	}
+	// No request has had the turn. A job that runs counts nevertheless.
+	running, err := t.running(ctx, g)
+	if err != nil || running == nil {
 		return st, err
 	}
-	// The group has no turn yet. A job that runs counts nevertheless.
-	last, err = t.running(ctx, g)
-	if err != nil || last == nil {
-		return st, err
-	}
-	st.Wait, st.started, err = t.waitFor(ctx, last, rule, request)
+	st.Wait, st.started, err = t.waitFor(ctx, running, rule, request)
 	if err != nil || st.Wait == nil {
 		return st, err
 	}
-	if st.after, err = t.write(ctx, g, sequence, last); errors.Is(err, publisher.ErrConflict) {
+	// Others need not search for it.
+	if st.after, err = t.write(ctx, g, sequence, running); errors.Is(err, publisher.ErrConflict) {
 		return t.Look(ctx, g, rule, request)
 	}
 	return st, err
