@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +31,8 @@ type groupWait struct {
 	wait   turn.Wait
 	holder publisher.Key
 	looked time.Time
+	// requests are those that wait, and when each was seen last.
+	requests map[publisher.Key]time.Time
 }
 
 const (
@@ -55,8 +59,8 @@ func (t *turns) look(ctx context.Context, req *request) (*turn.Standing, error) 
 		return nil, nil
 	}
 	g := turn.Group{Client: req.ClientName, Subclient: req.SubclientName}
-	if known, ok := t.known(g); ok && known.holder != req.key {
-		return &turn.Standing{Wait: &known.wait}, nil
+	if known, ok := t.known(g, req.key); ok {
+		return &turn.Standing{Wait: &known}, nil
 	}
 	st, err := t.turns.Look(ctx, g, rule, req.key)
 	if err != nil {
@@ -66,12 +70,35 @@ func (t *turns) look(ctx context.Context, req *request) (*turn.Standing, error) 
 	return &st, nil
 }
 
-// known returns what was found out about the group just now.
-func (t *turns) known(g turn.Group) (groupWait, bool) {
+// known returns what a request waits for, if that was found out about its group just now.
+func (t *turns) known(g turn.Group, key publisher.Key) (turn.Wait, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	w, ok := t.groups[g]
-	return w, ok && time.Since(w.looked) < lookAgain
+	if !ok || time.Since(w.looked) >= lookAgain || w.holder == key {
+		return turn.Wait{}, false
+	}
+	w.requests[key] = time.Now()
+	return w.wait, true
+}
+
+// Waits returns the content groups with requests that wait, as far as this process has seen them.
+func (c *Consumer) Waits() (all []turn.Waiting) {
+	t := &c.handler.turns
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for g, w := range t.groups {
+		for key, seen := range w.requests {
+			if time.Since(seen) > 2*lastTurnDelay {
+				delete(w.requests, key) // it has its outcome, or another replica gets it
+			}
+		}
+		if n := len(w.requests); n > 0 {
+			all = append(all, turn.Waiting{Group: g, Wait: w.wait, Requests: n})
+		}
+	}
+	slices.SortFunc(all, func(a, b turn.Waiting) int { return strings.Compare(a.Group.String(), b.Group.String()) })
+	return all
 }
 
 // note remembers what the requests of a group wait for, and logs it once for each holder.
@@ -80,13 +107,21 @@ func (t *turns) note(g turn.Group, req *request, wait *turn.Wait) {
 	defer t.mu.Unlock()
 	before, waited := t.groups[g]
 	if wait == nil {
-		delete(t.groups, g)
+		if waited { // the holder stays known, so that it is logged once
+			before.looked = time.Time{}
+			t.groups[g] = before
+			delete(before.requests, req.key)
+		}
 		return
 	}
 	if len(t.groups) >= maxWaiting && !waited {
 		clear(t.groups)
 	}
-	t.groups[g] = groupWait{wait: *wait, holder: wait.Key(), looked: time.Now()}
+	if before.requests == nil {
+		before.requests = make(map[publisher.Key]time.Time)
+	}
+	before.requests[req.key] = time.Now()
+	t.groups[g] = groupWait{wait: *wait, holder: wait.Key(), looked: time.Now(), requests: before.requests}
 	if !waited || before.holder != wait.Key() {
 		t.log.Info().Str("clientName", g.Client).Str("subclientName", g.Subclient).Str("source", req.key.Source).
 			Str("requestId", req.RequestID).Msgf("requests of the content group wait for %s", wait)

@@ -93,7 +93,7 @@ func TestAnotherContentGroupDoesNotWait(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{Conflict: simulator.ConflictRefuse, JobDuration: time.Hour})
 	b.followJobs()
-	b.start(queued, unhurried)
+	w := b.start(queued, unhurried)
 	b.publish("billing", body("first"))
 	b.settled()
 	b.publish("billing", body("second"))
@@ -101,6 +101,11 @@ func TestAnotherContentGroupDoesNotWait(t *testing.T) {
 	b.eventually("the other group's job", func() bool { return len(b.history(billing("other"))) == 2 })
 	if got := kinds(b.history(billing("second"))); got != "" {
 		t.Errorf("the request that waits has the history %q", got)
+	}
+	job := b.started(billing("first")).JobID
+	b.eventually("the wait is known", func() bool { return len(w.consumer.Waits()) == 1 })
+	if got := w.consumer.Waits()[0]; got.Requests != 1 || got.Subclient != "stestgroup" || got.JobID != job || got.RequestID != "first" {
+		t.Errorf("what waits is %+v", got)
 	}
 }
 

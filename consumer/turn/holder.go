@@ -63,7 +63,7 @@ func (t *Turns) Request(ctx context.Context, key publisher.Key, rule Rule) (wait
 			return nil, at, nil
 		}
 		follower, err := t.follower(ctx)
-		if err != nil || follower.now.Sub(msg.Time) > Abandoned {
+		if err != nil || follower.now.Sub(msg.Time) > t.abandoned {
 			return nil, at, err
 		}
 		return wait, at, nil

@@ -61,6 +61,14 @@ func (g Group) key() string {
 
 func (g Group) String() string { return g.Client + "/" + g.Subclient }
 
+// Waiting is a content group with requests that wait.
+type Waiting struct {
+	Group
+	Wait
+	// Requests is how many requests wait.
+	Requests int
+}
+
 // Wait is what a request waits for.
 type Wait struct {
 	// Source and RequestID are those of the request that has the turn.

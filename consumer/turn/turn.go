@@ -49,11 +49,13 @@ type Turns struct {
 	events jetstream.Stream
 	reader *publisher.LastReader
 	pub    *publisher.Publisher
+	// abandoned is Abandoned.
+	abandoned time.Duration
 }
 
 // New returns the turns on the events stream. pub may be nil if none is taken.
 func New(js jetstream.JetStream, events jetstream.Stream, pub *publisher.Publisher) *Turns {
-	return &Turns{js: js, events: events, reader: publisher.NewLastReader(events), pub: pub}
+	return &Turns{js: js, events: events, reader: publisher.NewLastReader(events), pub: pub, abandoned: Abandoned}
 }
 
 // Standing says whether a request may have the turn of its content group.

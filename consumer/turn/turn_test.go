@@ -235,6 +235,17 @@ func TestAJobThatIsNotFollowed(t *testing.T) {
 	r.looks("no follower", second, queue, "")
 }
 
+// A claim that nobody has renewed for long holds no turn: its request was deleted.
+func TestAnAbandonedClaim(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.take(first, queue)
+	r.append(first, claim(first, schemas.Claim{Owner: "one", Nonce: "n", Epoch: 1, LeaseMillis: 1000}))
+	r.looks("claimed", second, queue, "being started")
+	r.turns.abandoned = time.Nanosecond
+	r.looks("abandoned", second, queue, "")
+}
+
 // A consumer that was made again follows only what is started later.
 func TestAFollowerThatIsMadeAgain(t *testing.T) {
 	t.Parallel()

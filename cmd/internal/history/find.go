@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -87,8 +88,8 @@ func findWaiting(ctx context.Context, js jetstream.JetStream, source, id string)
 	var all []Found
 	names := Names(id)
 	err := scan(ctx, js, source, func(msg *jetstream.RawStreamMsg) bool {
-		if key, ok := keyOf(msg); ok && slices.Contains(names, key.Name) && !hasKey(all, key) {
-			all = append(all, Found{Key: key, queued: &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC()}})
+		if key, group, ok := keyOf(msg); ok && slices.Contains(names, key.Name) && !hasKey(all, key) {
+			all = append(all, Found{Key: key, queued: &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC(), group: group}})
 		}
 		return len(all) == 0 || source == "" // another source may have it as well
 	})
@@ -121,17 +122,19 @@ func scan(ctx context.Context, js jetstream.JetStream, source string, visit func
 	return fmt.Errorf("the request has no events and is not among the %d oldest in the queue; the rest was not searched", maxScanned)
 }
 
-// keyOf returns the key that the service will use for a message.
-func keyOf(msg *jetstream.RawStreamMsg) (publisher.Key, bool) {
+// keyOf returns the key that the service will use for a message, and the content group that it
+// names.
+func keyOf(msg *jetstream.RawStreamMsg) (publisher.Key, turn.Group, bool) {
 	source, err := publisher.ParseRequestSubject(msg.Subject)
 	if err != nil {
-		return publisher.Key{}, false
+		return publisher.Key{}, turn.Group{}, false
 	}
 	m, _ := schemas.DecodeRequest(schemas.Header(msg.Header), msg.Data) // an invalid one has a history too
+	group := turn.Group{Client: m.Request.ClientName, Subclient: m.Request.SubclientName}
 	if m.Request.RequestID == "" {
-		return publisher.SequenceKey(source, msg.Sequence, msg.Time), true
+		return publisher.SequenceKey(source, msg.Sequence, msg.Time), group, true
 	}
-	return publisher.NewKey(source, m.Request.RequestID), true
+	return publisher.NewKey(source, m.Request.RequestID), group, true
 }
 
 // findQueued returns the request's message in the queue, nil if it is not there. If an
@@ -140,8 +143,8 @@ func findQueued(ctx context.Context, js jetstream.JetStream, key publisher.Key, 
 	if stored.IsZero() {
 		var found *Queued
 		err := scan(ctx, js, key.Source, func(msg *jetstream.RawStreamMsg) bool {
-			if of, ok := keyOf(msg); ok && of == key {
-				found = &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC()}
+			if of, group, ok := keyOf(msg); ok && of == key {
+				found = &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC(), group: group}
 			}
 			return found == nil
 		})

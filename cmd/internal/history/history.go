@@ -35,6 +35,7 @@ import (
 
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -56,12 +57,16 @@ type History struct {
 	// Backup is what became of the Jobs together, nil without one.
 	Backup *Backup `json:"backup,omitempty"`
 	Jobs   Jobs    `json:"jobs,omitempty"`
+	// Wait is what a request waits for because of the rule of its content group, nil for nothing.
+	Wait *turn.Wait `json:"wait,omitempty"`
 }
 
 // Queued is a request's message in the queue.
 type Queued struct {
 	Sequence uint64    `json:"sequence"`
 	Since    time.Time `json:"since"`
+	// group is the content group that the message names.
+	group turn.Group
 }
 
 // DeadLetter is a dead letter of the request.
@@ -106,8 +111,20 @@ func (f Found) Read(ctx context.Context, js jetstream.JetStream) (History, error
 		return h, fmt.Errorf("read the server's clock: %w", err)
 	}
 	h.AsOf = info.TimeStamp.UTC()
-	h.Status = h.status()
-	return h, nil
+	if h.Status = h.status(); h.Status != Waiting {
+		return h, nil
+	}
+	h.Wait, err = turn.New(js, events, nil).Holder(ctx, h.group())
+	return h, err
+}
+
+// group returns the content group of a request that waits.
+func (h *History) group() turn.Group {
+	if last := h.Last(); last != nil {
+		names := last.Event.Names()
+		return turn.Group{Client: names.ClientName, Subclient: names.SubclientName}
+	}
+	return h.Queued.group
 }
 
 // own returns the key whose history it is.

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
+	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -123,6 +124,21 @@ func TestRead_histories(t *testing.T) {
 	}{
 		"waits": {
 			status: Waiting, summary: "waiting since TIME: no replica has claimed it yet",
+		},
+		"waits for a job of its content group": {
+			tell: func(t *rig, m schemas.Message) {
+				first := publisher.NewKey("crm", "r-0")
+				turns := turn.New(t.js, natstest.Stream(t, t.js, publisher.EventsStream), t.pub)
+				st, err := turns.Look(t.Context(), turn.Group{Client: "c", Subclient: "g"}, turn.Rule{Queue: true}, first)
+				if err == nil {
+					_, err = turns.Take(t.Context(), st, first, "r-0")
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.append(first, 0, &schemas.JobStarted{Naming: request("r-0").Naming("crm"), Message: m, JobID: "77", JobIDs: []string{"77"}, StartedAt: time.Now()})
+			},
+			status: Waiting, summary: "waiting since TIME: for job 77 of request crm/r-0, which runs for the same content group",
 		},
 		"claimed": {
 			tell:  func(t *rig, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },

@@ -23,6 +23,9 @@ func (h *History) Summary(replicas Replicas) string {
 	case Claimed:
 		return fmt.Sprintf("claimed by %s until %s, unless it renews the claim", owner(last), stamp(last.Standing().LeaseEnd)) + h.notQueued()
 	case Waiting:
+		if h.Wait != nil && h.Queued != nil {
+			return fmt.Sprintf("waiting since %s: for %s", stamp(h.waitingSince()), h.Wait)
+		}
 		if last == nil {
 			return fmt.Sprintf("waiting since %s: no replica has claimed it yet", stamp(h.Queued.Since))
 		}
@@ -51,6 +54,14 @@ func (h *History) Summary(replicas Replicas) string {
 		return "not found: it has no events and is not queued"
 	}
 	return h.Status.Word()
+}
+
+// waitingSince returns when the message of a request that waits was stored.
+func (h *History) waitingSince() time.Time {
+	if h.Last() != nil {
+		return h.requestedAt()
+	}
+	return h.Queued.Since
 }
 
 func owner(s *Step) string { return s.Event.(*schemas.JobSubmitting).Owner }

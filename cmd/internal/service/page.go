@@ -20,7 +20,7 @@ import (
 //
 // The page has a connection of its own: what it may not read, or reads a lot of,
 // must not make the service unready or slow.
-func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, owner string, vendor page.Vendor) (stop func(), err error) {
+func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, owner string, shows page.Config) (stop func(), err error) {
 	cfg, log := o.Config, o.Log
 	if cfg.Admin.Off() {
 		return func() {}, nil
@@ -40,9 +40,8 @@ func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, o
 		reading.Wait()
 		nc.Close()
 	}
-	shown, known, err := newPage(ctx, nc, cfg.Admin, page.Config{
-		Version: o.Build.Version, Owner: owner, Exposed: admin.Exposed(), Vendor: vendor,
-	}, log)
+	shows.Version, shows.Owner, shows.Exposed = o.Build.Version, owner, admin.Exposed()
+	shown, known, err := newPage(ctx, nc, cfg.Admin, shows, log)
 	if err != nil {
 		stop()
 		return nil, err

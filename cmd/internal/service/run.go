@@ -6,6 +6,7 @@ import (
 
 	"backhaul/cmd/internal/admission"
 	"backhaul/cmd/internal/console"
+	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/logins"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/telemetry"
@@ -95,7 +96,7 @@ func Run(ctx context.Context, o Options) error {
 	checks := append(runChecks(worker, permissions, vendor, embedded, policyFile), followChecks(following)...)
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
-	stopPage, err := showPage(ctx, admin, o, url, owner, vendor.forPage())
+	stopPage, err := showPage(ctx, admin, o, url, owner, page.Config{Vendor: vendor.forPage(), Waits: worker.Waits})
 	if err != nil {
 		return err
 	}

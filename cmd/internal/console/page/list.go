@@ -12,6 +12,7 @@ import (
 
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/history"
+	"backhaul/consumer/turn"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
@@ -38,7 +39,14 @@ type listPage struct {
 	OldTrouble    string
 	CommandCenter string
 	Ends          ends
+	// Waits are content groups with requests that wait, at most maxWaits; MoreWaits is how many
+	// groups more there are.
+	Waits     []turn.Waiting
+	MoreWaits int
 }
+
+// maxWaits bounds the content groups that are shown.
+const maxWaits = 20
 
 // ends counts jobs by what they came to.
 type ends struct{ Kept, NotKept int }
@@ -153,6 +161,11 @@ func (p *Page) look(r *http.Request, f form) listPage {
 	l.Pager = pagerOf(f, len(l.Requests), l.Matching)
 	l.Plot, l.Ends = plotOf(l.Minutes), endsOf(l.View.Ends)
 	l.Lights = p.lights(l.View, time.Now())
+	if p.cfg.Waits != nil {
+		l.Waits = p.cfg.Waits()
+		shown := min(len(l.Waits), maxWaits)
+		l.Waits, l.MoreWaits = l.Waits[:shown], len(l.Waits)-shown
+	}
 	return l
 }
 

@@ -48,6 +48,7 @@ import (
 
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/operator"
+	"backhaul/consumer/turn"
 	"backhaul/vendorapi"
 )
 
@@ -62,8 +63,10 @@ type Config struct {
 	// Exposed: the listener is not on loopback.
 	Exposed bool
 
-	State   *state.State
-	Vendor  Vendor
+	State  *state.State
+	Vendor Vendor
+	// Waits returns the content groups with requests that wait for each other; nil for none.
+	Waits   func() []turn.Waiting
 	Letters DeadLetters
 	Queue   Queue
 }

@@ -21,6 +21,7 @@ import (
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/routes"
 	"backhaul/consumer/trigger"
+	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/publisher/natstest/waittest"
@@ -72,6 +73,36 @@ func TestTheListShowsRequests(t *testing.T) {
 	}
 	if body := b.get("/?q=inv-2&source=photos"); !strings.Contains(body, `value="inv-2"`) || !strings.Contains(body, `data-live="/live?q=inv-2&amp;source=photos"`) {
 		t.Error("the form does not keep what was looked for")
+	}
+}
+
+// Content groups with requests that wait for each other are shown, with what they wait for.
+func TestTheListShowsWhatWaits(t *testing.T) {
+	t.Parallel()
+	if body := newBench(t).get("/"); strings.Contains(body, "requests that wait") {
+		t.Error("something waits on the page of a process without rules")
+	}
+	b := newBench(t, func(c *page.Config) {
+		c.Waits = func() []turn.Waiting {
+			wait := turn.Wait{Source: "billing", RequestID: "<inv-1>", JobID: "5976"}
+			all := []turn.Waiting{{Group: turn.Group{Client: "files", Subclient: "home"}, Wait: wait, Requests: 1}}
+			for i := range 24 {
+				all = append(all, turn.Waiting{Group: turn.Group{Client: "files", Subclient: fmt.Sprint("g", i)}, Wait: wait, Requests: 120})
+			}
+			return all
+		}
+	})
+	body := b.get("/")
+	for _, want := range []string{
+		"<li>files/home: 1 request waits for job 5976 of request billing/&lt;inv-1&gt;, which runs for the same content group</li>",
+		"<li>files/g18: 120 requests wait for job 5976 of", "<li>and 5 content groups more</li>",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page does not say %s:\n%s", want, body)
+		}
+	}
+	if strings.Contains(body, "files/g19") {
+		t.Error("the page shows more content groups than it may")
 	}
 }
 
