@@ -44,7 +44,7 @@ func (p *Policy) groupOf(r *schemas.BackupRequest) *group {
 }
 
 func matchAny(listed []string, name string) bool {
-	return slices.ContainsFunc(listed, func(l string) bool { return matchName(l, name) })
+	return slices.ContainsFunc(listed, func(l string) bool { return strictyaml.MatchName(l, name) })
 }
 
 // NeedsFollowing returns a [*strictyaml.Error] with the content groups whose rule needs jobs to be
