@@ -56,6 +56,11 @@ func (s *triggerStatus) print(t table, now time.Time) {
 		t.row("  windows", windows)
 		t.row("  asked for", fmt.Sprintf("%d requests of %d changes, since %s", r.Asked.Requests, r.Asked.Changes, stamp(r.Asked.Since)))
 	}
+	if r := s.Reader; r != nil {
+		for _, c := range r.Conditions {
+			t.row("  condition", c.Name+": "+plainText(c.Text))
+		}
+	}
 	t.row("  last decision", decisionText(s.LastDecision, now))
 }
 

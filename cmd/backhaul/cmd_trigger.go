@@ -23,8 +23,9 @@ of each content group in a window, and publishes one request for each window.
 Routes say which changes start a backup of which content group;
 deploy/routes.example.yaml is one file of them. Any number of replicas may run: one
 reads, the others stand by. SIGTERM and SIGINT stop it; what it has collected stays
-in the stream. SIGHUP ends nothing: the routes are read at the start. explain and
-check need no server.
+in the stream. The routes file is read again when it changes, and at once on SIGHUP;
+windows stay open, and a file with a problem changes nothing. explain and check need
+no server.
 
 Its listener answers /livez, /readyz and /metrics; the console page, which shows its
 windows as well, is that of "backhaul run".`,
@@ -45,15 +46,22 @@ func runTrigger(cmd *cobra.Command) error {
 		debug.SetGCPercent(40)
 	}
 	reload := hangups()
-	rs, err := loadRoutes(cmd)
-	if err != nil {
-		return err
-	}
 	cfg, log, err := load(cmd)
 	if err != nil {
 		return err
 	}
-	return service.Trigger(cmd.Context(), service.Options{Config: cfg, Log: log, Build: buildInfo(), Reload: reload}, rs)
+	if cfg.Trigger.Routes == "" {
+		return errNoRoutes()
+	}
+	file, err := routes.Open(cfg.Trigger.Routes, log)
+	if err != nil {
+		return config.FileError(err)
+	}
+	return service.Trigger(cmd.Context(), service.Options{Config: cfg, Log: log, Build: buildInfo(), Reload: reload}, file)
+}
+
+func errNoRoutes() error {
+	return &config.Error{Problems: []string{"no routes: set --routes or BACKHAUL_TRIGGER_ROUTES; deploy/routes.example.yaml shows how they look"}}
 }
 
 func newTriggerCheckCommand() *cobra.Command {
@@ -91,7 +99,7 @@ func loadRoutes(cmd *cobra.Command) (*trigger.Routes, error) {
 		return nil, err
 	}
 	if cfg.Trigger.Routes == "" {
-		return nil, &config.Error{Problems: []string{"no routes: set --routes or BACKHAUL_TRIGGER_ROUTES; deploy/routes.example.yaml shows how they look"}}
+		return nil, errNoRoutes()
 	}
 	rs, err := routes.Load(cfg.Trigger.Routes)
 	if err != nil {

@@ -166,6 +166,11 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 		return nil
 	}
 	s.collected.seen = sequence
+	if s.trigger.settled.has(sequence, meta.Timestamp) {
+		s.settle(msg.Reply, "+ACK") // its acknowledgement was lost, or is on its way
+		s.collected.caughtUp(meta.NumPending == 0)
+		return nil
+	}
 	now := time.Now()
 	s.collected.offset = max(s.collected.offset, meta.Timestamp.Sub(now))
 	m := &message{sequence: sequence, stored: meta.Timestamp, read: now.Add(s.collected.offset), reply: msg.Reply, touched: now}
@@ -216,7 +221,7 @@ func (s *session) concerns(changes []Change) map[Group]*concern {
 		all[g].changes = append(all[g].changes, held{Change: r.read(c), route: r, counts: counts})
 	}
 	for _, c := range changes {
-		routes, reason := s.trigger.routes.Match(c)
+		routes, reason := s.routes.Match(c)
 		s.trigger.observe.Change(c.Format, reason)
 		for i, r := range routes {
 			if !c.Tree && slices.ContainsFunc(routes[:i], func(other *Route) bool { return r.says(c, other) }) {
@@ -224,7 +229,7 @@ func (s *session) concerns(changes []Change) map[Group]*concern {
 			}
 			say(r, c, true)
 		}
-		for _, r := range s.trigger.routes.Holders(c) {
+		for _, r := range s.routes.Holders(c) {
 			if !slices.ContainsFunc(routes, func(other *Route) bool { return other.Group() == r.Group() }) {
 				say(r, c, false)
 			}
@@ -245,7 +250,7 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 		if g.position, g.sequence, err = s.trigger.decisions.read(ask, g.name); err != nil {
 			return err
 		}
-		if by := g.position.Routes; by != "" && by != s.trigger.routes.mark {
+		if by := g.position.Routes; by != "" && by != s.routes.mark {
 			g.position = decision{} // a decision by other routes covers nothing
 		}
 		s.collected.keepGroup(name, g)
@@ -296,7 +301,7 @@ func (s *session) setAside(ctx context.Context, msg *nats.Msg, m *message, why e
 	m.reason = why.Error()
 	deadLetter := publisher.DeadLetter{
 		Subject: msg.Subject, Header: schemas.Header(msg.Header), Data: msg.Data,
-		Key:    publisher.Key{Source: s.trigger.routes.Source},
+		Key:    publisher.Key{Source: s.routes.Source},
 		Stream: publisher.StorageStream, Sequence: m.sequence, Time: m.stored,
 		Code: schemas.CodeInvalidRequest, Reason: why.Error(),
 	}
@@ -316,6 +321,7 @@ func (s *session) release(m *message) {
 		return
 	}
 	delete(s.collected.messages, m.sequence)
+	s.trigger.settled.add(m.sequence, m.stored)
 	if m.reason != "" {
 		s.settle(m.reply, "+TERM "+oneLine(m.reason))
 		return
@@ -340,7 +346,7 @@ func (s *session) progress() {
 
 // snapshot returns what the session is doing.
 func (s *session) snapshot() *State {
-	state := &State{Reading: true, Notifications: len(s.collected.messages), Changes: s.collected.changes, Asked: s.trigger.done}
+	state := &State{Reading: true, Conditions: s.trigger.conditions(), Notifications: len(s.collected.messages), Changes: s.collected.changes, Asked: s.trigger.done}
 	for _, g := range s.collected.groups {
 		windows := g.queue
 		if g.open != nil {

@@ -58,6 +58,8 @@
 //	the server restarts                       as a crash                                      TestTheServerRestarts
 //	the stream is created again, or restored  what was stored after a decision is not in it   TestDecisionsAreAboutOneStream
 //	the routes are changed                    decisions of other routes cover nothing         TestRoutesAreChanged
+//	they are changed while it reads           it lets requests finish, begins again, and      TestRoutesAreChangedWhileRunning
+//	                                          remembers what it acknowledged                  TestSettled
 //	the store takes no files                  nothing is acknowledged; after 10 min a plain   TestAStoreThatIsAway
 //	                                          INCREMENTAL is requested
 //

@@ -38,7 +38,7 @@ type flights struct {
 //   - the request before the acknowledgements of its notifications.
 func (s *session) ask(ctx context.Context, f *flight) {
 	g, w := f.group, f.window
-	f.decision = decision{Group: g.name, First: w.first, Last: w.last, Stored: w.latest, Routes: s.trigger.routes.mark, Nonce: rand.Text()}
+	f.decision = decision{Group: g.name, First: w.first, Last: w.last, Stored: w.latest, Routes: s.routes.mark, Nonce: rand.Text()}
 	if w.paths > 0 {
 		var req schemas.BackupRequest
 		if req, f.err = s.write(ctx, g, w); f.err != nil {
@@ -86,7 +86,7 @@ func (s *session) request(ctx context.Context, d decision) error {
 	if d.Request == nil {
 		return nil
 	}
-	sent, err := s.trigger.pub.Send(s.trigger.routes.Source, *d.Request)
+	sent, err := s.trigger.pub.Send(s.routes.Source, *d.Request)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,14 @@ func (t *Trigger) tell() {
 	}
 }
 
+// conditions returns what is wrong with this replica.
+func (t *Trigger) conditions() []Condition {
+	if t.cfg.Conditions == nil {
+		return nil
+	}
+	return t.cfg.Conditions()
+}
+
 // Listen returns the state of the trigger that reads, in any process. It returns nil if it
 // receives none: no trigger reads, it was stopped just now, or this NATS user may not
 // subscribe.

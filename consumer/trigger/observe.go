@@ -46,6 +46,14 @@ type State struct {
 	Oldest time.Time `json:"oldest,omitzero"`
 	// Asked counts the requests of this process.
 	Asked Asked `json:"asked"`
+	// Conditions has what is wrong with the replica.
+	Conditions []Condition `json:"conditions,omitempty"`
+}
+
+// Condition is something that is not well, by the name of its check.
+type Condition struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
 }
 
 // Asked counts the requests that were published, and their changes.

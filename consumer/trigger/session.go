@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,6 +27,7 @@ const (
 // fields belong to the goroutine of run.
 type session struct {
 	trigger   *Trigger
+	routes    *Routes
 	pulls     *pull.Pulls
 	collected collection
 	flights   flights
@@ -37,11 +39,14 @@ type session struct {
 
 func newSession(t *Trigger) *session {
 	return &session{
-		trigger: t, pulls: durable.Pulls(t.nc),
+		trigger: t, routes: t.routes.Load(), pulls: durable.Pulls(t.nc),
 		collected: newCollection(),
 		flights:   flights{landings: make(chan *flight), over: make(chan struct{})},
 	}
 }
+
+// errRoutes ends a session because the routes were changed.
+var errRoutes = errors.New("the routes were changed")
 
 // run reads until ctx or the session ends.
 func (s *session) run(ctx context.Context) error {
@@ -55,7 +60,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	err = s.loop(ctx, work)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.Is(err, errRoutes) {
 		_ = sub.Unsubscribe() // ends the pull, so that another replica can read
 		s.drain()
 	}
@@ -103,6 +108,10 @@ func (s *session) loop(ctx, work context.Context) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-s.trigger.changed:
+			if s.trigger.routes.Load() != s.routes {
+				return errRoutes
+			}
 		case msg := <-s.pulls.Incoming:
 			if err := s.heard(ctx, msg); err != nil {
 				return err

@@ -30,6 +30,13 @@ func (b *bench) session(routes string) *session {
 	return newSession(t)
 }
 
+// alone is a session without a server.
+func alone(rs *Routes) *session {
+	t := &Trigger{nc: &nats.Conn{}, observe: silent{}}
+	t.routes.Store(rs)
+	return newSession(t)
+}
+
 // delivery is a notification as the consumer delivers it.
 func delivery(stream, consumer uint64, stored time.Time, pending int, data string) *nats.Msg {
 	return &nats.Msg{
@@ -205,7 +212,7 @@ func TestSession_resetRefused(t *testing.T) {
 // A group gets a change once, with its route's decision whether it counts.
 func TestSession_concerns(t *testing.T) {
 	rs := parse(t, "routes:\n- {container: a, events: [created, deleted]"+to("g")+"- {container: b, events: [deleted]"+to("d")+"- {container: b"+to("c"))
-	s := newSession(&Trigger{nc: &nats.Conn{}, routes: rs, observe: silent{}})
+	s := alone(rs)
 	all := s.concerns([]Change{{Kind: KindDeleted, Container: "a", Key: "k"}, {Kind: KindDeleted, Container: "b", Key: "k"}})
 	for n, want := range []bool{true, true, false} {
 		c := all[rs.All()[n].Group()]

@@ -3,8 +3,6 @@ package trigger
 import (
 	"strings"
 	"testing"
-
-	"github.com/nats-io/nats.go"
 )
 
 // Routes take objects by their size. What has no size goes to each route that may take it.
@@ -100,7 +98,7 @@ func TestMatch_bySource(t *testing.T) {
 
 // Changes of unknown size count once in a content group, and differ by routes of other sizes.
 func TestSession_concernsOfUnknownSizes(t *testing.T) {
-	s := newSession(&Trigger{nc: &nats.Conn{}, routes: parse(t, "routes:\n- {container: a, size: {min: 9}"+to("g")+"- {container: a"+to("g")), observe: silent{}})
+	s := alone(parse(t, "routes:\n- {container: a, size: {min: 9}"+to("g")+"- {container: a"+to("g")))
 	concerns := s.concerns([]Change{{Kind: KindCreated, Container: "a", Key: "k", Size: -1}})
 	if len(concerns) != 1 {
 		t.Fatalf("%d content groups", len(concerns))

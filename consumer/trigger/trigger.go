@@ -26,6 +26,8 @@ type Config struct {
 	// StoreGivesUp is how long to try to write a directive file before requesting a plain
 	// INCREMENTAL, which finds the changes itself. Defaults to 10 min.
 	StoreGivesUp time.Duration
+	// Conditions, if not nil, returns what is wrong with this replica, for [State].Conditions.
+	Conditions func() []Condition
 	// DrainTimeout bounds how long a stop waits for requests that are being made. Defaults
 	// to 5 s.
 	DrainTimeout time.Duration
@@ -36,7 +38,8 @@ type Trigger struct {
 	cfg     Config
 	nc      *nats.Conn
 	pub     *publisher.Publisher
-	routes  *Routes
+	routes  atomic.Pointer[Routes]
+	changed chan struct{} // has a value after SetRoutes
 	store   Store
 	observe Observer
 	log     zerolog.Logger
@@ -48,7 +51,9 @@ type Trigger struct {
 	ready, storeTrouble reader.Trouble
 	pullLog, storeLog   logonce.Last
 	state               atomic.Pointer[State]
-	done                Asked // belongs to the goroutine of Run
+	// These belong to the goroutine of Run.
+	done    Asked
+	settled settled
 }
 
 // New returns a Trigger that uses the streams and the durable consumer, which must exist.
@@ -62,9 +67,6 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store S
 	}
 	if cfg.DrainTimeout == 0 {
 		cfg.DrainTimeout = 5 * time.Second
-	}
-	if routes.HasDirectives() && store == nil {
-		return nil, errors.New("trigger: a route has a directive, and there is no store to write it to")
 	}
 	pub, err := publisher.New(nc)
 	if err != nil {
@@ -89,14 +91,32 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store S
 		return nil, fmt.Errorf("stream %s allows direct reads: they may be stale; set allow_direct to false", publisher.WindowsStream)
 	}
 	t := &Trigger{
-		cfg: cfg, nc: nc, pub: pub, routes: routes, store: store, observe: cfg.Observer, log: log,
+		cfg: cfg, nc: nc, pub: pub, changed: make(chan struct{}, 1), store: store, observe: cfg.Observer, log: log,
 		queue: queue, decisions: &decisions{windows: windows, pub: pub},
+	}
+	if err := t.SetRoutes(routes); err != nil {
+		return nil, err
 	}
 	t.writes.Log = log
 	pub.OnTry(t.writes.Note)
 	t.state.Store(&State{})
 	t.ready.Note(errors.New("nothing was read yet"))
 	return t, nil
+}
+
+// SetRoutes changes the routes. A reader begins again: it lets the requests that are being made
+// finish, and collects the notifications that wait by the new routes. The windows keep their times,
+// which are those of their notifications.
+func (t *Trigger) SetRoutes(routes *Routes) error {
+	if routes.HasDirectives() && t.store == nil {
+		return errors.New("a route has a directive, and there is no store to write it to; set BACKHAUL_TRIGGER_S3_ENDPOINT and the keys, and restart the trigger")
+	}
+	t.routes.Store(routes)
+	select {
+	case t.changed <- struct{}{}:
+	default: // is noted
+	}
+	return nil
 }
 
 // State returns what the trigger is doing, not older than a second.
@@ -140,6 +160,10 @@ func (t *Trigger) Run(ctx context.Context) {
 		t.state.Store(&State{Asked: t.done})
 		if ctx.Err() != nil {
 			break
+		}
+		if errors.Is(err, errRoutes) {
+			t.log.Info().Msg("reading notifications by other routes")
+			continue
 		}
 		t.ready.Note(err)
 		if errors.Is(err, reader.ErrOther) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"backhaul/cmd/internal/livefile"
 	"backhaul/cmd/internal/policy"
 	"backhaul/publisher/natstest/waittest"
 )
@@ -44,14 +45,14 @@ func follow(t *testing.T, path string) (f *File, log *logBook, reload chan os.Si
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	t.Cleanup(stop)
-	go f.Follow(ctx, Interval, reload)
+	go f.Follow(ctx, reload)
 	synctest.Wait()
 	return f, log, reload
 }
 
 // pass waits for a number of reads of the file.
 func pass(reads int) {
-	<-time.After(time.Duration(reads)*Interval + Interval/2)
+	<-time.After(time.Duration(reads)*livefile.Interval + livefile.Interval/2)
 	synctest.Wait()
 }
 
@@ -132,7 +133,7 @@ func TestFile_IgnoresAHalfWrittenFile(t *testing.T) {
 		pass(0) // from here on there is one read between two writes
 		for _, text := range []string{"sources:\n", closed, closed + "  crm: {allow: []}\n", closed + "  crm: {allow: []}\n  dev: {allow: []}\n"} {
 			write(t, file, text)
-			<-time.After(Interval)
+			<-time.After(livefile.Interval)
 			synctest.Wait()
 		}
 		if log.count("policy reloaded") != 0 || f.Trouble() != nil {
@@ -249,7 +250,12 @@ func TestFile_RefusesWhatDoesNotFit(t *testing.T) {
 	}
 	before := f.Policy()
 	write(t, path, ruled)
-	f.update(true)
+	reload := make(chan os.Signal)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go f.Follow(ctx, reload)
+	reload <- syscall.SIGHUP
+	reload <- syscall.SIGHUP // the first one is handled
 	if err := f.Trouble(); f.Policy() != before || err == nil || !strings.Contains(err.Error(), "BACKHAUL_FOLLOW") {
 		t.Errorf("the policy in force is another one (%t), the trouble is %v", f.Policy() != before, err)
 	}

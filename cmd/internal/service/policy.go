@@ -57,7 +57,7 @@ func enforce(file *admission.File, nc *nats.Conn, work *consumer.Config, reload 
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var following sync.WaitGroup
-	following.Go(func() { file.Follow(ctx, admission.Interval, reload) })
+	following.Go(func() { file.Follow(ctx, reload) })
 	return func(ctx context.Context) error {
 		cancel()
 		following.Wait()

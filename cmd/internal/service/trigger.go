@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,27 +22,20 @@ import (
 	"backhaul/consumer/trigger/objectstore"
 )
 
-// Trigger turns the notifications of object stores into requests until ctx ends.
-// o.Reload is answered with a log line: routes and settings are read at the start.
-func Trigger(ctx context.Context, o Options, rs *trigger.Routes) error {
-	cfg, log := o.Config, o.Log
+// Trigger turns the notifications of object stores into requests until ctx ends. It follows the
+// file of the routes. o.Reload asks for the file to be read at once.
+func Trigger(ctx context.Context, o Options, file *routes.File) error {
+	cfg, log, rs := o.Config, o.Log, file.Content()
 	stops := &stops{log: log}
 	defer stops.run()
-	stops.add("refusal of reloads", refuseReloads(o.Reload, "routes and settings are read at the start; restart the trigger", log))
 	if err := cfg.CheckTrigger(rs.HasDirectives()); err != nil {
 		return err
 	}
-	var store trigger.Store
-	if rs.HasDirectives() {
-		s3, err := objectstore.New(cfg.Trigger.S3.Store())
-		if err != nil {
-			return &config.Error{Problems: []string{err.Error()}}
-		}
-		store = s3
+	store, err := directiveStore(cfg.Trigger.S3, rs)
+	if err != nil {
+		return err
 	}
-	for _, f := range routes.Check(rs) {
-		log.Warn().Str("file", rs.File).Int("line", f.Line).Bool("fault", f.Fault).Msg(f.Text)
-	}
+	warnOfRoutes(rs, log)
 	warnOfOpenFiles(cfg, log)
 	admin, err := console.Start(ctx, cfg.Admin.Listen(), log)
 	if err != nil {
@@ -57,11 +52,13 @@ func Trigger(ctx context.Context, o Options, rs *trigger.Routes) error {
 	stops.add("NATS connection", nc.Close)
 	permissions := natsconn.WatchPermissions(nc, log)
 	var worker *trigger.Trigger
+	var checks []console.Check
+	cfgWorker := trigger.Config{Observer: metrics, Conditions: func() []trigger.Condition { return conditionsOf(checks) }}
 	if err := onceAnswered(ctx, nc, admin, log, func(ctx context.Context) (err error) {
 		if err := prepareTrigger(ctx, nc, cfg.NATS, log); err != nil {
 			return err
 		}
-		worker, err = trigger.New(ctx, trigger.Config{Observer: metrics}, nc, rs, store, log)
+		worker, err = trigger.New(ctx, cfgWorker, nc, rs, store, log)
 		return err
 	}); err != nil {
 		return permissions.AddTo(err)
@@ -69,11 +66,12 @@ func Trigger(ctx context.Context, o Options, rs *trigger.Routes) error {
 	if err := metrics.Watch(nc, worker.State, worker.Ready); err != nil {
 		return err
 	}
-	checks := triggerChecks(worker, permissions)
+	checks = triggerChecks(worker, permissions, file)
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
 	log.Info().Str("source", rs.Source).Str("file", rs.File).Int("routes", len(rs.All())).
 		Str("nats", serverurl.Mask(cfg.NATS.URL)).Str("admin", admin.URL()).Msg("reading notifications")
+	stops.add("routes file", followRoutes(file, worker, o.Reload, log))
 	stops.add("supervision", supervise(ctx, admin, "reading notifications", log))
 	if o.Ready != nil {
 		o.Ready(serverurl.Mask(cfg.NATS.URL))
@@ -84,13 +82,64 @@ func Trigger(ctx context.Context, o Options, rs *trigger.Routes) error {
 }
 
 // triggerChecks returns what /readyz answers from.
-func triggerChecks(worker *trigger.Trigger, permissions *natsconn.Permissions) []console.Check {
+func triggerChecks(worker *trigger.Trigger, permissions *natsconn.Permissions, file *routes.File) []console.Check {
 	return []console.Check{
 		{Name: "notifications", Probe: worker.Ready},
 		{Name: "nats", Probe: permissions.Trouble},
 		{Name: "writes", Probe: worker.Writable},
 		{Name: "dead letters", Probe: worker.DeadLetters, Condition: true},
 		{Name: "directives", Probe: worker.StoreTrouble, Condition: true},
+		{Name: "routes", Probe: file.Trouble, Condition: true},
+	}
+}
+
+// conditionsOf returns the checks that fail, for the status that any process shows.
+func conditionsOf(checks []console.Check) []trigger.Condition {
+	var failing []trigger.Condition
+	for _, check := range checks {
+		if err := check.Probe(); err != nil {
+			failing = append(failing, trigger.Condition{Name: check.Name, Text: err.Error()})
+		}
+	}
+	return failing
+}
+
+// directiveStore returns the store of directive files. Without settings of one, it returns nil
+// if no route has a directive.
+func directiveStore(s3 config.S3, rs *trigger.Routes) (trigger.Store, error) {
+	if !rs.HasDirectives() && s3.Endpoint == "" {
+		return nil, nil
+	}
+	store, err := objectstore.New(s3.Store())
+	if err != nil {
+		return nil, &config.Error{Problems: []string{err.Error()}}
+	}
+	return store, nil
+}
+
+// warnOfRoutes logs what a part of the routes file cannot do.
+func warnOfRoutes(rs *trigger.Routes, log zerolog.Logger) {
+	for _, f := range routes.Check(rs) {
+		log.Warn().Str("file", rs.File).Int("line", f.Line).Bool("fault", f.Fault).Msg(f.Text)
+	}
+}
+
+// followRoutes gives the worker the routes of a changed file until stop is called.
+func followRoutes(file *routes.File, worker *trigger.Trigger, reload <-chan os.Signal, log zerolog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var following sync.WaitGroup
+	following.Go(func() {
+		file.Follow(ctx, reload, func(rs *trigger.Routes) error {
+			if err := worker.SetRoutes(rs); err != nil {
+				return err
+			}
+			warnOfRoutes(rs, log)
+			return nil
+		})
+	})
+	return func() {
+		cancel()
+		following.Wait()
 	}
 }
 

@@ -28,7 +28,7 @@ func TestTrigger_stopsWhatItStarted(t *testing.T) {
 	if err := os.WriteFile(file, []byte("routes:\n- {container: invoices, clientName: c, subclientName: g, window: {quiet: 1s}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rs, err := routes.Load(file)
+	opened, err := routes.Open(file, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestTrigger_stopsWhatItStarted(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ready, served := make(chan string, 1), make(chan error, 1)
 		go func() {
-			served <- Trigger(ctx, Options{Config: cfg, Log: zerolog.New(log), Ready: func(url string) { ready <- url }}, rs)
+			served <- Trigger(ctx, Options{Config: cfg, Log: zerolog.New(log), Ready: func(url string) { ready <- url }}, opened)
 		}()
 		select {
 		case err := <-served:

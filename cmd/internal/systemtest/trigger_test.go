@@ -1,8 +1,10 @@
 package systemtest
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	"backhaul/cmd/internal/programtest"
@@ -70,6 +72,48 @@ func TestAStorageChangeBecomesAJob(t *testing.T) {
 		t.Errorf("the exit code is %d", code)
 	}
 	secretstest.NotShown(t, []string{programtest.StoreKey}, p.Output.String(), metrics)
+}
+
+// The routes file may change while the trigger runs: a broken one changes nothing and is said where
+// operators look, a good one is in force for what waits and for what comes.
+func TestRoutesAreReloaded(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{})
+	const route = "routes:\n- {container: %s, clientName: s-adhoc-object-storage, subclientName: stestgroup, window: {quiet: %s, max: 1h}}\n"
+	env := programtest.TriggerEnv(t, s.NC.ConnectedUrl(), objectstoretest.Start(t), fmt.Sprintf(route, "invoices", "30m"))
+	file := strings.TrimPrefix(env[1], "BACKHAUL_TRIGGER_ROUTES=")
+	p := programtest.Start(t, env, "backhaul", "trigger")
+	p.WaitFor(t, "reading notifications")
+	admin := programtest.AdminURL(t, p)
+	s.Publish("storage.event.minio", nil, programtest.Notification("invoices", "1.pdf"))
+	status := func() string {
+		_, stdout, _ := programtest.Once(t, s.Env, "", "status")
+		return stdout
+	}
+
+	programtest.WritePolicy(t, file, strings.ReplaceAll(fmt.Sprintf(route, "invoices", "1s"), "clientName", "client"))
+	p.WaitFor(t, "routes file refused, the old routes stay in force")
+	if _, text := programtest.Probe(t, admin+"/readyz?verbose"); !strings.Contains(text, `"name":"routes"`) || !strings.Contains(text, "did you mean clientName?") {
+		t.Errorf("/readyz?verbose is %s", text)
+	}
+	waittest.Eventually(t, "the condition in status", func() bool { return strings.Contains(status(), "routes: since ") })
+	if n := s.Messages(publisher.RequestsStream); n != 0 {
+		t.Errorf("%d requests by a broken file", n)
+	}
+
+	programtest.WritePolicy(t, file, fmt.Sprintf(route, "inv*", "1s"))
+	p.Signal(t, syscall.SIGHUP)
+	p.WaitFor(t, "routes reloaded")
+	p.WaitFor(t, "backup requested")
+	s.Publish("storage.event.minio", nil, programtest.Notification("inventory", "2.pdf"))
+	s.WaitForOutcomes()
+	waittest.Eventually(t, "two requests", func() bool { return strings.Count(p.Output.String(), "backup requested") == 2 })
+	if _, text := programtest.Probe(t, admin+"/readyz?verbose"); strings.Contains(text, "did you mean") {
+		t.Errorf("/readyz?verbose is %s", text)
+	}
+	if code := p.Stop(t); code != 0 {
+		t.Errorf("the exit code is %d", code)
+	}
 }
 
 func TestTriggerSaysWhatIsMissing(t *testing.T) {
