@@ -15,7 +15,7 @@ import (
 type delivery struct {
 	msg       *nats.Msg
 	source    string
-	badSource error     // why the subject's last token is not a source
+	badSource error     // why the subject names no source
 	sequence  uint64    // in the requests stream
 	stored    time.Time // when JetStream stored the message
 	delivered uint64    // number of deliveries, including this one
@@ -35,7 +35,7 @@ func readDelivery(msg *nats.Msg) (*delivery, error) {
 }
 
 func newDelivery(msg *nats.Msg, sequence uint64, stored time.Time, delivered uint64) *delivery {
-	source, badSource := publisher.ParseRequestSubject(msg.Subject)
+	source, _, badSource := publisher.ParseRequestSubject(msg.Subject)
 	if badSource != nil {
 		source = publisher.NoSource
 	}

@@ -68,7 +68,7 @@ func TestPublisher_headersAreASCII(t *testing.T) {
 		t.Errorf("the replay is read as %+v, %v", m, err)
 	}
 
-	request, err := publisher.RequestMsg("größe", schemas.BackupRequest{RequestID: "größe", ClientName: "ä", SubclientName: "ö"})
+	request, err := publisher.RequestMsg("größe", publisher.Normal, schemas.BackupRequest{RequestID: "größe", ClientName: "ä", SubclientName: "ö"})
 	if err != nil || notASCII(request.Header) != nil {
 		t.Errorf("the request's headers are %q, %v", request.Header, err)
 	}

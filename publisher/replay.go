@@ -69,7 +69,7 @@ func (d DeadLetter) ReplayMessage(requestID string) *nats.Msg {
 // Replay publishes the dead letter's message again under a new request id. The same id
 // is the same request, however often this is called: the ledger recognises it.
 func (p *Publisher) Replay(ctx context.Context, d DeadLetter, requestID string) (*jetstream.PubAck, error) {
-	source, err := ParseRequestSubject(d.Subject)
+	source, _, err := ParseRequestSubject(d.Subject)
 	if err == nil && source != d.Key.Source {
 		err = fmt.Errorf("it is kept for the source %q", d.Key.Source)
 	}

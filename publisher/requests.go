@@ -18,16 +18,16 @@ import (
 // request id: JetStream compares message ids across all subjects of a stream, so another
 // source could publish under it first, and this request would not be stored. The
 // service recognises the same request by its id.
-func RequestMsg(source string, req schemas.BackupRequest) (*nats.Msg, error) {
+func RequestMsg(source string, p Priority, req schemas.BackupRequest) (*nats.Msg, error) {
 	if err := CheckSource(source); err != nil {
 		return nil, err
 	}
-	return &nats.Msg{Subject: RequestSubject(source), Header: nats.Header{}, Data: req.JSON()}, nil
+	return &nats.Msg{Subject: RequestSubject(source, p), Header: nats.Header{}, Data: req.JSON()}, nil
 }
 
-// Request publishes a backup request for a source, in one attempt.
+// Request publishes a backup request for a source with normal priority, in one attempt.
 func (p *Publisher) Request(ctx context.Context, source string, req schemas.BackupRequest) (*jetstream.PubAck, error) {
-	msg, err := RequestMsg(source, req)
+	msg, err := RequestMsg(source, Normal, req)
 	if err != nil {
 		return nil, err
 	}
@@ -53,8 +53,8 @@ const deniedWait = 250 * time.Millisecond
 
 // Send publishes a request, which must have an id, without waiting for the
 // acknowledgement: [SentRequest.Acked] does. Many may be on their way at once.
-func (p *Publisher) Send(source string, req schemas.BackupRequest) (*SentRequest, error) {
-	msg, err := RequestMsg(source, req)
+func (p *Publisher) Send(source string, priority Priority, req schemas.BackupRequest) (*SentRequest, error) {
+	msg, err := RequestMsg(source, priority, req)
 	if err != nil {
 		return nil, err
 	}

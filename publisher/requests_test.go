@@ -27,7 +27,7 @@ func TestSend_overARestart(t *testing.T) {
 		if i == requests/2 {
 			s.Stop()
 		}
-		sent, err := p.Send("billing", schemas.BackupRequest{RequestID: fmt.Sprint("r-", i), ClientName: "c", SubclientName: "g"})
+		sent, err := p.Send("billing", publisher.Normal, schemas.BackupRequest{RequestID: fmt.Sprint("r-", i), ClientName: "c", SubclientName: "g"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestSend_otherSourcesMessageIDs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sent, err := p.Send("crm", request)
+	sent, err := p.Send("crm", publisher.Normal, request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,14 +125,14 @@ func TestSend_refuses(t *testing.T) {
 	s := natstest.Start(t)
 	nc := s.Connect(t)
 	p, ctx := newPublisher(t, nc), within(t, patience)
-	if _, err := p.Send("a.b", schemas.BackupRequest{RequestID: "r"}); err == nil {
+	if _, err := p.Send("a.b", publisher.Normal, schemas.BackupRequest{RequestID: "r"}); err == nil {
 		t.Error("a bad source is accepted")
 	}
-	if _, err := p.Send("billing", schemas.BackupRequest{}); err == nil {
+	if _, err := p.Send("billing", publisher.Normal, schemas.BackupRequest{}); err == nil {
 		t.Error("a request without an id is accepted")
 	}
 	acked := func(label int) error {
-		sent, err := p.Send("billing", schemas.BackupRequest{RequestID: "r", Labels: map[string]string{"l": strings.Repeat("x", label)}})
+		sent, err := p.Send("billing", publisher.Normal, schemas.BackupRequest{RequestID: "r", Labels: map[string]string{"l": strings.Repeat("x", label)}})
 		if err != nil {
 			t.Fatal(err)
 		}

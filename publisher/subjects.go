@@ -44,7 +44,7 @@ const maxToken = 128
 
 // Key names one request's history on the events stream.
 type Key struct {
-	// Source is who published the request: the last token of its subject.
+	// Source is who published the request: a token of its subject.
 	Source string
 	// Name is the request id, or what stands for it.
 	Name string
@@ -160,20 +160,8 @@ func anyToken(token string) string {
 	return token
 }
 
-// AnyRequest matches the requests of every source.
-const AnyRequest = requestPrefix + "*"
-
-// RequestSubject is where a source publishes its requests.
-func RequestSubject(source string) string { return requestPrefix + source }
-
-// ParseRequestSubject is the source of a request.
-func ParseRequestSubject(subject string) (source string, err error) {
-	source, ok := strings.CutPrefix(subject, requestPrefix)
-	if !ok {
-		return "", fmt.Errorf("subject %q is not %s<source>", subject, requestPrefix)
-	}
-	return source, CheckSource(source)
-}
+// AnyRequest matches the requests of every source and priority.
+const AnyRequest = requestPrefix + ">"
 
 // NoSource stands for the source of a request whose subject names none: NATS
 // stores what is published on the literal subject "backup.request.*".

@@ -55,7 +55,7 @@ func TestKey_names(t *testing.T) {
 		"place":        {publisher.SequenceKey("billing", 42, time.Unix(1_764_000_000, 7)).String(), "billing/seq-42-1764000000000000007"},
 		"last place":   {publisher.SequenceKey("billing", 1<<64-1, time.Unix(0, 1<<63-1)).Name, "seq-18446744073709551615-9223372036854775807"},
 		"earlier":      {publisher.EarlierSequenceKey("billing", 42).String(), "billing/seq-42"},
-		"request":      {publisher.RequestSubject("billing"), "backup.request.billing"},
+		"request":      {publisher.RequestSubject("billing", publisher.Normal), "backup.request.billing"},
 		"dead letters": {publisher.DeadLetterSubject("billing"), "backup.dlq.billing"},
 		"any event":    {publisher.EventFilter("", ""), "backup.event.*.*.>"},
 		"one kind":     {publisher.EventFilter(schemas.KindJobFailed, ""), "backup.event.job-failed.*.>"},
@@ -103,7 +103,7 @@ func TestCheckSource(t *testing.T) {
 		if err := publisher.CheckSource(source); err != nil {
 			t.Errorf("CheckSource(%q): %v", source, err)
 		}
-		if got, err := publisher.ParseRequestSubject(publisher.RequestSubject(source)); err != nil || got != source {
+		if got, _, err := publisher.ParseRequestSubject(publisher.RequestSubject(source, publisher.Normal)); err != nil || got != source {
 			t.Errorf("ParseRequestSubject(RequestSubject(%q)) = %q, %v", source, got, err)
 		}
 	}
@@ -113,12 +113,12 @@ func TestCheckSource(t *testing.T) {
 		} else if strings.ContainsFunc(err.Error(), func(c rune) bool { return c < ' ' }) || len(err.Error()) > 1024 {
 			t.Errorf("CheckSource(%q): the error is not fit for a log line: %q", source, err)
 		}
-		if got, err := publisher.ParseRequestSubject("backup.request." + source); err == nil {
+		if got, _, err := publisher.ParseRequestSubject("backup.request." + source); err == nil {
 			t.Errorf("ParseRequestSubject of source %q = %q, want an error", source, got)
 		}
 	}
 	for _, subject := range []string{"", "billing", "backup.request", "backup.event.billing", "backup.requests.billing"} {
-		if got, err := publisher.ParseRequestSubject(subject); err == nil {
+		if got, _, err := publisher.ParseRequestSubject(subject); err == nil {
 			t.Errorf("ParseRequestSubject(%q) = %q, want an error", subject, got)
 		}
 	}

@@ -45,6 +45,10 @@ func asyncAPI(t *testing.T) object {
 		"components": object{
 			"parameters": object{
 				"source": object{"description": "Who published the request. NATS permissions are granted by source.", "examples": []string{"billing"}},
+				"priority": object{
+					"description": "Which request is started first while starts are scarce: high before normal (without this token) before low. NATS permissions grant it.",
+					"enum":        []publisher.Priority{publisher.High, publisher.Low},
+				},
 				"key":    object{"description": "The request id, or its SHA-256 if the id cannot be one token of a subject, or seq-<sequence>-<time> for a request without an id.", "examples": []string{"inv-2026-11-23-0007"}},
 				"jobId":  object{"description": "The vendor's job id.", "examples": []string{"5976"}},
 				"action": object{"description": "What an operator did.", "enum": schemas.Actions},
@@ -67,7 +71,7 @@ var (
 	anyKey        = publisher.Key{Source: "{source}", Name: "{key}"}
 	jobParameter  = "{jobId}"
 	anyActionOf   = schemas.Action("{action}")
-	allParameters = []string{"source", "key", "jobId", "action", "path"}
+	allParameters = []string{"source", "priority", "key", "jobId", "action", "path"}
 )
 
 // channel adds a channel and its operation. Operation names are of the form
@@ -150,8 +154,11 @@ func (d asyncDocument) requests() {
 		"headers": object{"type": "object", "properties": object{"Content-Type": object{"type": "string", "pattern": `^application/cloudevents(\+json)?`}}},
 		"payload": object{"type": "object", "required": []string{"data", "id", "source", "specversion", "type"}, "properties": structured},
 	}
-	d.channel("backupRequest", publisher.RequestSubject("{source}"), publisher.RequestsStream,
+	d.channel("backupRequest", publisher.RequestSubject("{source}", publisher.Normal), publisher.RequestsStream,
 		"Backup requests. `backhaul run` receives them; `backhaul request`, `backhaul trigger` and any other program send them.",
+		[]string{"receive", "send"}, "backupRequest", "backupRequestBinary", "backupRequestStructured")
+	d.channel("backupRequestPriority", publisher.RequestSubject("{source}", "{priority}"), publisher.RequestsStream,
+		"The same requests with a priority. It is no part of the request: the same request under two priorities is one request.",
 		[]string{"receive", "send"}, "backupRequest", "backupRequestBinary", "backupRequestStructured")
 }
 

@@ -127,7 +127,7 @@ func demonstrate(cmd *cobra.Command, url, endpoint string) error {
 
 	for _, payload := range demoRequests {
 		// Plain JSON on a subject is all that it takes; no code of ours is needed.
-		subject := publisher.RequestSubject(demoSource)
+		subject := publisher.RequestSubject(demoSource, publisher.Normal)
 		fmt.Fprintf(out, "→ %s\n  %s\n", subject, payload)
 		if _, err := js.Publish(ctx, subject, []byte(payload)); err != nil {
 			return err

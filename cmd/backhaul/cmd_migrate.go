@@ -26,7 +26,8 @@ while a server uses the directory. The streams must not exist at the other
 end. A move that was interrupted is run again.
 
 Afterwards the directory is marked: no embedded server works on it any more, so
-that no request is done twice. Nothing is deleted.
+that no request is done twice. Nothing is deleted. A stream keeps its settings:
+"backhaul setup" says when it takes no requests with a priority.
 
 The user needs publish permission on $JS.API.STREAM.INFO.*,
 $JS.API.STREAM.RESTORE.* and $JS.SNAPSHOT.RESTORE.>.`,

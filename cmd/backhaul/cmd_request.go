@@ -14,16 +14,18 @@ import (
 	"backhaul/cmd/internal/batch"
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/natsconn"
+	"backhaul/publisher"
 )
 
 // requestFlags are those of `backhaul request`, without the members of the request.
 type requestFlags struct {
-	source, file, batch, rate string
-	wait                      waitFlag
-	timeout                   time.Duration
-	dryRun, quiet             bool
-	labels                    map[string]string
-	output                    string
+	source, priority  string
+	file, batch, rate string
+	wait              waitFlag
+	timeout           time.Duration
+	dryRun, quiet     bool
+	labels            map[string]string
+	output            string
 }
 
 func newRequestCommand() *cobra.Command {
@@ -64,7 +66,8 @@ the file is wrong and nothing was sent; 3 NATS is out of reach; 130 interrupted.
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRequest(cmd, f) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.source, "source", "cli", "who asks: last token of the `subject`")
+	flags.StringVar(&f.source, "source", "cli", "who asks: a token of the `subject`")
+	flags.StringVar(&f.priority, "priority", publisher.Normal.Name(), "which is started first while starts are scarce: `high|normal|low`")
 	flags.StringVar(&f.file, "file", "", "`file` with requests, - for standard input")
 	flags.StringVar(&f.batch, "batch", "", "`name` that goes into the ids of the file's requests without one, by default the file's")
 	flags.StringVar(&f.rate, "rate", "", "most requests to send, `N/s`, N/m or N/h")
@@ -114,6 +117,9 @@ func (f requestFlags) batchOf() (b batch.Batch, err error) {
 	b = batch.Batch{Source: f.source, Timeout: f.timeout, Wait: f.wait.of(), Resume: f.file != ""}
 	if err := checkSource(f.source); err != nil {
 		return b, err
+	}
+	if b.Priority, err = publisher.ParsePriority(f.priority); err != nil {
+		return b, &usageError{fmt.Errorf("--priority: %w", err)}
 	}
 	if b.Rate, err = parseRate(f.rate); err != nil {
 		return b, err

@@ -38,7 +38,7 @@ func showRequests(cmd *cobra.Command, output string, b batch.Batch) error {
 		return err
 	}
 	for _, req := range b.Requests {
-		msg, err := publisher.RequestMsg(b.Source, req)
+		msg, err := publisher.RequestMsg(b.Source, b.Priority, req)
 		if err != nil {
 			return err
 		}

@@ -245,6 +245,12 @@ func TestDryRun(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
+	if code, out, _ := programtest.Once(t, nil, "", append(args, "--priority", "high")...); code != exitDone || !strings.HasPrefix(out, "→ backup.request.billing.high\n") {
+		t.Errorf("--priority: exit code %d, %s", code, out)
+	}
+	if code, _, stderr := programtest.Once(t, nil, "", append(args, "--priority", "urgent")...); code != exitUsage || !strings.Contains(stderr, "high, normal or low") {
+		t.Errorf("an unknown --priority: exit code %d, %s", code, stderr)
+	}
 	file := `{"requestId":"r-1","clientName":"c","subclientName":"g"} {"clientName":"c","subclientName":"g"}`
 	code, out, stderr = programtest.Once(t, []string{"BACKHAUL_VENDOR_FORMAT=json"}, file, "request", "--dry-run", "--file", "-", "--output", "json")
 	lines := strings.Split(strings.TrimSpace(out), "\n")

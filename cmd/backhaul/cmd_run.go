@@ -15,7 +15,7 @@ func newRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Start backups for requests as they come",
-		Long: `Reads requests from backup.request.<source>, starts their jobs and publishes
+		Long: `Reads requests from backup.request.<source>[.high|.low], starts their jobs and publishes
 their events. Without --nats it runs a JetStream server of its own, which other
 programs on this machine can use; with --nats it joins yours. Any number of
 replicas may run. SIGTERM and SIGINT drain: what is under way is finished. SIGHUP

@@ -27,8 +27,8 @@ func newSetupCommand() *cobra.Command {
 		Use:   "setup",
 		Short: "Make the streams and consumers that are missing, check the others",
 		Long: `Makes what deploy/streams defines and what is missing on the server, and says
-where an existing stream differs in a way that breaks a guarantee. It never
-changes or deletes anything. With --trigger also the stream and consumer of
+where an existing stream differs in a way that breaks a guarantee, or takes no
+requests with a priority. It never changes or deletes anything. With --trigger also the stream and consumer of
 object-store notifications, which "backhaul trigger" reads.
 
 With --wait it tries again while NATS is out of reach or its cluster is not
@@ -67,6 +67,9 @@ func runSetup(cmd *cobra.Command, f setupFlags) (err error) {
 			state = "created"
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", state, action.Name)
+		if action.Note != "" {
+			fmt.Fprintf(cmd.OutOrStdout(), "         %s\n", action.Note)
+		}
 	}
 	return err
 }

@@ -123,7 +123,7 @@ func TestStatusFindsTheRequest(t *testing.T) {
 	s := programtest.StartService(t, simulator.Config{})
 	const odd = "of two / parts"
 	for _, m := range []struct{ source, id string }{{"billing", "one"}, {"billing", "both"}, {"other", "both"}, {"other", odd}} {
-		s.Publish(publisher.RequestSubject(m.source), nats.Header{}, programtest.SampleRequest(m.id))
+		s.Publish(publisher.RequestSubject(m.source, publisher.Normal), nats.Header{}, programtest.SampleRequest(m.id))
 	}
 	s.WaitForOutcomes()
 	for _, c := range []struct {

@@ -86,7 +86,7 @@ func (s *session) request(ctx context.Context, d decision) error {
 	if d.Request == nil {
 		return nil
 	}
-	sent, err := s.trigger.pub.Send(s.routes.Source, *d.Request)
+	sent, err := s.trigger.pub.Send(s.routes.Source, publisher.Normal, *d.Request)
 	if err != nil {
 		return err
 	}

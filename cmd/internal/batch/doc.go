@@ -44,7 +44,8 @@
 //
 // # NATS permissions
 //
-// Publish permission on backup.request.<source>. Lookups and waiting also need, below
+// Publish permission on backup.request.<source>, with a priority on
+// backup.request.<source>.high or .low. Lookups and waiting also need, below
 // $JS.API, STREAM.{INFO,MSG.GET}.BACKUP_EVENTS and
 // CONSUMER.{CREATE,MSG.NEXT,DELETE}.BACKUP_EVENTS.>.
 //

@@ -77,7 +77,7 @@ func (r *run) send(ctx context.Context, in <-chan *entry, out chan<- *sending) e
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		request, err := r.pub.Send(r.Source, *e.req)
+		request, err := r.pub.Send(r.Source, r.Priority, *e.req)
 		if err != nil {
 			s.err = err
 			close(s.acked)

@@ -24,7 +24,8 @@ const firstAnswer = 15 * time.Second
 
 // Batch describes what to publish and how.
 type Batch struct {
-	Source string
+	Source   string
+	Priority publisher.Priority
 	// Requests are the requests, each with an id of its own.
 	Requests []schemas.BackupRequest
 	// Resume looks up each request's outcome before it is published.

@@ -50,7 +50,7 @@ func (s *soak) harass(ctx context.Context) {
 }
 
 func hostile(random *rand.Rand, data []byte) *nats.Msg {
-	return &nats.Msg{Subject: publisher.RequestSubject(hostileSources[random.IntN(len(hostileSources))]), Data: data, Header: nats.Header{}}
+	return &nats.Msg{Subject: publisher.RequestSubject(hostileSources[random.IntN(len(hostileSources))], publisher.Normal), Data: data, Header: nats.Header{}}
 }
 
 const soundRequest = `{"clientName":"s-adhoc-object-storage","subclientName":"load-1","storagePolicyName":"default-plan"}`
@@ -130,7 +130,7 @@ func hostileCloudEvent(random *rand.Rand) *nats.Msg {
 func (s *soak) idInUse(random *rand.Rand) *nats.Msg {
 	data := fmt.Sprintf(`{"requestId":%q,"clientName":"s-adhoc-object-storage","subclientName":"load-%d","labels":{"other":"%d"}}`,
 		s.reused[random.IntN(len(s.reused))], random.IntN(chaosGroups), random.IntN(1_000_000))
-	return &nats.Msg{Subject: publisher.RequestSubject(chaosSource), Data: []byte(data)}
+	return &nats.Msg{Subject: publisher.RequestSubject(chaosSource, publisher.Normal), Data: []byte(data)}
 }
 
 // victim is a key that a valid request has or will have soon.

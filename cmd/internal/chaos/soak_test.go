@@ -174,7 +174,7 @@ func (s *soak) publishAnonymously(ctx context.Context, n int) {
 	payload := fmt.Appendf(nil, `{"clientName":"s-adhoc-object-storage","subclientName":"load-%d"}`, n%chaosGroups)
 	try, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	if _, err := s.chaos.js.Publish(try, publisher.RequestSubject(chaosSource), payload); err == nil {
+	if _, err := s.chaos.js.Publish(try, publisher.RequestSubject(chaosSource, publisher.Normal), payload); err == nil {
 		s.anonymous++
 	}
 }

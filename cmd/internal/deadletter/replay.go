@@ -98,7 +98,7 @@ func (l *Message) Plan(o Order) (Plan, error) {
 
 // refusal returns why the message should not be sent, nil if it should.
 func (l *Message) refusal(message publisher.DeadLetter, corrected bool) *RefusedError {
-	if source, err := publisher.ParseRequestSubject(message.Subject); err != nil || source != l.Key.Source {
+	if source, _, err := publisher.ParseRequestSubject(message.Subject); err != nil || source != l.Key.Source {
 		return &RefusedError{fmt.Sprintf("it came on %q, where no request belongs; send a new one with `backhaul request`", message.Subject), false}
 	}
 	if l.Key.Name == "" {

@@ -547,7 +547,7 @@ func TestNATSLedger_saysThatTheEventsAreGone(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), publisher.MarkStream); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.Publish(t.Context(), publisher.RequestSubject("billing"), []byte("{}")); err != nil {
+	if _, err := js.Publish(t.Context(), publisher.RequestSubject("billing", publisher.Normal), []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	gone()

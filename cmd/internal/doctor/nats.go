@@ -320,6 +320,8 @@ func (d *natsDoctor) existing(ctx context.Context, one provision.Existing, whoMa
 			all = append(all, finding(Error, one.Name, text, "`nats stream edit` or `nats consumer edit`; what cannot be edited needs a new stream: drain it first"))
 		case one.Name == "stream "+publisher.EventsStream && difference.Field == "max_age":
 			all = append(all, finding(Warning, one.Name, text+": a request id that comes again after that starts another job", "`nats stream edit`, unless no request comes again so late"))
+		case one.Name == "stream "+publisher.RequestsStream && difference.Field == "subjects":
+			all = append(all, finding(Note, one.Name, text, provision.WithoutPriorities))
 		default:
 			all = append(all, finding(Note, one.Name, text, ""))
 		}

@@ -89,7 +89,7 @@ func findWaiting(ctx context.Context, js jetstream.JetStream, source, id string)
 	names := Names(id)
 	err := scan(ctx, js, source, func(msg *jetstream.RawStreamMsg) bool {
 		if key, group, ok := keyOf(msg); ok && slices.Contains(names, key.Name) && !hasKey(all, key) {
-			all = append(all, Found{Key: key, queued: &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC(), group: group}})
+			all = append(all, Found{Key: key, queued: queuedAs(msg, group)})
 		}
 		return len(all) == 0 || source == "" // another source may have it as well
 	})
@@ -99,33 +99,49 @@ func findWaiting(ctx context.Context, js jetstream.JetStream, source, id string)
 	return all, err
 }
 
-// scan calls visit with the messages in the queue until it returns false.
+// scan calls visit with the messages in the queue until it returns false: in their order,
+// or with a source, one priority after the other.
 func scan(ctx context.Context, js jetstream.JetStream, source string, visit func(*jetstream.RawStreamMsg) bool) error {
 	requests, err := js.Stream(ctx, publisher.RequestsStream)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
 	}
-	next := max(requests.CachedInfo().State.FirstSeq, 1)
-	for range maxScanned {
-		msg, err := requests.GetMsg(ctx, next, jetstream.WithGetMsgSubject(publisher.RequestSubject(orAny(source))))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
-		}
-		if !visit(msg) {
-			return nil
-		}
-		next = msg.Sequence + 1
+	subjects := []string{publisher.AnyRequest}
+	if source != "" {
+		subjects = publisher.RequestSubjects(source)
 	}
-	return fmt.Errorf("the request has no events and is not among the %d oldest in the queue; the rest was not searched", maxScanned)
+	scanned := 0
+	for _, subject := range subjects {
+		for next := max(requests.CachedInfo().State.FirstSeq, 1); ; scanned++ {
+			if scanned == maxScanned {
+				return fmt.Errorf("the request has no events and is not among the %d oldest in the queue; the rest was not searched", maxScanned)
+			}
+			msg, err := requests.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subject))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				break
+			}
+			if err != nil {
+				return fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
+			}
+			if !visit(msg) {
+				return nil
+			}
+			next = msg.Sequence + 1
+		}
+	}
+	return nil
+}
+
+// queuedAs returns a message as a request's message in the queue.
+func queuedAs(msg *jetstream.RawStreamMsg, group turn.Group) *Queued {
+	_, priority, _ := publisher.ParseRequestSubject(msg.Subject)
+	return &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC(), Priority: priority.Name(), group: group}
 }
 
 // keyOf returns the key that the service will use for a message, and the content group that it
 // names.
 func keyOf(msg *jetstream.RawStreamMsg) (publisher.Key, turn.Group, bool) {
-	source, err := publisher.ParseRequestSubject(msg.Subject)
+	source, _, err := publisher.ParseRequestSubject(msg.Subject)
 	if err != nil {
 		return publisher.Key{}, turn.Group{}, false
 	}
@@ -144,7 +160,7 @@ func findQueued(ctx context.Context, js jetstream.JetStream, key publisher.Key, 
 		var found *Queued
 		err := scan(ctx, js, key.Source, func(msg *jetstream.RawStreamMsg) bool {
 			if of, group, ok := keyOf(msg); ok && of == key {
-				found = &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC(), group: group}
+				found = queuedAs(msg, group)
 			}
 			return found == nil
 		})
@@ -154,18 +170,27 @@ func findQueued(ctx context.Context, js jetstream.JetStream, key publisher.Key, 
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
 	}
+	for _, subject := range publisher.RequestSubjects(key.Source) {
+		if found, err := findStored(ctx, requests, subject, stored); found != nil || err != nil {
+			return found, err
+		}
+	}
+	return nil, nil
+}
+
+// findStored returns the message of a subject that was stored at a time, nil without one.
+func findStored(ctx context.Context, requests jetstream.Stream, subject string, stored time.Time) (*Queued, error) {
 	state := requests.CachedInfo().State
-	subject := jetstream.WithGetMsgSubject(publisher.RequestSubject(key.Source))
 	for low, high := max(state.FirstSeq, 1), state.LastSeq; low <= high; { // an empty stream may begin with 0
 		middle := low + (high-low)/2
-		msg, err := requests.GetMsg(ctx, middle, subject) // the first of the source from there on
+		msg, err := requests.GetMsg(ctx, middle, jetstream.WithGetMsgSubject(subject)) // the first from there on
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			high = middle - 1
 		case err != nil:
 			return nil, fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
 		case msg.Time.Equal(stored):
-			return &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC()}, nil
+			return queuedAs(msg, turn.Group{}), nil
 		case msg.Time.Before(stored):
 			low = msg.Sequence + 1
 		default:

@@ -65,6 +65,8 @@ type History struct {
 type Queued struct {
 	Sequence uint64    `json:"sequence"`
 	Since    time.Time `json:"since"`
+	// Priority is high, normal or low.
+	Priority string `json:"priority"`
 	// group is the content group that the message names.
 	group turn.Group
 }

@@ -375,6 +375,35 @@ func TestFindQueued_everyPlace(t *testing.T) {
 	}
 }
 
+// A request with a priority is found, by its id and by the time of its message.
+func TestFind_aPriority(t *testing.T) {
+	t.Parallel()
+	w := newRig(t)
+	w.queue("billing", "before")
+	key := publisher.NewKey("billing", "urgent")
+	msg, err := publisher.RequestMsg("billing", publisher.High, request("urgent"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ack, err := w.js.PublishMsg(t.Context(), msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := Find(t.Context(), w.js, "billing", "urgent")
+	if err != nil || len(found) != 1 {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	s, err := found[0].Read(t.Context(), w.js)
+	if err != nil || s.Queued == nil || s.Queued.Sequence != ack.Sequence || s.Queued.Priority != "high" {
+		t.Fatalf("queued as %+v, %v", s.Queued, err)
+	}
+	for _, stored := range []time.Time{{}, s.Queued.Since} {
+		if got, err := findQueued(t.Context(), w.js, key, stored); err != nil || got == nil || *got != *s.Queued {
+			t.Errorf("stored at %s: %+v, %v, want %+v", stored, got, err, s.Queued)
+		}
+	}
+}
+
 // A queue in which nothing ever was begins with another sequence than one that
 // was emptied.
 func TestFindQueued_emptyQueue(t *testing.T) {

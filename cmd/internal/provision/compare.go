@@ -145,7 +145,7 @@ const breaks, choice = true, false
 
 func streamDifferences(want, have jetstream.StreamConfig) []Difference {
 	c := comparison{name: "stream " + want.Name}
-	c.field("subjects", want.Subjects, have.Subjects, breaks)
+	c.field("subjects", want.Subjects, have.Subjects, !lacksPriorities(want, have))
 	c.field("retention", want.Retention, have.Retention, breaks)
 	c.field("storage", want.Storage, have.Storage, breaks)
 	c.field("discard", want.Discard, have.Discard, breaks)
@@ -167,6 +167,18 @@ func streamDifferences(want, have jetstream.StreamConfig) []Difference {
 	c.field("max_bytes", want.MaxBytes, have.MaxBytes, forgets && have.MaxBytes > 0)
 	return c.found
 }
+
+// lacksPriorities reports whether all that a requests stream lacks is the subjects of
+// priorities. A stream of an earlier version lacks them, and so must one while replicas of
+// such a version run: they fail every request with a priority as invalid.
+func lacksPriorities(want, have jetstream.StreamConfig) bool {
+	return want.Name == publisher.RequestsStream && len(have.Subjects) > 0 && have.Subjects[0] == want.Subjects[0] &&
+		!slices.ContainsFunc(have.Subjects, func(subject string) bool { return !slices.Contains(want.Subjects, subject) })
+}
+
+// WithoutPriorities is said of a requests stream that lacks the subjects of priorities.
+const WithoutPriorities = "it takes no requests with a priority; when no replica of an earlier version runs any more: " +
+	"`nats stream edit " + publisher.RequestsStream + " --subjects 'backup.request.*,backup.request.*.high,backup.request.*.low'`"
 
 func consumerDifferences(name string, want, have jetstream.ConsumerConfig) []Difference {
 	c := comparison{name: "consumer " + name}

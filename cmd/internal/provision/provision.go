@@ -30,6 +30,8 @@ type Action struct {
 	Name string `json:"name"`
 	// Created is false for what was there already.
 	Created bool `json:"created"`
+	// Note says what an existing one cannot do, "" if nothing. No guarantee depends on it.
+	Note string `json:"note,omitempty"`
 }
 
 // DriftError lists what exists and differs from what Backhaul's guarantees need.
@@ -223,7 +225,11 @@ func applyStream(ctx context.Context, js jetstream.JetStream, data []byte, repli
 	if err != nil {
 		return action, fmt.Errorf("stream %s: %w", want.Name, err)
 	}
-	drift.add(streamDifferences(want, stream.CachedInfo().Config))
+	have := stream.CachedInfo().Config
+	if lacksPriorities(want, have) && len(have.Subjects) < len(want.Subjects) {
+		action.Note = WithoutPriorities
+	}
+	drift.add(streamDifferences(want, have))
 	return action, nil
 }
 

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -73,6 +74,55 @@ func TestSetup_makesNothingWhenAnotherStreamHasASubject(t *testing.T) {
 	}
 }
 
+// A requests stream of an earlier version takes no priorities. That is said, and breaks
+// nothing; any other subject does.
+func TestSetup_aStreamWithoutPriorities(t *testing.T) {
+	t.Parallel()
+	js := natstest.JetStream(t, natstest.StartBare(t).Connect(t))
+	if _, err := Setup(t.Context(), js, 1, false); err != nil {
+		t.Fatal(err)
+	}
+	noted := func() string {
+		t.Helper()
+		actions, err := Setup(t.Context(), js, 1, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var notes string
+		for _, action := range actions {
+			if action.Note != "" && action.Name != publisher.RequestsStream {
+				t.Errorf("%s: %s", action.Name, action.Note)
+			}
+			notes += action.Note
+		}
+		return notes
+	}
+	if note := noted(); note != "" {
+		t.Errorf("of the shipped stream: %q", note)
+	}
+	edit := func(subjects ...string) {
+		t.Helper()
+		config := natstest.Stream(t, js, publisher.RequestsStream).CachedInfo().Config
+		config.Subjects = subjects
+		if _, err := js.UpdateStream(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit("backup.request.*")
+	if note := noted(); !strings.Contains(note, "--subjects 'backup.request.*,backup.request.*.high,backup.request.*.low'") {
+		t.Errorf("%q does not say how priorities are added", note)
+	}
+	if _, err := Apply(t.Context(), js, 1, false); err != nil {
+		t.Errorf("a service does not start with such a stream: %v", err)
+	}
+	for _, subjects := range [][]string{{"backup.request.>"}, {"backup.request.*.high"}, {"backup.request.*", "other"}} {
+		edit(subjects...)
+		if _, err := Apply(t.Context(), js, 1, false); err == nil {
+			t.Errorf("%v are taken for those of the queue", subjects)
+		}
+	}
+}
+
 // The contract with operators and with the protocol, in the shipped files.
 func TestShippedDefinitions(t *testing.T) {
 	t.Parallel()
@@ -85,7 +135,8 @@ func TestShippedDefinitions(t *testing.T) {
 		return s.CachedInfo().Config
 	}
 	if c := config(publisher.RequestsStream); c.Retention != jetstream.WorkQueuePolicy || c.Discard != jetstream.DiscardNew ||
-		c.Duplicates != 10*time.Minute || c.MaxAge != 0 || c.Subjects[0] != "backup.request.*" {
+		c.Duplicates != 10*time.Minute || c.MaxAge != 0 ||
+		!slices.Equal(c.Subjects, []string{"backup.request.*", "backup.request.*.high", "backup.request.*.low"}) {
 		t.Errorf("%+v", c)
 	}
 	if c := config(publisher.EventsStream); c.AllowDirect || !c.DenyDelete || !c.DenyPurge || c.MaxAge != 90*24*time.Hour || c.Subjects[0] != "backup.event.>" {

@@ -22,6 +22,8 @@ type forbidden struct {
 
 var forbiddenActions = []forbidden{
 	{"billing", "request a backup for another source", "backup.request.crm", false},
+	{"billing", "request a backup before the other sources", "backup.request.billing.high", false},
+	{"crm", "request a backup with a priority that it was not given", "backup.request.crm.low", false},
 	{"billing", "write an event", "backup.event.job-started.billing.one", false},
 	{"billing", "drop a dead letter", "$JS.API.STREAM.MSG.DELETE.BACKUP_DLQ", false},
 	{"billing", "receive events as they are stored", "backup.event.>", true},

@@ -55,6 +55,14 @@ var jobs = []job{
 	{"billing", "publishes a request and receives its acknowledgement", func(g *guarded) error {
 		return publishRequest(g, "billing", "billing")
 	}},
+	{"crm", "publishes a request with the priority that it was given", func(g *guarded) error {
+		priority, err := publisher.RequestMsg("crm", publisher.High, sample("urgent"))
+		if err != nil {
+			return err
+		}
+		_, err = g.jetstream("crm").PublishMsg(g.within(), priority)
+		return err
+	}},
 	{"store", "publishes a notification without asking for an acknowledgement", func(g *guarded) error {
 		nc := g.as("store")
 		return errors.Join(nc.Publish("storage.event.minio", []byte(`{}`)), nc.Flush())

@@ -34,7 +34,7 @@ func (c Consumer) Begin(ctx context.Context, r consumer.Received) (context.Conte
 			attribute.String(attrSystem, "nats"),
 			attribute.String(attrOperationName, "process"),
 			attribute.String(attrOperationType, "process"),
-			attribute.String(attrDestination, publisher.RequestSubject(r.Source)),
+			attribute.String(attrDestination, publisher.RequestSubject(r.Source, publisher.Normal)),
 			attribute.String(attrDestinationTemplate, requestTemplate),
 			attribute.String(attrGroup, publisher.RequestsConsumer),
 			attribute.Int64(attrMessageID, int64(r.Sequence)),

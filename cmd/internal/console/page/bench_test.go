@@ -232,7 +232,7 @@ func (s *events) fail(code, text string) *events {
 func (s *events) keep(code, reason string) uint64 {
 	s.b.t.Helper()
 	err := s.b.pub.DeadLetter(s.b.t.Context(), publisher.DeadLetter{
-		Subject: publisher.RequestSubject(s.key.Source), Header: schemas.Header{"X-Team": {"billing"}}, Data: s.claim.Request.JSON(),
+		Subject: publisher.RequestSubject(s.key.Source, publisher.Normal), Header: schemas.Header{"X-Team": {"billing"}}, Data: s.claim.Request.JSON(),
 		Key: s.key, RequestID: s.claim.RequestID, Sequence: s.last, Time: time.Now(), Code: code, Reason: reason,
 	})
 	if err != nil {
