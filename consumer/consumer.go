@@ -135,6 +135,7 @@ type Consumer struct {
 	ackWait  time.Duration
 	handler  *handler
 	inFlight *inFlight
+	picker   *picker
 	ready    readiness
 	writes   writes.Watch
 	log      zerolog.Logger
@@ -181,6 +182,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		inFlight: newInFlight(),
 		log:      log,
 	}
+	c.picker = newPicker(c)
 	c.writes.Log = log
 	pub.OnTry(c.noteTry)
 	c.handler = &handler{

@@ -20,9 +20,25 @@ type delivery struct {
 	stored    time.Time // when JetStream stored the message
 	delivered uint64    // number of deliveries, including this one
 	received  time.Time
-	// remove deletes a message that the server no longer delivers, see sweep. It is nil
+	// reading settles a message that was read from the stream, see sweep and picker. It is nil
 	// for a message that the server delivered.
-	remove func() error
+	reading reading
+}
+
+// reading settles a message that was read from the stream. The server knows nothing of the
+// reading.
+type reading interface {
+	// remove deletes the message.
+	remove()
+	// postpone says that the message may be read again after a delay.
+	postpone(delay time.Duration)
+}
+
+// picked reports whether the message was read by the picker. Then other replicas may have
+// read it as well.
+func (d *delivery) picked() bool {
+	_, is := d.reading.(*picked)
+	return is
 }
 
 // readDelivery returns the delivery of a pulled message.
@@ -48,25 +64,27 @@ func newDelivery(msg *nats.Msg, sequence uint64, stored time.Time, delivered uin
 // ack acknowledges the message. It does not wait for a confirmation: after a lost
 // acknowledgement the redelivery finds the outcome on record.
 func (d *delivery) ack() {
-	if d.remove != nil {
-		_ = d.remove() // it logs its error; the next sweep finds the message again
+	if d.reading != nil {
+		d.reading.remove()
 		return
 	}
 	_ = d.msg.Ack()
 }
 
 // nak asks for a redelivery after a delay. If it is lost, the message is
-// redelivered after its acknowledgement wait. The next sweep finds a swept message again.
+// redelivered after its acknowledgement wait.
 func (d *delivery) nak(delay time.Duration) {
-	if d.remove == nil {
-		_ = d.msg.NakWithDelay(delay)
+	if d.reading != nil {
+		d.reading.postpone(delay)
+		return
 	}
+	_ = d.msg.NakWithDelay(delay)
 }
 
 // progress extends the acknowledgement wait. If it is lost, the message is redelivered
 // and the delivery attaches.
 func (d *delivery) progress() {
-	if d.remove == nil {
+	if d.reading == nil {
 		_ = d.msg.InProgress()
 	}
 }
@@ -174,12 +192,15 @@ func (w *inFlight) read(d *delivery) (done func()) {
 }
 
 // enter registers a delivery. It returns false if the request is in flight already; the
-// delivery is attached to it then.
+// delivery is attached to it then. A reading does not replace a delivery of the same message:
+// the server waits for news of the delivery.
 func (w *inFlight) enter(req *request, d *delivery) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if known, ok := w.works[req.key]; ok {
-		known.deliveries[d.sequence] = joined{d, req}
+		if same, has := known.deliveries[d.sequence]; !has || same.reading != nil || d.reading == nil {
+			known.deliveries[d.sequence] = joined{d, req}
+		}
 		return false
 	}
 	w.works[req.key] = &work{deliveries: map[uint64]joined{d.sequence: {d, req}}, progressed: d.received}
@@ -199,6 +220,23 @@ func (w *inFlight) leave(key publisher.Key, d *delivery) []joined {
 	}
 	delete(w.works, key)
 	return attached
+}
+
+// has reports whether a message is in flight.
+func (w *inFlight) has(sequence uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for d := range w.reading {
+		if d.sequence == sequence {
+			return true
+		}
+	}
+	for _, work := range w.works {
+		if _, has := work.deliveries[sequence]; has {
+			return true
+		}
+	}
+	return false
 }
 
 // keepAlive sends progress acknowledgements until stop is called: for each message after

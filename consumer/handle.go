@@ -48,7 +48,7 @@ func (h *handler) handle(ctx, stop context.Context, d *delivery) settlement {
 		if s, admitted := h.admit(ctx, d, req, decodeErr); !admitted {
 			return s
 		}
-		got, err := h.claim(ctx, req)
+		got, err := h.claim(ctx, d, req)
 		if err != nil || got.result != claimMine {
 			return h.unclaimed(ctx, d, req, got, err)
 		}
@@ -112,13 +112,26 @@ func (h *handler) admit(ctx context.Context, d *delivery, req *request, decodeEr
 }
 
 // claim claims the request. If another owner has claimed it, claim looks for the job of that
-// claim and may take the claim over.
-func (h *handler) claim(ctx context.Context, req *request) (claiming, error) {
+// claim and may take the claim over. A picked request is left to its owner during the lease:
+// replicas that pick meet at the same requests all the time, and each look may cost one of the
+// scarce calls.
+func (h *handler) claim(ctx context.Context, d *delivery, req *request) (claiming, error) {
 	got, err := h.ledger.claim(ctx, req)
 	if err != nil || got.result != claimHeld {
 		return got, err
 	}
+	if left := leaseLeft(got.last); d.picked() && left > 0 {
+		got.wait = left
+		return got, nil
+	}
 	return h.reconcileHeld(ctx, req, got.last)
+}
+
+// leaseLeft returns how long a claim lasts by this host's clock. It decides nothing but when
+// the claim is looked at again.
+func leaseLeft(last record) time.Duration {
+	lease := time.Duration(last.event.(*schemas.JobSubmitting).LeaseMillis) * time.Millisecond
+	return min(time.Until(last.stored.Add(lease)), lease)
 }
 
 const (

@@ -28,6 +28,11 @@ const (
 	pullPause = 100 * time.Millisecond
 	// shortestCooldown is the shortest wait before the vendor's capacity is asked for again.
 	shortestCooldown = 50 * time.Millisecond
+	// pickPause is how often to look for requests while starts are scarce and none waits.
+	pickPause = 250 * time.Millisecond
+	// pickFor is for how long requests are picked after starts were last scarce. Behind a
+	// pause that the vendor asked for, the first starts are those that matter.
+	pickFor = 10 * time.Second
 )
 
 var pullOptions = fmt.Sprintf(`"expires":%d,"idle_heartbeat":%d`, pullExpiry, pullHeartbeat)
@@ -43,6 +48,7 @@ type puller struct {
 	// capacity returns how many requests may be claimed now, see handler.
 	capacity func(n int) (int, vendorapi.Cooldown)
 	pause    *pauser
+	picking  picking
 	// batch is how many slots must be free before another pull is opened in addition
 	// to an open one.
 	batch   int
@@ -55,9 +61,26 @@ func (c *Consumer) newPuller(slots *slots) *puller {
 		// The buffer is large enough for every message that was asked for and for the statuses.
 		pulls: pull.New(c.nc, publisher.RequestsStream, publisher.RequestsConsumer, 2*slots.number+64),
 		log:   c.log, ready: &c.ready, slots: slots, capacity: c.handler.capacity,
-		pause: &pauser{js: c.js, queue: c.queue, log: c.log},
-		batch: max(1, c.cfg.ahead()/2),
+		pause:   &pauser{js: c.js, queue: c.queue, log: c.log},
+		picking: picking{picker: c.picker, scarce: c.handler.scarce},
+		batch:   max(1, c.cfg.ahead()/2),
 	}
+}
+
+// picking is whether requests are picked, and by what.
+type picking struct {
+	*picker
+	scarce func() bool
+	until  time.Time
+}
+
+// isOn reports whether requests are picked and not pulled.
+func (p *picking) isOn() bool {
+	now := time.Now()
+	if p.scarce() {
+		p.until = now.Add(pickFor)
+	}
+	return now.Before(p.until) && p.err() == nil
 }
 
 // run passes messages to work until ctx ends.
@@ -75,7 +98,7 @@ func (p *puller) run(ctx context.Context, work func(*delivery)) {
 	silence := time.NewTimer(2 * pullHeartbeat)
 	defer silence.Stop()
 	for ctx.Err() == nil {
-		again, err := p.ask(ctx)
+		again, err := p.ask(ctx, work)
 		if err != nil {
 			p.failed(ctx, err)
 			continue
@@ -131,13 +154,37 @@ func (p *puller) deliver(msg *nats.Msg, work func(*delivery)) {
 	work(d)
 }
 
-// ask opens a pull if enough slots are free and the vendor has capacity. It returns when to
-// ask again, 0 for after the next event.
-func (p *puller) ask(ctx context.Context) (again time.Duration, err error) {
+// ask opens a pull if enough slots are free and the vendor has capacity. While starts are
+// scarce, it picks requests instead and passes them to work. It returns when to ask again, 0
+// for after the next event.
+func (p *puller) ask(ctx context.Context, work func(*delivery)) (again time.Duration, err error) {
 	free := p.slots.free() - p.pulls.Asked
 	if free <= 0 || free < p.batch && p.pulls.Asked > 0 {
 		return 0, nil
 	}
+	free, again = p.room(ctx, free)
+	if p.picking.isOn() {
+		for ; free > 0 && ctx.Err() == nil; free, again = p.room(ctx, p.slots.free()-p.pulls.Asked) {
+			d, err := p.picking.pick(ctx)
+			if err != nil {
+				return 0, fmt.Errorf("pick: %w", err)
+			}
+			p.answered()
+			if d == nil {
+				return pickPause, nil
+			}
+			work(d)
+		}
+		return again, nil
+	}
+	if free <= 0 {
+		return again, nil
+	}
+	return 0, p.pulls.Ask(free, pullOptions)
+}
+
+// room returns how many of the free slots may take a request now; if none, when to ask again.
+func (p *puller) room(ctx context.Context, free int) (n int, again time.Duration) {
 	capacity, cooldown := p.capacity(p.slots.number)
 	if cooldown.Reason == vendorapi.CooldownThrottled {
 		p.pause.extend(ctx, cooldown.For)
@@ -145,10 +192,10 @@ func (p *puller) ask(ctx context.Context) (again time.Duration, err error) {
 	if capacity < p.slots.number {
 		// What is in flight, or will be, may have to be sent as well.
 		if free = min(free, capacity-(p.slots.number-free)); free <= 0 {
-			return max(cooldown.For, shortestCooldown), nil
+			return 0, max(cooldown.For, shortestCooldown)
 		}
 	}
-	return 0, p.pulls.Ask(free, pullOptions)
+	return free, 0
 }
 
 // silent handles the absence of heartbeats. A paused consumer sends none; otherwise the open

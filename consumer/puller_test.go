@@ -25,13 +25,14 @@ func TestPuller_countsOpenPulls(t *testing.T) {
 	p := &puller{
 		pulls: pull.New(nc, publisher.RequestsStream, publisher.RequestsConsumer, 8),
 		log:   zerolog.Nop(), ready: &readiness{}, slots: newSlots(8), batch: 2,
-		pause: &pauser{js: js, queue: queue, log: zerolog.Nop()},
+		pause:   &pauser{js: js, queue: queue, log: zerolog.Nop()},
+		picking: picking{picker: &picker{}, scarce: func() bool { return false }},
 	}
 	for _, capacity := range []int{0, 3} {
 		p.capacity = func(int) (int, vendorapi.Cooldown) {
 			return capacity, vendorapi.Cooldown{For: time.Hour, Reason: vendorapi.CooldownOutage}
 		}
-		if again, err := p.ask(ctx); err != nil || p.pulls.Asked != capacity || (again > 0) != (capacity == 0) {
+		if again, err := p.ask(ctx, nil); err != nil || p.pulls.Asked != capacity || (again > 0) != (capacity == 0) {
 			t.Errorf("with capacity for %d: %d are asked for, again after %s, %v", capacity, p.pulls.Asked, again, err)
 		}
 	}

@@ -37,6 +37,9 @@ const (
 	attached             // the settlement of another delivery settles this one
 )
 
+// attachedWait is after how long a message that attached is read again.
+const attachedWait = time.Second
+
 // settler applies settlements and logs each once.
 type settler struct {
 	log     zerolog.Logger
@@ -46,6 +49,9 @@ type settler struct {
 func (s *settler) settle(d *delivery, result settlement) {
 	switch result.verb {
 	case attached:
+		if d.reading != nil { // the other delivery does not settle a reading of the same message
+			d.reading.postpone(attachedWait)
+		}
 		return
 	case nak:
 		d.nak(result.delay)

@@ -82,18 +82,42 @@ func (c *Consumer) next(ctx context.Context, sequence uint64) (*jetstream.RawStr
 
 // sweptDelivery returns a delivery whose acknowledgement deletes the message.
 func (c *Consumer) sweptDelivery(msg *jetstream.RawStreamMsg) *delivery {
-	d := newDelivery(&nats.Msg{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}, msg.Sequence, msg.Time, 1)
-	d.remove = func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
-		defer cancel()
-		err := c.requests.DeleteMsg(ctx, msg.Sequence)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			err = nil // another replica swept it as well
-		}
-		if err != nil {
-			c.log.Warn().Err(err).Uint64("sequence", msg.Sequence).Msg("cannot delete a finished request; the next sweep tries again")
-		}
-		return err
-	}
+	return c.readDelivery(msg, 1, swept{c, msg})
+}
+
+// readDelivery returns the delivery of a message that was read from the stream.
+func (c *Consumer) readDelivery(msg *jetstream.RawStreamMsg, delivered uint64, r reading) *delivery {
+	d := newDelivery(&nats.Msg{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}, msg.Sequence, msg.Time, delivered)
+	d.reading = r
 	return d
+}
+
+// swept is a message that the server no longer delivers. Each sweep finds it again.
+type swept struct {
+	*Consumer
+	msg *jetstream.RawStreamMsg
+}
+
+func (s swept) postpone(time.Duration) {}
+
+func (s swept) remove() {
+	if err := s.deleteRequest(s.msg); err != nil {
+		s.log.Warn().Err(err).Uint64("sequence", s.msg.Sequence).Msg("cannot delete a finished request; the next sweep tries again")
+	}
+}
+
+// deleteRequest deletes a message that was read from the stream and whose outcome is on
+// record. A stream that was made again since may have another message with its sequence, which
+// stays: the time tells them apart.
+func (c *Consumer) deleteRequest(msg *jetstream.RawStreamMsg) error {
+	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
+	defer cancel()
+	stored, err := c.requests.GetMsg(ctx, msg.Sequence)
+	if err == nil && stored.Time.Equal(msg.Time) {
+		err = c.requests.DeleteMsg(ctx, msg.Sequence)
+	}
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		err = nil // another replica has deleted it as well
+	}
+	return err
 }

@@ -1,0 +1,280 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/consumer/turns"
+	"backhaul/publisher"
+)
+
+// picker reads requests from the stream in another order than the queue's, while starts are
+// scarce: package turns decides whose is next. The durable consumer is not asked meanwhile. It
+// skips what was picked and deleted, and what was picked and not deleted it delivers later: the
+// ledger has its claim or its outcome.
+//
+// What the ledger knows of a request, the picker learns by handing it over, as from a
+// redelivery: a request that another replica has claimed comes back and is postponed.
+type picker struct {
+	c     *Consumer
+	turns *turns.Turns
+	// created is when the stream was made. A stream that is made again has other messages.
+	created time.Time
+
+	mu     sync.Mutex
+	lines  map[string]*line // by subject
+	refuse error            // why this replica cannot pick
+}
+
+// line is what was read of a subject.
+type line struct {
+	// read is the highest sequence that was read; what is below it was handed over and is in
+	// kept, or is gone.
+	read uint64
+	// end is the last sequence of the stream when nothing was found behind read.
+	end  uint64
+	kept map[uint64]*picked
+}
+
+// picked is a message that was handed over and is not deleted yet.
+type picked struct {
+	p    *picker
+	line *line
+	msg  *jetstream.RawStreamMsg
+	// from is when the message may be handed over again, zero while it is in flight.
+	from  time.Time
+	times uint64 // that it was handed over
+}
+
+// maxForeign bounds the messages that are skipped in one reading of a subject that is no
+// literal one: NATS stores what is published on "backup.request.*" under that subject, and
+// reading it finds the messages of every source.
+const maxForeign = 100
+
+func newPicker(c *Consumer) *picker {
+	return &picker{c: c, turns: turns.New(), lines: make(map[string]*line)}
+}
+
+// err returns why this replica cannot pick, nil if it can.
+func (p *picker) err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refuse
+}
+
+// pick returns the delivery of the request whose turn it is, nil if there is none or the queue
+// is paused.
+func (p *picker) pick(ctx context.Context) (*delivery, error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	info, err := p.c.requests.Info(ctx, jetstream.WithSubjectFilter(publisher.AnyRequest))
+	if err != nil {
+		return nil, p.failed(fmt.Errorf("stream %s: %w", publisher.RequestsStream, err))
+	}
+	if !info.Created.Equal(p.created) {
+		p.created = info.Created
+		p.forget()
+	}
+	if len(info.State.Subjects) == 0 {
+		return nil, nil
+	}
+	// A pause is of the consumer, and holds for what is read past it as well.
+	queue, err := p.c.queue.Info(ctx)
+	if err != nil {
+		return nil, p.failed(fmt.Errorf("consumer %s: %w", publisher.RequestsConsumer, err))
+	}
+	if queue.Paused {
+		return nil, nil
+	}
+	p.tidy(info.State.Subjects)
+	lines := turns.Lines(info.State.Subjects)
+	p.turns.Sort(lines)
+	for _, l := range lines {
+		d, err := p.next(ctx, l, info.State.LastSeq)
+		if err != nil {
+			return nil, p.failed(fmt.Errorf("read a request of %s: %w", l.Subject, err))
+		}
+		if d != nil {
+			p.turns.Take(l.Subject)
+			return d, nil
+		}
+	}
+	return nil, nil
+}
+
+// next returns the delivery of the next request of a line, nil if there is none. last is the
+// last sequence of the stream.
+func (p *picker) next(ctx context.Context, l turns.Line, last uint64) (*delivery, error) {
+	for again := p.due(l.Subject); again != nil; again = p.due(l.Subject) {
+		msg, err := p.c.requests.GetMsg(ctx, again.msg.Sequence)
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			p.gone(again)
+		case err != nil:
+			return nil, err
+		default:
+			again.msg = msg
+			return p.deliver(again), nil
+		}
+	}
+	return p.unread(ctx, l, last)
+}
+
+// unread returns the delivery of the first request of a line that was not handed over.
+func (p *picker) unread(ctx context.Context, l turns.Line, last uint64) (*delivery, error) {
+	line := p.line(l.Subject)
+	for foreign := 0; foreign < maxForeign && line.end != last; {
+		msg, err := p.c.requests.GetMsg(ctx, line.read+1, jetstream.WithGetMsgSubject(l.Subject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if line.end = last; l.Waiting > uint64(len(line.kept)) {
+				line.read, line.end = 0, 0 // something is below that is not known: it is read again
+			}
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		line.read = msg.Sequence
+		if msg.Subject != l.Subject {
+			foreign++
+			continue
+		}
+		if m := p.keep(line, msg); m != nil {
+			return p.deliver(m), nil
+		}
+	}
+	return nil, nil
+}
+
+// deliver returns the delivery of a message.
+func (p *picker) deliver(m *picked) *delivery {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.from = time.Time{}
+	m.times++
+	return p.c.readDelivery(m.msg, m.times, m)
+}
+
+// keep registers a message that was read. It returns nil if the message is registered already
+// or in flight in this process: then it is read again later.
+func (p *picker) keep(l *line, msg *jetstream.RawStreamMsg) *picked {
+	inFlight := p.c.inFlight.has(msg.Sequence)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l.kept[msg.Sequence] != nil {
+		return nil
+	}
+	m := &picked{p: p, line: l, msg: msg}
+	l.kept[msg.Sequence] = m
+	if inFlight {
+		m.from = time.Now().Add(attachedWait)
+		return nil
+	}
+	return m
+}
+
+// line returns what was read of a subject.
+func (p *picker) line(subject string) *line {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.lines[subject]
+	if l == nil {
+		l = &line{kept: make(map[uint64]*picked)}
+		p.lines[subject] = l
+	}
+	return l
+}
+
+// due returns the first message of a subject that was handed over and may be again, nil if
+// there is none.
+func (p *picker) due(subject string) (first *picked) {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lines[subject] == nil {
+		return nil
+	}
+	for _, m := range p.lines[subject].kept {
+		if !m.from.IsZero() && !m.from.After(now) && (first == nil || m.msg.Sequence < first.msg.Sequence) {
+			first = m
+		}
+	}
+	return first
+}
+
+// tidy forgets subjects of which nothing waits, if there are many.
+func (p *picker) tidy(waiting map[string]uint64) {
+	const many = 4096
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.lines) < many {
+		return
+	}
+	for subject, l := range p.lines {
+		if len(l.kept) == 0 && waiting[subject] == 0 {
+			delete(p.lines, subject)
+		}
+	}
+}
+
+// forget forgets what was read of an earlier stream.
+func (p *picker) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.lines)
+}
+
+// gone removes a message that is no longer in the stream.
+func (p *picker) gone(m *picked) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(m.line.kept, m.msg.Sequence)
+}
+
+// postpone makes the message wait for at least delay.
+func (m *picked) postpone(delay time.Duration) {
+	m.p.mu.Lock()
+	defer m.p.mu.Unlock()
+	m.from = time.Now().Add(delay)
+}
+
+// remove deletes the message. If that fails, the message is handed over again, and its outcome
+// is found on record.
+func (m *picked) remove() {
+	err := m.p.c.deleteRequest(m.msg)
+	if err == nil {
+		m.p.gone(m)
+		return
+	}
+	m.postpone(lastDelay)
+	if err = m.p.failed(err); m.p.err() == nil {
+		m.p.c.log.Warn().Err(err).Uint64("sequence", m.msg.Sequence).Msg("cannot delete a finished request; it is tried again")
+	}
+}
+
+// failed notes that this replica may not read or delete requests. From then on it takes them in
+// the queue's order, until it is started again.
+func (p *picker) failed(err error) error {
+	for _, subject := range []string{"$JS.API.STREAM.MSG.DELETE.", "$JS.API.STREAM.MSG.GET.", "$JS.API.STREAM.INFO."} {
+		denied := publisher.Denied(p.c.nc, subject+publisher.RequestsStream)
+		if denied == nil {
+			continue
+		}
+		p.mu.Lock()
+		first := p.refuse == nil
+		p.refuse = denied
+		p.mu.Unlock()
+		if first {
+			p.c.log.Error().Err(denied).Msg("starts are scarce, and requests are taken in the queue's order, not by priority and source: grant this, then start the replica again")
+		}
+		return denied
+	}
+	return err
+}
