@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,12 +22,32 @@ var errCrashed = errors.New("the process is dead")
 // outcome.
 func TestACrashAtEveryStep(t *testing.T) {
 	t.Parallel()
+	crashAtEveryStep(t, "PUB $JS.ACK", ample, ample)
+}
+
+// The same where starts are scarce: the first worker picks, and so does the other one, or it
+// pulls because its starts are not scarce. A message that was picked is deleted instead of
+// acknowledged.
+func TestACrashAtEveryStepOfPicking(t *testing.T) {
+	t.Parallel()
+	crashAtEveryStep(t, "PUB $JS.API.STREAM.MSG.DELETE", (&starts{left: 1000}).limited, (&starts{left: 1000}).limited)
+}
+
+func TestACrashOfAPickerAmongOthers(t *testing.T) {
+	t.Parallel()
+	crashAtEveryStep(t, "PUB $JS.API.STREAM.MSG.DELETE", (&starts{left: 1000}).limited, ample)
+}
+
+func ample(*setup) {}
+
+// crashAtEveryStep ends the first worker at each step and lets the next one go on. ack is how
+// the first settles a message.
+func crashAtEveryStep(t *testing.T, ack string, firstStarts, nextStarts func(*setup)) {
 	var (
 		claim      = "HPUB backup.event.job-submitting"
 		started    = "HPUB backup.event.job-started"
 		failed     = "HPUB backup.event.job-failed"
 		deadLetter = "HPUB backup.dlq"
-		ack        = "PUB $JS.ACK"
 		sound      = body("id")
 		unsound    = body("id", refused)
 		invalid    = body("id", `"typo":1`)
@@ -96,14 +117,14 @@ func TestACrashAtEveryStep(t *testing.T) {
 			if test.op != "" {
 				here = proxy.Once(test.op, test.action)
 			}
-			first := b.start(quick, noFull, soonDead, through(proxy), func(s *setup) {
-				if test.vendor != nil {
+			b.publish("billing", test.data) // before: a picker waits for the first of an empty queue as ever
+			first := b.start(quick, noFull, soonDead, through(proxy), firstStarts, func(s *setup) {
+				if limited := s.wrap; test.vendor != nil {
 					s.wrap = func(v consumer.Vendor) consumer.Vendor {
-						return test.vendor(v, func() { close(crash) })
+						return test.vendor(limited(v), func() { close(crash) })
 					}
 				}
 			})
-			b.publish("billing", test.data)
 			b.wait("the first worker comes to the step", here)
 			if test.action == natstest.Deafen {
 				b.eventually("what was sent has arrived", func() bool {
@@ -117,8 +138,11 @@ func TestACrashAtEveryStep(t *testing.T) {
 				})
 			}
 			first.kill()
+			if got := b.delivered(); (got == 0) != strings.Contains(ack, "DELETE") {
+				t.Errorf("the consumer has delivered %d messages to the first worker", got)
+			}
 
-			b.start(quick, noFull, owner("two"))
+			b.start(quick, noFull, owner("two"), nextStarts)
 			b.settled()
 			outcome := b.outcome(billing("id"))
 			if outcome.Kind() != test.want {

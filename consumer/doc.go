@@ -62,6 +62,21 @@
 //	dead letter     the outcome                  one dead letter for each message     TestACrashAtEveryStep/dead_letter
 //	ack sent        the outcome, or no message   as above                             TestACrashAtEveryStep/ack,_unseen
 //
+// The same where starts are scarce and the message was picked (see Picking below). The next
+// owner is a replica that picks, or one to which the durable consumer delivers the message; it
+// knows nothing of the picking.
+//
+//	step            the next owner finds         why it is safe                       test
+//	pick            nothing                      the message was only read            TestACrashAtEveryStepOfPicking/decode
+//	claim, wire,    as above                     the claim is the same. One that      TestACrashAtEveryStepOfPicking/claim,
+//	answer, record                               picks waits for its lease before it  TestACrashOfAPickerAmongOthers
+//	                                             looks for the job
+//	outcome, not    the outcome                  deletes the message, or              TestACrashAtEveryStepOfPicking/record,
+//	deleted                                      acknowledges it                      TestACrashOfAPickerAmongOthers
+//	deletion sent   the outcome, or no message   the message is deleted only if it    TestACrashAtEveryStepOfPicking/ack,_unseen,
+//	                                             has the time of the one that was     TestDeleteRequest_anotherMessage
+//	                                             picked
+//
 // And for a request of a content group whose requests follow each other (package turn):
 //
 //	step            the next owner finds         why it is safe                       test
@@ -102,6 +117,16 @@
 //	the policy cannot decide                     nothing is claimed; redelivered      TestAPolicyThatCannotTell
 //	a stop with requests in every state          calls finish, claims are released    TestDrain
 //	a message that the server has forgotten      found below the floor and processed  TestARequestThatTheServerForgot
+//	two replicas that pick, or one and the       the claim decides; the other leaves  TestPicking_twoReplicasMeet,
+//	consumer's delivery, meet at a message       the owner alone during its lease     TestPicking_manyReplicas
+//	a picked request under a second priority     one request: the copy finds its      TestPicking_aPriorityThatComesLater
+//	                                             outcome
+//	an operator's pause while requests are       nothing is picked                    TestPicking_aPausedQueue
+//	picked
+//	a replica that picks may not delete          it takes them in the queue's order;  TestPicking_withoutPermission
+//	requests                                     deliveries find the outcomes
+//	the stream is made again while requests      what was read is forgotten           TestPicking_aStreamThatIsMadeAgain
+//	are picked
 //	a pause that the vendor asked for            all replicas wait until its end      TestAThrottledReplicaPausesAll
 //	a replica without vendor capacity            other replicas take its messages,    TestAReplicaWithoutCapacity
 //	                                             in their order
@@ -162,6 +187,8 @@
 //   - A ledger that is made again within the second in which a replica has first seen an
 //     event of it.
 //   - A request id of the lost part that is sent again after Recover.
+//   - A requests stream that is deleted, made again and filled within the milliseconds between
+//     the last reading of a picked or forgotten message and its deletion.
 //   - A process that is frozen between the last check of its clock and the write to the
 //     socket could send after its lease. The connection's write deadline ends with the
 //     lease, and the lease ends well before another owner takes over. What remains is a
@@ -190,6 +217,17 @@
 // other replicas by pausing the durable consumer. A request is given up by its age, never
 // by its number of deliveries.
 //
+// # Picking
+//
+// While starts are scarce (a budget, a limit of starts or a pause of the vendor holds) the
+// queue's order would let a source with thousands of requests delay all others. So nothing is
+// pulled from the durable consumer. The next request of the source whose turn it is
+// ([backhaul/consumer/turns]) is read from the stream instead, and handed to the same steps as a
+// delivery. Replicas pick independently and meet at the same requests; the claim decides, and
+// costs the loser a write and a read. When the outcome is on record, the message is deleted. The
+// consumer skips it then; what it delivered earlier, or delivers later, finds the ledger's word.
+// While starts are not scarce, none of this is done and nothing is read.
+//
 // # What it needs from NATS
 //
 // deploy/nats/roles.conf has the permissions (BACKHAUL_ROLE). Some may be missing:
@@ -198,7 +236,8 @@
 //     noticed.
 //   - Without CONSUMER.PAUSE, each replica finds out about the vendor's pause by itself.
 //   - Without STREAM.MSG.DELETE, a request that the server has forgotten stays in the
-//     stream after its outcome.
+//     stream after its outcome, and requests are taken in the queue's order while starts are
+//     scarce.
 //
 // # Concurrency
 //

@@ -67,29 +67,19 @@ func (p *picker) err() error {
 	return p.refuse
 }
 
-// pick returns the delivery of the request whose turn it is, nil if there is none or the queue
-// is paused.
+// errEmpty is returned by pick if the queue is empty.
+var errEmpty = errors.New("no request waits")
+
+// pick returns the delivery of the request whose turn it is, nil if none may be taken at the
+// moment.
 func (p *picker) pick(ctx context.Context) (*delivery, error) {
-	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
-	defer cancel()
-	info, err := p.c.requests.Info(ctx, jetstream.WithSubjectFilter(publisher.AnyRequest))
+	info, err := p.waiting(ctx)
 	if err != nil {
-		return nil, p.failed(fmt.Errorf("stream %s: %w", publisher.RequestsStream, err))
+		return nil, err
 	}
 	if !info.Created.Equal(p.created) {
 		p.created = info.Created
 		p.forget()
-	}
-	if len(info.State.Subjects) == 0 {
-		return nil, nil
-	}
-	// A pause is of the consumer, and holds for what is read past it as well.
-	queue, err := p.c.queue.Info(ctx)
-	if err != nil {
-		return nil, p.failed(fmt.Errorf("consumer %s: %w", publisher.RequestsConsumer, err))
-	}
-	if queue.Paused {
-		return nil, nil
 	}
 	p.tidy(info.State.Subjects)
 	lines := turns.Lines(info.State.Subjects)
@@ -107,11 +97,41 @@ func (p *picker) pick(ctx context.Context) (*delivery, error) {
 	return nil, nil
 }
 
+// waiting returns the stream's state with the number of messages of each subject. If the queue
+// is paused, there are none: a pause is of the consumer, and holds for what is read past it as
+// well.
+func (p *picker) waiting(ctx context.Context) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	info, err := p.c.requests.Info(ctx, jetstream.WithSubjectFilter(publisher.AnyRequest))
+	if err != nil {
+		return nil, p.failed(fmt.Errorf("stream %s: %w", publisher.RequestsStream, err))
+	}
+	if len(info.State.Subjects) == 0 {
+		return nil, errEmpty
+	}
+	queue, err := p.c.queue.Info(ctx)
+	if err != nil {
+		return nil, p.failed(fmt.Errorf("consumer %s: %w", publisher.RequestsConsumer, err))
+	}
+	if queue.Paused {
+		info.State.Subjects = nil
+	}
+	return info, nil
+}
+
+// read returns the message with a sequence, or the first of a subject from there on.
+func (p *picker) read(ctx context.Context, sequence uint64, options ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	return p.c.requests.GetMsg(ctx, sequence, options...)
+}
+
 // next returns the delivery of the next request of a line, nil if there is none. last is the
 // last sequence of the stream.
 func (p *picker) next(ctx context.Context, l turns.Line, last uint64) (*delivery, error) {
 	for again := p.due(l.Subject); again != nil; again = p.due(l.Subject) {
-		msg, err := p.c.requests.GetMsg(ctx, again.msg.Sequence)
+		msg, err := p.read(ctx, again.msg.Sequence)
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			p.gone(again)
@@ -129,7 +149,7 @@ func (p *picker) next(ctx context.Context, l turns.Line, last uint64) (*delivery
 func (p *picker) unread(ctx context.Context, l turns.Line, last uint64) (*delivery, error) {
 	line := p.line(l.Subject)
 	for foreign := 0; foreign < maxForeign && line.end != last; {
-		msg, err := p.c.requests.GetMsg(ctx, line.read+1, jetstream.WithGetMsgSubject(l.Subject))
+		msg, err := p.read(ctx, line.read+1, jetstream.WithGetMsgSubject(l.Subject))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			p.mu.Lock()
 			defer p.mu.Unlock()

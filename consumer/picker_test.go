@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"backhaul/consumer"
 	"backhaul/publisher"
@@ -84,24 +86,25 @@ func (s *starts) next(b *rig) string {
 	return s.order()[before]
 }
 
+// delivered returns how many messages the durable consumer has delivered.
+func (b *rig) delivered() uint64 {
+	b.t.Helper()
+	durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return durable.CachedInfo().Delivered.Consumer
+}
+
 // publishMany publishes requests at once.
 func (b *rig) publishMany(subject, name string, n int) {
 	b.t.Helper()
-	var all []jetstream.PubAckFuture
 	for i := range n {
-		future, err := b.js.PublishAsync(subject, []byte(body(fmt.Sprintf("%s-%04d", name, i))))
-		if err != nil {
+		if _, err := b.js.PublishAsync(subject, []byte(body(fmt.Sprintf("%s-%04d", name, i)))); err != nil {
 			b.t.Fatal(err)
 		}
-		all = append(all, future)
-	}
-	for _, future := range all {
-		select {
-		case <-future.Ok():
-		case err := <-future.Err():
-			b.t.Fatal(err)
-		case <-time.After(patience):
-			b.t.Fatal("a publication is not acknowledged")
+		if i%500 == 499 || i == n-1 {
+			b.wait("the publications are acknowledged", b.js.PublishAsyncComplete())
 		}
 	}
 }
@@ -149,12 +152,8 @@ func TestPicking_aSourceWithThousands(t *testing.T) {
 			t.Errorf("the requests of %s are started in the order %s", name, own)
 		}
 	}
-	durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info := durable.CachedInfo(); info.Delivered.Consumer != 0 {
-		t.Errorf("the consumer has delivered %d requests", info.Delivered.Consumer)
+	if got := b.delivered(); got != 0 {
+		t.Errorf("the consumer has delivered %d requests", got)
 	}
 	b.checkPromise(len(all))
 	b.checkCalls(len(all))
@@ -194,15 +193,15 @@ func TestPicking_aPausedQueue(t *testing.T) {
 	pause(time.Now().Add(time.Hour))
 	b.publish("billing", body("id"))
 	asked := make(chan struct{})
-	var times int
+	var times atomic.Int32
 	limit := starts{left: 1}
 	w := b.start(limit.limited, func(s *setup) {
 		inner := s.wrap
 		s.wrap = func(v consumer.Vendor) consumer.Vendor {
 			f := inner(v).(vendorFuncs)
 			capacity := f.capacity
-			f.capacity = func(n int) (int, vendorapi.Cooldown) { // by the puller alone: nothing is in flight
-				if times++; times == 12 {
+			f.capacity = func(n int) (int, vendorapi.Cooldown) {
+				if times.Add(1) == 12 {
 					close(asked)
 				}
 				return capacity(n)
@@ -264,8 +263,8 @@ func TestPicking_twoReplicasMeet(t *testing.T) {
 					}
 				}
 			}
+			b.publish("billing", body("id")) // before: a picker waits for the first of an empty queue as ever
 			first := b.start(kind(test.picks[0]), unhurried, holds, func(s *setup) { s.cfg.MaxInFlight = 1 })
-			b.publish("billing", body("id"))
 			b.wait("the first is at the vendor", atVendor)
 			for _, priority := range []string{"high", "low"}[:test.copies] {
 				b.publish("billing."+priority, body("id"))
@@ -375,4 +374,77 @@ func TestPicking_aStreamThatIsMadeAgain(t *testing.T) {
 	b.settled()
 	b.checkPromise(10)
 	w.drain()
+}
+
+// A replica that may not delete requests takes them in the queue's order, and says so. What it
+// has picked until then has its outcome once.
+func TestPicking_withoutPermission(t *testing.T) {
+	t.Parallel()
+	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
+		Users: []*server.User{{Username: "admin", Password: vendorPassword}, {Username: "backhaul", Password: vendorPassword, Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.MSG.DELETE.>"}},
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	t.Cleanup(func() {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	})
+	if !srv.ReadyForConnections(patience) {
+		t.Fatal("the server does not start")
+	}
+	connect := func(user string) *nats.Conn {
+		nc, err := nats.Connect(srv.ClientURL(), nats.UserInfo(user, vendorPassword), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		return nc
+	}
+	admin := connect("admin")
+	natstest.Provision(t, admin)
+	b.js = natstest.JetStream(t, admin)
+	for i := range 5 {
+		b.publish("billing", body(fmt.Sprint("id-", i)))
+	}
+	limit := starts{left: 1000}
+	w := b.start(limit.limited, unhurried, func(s *setup) {
+		s.connect = func(testing.TB) *nats.Conn { return connect("backhaul") }
+	})
+	b.settled()
+	b.checkPromise(5)
+	b.checkCalls(5)
+	if log := w.log.String(); strings.Count(log, "grant this, then start the replica again") != 1 || !strings.Contains(log, "$JS.API.STREAM.MSG.DELETE.BACKUP_REQUESTS") {
+		t.Error("the log does not say once what is missing")
+	}
+}
+
+// While starts are scarce and nothing waits, a pull is open: whoever looks sees that a replica
+// reads, and the first request is taken at once.
+func TestPicking_anEmptyQueue(t *testing.T) {
+	t.Parallel()
+	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore})
+	limit := starts{left: 1000}
+	b.start(limit.limited)
+	pulls := func() int {
+		durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return durable.CachedInfo().NumWaiting
+	}
+	for i := range 3 {
+		b.eventually("a replica asks for work", func() bool { return pulls() == 1 })
+		b.publish("billing", body(fmt.Sprint("id-", i)))
+		b.settled()
+	}
+	if got := b.delivered(); got != 3 {
+		t.Errorf("the consumer has delivered %d requests", got)
+	}
+	b.checkPromise(3)
 }

@@ -28,7 +28,8 @@ const (
 	pullPause = 100 * time.Millisecond
 	// shortestCooldown is the shortest wait before the vendor's capacity is asked for again.
 	shortestCooldown = 50 * time.Millisecond
-	// pickPause is how often to look for requests while starts are scarce and none waits.
+	// pickPause is how often to look for requests while starts are scarce and those that wait
+	// may not be taken.
 	pickPause = 250 * time.Millisecond
 	// pickFor is for how long requests are picked after starts were last scarce. Behind a
 	// pause that the vendor asked for, the first starts are those that matter.
@@ -154,9 +155,8 @@ func (p *puller) deliver(msg *nats.Msg, work func(*delivery)) {
 	work(d)
 }
 
-// ask opens a pull if enough slots are free and the vendor has capacity. While starts are
-// scarce, it picks requests instead and passes them to work. It returns when to ask again, 0
-// for after the next event.
+// ask opens a pull if enough slots are free and the vendor has capacity. It returns when to
+// ask again, 0 for after the next event.
 func (p *puller) ask(ctx context.Context, work func(*delivery)) (again time.Duration, err error) {
 	free := p.slots.free() - p.pulls.Asked
 	if free <= 0 || free < p.batch && p.pulls.Asked > 0 {
@@ -164,23 +164,36 @@ func (p *puller) ask(ctx context.Context, work func(*delivery)) (again time.Dura
 	}
 	free, again = p.room(ctx, free)
 	if p.picking.isOn() {
-		for ; free > 0 && ctx.Err() == nil; free, again = p.room(ctx, p.slots.free()-p.pulls.Asked) {
-			d, err := p.picking.pick(ctx)
-			if err != nil {
-				return 0, fmt.Errorf("pick: %w", err)
-			}
-			p.answered()
-			if d == nil {
-				return pickPause, nil
-			}
-			work(d)
-		}
-		return again, nil
+		return p.pickAll(ctx, free, again, work)
 	}
 	if free <= 0 {
 		return again, nil
 	}
 	return 0, p.pulls.Ask(free, pullOptions)
+}
+
+// pickAll passes the requests whose turn it is to work, while there is room. If none waits, a
+// pull for one waits for the next, whose turn it is then.
+func (p *puller) pickAll(ctx context.Context, free int, again time.Duration, work func(*delivery)) (time.Duration, error) {
+	for ; free > 0; free, again = p.room(ctx, p.slots.free()-p.pulls.Asked) {
+		d, err := p.picking.pick(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return 0, nil
+		case errors.Is(err, errEmpty) && p.pulls.Asked == 0:
+			return 0, p.pulls.Ask(1, pullOptions)
+		case errors.Is(err, errEmpty):
+			return 0, nil
+		case err != nil:
+			return 0, fmt.Errorf("pick: %w", err)
+		}
+		p.answered()
+		if d == nil {
+			return pickPause, nil
+		}
+		work(d)
+	}
+	return again, nil
 }
 
 // room returns how many of the free slots may take a request now; if none, when to ask again.

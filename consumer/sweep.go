@@ -112,12 +112,18 @@ func (s swept) remove() {
 func (c *Consumer) deleteRequest(msg *jetstream.RawStreamMsg) error {
 	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
 	defer cancel()
-	stored, err := c.requests.GetMsg(ctx, msg.Sequence)
-	if err == nil && stored.Time.Equal(msg.Time) {
-		err = c.requests.DeleteMsg(ctx, msg.Sequence)
+	var failed error
+	for range 2 {
+		stored, err := c.requests.GetMsg(ctx, msg.Sequence)
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound), err == nil && !stored.Time.Equal(msg.Time):
+			return nil // another replica may have deleted it as well, which the server calls a failure
+		case err != nil:
+			return errors.Join(failed, err)
+		}
+		if failed = c.requests.DeleteMsg(ctx, msg.Sequence); failed == nil {
+			return nil
+		}
 	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		err = nil // another replica has deleted it as well
-	}
-	return err
+	return failed
 }
