@@ -226,7 +226,8 @@
 // delivery. Replicas pick independently and meet at the same requests; the claim decides, and
 // costs the loser a write and a read. When the outcome is on record, the message is deleted. The
 // consumer skips it then; what it delivered earlier, or delivers later, finds the ledger's word.
-// While starts are not scarce, none of this is done and nothing is read.
+// If no request waits, a pull waits for the next one. From 10 s after starts were scarce,
+// none of this is done and nothing is read.
 //
 // # What it needs from NATS
 //

@@ -255,7 +255,7 @@ func printStatus(w io.Writer, output string, s status) error {
 		t.row("paused", "until "+stamp(*s.Queue.PausedUntil)+s.Queue.PausedBy.text())
 	}
 	if s.Queue.Pulls == 0 {
-		t.row("pulls", "none: no replica asks for work at the moment")
+		t.row("pulls", "none: no replica asks for work at the moment, or starts are scarce")
 	} else {
 		t.row("pulls", fmt.Sprint(s.Queue.Pulls))
 	}

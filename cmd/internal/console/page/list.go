@@ -210,7 +210,7 @@ func (p *Page) lights(v state.View, now time.Time) []light {
 			nats = light{"NATS", "not connected", "what is shown may be out of date", bad}
 		}
 	}
-	return []light{nats, p.vendorLight(), p.breakerLight(), queueLight(v, now)}
+	return []light{nats, p.vendorLight(), p.breakerLight(), p.queueLight(v, now)}
 }
 
 func (p *Page) vendorLight() light {
@@ -249,7 +249,7 @@ func (p *Page) breakerLight() light {
 	}
 }
 
-func queueLight(v state.View, now time.Time) light {
+func (p *Page) queueLight(v state.View, now time.Time) light {
 	switch {
 	case v.QueueAt.IsZero():
 		return light{"Queue", "unknown", "", warning}
@@ -258,8 +258,15 @@ func queueLight(v state.View, now time.Time) light {
 		if until.After(now) {
 			return light{"Queue", "paused", fmt.Sprintf("until %s", until.UTC().Format("2006-01-02 15:04:05 UTC")), warning}
 		}
+	case v.Queue.Pulls == 0 && v.Queue.Waiting > 0 && p.limited():
+		return light{"Queue", "waits", "starts are scarce: requests are taken by priority and source", warning}
 	case v.Queue.Pulls == 0 && v.Queue.Waiting > 0 && v.Queue.InFlight == 0:
 		return light{"Queue", "not read", "no replica asks for work", bad}
 	}
 	return light{"Queue", "running", "", well}
+}
+
+// limited reports whether this replica starts nothing because of a limit. Then no pull is open.
+func (p *Page) limited() bool {
+	return p.cfg.Vendor.Cooldown != nil && p.cfg.Vendor.Cooldown().Reason.Limit()
 }
