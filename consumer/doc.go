@@ -222,7 +222,7 @@
 // While starts are scarce (a budget, a limit of starts or a pause of the vendor holds) the
 // queue's order would let a source with thousands of requests delay all others. So nothing is
 // pulled from the durable consumer. The next request of the source whose turn it is
-// ([backhaul/consumer/turns]) is read from the stream instead, and handed to the same steps as a
+// ([backhaul/consumer/order]) is read from the stream instead, and handed to the same steps as a
 // delivery. Replicas pick independently and meet at the same requests; the claim decides, and
 // costs the loser a write and a read. When the outcome is on record, the message is deleted. The
 // consumer skips it then; what it delivered earlier, or delivers later, finds the ledger's word.

@@ -9,12 +9,12 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"backhaul/consumer/turns"
+	"backhaul/consumer/order"
 	"backhaul/publisher"
 )
 
 // picker reads requests from the stream in another order than the queue's, while starts are
-// scarce: package turns decides whose is next. The durable consumer is not asked meanwhile. It
+// scarce: package order decides whose is next. The durable consumer is not asked meanwhile. It
 // skips what was picked and deleted, and what was picked and not deleted it delivers later: the
 // ledger has its claim or its outcome.
 //
@@ -22,7 +22,7 @@ import (
 // redelivery: a request that another replica has claimed comes back and is postponed.
 type picker struct {
 	c     *Consumer
-	turns *turns.Turns
+	order *order.Order
 	// created is when the stream was made. A stream that is made again has other messages.
 	created time.Time
 
@@ -57,7 +57,7 @@ type picked struct {
 const maxForeign = 100
 
 func newPicker(c *Consumer) *picker {
-	return &picker{c: c, turns: turns.New(), lines: make(map[string]*line)}
+	return &picker{c: c, order: order.New(), lines: make(map[string]*line)}
 }
 
 // err returns why this replica cannot pick, nil if it can.
@@ -82,15 +82,15 @@ func (p *picker) pick(ctx context.Context) (*delivery, error) {
 		p.forget()
 	}
 	p.tidy(info.State.Subjects)
-	lines := turns.Lines(info.State.Subjects)
-	p.turns.Sort(lines)
+	lines := order.Lines(info.State.Subjects)
+	p.order.Sort(lines)
 	for _, l := range lines {
 		d, err := p.next(ctx, l, info.State.LastSeq)
 		if err != nil {
 			return nil, p.failed(fmt.Errorf("read a request of %s: %w", l.Subject, err))
 		}
 		if d != nil {
-			p.turns.Take(l.Subject)
+			p.order.Take(l.Subject)
 			return d, nil
 		}
 	}
@@ -129,7 +129,7 @@ func (p *picker) read(ctx context.Context, sequence uint64, options ...jetstream
 
 // next returns the delivery of the next request of a line, nil if there is none. last is the
 // last sequence of the stream.
-func (p *picker) next(ctx context.Context, l turns.Line, last uint64) (*delivery, error) {
+func (p *picker) next(ctx context.Context, l order.Line, last uint64) (*delivery, error) {
 	for again := p.due(l.Subject); again != nil; again = p.due(l.Subject) {
 		msg, err := p.read(ctx, again.msg.Sequence)
 		switch {
@@ -146,7 +146,7 @@ func (p *picker) next(ctx context.Context, l turns.Line, last uint64) (*delivery
 }
 
 // unread returns the delivery of the first request of a line that was not handed over.
-func (p *picker) unread(ctx context.Context, l turns.Line, last uint64) (*delivery, error) {
+func (p *picker) unread(ctx context.Context, l order.Line, last uint64) (*delivery, error) {
 	line := p.line(l.Subject)
 	for foreign := 0; foreign < maxForeign && line.end != last; {
 		msg, err := p.read(ctx, line.read+1, jetstream.WithGetMsgSubject(l.Subject))

@@ -1,4 +1,4 @@
-package turns
+package order
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 type queue map[string]uint64
 
 // start takes the request whose turn it is and returns its subject without the prefix.
-func (q queue) start(t *Turns) string {
+func (q queue) start(t *Order) string {
 	lines := Lines(q)
 	t.Sort(lines)
 	subject := lines[0].Subject
@@ -32,7 +32,7 @@ func queueOf(waiting map[string]uint64) queue {
 	return q
 }
 
-func (q queue) starts(t *Turns, n int) []string {
+func (q queue) starts(t *Order, n int) []string {
 	var all []string
 	for range n {
 		all = append(all, q.start(t))
@@ -42,7 +42,7 @@ func (q queue) starts(t *Turns, n int) []string {
 
 // One source after the other, whatever each has; a priority before the next; the others
 // have a turn of ten each.
-func TestTurns(t *testing.T) {
+func TestOrder(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		waiting map[string]uint64
@@ -65,7 +65,7 @@ func TestTurns(t *testing.T) {
 }
 
 // A source that was not served for a while does not gain by it: it is next, once.
-func TestTurns_aSourceThatComesBack(t *testing.T) {
+func TestOrder_aSourceThatComesBack(t *testing.T) {
 	t.Parallel()
 	turns, q := startingAt(0), queueOf(map[string]uint64{"a": 5000})
 	for range 20 {
@@ -79,7 +79,7 @@ func TestTurns_aSourceThatComesBack(t *testing.T) {
 
 // A source with 5,000 requests, one with a request now and then, one that sends high: the
 // second waits for two starts at most, the third for one, at every turn.
-func TestTurns_theWaitOfTheOthers(t *testing.T) {
+func TestOrder_theWaitOfTheOthers(t *testing.T) {
 	t.Parallel()
 	turns, q := startingAt(0), queueOf(map[string]uint64{"a": 5000})
 	for i := range 100 {
@@ -106,7 +106,7 @@ func TestNew_beginsAnywhere(t *testing.T) {
 }
 
 // What is remembered is bounded, however many sources come and go.
-func TestTurns_manySources(t *testing.T) {
+func TestOrder_manySources(t *testing.T) {
 	t.Parallel()
 	turns := New()
 	for i := range 10 * maxServed {

@@ -1,4 +1,4 @@
-// Package turns decides whose request is started next while starts are scarce, and
+// Package order decides whose request is started next while starts are scarce, and
 // estimates how many are started before a waiting one.
 //
 // # The order
@@ -12,7 +12,7 @@
 // Each replica keeps its own turns, in memory. They begin at random, because a replica that
 // is replaced every few starts would otherwise never come to the turn of low. Two replicas
 // that choose the same request do not start it twice: package consumer's claims decide.
-package turns
+package order
 
 import (
 	"cmp"
@@ -56,36 +56,36 @@ func Lines(subjects map[string]uint64) []Line {
 	return lines
 }
 
-// Turns has whose turn it is. It belongs to one goroutine.
-type Turns struct {
+// Order knows whose turn it is. It belongs to one goroutine.
+type Order struct {
 	number uint64
 	served map[string]uint64 // the number of the last turn of a subject
 }
 
-// New returns turns of which none was taken.
-func New() *Turns { return startingAt(rand.Uint64N(period)) }
+// New returns an order in which no turn was taken.
+func New() *Order { return startingAt(rand.Uint64N(period)) }
 
-func startingAt(number uint64) *Turns {
-	return &Turns{number: number, served: make(map[string]uint64)}
+func startingAt(number uint64) *Order {
+	return &Order{number: number, served: make(map[string]uint64)}
 }
 
 // Sort sorts lines by whose turn it is, first the one that is next.
-func (t *Turns) Sort(lines []Line) {
+func (o *Order) Sort(lines []Line) {
 	rank := func(l Line) int {
 		_, p := l.parse()
-		if p == t.favoured() {
+		if p == o.favoured() {
 			return -1
 		}
 		return slices.Index(publisher.Priorities, p)
 	}
 	slices.SortFunc(lines, func(a, b Line) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(t.served[a.Subject], t.served[b.Subject]), cmp.Compare(a.Subject, b.Subject))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(o.served[a.Subject], o.served[b.Subject]), cmp.Compare(a.Subject, b.Subject))
 	})
 }
 
 // favoured returns the priority whose turn it is.
-func (t *Turns) favoured() publisher.Priority {
-	switch t.number % period {
+func (o *Order) favoured() publisher.Priority {
+	switch o.number % period {
 	case lowTurn:
 		return publisher.Low
 	case normalTurn:
@@ -95,21 +95,20 @@ func (t *Turns) favoured() publisher.Priority {
 }
 
 // Take ends the turn: a request of the subject was taken.
-func (t *Turns) Take(subject string) {
-	t.number++
-	t.served[subject] = t.number
-	if len(t.served) > maxServed {
-		for other, number := range t.served {
-			if number+maxServed/2 < t.number {
-				delete(t.served, other)
+func (o *Order) Take(subject string) {
+	o.number++
+	o.served[subject] = o.number
+	if len(o.served) > maxServed {
+		for other, number := range o.served {
+			if number+maxServed/2 < o.number {
+				delete(o.served, other)
 			}
 		}
 	}
 }
 
 // Ahead estimates how many of the requests that wait are started before one of a subject
-// that has a number of others of its subject before it. It takes the turns to begin with
-// the others, and says nothing about requests that are still to come.
+// that has a number of others of its subject before it. It takes the others to come first, and says nothing about requests that are still to come.
 func Ahead(lines []Line, subject string, before uint64) uint64 {
 	own, priority := Line{Subject: subject}.parse()
 	waiting := make(map[publisher.Priority]uint64)
