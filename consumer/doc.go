@@ -68,12 +68,12 @@
 //
 //	step            the next owner finds         why it is safe                       test
 //	pick            nothing                      the message was only read            TestACrashAtEveryStepOfPicking/decode
-//	claim, wire,    as above                     the claim is the same. One that      TestACrashAtEveryStepOfPicking/claim,
+//	claim, wire,    as above                     the claim is the same. One that      TestACrashAtEveryStepOfPicking/claim
 //	answer, record                               picks waits for its lease before it  TestACrashOfAPickerAmongOthers
 //	                                             looks for the job
-//	outcome, not    the outcome                  deletes the message, or              TestACrashAtEveryStepOfPicking/record,
+//	outcome, not    the outcome                  deletes the message, or              TestACrashAtEveryStepOfPicking/record
 //	deleted                                      acknowledges it                      TestACrashOfAPickerAmongOthers
-//	deletion sent   the outcome, or no message   the message is deleted only if it    TestACrashAtEveryStepOfPicking/ack,_unseen,
+//	deletion sent   the outcome, or no message   the message is deleted only if it    TestACrashAtEveryStepOfPicking/ack,_unseen
 //	                                             has the time of the one that was     TestDeleteRequest_anotherMessage
 //	                                             picked
 //
