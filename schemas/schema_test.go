@@ -61,7 +61,7 @@ func marshal(t testing.TB, v any) []byte {
 }
 
 func TestSchemaNames(t *testing.T) {
-	want := []string{"backup-request.v1", "operator.v1"}
+	want := []string{"backup-request.v1", "operator.v1", "protection.v1"}
 	for _, kind := range schemas.Kinds {
 		want = append(want, string(kind)+".v1")
 	}
@@ -135,6 +135,8 @@ func TestSchemasDocumentEveryMember(t *testing.T) {
 				_, err = schemas.DecodeRequest(nil, marshal(t, example))
 			case "operator":
 				_, err = schemas.DecodeOperatorEvent(marshal(t, example))
+			case "protection":
+				_, err = schemas.DecodeProtectionEvent(marshal(t, example))
 			default:
 				_, err = schemas.DecodeEvent(schemas.Kind(kind), marshal(t, example))
 			}
@@ -152,6 +154,8 @@ func TestSchemasDescribeTypes(t *testing.T) {
 		[]string{"clientName", "subclientName"})
 	operator := reflect.TypeFor[schemas.OperatorEvent]()
 	describe(t, "operator", schemaDocument(t, "operator.v1"), operator, alwaysWritten(operator))
+	protection := reflect.TypeFor[schemas.ProtectionEvent]()
+	describe(t, "protection", schemaDocument(t, "protection.v1"), protection, alwaysWritten(protection))
 	for _, kind := range schemas.Kinds {
 		event, err := schemas.DecodeEvent(kind, []byte(`{}`))
 		if err != nil {

@@ -25,6 +25,7 @@ func asyncAPI(t *testing.T) object {
 		d.event(kind)
 	}
 	d.operators()
+	d.protection()
 	d.deadLetters()
 	d.notifications()
 	return object{
@@ -52,6 +53,7 @@ func asyncAPI(t *testing.T) object {
 				"key":    object{"description": "The request id, or its SHA-256 if the id cannot be one token of a subject, or seq-<sequence>-<time> for a request without an id.", "examples": []string{"inv-2026-11-23-0007"}},
 				"jobId":  object{"description": "The vendor's job id.", "examples": []string{"5976"}},
 				"action": object{"description": "What an operator did.", "enum": schemas.Actions},
+				"group":  object{"description": "A hash of client and content group: the first 16 bytes, in hex, of the SHA-256 of both as a JSON array of two texts.", "examples": []string{publisher.ProtectionGroup("s-adhoc-object-storage", "stestgroup")}},
 				"path":   object{"description": "One or more tokens, chosen by who configures the object store.", "examples": []string{"minio"}},
 			},
 			"messages": d.messages,
@@ -71,7 +73,7 @@ var (
 	anyKey        = publisher.Key{Source: "{source}", Name: "{key}"}
 	jobParameter  = "{jobId}"
 	anyActionOf   = schemas.Action("{action}")
-	allParameters = []string{"source", "priority", "key", "jobId", "action", "path"}
+	allParameters = []string{"source", "priority", "key", "jobId", "action", "group", "path"}
 )
 
 // channel adds a channel and its operation. Operation names are of the form
@@ -212,6 +214,29 @@ func (d asyncDocument) operators() {
 	}
 	d.message("operator", document, payload, types, examples)
 	d.channel("operator", publisher.OperatorSubject(anyActionOf), publisher.EventsStream, document["description"].(string), []string{"send"}, "operator")
+}
+
+// protection adds the channel of the events about the protection of content groups.
+func (d asyncDocument) protection() {
+	document, payload := d.schema("protection.v1")
+	var types []string
+	for _, state := range schemas.ProtectionStates {
+		types = append(types, state.Type())
+	}
+	var examples []schemas.CloudEvent
+	for _, example := range document["examples"].([]any) {
+		data, err := json.Marshal(example)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		e, err := schemas.DecodeProtectionEvent(data)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		examples = append(examples, e.CloudEvent(publisher.ProtectionGroup(e.ClientName, e.SubclientName)))
+	}
+	d.message("protection", document, payload, types, examples)
+	d.channel("protection", strings.TrimSuffix(publisher.AnyProtection, "*")+"{group}", publisher.EventsStream, document["description"].(string), []string{"send"}, "protection")
 }
 
 // message adds a CloudEvent in binary content mode.

@@ -54,7 +54,7 @@ func TestCompletions(t *testing.T) {
 		{"version --output ", "table json", noFile},
 		{"status --output ", "table json", noFile},
 		{"schema ls --output ", "table json", noFile},
-		{"events --kind ", "job-submitting job-started job-failed request-rejected job-changed job-finished job-unfollowed operator", noFile},
+		{"events --kind ", "job-submitting job-started job-failed request-rejected job-changed job-finished job-unfollowed operator protection", noFile},
 		{"events --error-code ", "INVALID_REQUEST NOT_ALLOWED EXPIRED VENDOR_UNAVAILABLE AUTH_FAILED OUTCOME_UNKNOWN", noFile},
 		{"events --source ", "", noFile},
 		{"run --vendor-auth ", "login token bearer", noFile},
@@ -68,7 +68,7 @@ func TestCompletions(t *testing.T) {
 		{"run --vendor-timeout ", "", noFile},
 		{"request --backup-level ", "FULL INCREMENTAL DIFFERENTIAL SYNTHETIC_FULL", noFile},
 		{"request --file ", "", anyFile},
-		{"schema show ", "backup-request.v1 job-changed.v1 job-failed.v1 job-finished.v1 job-started.v1 job-submitting.v1 job-unfollowed.v1 operator.v1 request-rejected.v1", noFile},
+		{"schema show ", "backup-request.v1 job-changed.v1 job-failed.v1 job-finished.v1 job-started.v1 job-submitting.v1 job-unfollowed.v1 operator.v1 protection.v1 request-rejected.v1", noFile},
 		{"schema ", "asyncapi ls show validate", noFile},
 		{"schema validate ", "", anyFile},
 	} {

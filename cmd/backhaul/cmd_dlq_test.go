@@ -331,6 +331,7 @@ func TestOperatorsCommandLines(t *testing.T) {
 		"no pause":           {[]string{"pause", "--for", "-1s"}, "--for"},
 		"pause alone":        {[]string{"pause"}, "--nats"},
 		"operator of":        {[]string{"events", "--kind", "operator", "--source", "a"}, "about no request"},
+		"protection of":      {[]string{"events", "--kind", "protection", "--source", "a"}, "about no request"},
 		"no check":           {[]string{"check", "now"}, "now"},
 	} {
 		t.Run(name, func(t *testing.T) {

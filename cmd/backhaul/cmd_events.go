@@ -50,7 +50,7 @@ filtered by the server; the other filters read what is left.`,
 }
 
 func runEvents(cmd *cobra.Command, f eventsFlags) error {
-	query, operators, err := f.query()
+	query, wanted, err := f.query()
 	if err != nil {
 		return err
 	}
@@ -84,8 +84,11 @@ func runEvents(cmd *cobra.Command, f eventsFlags) error {
 		}
 		return nil
 	}
-	if operators {
+	if wanted.operators {
 		query.Operators = func(e eventlog.OperatorEvent) error { return printed(printOperatorEvent(out, f.output, e)) }
+	}
+	if wanted.protection {
+		query.Protection = func(e eventlog.ProtectionEvent) error { return printed(printProtectionEvent(out, f.output, e)) }
 	}
 	if f.last > 0 {
 		if query.From, err = eventlog.Tail(ctx, js, query, f.last); err != nil {
@@ -147,4 +150,19 @@ func operatorGist(e schemas.OperatorEvent) string {
 		text += ": " + e.Reason
 	}
 	return text
+}
+
+// kindProtection stands in the place of a kind for the events about the protection of
+// content groups.
+const kindProtection = "protection"
+
+// printProtectionEvent writes one event about the protection of a content group as a line.
+func printProtectionEvent(w io.Writer, output string, e eventlog.ProtectionEvent) error {
+	if output == outputJSON {
+		_, err := fmt.Fprintf(w, "%s\n", e.CloudEvent().Structured())
+		return err
+	}
+	_, err := fmt.Fprintln(w, show.Line(fmt.Sprintf("%s  %-16s  %-10s  %-26s  %s/%s  since %s: %s", e.Stored.UTC().Format(time.RFC3339), kindProtection,
+		e.State, dash(e.Owner), e.ClientName, e.SubclientName, e.Since.UTC().Format(time.RFC3339), e.Reason)))
+	return err
 }

@@ -32,8 +32,8 @@ func addQueryFlags(cmd *cobra.Command, f *queryFlags) {
 	cmd.Flags().StringSliceVar(&f.kinds, "kind", nil, "only these `kinds`: "+strings.Join(kindNames(), ", "))
 	addSourceFilter(cmd, &f.source)
 	addFilter(cmd, &f.requestID, "request-id", "only requests with this `id`, and the rejections of others with it")
-	addFilter(cmd, &f.client, "client-name", "only requests for this object storage `client`")
-	addFilter(cmd, &f.subclient, "subclient-name", "only requests for this content `group`")
+	addFilter(cmd, &f.client, "client-name", "only what is about this object storage `client`")
+	addFilter(cmd, &f.subclient, "subclient-name", "only what is about this content `group`")
 	cmd.Flags().StringToStringVar(&f.labels, "label", nil, "only requests with this label, `name=value`; all of them if there are several")
 	addFilter(cmd, &f.jobID, "job-id", "only events about the job with this `id` of the vendor")
 	addFilter(cmd, &f.outcome, "outcome", "only jobs that ended with this `outcome`, such as failed")
@@ -42,47 +42,64 @@ func addQueryFlags(cmd *cobra.Command, f *queryFlags) {
 	addMoment(cmd, &f.until, "until", "`time` or age to end with")
 }
 
-// query returns what the flags select, and whether what operators did is asked for: it is,
-// unless something is that only requests have. The error is a [*usageError].
-func (f queryFlags) query() (q eventlog.Query, operators bool, err error) {
+// wanted says which events are selected.
+type wanted struct {
+	kinds []schemas.Kind
+	// operators and protection select the events that are about no request.
+	operators, protection bool
+}
+
+// query returns what the flags select. What operators did, and the protection of content
+// groups, is selected unless something is that only requests have. The error is a
+// [*usageError].
+func (f queryFlags) query() (q eventlog.Query, w wanted, err error) {
 	q.Match = eventlog.Match{RequestID: f.requestID, Client: f.client, Subclient: f.subclient, ErrorCode: f.errorCode, Labels: f.labels, JobID: f.jobID, Outcome: schemas.Outcome(f.outcome)}
 	if f.outcome != "" && !slices.Contains(schemas.Outcomes, q.Match.Outcome) {
-		return q, false, &usageError{fmt.Errorf("--outcome: unknown outcome %q: must be one of %s", f.outcome, joined(schemas.Outcomes))}
+		return q, w, &usageError{fmt.Errorf("--outcome: unknown outcome %q: must be one of %s", f.outcome, joined(schemas.Outcomes))}
 	}
-	kinds, operators, err := kindsOf(f.kinds)
-	if err != nil {
-		return q, false, err
+	if w, err = wantedOf(f.kinds); err != nil {
+		return q, w, err
 	}
-	ofRequests := f.source+f.requestID+f.client+f.subclient+f.jobID+f.outcome+f.errorCode != "" || len(f.labels) > 0
+	ofRequests := f.source+f.requestID+f.jobID+f.outcome+f.errorCode != "" || len(f.labels) > 0
+	ofGroups := f.client+f.subclient != ""
 	switch {
-	case operators && ofRequests:
-		return q, false, &usageError{errors.New("--kind operator does not go with what only requests have: it is about no request")}
-	case operators:
-		q.Filters = append(filtersOf(kinds, f.source, &q.Match), publisher.AnyOperator)
-	default:
-		q.Filters = filtersOf(kinds, f.source, &q.Match)
-		operators = len(kinds) == 0 && !ofRequests
+	case w.operators && (ofRequests || ofGroups):
+		return q, w, &usageError{errors.New("--kind operator does not go with what only requests have: it is about no request")}
+	case w.protection && ofRequests:
+		return q, w, &usageError{errors.New("--kind protection goes with --client-name and --subclient-name only: it is about no request")}
+	case len(f.kinds) == 0:
+		w.operators, w.protection = !ofRequests && !ofGroups, !ofRequests
+	}
+	if len(w.kinds) > 0 || len(f.kinds) == 0 {
+		q.Filters = filtersOf(w.kinds, f.source, &q.Match)
+	}
+	if w.operators && len(f.kinds) > 0 {
+		q.Filters = append(q.Filters, publisher.AnyOperator)
+	}
+	if w.protection && len(f.kinds) > 0 {
+		q.Filters = append(q.Filters, publisher.AnyProtection)
 	}
 	q.UpToLeader = f.source == "" // the user of a source may read its events, and nothing else
 	q.Since, q.Until = f.since, f.until
-	return q, operators, checkPeriod(f.since, f.until)
+	return q, w, checkPeriod(f.since, f.until)
 }
 
-func kindsOf(names []string) (kinds []schemas.Kind, operators bool, err error) {
+// wantedOf returns the events that --kind names.
+func wantedOf(names []string) (w wanted, err error) {
 	for _, name := range names {
-		if name == kindOperator {
-			operators = true
-			continue
-		}
 		kind := schemas.Kind(name)
-		if !slices.Contains(schemas.Kinds, kind) {
-			return nil, false, &usageError{fmt.Errorf("--kind: unknown kind %q: must be one of %s", name, strings.Join(kindNames(), ", "))}
-		}
-		if !slices.Contains(kinds, kind) {
-			kinds = append(kinds, kind)
+		switch {
+		case name == kindOperator:
+			w.operators = true
+		case name == kindProtection:
+			w.protection = true
+		case !slices.Contains(schemas.Kinds, kind):
+			return wanted{}, &usageError{fmt.Errorf("--kind: unknown kind %q: must be one of %s", name, strings.Join(kindNames(), ", "))}
+		case !slices.Contains(w.kinds, kind):
+			w.kinds = append(w.kinds, kind)
 		}
 	}
-	return kinds, operators, nil
+	return w, nil
 }
 
 // joined returns typed constants as a list for people.
@@ -99,7 +116,7 @@ func kindNames() []string {
 	for _, kind := range schemas.Kinds {
 		names = append(names, string(kind))
 	}
-	return append(names, kindOperator)
+	return append(names, kindOperator, kindProtection)
 }
 
 // filtersOf lets the server filter by what a subject contains. Only what is left is

@@ -56,7 +56,7 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 		"backhaul migrate":         {"--from-store " + t.TempDir()},
 		"backhaul recover":         {""},
 		"backhaul request":         {"--client-name c --subclient-name g --dry-run", "--client-name c"},
-		"backhaul events":          {"", "--last 3", "--limit 1", "--source billing", "--request-id letter-1", "--kind operator", "--since 2h --until 1h", "--last 0 --error-code 2"},
+		"backhaul events":          {"", "--last 3", "--limit 1", "--source billing", "--request-id letter-1", "--kind operator", "--kind protection --client-name c", "--since 2h --until 1h", "--last 0 --error-code 2"},
 		"backhaul dlq":             {"", "nothing"},
 		"backhaul dlq ls":          {"", "--source billing --limit 2", "--output json"},
 		"backhaul dlq show":        {"1", "2", "999"},

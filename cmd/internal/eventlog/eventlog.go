@@ -32,6 +32,9 @@ type Query struct {
 	// Operators is called for each event about what an operator did, in the same
 	// order as visit; nil skips them. Match does not select them.
 	Operators func(OperatorEvent) error
+	// Protection is like Operators, for each event about the protection of a content group
+	// that Match's Client and Subclient select.
+	Protection func(ProtectionEvent) error
 	// UpToLeader asks the stream's leader for its last message that Filters select, and reads
 	// up to it. It needs STREAM.{INFO,MSG.GET}, which a source's own user does not have.
 	// Without it, a server that has just come back can hide the newest events.
@@ -84,6 +87,9 @@ func deliver(msg jetstream.Msg, meta *jetstream.MsgMetadata, q Query, visit func
 		return ErrStop
 	}
 	if _, _, _, err := publisher.ParseEventSubject(msg.Subject()); err != nil {
+		if ok, err := q.deliverProtection(msg, meta); ok {
+			return err
+		}
 		return q.deliverOperator(msg, meta)
 	}
 	key, data, err := publisher.ReadEvent(msg.Subject(), msg.Headers(), msg.Data())

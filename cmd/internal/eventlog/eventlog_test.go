@@ -241,3 +241,56 @@ func TestMatch_everyKind(t *testing.T) {
 		}
 	}
 }
+
+// Events about content groups come between the others, in the order of the stream, and are
+// selected by client and group. Foreign messages are skipped.
+func TestRead_protection(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	keep := func(client, group string) {
+		t.Helper()
+		e := schemas.ProtectionEvent{State: schemas.ProtectionBreached, Cause: schemas.CauseRPO, ClientName: client, SubclientName: group, At: time.Now()}
+		if _, err := l.pub.AppendProtection(t.Context(), 0, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep("c", "one")
+	l.append(started("billing", "r-1", nil))
+	keep("c", "two")
+	if _, err := l.js.Publish(t.Context(), publisher.ProtectionSubject("c", "three"), []byte(`{"state":"breached"}`)); err != nil {
+		t.Fatal(err)
+	}
+	keep("d", "one")
+	read := func(q Query, silent bool) (got []string) {
+		t.Helper()
+		if !silent {
+			q.Protection = func(e ProtectionEvent) error {
+				got = slices.Concat(got, []string{e.ClientName + "/" + e.SubclientName})
+				return nil
+			}
+		}
+		if err := Read(t.Context(), l.js, q, func(e Event) error { got = slices.Concat(got, []string{e.Key.String()}); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	for name, c := range map[string]struct {
+		q      Query
+		silent bool
+		want   []string
+	}{
+		"all":          {Query{}, false, []string{"c/one", "billing/r-1", "c/two", "d/one"}},
+		"not selected": {Query{}, true, []string{"billing/r-1"}},
+		"client":       {Query{Match: Match{Client: "c"}}, false, []string{"c/one", "billing/r-1", "c/two"}},
+		"group":        {Query{Match: Match{Client: "c", Subclient: "two"}}, false, []string{"c/two"}},
+		"filter":       {Query{Filters: []string{publisher.AnyProtection}}, false, []string{"c/one", "c/two", "d/one"}},
+	} {
+		if got := read(c.q, c.silent); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+	q := Query{Protection: func(ProtectionEvent) error { return nil }}
+	if from, err := Tail(t.Context(), l.js, q, 2); err != nil || from != 3 {
+		t.Errorf("the last two begin at %d, %v, want 3", from, err)
+	}
+}

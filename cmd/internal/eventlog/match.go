@@ -125,6 +125,9 @@ func Tail(ctx context.Context, js jetstream.JetStream, q Query, n int) (uint64, 
 		if q.Operators != nil {
 			step.Operators = func(e OperatorEvent) error { count(e.Sequence, e.Stored); return nil }
 		}
+		if q.Protection != nil {
+			step.Protection = func(e ProtectionEvent) error { count(e.Sequence, e.Stored); return nil }
+		}
 		err := Read(ctx, js, step, func(e Event) error { count(e.Sequence, e.Stored); return nil })
 		switch {
 		case err != nil:

@@ -173,6 +173,9 @@ func eventOf(value jsontext.Value) (kind schemas.Kind, data jsontext.Value, ok b
 	if slices.ContainsFunc(schemas.Actions, func(a schemas.Action) bool { return a.Type() == event.Type }) {
 		return "operator", event.Data, true // a schema that is not of a kind
 	}
+	if slices.ContainsFunc(schemas.ProtectionStates, func(s schemas.ProtectionState) bool { return s.Type() == event.Type }) {
+		return "protection", event.Data, true
+	}
 	i := slices.IndexFunc(schemas.Kinds, func(k schemas.Kind) bool { return k.Type() == event.Type })
 	if i < 0 {
 		return "", nil, false

@@ -1,0 +1,85 @@
+package schemas_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"backhaul/schemas"
+)
+
+// protectionEvents has every state, with and without what may be left out.
+func protectionEvents() map[string]schemas.ProtectionEvent {
+	return map[string]schemas.ProtectionEvent{
+		"breached": {
+			State: schemas.ProtectionBreached, Cause: schemas.CauseRPO, ClientName: "s-adhoc-object-storage", SubclientName: "größe/1",
+			Objective: schemas.ProtectionObjective{RPO: "4h", MaxAge: "24h"}, Owner: "team-billing", Since: at(20),
+			Reason:       "changes are in no finished backup",
+			ExposedSince: at(10), LastGoodStart: at(5), At: at(21),
+		},
+		"restored": {
+			State: schemas.ProtectionRestored, Cause: schemas.CauseObjective, ClientName: "c", SubclientName: "g",
+			Since: at(30), Reason: "the objective was removed", At: at(30),
+		},
+	}
+}
+
+func TestProtectionEvents(t *testing.T) {
+	all := protectionEvents()
+	for _, state := range schemas.ProtectionStates {
+		t.Run(string(state), func(t *testing.T) {
+			e, ok := all[string(state)]
+			if !ok || e.State != state {
+				t.Fatal("this test has no such event")
+			}
+			ce := e.CloudEvent("0f")
+			var pretty bytes.Buffer
+			if err := json.Indent(&pretty, append(bytes.Clone(ce.Data), '\n'), "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join("testdata", "protection."+string(state)+".golden.json")
+			if *update {
+				if err := os.WriteFile(file, pretty.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatalf("%v (make it with -update)", err)
+			}
+			if !bytes.Equal(pretty.Bytes(), want) {
+				t.Errorf("got\n%s, want\n%s", pretty.Bytes(), want)
+			}
+			if err := compile(t, "protection.v1", "").Validate(parse(t, ce.Data)); err != nil {
+				t.Error(err)
+			}
+			if got, err := schemas.DecodeProtectionEvent(want); err != nil || !reflect.DeepEqual(got, e) {
+				t.Errorf("read again it is\n%+v (%v), want\n%+v", got, err, e)
+			}
+			var sdk event.Event
+			if err := json.Unmarshal(ce.Structured(), &sdk); err != nil {
+				t.Fatal(err)
+			}
+			compareWithSDK(t, ce, sdk)
+			if got, want := ce.Type, "backhaul.protection."+string(state)+".v1"; got != want {
+				t.Errorf("type %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+func TestDecodeProtectionEvent_isLenient(t *testing.T) {
+	if e, err := schemas.DecodeProtectionEvent([]byte(`{"state":"breached","cause":"of a later version","later":{"x":1}}`)); err != nil || e.Cause != "of a later version" {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	for _, data := range []string{`{"state":"exposed"}`, `{}`, `{"state":1}`, `?`} {
+		if e, err := schemas.DecodeProtectionEvent([]byte(data)); err == nil {
+			t.Errorf("%s is read as %+v", data, e)
+		}
+	}
+}
