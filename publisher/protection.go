@@ -20,18 +20,16 @@ const protectionPrefix = eventPrefix + "protection."
 const AnyProtection = protectionPrefix + "*"
 
 // ProtectionGroup returns the last token of the subject of a content group's protection
-// events. Client and group may have any name.
-func ProtectionGroup(client, group string) string {
-	name, _ := json.Marshal([2]string{client, group}) // strings only
+// events. Its names may have any characters.
+func ProtectionGroup(g schemas.ContentGroup) string {
+	name, _ := json.Marshal(g) // strings only
 	sum := sha256.Sum256(name)
 	return hex.EncodeToString(sum[:16])
 }
 
 // ProtectionSubject is where the events about the protection of a content group are
 // published.
-func ProtectionSubject(client, group string) string {
-	return protectionPrefix + ProtectionGroup(client, group)
-}
+func ProtectionSubject(g schemas.ContentGroup) string { return protectionPrefix + ProtectionGroup(g) }
 
 // ReadProtection returns the event that a message on a subject of [AnyProtection] is. A
 // message that was not published as one, and an event of a state that this version does not
@@ -46,7 +44,7 @@ func ReadProtection(subject string, header nats.Header, data []byte) (e schemas.
 	case err != nil:
 	case schemas.Header(header).Attribute("id") != e.EventID(group):
 		err = fmt.Errorf("the message on %s is not an event: its ce-id does not match", subject)
-	case subject != ProtectionSubject(e.ClientName, e.SubclientName):
+	case subject != ProtectionSubject(e.ContentGroup):
 		err = fmt.Errorf("the event on %s is about another content group: %q of client %q", subject, e.SubclientName, e.ClientName)
 	}
 	if err != nil {
@@ -59,7 +57,7 @@ func ReadProtection(subject string, header nats.Header, data []byte) (e schemas.
 // message on its subject has the sequence after, 0 for none, and returns the event's own
 // sequence. It repeats the same write as [Publisher.Append] does, with the same errors.
 func (p *Publisher) AppendProtection(ctx context.Context, after uint64, e schemas.ProtectionEvent) (uint64, error) {
-	group := ProtectionGroup(e.ClientName, e.SubclientName)
+	group := ProtectionGroup(e.ContentGroup)
 	subject, event := protectionPrefix+group, e.CloudEvent(group)
 	return p.compareAndSet(ctx, subject, func() (uint64, error) {
 		msg := &nats.Msg{Subject: subject, Header: nats.Header(event.BinaryHeader()), Data: event.Data}

@@ -16,9 +16,13 @@ import (
 	"backhaul/schemas"
 )
 
+func contentGroup(client, group string) schemas.ContentGroup {
+	return schemas.ContentGroup{ClientName: client, InstanceName: client, BackupsetName: schemas.DefaultBackupsetName, SubclientName: group}
+}
+
 func breached(client, group string) schemas.ProtectionEvent {
 	return schemas.ProtectionEvent{
-		State: schemas.ProtectionBreached, Cause: schemas.CauseRPO, ClientName: client, SubclientName: group,
+		State: schemas.ProtectionBreached, Cause: schemas.CauseRPO, ContentGroup: contentGroup(client, group),
 		Objective: schemas.ProtectionObjective{RPO: "4h"}, Since: time.Unix(100, 0).UTC(), Reason: "of the test", At: time.Unix(101, 7).UTC(),
 	}
 }
@@ -35,11 +39,11 @@ func TestProtectionSubject_isOutsideEveryKey(t *testing.T) {
 	kinds := rapid.SampledFrom(append([]schemas.Kind{"", "protection", "operator"}, schemas.Kinds...))
 	rapid.Check(t, func(t *rapid.T) {
 		client, group := names().Draw(t, "client"), names().Draw(t, "group")
-		subject := publisher.ProtectionSubject(client, group)
+		subject := publisher.ProtectionSubject(contentGroup(client, group))
 		if tokens := strings.Split(subject, "."); len(tokens) != 4 || !server.IsValidLiteralSubject(subject) || !server.SubjectsCollide(publisher.AnyProtection, subject) {
 			t.Fatalf("%s is not one of %s", subject, publisher.AnyProtection)
 		}
-		token := publisher.ProtectionGroup(client, group)
+		token := publisher.ProtectionGroup(contentGroup(client, group))
 		source := rapid.OneOf(sources, rapid.Just(token)).Draw(t, "source")
 		key := publisher.NewKey(source, rapid.OneOf(ids(), rapid.Just(token)).Draw(t, "id"))
 		kind := kinds.Draw(t, "kind")
@@ -59,7 +63,7 @@ func TestProtectionSubject_isOutsideEveryKey(t *testing.T) {
 		}
 		client2, group2 := names().Draw(t, "other client"), names().Draw(t, "other group")
 		same := client == client2 && group == group2
-		if strings.ToValidUTF8(client, "") == client && strings.ToValidUTF8(client2, "") == client2 && (publisher.ProtectionSubject(client2, group2) == subject) != same {
+		if strings.ToValidUTF8(client, "") == client && strings.ToValidUTF8(client2, "") == client2 && (publisher.ProtectionSubject(contentGroup(client2, group2)) == subject) != same {
 			t.Fatalf("%q of %q and %q of %q share %s", group, client, group2, client2, subject)
 		}
 	})
@@ -71,7 +75,7 @@ func TestAppendProtection_isOutsideTheLedger(t *testing.T) {
 	t.Parallel()
 	nc, stream := eventsStream(t)
 	pub := newPublisher(t, nc)
-	key := publisher.NewKey("protection", publisher.ProtectionGroup("c", "g"))
+	key := publisher.NewKey("protection", publisher.ProtectionGroup(contentGroup("c", "g")))
 	claimed, err := pub.Append(t.Context(), key, 0, &schemas.JobSubmitting{RequestID: key.Name, Source: key.Source}, "")
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +137,7 @@ func TestAppendProtection_afterALostAcknowledgement(t *testing.T) {
 	s := natstest.Start(t)
 	proxy := natstest.StartProxy(t, s)
 	pub := newPublisher(t, proxy.Connect(t))
-	lost := proxy.Once("HPUB "+publisher.ProtectionSubject("c", "g"), natstest.Deafen)
+	lost := proxy.Once("HPUB "+publisher.ProtectionSubject(contentGroup("c", "g")), natstest.Deafen)
 	done := make(chan error, 1)
 	go func() {
 		_, err := pub.AppendProtection(within(t, patience), 0, breached("c", "g"))
@@ -169,7 +173,7 @@ func TestReadProtection(t *testing.T) {
 		"an answer of the server":   {msg.Subject, nil, `{"type":"io.nats.jetstream.api.v1.stream_info_response"}`, true},
 		"without an id":             {msg.Subject, nil, string(msg.Data), true},
 		"the id of another group":   {msg.Subject, nats.Header{"ce-id": {"protection/0f/101000000007"}}, string(msg.Data), true},
-		"on another group":          {publisher.ProtectionSubject("c", "g"), nats.Header{"ce-id": {want.EventID(publisher.ProtectionGroup("c", "g"))}}, string(msg.Data), true},
+		"on another group":          {publisher.ProtectionSubject(contentGroup("c", "g")), nats.Header{"ce-id": {want.EventID(publisher.ProtectionGroup(contentGroup("c", "g")))}}, string(msg.Data), true},
 		"a state of a later time":   {msg.Subject, msg.Header, `{"state":"paused"}`, true},
 		"an operator's event":       {publisher.OperatorSubject("pause"), msg.Header, string(msg.Data), false},
 		"a request's event":         {"backup.event.job-started.billing.one", msg.Header, string(msg.Data), false},

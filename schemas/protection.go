@@ -34,7 +34,7 @@ const (
 	// CauseRPO: a change is in no finished backup for longer than the objective allows.
 	CauseRPO ProtectionCause = "rpo"
 	// CauseMaxAge: the last good backup started longer ago than the objective allows.
-	CauseMaxAge ProtectionCause = "max-age"
+	CauseMaxAge ProtectionCause = "maxAge"
 	// CauseCovered: a finished backup has what was missing.
 	CauseCovered ProtectionCause = "covered"
 	// CauseObjective: no backup finished. The objective was changed, and the group is within
@@ -45,16 +45,23 @@ const (
 // ProtectionCauses lists every cause.
 var ProtectionCauses = []ProtectionCause{CauseRPO, CauseMaxAge, CauseCovered, CauseObjective}
 
+// ContentGroup names a content group by what identifies it at the vendor.
+type ContentGroup struct {
+	ClientName    string `json:"clientName"`
+	InstanceName  string `json:"instanceName"`
+	BackupsetName string `json:"backupsetName"`
+	SubclientName string `json:"subclientName"`
+}
+
 // ProtectionEvent is the data of an event about the protection of a content group. It is not
 // about one request, so it is not one of [Kinds].
 //
 // A group without an event, or whose last event is restored, is within its objective or has
 // none. The states of a group alternate.
 type ProtectionEvent struct {
-	State         ProtectionState `json:"state"`
-	Cause         ProtectionCause `json:"cause"`
-	ClientName    string          `json:"clientName"`
-	SubclientName string          `json:"subclientName"`
+	State ProtectionState `json:"state"`
+	Cause ProtectionCause `json:"cause"`
+	ContentGroup
 	// Objective is what is promised for the group; empty if nothing is promised any more.
 	Objective ProtectionObjective `json:"objective"`
 	// Owner is who answers for the group, as the objective names it.
@@ -75,10 +82,14 @@ type ProtectionEvent struct {
 // ProtectionObjective is what is promised for a content group. The durations are texts as in
 // the file of objectives, such as "4h".
 type ProtectionObjective struct {
+	// Name is that of the objective, "" if it has none.
+	Name string `json:"name,omitempty"`
 	// RPO is how long a change may be in no finished backup; "" for no limit.
 	RPO string `json:"rpo,omitempty"`
 	// MaxAge is how long ago the last good backup may have started; "" for no limit.
 	MaxAge string `json:"maxAge,omitempty"`
+	// Accept lists the outcomes that count as a backup; empty for those that kept everything.
+	Accept []Outcome `json:"accept,omitempty"`
 }
 
 // EventID returns the event's CloudEvents id. group is the last token of its subject.

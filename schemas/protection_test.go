@@ -17,13 +17,13 @@ import (
 func protectionEvents() map[string]schemas.ProtectionEvent {
 	return map[string]schemas.ProtectionEvent{
 		"breached": {
-			State: schemas.ProtectionBreached, Cause: schemas.CauseRPO, ClientName: "s-adhoc-object-storage", SubclientName: "größe/1",
-			Objective: schemas.ProtectionObjective{RPO: "4h", MaxAge: "24h"}, Owner: "team-billing", Since: at(20),
+			State: schemas.ProtectionBreached, Cause: schemas.CauseRPO, ContentGroup: schemas.ContentGroup{ClientName: "s-adhoc-object-storage", InstanceName: "i", BackupsetName: "defaultBackupSet", SubclientName: "größe/1"},
+			Objective: schemas.ProtectionObjective{Name: "gold", RPO: "4h", MaxAge: "24h", Accept: []schemas.Outcome{schemas.OutcomeCompleted}}, Owner: "team-billing", Since: at(20),
 			Reason:       "changes are in no finished backup",
 			ExposedSince: at(10), LastGoodStart: at(5), At: at(21),
 		},
 		"restored": {
-			State: schemas.ProtectionRestored, Cause: schemas.CauseObjective, ClientName: "c", SubclientName: "g",
+			State: schemas.ProtectionRestored, Cause: schemas.CauseObjective, ContentGroup: schemas.ContentGroup{ClientName: "c", InstanceName: "c", BackupsetName: "defaultBackupSet", SubclientName: "g"},
 			Since: at(30), Reason: "the objective was removed", At: at(30),
 		},
 	}

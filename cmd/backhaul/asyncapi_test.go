@@ -53,7 +53,7 @@ func asyncAPI(t *testing.T) object {
 				"key":    object{"description": "The request id, or its SHA-256 if the id cannot be one token of a subject, or seq-<sequence>-<time> for a request without an id.", "examples": []string{"inv-2026-11-23-0007"}},
 				"jobId":  object{"description": "The vendor's job id.", "examples": []string{"5976"}},
 				"action": object{"description": "What an operator did.", "enum": schemas.Actions},
-				"group":  object{"description": "A hash of client and content group: the first 16 bytes, in hex, of the SHA-256 of both as a JSON array of two texts.", "examples": []string{publisher.ProtectionGroup("s-adhoc-object-storage", "stestgroup")}},
+				"group":  object{"description": "A hash of client, instance, backup set and content group.", "examples": []string{publisher.ProtectionGroup(schemas.ContentGroup{ClientName: "s-adhoc-object-storage", InstanceName: "s-adhoc-object-storage", BackupsetName: schemas.DefaultBackupsetName, SubclientName: "stestgroup"})}},
 				"path":   object{"description": "One or more tokens, chosen by who configures the object store.", "examples": []string{"minio"}},
 			},
 			"messages": d.messages,
@@ -233,7 +233,7 @@ func (d asyncDocument) protection() {
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		examples = append(examples, e.CloudEvent(publisher.ProtectionGroup(e.ClientName, e.SubclientName)))
+		examples = append(examples, e.CloudEvent(publisher.ProtectionGroup(e.ContentGroup)))
 	}
 	d.message("protection", document, payload, types, examples)
 	d.channel("protection", strings.TrimSuffix(publisher.AnyProtection, "*")+"{group}", publisher.EventsStream, document["description"].(string), []string{"send"}, "protection")

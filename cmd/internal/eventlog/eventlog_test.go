@@ -249,7 +249,7 @@ func TestRead_protection(t *testing.T) {
 	l := newLog(t)
 	keep := func(client, group string) {
 		t.Helper()
-		e := schemas.ProtectionEvent{State: schemas.ProtectionBreached, Cause: schemas.CauseRPO, ClientName: client, SubclientName: group, At: time.Now()}
+		e := schemas.ProtectionEvent{State: schemas.ProtectionBreached, Cause: schemas.CauseRPO, ContentGroup: schemas.ContentGroup{ClientName: client, SubclientName: group}, At: time.Now()}
 		if _, err := l.pub.AppendProtection(t.Context(), 0, e); err != nil {
 			t.Fatal(err)
 		}
@@ -257,7 +257,7 @@ func TestRead_protection(t *testing.T) {
 	keep("c", "one")
 	l.append(started("billing", "r-1", nil))
 	keep("c", "two")
-	if _, err := l.js.Publish(t.Context(), publisher.ProtectionSubject("c", "three"), []byte(`{"state":"breached"}`)); err != nil {
+	if _, err := l.js.Publish(t.Context(), publisher.ProtectionSubject(schemas.ContentGroup{ClientName: "c", SubclientName: "three"}), []byte(`{"state":"breached"}`)); err != nil {
 		t.Fatal(err)
 	}
 	keep("d", "one")

@@ -18,7 +18,7 @@ type ProtectionEvent struct {
 
 // CloudEvent returns the event with its attributes.
 func (e ProtectionEvent) CloudEvent() schemas.CloudEvent {
-	return e.ProtectionEvent.CloudEvent(publisher.ProtectionGroup(e.ClientName, e.SubclientName))
+	return e.ProtectionEvent.CloudEvent(publisher.ProtectionGroup(e.ContentGroup))
 }
 
 // deliverProtection calls q.Protection with an event about a content group that q.Match
