@@ -19,7 +19,7 @@ func newRunCommand() *cobra.Command {
 their events. Without --nats it runs a JetStream server of its own, which other
 programs on this machine can use; with --nats it joins yours. Any number of
 replicas may run. SIGTERM and SIGINT drain: what is under way is finished. SIGHUP
-reads the policy file again.`,
+reads the policy file and the file of objectives again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			reload := hangups()
@@ -39,7 +39,7 @@ reads the policy file again.`,
 		},
 	}
 	asService(cmd)
-	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupFollow, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupVendor, config.GroupWork, config.GroupFollow, config.GroupProtection, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
 	return cmd
 }
 

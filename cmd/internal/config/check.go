@@ -42,6 +42,7 @@ func (c *Config) CheckRun() error {
 	e.checkNATS(c.NATS)
 	e.checkPolicy(c.Work.PolicyFile, c.Follow.On)
 	c.Follow.check(&e)
+	c.Protection.check(&e, c.Follow)
 	if !c.Admin.Off() {
 		if !isAddress(c.Admin.Addr) {
 			e.add("BACKHAUL_ADMIN_ADDR: is %q, must be an address such as 127.0.0.1:9090, or off", c.Admin.Addr)

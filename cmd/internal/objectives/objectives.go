@@ -62,12 +62,15 @@ var names = [...]name{
 
 // Load reads and parses a file. The error is an [*strictyaml.Error].
 func Load(file string) (*Objectives, error) {
-	data, err := strictyaml.ReadFile(fileKind, file, maxFile)
+	data, err := Read(file)
 	if err != nil {
 		return nil, err
 	}
 	return Parse(file, data)
 }
+
+// Read reads the content of a file. The error is an [*strictyaml.Error].
+func Read(file string) ([]byte, error) { return strictyaml.ReadFile(fileKind, file, maxFile) }
 
 // Parse parses the content of a file. The error is an [*strictyaml.Error].
 func Parse(file string, data []byte) (*Objectives, error) {

@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"os"
+	"slices"
 	"time"
 
 	"backhaul/cmd/internal/admission"
@@ -28,6 +30,10 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	policyFile, err := OpenPolicy(cfg.Work, cfg.Follow.On, log)
+	if err != nil {
+		return err
+	}
+	objectives, err := openObjectives(cfg.Protection, log)
 	if err != nil {
 		return err
 	}
@@ -65,15 +71,19 @@ func Run(ctx context.Context, o Options) error {
 
 	work := cfg.Consumer(owner)
 	work.Observer = telemetry.Consumer{Metrics: metrics, Traces: traces}
+	var reload reloads
 	if policyFile != nil {
-		unfollow, err := enforce(policyFile, nc, &work, o.Reload)
+		unfollow, err := enforce(policyFile, nc, &work, reload.add())
 		if err != nil {
 			return err
 		}
 		stops.addWithin("policy", gateTimeout, unfollow)
-	} else {
-		stops.add("refusal of reloads", refuseReloads(o.Reload, "there is no policy file (BACKHAUL_POLICY_FILE), and other settings are read at the start", log))
 	}
+	var reloadObjectives <-chan os.Signal
+	if objectives != nil {
+		reloadObjectives = reload.add()
+	}
+	stops.add("reloads", reload.start(o.Reload, "there is no policy file (BACKHAUL_POLICY_FILE) and no file of objectives (BACKHAUL_OBJECTIVES_FILE), and other settings are read at the start", log))
 	var worker *consumer.Consumer
 	if err := onceAnswered(ctx, nc, admin, log, func(ctx context.Context) (err error) {
 		if err := prepare(ctx, nc, cfg.NATS, log); err != nil {
@@ -93,10 +103,15 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	stops.add("follower", stopFollowing)
-	checks := append(runChecks(worker, permissions, vendor, embedded, policyFile), followChecks(following)...)
+	watched, stopWatch, err := protect(ctx, o, url, objectives, following, metrics, reloadObjectives)
+	if err != nil {
+		return err
+	}
+	stops.add("protection", stopWatch)
+	checks := slices.Concat(runChecks(worker, permissions, vendor, embedded, policyFile), followChecks(following), protectChecks(objectives, watched))
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
-	stopPage, err := showPage(ctx, admin, o, url, owner, page.Config{Vendor: vendor.forPage(), Waits: worker.Waits})
+	stopPage, err := showPage(ctx, admin, o, url, owner, page.Config{Vendor: vendor.forPage(), Waits: worker.Waits, Protection: watched})
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,18 @@ var rows = []struct {
 		{title: "Oldest job, and ends that may be missing", unit: "s", queries: []query{{`max(backhaul_job_oldest_followed_age_seconds{$s})`, "oldest job"}, {`max(backhaul_follow_uncovered_seconds{$s})`, "ends known up to, ago"}}},
 		{title: "Reads and changes", unit: "ops", queries: []query{{`sum by (call, result) (rate(backhaul_follow_reads_total{$s}[$__rate_interval]))`, "{{call}} {{result}}"}, {`sum by (state) (rate(backhaul_jobs_changed_total{$s}[$__rate_interval]))`, "to {{state}}"}, {`sum(increase(backhaul_follow_sessions_total{$s}[$__rate_interval]))`, "began to follow"}}},
 	}},
+	{"Protected until", []panel{
+		{kind: "stat", title: "Groups that are breached", about: "Not within their objective: deploy/RUNBOOK.md, BackhaulProtectionBreached.", bad: true, queries: []query{{`sum(max by (objective) (backhaul_protection_groups{status="breached", $s}))`, ""}}},
+		{kind: "stat", title: "Exposed", about: "With changes that no finished backup has, within their objective.", queries: []query{{`sum(max by (objective) (backhaul_protection_groups{status="exposed", $s}))`, ""}}},
+		{kind: "stat", title: "Never backed up", about: "Nothing is exposed, and no good backup is on record.", queries: []query{{`sum(max by (objective) (backhaul_protection_groups{status="unproven", $s}))`, ""}}},
+		{kind: "stat", title: "Covered", queries: []query{{`sum(max by (objective) (backhaul_protection_groups{status="covered", $s}))`, ""}}},
+		{kind: "stat", title: "Breaches published", about: "In the chosen time.", queries: []query{{`sum(increase(backhaul_protection_events_total{state="breached", $s}[$__range]))`, ""}}},
+		{kind: "stat", title: "Computed", about: "1 if every replica can compute it.", queries: []query{{`min(backhaul_condition_ok{condition="protection", $s})`, ""}}},
+		{title: "Oldest exposed change", unit: "s", queries: []query{{`max by (objective) (backhaul_protection_exposed_seconds{$s})`, "{{objective}}"}}},
+		{title: "Time to the next breach", unit: "s", about: "If nothing happens. Negative: since a breach.", queries: []query{{`min by (objective) (backhaul_protection_margin_seconds{$s})`, "{{objective}}"}}},
+		{title: "Groups by how they stand", queries: []query{{`sum by (status) (max by (objective, status) (backhaul_protection_groups{$s}))`, "{{status}}"}}},
+		{kind: "table", title: "Breached groups", queries: []query{{`max by (owner, objective, client, group, id) (backhaul_protection_breached{$s})`, ""}}},
+	}},
 	{"The ledger and NATS", []panel{
 		{title: "Writes to the ledger", unit: "ops", queries: []query{{`sum by (step, result) (rate(backhaul_ledger_writes_total{$s}[$__rate_interval]))`, "{{step}} {{result}}"}}},
 		{title: "A write takes", unit: "s", queries: quantiles("backhaul_ledger_write_duration_seconds", "")},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"backhaul/cmd/internal/history"
+	"backhaul/cmd/internal/protection/watch"
 	"backhaul/consumer"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -23,7 +24,11 @@ var (
 	steps    = texts(consumer.Steps)
 	verdicts = []string{"started", "adopted", "unknown", "refused", "throttled", "auth_refused", "not_sent"}
 	classes  = []string{"unreachable", "login_refused", "throttled", "not_sent"}
-	waits    = []string{"retry", "throttled", "outage", "rate"}
+	// protectionStates are those of protection events, protectionStatuses those of groups.
+	protectionStates   = texts(schemas.ProtectionStates)
+	protectionStatuses = texts(watch.Statuses)
+
+	waits = []string{"retry", "throttled", "outage", "rate"}
 )
 
 const (

@@ -22,6 +22,8 @@ type Metrics struct {
 	vendor   vendorMetrics
 	jobs     jobMetrics
 	exports  *prometheus.CounterVec
+	// protection counts protection events.
+	protection *prometheus.CounterVec
 }
 
 // requestMetrics are about requests and their deliveries.
@@ -112,6 +114,7 @@ func NewMetrics(build Build) *Metrics {
 		reads:      counter("follow_reads_total", "Calls of the vendor that follow jobs, by call and result.", "call", "result"),
 		sessions:   counter("follow_sessions_total", "Times that this process began to follow jobs.").WithLabelValues(),
 	}
+	m.protection = counter("protection_events_total", "Events about the protection of content groups that this process has published, by state.", "state")
 	m.exports = counter("trace_exports_total", "Batches of spans that were sent to the OTLP receiver, by result.", "result")
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "build_info", Help: "What is running; always 1.",
@@ -130,7 +133,7 @@ func (m *Metrics) appear() {
 		m.requests.results: results, m.requests.postponed: reasons, m.ledger.events: kinds,
 		m.vendor.attempts: verdicts, m.vendor.retries: classes, m.vendor.waits: waits, m.vendor.waited: waits,
 		m.jobs.finished: outcomes, m.jobs.changed: jobStates,
-		m.exports: {resultOK, resultError},
+		m.exports: {resultOK, resultError}, m.protection: protectionStates,
 	} {
 		for _, value := range values {
 			vec.WithLabelValues(value)

@@ -20,6 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
+	"backhaul/cmd/internal/protection"
+	"backhaul/cmd/internal/protection/watch"
 	"backhaul/cmd/internal/queue"
 	"backhaul/consumer"
 	"backhaul/consumer/follower"
@@ -60,6 +62,10 @@ func watched(t *testing.T, nc *nats.Conn) *Metrics {
 	well := func() error { return nil }
 	m.WatchProcess(client, well, well)
 	m.WatchFollower(func() follower.State { return follower.State{Reading: true} })
+	m.WatchProtection(func() watch.View {
+		o := protection.Objective{Name: "gold", Owner: "team", RPO: time.Hour}
+		return watch.View{At: time.Now(), Promises: []protection.Objective{o}, Groups: []watch.Standing{{Objective: o, Promised: true, Status: watch.Breached, Broken: []protection.Broken{{}}}}}
+	})
 	m.WatchConditions(map[string]func() error{"ledger": well, "ledger writes": func() error { return errors.New("full") }})
 	return m
 }
@@ -209,7 +215,7 @@ func TestMetrics_areDocumented(t *testing.T) {
 			t.Errorf("deploy/OBSERVABILITY.md has %s, which does not exist", name)
 		}
 	}
-	for _, values := range [][]string{results, kinds, reasons, steps, verdicts, classes, waits, states, outcomes, jobStates, readCalls, triggerFormats, triggerReasons, directiveResults, refusals, {resultOK, resultConflict, resultError}} {
+	for _, values := range [][]string{results, kinds, reasons, steps, verdicts, classes, waits, states, outcomes, jobStates, readCalls, triggerFormats, triggerReasons, directiveResults, refusals, protectionStates, protectionStatuses, {resultOK, resultConflict, resultError}} {
 		for _, value := range values {
 			if !strings.Contains(text, "`"+value+"`") {
 				t.Errorf("deploy/OBSERVABILITY.md does not explain the label value %s", value)
@@ -222,6 +228,9 @@ func TestMetrics_areDocumented(t *testing.T) {
 func TestMetrics_labelsAreBounded(t *testing.T) {
 	for name, labels := range everyMetric(t, watched(t, natstest.Start(t).Connect(t))) {
 		for _, l := range labels {
+			if strings.HasPrefix(name, "backhaul_protection_") && slices.Contains([]string{"objective", "owner", "status", "client", "group", "id"}, l) {
+				continue // bounded by the file of objectives, and by maxBreaches: TestProtection_gauges
+			}
 			if !slices.Contains([]string{"result", "kind", "reason", "step", "operation", "code", "verdict", "class", "state", "condition", "outcome", "call"}, l) {
 				t.Errorf("%s has the label %s", name, l)
 			}

@@ -46,7 +46,7 @@ func newCatalog(t *testing.T) catalog {
 	c.values = map[string][]string{
 		"result": slices.Concat(results, []string{resultOK, resultConflict, resultError}), "kind": kinds, "reason": slices.Concat(reasons, waits, triggerReasons, refusals),
 		"format": triggerFormats, "directive": directiveResults,
-		"step": steps, "verdict": verdicts, "class": classes, "state": slices.Concat(states, jobStates),
+		"step": steps, "verdict": verdicts, "class": classes, "state": slices.Concat(states, jobStates, protectionStates), "status": protectionStatuses,
 		"outcome": outcomes, "call": readCalls,
 	}
 	return c

@@ -48,6 +48,7 @@ import (
 
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/operator"
+	"backhaul/cmd/internal/protection/watch"
 	"backhaul/consumer/turn"
 	"backhaul/vendorapi"
 )
@@ -69,6 +70,8 @@ type Config struct {
 	Waits   func() []turn.Waiting
 	Letters DeadLetters
 	Queue   Queue
+	// Protection is how content groups stand.
+	Protection *watch.Watch
 }
 
 // Vendor reports the condition of Commvault.

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,8 @@ func (p promise) For(g protection.Group) (protection.Objective, bool) {
 	o, ok := p[g.Subclient]
 	return o, ok
 }
+
+func (p promise) All() []protection.Objective { return slices.Collect(maps.Values(p)) }
 
 func rpo(d time.Duration) promise {
 	return promise{"g": {Name: "gold", Owner: "team", RPO: d}}

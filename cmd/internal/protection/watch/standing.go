@@ -102,19 +102,22 @@ type View struct {
 	At time.Time
 	// Groups are all groups, the worst first.
 	Groups []Standing
-	// Promising is true if there are objectives.
-	Promising bool
+	// Promises are the objectives; nil if there is no file of them.
+	Promises []protection.Objective
 	// Stale says why this may not be the truth, "" if it is.
 	Stale string
 }
 
 // Look returns how all groups stand now.
 func (w *Watch) Look() View {
-	v := View{Promising: w.cfg.Objectives != nil}
+	v := View{}
 	if err := w.Trouble(); err != nil {
 		v.Stale = err.Error()
 	}
 	objectives := w.objectives()
+	if objectives != nil {
+		v.Promises = objectives.All()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if v.At = w.now(); v.At.IsZero() {

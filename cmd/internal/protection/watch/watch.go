@@ -51,6 +51,8 @@ import (
 type Objectives interface {
 	// For returns what is promised for a group. ok is false if nothing is.
 	For(protection.Group) (o protection.Objective, ok bool)
+	// All returns all objectives.
+	All() []protection.Objective
 }
 
 // Config is what a watch needs.

@@ -320,7 +320,7 @@ func TestWatch_readsOnDemand(t *testing.T) {
 	w.Want()
 	w.Caught(t.Context())
 	v := w.Look()
-	if len(v.Groups) != 2 || v.Promising || v.Groups[0].Status != Exposed || v.Groups[1].Status != Covered || readers() != 1 {
+	if len(v.Groups) != 2 || v.Promises != nil || v.Groups[0].Status != Exposed || v.Groups[1].Status != Covered || readers() != 1 {
 		t.Errorf("%+v, %d readers", v, readers())
 	}
 	w.viewed.Store(0)
