@@ -35,6 +35,7 @@ var forbiddenActions = []forbidden{
 	{"billing", "read another source's acknowledgements", "_INBOX_crm.>", true},
 	{"crm", "read all events", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.x.backup.event.>", false},
 	{"crm", "read another source's events", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.x.backup.event.*.billing.>", false},
+	{"crm", "read how content groups stand", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.x.backup.event.protection.>", false},
 	{"crm", "consume the auditor's events", "$JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.audit", false},
 	{"auditor", "request a backup", "backup.request.billing", false},
 	{"auditor", "write an event", "backup.event.job-failed.billing.one", false},

@@ -112,14 +112,15 @@ func subscribe(t *testing.T, c *programtest.Client) *listener {
 	return l
 }
 
-// next returns the data of the next message on a subject.
+// next returns the data of the next message on a subject; "backup.event.protection." stands for
+// any that begins so.
 func (l *listener) next(t *testing.T, subject string) (data map[string]any) {
 	t.Helper()
 	timeout := time.After(time.Minute)
 	for {
 		select {
 		case msg := <-l.messages:
-			if msg.Subject != subject {
+			if msg.Subject != subject && !(strings.HasSuffix(subject, ".") && strings.HasPrefix(msg.Subject, subject)) {
 				continue
 			}
 			if err := json.Unmarshal(msg.Data, &data); err != nil {

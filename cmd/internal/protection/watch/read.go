@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -10,6 +11,7 @@ import (
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/cmd/internal/protection"
 	"backhaul/publisher"
+	"backhaul/schemas"
 )
 
 // read follows the events stream until ctx ends.
@@ -51,12 +53,18 @@ func (w *Watch) begin(info *jetstream.StreamInfo) uint64 {
 	return w.last + 1
 }
 
+// finishedPrefix begins the subjects of the ends of jobs.
+var finishedPrefix = strings.TrimSuffix(publisher.EventFilter(schemas.KindJobFinished, ""), "*.>")
+
 // take adds one message.
 func (w *Watch) take(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last = meta.Sequence.Stream
 	defer notify(w.moved)
+	if strings.HasPrefix(msg.Subject(), finishedPrefix) {
+		notify(w.ended)
+	}
 	event, ok, err := publisher.ReadProtection(msg.Subject(), msg.Headers(), msg.Data())
 	if !ok {
 		w.fold.Add(protection.Message{

@@ -10,7 +10,7 @@
 //
 // # When a state is published
 //
-// Every few seconds the stream's leader is asked for its time and its last sequence. The groups
+// Every few seconds, and soon after the end of a job, the stream's leader is asked for its time and its last sequence. The groups
 // are judged as of that time, once everything up to that sequence is read: a promise is broken
 // by time alone, without an event, and no clock of a replica takes part. While the leader does
 // not answer, or the reader is behind, nothing is judged and [Watch.Trouble] has the reason.
@@ -93,6 +93,7 @@ type Watch struct {
 	viewed atomic.Int64 // when somebody last wanted it, unix nanoseconds
 	wake   chan struct{}
 	moved  chan struct{} // the reader has read more
+	ended  chan struct{} // the reader has read the end of a job
 
 	mu sync.Mutex
 	known
@@ -132,7 +133,7 @@ func New(nc *nats.Conn, cfg Config, log zerolog.Logger) (*Watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Watch{cfg: cfg, nc: nc, js: js, pub: pub, log: log, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1)}
+	w := &Watch{cfg: cfg, nc: nc, js: js, pub: pub, log: log, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ended: make(chan struct{}, 1)}
 	w.known = empty()
 	return w, nil
 }
@@ -212,6 +213,13 @@ func (w *Watch) work(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-w.ended: // soon, and once for several ends
+			tick.Reset(min(w.cfg.Every, againAfter))
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
 		case <-tick.C:
 		}
 		err := w.round(ctx)
