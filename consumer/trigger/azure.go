@@ -21,16 +21,30 @@ type azureData struct {
 	Sequencer     text   `json:"sequencer"`
 }
 
-// azure reads an event of Azure storage, in Event Grid's schema or as a CloudEvent. origin
-// is the topic or the source, which has the path of the account.
-func (d *decoder) azure(format Format, eventType, origin, subject, at text, data jsontext.Value) {
+// azureEvent is an event of Azure storage, in Event Grid's schema or as a CloudEvent.
+type azureEvent struct {
+	format Format
+	kind   text
+	origin text // the topic or the source, which has the path of the account
+	// subject has the container and the name of the blob.
+	subject, time text
+	data          jsontext.Value
+}
+
+// ofAzure reports whether an event of this type comes from Azure storage.
+func ofAzure(kind text) bool {
+	return strings.HasPrefix(string(kind), azurePrefix) || strings.HasPrefix(string(kind), "Microsoft.EventGrid.")
+}
+
+// azure reads an event of Azure storage.
+func (d *decoder) azure(event azureEvent) {
 	var e azureData
-	if err := json.Unmarshal(orNull(data), &e); err != nil {
+	if err := json.Unmarshal(orNull(event.data), &e); err != nil {
 		d.fault("data is not as Azure storage writes it: %v", err)
 		return
 	}
-	account := azureAccount(string(origin))
-	container, key := azureSubject(string(subject))
+	account := azureAccount(string(event.origin))
+	container, key := azureSubject(string(event.subject))
 	if d.headers {
 		// A sender of headers may have encoded them or not: a raw percent sign looks like an
 		// encoded byte. The URL is always encoded.
@@ -43,13 +57,13 @@ func (d *decoder) azure(format Format, eventType, origin, subject, at text, data
 		}
 	}
 	c := Change{
-		Format: format, Event: strings.TrimPrefix(string(eventType), azurePrefix), System: "azure", sole: true, Account: account, Container: container, Key: key,
-		Size: e.ContentLength.or(-1), Time: timeOf(at), Sequencer: string(e.Sequencer),
+		Format: event.format, Event: strings.TrimPrefix(string(event.kind), azurePrefix), System: "azure", sole: true, Account: account, Container: container, Key: key,
+		Size: e.ContentLength.or(-1), Time: timeOf(event.time), Sequencer: string(e.Sequencer),
 	}
 	if e.API != "" {
 		c.Event += " " + string(e.API)
 	}
-	switch string(eventType) {
+	switch string(event.kind) {
 	case azurePrefix + "BlobCreated":
 		c.Kind = KindCreated
 		if e.API == "CreateFile" || e.API == "SftpCreate" {

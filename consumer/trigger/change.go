@@ -10,6 +10,12 @@ import (
 // Format is the kind of document that a change was read from.
 type Format string
 
+// Formats has the formats that are decoded.
+var Formats = []Format{
+	FormatS3, FormatEventBridge, FormatMinIO, FormatCeph, FormatS3Compatible, FormatEventGrid, FormatAzureCloudEvents, FormatPubSub, FormatEventarc,
+	FormatSNS, FormatR2, FormatB2, FormatOCI, FormatIBM, FormatOSS, FormatScality, FormatNooBaa, FormatRustFS, FormatVersity, FormatTest,
+}
+
 // The formats that are decoded. Envelopes around them (SNS, SQS, a push subscription, a
 // CloudEvent of another type) have no format of their own.
 const (
@@ -24,6 +30,15 @@ const (
 	FormatEventarc         Format = "gcs-eventarc"
 	FormatSNS              Format = "aws-sns"
 	FormatR2               Format = "cloudflare-r2"
+	FormatB2               Format = "backblaze-b2"
+	FormatOCI              Format = "oci"
+	FormatIBM              Format = "ibm-cos"
+	FormatOSS              Format = "alibaba-oss"
+	FormatScality          Format = "scality"
+	FormatNooBaa           Format = "noobaa"
+	FormatRustFS           Format = "rustfs"
+	FormatVersity          Format = "versity"
+	FormatTest             Format = "test"
 )
 
 // Kind is what happened to an object.
@@ -49,7 +64,8 @@ type Change struct {
 	Note string
 
 	// System is the storage system, as far as the notification says it: "aws:<region>",
-	// "minio:<deployment id>", "azure", "gcs". If it does not, System is the last token of the
+	// "minio:<deployment id>", "azure", "gcs", "r2", "b2", "ibm-cos", "oci:<region>",
+	// "oss:<region>". If it does not, System is the last token of the
 	// subject that the notification was published on.
 	System string
 	// Source is what the notification calls its sender, such as the eventSource of records of
@@ -57,8 +73,8 @@ type Change struct {
 	Source string
 	// Subject is the subject of the notification; "" if it has not been published.
 	Subject string
-	// Account is the Azure storage account in lower case; "" elsewhere. Containers of two
-	// accounts may have the same name.
+	// Account is, in lower case, the storage account of Azure, the namespace of OCI or the
+	// account of Cloudflare R2; "" elsewhere. Containers of two accounts may have the same name.
 	Account string
 	// Container is the bucket or container.
 	Container string
@@ -83,6 +99,8 @@ type Change struct {
 	// Version is the version that was created, or the only one that was
 	// deleted; "" if the object has none, or all of it was deleted.
 	Version string
+	// User is who made the change, as the store names it; "" if it does not.
+	User string
 	// Marker is the version of the delete marker, if the deletion made or removed one.
 	Marker string
 	// sole is set if no other system has the name in System. Otherwise, two subjects may have

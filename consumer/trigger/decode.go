@@ -129,73 +129,18 @@ func (d *decoder) tooMany() {
 	}
 }
 
-// document has the members of all formats that distinguish a format or are needed of it.
-// Names of members are case-sensitive.
-type document struct {
-	// S3 and compatible stores; MinIO has a second EventName and Key here.
-	Records list[record] `json:"Records"`
-	Event   text         `json:"Event"`
-	Bucket  text         `json:"Bucket"`
-	// One record by itself, as some functions forward it.
-	EventName text           `json:"eventName"`
-	S3        jsontext.Value `json:"s3"`
-
-	// CloudEvents; Event Grid and EventBridge share some of the names.
-	SpecVersion text           `json:"specversion"`
-	Type        text           `json:"type"`
-	Source      text           `json:"source"`
-	Subject     text           `json:"subject"`
-	Time        text           `json:"time"`
-	Data        jsontext.Value `json:"data"`
-	DataBase64  text           `json:"data_base64"`
-
-	// Event Grid's own schema.
-	EventType text `json:"eventType"`
-	EventTime text `json:"eventTime"`
-	Topic     text `json:"topic"`
-
-	// EventBridge.
-	DetailType text           `json:"detail-type"`
-	Detail     jsontext.Value `json:"detail"`
-	Region     text           `json:"region"`
-
-	// Cloudflare R2.
-	Action   text           `json:"action"`
-	R2Bucket text           `json:"bucket"`
-	Object   jsontext.Value `json:"object"`
-
-	// Pub/Sub: pushed with its subscription, pulled with its ackId, or the message alone.
-	Message      jsontext.Value `json:"message"`
-	Subscription text           `json:"subscription"`
-	AckID        text           `json:"ackId"`
-	Attributes   jsontext.Value `json:"attributes"`
-	MessageID    text           `json:"messageId"`
-
-	// SNS.
-	SNSType    text `json:"Type"`
-	SNSTopic   text `json:"TopicArn"`
-	SNSMessage text `json:"Message"`
-
-	// SQS: one message, or the result of ReceiveMessage.
-	sqsMessage
-	Messages list[sqsMessage] `json:"Messages"`
-}
-
 // message reads the payload of a NATS message.
 func (d *decoder) message(h schemas.Header, data []byte) {
 	if h.Get("ce-specversion") == "" || structured(data) {
 		d.document(data)
 		return
 	}
-	var doc document
-	for _, attribute := range []struct {
-		name  string
-		value *text
-	}{{"type", &doc.Type}, {"source", &doc.Source}, {"subject", &doc.Subject}, {"time", &doc.Time}} {
-		*attribute.value = text(h.Attribute(attribute.name))
+	event := cloudEvent{data: data}
+	for name, value := range map[string]*text{"type": &event.kind, "source": &event.source, "subject": &event.subject, "time": &event.time} {
+		*value = text(h.Attribute(name))
 	}
-	doc.Data, d.headers = data, true
-	d.cloudEvent(&doc)
+	d.headers = true
+	d.cloudEvent(event)
 }
 
 // structured reports whether the payload is a CloudEvent in structured mode. Some publishers
@@ -204,10 +149,8 @@ func structured(data []byte) bool {
 	if !bytes.Contains(data, []byte(`"specversion"`)) {
 		return false
 	}
-	var doc struct {
-		SpecVersion text `json:"specversion"`
-	}
-	return json.Unmarshal(data, &doc) == nil && doc.SpecVersion != ""
+	m := members{data: data}
+	return jsontext.Value(data).Kind() == '{' && json.Unmarshal(data, &m) == nil && m.filled("specversion")
 }
 
 // document decodes one JSON document and the documents in it.
@@ -229,22 +172,15 @@ func (d *decoder) document(data []byte) {
 	case '[':
 		d.array(data)
 	case '{':
-		var doc document
-		if err := json.Unmarshal(data, &doc); err != nil {
+		var space [16]member
+		m := members{data: data, list: space[:0]}
+		if err := json.Unmarshal(data, &m); err != nil {
 			d.syntax(err)
 			return
 		}
-		if doc.EventName != "" && doc.S3.Kind() == '{' && !doc.Records.given {
-			d.bare(data)
-			return
-		}
-		d.detect(&doc)
+		d.detect(&m)
 	default:
-		if !jsontext.Value(data).IsValid() {
-			d.unknownFormat("is not JSON")
-			return
-		}
-		d.unknownFormat("is neither a JSON object nor an array")
+		d.noDocument(data)
 	}
 }
 
@@ -254,31 +190,46 @@ func (d *decoder) document(data []byte) {
 // An envelope must have a member that its sender always writes. An answer of JetStream can
 // be stored on storage.event.x too (deploy/nats/README.md, Reply subjects), and an answer
 // about a stored message contains that message.
-func (d *decoder) detect(doc *document) {
+func (d *decoder) detect(m *members) {
+	kind, eventType, eventSource := m.text("type"), m.text("eventType"), m.text("eventSource")
 	switch {
-	case strings.HasPrefix(string(doc.Type), schemas.ServerTypePrefix):
-		d.unknownFormat("is an answer of the NATS server, of the type %.100s, and no notification", doc.Type)
-	case doc.Event == "s3:TestEvent":
-		d.add(Change{Format: FormatS3, Event: "s3:TestEvent", Kind: KindNone, Container: string(doc.Bucket), Size: -1,
+	case strings.HasPrefix(string(kind), schemas.ServerTypePrefix):
+		d.unknownFormat("is an answer of the NATS server, of the type %.100s, and no notification", kind)
+	case m.text("Event") == "s3:TestEvent":
+		d.add(Change{Format: FormatS3, Event: "s3:TestEvent", Kind: KindNone, Container: string(m.text("Bucket")), Size: -1,
 			Note: "the test that is sent when notifications are set up"})
-	case doc.Records.given:
-		d.records(&doc.Records)
-	case doc.SpecVersion != "":
-		d.cloudEvent(doc)
-	case strings.HasPrefix(string(doc.EventType), azurePrefix) || strings.HasPrefix(string(doc.EventType), "Microsoft.EventGrid."):
-		d.azure(FormatEventGrid, doc.EventType, doc.Topic, doc.Subject, doc.EventTime, doc.Data)
-	case doc.DetailType != "":
-		d.eventBridge(doc)
-	case doc.Action != "" && doc.Object.Kind() == '{':
-		d.r2(doc)
-	case doc.Message.Kind() == '{', doc.Attributes != nil:
-		d.pubSub(doc)
-	case doc.SNSType != "" || doc.SNSMessage != "":
-		d.sns(doc)
-	case doc.Body != "" || doc.Messages.given:
-		d.sqs(doc)
+	case m.records.given:
+		d.records(&m.records)
+	case m.filled("specversion"):
+		d.cloudEvent(cloudEvent{kind, m.text("source"), m.text("subject"), m.text("time"), m.value("data"), m.text("data_base64")})
+	case ofAzure(eventType):
+		d.azure(azureEvent{FormatEventGrid, eventType, m.text("topic"), m.text("subject"), m.text("eventTime"), m.value("data")})
+	case strings.HasPrefix(string(eventType), ociPrefix):
+		d.oci(eventType, m.text("eventTime"), m.value("data"))
+	case strings.HasPrefix(string(eventType), b2Prefix):
+		d.b2(m)
+	case m.filled("eventName") && m.is("s3", '{'):
+		d.bare(m)
+	case eventSource == "acs:oss" && m.is("oss", '{'):
+		d.oss(m)
+	case eventSource == "aws:sqs" && m.has("body"):
+		d.sqsRecord(m)
+	case m.filled("detail-type"):
+		d.eventBridge(m)
+	case m.is("events", '['):
+		d.events(m.value("events"))
+	case m.filled("action") && m.is("object", '{'):
+		d.r2(m)
+	case m.is("notification", '{') || m.filled("object_name"):
+		d.ibm(m)
+	case m.is("message", '{') || m.has("attributes"):
+		d.pubSub(m)
+	case m.filled("Type") || m.filled("Message"):
+		d.sns(m)
+	case m.filled("Body") || m.is("Messages", '['):
+		d.sqs(m)
 	default:
-		d.unknownFormat("has no member that a known notification has")
+		d.unknownFormat("%s", m.resembles())
 	}
 }
 
@@ -318,13 +269,16 @@ func (d *decoder) array(data []byte) {
 }
 
 // syntax adds the fault of a document that cannot be parsed.
-func (d *decoder) syntax(err error) {
+func (d *decoder) syntax(err error) { d.syntaxAt("", err) }
+
+// syntaxAt adds the fault of a member that cannot be parsed. at is the JSON Pointer to it.
+func (d *decoder) syntaxAt(at jsontext.Pointer, err error) {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		d.unknownFormat("is not JSON: %v at byte %d", syntax.Err, syntax.ByteOffset)
 		return
 	}
 	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
-		d.unknownFormat("%s has a type that it has in no known notification", semantic.JSONPointer)
+		d.unknownFormat("%s has a type that it has in no known notification", at+semantic.JSONPointer)
 		return
 	}
 	d.unknownFormat("is not JSON: %v", err)

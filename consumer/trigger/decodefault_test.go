@@ -28,7 +28,7 @@ func TestDecode_reportsFaults(t *testing.T) {
 		"a name twice":      {`{"Event":"a","Event":"b"}`, true, "duplicate", 0},
 		"not UTF-8":         {"{\"Event\":\"\xff\"}", true, "UTF-8", 0},
 		"Records of texts":  {`{"Records":["a"]}`, true, "/Records/0", 0},
-		"Records of other":  {`{"Records":"a"}`, true, "no member", 0},
+		"Records of other":  {`{"Records":"a"}`, true, "looks like S3, but Records is not a list", 0},
 		"R2, no key":        {`{"action":"PutObject","bucket":"b","object":{}}`, false, "object.key", 1},
 		"other records":     {`{"Records":[{"kinesis":{}}]}`, true, "neither an eventName", 0},
 		"version 3":         {record(`"eventVersion":"3.0","eventName":"ObjectCreated:Put"`), false, `"3.0"`, 0},

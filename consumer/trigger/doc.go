@@ -119,18 +119,25 @@
 // this order; the first that fits counts:
 //
 //	an array                                   each element by itself
-//	Event "s3:TestEvent"                       the test of AWS S3
-//	Records                                    AWS S3 2.x, MinIO, Ceph, compatible stores;
+//	Event "s3:TestEvent"                       the test of AWS S3 and of the Versity gateway
+//	Records                                    AWS S3 2.x and what writes the same: see senders;
 //	                                           AWS Lambda's events of SQS and SNS
-//	specversion, or the header ce-specversion  CloudEvents: Azure storage, Cloud Storage (Eventarc);
+//	specversion, or the header ce-specversion  CloudEvents: Azure storage, Cloud Storage (Eventarc), OCI;
 //	                                           any other type: its data, as a notification
 //	eventType Microsoft.Storage.*              Azure Event Grid's own schema
+//	eventType com.oraclecloud.objectstorage.*  OCI, CloudEvents 0.1
+//	eventType b2:*                             Backblaze B2
 //	eventName and s3                           one record of S3 by itself
+//	eventSource acs:oss, with oss              Alibaba OSS
+//	eventSource aws:sqs, with body             SQS through EventBridge Pipes: its content
 //	detail-type, with source aws.s3            AWS EventBridge
+//	events                                     each element by itself (OSS, B2)
 //	action and object                          Cloudflare R2
+//	notification, object_name                  IBM Cloud Object Storage
 //	message, attributes; headers eventType …   Cloud Storage through Pub/Sub, pushed or pulled
 //	Type and Message                           SNS: its content
 //	Body, Messages                             SQS: its content
+//	a short text with the word test            the test of NooBaa and others
 //
 // Each kind of envelope is unwrapped once: SQS around SNS around S3 is decoded, SQS around SQS
 // is not. An envelope must have a member that its sender always writes: subscription or ackId
@@ -143,9 +150,9 @@
 // For every change:
 //
 //   - The key has the bytes of the object's name, without Unicode normalisation or cleaning of
-//     paths. It is decoded exactly once, and only if the format encodes it: notifications of S3
-//     and compatible stores are form encoded. Ceph (eventSource "ceph:s3"), EventBridge, Cloud
-//     Storage and the subject of Azure do not encode keys.
+//     paths. It is decoded exactly once, and only if the format encodes it: AWS S3, MinIO and
+//     RustFS form encode keys. Section Keys has the senders of which it is not known. The others
+//     do not encode keys.
 //   - Every event is returned. A test, a change of metadata, a folder marker and an unknown
 //     event are changes of [KindNone] with the reason in Note. EventBridge, for example, sends
 //     every event of a bucket.
@@ -160,7 +167,8 @@
 // number or a string. JSON that is invalid, not UTF-8 or has a member twice is refused, and so
 // is a notification without a container or key, or beyond [MaxSize] or [MaxChanges]. The error
 // is a [*DecodeError]: the message becomes a dead letter, because it always fails again. The
-// changes that could be decoded are returned with the error.
+// changes that could be decoded are returned with the error. What is close to a known format is
+// refused with the name of that format.
 //
 // A record that names its container and no readable key becomes a dead letter, and a change of
 // everything in the container ([Change].Broken): each route of the container requests a plain
@@ -169,8 +177,9 @@
 // # Keys of what imitates S3
 //
 // AWS and MinIO encode keys. Others send the same document with raw keys, some as aws:s3. AWS is
-// known by what only AWS writes: a region, and sequencers of 18 digits that begin with 00. From
-// any other sender, a blank, a control character or a byte beyond ASCII proves that a key is raw,
+// known by what only AWS writes: a region, and sequencers of 18 digits that begin with 00; the
+// Versity gateway by the name of its configuration, and others by their eventSource (senders.go).
+// From any other sender of records, and in events of OCI and Alibaba OSS, a blank, a control character or a byte beyond ASCII proves that a key is raw,
 // and so does a percent sign that encodes nothing. If the key of such a sender has a plus or
 // percent sign, both readings are possible ([Change].Raw). The routes of both are asked, and
 // nothing is listed, because the list could name another file. [Route].Keys settles it.
@@ -179,14 +188,17 @@
 //
 // Every store sends at least once and in any order. An object is identified by its system,
 // account, container and key. The system is what the notification says of it, if no other
-// system says the same: MinIO's deployment, the region of AWS, Azure, Cloud Storage. Otherwise
+// system says the same: MinIO's deployment, the region of AWS, OCI and Alibaba, Azure, Cloud
+// Storage, Cloudflare R2, Backblaze B2, IBM. Otherwise
 // the subject belongs to the identity: two sites may have a bucket of one name.
 //
 // The order of the changes of an object is that of its sequencers, by the store's own rule: hex
 // for S3, text for Azure, a number for Cloud Storage, the time for Ceph, whose sequencers cannot be
 // compared. It is sure only between sequencers of one format and of the form that the store
 // writes (of one length, except for numbers), and if the times do not say the opposite.
-// Imitators write counters without padding (9, A, 10) and times of modification.
+// Imitators write counters without padding (9, A, 10) and times of modification. It is never
+// sure for Scality, NooBaa, RustFS and the Versity gateway, nor where there is no sequencer (OCI,
+// OSS, IBM, R2, B2): then only the deletion of a version cancels its creation.
 //
 // A deletion cancels a creation only if it was received after it, and is surely later, or is
 // that of the version created. A creation that is received after a deletion counts, whatever

@@ -111,7 +111,7 @@ func TestMatch_ofBothReadings(t *testing.T) {
 		"lists%20+%2F": "no-route",
 	} {
 		c := Change{Format: FormatS3Compatible, Kind: KindCreated, Container: "c", Key: key, Size: -1}
-		if !c.decodeKey(false) {
+		if !c.decodeKey("") {
 			t.Fatal(key)
 		}
 		routes, reason := rs.Match(c)
@@ -164,6 +164,14 @@ func TestDecode_namesTheSystem(t *testing.T) {
 		"Cloud Storage":   {nil, `{"attributes":{"eventType":"OBJECT_FINALIZE","bucketId":"b","objectId":"o"}}`, "gcs", true},
 		"Azure":           {nil, `{"eventType":"Microsoft.Storage.BlobCreated","subject":"/blobServices/default/containers/c/blobs/b","data":{}}`, "azure", true},
 		"Eventarc":        {nil, string(readTestdata(t, "gcs-eventarc-pubsub.json")), "gcs", true},
+		"RustFS":          {nil, s3Event("rustfs:s3", "ObjectCreated:Put", "a", "k", "17C0A0B0C0D0E0F1"), "sitea", false},
+		"Backblaze B2":    {nil, `{"eventType":"b2:ObjectCreated:Upload","bucketName":"b","objectName":"k"}`, "b2", true},
+		"R2":              {nil, `{"action":"PutObject","account":"A","bucket":"b","object":{"key":"k"}}`, "r2", true},
+		"R2, no account":  {nil, `{"action":"PutObject","bucket":"b","object":{"key":"k"}}`, "r2", false},
+		"IBM":             {nil, string(readTestdata(t, "ibm-cos-functions.json")), "ibm-cos", true},
+		"Alibaba OSS":     {nil, `{"eventName":"ObjectCreated:PutObject","eventSource":"acs:oss","region":"cn-x","oss":{"bucket":{"name":"b"},"object":{"key":"k"}}}`, "oss:cn-x", true},
+		"OCI":             {nil, `{"eventType":"com.oraclecloud.objectstorage.createobject","data":{"resourceName":"k","additionalDetails":{"bucketName":"b","namespace":"n","bucketId":"ocid1.bucket.oc1.phx.x"}}}`, "oci:phx", true},
+		"OCI, no region":  {nil, string(readTestdata(t, "oci-cloudevents.json")), "sitea", false},
 		"nothing of that": {nil, `{"Event":"s3:TestEvent"}`, "sitea", false},
 	} {
 		changes, err := Decode(c.header, []byte(c.data))

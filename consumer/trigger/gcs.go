@@ -45,20 +45,20 @@ func (d *decoder) pubSubHeader(h schemas.Header, data []byte) bool {
 	return true
 }
 
-func (d *decoder) pubSub(doc *document) {
-	m := pubSubMessage{ID: doc.MessageID}
-	envelope, at := doc.Message, "message.attributes."
+func (d *decoder) pubSub(doc *members) {
+	m := pubSubMessage{ID: doc.text("messageId"), Data: doc.text("data")}
+	at := "message.attributes."
 	var err error
 	switch {
-	case envelope.Kind() != '{':
+	case !doc.is("message", '{'):
 		at = "attributes."
-		err = json.Unmarshal(doc.Attributes, &m.Attributes)
-		_ = json.Unmarshal(orNull(doc.Data), &m.Data) // text accepts any type
-	case doc.Subscription == "" && doc.AckID == "":
-		d.unknownFormat("has a message, but neither the subscription nor the ackId that Pub/Sub sends with it")
+		err = doc.parse("attributes", &m.Attributes)
+	case !doc.filled("subscription") && !doc.filled("ackId"):
+		d.unknownFormat("looks like Pub/Sub, but has neither the subscription nor the ackId that Pub/Sub sends with a message")
 		return
 	default:
-		err = json.Unmarshal(envelope, &m)
+		m = pubSubMessage{}
+		err = doc.parse("message", &m)
 	}
 	if err != nil {
 		d.unknownFormat("%sis not as in a Pub/Sub message: %v", at, err)
@@ -73,7 +73,7 @@ func (d *decoder) pubSub(doc *document) {
 		d.unknownFormat("is a Pub/Sub message without the attributes of Cloud Storage")
 		return
 	}
-	d.unwrapBytes(envelopePush, data)
+	d.unwrap(envelopePush, data)
 }
 
 var gcsKinds = map[text]Kind{
@@ -106,26 +106,26 @@ func (d *decoder) gcs(format Format, a pubSubAttributes, resource []byte, at str
 const eventarcPrefix = "google.cloud.storage.object.v1."
 
 // eventarc reads a CloudEvent of Cloud Storage, whose data is the object's resource.
-func (d *decoder) eventarc(doc *document) {
+func (d *decoder) eventarc(e cloudEvent) {
 	var object struct {
 		Bucket     text   `json:"bucket"`
 		Name       text   `json:"name"`
 		Generation text   `json:"generation"`
 		Size       number `json:"size"`
 	}
-	if err := json.Unmarshal(orNull(doc.Data), &object); err != nil {
+	if err := json.Unmarshal(orNull(e.data), &object); err != nil {
 		d.fault("data is not an object of Cloud Storage: %v", err)
 		return
 	}
 	c := Change{
-		Format: FormatEventarc, Event: strings.TrimPrefix(string(doc.Type), eventarcPrefix), System: "gcs", sole: true, Container: string(object.Bucket), Key: string(object.Name),
-		Size: object.Size.or(-1), Time: timeOf(doc.Time), Sequencer: string(object.Generation),
+		Format: FormatEventarc, Event: strings.TrimPrefix(string(e.kind), eventarcPrefix), System: "gcs", sole: true, Container: string(object.Bucket), Key: string(object.Name),
+		Size: object.Size.or(-1), Time: timeOf(e.time), Sequencer: string(object.Generation),
 	}
 	if c.Container == "" {
-		_, c.Container, _ = strings.Cut(string(doc.Source), "/buckets/")
+		_, c.Container, _ = strings.Cut(string(e.source), "/buckets/")
 	}
 	if c.Key == "" {
-		c.Key, _ = strings.CutPrefix(string(doc.Subject), "objects/")
+		c.Key, _ = strings.CutPrefix(string(e.subject), "objects/")
 	}
 	switch c.Event {
 	case "finalized":

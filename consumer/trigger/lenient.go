@@ -25,6 +25,14 @@ func (t *text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
+// present is set by a member of any type.
+type present bool
+
+func (p *present) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*p = true
+	return dec.SkipValue()
+}
+
 // number is a whole number, which JSON may have as a string.
 type number struct {
 	value int64

@@ -42,6 +42,9 @@ func (s *stamp) order(other *stamp) (order int, sure bool) {
 		times = cmp.Compare(s.at, other.at)
 	}
 	switch s.format {
+	case FormatScality, FormatNooBaa, FormatRustFS, FormatVersity:
+		// A counter of one process, a time of one host, or both.
+		return 0, false
 	case FormatCeph:
 		// Its sequencer is the hex dump of a time in the byte order of the
 		// machine (populate_record_from_request in its rgw_notify.cc).

@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"cmp"
 	"net/url"
 	"strings"
 
@@ -15,11 +16,16 @@ type record struct {
 	EventName    text `json:"eventName"`
 	EventTime    text `json:"eventTime"`
 	Region       text `json:"awsRegion"`
-	Response     struct {
+	User         struct {
+		Principal text `json:"principalId"`
+		Versity   text `json:"PrincipalId"`
+	} `json:"userIdentity"`
+	Response struct {
 		Deployment text `json:"x-minio-deployment-id"`
 	} `json:"responseElements"`
 	S3 struct {
-		Bucket struct {
+		Configuration text `json:"configurationId"`
+		Bucket        struct {
 			Name text `json:"name"`
 		} `json:"bucket"`
 		Object struct {
@@ -30,6 +36,10 @@ type record struct {
 		} `json:"object"`
 	} `json:"s3"`
 
+	// What others have in the place of s3.
+	OBS present `json:"obs"`
+	COS present `json:"cos"`
+
 	SQSBody   text `json:"body"`
 	SNSSource text `json:"EventSource"`
 	SNS       struct {
@@ -37,6 +47,7 @@ type record struct {
 	} `json:"Sns"`
 }
 
+// records reads the list of S3 and compatible stores, and of AWS Lambda.
 func (d *decoder) records(records *list[record]) {
 	if len(records.items) == 0 {
 		d.add(Change{Format: FormatS3Compatible, Kind: KindNone, Size: -1, Note: "it has no records; some stores test a target with that"})
@@ -46,9 +57,9 @@ func (d *decoder) records(records *list[record]) {
 		case d.full:
 			return
 		case r.SQSBody != "" && r.EventSource == "aws:sqs":
-			d.unwrap(envelopeSQS, string(r.SQSBody))
+			d.unwrap(envelopeSQS, []byte(r.SQSBody))
 		case r.SNS.Message != "" && r.SNSSource == "aws:sns":
-			d.unwrap(envelopeSNS, string(r.SNS.Message))
+			d.unwrap(envelopeSNS, []byte(r.SNS.Message))
 		default:
 			d.record(i, r)
 		}
@@ -59,9 +70,9 @@ func (d *decoder) records(records *list[record]) {
 }
 
 // bare reads a record without the list around it.
-func (d *decoder) bare(data []byte) {
+func (d *decoder) bare(m *members) {
 	var r record
-	if err := json.Unmarshal(data, &r); err != nil {
+	if err := json.Unmarshal(m.data, &r, checked); err != nil {
 		d.syntax(err)
 		return
 	}
@@ -71,13 +82,18 @@ func (d *decoder) bare(data []byte) {
 // record reads one S3 record. AWS documents it on the page "Event message structure": a
 // receiver should accept any version with the same major number.
 func (d *decoder) record(i int, r *record) {
-	object := &r.S3.Object
+	object, from := &r.S3.Object, r.sender()
 	c := Change{
-		Format: s3Format(r.EventSource), Source: string(r.EventSource), Event: string(r.EventName), Container: string(r.S3.Bucket.Name), Key: string(object.Key),
+		Format: from.format, Source: string(r.EventSource), Event: string(r.EventName), Container: string(r.S3.Bucket.Name), Key: string(object.Key),
 		Time: timeOf(r.EventTime), Sequencer: string(object.Sequencer), Version: string(object.VersionID), Size: object.Size.or(-1),
+		User: string(cmp.Or(r.User.Principal, r.User.Versity)),
 	}
-	if major, _, _ := strings.Cut(string(r.EventVersion), "."); major != "2" && major != "" {
-		d.fault("Records[%d]: eventVersion is %q, only 2.x is known", i, r.EventVersion)
+	if other := r.resembles(); other != "" {
+		d.unknownFormat("Records[%d] looks like S3, but is of %s, which is not read", i, other)
+		return
+	}
+	if major, _, _ := strings.Cut(string(r.EventVersion), "."); major != "2" && major != "" && from.format != FormatScality {
+		d.fault("Records[%d]: looks like S3, but its eventVersion is %q; 2.x is known, and what Scality writes", i, r.EventVersion)
 		return
 	}
 	if c.Event == "" && c.Container == "" {
@@ -86,13 +102,16 @@ func (d *decoder) record(i int, r *record) {
 	}
 	c.Kind, c.Note = s3Kind(&c)
 	c.System, c.sole = r.system()
-	if !c.decodeKey(r.writesForms()) {
+	if !c.decodeKey(from.keys) {
 		d.fault("Records[%d]: s3.object.key is %.100q, which is not form encoded", i, c.Key)
 		d.broken(c)
 		return
 	}
-	if c.Format == FormatMinIO && c.Kind == KindCreated {
+	switch {
+	case c.Format == FormatMinIO && c.Kind == KindCreated:
 		c.Size = object.Size.or(0) // MinIO omits a size of 0
+	case c.Format == FormatNooBaa:
+		c.Size = -1 // it writes the length of its answer
 	}
 	d.object(c, "Records[%d]: s3.bucket.name", "Records[%d]: s3.object.key", i)
 }
@@ -117,25 +136,19 @@ func (r *record) ofAWS() bool {
 	return r.EventSource == "aws:s3" && len(s) == 18 && strings.HasPrefix(s, "00") && digits(s, hexDigits) && strings.Count(string(r.Region), "-") >= 2
 }
 
-// writesForms reports whether the sender is known to write form-encoded keys.
-func (r *record) writesForms() bool { return r.EventSource == "minio:s3" || r.ofAWS() }
-
-// decodeKey decodes the key of an S3 record, exactly once. known is set if the sender surely
-// writes form-encoded keys. From another sender, a byte that no form has proves that the key
-// is raw, and a plus or percent sign leaves both readings: the key is decoded then, and Raw has
-// the other reading. decodeKey returns false if the key cannot be decoded.
-func (c *Change) decodeKey(known bool) bool {
-	if c.Format == FormatCeph {
-		return true // it does not encode keys: record.object_key in its rgw_notify.cc
-	}
-	if !known && strings.ContainsFunc(c.Key, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+// decodeKey decodes the key of a change, exactly once. keys is how its sender surely writes
+// keys; "" if that is not known. Then a byte that no form has proves that the key is raw, and
+// a plus or percent sign leaves both readings: the key is decoded, and Raw has the other
+// reading. decodeKey returns false if the key cannot be decoded.
+func (c *Change) decodeKey(keys Keys) bool {
+	if keys == KeysRaw || keys == "" && strings.ContainsFunc(c.Key, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return true
 	}
 	key, err := url.QueryUnescape(c.Key)
 	if err != nil {
-		return !known
+		return keys == ""
 	}
-	if !known && key != c.Key {
+	if keys == "" && key != c.Key {
 		c.Raw = c.Key
 	}
 	c.Key = key
@@ -175,19 +188,6 @@ func (d *decoder) broken(c Change) {
 	c.Kind, c.Key, c.Raw, c.Version, c.Marker, c.Sequencer = KindCreated, "", "", "", "", ""
 	c.Tree, c.Broken, c.Size = true, true, -1
 	d.add(c)
-}
-
-func s3Format(eventSource text) Format {
-	switch eventSource {
-	case "aws:s3":
-		return FormatS3
-	case "minio:s3":
-		return FormatMinIO
-	case "ceph:s3":
-		return FormatCeph
-	default:
-		return FormatS3Compatible
-	}
 }
 
 // s3Kind returns what the event of a record does to its object. If the event deletes the
@@ -234,48 +234,4 @@ func s3Kind(c *Change) (kind Kind, note string) {
 	default:
 		return KindNone, "not an event that changes content"
 	}
-}
-
-// eventBridgeObject is the detail of an S3 event on EventBridge.
-type eventBridgeObject struct {
-	Bucket struct {
-		Name text `json:"name"`
-	} `json:"bucket"`
-	Object struct {
-		Key       text   `json:"key"`
-		Size      number `json:"size"`
-		VersionID text   `json:"version-id"`
-		Sequencer text   `json:"sequencer"`
-	} `json:"object"`
-	DeletionType text `json:"deletion-type"`
-}
-
-// eventBridge reads an S3 event of EventBridge, whose keys are not encoded.
-func (d *decoder) eventBridge(doc *document) {
-	if doc.Source != "aws.s3" {
-		d.unknownFormat("is an EventBridge event of %.100q, not of aws.s3", doc.Source)
-		return
-	}
-	var detail eventBridgeObject
-	if err := json.Unmarshal(orNull(doc.Detail), &detail); err != nil {
-		d.fault("detail is not as S3 writes it: %v", err)
-		return
-	}
-	c := Change{
-		Format: FormatEventBridge, Source: string(doc.Source), Event: string(doc.DetailType), Container: string(detail.Bucket.Name), Key: string(detail.Object.Key),
-		Size: detail.Object.Size.or(-1), Time: timeOf(doc.Time), Sequencer: string(detail.Object.Sequencer), Version: string(detail.Object.VersionID),
-		System: "aws:" + string(doc.Region), sole: true,
-	}
-	switch c.Event {
-	case "Object Created":
-		c.Kind = KindCreated
-	case "Object Deleted":
-		c.Kind = KindDeleted
-		if detail.DeletionType == "Delete Marker Created" {
-			c.Version, c.Marker = "", c.Version
-		}
-	default:
-		c.Kind, c.Note = KindNone, "not an event that changes content"
-	}
-	d.object(c, "detail.bucket.name", "detail.object.key")
 }

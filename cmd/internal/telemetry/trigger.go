@@ -34,11 +34,7 @@ var _ trigger.Observer = (*Trigger)(nil)
 
 // The values that the trigger's labels may have.
 var (
-	triggerFormats = []string{
-		string(trigger.FormatS3), string(trigger.FormatEventBridge), string(trigger.FormatMinIO), string(trigger.FormatCeph),
-		string(trigger.FormatS3Compatible), string(trigger.FormatEventGrid), string(trigger.FormatAzureCloudEvents),
-		string(trigger.FormatPubSub), string(trigger.FormatEventarc), string(trigger.FormatSNS), string(trigger.FormatR2),
-	}
+	triggerFormats = texts(trigger.Formats)
 	triggerReasons = []string{
 		string(trigger.ReasonRouted), string(trigger.ReasonNoChange), string(trigger.ReasonDirective),
 		string(trigger.ReasonIgnored), string(trigger.ReasonNoRoute),
