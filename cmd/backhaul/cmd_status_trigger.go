@@ -57,6 +57,9 @@ func (s *triggerStatus) print(t table, now time.Time) {
 		t.row("  asked for", fmt.Sprintf("%d requests of %d changes, since %s", r.Asked.Requests, r.Asked.Changes, stamp(r.Asked.Since)))
 	}
 	if r := s.Reader; r != nil {
+		if r.Unrouted != nil {
+			t.row("  no route", unroutedText(r.Unrouted))
+		}
 		for _, c := range r.Conditions {
 			t.row("  condition", c.Name+": "+plainText(c.Text))
 		}

@@ -36,7 +36,7 @@ windows as well, is that of "backhaul run".`,
 	asService(cmd)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupTrigger, config.GroupStore, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
 	hideFlags(cmd, "nats-listen", "store-dir", "admin-command-center-url") // of run
-	cmd.AddCommand(newTriggerExplainCommand(), newTriggerCheckCommand())
+	cmd.AddCommand(newTriggerExplainCommand(), newTriggerCheckCommand(), newTriggerUnroutedCommand())
 	return cmd
 }
 

@@ -183,6 +183,9 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 	for i := range changes {
 		changes[i].From(msg.Subject)
 	}
+	if err := s.keepUnrouted(ctx, msg, m, changes); err != nil {
+		return err
+	}
 	for g, c := range s.concerns(changes) {
 		if err := s.collect(ctx, m, g, c); err != nil {
 			return err
@@ -223,6 +226,9 @@ func (s *session) concerns(changes []Change) map[Group]*concern {
 	for _, c := range changes {
 		routes, reason := s.routes.Match(c)
 		s.trigger.observe.Change(c.Format, reason)
+		if s.routes.isUnrouted(c, reason) {
+			s.trigger.unrouted.note(c)
+		}
 		for i, r := range routes {
 			if !c.Tree && slices.ContainsFunc(routes[:i], func(other *Route) bool { return r.says(c, other) }) {
 				continue // it is one object
@@ -298,21 +304,26 @@ func (s *session) confirm(ctx context.Context, g *group) error {
 // setAside publishes a dead letter of a notification that cannot be decoded, fully or in part.
 func (s *session) setAside(ctx context.Context, msg *nats.Msg, m *message, why error) error {
 	decode, _ := errors.AsType[*DecodeError](why)
-	m.reason = why.Error()
-	deadLetter := publisher.DeadLetter{
-		Subject: msg.Subject, Header: schemas.Header(msg.Header), Data: msg.Data,
-		Key:    publisher.Key{Source: s.routes.Source},
-		Stream: publisher.StorageStream, Sequence: m.sequence, Time: m.stored,
-		Code: schemas.CodeInvalidRequest, Reason: why.Error(),
-	}
-	ask, cancel := context.WithTimeout(ctx, reader.AskTimeout)
-	defer cancel()
-	if err := s.trigger.pub.DeadLetter(ask, deadLetter); err != nil {
+	if err := s.keepLetter(ctx, msg, m, schemas.CodeInvalidRequest, why.Error()); err != nil {
 		return err
 	}
 	s.trigger.observe.Refused(decode != nil && decode.Unknown)
 	s.trigger.log.Warn().Uint64("sequence", m.sequence).Str("subject", msg.Subject).Err(why).Msg("notification set aside")
 	return nil
+}
+
+// keepLetter publishes a dead letter of a notification.
+func (s *session) keepLetter(ctx context.Context, msg *nats.Msg, m *message, code, reason string) error {
+	m.reason = reason
+	deadLetter := publisher.DeadLetter{
+		Subject: msg.Subject, Header: schemas.Header(msg.Header), Data: msg.Data,
+		Key:    publisher.Key{Source: s.routes.Source},
+		Stream: publisher.StorageStream, Sequence: m.sequence, Time: m.stored,
+		Code: code, Reason: reason,
+	}
+	ask, cancel := context.WithTimeout(ctx, reader.AskTimeout)
+	defer cancel()
+	return s.trigger.pub.DeadLetter(ask, deadLetter)
 }
 
 // release settles a message unless another window has it.
@@ -346,7 +357,7 @@ func (s *session) progress() {
 
 // snapshot returns what the session is doing.
 func (s *session) snapshot() *State {
-	state := &State{Reading: true, Conditions: s.trigger.conditions(), Notifications: len(s.collected.messages), Changes: s.collected.changes, Asked: s.trigger.done}
+	state := &State{Reading: true, Unrouted: s.trigger.unrouted.state(), Conditions: s.trigger.conditions(), Notifications: len(s.collected.messages), Changes: s.collected.changes, Asked: s.trigger.done}
 	for _, g := range s.collected.groups {
 		windows := g.queue
 		if g.open != nil {

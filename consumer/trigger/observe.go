@@ -46,6 +46,9 @@ type State struct {
 	Oldest time.Time `json:"oldest,omitzero"`
 	// Asked counts the requests of this process.
 	Asked Asked `json:"asked"`
+	// Unrouted has the changes that no route takes, since the process began to read; nil without
+	// any.
+	Unrouted *Unrouted `json:"unrouted,omitempty"`
 	// Conditions has what is wrong with the replica.
 	Conditions []Condition `json:"conditions,omitempty"`
 }

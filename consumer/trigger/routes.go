@@ -14,9 +14,12 @@ type Routes struct {
 	// Source is the source of the requests, which go to backup.request.<source>.
 	Source string
 	// File is the name of the file that has the routes.
-	File   string
-	routes []*Route
-	index  placeIndex // of routes
+	File string
+	// KeepUnrouted is set if a notification with a change that no route takes becomes a dead
+	// letter with the code [CodeNoRoute].
+	KeepUnrouted bool
+	routes       []*Route
+	index        placeIndex // of routes
 	// directives has the places of directive files.
 	directives     []Place
 	directiveIndex placeIndex

@@ -129,6 +129,7 @@ func (s *session) loop(ctx, work context.Context) error {
 		case <-tick.C:
 			s.trigger.state.Store(s.snapshot())
 			s.trigger.tell()
+			s.trigger.logUnrouted(time.Now())
 			if err := reader.Silent(s.pulls); err != nil {
 				return err
 			}

@@ -52,8 +52,9 @@ type Trigger struct {
 	pullLog, storeLog   logonce.Last
 	state               atomic.Pointer[State]
 	// These belong to the goroutine of Run.
-	done    Asked
-	settled settled
+	done     Asked
+	settled  settled
+	unrouted unrouted
 }
 
 // New returns a Trigger that uses the streams and the durable consumer, which must exist.

@@ -89,6 +89,14 @@ func labels(n int) string {
 }
 
 // A brace itself is doubled, in places as in names.
+func TestParse_readsUnrouted(t *testing.T) {
+	for text, want := range map[string]bool{"": false, "unrouted: count\n": false, "unrouted: keep\n": true} {
+		if rs := parse(t, text+"routes:\n- {container: a"+to("g")); rs.KeepUnrouted != want {
+			t.Errorf("%q: %t", text, rs.KeepUnrouted)
+		}
+	}
+}
+
 func TestParse_readsBraces(t *testing.T) {
 	r := parse(t, `routes: [{container: a, prefix: "x{{/", clientName: c, subclientName: "g{{1}}", labels: {l: "{{}}"}}]`).All()[0]
 	if r.Place.Prefix != "x{/" || r.Request.SubclientName != "g{1}" || r.Request.Labels["l"] != "{}" || r.IsTemplate() {
@@ -107,6 +115,7 @@ func TestParse_reportsProblems(t *testing.T) {
 		"two documents":    {"routes: []\n---\nroutes: []\n", []string{"more than one document"}},
 		"no routes":        {"source: s\n", []string{"the key routes is missing"}},
 		"empty routes":     {"routes: []\n", []string{"routes is empty"}},
+		"unrouted":         {"unrouted: drop\nroutes:\n- {container: a" + to("g"), []string{"unrouted is \"drop\", must be count (the default) or keep"}},
 		"a bad source":     {"source: a.b\nroutes:\n- {container: a" + to("g"), []string{"routes.yaml:1: source \"a.b\""}},
 		"an unknown key":   {"routes:\n- contaner: a\n  clientName: c\n  subclientName: g\n", []string{":2: a route has no key \"contaner\"; did you mean container?"}},
 		"other words":      {"routes:\n- bucket: a\n  contentGroup: g\n  client: c\n  level: FULL\n", []string{"mean container?", "mean subclientName?", "mean clientName?", "mean backupLevel?"}},

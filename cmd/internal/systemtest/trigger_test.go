@@ -116,6 +116,49 @@ func TestRoutesAreReloaded(t *testing.T) {
 	}
 }
 
+// Operators see which containers have changes that no route takes.
+func TestUnroutedChangesAreShown(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{})
+	env := programtest.TriggerEnv(t, s.NC.ConnectedUrl(), objectstoretest.Start(t), "unrouted: keep\nroutes:\n- {container: a, clientName: c, subclientName: s}\n")
+	if code, _, stderr := programtest.Once(t, s.Env, "", "trigger", "unrouted"); code != 1 || !strings.Contains(stderr, "no trigger says that it reads") {
+		t.Errorf("without a trigger: exit code %d, %s", code, stderr)
+	}
+	p := programtest.Start(t, env, "backhaul", "trigger")
+	p.WaitFor(t, "reading notifications")
+	for range 3 {
+		s.Publish("storage.event.minio", nil, programtest.Notification("forgotten", "2026/1.pdf"))
+	}
+	p.WaitFor(t, "no route takes changes")
+	unrouted := func(args ...string) string {
+		code, stdout, stderr := programtest.Once(t, s.Env, "", append([]string{"trigger", "unrouted"}, args...)...)
+		if code != 0 {
+			t.Fatalf("exit code %d: %s", code, stderr)
+		}
+		return stdout
+	}
+	waittest.Eventually(t, "three changes", func() bool { return strings.Contains(unrouted(), "3 changes without a route since ") })
+	if out := unrouted(); !strings.Contains(out, "forgotten") || !strings.Contains(out, "2026/1.pdf") {
+		t.Errorf("got %s", out)
+	}
+	if out := unrouted("-o", "json"); !strings.Contains(out, `{"changes":3,"containers":[{"system":"minio","container":"forgotten","changes":3,`) {
+		t.Errorf("got %s", out)
+	}
+	_, status, _ := programtest.Once(t, s.Env, "", "status")
+	if !strings.Contains(status, "3 changes, 3 of them in container forgotten") {
+		t.Errorf("status is %s", status)
+	}
+	_, letters, _ := programtest.Once(t, s.Env, "", "dlq", "ls", "--error-code", "NO_ROUTE", "-o", "json")
+	if strings.Count(letters, "no route takes 1 of its 1 changes") != 3 {
+		t.Errorf("the dead letters are %s", letters)
+	}
+	_, page := programtest.Probe(t, programtest.AdminURL(t, s.Run)+"/")
+	waittest.Eventually(t, "the page", func() bool {
+		_, page = programtest.Probe(t, programtest.AdminURL(t, s.Run)+"/")
+		return strings.Contains(page, "No route takes 3 changes: forgotten (3).")
+	})
+}
+
 func TestTriggerSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	store := objectstoretest.Start(t)

@@ -158,7 +158,7 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 {{- end -}}
 
 {{- define "backhaul.routes" -}}
-{{- dict "source" .Values.trigger.source "routes" .Values.trigger.routes | toYaml -}}
+{{- dict "source" .Values.trigger.source "unrouted" .Values.trigger.unrouted "routes" .Values.trigger.routes | toYaml -}}
 {{- end -}}
 
 {{- define "backhaul.addFiles" -}}
