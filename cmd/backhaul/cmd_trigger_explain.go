@@ -135,6 +135,7 @@ type explanation struct {
 	Time      *time.Time     `json:"time,omitempty"`
 	Sequencer string         `json:"sequencer,omitempty"`
 	Version   string         `json:"version,omitempty"`
+	User      string         `json:"user,omitempty"`
 	Reason    trigger.Reason `json:"reason,omitempty"`
 	Route     string         `json:"route,omitempty"`
 	Line      int            `json:"line,omitempty"`
@@ -174,7 +175,7 @@ func explain(message string, routes *trigger.Routes, subject string, header sche
 func explanationOf(message string, c trigger.Change) explanation {
 	e := explanation{
 		Message: message, Format: c.Format, Event: c.Event, Kind: c.Kind, System: c.System, Source: c.Source, Account: c.Account, Container: c.Container, Key: c.Key,
-		RawKey: c.Raw, Tree: c.Tree, Sequencer: c.Sequencer, Version: c.Version,
+		RawKey: c.Raw, Tree: c.Tree, Sequencer: c.Sequencer, Version: c.Version, User: c.User,
 	}
 	if !utf8.ValidString(c.Key) {
 		e.KeyBytes = []byte(c.Key)

@@ -29,6 +29,9 @@ const (
 	LabelLast  = LabelPrefix + "last"
 	// LabelSince is when the first notification was stored.
 	LabelSince = LabelPrefix + "since"
+	// LabelUser is who made the changes, as far as the notifications name them. A request of a
+	// route with [MaxLabels] labels does not have it.
+	LabelUser = LabelPrefix + "user"
 	// LabelDirective is set for a route with a directive: [DirectiveListed], or why the
 	// request has no directive file. LabelDirectiveSHA256, LabelDirectiveSize and
 	// LabelDirectivePaths describe its content.
@@ -66,6 +69,9 @@ func (w *window) request(g *group) schemas.BackupRequest {
 	req.Labels[LabelFirst] = strconv.FormatUint(w.first, 10)
 	req.Labels[LabelLast] = strconv.FormatUint(w.last, 10)
 	req.Labels[LabelSince] = w.since.UTC().Format(time.RFC3339Nano)
+	if by := w.users.String(); by != "" && len(g.route.Request.Labels) < MaxLabels {
+		req.Labels[LabelUser] = by
+	}
 	return req
 }
 

@@ -72,6 +72,7 @@ type window struct {
 	objects       map[object]kept
 	// paths is how many of the objects count.
 	paths int
+	users users
 }
 
 // concern has the changes of one message that concern one content group.
@@ -99,6 +100,9 @@ func (w *window) add(m *message, c *concern) bool {
 	for i := range c.changes {
 		if w.put(c.changes[i]) {
 			news = true
+			if c.changes[i].counts {
+				w.users.add(c.changes[i].User)
+			}
 		}
 	}
 	if !news {
