@@ -25,6 +25,7 @@ import (
 // chaosFlags are the flags of TestChaos.
 var chaosFlags = struct {
 	requests, replicas      *int
+	scarce                  *int
 	rate                    *float64
 	seed                    *int64
 	kill, freeze, broker    *time.Duration
@@ -36,6 +37,7 @@ var chaosFlags = struct {
 }{
 	requests: flag.Int("chaos.requests", 300, "requests to publish"),
 	replicas: flag.Int("chaos.replicas", 2, "replicas of backhaul run"),
+	scarce:   flag.Int("chaos.scarce", 0, "starts of each replica in a second, so that requests are picked by priority, which each has then; 0 for no limit"),
 	rate:     flag.Float64("chaos.rate", 100, "requests per second"),
 	seed:     flag.Int64("chaos.seed", 1, "of everything that happens by chance"),
 	kill:     flag.Duration("chaos.kill", time.Second, "kill a replica about this often, 0 never"),
@@ -64,6 +66,7 @@ func TestChaos(t *testing.T) {
 		Requests: *chaosFlags.requests, Rate: *chaosFlags.rate, Replicas: *chaosFlags.replicas, Seed: *chaosFlags.seed,
 		Kill: *chaosFlags.kill, Freeze: *chaosFlags.freeze, Broker: *chaosFlags.broker,
 		Faults: *chaosFlags.faults, VisibleAfter: *chaosFlags.visible, HideDescriptions: *chaosFlags.hide,
+		Scarce: *chaosFlags.scarce,
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), plan.length+*chaosFlags.drain+2*time.Minute)
 	defer cancel()

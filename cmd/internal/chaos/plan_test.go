@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"backhaul/publisher"
 )
 
 // chaosSettings say how much goes wrong.
@@ -21,6 +23,7 @@ type chaosSettings struct {
 	VisibleAfter         time.Duration // how long a job is not visible
 	HideDescriptions     bool
 	AckWait              time.Duration // of the requests' consumer, 0 as shipped
+	Scarce               int           // starts of each replica in a second, so that requests are picked; 0 for no limit
 	Env                  []string      // further settings of the replicas
 	Admin                []string      // the replicas' admin addresses, by default a free one each
 }
@@ -40,12 +43,14 @@ type chaosRequest struct {
 	id    string
 	group string // the content group
 	// refused: the vendor does not know the content group.
-	refused bool
+	refused  bool
+	priority publisher.Priority // of a publication
 }
 
 type chaosPublication struct {
-	at      time.Duration
-	request int
+	at       time.Duration
+	request  int
+	priority publisher.Priority
 }
 
 type chaosFault struct {
@@ -86,6 +91,9 @@ const (
 func newChaosPlan(s chaosSettings) chaosPlan {
 	p := chaosPlan{chaosSettings: s}
 	p.planRequests()
+	if s.Scarce > 0 {
+		p.planPriorities()
+	}
 	p.length = p.publications[len(p.publications)-1].at + s.Tail
 	p.planReplicaFaults()
 	for _, regular := range []struct {
@@ -133,6 +141,14 @@ func (p *chaosPlan) planRequests() {
 		}
 	}
 	slices.SortStableFunc(p.publications, func(a, b chaosPublication) int { return cmp.Compare(a.at, b.at) })
+}
+
+// planPriorities gives each publication one, so that a request has several at times.
+func (p *chaosPlan) planPriorities() {
+	random := p.random(4)
+	for i := range p.publications {
+		p.publications[i].priority = publisher.Priorities[random.IntN(len(publisher.Priorities))]
+	}
 }
 
 // planReplicaFaults kills replicas that are not frozen: a frozen one is to wake

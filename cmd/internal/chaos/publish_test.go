@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher"
 )
 
 // chaosSource is whose requests they are.
@@ -53,7 +55,9 @@ func (u *upstream) run(ctx context.Context, p chaosPlan, began time.Time) error 
 		slots <- struct{}{}
 		under.Go(func() {
 			defer func() { <-slots }()
-			u.publish(ctx, p.requests[next.request], p.Seed)
+			r := p.requests[next.request]
+			r.priority = next.priority
+			u.publish(ctx, r, p.Seed)
 		})
 	}
 	under.Wait()
@@ -73,7 +77,7 @@ func (u *upstream) publish(ctx context.Context, r chaosRequest, seed int64) {
 	defer ticker.Stop()
 	for {
 		try, cancel := context.WithTimeout(ctx, publishTimeout)
-		_, err := u.js.Publish(try, "backup.request."+chaosSource, payload)
+		_, err := u.js.Publish(try, publisher.RequestSubject(chaosSource, r.priority), payload)
 		cancel()
 		if err == nil {
 			u.note(r.id, func(p *publishing) {

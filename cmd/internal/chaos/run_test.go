@@ -138,6 +138,9 @@ func (r *chaosRun) replicaEnv(url string) []string {
 	env := append(programtest.ServiceEnv(url, r.vendor.endpoint),
 		"BACKHAUL_VENDOR_TIMEOUT=2s", "BACKHAUL_VENDOR_LOOK_AFTER=600ms", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=3s",
 		"BACKHAUL_LOG_LEVEL="+*chaosFlags.logLevel, "BACKHAUL_LOG_FORMAT=json")
+	if r.plan.Scarce > 0 {
+		env = append(env, fmt.Sprint("BACKHAUL_STARTS_PER_SECOND=", r.plan.Scarce))
+	}
 	return append(env, r.plan.Env...)
 }
 
