@@ -19,6 +19,7 @@ import (
 	"backhaul/cmd/internal/replica"
 	"backhaul/cmd/internal/show"
 	"backhaul/consumer"
+	"backhaul/consumer/order"
 	"backhaul/publisher"
 )
 
@@ -33,15 +34,18 @@ func newStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [REQUEST]",
 		Short: "Show how the queue fares, or what happened to one request",
-		Long: `Without an argument: how much waits and for how long, what is in flight, whether the
-queue is paused, the events, the dead letters, how many started jobs are followed to
+		Long: `Without an argument: how much waits and for how long, with BACKHAUL_STARTS_PER_HOUR of
+which source and priority and until about when, what is in flight, whether the queue is
+paused, the events, the dead letters, how many started jobs are followed to
 their end, since when and by whom, when the vendor was last asked about them and how
 many reads are left in this hour, what the replica at --admin-addr says of itself
 and of the vendor, and, if "backhaul trigger" is in use: the notifications
 that wait for it, its open windows and the oldest change in them, how many requests
 it has made of how many changes, and which window it decided last.
 
-With a request id: the request's whole history, and what happens next. Give its
+With a request id: the request's whole history, and what happens next. Of one that
+waits while starts are limited: its place in the queue and an estimate of when it is
+started; both change with what comes after it. Give its
 source with --source or as SOURCE/ID; without one it is looked for under every
 source. Nothing is changed, and nothing is asked of the vendor.`,
 		Example: `  backhaul status --nats nats://127.0.0.1:4222
@@ -84,7 +88,7 @@ func runStatus(cmd *cobra.Command, args []string, f statusFlags) error {
 			}
 			return explain(showHistory(ctx, cmd.OutOrStdout(), f.output, js, request, cfg))
 		}
-		s, err := lookAround(ctx, js, cfg.Admin)
+		s, err := lookAround(ctx, js, cfg)
 		if err != nil {
 			return explain(err)
 		}
@@ -160,6 +164,9 @@ type queueStatus struct {
 	PausedUntil      *time.Time `json:"pausedUntil,omitempty"`
 	// PausedBy is nil without a pause, and where this user may not read who it was.
 	PausedBy *pauseStatus `json:"pausedBy,omitempty"`
+	// StartsPerHour limits the starts, by our own settings; 0 for no limit. Then the order in
+	// which requests are taken depends on priority and source.
+	StartsPerHour int `json:"startsPerHour,omitempty"`
 }
 
 // stored is what a stream holds.
@@ -170,7 +177,7 @@ type stored struct {
 	Last     time.Time `json:"last,omitzero"`
 }
 
-func lookAround(ctx context.Context, js jetstream.JetStream, admin config.Admin) (s status, err error) {
+func lookAround(ctx context.Context, js jetstream.JetStream, cfg *config.Config) (s status, err error) {
 	state, err := queue.Look(ctx, js)
 	if err != nil {
 		return s, err
@@ -200,7 +207,8 @@ func lookAround(ctx context.Context, js jetstream.JetStream, admin config.Admin)
 			return s, err
 		}
 	}
-	s.Replica = replica.Ask(ctx, admin.Listen())
+	s.Queue.StartsPerHour = cfg.Vendor.Starts()
+	s.Replica = replica.Ask(ctx, cfg.Admin.Listen())
 	return s, nil
 }
 
@@ -251,6 +259,9 @@ func printStatus(w io.Writer, output string, s status) error {
 	if !s.Queue.Oldest.IsZero() {
 		t.row("oldest", fmt.Sprintf("%s, %s ago", stamp(s.Queue.Oldest), ago(s.Queue.Age(s.AsOf))))
 	}
+	for i, text := range s.linesText() {
+		t.row([]string{"waiting by source", ""}[min(i, 1)], text)
+	}
 	if s.Queue.Paused {
 		t.row("paused", "until "+stamp(*s.Queue.PausedUntil)+s.Queue.PausedBy.text())
 	}
@@ -276,6 +287,26 @@ func (s status) queueText() string {
 		text += fmt.Sprintf(" (%d delivered more than once)", s.Queue.Redelivered)
 	}
 	return text
+}
+
+// maxLines bounds the sources that are printed.
+const maxLines = 10
+
+// linesText returns a line for each source and priority of which requests wait, with an estimate
+// of when the last of them is started. It is empty while starts are not limited.
+func (s status) linesText() []string {
+	if s.Queue.StartsPerHour == 0 {
+		return nil
+	}
+	var texts []string
+	for _, l := range s.Queue.Lines {
+		if len(texts) == maxLines {
+			return append(texts, fmt.Sprintf("and %d sources and priorities more", len(s.Queue.Lines)-maxLines))
+		}
+		wait := order.Until(order.Ahead(s.Queue.Lines, l.Subject, l.Waiting-1), s.Queue.StartsPerHour)
+		texts = append(texts, fmt.Sprintf("%s: %d, the last of them is started in about %s", l.Name(), l.Waiting, ago(wait)))
+	}
+	return texts
 }
 
 func (s stored) text() string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -24,12 +25,15 @@ func showHistory(ctx context.Context, w io.Writer, output string, js jetstream.J
 	}
 	summary := s.Summary(history.Replicas{
 		VisibilityWindow: cfg.Vendor.VisibilityWindow, FailInDoubt: cfg.Work.InDoubt == consumer.InDoubtFail,
+		StartsPerHour: cfg.Vendor.Starts(),
 	})
 	if output == outputJSON {
 		return printJSON(w, struct {
 			Summary string `json:"summary"`
+			// Due is an estimate of when a request that waits is started.
+			Due time.Time `json:"due,omitzero"`
 			history.History
-		}{summary, s})
+		}{summary, s.Due(cfg.Vendor.Starts()), s})
 	}
 	return printHistory(w, s, summary)
 }
@@ -72,7 +76,7 @@ func printHistory(w io.Writer, s history.History, summary string) error {
 		t.row("requested", stamp(last.Event.Requested().RequestedAt))
 	}
 	if s.Queued != nil {
-		t.row("queued", fmt.Sprintf("since %s, sequence %d", stamp(s.Queued.Since), s.Queued.Sequence))
+		t.row("queued", fmt.Sprintf("since %s, sequence %d, priority %s", stamp(s.Queued.Since), s.Queued.Sequence, s.Queued.Priority))
 	} else {
 		t.row("queued", "no")
 	}

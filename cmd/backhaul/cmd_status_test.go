@@ -156,6 +156,46 @@ func TestStatusFindsTheRequest(t *testing.T) {
 	}
 }
 
+// While starts are limited, a request that waits has a place and an estimate, and the sources are
+// listed with theirs.
+func TestStatusSaysWhoIsNext(t *testing.T) {
+	t.Parallel()
+	url := programtest.NATSServer(t)
+	env := []string{"BACKHAUL_NATS_URL=" + url, "BACKHAUL_STARTS_PER_HOUR=60", "BACKHAUL_ADMIN_ADDR=off"}
+	if code, _, stderr := programtest.Once(t, env, "", "setup"); code != exitDone {
+		t.Fatalf("setup: exit code %d, %s", code, stderr)
+	}
+	file := strings.Repeat(`{"clientName":"c","subclientName":"g"}`, 30)
+	for _, args := range [][]string{{"--source", "crm", "--file", "-"}, {"--source", "billing", "--priority", "high", "--client-name", "c", "--subclient-name", "g", "--request-id", "urgent"},
+		{"--source", "billing", "--client-name", "c", "--subclient-name", "g", "--request-id", "usual"}} {
+		if code, _, stderr := programtest.Once(t, env, file, append([]string{"request", "--quiet"}, args...)...); code != exitDone {
+			t.Fatalf("%s: exit code %d, %s", args, code, stderr)
+		}
+	}
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"status"}, []string{
+			"waiting by source  billing, high: 1, the last of them is started in about 0s",
+			"billing: 1, the last of them is started in about 2m0s", "crm: 30, the last of them is started in about 31m0s",
+		}},
+		{[]string{"status", "billing/usual"}, []string{"its place is 3, so it is started at about ", "at 60 starts an hour", "priority normal"}},
+		{[]string{"status", "--output", "json", "billing/urgent"}, []string{`"place":1`, `"priority":"high"`, `"due":"2`}},
+		{[]string{"status", "--output", "json"}, []string{`{"subject":"backup.request.crm","waiting":30}`, `"startsPerHour":60`}},
+	} {
+		code, out, stderr := programtest.Once(t, env, "", c.args...)
+		if code != exitDone {
+			t.Errorf("%s: exit code %d, %s", c.args, code, stderr)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s does not say %q:\n%s", c.args, want, out)
+			}
+		}
+	}
+}
+
 func TestEventsFilters(t *testing.T) {
 	t.Parallel()
 	sim, endpoint := simulatortest.Start(t, simulator.Config{World: programtest.World()})

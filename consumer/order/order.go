@@ -18,6 +18,7 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"backhaul/publisher"
 )
@@ -33,11 +34,20 @@ const (
 
 // Line is the requests of one source and priority that wait.
 type Line struct {
-	Subject string
-	Waiting uint64
+	Subject string `json:"subject"`
+	Waiting uint64 `json:"waiting"`
 }
 
-// Source and priority of the line. A subject that names none is a source of normal
+// Name returns the source, and the priority unless it is normal.
+func (l Line) Name() string {
+	source, p := l.parse()
+	if p == publisher.Normal {
+		return source
+	}
+	return source + ", " + p.Name()
+}
+
+// parse returns source and priority of the line. A subject that names none is a source of normal
 // priority: its requests are invalid, and somebody has to say so.
 func (l Line) parse() (source string, p publisher.Priority) {
 	source, p, err := publisher.ParseRequestSubject(l.Subject)
@@ -47,12 +57,14 @@ func (l Line) parse() (source string, p publisher.Priority) {
 	return source, p
 }
 
-// Lines returns the lines of a stream, by the number of messages of each subject.
+// Lines returns the lines of a stream by the number of messages of each subject: the highest
+// priority first, and within it by source.
 func Lines(subjects map[string]uint64) []Line {
 	lines := make([]Line, 0, len(subjects))
 	for subject, waiting := range subjects {
 		lines = append(lines, Line{subject, waiting})
 	}
+	startingAt(0).Sort(lines)
 	return lines
 }
 
@@ -134,4 +146,11 @@ func Ahead(lines []Line, subject string, before uint64) uint64 {
 		ahead += min(waiting[p], (ahead+period-1)/period)
 	}
 	return ahead
+}
+
+// Until estimates how long it takes to start the requests ahead of one, at a number of starts
+// in an hour.
+func Until(ahead uint64, perHour int) time.Duration {
+	const longest = 10 * 365 * 24 * time.Hour
+	return min(time.Duration(min(float64(ahead)/float64(perHour), longest.Hours())*float64(time.Hour)), longest)
 }

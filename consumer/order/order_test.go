@@ -2,9 +2,11 @@ package order
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"backhaul/publisher"
 )
@@ -159,5 +161,30 @@ func TestAhead(t *testing.T) {
 	}
 	if got := Ahead(nil, publisher.RequestSubject("a", publisher.Normal), 0); got != 0 {
 		t.Errorf("in an empty queue %d are ahead", got)
+	}
+}
+
+func TestUntil(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		ahead   uint64
+		perHour int
+		want    time.Duration
+	}{{0, 80, 0}, {40, 80, 30 * time.Minute}, {5000, 100, 50 * time.Hour}, {math.MaxUint64, 1, 10 * 365 * 24 * time.Hour}} {
+		if got := Until(test.ahead, test.perHour); got != test.want {
+			t.Errorf("%d at %d an hour take %s, want %s", test.ahead, test.perHour, got, test.want)
+		}
+	}
+}
+
+// The lines have the order of priorities and sources.
+func TestLines(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, l := range Lines(map[string]uint64{"backup.request.b": 1, "backup.request.a": 1, "backup.request.c.high": 1, "backup.request.a.low": 1}) {
+		got = append(got, l.Subject)
+	}
+	if want := "backup.request.c.high backup.request.a backup.request.b backup.request.a.low"; strings.Join(got, " ") != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -149,6 +149,10 @@ func FileError(err error) error {
 	return err
 }
 
+// Starts returns the most jobs that are started in an hour, 0 for any number. Each replica has
+// the limit for itself, so it is an estimate where there are several.
+func (v Vendor) Starts() int { return v.StartsPerHour }
+
 // Client returns the configuration of the vendor's client.
 func (v Vendor) Client(maxInFlight int) vendorapi.Config {
 	auth := vendorapi.Auth{Mode: v.Auth, Username: v.Username, TokenPairFile: v.TokenPairFile}

@@ -87,9 +87,9 @@ const maxScanned = 50_000
 func findWaiting(ctx context.Context, js jetstream.JetStream, source, id string) ([]Found, error) {
 	var all []Found
 	names := Names(id)
-	err := scan(ctx, js, source, func(msg *jetstream.RawStreamMsg) bool {
+	err := scan(ctx, js, source, func(msg *jetstream.RawStreamMsg, before uint64) bool {
 		if key, group, ok := keyOf(msg); ok && slices.Contains(names, key.Name) && !hasKey(all, key) {
-			all = append(all, Found{Key: key, queued: queuedAs(msg, group)})
+			all = append(all, Found{Key: key, queued: queuedAs(msg, group).behind(before)})
 		}
 		return len(all) == 0 || source == "" // another source may have it as well
 	})
@@ -100,8 +100,9 @@ func findWaiting(ctx context.Context, js jetstream.JetStream, source, id string)
 }
 
 // scan calls visit with the messages in the queue until it returns false: in their order,
-// or with a source, one priority after the other.
-func scan(ctx context.Context, js jetstream.JetStream, source string, visit func(*jetstream.RawStreamMsg) bool) error {
+// or with a source, one priority after the other. before is how many messages of the same
+// subject it was called with.
+func scan(ctx context.Context, js jetstream.JetStream, source string, visit func(msg *jetstream.RawStreamMsg, before uint64) bool) error {
 	requests, err := js.Stream(ctx, publisher.RequestsStream)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
@@ -110,7 +111,7 @@ func scan(ctx context.Context, js jetstream.JetStream, source string, visit func
 	if source != "" {
 		subjects = publisher.RequestSubjects(source)
 	}
-	scanned := 0
+	scanned, counts := 0, make(map[string]uint64)
 	for _, subject := range subjects {
 		for next := max(requests.CachedInfo().State.FirstSeq, 1); ; scanned++ {
 			if scanned == maxScanned {
@@ -123,9 +124,10 @@ func scan(ctx context.Context, js jetstream.JetStream, source string, visit func
 			if err != nil {
 				return fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
 			}
-			if !visit(msg) {
+			if !visit(msg, counts[msg.Subject]) {
 				return nil
 			}
+			counts[msg.Subject]++
 			next = msg.Sequence + 1
 		}
 	}
@@ -135,7 +137,13 @@ func scan(ctx context.Context, js jetstream.JetStream, source string, visit func
 // queuedAs returns a message as a request's message in the queue.
 func queuedAs(msg *jetstream.RawStreamMsg, group turn.Group) *Queued {
 	_, priority, _ := publisher.ParseRequestSubject(msg.Subject)
-	return &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC(), Priority: priority.Name(), group: group}
+	return &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC(), Priority: priority.Name(), group: group, subject: msg.Subject}
+}
+
+// behind says how many messages of its subject come before it.
+func (q *Queued) behind(n uint64) *Queued {
+	q.before, q.counted = n, true
+	return q
 }
 
 // keyOf returns the key that the service will use for a message, and the content group that it
@@ -158,9 +166,9 @@ func keyOf(msg *jetstream.RawStreamMsg) (publisher.Key, turn.Group, bool) {
 func findQueued(ctx context.Context, js jetstream.JetStream, key publisher.Key, stored time.Time) (*Queued, error) {
 	if stored.IsZero() {
 		var found *Queued
-		err := scan(ctx, js, key.Source, func(msg *jetstream.RawStreamMsg) bool {
+		err := scan(ctx, js, key.Source, func(msg *jetstream.RawStreamMsg, before uint64) bool {
 			if of, group, ok := keyOf(msg); ok && of == key {
-				found = queuedAs(msg, group)
+				found = queuedAs(msg, group).behind(before)
 			}
 			return found == nil
 		})

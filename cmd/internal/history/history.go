@@ -67,8 +67,15 @@ type Queued struct {
 	Since    time.Time `json:"since"`
 	// Priority is high, normal or low.
 	Priority string `json:"priority"`
+	// Place is which of the requests that wait it is, 1 for the next one, by the order in which
+	// they are taken while starts are scarce. 0 if that is not known.
+	Place uint64 `json:"place,omitempty"`
 	// group is the content group that the message names.
 	group turn.Group
+	// before is how many messages of its subject come before it, if they were counted.
+	before  uint64
+	counted bool
+	subject string
 }
 
 // DeadLetter is a dead letter of the request.
@@ -116,8 +123,10 @@ func (f Found) Read(ctx context.Context, js jetstream.JetStream) (History, error
 	if h.Status = h.status(); h.Status != Waiting {
 		return h, nil
 	}
-	h.Wait, err = turn.New(js, events, nil).Holder(ctx, h.group())
-	return h, err
+	if h.Wait, err = turn.New(js, events, nil).Holder(ctx, h.group()); err != nil {
+		return h, err
+	}
+	return h, h.readPlace(ctx, js)
 }
 
 // group returns the content group of a request that waits.

@@ -404,6 +404,65 @@ func TestFind_aPriority(t *testing.T) {
 	}
 }
 
+// The place of a request that waits, and when it is started.
+func TestRead_place(t *testing.T) {
+	t.Parallel()
+	w := newRig(t)
+	send := func(source string, p publisher.Priority, id string) schemas.Message {
+		t.Helper()
+		msg, err := publisher.RequestMsg(source, p, request(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ack, err := w.js.PublishMsg(t.Context(), msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, err := natstest.Stream(t, w.js, publisher.RequestsStream).GetMsg(t.Context(), ack.Sequence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return schemas.Message{RequestedAt: stored.Time, PayloadHash: request(id).Hash()}
+	}
+	for i := range 5 {
+		send("crm", publisher.Normal, fmt.Sprint("c-", i))
+	}
+	send("crm", publisher.High, "urgent")
+	for i := range 3 {
+		send("billing", publisher.Normal, fmt.Sprint("b-", i))
+	}
+	released := send("billing", publisher.Normal, "released")
+	key := publisher.NewKey("billing", "released")
+	w.append(key, w.append(key, 0, claim(released, "a/1", 1, lease, 0)), claim(released, "a/1", 1, 0, 0))
+	for _, c := range []struct {
+		source, id string
+		place      uint64
+	}{
+		{"crm", "urgent", 1},
+		{"", "c-0", 3}, // behind high and the first of billing
+		{"crm", "c-4", 10},
+		{"billing", "b-1", 5},
+		{"billing", "released", 9},
+	} {
+		found, err := Find(t.Context(), w.js, c.source, c.id)
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s: found %v, %v", c.id, found, err)
+		}
+		h, err := found[0].Read(t.Context(), w.js)
+		if err != nil || h.Queued == nil || h.Queued.Place != c.place {
+			t.Fatalf("%s: %+v, %v, want place %d", c.id, h.Queued, err, c.place)
+		}
+		if due := h.Due(60).Sub(h.AsOf).Round(time.Minute); due != time.Duration(c.place-1)*time.Minute {
+			t.Errorf("%s: due in %s", c.id, due)
+		}
+		limited, unlimited := h.Summary(Replicas{StartsPerHour: 60}), h.Summary(Replicas{})
+		want := fmt.Sprintf("; its place is %d, so it is started at about ", c.place)
+		if !strings.Contains(limited, want) || !strings.HasSuffix(limited, ", at 60 starts an hour") || strings.Contains(unlimited, "place") {
+			t.Errorf("%s: %s\n%s", c.id, limited, unlimited)
+		}
+	}
+}
+
 // A queue in which nothing ever was begins with another sequence than one that
 // was emptied.
 func TestFindQueued_emptyQueue(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 type Replicas struct {
 	// VisibilityWindow is how long the vendor may take to show a job.
 	VisibilityWindow time.Duration
+	// StartsPerHour is the most jobs that all of them start in an hour, 0 for any number.
+	StartsPerHour int
 	// FailInDoubt: a request whose job is not found fails.
 	FailInDoubt bool
 }
@@ -27,9 +29,9 @@ func (h *History) Summary(replicas Replicas) string {
 			return fmt.Sprintf("waiting since %s: for %s", stamp(h.waitingSince()), h.Wait)
 		}
 		if last == nil {
-			return fmt.Sprintf("waiting since %s: no replica has claimed it yet", stamp(h.Queued.Since))
+			return fmt.Sprintf("waiting since %s: no replica has claimed it yet", stamp(h.Queued.Since)) + h.place(replicas.StartsPerHour)
 		}
-		return fmt.Sprintf("waiting since %s: released by %s, the next delivery claims it", stamp(h.requestedAt()), owner(last)) + h.notQueued()
+		return fmt.Sprintf("waiting since %s: released by %s, the next delivery claims it", stamp(h.requestedAt()), owner(last)) + h.notQueued() + h.place(replicas.StartsPerHour)
 	case InDoubt:
 		return h.doubt(*last, replicas) + h.notQueued()
 	case Started:

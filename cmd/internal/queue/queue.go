@@ -8,10 +8,12 @@ package queue
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer/order"
 	"backhaul/publisher"
 )
 
@@ -31,7 +33,12 @@ type State struct {
 	// Pulls is the number of pulls waiting at the server. 0 means that no replica is
 	// ready for work at the moment.
 	Pulls int `json:"pulls"`
+	// Lines are the requests in the stream by source and priority, at most maxLines.
+	Lines []order.Line `json:"lines,omitempty"`
 }
+
+// maxLines bounds the sources that are listed.
+const maxLines = 1000
 
 // Look reads the state of the queue from the server.
 func Look(ctx context.Context, js jetstream.JetStream) (State, error) {
@@ -39,14 +46,22 @@ func Look(ctx context.Context, js jetstream.JetStream) (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("read the state of stream %s: %w", publisher.RequestsStream, err)
 	}
+	found, err := stream.Info(ctx, jetstream.WithSubjectFilter(publisher.AnyRequest))
+	if err != nil {
+		return State{}, fmt.Errorf("read the state of stream %s: %w", publisher.RequestsStream, err)
+	}
 	consumer, err := js.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
 	if err != nil {
 		return State{}, fmt.Errorf("read the state of consumer %s of %s: %w", publisher.RequestsConsumer, publisher.RequestsStream, err)
 	}
-	info, requests := consumer.CachedInfo(), stream.CachedInfo().State
+	info, requests := consumer.CachedInfo(), found.State
+	var lines []order.Line
+	if len(requests.Subjects) > 0 {
+		lines = order.Lines(requests.Subjects)
+	}
 	s := State{
 		Waiting: info.NumPending, InFlight: uint64(max(info.NumAckPending, 0)), Redelivered: uint64(max(info.NumRedelivered, 0)),
-		Pulls: info.NumWaiting,
+		Pulls: info.NumWaiting, Lines: slices.Clip(lines[:min(len(lines), maxLines)]),
 	}
 	if requests.Msgs > 0 {
 		s.Oldest = requests.FirstTime

@@ -1,11 +1,14 @@
 package queue
 
 import (
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer/order"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -26,7 +29,7 @@ func TestLook(t *testing.T) {
 		}
 		return state
 	}
-	if got := look(); got != (State{}) {
+	if got := look(); !reflect.DeepEqual(got, State{}) {
 		t.Errorf("empty queue: %+v", got)
 	}
 
@@ -53,6 +56,9 @@ func TestLook(t *testing.T) {
 	got := look()
 	if got.Waiting != 2 || got.InFlight != 1 {
 		t.Errorf("%d waiting and %d in flight, want 2 and 1", got.Waiting, got.InFlight)
+	}
+	if want := []order.Line{{Subject: "backup.request.test", Waiting: 3}}; !slices.Equal(got.Lines, want) {
+		t.Errorf("lines %v, want %v", got.Lines, want)
 	}
 	if got.PausedFor < 59*time.Minute || got.PausedFor > time.Hour {
 		t.Errorf("paused for %s, want an hour", got.PausedFor)

@@ -111,7 +111,7 @@ func Run(ctx context.Context, o Options) error {
 	checks := slices.Concat(runChecks(worker, permissions, vendor, embedded, policyFile), followChecks(following), protectChecks(objectives, watched))
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
-	stopPage, err := showPage(ctx, admin, o, url, owner, page.Config{Vendor: vendor.forPage(), Waits: worker.Waits, Protection: watched})
+	stopPage, err := showPage(ctx, admin, o, url, owner, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Waits: worker.Waits, Protection: watched})
 	if err != nil {
 		return err
 	}

@@ -48,12 +48,13 @@ func (v *watchedVendor) close(ctx context.Context) error {
 	return nil
 }
 
-// forPage returns what the console page shows of the vendor.
-func (v *watchedVendor) forPage() page.Vendor {
+// forPage returns what the console page shows of the vendor. startsPerHour is the limit of
+// starts, 0 for none.
+func (v *watchedVendor) forPage(startsPerHour int) page.Vendor {
 	return page.Vendor{Trouble: v.trouble, Remark: v.remark, Cooldown: func() vendorapi.Cooldown {
 		_, cooldown := v.client.Capacity(1)
 		return cooldown
-	}}
+	}, StartsPerHour: startsPerHour}
 }
 
 func (v *watchedVendor) Submit(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {

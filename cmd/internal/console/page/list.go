@@ -12,6 +12,7 @@ import (
 
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/history"
+	"backhaul/consumer/order"
 	"backhaul/consumer/turn"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -43,6 +44,31 @@ type listPage struct {
 	// groups more there are.
 	Waits     []turn.Waiting
 	MoreWaits int
+	// Lines are the sources and priorities of which requests wait, at most maxWaits, while starts
+	// are limited; MoreLines is how many there are more.
+	Lines     []waitingLine
+	MoreLines int
+}
+
+// waitingLine is the requests of one source and priority that wait.
+type waitingLine struct {
+	order.Line
+	// Place is that of the first of them, Last when about the last of them is started.
+	Place uint64
+	Last  time.Duration
+}
+
+// linesOf returns the first of the lines with their estimates, and how many there are more.
+func linesOf(all []order.Line, perHour int) (lines []waitingLine, more int) {
+	if perHour == 0 {
+		return nil, 0
+	}
+	for _, l := range all[:min(len(all), maxWaits)] {
+		lines = append(lines, waitingLine{
+			Line: l, Place: 1 + order.Ahead(all, l.Subject, 0), Last: order.Until(order.Ahead(all, l.Subject, l.Waiting-1), perHour),
+		})
+	}
+	return lines, len(all) - len(lines)
 }
 
 // maxWaits bounds the content groups that are shown.
@@ -161,6 +187,7 @@ func (p *Page) look(r *http.Request, f form) listPage {
 	l.Pager = pagerOf(f, len(l.Requests), l.Matching)
 	l.Plot, l.Ends = plotOf(l.Minutes), endsOf(l.View.Ends)
 	l.Lights = p.lights(l.View, time.Now())
+	l.Lines, l.MoreLines = linesOf(l.Queue.Lines, p.cfg.Vendor.StartsPerHour)
 	if p.cfg.Waits != nil {
 		l.Waits = p.cfg.Waits()
 		shown := min(len(l.Waits), maxWaits)

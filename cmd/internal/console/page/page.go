@@ -82,6 +82,8 @@ type Vendor struct {
 	Remark func() string
 	// Cooldown returns how long no job may be started, and why.
 	Cooldown func() vendorapi.Cooldown
+	// StartsPerHour is the most jobs that are started in an hour, 0 for any number.
+	StartsPerHour int
 }
 
 // Queue lets the requests wait, for all replicas, and leaves an event of who

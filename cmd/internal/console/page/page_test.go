@@ -106,6 +106,42 @@ func TestTheListShowsWhatWaits(t *testing.T) {
 	}
 }
 
+// While starts are limited, the page says of which sources and priorities requests wait, which
+// place the next one has and when about the last one is started.
+func TestTheListShowsWhoIsNext(t *testing.T) {
+	t.Parallel()
+	unlimited, b := newBench(t), newBench(t, func(c *page.Config) { c.Vendor.StartsPerHour = 30 })
+	for _, one := range []*bench{unlimited, b} {
+		js := natstest.JetStream(t, one.nats.Connect(t))
+		for range 60 {
+			if _, err := js.Publish(t.Context(), "backup.request.billing", []byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 25 {
+			if _, err := js.Publish(t.Context(), fmt.Sprintf("backup.request.s-%02d.high", i), []byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	waittest.Eventually(t, "the queue on the page", func() bool { return strings.Contains(b.get("/"), "s-00, high") })
+	body := b.get("/")
+	for _, want := range []string{
+		"<li>s-00, high: 1 in the queue; the next one has place ", "<li>s-19, high: 1 in the queue", "<li>and 6 sources and priorities more</li>",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page does not say %s:\n%s", want, body)
+		}
+	}
+	if strings.Contains(body, "s-20, high") {
+		t.Error("the page shows more sources than it may")
+	}
+	waittest.Eventually(t, "the queue on the other page", func() bool { return strings.Contains(unlimited.get("/"), "<dd>85</dd>") })
+	if strings.Contains(unlimited.get("/"), "s-00, high") {
+		t.Error("the page shows an order while starts are not limited")
+	}
+}
+
 // What waits for the trigger is shown where there is one, and only there.
 func TestTheListShowsTheTrigger(t *testing.T) {
 	t.Parallel()
