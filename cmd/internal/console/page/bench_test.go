@@ -21,6 +21,7 @@ import (
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/protection/watch"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/publisher/natstest/waittest"
@@ -32,12 +33,14 @@ const token = "geheim-token-4711-von-uns"
 
 // bench is a page on a real listener, and the broker whose events it shows.
 type bench struct {
-	t     testing.TB
-	nats  *natstest.Server
-	pub   *publisher.Publisher
-	state *state.State
-	url   string
-	log   waittest.Log
+	t       testing.TB
+	nats    *natstest.Server
+	pub     *publisher.Publisher
+	state   *state.State
+	watch   *watch.Watch
+	changes int // requests for changes
+	url     string
+	log     waittest.Log
 	// client keeps cookies and does not follow redirects.
 	client *http.Client
 }
@@ -45,6 +48,12 @@ type bench struct {
 func givenToken() (string, error) { return token, nil }
 
 func newBench(t testing.TB, changes ...func(*page.Config)) *bench {
+	t.Helper()
+	return newPromising(t, nil, changes...)
+}
+
+// newPromising is like newBench with objectives, nil for none.
+func newPromising(t testing.TB, objectives watch.Objectives, changes ...func(*page.Config)) *bench {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -58,6 +67,13 @@ func newBench(t testing.TB, changes ...func(*page.Config)) *bench {
 		t.Fatal(err)
 	}
 	if b.state, err = state.New(nc); err != nil {
+		t.Fatal(err)
+	}
+	watching := watch.Config{Every: 50 * time.Millisecond}
+	if objectives != nil {
+		watching.Objectives = func() watch.Objectives { return objectives }
+	}
+	if b.watch, err = watch.New(nc, watching, zerolog.New(&b.log)); err != nil {
 		t.Fatal(err)
 	}
 	log := zerolog.New(&b.log)
@@ -76,7 +92,7 @@ func newBench(t testing.TB, changes ...func(*page.Config)) *bench {
 	}
 	cfg := page.Config{
 		Version: "v1.2.3", Owner: "host/7", CommandCenter: "https://cc.example.com/#/jobs/{jobId}", Token: givenToken,
-		State: b.state, Letters: letters, Queue: queue,
+		State: b.state, Letters: letters, Queue: queue, Protection: b.watch,
 		Vendor: page.Vendor{Trouble: func() error { return nil }, Cooldown: func() vendorapi.Cooldown { return vendorapi.Cooldown{} }},
 	}
 	for _, change := range changes {
@@ -89,6 +105,7 @@ func newBench(t testing.TB, changes ...func(*page.Config)) *bench {
 	admin.Handle("/", shown)
 	var reading sync.WaitGroup
 	reading.Go(func() { b.state.Run(ctx) })
+	reading.Go(func() { b.watch.Run(ctx) })
 	b.url = admin.URL()
 	t.Cleanup(func() {
 		cancel()

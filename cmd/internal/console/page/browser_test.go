@@ -44,7 +44,19 @@ func TestBrowser(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(openTab(t, browser))
+			test(openTab(browser, newBench(t)))
+		})
+	}
+	for name, test := range map[string]func(*tab){
+		"protection":                    protectionLive,
+		"protection without JavaScript": protectionWithoutScript,
+		"protection on a phone":         protectionOnAPhone,
+		"protection is legible":         protectionLegible,
+		"pictures of protection":        protectionPictures,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(openTab(browser, newPromising(t, gold)))
 		})
 	}
 }
@@ -52,7 +64,7 @@ func TestBrowser(t *testing.T) {
 // BenchmarkFirstPaint opens the page with many requests in the stream: with a
 // state that has read nothing yet, and then again.
 func BenchmarkFirstPaint(b *testing.B) {
-	w := openTab(b, browsertest.Start(b))
+	w := openTab(browsertest.Start(b), newBench(b))
 	w.fill(*manyRequests)
 	paint := func() float64 {
 		w.open("/")
@@ -81,9 +93,9 @@ type tab struct {
 	excused string
 }
 
-func openTab(t testing.TB, browser context.Context) *tab {
-	t.Helper()
-	b := newBench(t)
+func openTab(browser context.Context, b *bench) *tab {
+	b.t.Helper()
+	t := b.t
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	ctx, stop := context.WithTimeout(ctx, browserTimeout)
 	w := &tab{bench: b, ctx: ctx}

@@ -12,6 +12,7 @@ import (
 
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/history"
+	"backhaul/cmd/internal/protection/watch"
 	"backhaul/cmd/internal/show"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -20,15 +21,19 @@ import (
 // functions returns what templates may call.
 func functions(versions map[string]string) template.FuncMap {
 	return template.FuncMap{
-		"asset":    func(name string) string { return "/assets/" + name + "?v=" + versions[name] },
-		"clock":    clock,
-		"stamp":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000 UTC") },
-		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-		"duration": duration,
-		"count":    count,
-		"word":     history.Status.Word,
-		"tone":     tone,
-		"backups":  func() []state.Backup { return state.Backups },
+		"asset":         func(name string) string { return "/assets/" + name + "?v=" + versions[name] },
+		"clock":         clock,
+		"stamp":         func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000 UTC") },
+		"iso":           func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+		"duration":      duration,
+		"count":         count,
+		"word":          history.Status.Word,
+		"tone":          tone,
+		"standStatuses": func() []watch.Status { return watch.Statuses },
+		"whyWords":      watch.WhyText,
+		"limitOf":       limitOf,
+		"jobAt":         func(pattern, id string) jobAt { return jobAt{id, jobURL(pattern, id)} },
+		"backups":       func() []state.Backup { return state.Backups },
 		"backupURL": func(b state.Backup) string {
 			return "/" + form{Backup: string(b), Page: 1}.query()
 		},
@@ -121,6 +126,25 @@ func requestPath(key publisher.Key) string {
 func replayedPath(name string) string {
 	at := strings.LastIndexByte(name, '/')
 	return requestPath(publisher.Key{Source: name[:max(at, 0)], Name: name[at+1:]})
+}
+
+// jobAt is a job and its address in the Command Center, "" if that is not known.
+type jobAt struct{ ID, URL string }
+
+// limit is when a promise was broken or will be.
+type limit struct {
+	At   time.Time
+	Past bool
+	For  time.Duration
+}
+
+// limitOf returns the limit that counts for a content group: of a breached one when the first
+// promise was broken.
+func limitOf(s watch.Standing, now time.Time) limit {
+	if len(s.Broken) > 0 {
+		return limit{s.Broken[0].Since, true, now.Sub(s.Broken[0].Since)}
+	}
+	return limit{s.Limit, false, s.Limit.Sub(now)}
 }
 
 // jobURL returns the address of a job in the Command Center.

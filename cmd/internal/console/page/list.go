@@ -94,11 +94,14 @@ type form struct {
 	Page                                       int
 }
 
+// fieldOf returns a field of a filter, bounded.
+func fieldOf(q url.Values, name string) string {
+	text := strings.TrimSpace(strings.ToValidUTF8(q.Get(name), ""))
+	return text[:min(len(text), maxField)]
+}
+
 func formOf(q url.Values) form {
-	field := func(name string) string {
-		text := strings.TrimSpace(strings.ToValidUTF8(q.Get(name), ""))
-		return text[:min(len(text), maxField)]
-	}
+	field := func(name string) string { return fieldOf(q, name) }
 	f := form{State: field("state"), Backup: field("backup"), Source: field("source"), Client: field("client"), Group: field("group"), Text: field("q")}
 	if f.State == "submitting" {
 		f.State = string(history.Claimed) // as addresses of earlier versions have it

@@ -2,8 +2,9 @@
 //
 //	GET  /                                recent requests, counts, the last hour; ?state=&backup=&source=&client=&group=&q=&page=
 //	GET  /requests/{source}/{key}         one request with all its events
+//	GET  /protection, /protection/{group} content groups: until when each is protected; ?state=&client=&group=&owner=&page=
 //	GET  /dead-letters, /dead-letters/{n} failed requests, and why
-//	GET  /live, /live/requests/…          the changes of a page, as server-sent events
+//	GET  /live, /live/…                   the changes of a page, as server-sent events
 //	GET  /assets/…                        style, script, icon
 //	GET  /login, POST /login, /logout     a session, for users with the token
 //	POST /dead-letters/{n}/replay         the request again, under a new id
@@ -132,6 +133,10 @@ func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Page, error) {
 	p.mux.HandleFunc("GET /live", p.liveList)
 	p.mux.HandleFunc("GET /requests/{source}/{key}", p.request)
 	p.mux.HandleFunc("GET /live/requests/{source}/{key}", p.liveRequest)
+	p.mux.HandleFunc("GET /protection", p.protection)
+	p.mux.HandleFunc("GET /live/protection", p.liveProtection)
+	p.mux.HandleFunc("GET /protection/{group}", p.group)
+	p.mux.HandleFunc("GET /live/protection/{group}", p.liveGroup)
 	p.mux.HandleFunc("GET /dead-letters", p.letters)
 	p.mux.HandleFunc("GET /dead-letters/{number}", p.letter)
 	p.mux.HandleFunc("GET /login", p.loginForm)

@@ -84,8 +84,7 @@ func (w *Watch) restoredSince(s *Standing, breach *schemas.ProtectionEvent, at t
 	since := at
 	spans := w.fold.History(s.Group, s.Objective, breach.At, at)
 	for _, span := range slices.Backward(spans) {
-		then := protection.State{Times: protection.Times{FirstSeen: s.FirstSeen, LastGoodStart: span.LastGoodStart, ExposedSince: span.ExposedSince}}
-		if len(then.Broken(s.Objective, span.Until)) > 0 {
+		if len(s.in(span).Broken(s.Objective, span.Until)) > 0 {
 			break
 		}
 		since = span.From
@@ -176,26 +175,37 @@ func (s *Standing) reason(cause schemas.ProtectionCause) string {
 	return "the objective was removed"
 }
 
+// WhyText returns in words why a change is in no finished backup.
+func WhyText(why protection.Why) string {
+	switch why {
+	case protection.WhyWaiting:
+		return "its request has no job yet"
+	case protection.WhyNotStarted:
+		return "its request ended without a job"
+	case protection.WhyRunning:
+		return "its job has not ended"
+	case protection.WhyUnfollowed:
+		return "the end of its job is not known"
+	case protection.WhyOutcome:
+		return "its job ended with an outcome that is not accepted"
+	case protection.WhyEmpty:
+		return "its job moved nothing"
+	case protection.WhyNotListed:
+		return "its job backed up other paths only"
+	}
+	return string(why)
+}
+
 // Missing returns in words why the oldest exposed change is in no finished backup, "" if nothing
 // is exposed.
 func (s *Standing) Missing() string {
 	switch s.Why {
-	case protection.WhyWaiting:
-		return "its request has no job yet" + s.lastJob()
+	case "":
+		return ""
 	case protection.WhyNotStarted:
-		return "its request ended without a job: " + s.Exposed[0].ErrorCode
-	case protection.WhyRunning:
-		return "its job has not ended" + s.lastJob()
-	case protection.WhyUnfollowed:
-		return "the end of its job is not known"
-	case protection.WhyOutcome:
-		return "its job ended with an outcome that is not accepted" + s.lastJob()
-	case protection.WhyEmpty:
-		return "its job moved nothing" + s.lastJob()
-	case protection.WhyNotListed:
-		return "its job backed up other paths only"
+		return WhyText(s.Why) + ": " + s.Exposed[0].ErrorCode
 	}
-	return ""
+	return WhyText(s.Why) + s.lastJob()
 }
 
 // lastJob returns how the last job ended, to follow another text; "" if none did.

@@ -356,3 +356,37 @@ func TestWatch_deletesItsConsumer(t *testing.T) {
 		t.Errorf("the consumers are %v", names)
 	}
 }
+
+// The statuses of the past are those of the rules, broken at the limits of the objective.
+func TestWatch_segments(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, promise{"g": {RPO: hour}, "old": {MaxAge: hour}})
+	since := ago(3 * hour)
+	b.changes("g", since).end(schemas.OutcomeFailed)
+	b.changes("old", ago(2*hour)).end(schemas.OutcomeCompleted)
+	w, _ := b.start(b.config())
+	b.wait("breached rpo")
+	statuses := func(group string) (all []Segment) {
+		t.Helper()
+		v := w.Look()
+		for i := range v.Groups {
+			if v.Groups[i].Subclient == group {
+				all = w.Segments(&v.Groups[i], v.At.Add(-24*hour), v.At)
+			}
+		}
+		return all
+	}
+	all := statuses("g")
+	if len(all) != 2 || all[0].Status != Exposed || all[1].Status != Breached || !all[0].From.Equal(since) || !all[0].Until.Equal(since.Add(hour)) || !all[1].From.Equal(all[0].Until) {
+		t.Errorf("got %+v", all)
+	}
+	all = statuses("old") // without a good backup the age counts from the first change
+	if len(all) != 3 || all[0].Status != Exposed || all[1].Status != Breached || all[2].Status != Covered {
+		t.Errorf("got %+v", all)
+	}
+	b.changes("g", time.Now()).end(schemas.OutcomeCompleted)
+	b.wait("breached rpo", "restored covered")
+	if all = statuses("g"); len(all) != 3 || all[2].Status != Covered {
+		t.Errorf("after a backup: %+v", all)
+	}
+}
