@@ -164,3 +164,13 @@ func (p *browserPage) waitFor(what, expression string) {
 		return err == nil && is
 	})
 }
+
+// text returns the value of an expression.
+func (p *browserPage) text(expression string) string {
+	p.t.Helper()
+	text, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](expression))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return text
+}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,6 +81,12 @@ func TestAContentGroupLeavesItsObjective(t *testing.T) {
 		}
 	}
 
+	page := openPage(t, programtest.AdminURL(t, p.Run))
+	page.open("/protection?state=breached")
+	page.waitFor("the breached group", `document.querySelector("#rows tr .status")?.innerText.toLowerCase() === "breached" && document.querySelector("#rows tr .error").innerText.includes("ended as failed")`)
+	page.open(page.text(`document.querySelector("#rows th a").getAttribute("href")`))
+	page.waitFor("the vendor's reason", `document.querySelector("#jobs")?.innerText.includes("Failed to access the object storage")`)
+
 	// The replica that follows jobs, and publishes, is killed.
 	reading := func(s *programtest.Service) bool { return programtest.Metric(t, s, "backhaul_follow_reading") == 1 }
 	left := p.second
@@ -97,11 +104,58 @@ func TestAContentGroupLeavesItsObjective(t *testing.T) {
 		t.Errorf("the end of the breach says %v", restored)
 	}
 	t.Logf("restored %s after the next object was stored", time.Since(good))
+	page = openPage(t, programtest.AdminURL(t, left.Run))
+	page.open("/protection")
+	page.waitFor("the covered group", `document.querySelector("#rows tr .status")?.innerText.toLowerCase() === "covered" && document.querySelector("#rows svg rect.p-breached") !== null`)
 	events := p.Stored(publisher.EventsStream, publisher.AnyProtection)
 	if len(events) != 2 {
 		t.Errorf("%d events, want 2", len(events))
 	}
 	if out := once(t, p.Env, programtest.ExitDone, "events", "--kind", "protection"); strings.Count(out, "\n") != 2 || !strings.Contains(out, "breached") || !strings.Contains(out, "restored") {
 		t.Errorf("events shows\n%s", out)
+	}
+}
+
+// A broken file changes nothing and is a condition. A change of the objectives publishes what is
+// true by the new ones, and says that it was no backup.
+func TestObjectivesAreReloaded(t *testing.T) {
+	t.Parallel()
+	p := startProtected(t, objectivesOf("24h"))
+	heard := subscribe(t, p.Client)
+	admin := programtest.AdminURL(t, p.Run)
+	p.Sim.ScriptLives(simulator.MustParseLife("running:1ms,failed(no)"))
+	p.Publish("storage.event.minio", nil, programtest.Notification("invoices", "a"))
+	exposed := `backhaul_protection_groups{objective="gold",owner="team",status="exposed"}`
+	waittest.Eventually(t, "an exposed group", func() bool { return programtest.Metric(t, p.Service, exposed) == 1 })
+
+	programtest.PutFile(t, p.file, strings.ReplaceAll(objectivesOf("1s"), "clientName", "clintName"))
+	p.Run.WaitFor(t, "objectives file refused")
+	waittest.Eventually(t, "the condition", func() bool {
+		_, text := programtest.Probe(t, admin+"/readyz?verbose")
+		return strings.Contains(text, "did you mean clientName?") && strings.Contains(text, "backhaul protection check "+p.file)
+	})
+	if n := programtest.Metric(t, p.Service, exposed); n != 1 || len(p.Stored(publisher.EventsStream, publisher.AnyProtection)) != 0 {
+		t.Errorf("with a broken file %g groups are exposed", n)
+	}
+
+	apply := func(text string) {
+		t.Helper()
+		programtest.PutFile(t, p.file, text)
+		for _, s := range []*programtest.Service{p.Service, p.second} {
+			s.Run.Signal(t, syscall.SIGHUP)
+		}
+	}
+	apply(objectivesOf("1s"))
+	if e := heard.next(t, "backup.event.protection."); e["state"] != "breached" || e["cause"] != "rpo" {
+		t.Errorf("after a tighter objective: %v", e)
+	}
+	apply(objectivesOf("24h"))
+	if e := heard.next(t, "backup.event.protection."); e["state"] != "restored" || e["cause"] != "objective" || !strings.Contains(fmt.Sprint(e["reason"]), "changed") {
+		t.Errorf("after a looser objective: %v", e)
+	}
+	apply("objectives: []\n")
+	p.Run.WaitFor(t, `"objectives":0`)
+	if n := len(p.Stored(publisher.EventsStream, publisher.AnyProtection)); n != 2 {
+		t.Errorf("%d events, want 2", n)
 	}
 }
