@@ -25,6 +25,10 @@ require (
 	go.opentelemetry.io/otel/trace v1.44.0 // their API
 	go.yaml.in/yaml/v3 v3.0.5 // the configuration, policy and routes files, as nodes that know their line
 	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d // roots to trust where the system has none, as in the image
+	// The hashes, proofs and signed notes of the archive of events; behind cmd/internal/archive only. Tried against
+	// transparency-dev/tessera, which assigns places by arrival, so that once by sequence would need a database beside it,
+	// and whose driver for S3 needs MySQL: a directory and a bucket would not be the same.
+	golang.org/x/mod v0.41.0
 	golang.org/x/net v0.60.0 // SOCKS proxies and what may be a header; behind vendorapi/internal/http1 only
 	golang.org/x/text v0.43.0 // character sets of the vendor's answers; the words of the validator of schemas
 	golang.org/x/time v0.16.0 // limits on starts per hour and second
@@ -41,9 +45,12 @@ require (
 	github.com/moby/moby/client v0.6.2 // faults that testcontainers-go has no call for: kill, pause, disconnect
 	github.com/nats-io/nkeys v0.4.16 // users of NATS by key
 	github.com/testcontainers/testcontainers-go v0.45.0 // a cluster of containers; package clustertest only
+	github.com/transparency-dev/merkle v0.0.2 // a second opinion on inclusion proofs; package archive only, as is the next
+	github.com/transparency-dev/tessera v1.0.4 // a second opinion on tiles and checkpoints
 	go.opentelemetry.io/proto/otlp v1.10.0 // what an OTLP receiver reads
 	go.uber.org/goleak v1.3.0 // no goroutine is left behind
 	google.golang.org/protobuf v1.36.12 // the encoding of it
+	k8s.io/klog/v2 v2.130.1 // silences the log of tessera
 	pgregory.net/rapid v1.3.0 // random documents and ids
 )
 
@@ -113,6 +120,7 @@ require (
 	github.com/tinylib/msgp v1.6.4 // indirect
 	github.com/tklauser/go-sysconf v0.4.0 // indirect
 	github.com/tklauser/numcpus v0.12.0 // indirect
+	github.com/transparency-dev/formats v0.0.0-20251017110053-404c0d5b696c // indirect
 	github.com/yusufpapurcu/wmi v1.2.4 // indirect
 	github.com/zeebo/xxh3 v1.1.0 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
@@ -121,6 +129,7 @@ require (
 	go.opentelemetry.io/otel/metric v1.44.0 // indirect
 	go.shabbyrobe.org/gocovmerge v0.0.0-20230507111327-fa4f82cfbf4d // indirect
 	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/term v0.47.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect

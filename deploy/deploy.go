@@ -27,3 +27,8 @@ var MarkStreams embed.FS
 //
 //go:embed streams/follow/*.json
 var FollowStreams embed.FS
+
+// ArchiveStreams has the consumer that `backhaul archive` reads, which not everybody runs.
+//
+//go:embed streams/archive/*.json
+var ArchiveStreams embed.FS

@@ -22,10 +22,13 @@ const (
 	ActionDeadLetterReplay Action = "dlq-replay"
 	// ActionDeadLetterDrop deletes a dead letter.
 	ActionDeadLetterDrop Action = "dlq-drop"
+	// ActionSealed is not an operator's: the archiver has signed a checkpoint, which whoever
+	// stores this event is a witness of.
+	ActionSealed Action = "sealed"
 )
 
 // Actions lists every action.
-var Actions = []Action{ActionPause, ActionResume, ActionDeadLetterReplay, ActionDeadLetterDrop}
+var Actions = []Action{ActionPause, ActionResume, ActionDeadLetterReplay, ActionDeadLetterDrop, ActionSealed}
 
 // Type is the action's CloudEvents type, such as "backhaul.operator.dlq-replay.v1".
 func (a Action) Type() string { return "backhaul.operator." + string(a) + ".v1" }
@@ -51,6 +54,8 @@ type OperatorEvent struct {
 	// DeadLetter is set for a replay and a drop, Replay for a replay only.
 	DeadLetter DeadLetterRef    `json:"deadLetter,omitzero"`
 	Replay     DeadLetterReplay `json:"replay,omitzero"`
+	// Checkpoint is set for a checkpoint that was signed.
+	Checkpoint Checkpoint `json:"checkpoint,omitzero"`
 }
 
 // QueuePause is a pause of a consumer.
@@ -86,6 +91,30 @@ type DeadLetterReplay struct {
 	Forced    bool `json:"forced"`
 	// MessageHash is the SHA-256 of the payload in hex, as it was sent.
 	MessageHash string `json:"messageHash"`
+}
+
+// Checkpoint is the signed head of an archive of the events.
+type Checkpoint struct {
+	// Log is the archive's name, which its key has too.
+	Log string `json:"log"`
+	// Size is the number of leaves, and RootHash the root of the tree over them in base64.
+	Size     int64  `json:"size"`
+	RootHash string `json:"rootHash"`
+	// Stream is where the events are from, and Next the first sequence that is not archived.
+	Stream string `json:"stream"`
+	Next   uint64 `json:"next"`
+	// Until is when the last event that is archived was stored.
+	Until time.Time `json:"until"`
+	// Note is the checkpoint with its signature, as C2SP tlog-checkpoint has it.
+	Note string `json:"note"`
+}
+
+// sealedActor is who signs checkpoints.
+const sealedActor = "backhaul archive"
+
+// NewSealed returns the event about a checkpoint. The same checkpoint has the same id.
+func NewSealed(c Checkpoint, at time.Time) OperatorEvent {
+	return OperatorEvent{Action: ActionSealed, OperationID: fmt.Sprintf("%s/%d", c.Log, c.Size), Actor: sealedActor, At: at, Checkpoint: c}
 }
 
 // EventID is the event's CloudEvents id.

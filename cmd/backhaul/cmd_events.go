@@ -141,6 +141,8 @@ func operatorGist(e schemas.OperatorEvent) string {
 		text = "until " + e.Pause.Until.UTC().Format(time.RFC3339)
 	case schemas.ActionResume:
 		text = "instead of at " + e.Pause.Until.UTC().Format(time.RFC3339)
+	case schemas.ActionSealed:
+		text = fmt.Sprintf("archive %s with %d leaves, up to event %d", e.Checkpoint.Log, e.Checkpoint.Size, e.Checkpoint.Next-1)
 	case schemas.ActionDeadLetterReplay:
 		text = fmt.Sprintf("dead letter %d (%s/%s, %s) as %s", e.DeadLetter.Sequence, e.DeadLetter.Source, e.DeadLetter.RequestID, e.DeadLetter.ErrorCode, e.Replay.RequestID)
 	case schemas.ActionDeadLetterDrop:

@@ -16,9 +16,9 @@ import (
 
 // setupFlags are those of `backhaul setup`.
 type setupFlags struct {
-	trigger bool
-	wait    time.Duration
-	output  string
+	parts  provision.Parts
+	wait   time.Duration
+	output string
 }
 
 func newSetupCommand() *cobra.Command {
@@ -28,15 +28,17 @@ func newSetupCommand() *cobra.Command {
 		Short: "Make the streams and consumers that are missing, check the others",
 		Long: `Makes what deploy/streams defines and what is missing on the server, and says
 where an existing stream differs in a way that breaks a guarantee, or takes no
-requests with a priority. It never changes or deletes anything. With --trigger also the stream and consumer of
-object-store notifications, which "backhaul trigger" reads.
+requests with a priority. It never changes or deletes anything. With --trigger also
+the stream and consumer of object-store notifications, which "backhaul trigger"
+reads, with --archive the consumer of events that "backhaul archive" reads.
 
 With --wait it tries again while NATS is out of reach or its cluster is not
 complete, as in a job that starts together with the servers.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runSetup(cmd, f) },
 	}
-	cmd.Flags().BoolVar(&f.trigger, "trigger", false, "also what backhaul trigger needs")
+	cmd.Flags().BoolVar(&f.parts.Trigger, "trigger", false, "also what backhaul trigger needs")
+	cmd.Flags().BoolVar(&f.parts.Archive, "archive", false, "also what backhaul archive needs")
 	cmd.Flags().DurationVar(&f.wait, "wait", 0, "how long to try again")
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupLog)
 	hideFlags(cmd, "nats-listen", "store-dir", "provision") // of an embedded server
@@ -48,7 +50,7 @@ func runSetup(cmd *cobra.Command, f setupFlags) (err error) {
 	deadline := time.Now().Add(f.wait)
 	var actions []provision.Action
 	for {
-		if actions, err = setUp(cmd, f.trigger); err == nil || !mayPass(cmd.Context(), err) || time.Until(deadline) < setupPause {
+		if actions, err = setUp(cmd, f.parts); err == nil || !mayPass(cmd.Context(), err) || time.Until(deadline) < setupPause {
 			break
 		}
 		select {
@@ -77,14 +79,14 @@ func runSetup(cmd *cobra.Command, f setupFlags) (err error) {
 // setupPause is between two tries of --wait.
 const setupPause = 500 * time.Millisecond
 
-func setUp(cmd *cobra.Command, trigger bool) ([]provision.Action, error) {
+func setUp(cmd *cobra.Command, parts provision.Parts) ([]provision.Action, error) {
 	nc, js, cfg, err := join(cmd)
 	if err != nil {
 		return nil, err
 	}
 	defer nc.Close()
 	ctx, explain := ask(cmd.Context(), nc)
-	actions, err := provision.Setup(ctx, js, natsconn.Replicas(nc, cfg.NATS.Replicas), trigger)
+	actions, err := provision.Setup(ctx, js, natsconn.Replicas(nc, cfg.NATS.Replicas), parts)
 	return actions, explain(err)
 }
 

@@ -32,12 +32,17 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 	}
 	t.Cleanup(stop)
 	env := programtest.ServiceEnv(url, endpoint)
-	if code, _, stderr := programtest.Once(t, env, "", "setup", "--trigger"); code != exitDone {
+	if code, _, stderr := programtest.Once(t, env, "", "setup", "--trigger", "--archive"); code != exitDone {
 		t.Fatal(stderr)
 	}
 	c := programtest.Connect(t, url)
 	c.KeepDeadLetters(5)
 	programtest.Once(t, env, "", "dlq", "replay", "1", "--yes")
+	archiveKey := filepath.Join(t.TempDir(), "archive.key")
+	if code, _, stderr := programtest.Once(t, env, "", "archive", "keygen", "example.com/events", "-o", archiveKey); code != exitDone {
+		t.Fatal(stderr)
+	}
+	env = append(env, "BACKHAUL_ARCHIVE_KEY_FILE="+archiveKey)
 	file := filepath.Join(t.TempDir(), "routes.yaml")
 	programtest.PutFile(t, file, "routes:\n- {container: invoices, clientName: c, subclientName: s}\n")
 	before := c.Consumers()
@@ -82,10 +87,14 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 		"backhaul config show":      {""},
 		"backhaul config check":     {""},
 		"backhaul version":          {""},
+		"backhaul archive keygen":   {"example.com/events --out " + filepath.Join(t.TempDir(), "key")},
+		"backhaul verify":           {t.TempDir() + " --archive-public-key " + archiveKey + ".pub"},
+		"backhaul prove":            {"letter-1 --archive " + t.TempDir() + " --archive-public-key " + archiveKey + ".pub"},
 	}
 	// What these do is not over until they are interrupted.
 	interrupted := map[string]struct{ args, says string }{
 		"backhaul run":       {"", `"message":"reading requests"`},
+		"backhaul archive":   {"--archive " + t.TempDir(), `"message":"keeping events"`},
 		"backhaul trigger":   {"--routes " + file, `"message":"reading notifications"`},
 		"backhaul simulator": {"--listen 127.0.0.1:0", "simulating Commvault"},
 		"backhaul demo":      {"", "NATS JetStream"}, // with a server of its own

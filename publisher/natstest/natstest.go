@@ -3,6 +3,7 @@
 package natstest
 
 import (
+	"cmp"
 	"embed"
 	"encoding/json"
 	"io/fs"
@@ -146,6 +147,13 @@ func ProvisionTrigger(t testing.TB, nc *nats.Conn, changes ...Change) {
 	provision(t, nc, definitions(t, deploy.TriggerStreams, "streams/trigger"), changes)
 }
 
+// ProvisionArchive creates the consumer that only the archiver needs, like [Provision], on the
+// stream that is there.
+func ProvisionArchive(t testing.TB, nc *nats.Conn, changes ...Change) {
+	t.Helper()
+	provision(t, nc, definitions(t, deploy.ArchiveStreams, "streams/archive"), changes)
+}
+
 func provision(t testing.TB, nc *nats.Conn, shipped map[string][]byte, changes []Change) {
 	t.Helper()
 	js := JetStream(t, nc)
@@ -176,7 +184,7 @@ func provision(t testing.TB, nc *nats.Conn, shipped map[string][]byte, changes [
 		for _, change := range changes {
 			change(nil, &cfg)
 		}
-		if _, err := js.CreateConsumer(t.Context(), created[stream], cfg); err != nil {
+		if _, err := js.CreateConsumer(t.Context(), cmp.Or(created[stream], stream), cfg); err != nil {
 			t.Fatalf("natstest: create %s: %v", name, err)
 		}
 	}

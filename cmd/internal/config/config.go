@@ -45,6 +45,7 @@ type Config struct {
 
 	Protection Protection
 	Trigger    Trigger
+	Archive    Archive
 
 	origins []string // of the settings, in the order of the table
 	unknown bool     // the file could not be read: what it would set is not known

@@ -29,7 +29,7 @@ const (
 )
 
 // AllGroups are the groups of all settings.
-var AllGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupFollow, GroupProtection, GroupAdmin, GroupProfiles, GroupTrigger, GroupStore, GroupLog}
+var AllGroups = []Group{GroupNATS, GroupEmbedded, GroupVendor, GroupWork, GroupFollow, GroupProtection, GroupAdmin, GroupProfiles, GroupTrigger, GroupStore, GroupArchive, GroupArchiver, GroupLog}
 
 // setting is one value, its names and how it is checked.
 type setting struct {
@@ -59,7 +59,7 @@ type setting struct {
 
 // settings returns every setting, in the order of the reference.
 func (c *Config) settings() []setting {
-	return slices.Concat(c.NATS.settings(), c.Vendor.settings(), c.Work.settings(), c.Follow.settings(), c.Protection.settings(), c.Admin.settings(), c.Trigger.settings(), c.Log.settings())
+	return slices.Concat(c.NATS.settings(), c.Vendor.settings(), c.Work.settings(), c.Follow.settings(), c.Protection.settings(), c.Admin.settings(), c.Trigger.settings(), c.Archive.settings(), c.Log.settings())
 }
 
 func (n *NATS) settings() []setting {

@@ -58,6 +58,11 @@ func CompareFollow(ctx context.Context, js jetstream.JetStream) ([]Existing, err
 	return compare(ctx, js, follow)
 }
 
+// CompareArchive compares the consumer that the archiver reads. If it is missing, nothing is archived.
+func CompareArchive(ctx context.Context, js jetstream.JetStream) ([]Existing, error) {
+	return compare(ctx, js, archive)
+}
+
 // CompareTrigger compares what only `backhaul trigger` needs. The first result is the
 // stream that it reads; without that stream the trigger is not set up.
 func CompareTrigger(ctx context.Context, js jetstream.JetStream) ([]Existing, error) {

@@ -66,15 +66,24 @@ var (
 	trigger = set{deploy.TriggerStreams, "streams/trigger/", "backhaul setup --trigger"}
 	mark    = set{deploy.MarkStreams, "streams/mark/", "backhaul setup"}
 	follow  = set{deploy.FollowStreams, "streams/follow/", "backhaul setup"}
+	archive = set{deploy.ArchiveStreams, "streams/archive/", "backhaul setup --archive"}
 )
 
-// Setup makes all that is missing, and checks the rest; what only `backhaul trigger`
-// needs is left out unless withTrigger. If another stream has a subject that a missing
-// one needs, nothing is made, and the error is an [*OverlapError].
-func Setup(ctx context.Context, js jetstream.JetStream, replicas int, withTrigger bool) ([]Action, error) {
+// Parts says what of what not everybody runs is made as well.
+type Parts struct {
+	// Trigger is what only `backhaul trigger` needs, Archive what only `backhaul archive` needs.
+	Trigger, Archive bool
+}
+
+// Setup makes all that is missing, and checks the rest. If another stream has a subject that a
+// missing one needs, nothing is made, and the error is an [*OverlapError].
+func Setup(ctx context.Context, js jetstream.JetStream, replicas int, parts Parts) ([]Action, error) {
 	sets := []set{service, mark, follow}
-	if withTrigger {
+	if parts.Trigger {
 		sets = append(sets, trigger)
+	}
+	if parts.Archive {
+		sets = append(sets, archive)
 	}
 	if err := overlaps(ctx, js, sets...); err != nil {
 		return nil, err
@@ -111,6 +120,11 @@ func ApplyMark(ctx context.Context, js jetstream.JetStream, replicas int) ([]Act
 // ApplyFollow makes the consumer that the follower reads. The service works without it.
 func ApplyFollow(ctx context.Context, js jetstream.JetStream) ([]Action, error) {
 	return follow.checkAndApply(ctx, js, 1, true)
+}
+
+// ApplyArchive is like Apply, for what only `backhaul archive` needs.
+func ApplyArchive(ctx context.Context, js jetstream.JetStream, create bool) ([]Action, error) {
+	return archive.checkAndApply(ctx, js, 1, create)
 }
 
 func (s set) checkAndApply(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {

@@ -51,7 +51,7 @@ func TestSetup_makesNothingWhenAnotherStreamHasASubject(t *testing.T) {
 		}
 	}
 	for name, apply := range map[string]func() ([]Action, error){
-		"Setup": func() ([]Action, error) { return Setup(t.Context(), js, 1, true) },
+		"Setup": func() ([]Action, error) { return Setup(t.Context(), js, 1, Parts{Trigger: true, Archive: true}) },
 		"Apply": func() ([]Action, error) { return Apply(t.Context(), js, 1, true) },
 	} {
 		actions, err := apply()
@@ -79,12 +79,12 @@ func TestSetup_makesNothingWhenAnotherStreamHasASubject(t *testing.T) {
 func TestSetup_aStreamWithoutPriorities(t *testing.T) {
 	t.Parallel()
 	js := natstest.JetStream(t, natstest.StartBare(t).Connect(t))
-	if _, err := Setup(t.Context(), js, 1, false); err != nil {
+	if _, err := Setup(t.Context(), js, 1, Parts{}); err != nil {
 		t.Fatal(err)
 	}
 	noted := func() string {
 		t.Helper()
-		actions, err := Setup(t.Context(), js, 1, false)
+		actions, err := Setup(t.Context(), js, 1, Parts{})
 		if err != nil {
 			t.Fatal(err)
 		}

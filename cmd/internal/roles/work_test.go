@@ -34,12 +34,13 @@ type job struct {
 
 // jobs run in this order, after the service's own work (see everything).
 var jobs = []job{
-	{"provisioner", "backhaul setup --trigger: finds or creates every stream and consumer", func(g *guarded) error {
+	{"provisioner", "backhaul setup --trigger --archive: finds or creates every stream and consumer", func(g *guarded) error {
 		js := g.jetstream("provisioner")
 		_, err := provision.Apply(g.within(), js, 1, true)
 		_, triggerErr := provision.ApplyTrigger(g.within(), js, 1, true)
 		_, markErr := provision.ApplyMark(g.within(), js, 1)
-		return errors.Join(err, triggerErr, markErr)
+		_, archiveErr := provision.ApplyArchive(g.within(), js, true)
+		return errors.Join(err, triggerErr, markErr, archiveErr)
 	}},
 	{"backhaul", "works on requests: starts jobs, pauses, counts, keeps dead letters, sweeps", func(g *guarded) error {
 		return readTriggerState(g, "backhaul") // as the page does; everything did the rest
@@ -139,6 +140,7 @@ var jobs = []job{
 		return err
 	}},
 	{"trigger", "backhaul trigger: turns notifications into a request and a dead letter", runTheTrigger},
+	{"archiver", "backhaul archive: keeps every event, and publishes a checkpoint", runTheArchiver},
 }
 
 // own is a job that only a source in the account of the streams can do.

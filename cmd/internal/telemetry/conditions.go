@@ -26,6 +26,11 @@ func (t *Trigger) WatchConditions(probes map[string]func() error) {
 	t.registry.MustRegister(newConditions(probes))
 }
 
+// WatchConditions is like [Metrics.WatchConditions].
+func (a *Archiver) WatchConditions(probes map[string]func() error) {
+	a.registry.MustRegister(newConditions(probes))
+}
+
 func newConditions(probes map[string]func() error) *conditions {
 	return &conditions{slices.Sorted(maps.Keys(probes)), probes}
 }

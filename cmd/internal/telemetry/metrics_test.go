@@ -190,6 +190,7 @@ func TestMetrics_areDocumented(t *testing.T) {
 	nc := natstest.Start(t).Connect(t)
 	all, text := everyMetric(t, watched(t, nc)), page(t)
 	maps.Copy(all, everyMetricOf(t, watchedTrigger(t, nc).registry))
+	maps.Copy(all, everyMetricOf(t, watchedArchiver(nc).registry))
 	rows := make(map[string]string)
 	for _, row := range regexp.MustCompile("(?m)^\\| `(backhaul_[a-z_]+)` \\| ([^|]*)\\|").FindAllStringSubmatch(text, -1) {
 		rows[row[1]] = row[2]

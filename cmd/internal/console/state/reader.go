@@ -183,7 +183,7 @@ func (s *State) take(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		if err == nil {
 			s.count(eventlog.Event{Kind: data.Kind(), Key: key, Data: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp})
 		} else if _, ok := publisher.ParseOperatorSubject(msg.Subject()); ok {
-			if done, err := schemas.DecodeOperatorEvent(msg.Data()); err == nil {
+			if done, err := schemas.DecodeOperatorEvent(msg.Data()); err == nil && done.Action != schemas.ActionSealed {
 				s.actions = append(s.actions, actionOf(done, meta.Timestamp))
 				s.actions = s.actions[max(0, len(s.actions)-maxActions):]
 			}

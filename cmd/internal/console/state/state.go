@@ -131,6 +131,8 @@ func actionOf(e schemas.OperatorEvent, stored time.Time) Action {
 		a.Text = deadLetter + " as " + e.Replay.RequestID
 	case schemas.ActionDeadLetterDrop:
 		a.Text = deadLetter
+	case schemas.ActionSealed:
+		a.Text = fmt.Sprintf("archive %s with %d leaves", e.Checkpoint.Log, e.Checkpoint.Size)
 	case schemas.ActionResume:
 	}
 	if e.Reason != "" {
