@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -52,18 +53,42 @@ func (d DeadLetter) Whole() error {
 // id: its payload byte for byte, its subject and its headers, without those that
 // were instructions to JetStream when it was first published.
 func (d DeadLetter) ReplayMessage(requestID string) *nats.Msg {
-	msg := &nats.Msg{Subject: d.Subject, Header: make(nats.Header), Data: d.Data}
-	for name, values := range d.Header {
-		switch {
-		case !headerName.MatchString(name), instruction.MatchString(name):
-		case strings.EqualFold(name, schemas.HeaderRequestID), strings.EqualFold(name, schemas.HeaderReplayOf):
-		default:
-			msg.Header[name] = values
+	msg := d.original()
+	for name := range msg.Header {
+		if strings.EqualFold(name, schemas.HeaderRequestID) || strings.EqualFold(name, schemas.HeaderReplayOf) {
+			delete(msg.Header, name)
 		}
 	}
 	msg.Header.Set(schemas.HeaderRequestID, schemas.EncodeHeader(requestID))
 	msg.Header.Set(schemas.HeaderReplayOf, schemas.EncodeHeader(d.Key.String()))
 	return msg
+}
+
+// original is the message as it arrived, without instructions to JetStream.
+func (d DeadLetter) original() *nats.Msg {
+	msg := &nats.Msg{Subject: d.Subject, Header: make(nats.Header), Data: d.Data}
+	for name, values := range d.Header {
+		if headerName.MatchString(name) && !instruction.MatchString(name) {
+			msg.Header[name] = values
+		}
+	}
+	return msg
+}
+
+// PutBack publishes a dead letter's storage notification on its subject again. id is its
+// Nats-Msg-Id: the stream keeps what is published twice within its duplicate window once.
+func (p *Publisher) PutBack(ctx context.Context, d DeadLetter, id string) error {
+	err := d.Whole()
+	if err == nil && !IsStorageSubject(d.Subject) {
+		err = errors.New("it is not the subject of a storage notification")
+	}
+	if err != nil {
+		return fmt.Errorf("put back on %q: %w", d.Subject, err)
+	}
+	if _, err := p.js.PublishMsg(ctx, d.original(), jetstream.WithMsgID(id), jetstream.WithExpectStream(StorageStream)); err != nil {
+		return fmt.Errorf("put back on %s: %w", d.Subject, err)
+	}
+	return nil
 }
 
 // Replay publishes the dead letter's message again under a new request id. The same id

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,7 +18,10 @@ const (
 	WindowsStream   = "STORAGE_WINDOWS"
 )
 
-const windowPrefix = "storage.window."
+const (
+	storagePrefix = "storage.event."
+	windowPrefix  = "storage.window."
+)
 
 // StateSubject is where the trigger that reads says twice a second what it is doing.
 // No stream keeps it; without a listener it is dropped.
@@ -67,4 +71,27 @@ func LastWindow(ctx context.Context, windows jetstream.Stream, group string) (re
 		return nil, 0, fmt.Errorf("read %s: %w", WindowSubject(group), err)
 	}
 	return msg.Data, msg.Sequence, nil
+}
+
+// IsStorageSubject reports whether a storage notification may be published on a subject.
+func IsStorageSubject(subject string) bool {
+	rest, ok := strings.CutPrefix(subject, storagePrefix)
+	return ok && rest != "" && !strings.ContainsAny(rest, "*> \t\r\n") && !strings.HasPrefix(rest, ".") && !strings.HasSuffix(rest, ".") && !strings.Contains(rest, "..")
+}
+
+// SubjectMatches reports whether a subject matches a pattern, in which * and > are as in NATS.
+func SubjectMatches(pattern, subject string) bool {
+	for {
+		want, wants, more := strings.Cut(pattern, ".")
+		have, rest, another := strings.Cut(subject, ".")
+		switch {
+		case want == ">" && !more:
+			return true
+		case want != "*" && want != have:
+			return false
+		case !more || !another:
+			return more == another
+		}
+		pattern, subject = wants, rest
+	}
 }

@@ -112,7 +112,7 @@ func withDeadLetters(cmd *cobra.Command, use func(context.Context, *deadletter.S
 // letterFlags select dead letters. The zero value selects all.
 type deadLetterFlags struct {
 	source, client, subclient string
-	code, requestID           string
+	code, requestID, subject  string
 	since, until              time.Time
 }
 
@@ -122,6 +122,7 @@ func addDeadLetterFlags(cmd *cobra.Command, f *deadLetterFlags) {
 	addFilter(cmd, &f.subclient, "subclient-name", "only requests for this content `group`")
 	addFilter(cmd, &f.code, "error-code", "only failures with this `code`, ours or the vendor's in either form")
 	addFilter(cmd, &f.requestID, "request-id", "only requests with this `id`")
+	addFilter(cmd, &f.subject, "subject", "only messages that came on this `subject`, such as storage.event.>")
 	addMoment(cmd, &f.since, "since", "`time` (2026-11-23T10:00:00Z) or age (90m) of the oldest dead letter")
 	addMoment(cmd, &f.until, "until", "`time` or age of the newest dead letter")
 }
@@ -129,7 +130,7 @@ func addDeadLetterFlags(cmd *cobra.Command, f *deadLetterFlags) {
 // filter returns what the flags select. The error is a [*usageError].
 func (f deadLetterFlags) filter() (deadletter.Filter, error) {
 	return deadletter.Filter{
-		Source: f.source, Client: f.client, Subclient: f.subclient, Code: f.code, RequestID: f.requestID, Since: f.since, Until: f.until,
+		Source: f.source, Client: f.client, Subclient: f.subclient, Code: f.code, RequestID: f.requestID, Subject: f.subject, Since: f.since, Until: f.until,
 	}, checkPeriod(f.since, f.until)
 }
 

@@ -43,12 +43,17 @@ A replay that is repeated is the same request, unless --again asks for another o
 What cannot succeed unchanged, such as an invalid request, is refused: --file sends
 a corrected one in its place, --force sends it all the same.
 
+A storage notification is put back on the subject that it came from, and the trigger
+reads it like any other; one that this version does not understand is refused. After
+an upgrade, or a change of the routes: --subject 'storage.event.>'.
+
 Dead letters are named by sequences or selected by filters; --all selects all.
 Without --again, those whose replay has its outcome are skipped. Exit code 1 if any
 was refused, or is left over because of --limit.`,
 		Example: `  backhaul dlq replay --nats nats://127.0.0.1:4222 12 --reason "content group made, CHG-17"
   backhaul dlq replay --nats nats://127.0.0.1:4222 13 --file corrected.json
-  backhaul dlq replay --nats nats://127.0.0.1:4222 --source billing --error-code 35:4618 --dry-run`,
+  backhaul dlq replay --nats nats://127.0.0.1:4222 --source billing --error-code 35:4618 --dry-run
+  backhaul dlq replay --nats nats://127.0.0.1:4222 --subject 'storage.event.>' --reason "after the upgrade"`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return runReplay(cmd, args, f) },
 	}
@@ -106,6 +111,7 @@ type result struct {
 	RequestID    string `json:"requestId"`
 	Result       string `json:"result"`
 	NewRequestID string `json:"newRequestId,omitempty"`
+	PutBackOn    string `json:"putBackOn,omitempty"`
 	Why          string `json:"why,omitempty"`
 }
 
@@ -129,6 +135,9 @@ func runReplay(cmd *cobra.Command, args []string, f replayFlags) error {
 			if p.Repeated {
 				first = repeated
 			}
+			if p.PutBackOn != "" {
+				return result{Result: first, PutBackOn: p.PutBackOn}
+			}
 			return result{Result: first, NewRequestID: p.RequestID}
 		}
 		return act{
@@ -142,8 +151,7 @@ func runReplay(cmd *cobra.Command, args []string, f replayFlags) error {
 				return state(plan, "would replay", "would send again"), err
 			},
 			skip: func(l deadletter.Message) bool {
-				n := len(l.Replays)
-				return !order.Again && n > 0 && l.Replays[n-1].Done()
+				return !order.Again && l.Replayed()
 			},
 		}
 	})
@@ -265,9 +273,12 @@ func actOnEach(ctx context.Context, cmd *cobra.Command, output string, deadLette
 		var r result
 		r, err = do(ctx, l)
 		replayed, isReplayed := errors.AsType[*deadletter.ReplayedError](err)
+		putBack, isPutBack := errors.AsType[*deadletter.PutBackError](err)
 		refused, isRefused := errors.AsType[*deadletter.RefusedError](err)
 		_, isGone := errors.AsType[*deadletter.NotFoundError](err)
 		switch {
+		case isPutBack:
+			r = result{Result: "left alone", Why: putBack.Error() + "; --again puts it back once more"}
 		case isReplayed:
 			r = result{Result: "left alone", Why: replayed.Error() + "; --again makes another request"}
 		case isRefused:
@@ -279,7 +290,7 @@ func actOnEach(ctx context.Context, cmd *cobra.Command, output string, deadLette
 		case isGone:
 			r = result{Result: "gone", Why: err.Error()}
 		}
-		if err != nil && !isReplayed && !isRefused && !isGone {
+		if err != nil && !isReplayed && !isPutBack && !isRefused && !isGone {
 			break
 		}
 		err = nil
@@ -305,9 +316,12 @@ func printResult(w io.Writer, output string, r result) {
 		_ = printJSON(w, r) // a broken pipe ends the program anyway
 		return
 	}
-	text := fmt.Sprintf("%d  %s/%s  %s", r.Sequence, r.Source, r.RequestID, r.Result)
+	text := fmt.Sprintf("%d  %s/%s  %s", r.Sequence, r.Source, dash(r.RequestID), r.Result)
 	if r.NewRequestID != "" {
 		text += " as " + r.NewRequestID
+	}
+	if r.PutBackOn != "" {
+		text += " on " + r.PutBackOn
 	}
 	if r.Why != "" {
 		text += ": " + r.Why

@@ -28,13 +28,13 @@ type deadLetterView struct {
 	SubclientName   string       `json:"subclientName,omitempty"`
 	RequestedAt     time.Time    `json:"requestedAt,omitzero"`
 	RequestSequence uint64       `json:"requestSequence"`
+	Subject         string       `json:"subject"`
 	Replays         []replayView `json:"replays,omitempty"`
 	*messageView
 }
 
 // messageView is the message as it arrived; only of a dead letter that is shown alone.
 type messageView struct {
-	Subject string              `json:"subject"`
 	Headers map[string][]string `json:"headers"`
 	// Payload is text; PayloadBase64 stands in its place if it is none.
 	Payload       string `json:"payload,omitempty"`
@@ -53,7 +53,7 @@ type replayView struct {
 func viewOf(l deadletter.Message) deadLetterView {
 	v := deadLetterView{
 		Sequence: l.Number, KeptAt: l.Kept, Source: l.Key.Source, Key: l.Key.Name, RequestID: l.RequestID, ErrorCode: l.Code, Reason: l.Reason,
-		ClientName: l.Request.ClientName, SubclientName: l.Request.SubclientName, RequestedAt: l.Time, RequestSequence: l.Sequence,
+		ClientName: l.Request.ClientName, SubclientName: l.Request.SubclientName, RequestedAt: l.Time, RequestSequence: l.Sequence, Subject: l.Subject,
 	}
 	for _, r := range l.Replays {
 		view := replayView{DeadLetterReplay: r.DeadLetterReplay, Actor: r.Actor, Reason: r.Reason, At: r.At}
@@ -78,9 +78,9 @@ func printDeadLetters(w io.Writer, output string, deadLetters []deadletter.Messa
 		return nil
 	}
 	t := newTable(w)
-	t.row("SEQUENCE", "KEPT", "SOURCE", "REQUEST", "CLIENT/GROUP", "CODE", "REPLAYED", "REASON")
+	t.row("SEQUENCE", "KEPT", "SUBJECT", "REQUEST", "CLIENT/GROUP", "CODE", "REPLAYED", "REASON")
 	for _, l := range deadLetters {
-		t.row(fmt.Sprint(l.Number), stamp(l.Kept), l.Key.Source, l.RequestID,
+		t.row(fmt.Sprint(l.Number), stamp(l.Kept), l.Subject, dash(l.RequestID),
 			dash(l.Request.ClientName)+"/"+dash(l.Request.SubclientName), l.Code, replayed(l), shortText(l.Reason, 80))
 	}
 	return t.flush()
@@ -91,6 +91,9 @@ func replayed(l deadletter.Message) string {
 	n := len(l.Replays)
 	if n == 0 {
 		return "-"
+	}
+	if l.Notification() {
+		return "put back"
 	}
 	last := l.Replays[n-1].Last
 	if last == nil {
@@ -105,7 +108,7 @@ func replayed(l deadletter.Message) string {
 func printDeadLetter(w io.Writer, output string, l deadletter.Message) error {
 	if output == outputJSON {
 		v := viewOf(l)
-		v.messageView = &messageView{Subject: l.Subject, Headers: l.Header}
+		v.messageView = &messageView{Headers: l.Header}
 		if utf8.Valid(l.Data) {
 			v.Payload = string(l.Data)
 		} else {
@@ -123,6 +126,10 @@ func printDeadLetter(w io.Writer, output string, l deadletter.Message) error {
 	row("code", "%s", l.Code)
 	row("reason", "%s", l.Reason)
 	for _, r := range l.Replays {
+		if l.Notification() {
+			row("put back", "%s by %s", stamp(r.At), r.Actor)
+			continue
+		}
 		state := "no outcome yet"
 		if r.Last != nil {
 			state = fmt.Sprintf("%s, %s", r.Last.Kind(), history.Line(r.Last))

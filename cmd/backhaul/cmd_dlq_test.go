@@ -67,8 +67,8 @@ func TestARefusedRequestIsReplayedAfterAFix(t *testing.T) {
 	s.WaitForOutcomes()
 
 	code, out, stderr := programtest.Once(t, s.Env, "", "dlq", "ls")
-	const listed = `SEQUENCE  KEPT  SOURCE   REQUEST  CLIENT/GROUP  CODE       REPLAYED  REASON
-1         TIME  billing  inv-7    files/home    587207178  -         Failed to start backups as no eligible subclients were found.
+	const listed = `SEQUENCE  KEPT  SUBJECT                 REQUEST  CLIENT/GROUP  CODE       REPLAYED  REASON
+1         TIME  backup.request.billing  inv-7    files/home    587207178  -         Failed to start backups as no eligible subclients were found.
 `
 	short := strings.ReplaceAll(moments.ReplaceAllString(out, "TIME"), "KEPT                ", "KEPT")
 	if code != exitDone || strings.Join(strings.Fields(short), " ") != strings.Join(strings.Fields(listed), " ") {

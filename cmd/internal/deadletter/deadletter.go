@@ -9,6 +9,10 @@
 // letter>), so a repeated replay, by a double click or after a crash, is the same request
 // and starts one job. [Order.Again] makes another request once that one has its outcome.
 //
+// A storage notification is put back: published again on its subject, with its headers. It has
+// no request id. The stream of notifications recognises a repeated one for two minutes, so it is
+// repeated within a minute of its record only.
+//
 // # What a crash leads to
 //
 // The action is recorded first (backup.event.operator.dlq-replay), then the request is
@@ -28,8 +32,8 @@
 //
 // To list: CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE} on the streams BACKUP_DLQ and
 // BACKUP_EVENTS, STREAM.{INFO,MSG.GET} on both. To act also
-// publish permission on backup.event.operator.*, on backup.request.<source> to
-// replay, and STREAM.MSG.DELETE.BACKUP_DLQ to drop.
+// publish permission on backup.event.operator.*, on backup.request.<source> and
+// storage.event.> to replay, and STREAM.MSG.DELETE.BACKUP_DLQ to drop.
 //
 // A [Store] is safe for concurrent use.
 package deadletter
@@ -101,6 +105,8 @@ type Filter struct {
 	Client    string
 	Subclient string // the content group
 	Code      string // ours, or the vendor's in either form
+	// Subject is that of the message as it arrived; * and > are as in NATS.
+	Subject   string
 	RequestID string
 	// Since and Until bound when the dead letter was stored.
 	Since, Until time.Time
@@ -111,6 +117,7 @@ type Filter struct {
 func (f Filter) matches(l *Message) bool {
 	same := func(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
 	return (f.RequestID == "" || f.RequestID == l.RequestID) &&
+		(f.Subject == "" || publisher.SubjectMatches(f.Subject, l.Subject)) &&
 		(f.Code == "" || f.Code == l.Code || f.Code == schemas.LogCode(l.Code)) &&
 		same(f.Client, l.Request.ClientName) && same(f.Subclient, l.Request.SubclientName)
 }

@@ -33,6 +33,8 @@ type Plan struct {
 	// RequestID and Key are those of the new request.
 	RequestID string
 	Key       publisher.Key
+	// PutBackOn is the subject on which a notification is published again; "" for a request.
+	PutBackOn string
 	// Repeated is true when the replay is on record already and its request has no
 	// outcome yet: it is only published again, which starts nothing twice.
 	Repeated bool
@@ -58,8 +60,11 @@ type RefusedError struct {
 func (e *RefusedError) Error() string { return e.Why }
 
 // Plan returns what a replay of a dead letter from [Store.Get] would do. The error is a
-// [*ReplayedError] or a [*RefusedError].
+// [*ReplayedError], a [*PutBackError] or a [*RefusedError].
 func (l *Message) Plan(o Order) (Plan, error) {
+	if l.Notification() {
+		return l.planPutBack(o)
+	}
 	p := Plan{message: l.DeadLetter}
 	if o.Payload != nil {
 		p.message.Data, p.message.Header, p.message.Size = o.Payload, withoutForm(l.Header), 0
@@ -132,7 +137,7 @@ func (s *Store) Plan(ctx context.Context, l Message, o Order) (Plan, error) {
 
 // Replay sends the message of a dead letter again. The dead letter may come from
 // [Store.List] and stays in its stream. The error is a [*ReplayedError], a
-// [*RefusedError], a [*NotFoundError], or a failed write, after which Replay may be
+// [*PutBackError], a [*RefusedError], a [*NotFoundError], or a failed write, after which Replay may be
 // called again.
 func (s *Store) Replay(ctx context.Context, l Message, o Order) (Plan, error) {
 	if err := o.Check(); err != nil {
@@ -148,7 +153,12 @@ func (s *Store) Replay(ctx context.Context, l Message, o Order) (Plan, error) {
 			return p, err
 		}
 	}
-	if _, err := s.pub.Replay(ctx, p.message, p.RequestID); err != nil {
+	if p.PutBackOn != "" {
+		err = s.pub.PutBack(ctx, p.message, p.RequestID)
+	} else {
+		_, err = s.pub.Replay(ctx, p.message, p.RequestID)
+	}
+	if err != nil {
 		return p, fmt.Errorf("recorded, but not sent; replay it once more: %w", err)
 	}
 	return p, nil

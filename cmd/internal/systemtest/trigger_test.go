@@ -159,6 +159,39 @@ func TestUnroutedChangesAreShown(t *testing.T) {
 	})
 }
 
+// What was set aside goes back to its subject when the trigger can use it: in bulk, and once.
+func TestNotificationsSetAsideArePutBack(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{})
+	const routes = "unrouted: keep\nroutes:\n- {container: %s, clientName: s-adhoc-object-storage, subclientName: stestgroup, window: {quiet: 300ms}}\n"
+	env := programtest.TriggerEnv(t, s.NC.ConnectedUrl(), objectstoretest.Start(t), fmt.Sprintf(routes, "a"))
+	file := strings.TrimPrefix(env[1], "BACKHAUL_TRIGGER_ROUTES=")
+	p := programtest.Start(t, env, "backhaul", "trigger")
+	p.WaitFor(t, "reading notifications")
+	s.Publish("storage.event.site-a", nil, []byte("not a notification"))
+	for _, key := range []string{"1.pdf", "2.pdf"} {
+		s.Publish("storage.event.site-a", nil, programtest.Notification("forgotten", key))
+	}
+	waittest.Eventually(t, "dead letters", func() bool { return s.Messages(publisher.DeadLetterStream) == 3 })
+	_, list, _ := programtest.Once(t, s.Env, "", "dlq", "ls")
+	if strings.Count(list, "storage.event.site-a") != 3 || !strings.Contains(list, "unknown format") || strings.Count(list, "NO_ROUTE") != 2 {
+		t.Errorf("dlq ls prints %s", list)
+	}
+
+	programtest.WritePolicy(t, file, fmt.Sprintf(routes, `"*"`))
+	p.Signal(t, syscall.SIGHUP)
+	p.WaitFor(t, "reading notifications by other routes")
+	code, replayed, stderr := programtest.Once(t, s.Env, "", "dlq", "replay", "--subject", "storage.event.>", "--yes", "--reason", "routes fixed")
+	if code != 1 || strings.Count(replayed, "storage/-  replayed on storage.event.site-a") != 2 || strings.Count(replayed, "this version does not understand it either") != 1 {
+		t.Errorf("exit code %d: %s%s", code, replayed, stderr)
+	}
+	p.WaitFor(t, "backup requested")
+	waittest.Eventually(t, "a job", func() bool { return strings.Contains(p.Output.String(), `"changes":2`) })
+	if _, list, _ = programtest.Once(t, s.Env, "", "dlq", "ls"); strings.Count(list, "put back") != 2 {
+		t.Errorf("dlq ls prints %s", list)
+	}
+}
+
 func TestTriggerSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	store := objectstoretest.Start(t)

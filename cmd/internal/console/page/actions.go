@@ -181,13 +181,14 @@ func (p *Page) failed(w http.ResponseWriter, r *http.Request, what string, err e
 	var (
 		refused  *deadletter.RefusedError
 		replayed *deadletter.ReplayedError
+		putBack  *deadletter.PutBackError
 		gone     *deadletter.NotFoundError
 	)
 	switch {
 	case errors.As(err, &gone):
 		p.say(w, r, http.StatusNotFound, "Dead letter %d does not exist, or no longer.", gone.Number)
 		return
-	case errors.As(err, &refused), errors.As(err, &replayed):
+	case errors.As(err, &refused), errors.As(err, &replayed), errors.As(err, &putBack):
 		p.say(w, r, http.StatusConflict, "Nothing was done: %v.", err)
 		return
 	}

@@ -69,6 +69,8 @@ type letterPage struct {
 	Headers []header
 	Text    string // the message, if it is text
 	Size    int
+	// Notification is set if a replay puts it back on its subject.
+	Notification bool
 	// Replayed is the request that it was just replayed as, nil if it was not.
 	Replayed *publisher.Key
 	// Again: its last replay has its outcome.
@@ -114,7 +116,7 @@ func (p *Page) letter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l.Headers, l.Size, l.Text = headersOf(l.Header), len(l.Data), shownText(l.Data)
-	l.Again = len(l.Replays) > 0 && l.Replays[len(l.Replays)-1].Done()
+	l.Again, l.Notification = l.Message.Replayed(), l.Message.Notification()
 	if plan, err := l.Plan(deadletter.Order{Again: l.Again}); err != nil {
 		l.Refusal = err.Error()
 	} else {
