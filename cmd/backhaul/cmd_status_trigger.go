@@ -53,6 +53,9 @@ func (s *triggerStatus) print(t table, now time.Time) {
 		if !r.Oldest.IsZero() {
 			windows += fmt.Sprintf(", the oldest %s ago", ago(max(now.Sub(r.Oldest), 0)))
 		}
+		if r.Held > 0 {
+			windows += fmt.Sprintf("; %d wait for a job of their content group", r.Held)
+		}
 		t.row("  windows", windows)
 		t.row("  asked for", fmt.Sprintf("%d requests of %d changes, since %s", r.Asked.Requests, r.Asked.Changes, stamp(r.Asked.Since)))
 	}

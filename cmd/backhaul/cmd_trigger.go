@@ -53,7 +53,7 @@ func runTrigger(cmd *cobra.Command) error {
 	if cfg.Trigger.Routes == "" {
 		return errNoRoutes()
 	}
-	file, err := routes.Open(cfg.Trigger.Routes, log)
+	file, err := routes.Open(cfg.Trigger.Routes, cfg.Follow.On, log)
 	if err != nil {
 		return config.FileError(err)
 	}
@@ -108,8 +108,24 @@ func loadRoutes(cmd *cobra.Command) (*trigger.Routes, error) {
 	return rs, nil
 }
 
+// checkFollowed returns an error if a route needs jobs to be followed, and the settings say that
+// they are not.
+func checkFollowed(cmd *cobra.Command, rs *trigger.Routes) error {
+	cfg, _, err := load(cmd)
+	if err != nil || cfg.Follow.On {
+		return err
+	}
+	if err := routes.NeedFollowing(rs); err != nil {
+		return config.FileError(err)
+	}
+	return nil
+}
+
 func runTriggerCheck(cmd *cobra.Command, output string) error {
 	rs, err := loadRoutes(cmd)
+	if err == nil {
+		err = checkFollowed(cmd, rs)
+	}
 	if err != nil {
 		return sayProblems(cmd, output, err)
 	}
@@ -159,6 +175,12 @@ func printRoutes(cmd *cobra.Command, rs *trigger.Routes) error {
 			directive = "/" + r.Directive.Container + "/" + r.Directive.Prefix
 		}
 		window := fmt.Sprintf("%s, at most %s, %d paths", short(r.Window.Quiet), short(r.Window.Max), r.Window.MaxPaths)
+		if r.Rule.Queue {
+			window += ", waits for a job that runs"
+		}
+		if r.Rule.MinInterval > 0 {
+			window += ", at least " + short(r.Rule.MinInterval) + " between jobs"
+		}
 		t.row(line, r.Name, r.Changes(), r.Group().String(), r.Request.BackupLevel, window, directive)
 	}
 	return t.flush()

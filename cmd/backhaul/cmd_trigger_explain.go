@@ -210,10 +210,18 @@ func withRoute(c trigger.Change, r *trigger.Route) string {
 	w := r.Window
 	text := fmt.Sprintf("%s backup of %s, %s after its last change, at most %s after the first",
 		r.Request.BackupLevel, r.Group(), short(w.Quiet), short(w.Max))
+	if r.Directive != nil {
+		text += fmt.Sprintf(" or at %d paths", w.MaxPaths)
+	}
+	if r.Rule.Queue {
+		text += ", and after a job of the group that runs"
+	}
+	if r.Rule.MinInterval > 0 {
+		text += fmt.Sprintf(", at least %s after the start of its last job", short(r.Rule.MinInterval))
+	}
 	if r.Directive == nil {
 		return text
 	}
-	text += fmt.Sprintf(" or at %d paths", w.MaxPaths)
 	path, why := r.Path(c)
 	if why != "" {
 		return text + "; without a list of paths, because " + why

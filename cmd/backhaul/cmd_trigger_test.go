@@ -40,6 +40,7 @@ func TestTriggerCheck(t *testing.T) {
 		"as JSON":     {[]string{"-o", "json"}, "routes:\n" + route + route, exitFailed, `"line":3,"severity":"fault"`, ""},
 		"not to load": {[]string{"-o", "json"}, "routes:\n- {}\n", exitUsage, `{"ok":false,"problems":["`, "routes.yaml:2"},
 		"a warning":   {nil, "routes:\n- {container: a, backupLevel: FULL, clientName: c, subclientName: g}\n", exitDone, "warning: route of line 2: asks for FULL", ""},
+		"a rule":      {nil, "routes:\n- {container: a, clientName: c, subclientName: g, onRunning: queue, minInterval: 5m}\n", exitDone, "waits for a job that runs, at least 5m between jobs", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -52,6 +53,17 @@ func TestTriggerCheck(t *testing.T) {
 				t.Errorf("exit code %d, want %d with %q and %q in\n%s\n%s", code, c.code, c.stdout, c.stderr, stdout, stderr)
 			}
 		})
+	}
+}
+
+// Where jobs are not followed, a route must not wait for one.
+func TestTriggerNeedsFollowing(t *testing.T) {
+	t.Parallel()
+	env := []string{"BACKHAUL_FOLLOW=false", "BACKHAUL_NATS_URL=nats://127.0.0.1:1", "BACKHAUL_ADMIN_ADDR=off", "BACKHAUL_TRIGGER_ROUTES=" + someRoutes(t, "routes:\n- {container: a, clientName: c, subclientName: g, onRunning: queue}\n")}
+	for _, args := range [][]string{{"trigger"}, {"trigger", "check"}} {
+		if code, _, stderr := programtest.Once(t, env, "", args...); code != exitUsage || !strings.Contains(stderr, "routes.yaml:2: onRunning and minInterval need started jobs to be followed") {
+			t.Errorf("%v: exit code %d, %s", args, code, stderr)
+		}
 	}
 }
 
@@ -106,6 +118,10 @@ func TestTriggerExplain(t *testing.T) {
 	binary := []string{"-H", "ce-specversion: 1.0", "-H", "ce-type:google.cloud.storage.object.v1.finalized", "-o", "json", "-"}
 	if code, out, _ = explain(`{"bucket":"b","name":"k","size":"1"}`, binary...); code != exitDone || !strings.Contains(out, `"route":"listed","line":3`) {
 		t.Errorf("binary mode: exit code %d, %s", code, out)
+	}
+	ruled := someRoutes(t, "routes: [{container: b, clientName: c, subclientName: g, onRunning: queue, minInterval: 15m}]")
+	if code, out, _ = explain(document("b", "a"), "-", "--routes", ruled); code != exitDone || !strings.Contains(out, "after the first, and after a job of the group that runs, at least 15m after the start of its last job") {
+		t.Errorf("a route with a rule: exit code %d, %s", code, out)
 	}
 	templates := someRoutes(t, `routes: [{container: team-*, clientName: c, subclientName: "{container}-{prefix:1}"}]`)
 	for key, want := range map[string]string{"a/b": `"contentGroup":"c/team-x-a"`, "b": `"reason":"no-route"`} {

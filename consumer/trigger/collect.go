@@ -34,7 +34,9 @@ type collection struct {
 	groups   map[Group]*group
 	mostKept int      // groups from which idle ones are forgotten
 	ended    []*group // groups with a window that ended
-	changes  int      // objects in all windows
+	looks    []*group // held groups that a look is due at
+	holdFor  time.Duration
+	changes  int // objects in all windows
 
 	delivered uint64 // consumer sequence of the last delivery
 	seen      uint64 // stream sequence of the last new message
@@ -89,16 +91,22 @@ func (c *collection) caughtUp(yes bool) {
 func (c *collection) endWindows(now time.Time) {
 	c.next = time.Time{}
 	for _, g := range c.groups {
-		if g.open == nil {
+		ready := g.held() && len(g.queue) > 0 && !g.flying
+		if g.open != nil {
+			due := g.open.due(g.route.Window, c.behind)
+			if due.After(now) {
+				c.expect(due)
+			} else {
+				ready = true
+			}
+		}
+		if !ready || g.held() && c.lookAt(g, now) {
 			continue
 		}
-		due := g.open.due(g.route.Window, c.behind)
-		if !due.After(now) {
+		if g.open != nil {
 			g.close()
-			c.ended = append(c.ended, g)
-			continue
 		}
-		c.expect(due)
+		c.ended = append(c.ended, g)
 	}
 }
 
@@ -130,6 +138,9 @@ func (c *collection) endLargest() {
 			} else if left[m]++; left[m] == m.waits {
 				done++
 			}
+		}
+		if g.hold != nil {
+			g.hold.forced = true
 		}
 		g.close()
 		c.ended = append(c.ended, g)
@@ -205,7 +216,7 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 // acknowledged, or if nothing more is pulled because too much is held.
 func (s *session) relieve() {
 	full := len(s.collected.messages) >= s.maxPending && s.maxPending > 0 || s.collected.changes >= maxHeld
-	if full && len(s.collected.ended) == 0 && s.flights.flying == 0 {
+	if full && len(s.collected.ended) == 0 && s.flights.flying == 0 && !s.collected.force() {
 		s.collected.endLargest()
 	}
 }
@@ -256,6 +267,7 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 		if g.position, g.sequence, err = s.trigger.decisions.read(ask, g.name); err != nil {
 			return err
 		}
+		g.hold = newHold(c.route, s.routes.Source, &g.position)
 		if by := g.position.Routes; by != "" && by != s.routes.mark {
 			g.position = decision{} // a decision by other routes covers nothing
 		}
@@ -364,6 +376,9 @@ func (s *session) snapshot() *State {
 			windows = append(windows[:len(windows):len(windows)], g.open)
 		}
 		state.Windows += len(windows)
+		if g.held() && !g.hold.next.IsZero() {
+			state.Held += len(windows)
+		}
 		if len(windows) > 0 && (state.Oldest.IsZero() || windows[0].since.Before(state.Oldest)) {
 			state.Oldest = windows[0].since
 		}

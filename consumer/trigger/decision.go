@@ -30,6 +30,8 @@ type decision struct {
 	Routes string `json:"routes,omitempty"`
 	// Request is nil if the window had no changes left to request.
 	Request *schemas.BackupRequest `json:"request,omitempty"`
+	// Asked is the group's last request, this one or an earlier one, if its route has a rule.
+	Asked *asked `json:"asked,omitempty"`
 	// Nonce identifies the writer to itself.
 	Nonce string `json:"nonce"`
 }

@@ -45,6 +45,10 @@
 //	request           the decision and the request     the same                                 TestACrashAtEveryStep/request
 //	some acks         messages up to the decision      they are covered: acknowledged, no more  TestACrashAtEveryStep/acks,_unseen
 //	all cancelled     a decision without a request     the creation does not come back alone    TestACrashWhileNothingIsAskedFor
+//	look, held        all messages, and the decision   it looks at the same last request, and   TestACrashWhileAWindowIsHeld/held
+//	                  that names the last request      holds the window too
+//	decision of what  the decision, and maybe its      its request is published, and the next   TestACrashWhileAWindowIsHeld/decision,_unacknowledged
+//	was held          request                          window waits for that one
 //
 // And without a crash:
 //
@@ -60,6 +64,10 @@
 //	the routes are changed                    decisions of other routes cover nothing         TestRoutesAreChanged
 //	they are changed while it reads           it lets requests finish, begins again, and      TestRoutesAreChangedWhileRunning
 //	                                          remembers what it acknowledged                  TestSettled
+//	a group's request waits or its job runs   its window collects, and is requested once      TestAContentGroupIsAskedForOnce
+//	another source's request has the turn     the same                                        TestAnotherSourceHasTheTurn
+//	what is held is all that the server       windows end, and their requests wait            TestAFullConsumerEndsWhatIsHeld
+//	delivers
 //	the store takes no files                  nothing is acknowledged; after 10 min a plain   TestAStoreThatIsAway
 //	                                          INCREMENTAL is requested
 //
@@ -90,6 +98,17 @@
 // listed, something was deleted, one notification has more paths than a window may, or the
 // store accepts no file for [Config].StoreGivesUp. [LabelDirectiveWhy] and the log have the number
 // of changes that cannot be listed, the first of them and the reason.
+//
+// # One job at a time
+//
+// A window of a route with a rule ([Route].Rule) ends only after a look at the events stream that
+// found nothing of its content group waiting or running: neither the group's last request, which the
+// decision names, nor a request that has the group's turn (package turn). Until then it stays open
+// and collects, so all that changes while a job runs is requested once, after it. Windows that ended
+// by their number of paths are requested one after the other. A look costs a few reads of NATS and
+// comes every [Config].LookAgain.
+//
+// A window is held for [Config].HoldFor at most, and ends without a look if memory is needed.
 //
 // # Replicas
 //
@@ -239,4 +258,5 @@
 // $JS.ACK.STORAGE_EVENTS.trigger.> and, below $JS.API, on CONSUMER.{INFO,MSG.NEXT,RESET}.STORAGE_EVENTS.trigger,
 // STREAM.INFO.{STORAGE_EVENTS,STORAGE_WINDOWS} and STREAM.MSG.GET.STORAGE_WINDOWS, and to subscribe
 // to its inbox prefix. Without permission to publish on storage.state its open windows are not visible.
+// Routes with a rule need STREAM.{INFO,MSG.GET}.BACKUP_EVENTS and CONSUMER.INFO.BACKUP_EVENTS.follower too.
 package trigger

@@ -18,6 +18,7 @@ type flight struct {
 	decision decision
 	sequence uint64 // stream sequence of the decision's record
 	err      error
+	look     *look // instead of a request; nil for one
 }
 
 // flights has the requests that are being made.
@@ -46,6 +47,7 @@ func (s *session) ask(ctx context.Context, f *flight) {
 		}
 		f.decision.Request = &req
 	}
+	f.decision.Asked = f.asked(s.routes.Source)
 	if f.sequence, f.err = s.trigger.decisions.write(ctx, f.decision, g.sequence); f.err != nil {
 		return
 	}
@@ -96,6 +98,10 @@ func (s *session) request(ctx context.Context, d decision) error {
 
 // landed takes over the result of a flight and settles the notifications of its window.
 func (s *session) landed(f *flight) error {
+	if f.look != nil {
+		s.looked(f)
+		return nil
+	}
 	g := f.group
 	g.flying = false
 	if f.err != nil {
@@ -109,6 +115,7 @@ func (s *session) landed(f *flight) error {
 	if g.queue = g.queue[1:]; len(g.queue) > 0 {
 		s.collected.ended = append(s.collected.ended, g)
 	}
+	g.afterRequest()
 	s.collected.changes -= len(f.window.objects)
 	for _, m := range f.window.messages {
 		s.release(m)

@@ -109,6 +109,8 @@ func (r *Route) Differs(other *Route) string {
 		return "window"
 	case (d == nil) != (o == nil) || d != nil && *d != *o:
 		return "directive"
+	case r.Rule != other.Rule:
+		return "onRunning or minInterval"
 	case r.Request.Hash() != other.Request.Hash():
 		return "backupLevel, storagePolicyName or labels"
 	}

@@ -38,6 +38,8 @@ type State struct {
 	Reading bool `json:"reading"`
 	// Windows is how many windows are open, or ended without a published request yet.
 	Windows int `json:"windows"`
+	// Held is how many of them wait for a job of their content group.
+	Held int `json:"held,omitempty"`
 	// Notifications is how many notifications in windows are not acknowledged.
 	Notifications int `json:"notifications"`
 	// Changes is how many objects they are about.

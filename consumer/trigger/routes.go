@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"backhaul/consumer/turn"
 	"backhaul/schemas"
 )
 
@@ -50,6 +51,8 @@ type Route struct {
 	Window  Window
 	// Directive is where lists of changed paths are written. Nil for none.
 	Directive *Directive
+	// Rule says how the requests of the content group follow each other.
+	Rule turn.Rule
 	// uses has the placeholders of the request and the directive.
 	uses []string
 }

@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"backhaul/consumer/turn"
 	"backhaul/schemas"
 )
 
@@ -33,6 +34,9 @@ func parse(t testing.TB, text string) *Routes {
 			Instance  string `yaml:"instanceName"`
 			Subclient string `yaml:"subclientName"`
 			Plan      string `yaml:"storagePolicyName"`
+
+			OnRunning   string        `yaml:"onRunning"`
+			MinInterval time.Duration `yaml:"minInterval"`
 		}
 	}
 	if err := yaml.Unmarshal([]byte(text), &file); err != nil {
@@ -42,6 +46,7 @@ func parse(t testing.TB, text string) *Routes {
 	for i, r := range file.Routes {
 		routes[i] = Route{
 			Name: r.Name, Place: r.Place, Keys: r.Keys, Events: r.Events, Ignore: r.Ignore, Window: Window(r.Window), Directive: r.Directive,
+			Rule: turn.Rule{Queue: r.OnRunning == turn.OnRunningQueue, MinInterval: r.MinInterval},
 			Request: schemas.BackupRequest{
 				ClientName: r.Client, InstanceName: r.Instance, SubclientName: r.Subclient, StoragePolicyName: r.Plan, Labels: r.Labels,
 			},

@@ -38,11 +38,13 @@ type session struct {
 }
 
 func newSession(t *Trigger) *session {
-	return &session{
+	s := &session{
 		trigger: t, routes: t.routes.Load(), pulls: durable.Pulls(t.nc),
 		collected: newCollection(),
 		flights:   flights{landings: make(chan *flight), over: make(chan struct{})},
 	}
+	s.collected.holdFor = t.cfg.HoldFor
+	return s
 }
 
 // errRoutes ends a session because the routes were changed.
@@ -153,7 +155,8 @@ func (s *session) drain() {
 	_ = s.trigger.nc.FlushTimeout(time.Second) // the acknowledgements
 }
 
-// launch starts flights for the first ended window of groups, at most maxFlights at once.
+// launch starts flights for the first ended window of groups, then for looks, at most maxFlights at
+// once.
 func (s *session) launch(work context.Context) {
 	for len(s.collected.ended) > 0 && s.flights.flying < maxFlights {
 		g := s.collected.ended[0]
@@ -161,17 +164,30 @@ func (s *session) launch(work context.Context) {
 		if g.flying || len(g.queue) == 0 {
 			continue
 		}
+		if g.held() {
+			s.collected.expect(s.collected.now()) // the windows that are ended next begin with a look
+			continue
+		}
 		g.flying = true
-		s.flights.flying++
-		f := &flight{group: g, window: g.queue[0]}
-		s.flights.running.Go(func() {
-			s.ask(work, f)
-			select {
-			case s.flights.landings <- f:
-			case <-s.flights.over:
-			}
-		})
+		s.fly(&flight{group: g, window: g.queue[0]}, func(f *flight) { s.ask(work, f) })
 	}
+	for len(s.collected.looks) > 0 && s.flights.flying < maxFlights {
+		g := s.collected.looks[0]
+		s.collected.looks[0], s.collected.looks = nil, s.collected.looks[1:]
+		s.fly(&flight{group: g, look: &look{asked: g.hold.asked, since: g.hold.since}}, func(f *flight) { s.look(work, f) })
+	}
+}
+
+// fly begins a flight, which lands in the loop.
+func (s *session) fly(f *flight, do func(*flight)) {
+	s.flights.flying++
+	s.flights.running.Go(func() {
+		do(f)
+		select {
+		case s.flights.landings <- f:
+		case <-s.flights.over:
+		}
+	})
 }
 
 // pull sends a pull request unless one is open or too many changes are kept.

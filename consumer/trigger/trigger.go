@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,12 @@ type Config struct {
 	StoreGivesUp time.Duration
 	// Conditions, if not nil, returns what is wrong with this replica, for [State].Conditions.
 	Conditions func() []Condition
+	// LookAgain is how often to look whether a content group with a rule still has a request that
+	// waits, or a job that runs. Defaults to 5 s.
+	LookAgain time.Duration
+	// HoldFor is how long the first change of a window may wait for that. Then its request is
+	// published, and waits itself. Defaults to 24 h.
+	HoldFor time.Duration
 	// DrainTimeout bounds how long a stop waits for requests that are being made. Defaults
 	// to 5 s.
 	DrainTimeout time.Duration
@@ -37,6 +44,7 @@ type Config struct {
 type Trigger struct {
 	cfg     Config
 	nc      *nats.Conn
+	js      jetstream.JetStream
 	pub     *publisher.Publisher
 	routes  atomic.Pointer[Routes]
 	changed chan struct{} // has a value after SetRoutes
@@ -46,11 +54,12 @@ type Trigger struct {
 
 	queue     jetstream.Consumer
 	decisions *decisions
+	running   running
 
-	writes              writes.Watch
-	ready, storeTrouble reader.Trouble
-	pullLog, storeLog   logonce.Last
-	state               atomic.Pointer[State]
+	writes                           writes.Watch
+	ready, storeTrouble, turnTrouble reader.Trouble
+	pullLog, storeLog, turnLog       logonce.Last
+	state                            atomic.Pointer[State]
 	// These belong to the goroutine of Run.
 	done     Asked
 	settled  settled
@@ -66,6 +75,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store S
 	if cfg.StoreGivesUp == 0 {
 		cfg.StoreGivesUp = storeGivesUp
 	}
+	cfg.LookAgain, cfg.HoldFor = cmp.Or(cfg.LookAgain, lookAgain), cmp.Or(cfg.HoldFor, holdFor)
 	if cfg.DrainTimeout == 0 {
 		cfg.DrainTimeout = 5 * time.Second
 	}
@@ -92,7 +102,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, routes *Routes, store S
 		return nil, fmt.Errorf("stream %s allows direct reads: they may be stale; set allow_direct to false", publisher.WindowsStream)
 	}
 	t := &Trigger{
-		cfg: cfg, nc: nc, pub: pub, changed: make(chan struct{}, 1), store: store, observe: cfg.Observer, log: log,
+		cfg: cfg, nc: nc, js: js, pub: pub, changed: make(chan struct{}, 1), store: store, observe: cfg.Observer, log: log,
 		queue: queue, decisions: &decisions{windows: windows, pub: pub},
 	}
 	if err := t.SetRoutes(routes); err != nil {
@@ -143,6 +153,10 @@ func (t *Trigger) DeadLetters() error { return t.writes.Trouble(publisher.DeadLe
 
 // StoreTrouble returns why the last directive file could not be written, or nil if it was.
 func (t *Trigger) StoreTrouble() error { return t.storeTrouble.Err() }
+
+// HoldTrouble returns why it cannot be found out whether jobs of content groups run. Their windows
+// wait meanwhile.
+func (t *Trigger) HoldTrouble() error { return t.turnTrouble.Err() }
 
 // durable is the consumer of the notifications.
 var durable = reader.Durable{Stream: publisher.StorageStream, Consumer: publisher.StorageConsumer}

@@ -258,6 +258,7 @@ type group struct {
 	open   *window
 	queue  []*window
 	flying bool // a request is being made of the first window of the queue
+	hold   *hold
 }
 
 // add adds the changes of a message to the group's open window. If they would exceed the

@@ -21,64 +21,72 @@ const Abandoned = 48 * time.Hour
 func (t *Turns) waitFor(ctx context.Context, r *record, rule Rule, request publisher.Key) (*Wait, time.Time, error) {
 	started := r.Started
 	if holder := r.holder(); holder != request {
-		wait, at, err := t.Request(ctx, holder, rule)
-		if err != nil || wait != nil {
+		wait, at, err := t.holds(ctx, holder, rule)
+		if err != nil || wait != nil && !wait.Queued {
 			return wait, started, err
 		}
 		if !at.IsZero() {
 			started = at
 		}
 	}
+	wait, err := t.interval(ctx, r, rule, started)
+	return wait, started, err
+}
+
+// interval returns the rest of the least interval since a job was started, nil if it is over.
+func (t *Turns) interval(ctx context.Context, r *record, rule Rule, started time.Time) (*Wait, error) {
 	if rule.MinInterval == 0 || started.IsZero() {
-		return nil, started, nil
+		return nil, nil
 	}
 	follower, err := t.follower(ctx)
 	if err != nil {
-		return nil, started, err
+		return nil, err
 	}
 	until := started.Add(rule.MinInterval)
 	left := until.Sub(follower.now)
 	if left <= 0 {
-		return nil, started, nil
+		return nil, nil
 	}
-	return &Wait{Source: r.Source, RequestID: r.RequestID, key: r.holder(), Since: started, Until: until, left: left}, started, nil
+	return &Wait{Source: r.Source, RequestID: r.RequestID, key: r.holder(), Since: started, Until: until, left: left}, nil
 }
 
-// Request returns what others wait for while a request that was sent, or is about to be sent, has
-// no end: nil if nothing more is to be expected of it. at is when its job was started, zero
-// without one.
-func (t *Turns) Request(ctx context.Context, key publisher.Key, rule Rule) (wait *Wait, at time.Time, err error) {
+// holds returns what others wait for while a request has no end: nil if nothing more is to be
+// expected of it. started is when its job was started, zero without one.
+func (t *Turns) holds(ctx context.Context, key publisher.Key, rule Rule) (wait *Wait, started time.Time, err error) {
+	wait = &Wait{Source: key.Source, RequestID: key.Name, key: key}
 	msg, _, err := t.reader.Last(ctx, key.Filter())
 	if err != nil || msg == nil {
-		return nil, at, err
+		wait.Queued = true
+		return wait, started, err
 	}
 	_, event, err := publisher.ReadEvent(msg.Subject, msg.Header, msg.Data)
 	if err != nil {
-		return nil, at, fmt.Errorf("read the event %d of %s: %w", msg.Sequence, key, err)
+		return nil, started, fmt.Errorf("read the event %d of %s: %w", msg.Sequence, key, err)
 	}
-	wait = &Wait{Source: key.Source, RequestID: event.Names().RequestID, key: key, Since: msg.Time.UTC()}
+	wait.RequestID, wait.Since = event.Names().RequestID, msg.Time.UTC()
 	switch e := event.(type) {
 	case *schemas.JobSubmitting:
 		if e.LeaseMillis == 0 && e.DoubtSequence == 0 && e.DoubtTaskID == "" {
-			return nil, at, nil
+			wait.Queued = true
+			return wait, started, nil
 		}
 		follower, err := t.follower(ctx)
 		if err != nil || follower.now.Sub(msg.Time) > t.abandoned {
-			return nil, at, err
+			return nil, started, err
 		}
-		return wait, at, nil
+		return wait, started, nil
 	case *schemas.JobStarted:
-		at = msg.Time
+		started = msg.Time
 		if !rule.Queue {
-			return nil, at, nil
+			return nil, started, nil
 		}
 		wait.JobID, err = t.runs(ctx, key, e, msg.Sequence)
 		if err != nil || wait.JobID == "" {
-			return nil, at, err
+			return nil, started, err
 		}
-		return wait, at, nil
+		return wait, started, nil
 	}
-	return nil, at, nil
+	return nil, started, nil
 }
 
 // runs returns a job of a started request that is followed and has not ended, "" if all have.

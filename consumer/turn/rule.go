@@ -78,6 +78,8 @@ type Wait struct {
 	Since time.Time `json:"since"`
 	// JobID is the job that runs; "" if there is none.
 	JobID string `json:"jobId,omitempty"`
+	// Queued is set if that request waits itself: nothing is sent for it.
+	Queued bool `json:"queued,omitempty"`
 	// Until is when the least interval ends, by the server's clock; zero while a job runs or
 	// may start.
 	Until time.Time `json:"until,omitzero"`
@@ -98,6 +100,8 @@ func (w *Wait) String() string {
 	switch {
 	case !w.Until.IsZero():
 		return fmt.Sprintf("the content group's least interval since %s was started, until %s", of, w.Until.UTC().Format(time.RFC3339))
+	case w.Queued:
+		return of + ", which waits for the same content group"
 	case w.JobID != "":
 		return fmt.Sprintf("job %s of %s, which runs for the same content group", w.JobID, of)
 	default:

@@ -98,15 +98,34 @@ func (t *Turns) Look(ctx context.Context, g Group, rule Rule, request publisher.
 	return st, err
 }
 
-// Holder returns what the next request of a content group waits for, by the rule of the last turn.
-// It is nil if the group has no turn, or the turn is free.
-func (t *Turns) Holder(ctx context.Context, g Group) (*Wait, error) {
+// Holder returns what the next request of a content group waits for, by a rule, or by that of the
+// last turn if the rule does not apply. It is nil if the group has no turn, or the turn is free.
+func (t *Turns) Holder(ctx context.Context, g Group, rule Rule) (*Wait, error) {
 	last, _, err := t.last(ctx, g)
 	if err != nil || last == nil {
 		return nil, err
 	}
-	wait, _, err := t.waitFor(ctx, last, last.rule(), publisher.Key{})
+	if !rule.Applies() {
+		rule = last.rule()
+	}
+	wait, _, err := t.waitFor(ctx, last, rule, publisher.Key{})
 	return wait, err
+}
+
+// Asked returns what the next request of a content group waits for because of one that was
+// published before: until it is started, until its job has ended, and the least interval.
+// published is not before that request was published.
+func (t *Turns) Asked(ctx context.Context, request publisher.Key, rule Rule, published time.Time) (*Wait, error) {
+	wait, started, err := t.holds(ctx, request, rule)
+	switch {
+	case err != nil, wait != nil && !wait.Queued:
+		return wait, err
+	case wait != nil && time.Since(published) > t.abandoned:
+		return nil, nil // it was deleted, or its events are gone
+	case wait != nil:
+		return wait, nil
+	}
+	return t.interval(ctx, &record{Source: request.Source, Key: request.Name, RequestID: request.Name}, rule, started)
 }
 
 // Take takes the turn for a request that is claimed. st is a standing of the same request from

@@ -191,7 +191,7 @@ func TestTheHoldersLastEvent(t *testing.T) {
 			}
 			r.looks("another request", second, queue, test.waits)
 			r.looks("the holder", first, queue, "")
-			holder, err := r.turns.Holder(t.Context(), home)
+			holder, err := r.turns.Holder(t.Context(), home, Rule{})
 			if err != nil || (holder == nil) != (test.waits == "") {
 				t.Errorf("the holder is %v, %v", holder, err)
 			}
@@ -329,6 +329,33 @@ func TestTheLeastInterval(t *testing.T) {
 	r.append(second, failed(second, "2:3"))
 	r.looks("after a failure", publisher.NewKey("a", "third"), every, "least interval")
 	r.looks("the holder itself, again", second, every, "least interval")
+}
+
+// What was published before holds the group also while nothing is claimed for it.
+func TestAsked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	asks := func(what string, rule Rule, published time.Time, want string) {
+		t.Helper()
+		wait, err := r.turns.Asked(t.Context(), first, rule, published)
+		if err != nil || (wait == nil) != (want == "") || wait != nil && !strings.Contains(wait.String(), want) {
+			t.Errorf("%s: waits for %v, %v, want %q", what, wait, err, want)
+		}
+	}
+	now := time.Now()
+	asks("no event", queue, now, "request billing/first, which waits for the same content group")
+	asks("no event for long", queue, now.Add(-49*time.Hour), "")
+	r.append(first, claim(first, schemas.Claim{Owner: "one", Nonce: "n", Epoch: 1, LeaseMillis: 1000}))
+	asks("claimed", queue, now.Add(-49*time.Hour), "which is being started")
+	r.append(first, claim(first, schemas.Claim{Owner: "one", Nonce: "n", Epoch: 1}))
+	asks("released", queue, now, "which waits")
+	r.append(first, started(first, "11"))
+	asks("started", queue, now, "job 11")
+	asks("started, with an interval", Rule{MinInterval: time.Hour}, now, "least interval")
+	asks("started, and the interval is over", Rule{MinInterval: 1}, now, "")
+	r.appendJob(first, finished(first, "11"))
+	asks("ended", queue, now, "")
+	asks("ended, with an interval", Rule{Queue: true, MinInterval: time.Hour}, now, "least interval")
 }
 
 // Of many that take the turn at once, one gets it.

@@ -123,7 +123,7 @@ func (f Found) Read(ctx context.Context, js jetstream.JetStream) (History, error
 	if h.Status = h.status(); h.Status != Waiting {
 		return h, nil
 	}
-	if h.Wait, err = turn.New(js, events, nil).Holder(ctx, h.group()); err != nil {
+	if h.Wait, err = turn.New(js, events, nil).Holder(ctx, h.group(), turn.Rule{}); err != nil {
 		return h, err
 	}
 	return h, h.readPlace(ctx, js)

@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -87,7 +86,8 @@ func (d *decoder) group(n *yaml.Node) group {
 		case "subclientName":
 			g.subclients = d.folded("subclientName", value)
 		case "onRunning":
-			g.rule.Queue, g.ruleLine = d.onRunning(value), cmp.Or(g.ruleLine, value.Line)
+			g.rule.Queue = d.Choice(value, key, turn.OnRunningStart, turn.OnRunningQueue) == turn.OnRunningQueue
+			g.ruleLine = cmp.Or(g.ruleLine, value.Line)
 		case "minInterval":
 			g.rule.MinInterval = d.Duration(value, key, turn.LeastInterval, turn.LongestInterval)
 			g.ruleLine = cmp.Or(g.ruleLine, value.Line)
@@ -115,13 +115,4 @@ func (d *decoder) folded(name string, n *yaml.Node) []string {
 		values[j] = vendorapi.FoldName(values[j])
 	}
 	return values
-}
-
-func (d *decoder) onRunning(n *yaml.Node) (queue bool) {
-	known := []string{turn.OnRunningStart, turn.OnRunningQueue}
-	text := d.Text(n, "onRunning")
-	if text != "" && !slices.Contains(known, text) {
-		d.Problem(n.Line, "onRunning is %s, must be %s%s", strictyaml.Quoted(text), strings.Join(known, " or "), d.Nearest(text, known))
-	}
-	return text == turn.OnRunningQueue
 }

@@ -177,7 +177,7 @@ func TestService_WorksWithItsRole(t *testing.T) {
 // that only the console page needs.
 var (
 	allowed = regexp.MustCompile(`(?s)\nBACKHAUL_ROLE \{.*?allow: \[(.*?)\]`)
-	thePage = regexp.MustCompile(`(?s)# The console page\..*`)
+	thePage = regexp.MustCompile(`(?s)# The console page[.,].*`)
 )
 
 // The service needs each of its permissions except those of the page: without any one line

@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"backhaul/cmd/internal/strictyaml"
 	"backhaul/consumer/trigger"
+	"backhaul/consumer/turn"
 	"backhaul/schemas"
 )
 
@@ -148,4 +150,19 @@ func covers(pattern, other string) bool {
 // includes reports whether a condition of a place surely holds where another does.
 func includes(condition, other string) bool {
 	return condition == "" || condition == "*" || condition == other
+}
+
+// NeedFollowing returns a [*strictyaml.Error] with the routes whose rule needs jobs to be followed,
+// nil if there are none.
+func NeedFollowing(rs *trigger.Routes) error {
+	var problems []strictyaml.Problem
+	for _, r := range rs.All() {
+		if r.Rule.Applies() {
+			problems = append(problems, strictyaml.Problem{Line: r.Line, Text: turn.NeedsFollowing})
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return &strictyaml.Error{What: fileKind, File: rs.File, Problems: problems}
 }

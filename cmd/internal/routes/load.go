@@ -16,6 +16,7 @@ import (
 
 	"backhaul/cmd/internal/strictyaml"
 	"backhaul/consumer/trigger"
+	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -33,7 +34,7 @@ var (
 	requestKeys = []string{
 		"clientName", "instanceName", "backupsetName", "subclientName", "storagePolicyName", "appName", "backupLevel", "labels",
 	}
-	routeKeys     = append([]string{"name", "system", "subject", "source", "account", "container", "prefix", "suffix", "minSize", "maxSize", "keys", "events", "ignore", "window", "directive"}, requestKeys...)
+	routeKeys     = append([]string{"name", "system", "subject", "source", "account", "container", "prefix", "suffix", "minSize", "maxSize", "keys", "events", "ignore", "window", "directive", "onRunning", "minInterval"}, requestKeys...)
 	windowKeys    = []string{"quiet", "max", "maxPaths"}
 	directiveKeys = []string{"container", "prefix"}
 )
@@ -152,6 +153,10 @@ func (l *loader) route(n *yaml.Node) trigger.Route {
 			r.Ignore = l.Bool(value, key)
 		case "window":
 			r.Window = l.window(value)
+		case "onRunning":
+			r.Rule.Queue = l.Choice(value, key, turn.OnRunningStart, turn.OnRunningQueue) == turn.OnRunningQueue
+		case "minInterval":
+			r.Rule.MinInterval = l.Duration(value, key, turn.LeastInterval, turn.LongestInterval)
 		case "directive":
 			r.Directive = l.directive(value)
 		case "labels":
@@ -189,7 +194,7 @@ func (l *loader) pairs(r *trigger.Route, lines map[string]int, request map[strin
 		l.Problem(lines["maxSize"], "maxSize is %d bytes, less than minSize, %d bytes: no object has such a size", size.Max, size.Min)
 	}
 	if r.Ignore {
-		for _, key := range append([]string{"window", "directive"}, requestKeys...) {
+		for _, key := range append([]string{"window", "directive", "onRunning", "minInterval"}, requestKeys...) {
 			if lines[key] != 0 {
 				l.Problem(lines[key], "%s does not go with ignore: such a route asks for nothing", key)
 			}

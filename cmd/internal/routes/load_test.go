@@ -12,6 +12,7 @@ import (
 
 	"backhaul/cmd/internal/strictyaml"
 	"backhaul/consumer/trigger"
+	"backhaul/consumer/turn"
 	"backhaul/schemas"
 )
 
@@ -143,6 +144,10 @@ func TestParse_reportsProblems(t *testing.T) {
 		"directive, any":   {"routes:\n- {container: a, directive: {container: \"*\", prefix: x/}" + to("g"), []string{"must be the name of one bucket"}},
 		"directive, full":  {"routes:\n- {container: a, backupLevel: FULL, directive: {container: a, prefix: x/}" + to("g"), []string{"does not go with the level FULL"}},
 		"ignore":           {"routes:\n- {container: a, ignore: true, window: {quiet: 1s}" + to("g"), []string{"window does not go with ignore", "clientName does not go with ignore", "subclientName does not go with ignore"}},
+		"ignore and wait":  {"routes:\n- {container: a, ignore: true, onRunning: queue, minInterval: 1m}\n", []string{"onRunning does not go with ignore", "minInterval does not go with ignore"}},
+		"on running":       {"routes:\n- {container: a, onRunning: wait" + to("g"), []string{`onRunning is "wait", must be start or queue`}},
+		"short interval":   {"routes:\n- {container: a, minInterval: 100ms" + to("g"), []string{"minInterval must be a duration such as 30s, from 1s"}},
+		"two rules":        {"routes:\n- {container: a, onRunning: queue" + to("g") + "- {container: b" + to("g"), []string{"the content group c/g has another onRunning or minInterval in the route of line 2"}},
 		"ignore perhaps":   {"routes:\n- {container: a, ignore: perhaps" + to("g"), []string{"ignore must be true or false"}},
 		"names":            {"routes:\n- {name: n, container: a" + to("g") + "- {name: n, container: b" + to("g"), []string{":3: the name \"n\" is given twice, first in line 2"}},
 		"our label":        {"routes:\n- {container: a, labels: {trigger.x: y}" + to("g"), []string{"names that begin with trigger. are the trigger's own"}},
@@ -226,4 +231,19 @@ func FuzzParse(f *testing.F) {
 		}
 		Check(rs)
 	})
+}
+
+// Routes with a rule need jobs to be followed.
+func TestNeedFollowing(t *testing.T) {
+	rs := parse(t, "routes:\n- {container: a, onRunning: queue"+to("g")+"- {container: b, minInterval: 5m"+to("h")+"- {container: d, onRunning: start"+to("i"))
+	if got := rs.All(); got[0].Rule != (turn.Rule{Queue: true}) || got[1].Rule != (turn.Rule{MinInterval: 5 * time.Minute}) || got[2].Rule.Applies() {
+		t.Errorf("the rules are %+v, %+v, %+v", got[0].Rule, got[1].Rule, got[2].Rule)
+	}
+	err := NeedFollowing(rs)
+	if err == nil || strings.Count(err.Error(), "BACKHAUL_FOLLOW") != 2 || !strings.Contains(err.Error(), "routes.yaml:2: ") || !strings.Contains(err.Error(), "routes.yaml:3: ") {
+		t.Errorf("got %v", err)
+	}
+	if err := NeedFollowing(parse(t, "routes:\n- {container: a"+to("g"))); err != nil {
+		t.Error(err)
+	}
 }

@@ -89,6 +89,7 @@ func triggerChecks(worker *trigger.Trigger, permissions *natsconn.Permissions, f
 		{Name: "writes", Probe: worker.Writable},
 		{Name: "dead letters", Probe: worker.DeadLetters, Condition: true},
 		{Name: "directives", Probe: worker.StoreTrouble, Condition: true},
+		{Name: "content groups", Probe: worker.HoldTrouble, Condition: true},
 		{Name: "routes", Probe: file.Trouble, Condition: true},
 	}
 }

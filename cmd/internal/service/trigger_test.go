@@ -28,7 +28,7 @@ func TestTrigger_stopsWhatItStarted(t *testing.T) {
 	if err := os.WriteFile(file, []byte("routes:\n- {container: invoices, clientName: c, subclientName: g, window: {quiet: 1s}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	opened, err := routes.Open(file, zerolog.Nop())
+	opened, err := routes.Open(file, true, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

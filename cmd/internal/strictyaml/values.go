@@ -2,6 +2,7 @@ package strictyaml
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,4 +88,14 @@ func (r *Reader) Duration(n *yaml.Node, what string, least, most time.Duration) 
 		return 0
 	}
 	return d
+}
+
+// Choice returns a string that is one of the known ones, or "" after a problem.
+func (r *Reader) Choice(n *yaml.Node, what string, known ...string) string {
+	text := r.Text(n, what)
+	if text != "" && !slices.Contains(known, text) {
+		r.Problem(n.Line, "%s is %s, must be %s%s", what, Quoted(text), strings.Join(known, " or "), r.Nearest(text, known))
+		return ""
+	}
+	return text
 }
