@@ -79,7 +79,9 @@ func (f queryFlags) query() (q eventlog.Query, w wanted, err error) {
 	if w.protection && len(f.kinds) > 0 {
 		q.Filters = append(q.Filters, publisher.AnyProtection)
 	}
-	q.UpToLeader = f.source == "" // the user of a source may read its events, and nothing else
+	// The user of a source may read its events, and nothing else, as may that of protection.
+	onlyProtection := w.protection && !w.operators && len(w.kinds) == 0 && len(f.kinds) > 0
+	q.UpToLeader = f.source == "" && !onlyProtection
 	q.Since, q.Until = f.since, f.until
 	return q, w, checkPeriod(f.since, f.until)
 }

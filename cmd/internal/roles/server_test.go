@@ -34,7 +34,7 @@ const (
 
 // users lists the roles by the names of their keys and inboxes.
 var users = []string{
-	"backhaul", "billing", "crm", "trigger", "archiver", "store", "auditor", "reader", "operator", "provisioner", "snapshot", "admin", "system",
+	"backhaul", "billing", "crm", "trigger", "archiver", "store", "auditor", "reader", "protection", "operator", "provisioner", "snapshot", "admin", "system",
 }
 
 // guarded is a server with the shipped users.

@@ -1,6 +1,7 @@
 package roles_test
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,12 +11,15 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/doctor"
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/operator"
+	"backhaul/cmd/internal/protection"
+	"backhaul/cmd/internal/protection/watch"
 	"backhaul/cmd/internal/provision"
 	"backhaul/cmd/internal/queue"
 	"backhaul/consumer"
@@ -93,6 +97,16 @@ var jobs = []job{
 		}
 		_, historyErr := found[0].Read(g.within(), js)
 		return errors.Join(queueErr, triggerErr, historyErr)
+	}},
+	{"backhaul", "publishes that a content group leaves its objective", publishABreach},
+	{"protection", "reads the events about content groups, and no others", func(g *guarded) error {
+		seen := 0
+		q := eventlog.Query{Filters: []string{publisher.AnyProtection}, Protection: func(e eventlog.ProtectionEvent) error { seen++; return nil }}
+		err := eventlog.Read(g.within(), g.jetstream("protection"), q, func(e eventlog.Event) error { return fmt.Errorf("read %s of %s", e.Kind, e.Key) })
+		if err == nil && seen == 0 {
+			return errors.New("it reads none")
+		}
+		return err
 	}},
 	{"operator", "backhaul pause, resume, dlq ls, show, replay, drop", func(g *guarded) error {
 		js, ctx := g.jetstream("operator"), g.within()
@@ -243,4 +257,31 @@ func TestRoles_AllowAndDeny(t *testing.T) {
 func compareLedger(g *guarded, user string) error {
 	why, err := consumer.Differs(g.within(), g.jetstream(user))
 	return errors.Join(why, err)
+}
+
+// promises are objectives that no group keeps.
+type promises struct{}
+
+func (promises) For(protection.Group) (protection.Objective, bool) {
+	return protection.Objective{Name: "gold", MaxAge: time.Nanosecond}, true
+}
+func (promises) All() []protection.Objective { return nil }
+
+// publishABreach runs what `backhaul run` does with objectives until a breach is published.
+func publishABreach(g *guarded) error {
+	ctx, cancel := context.WithCancel(g.within())
+	defer cancel()
+	cfg := watch.Config{
+		Objectives: func() watch.Objectives { return promises{} }, Publishes: func() bool { return true },
+		Published: func(schemas.ProtectionEvent) { cancel() },
+	}
+	w, err := watch.New(g.as("backhaul"), cfg, zerolog.Nop())
+	if err != nil {
+		return err
+	}
+	w.Run(ctx)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return w.Trouble()
+	}
+	return nil
 }
