@@ -155,6 +155,10 @@ follow-load: ## measure what following 10,000 jobs costs for 4 minutes: calls, C
 trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups
 	$(GO) test ./cmd/internal/chaos -run '^TestTriggerChaos$$' -count=1 -v -timeout 15m -trigger.notifications=100000 -trigger.rate=5000
 
+.PHONY: trigger-minio
+trigger-minio: ## let a MinIO tell the trigger what happens to 3,000 objects, under kills and without NATS for a while (MINIO=program)
+	$(GO) test ./cmd/internal/chaos -run '^TestRealMinIO$$' -count=1 -v -timeout 15m -trigger.minio=$(or $(MINIO),minio)
+
 SOAK ?= 1h
 .PHONY: soak
 soak: ## hostile messages, vendor faults, stream edits and kills for SOAK (1h), judged from outside (SEED=1)

@@ -89,8 +89,10 @@
 // otherwise the change that asks for a backup counts. If deletions start a backup, the object
 // counts, because it may have existed before. The deletion of one version removes only the
 // creation of that version: if the window has other versions of the object, one of them is its
-// content again, and is requested. A delete marker that is made and removed in one window brings
-// the object back, and it is requested. A window without remaining changes is decided without a
+// content again, and is requested. A delete marker removes no version, so it does not cancel the
+// creation of one: it may be removed in a later window, and MinIO reports that with the event of
+// its creation. A delete marker that is made and removed in one window brings the object back, and
+// it is requested. A window without remaining changes is decided without a
 // request.
 //
 // A directive file lists the changed paths, sorted, one on each line. The request is a plain

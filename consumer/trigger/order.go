@@ -70,6 +70,9 @@ func (s *stamp) removes(created *stamp) bool {
 	if s.version != "" && s.version != created.version {
 		return false
 	}
+	if s.marker != "" && created.version != "" && created.version != nullVersion {
+		return false // the version stays, and is the content again when the delete marker is removed
+	}
 	order, sure := s.order(created)
 	switch {
 	case s.version != "" && s.version != nullVersion:
