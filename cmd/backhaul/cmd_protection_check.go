@@ -54,7 +54,7 @@ func runProtectionCheck(cmd *cobra.Command, args []string, output string) error 
 		file = args[0]
 	}
 	if file == "" {
-		return &config.Error{Problems: []string{"no objectives file: give FILE, or set --objectives-file or BACKHAUL_OBJECTIVES_FILE; deploy/objectives.example.yaml shows one"}}
+		return errNoObjectives()
 	}
 	all, err := loadObjectives(file)
 	if err != nil {

@@ -165,6 +165,7 @@ func TestOutputs(t *testing.T) {
 		show(t, env, exitDone, "", "events", "events")
 		killJob(t, s.Client, "done-1")
 		show(t, env, exitDone, "", "status-request-finished", "status", "done-1")
+		show(t, env, exitDone, "", "protection", "protection")
 		show(t, env, exitDone, "", "events-job", "events", "--job-id", "5976")
 		show(t, env, exitDone, "", "events-killed", "events", "--outcome", "killed")
 		show(t, env, exitDone, "", "events-completed", "events", "--outcome", "completed")

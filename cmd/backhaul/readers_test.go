@@ -45,6 +45,7 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 	env = append(env, "BACKHAUL_ARCHIVE_KEY_FILE="+archiveKey)
 	file := filepath.Join(t.TempDir(), "routes.yaml")
 	programtest.PutFile(t, file, "routes:\n- {container: invoices, clientName: c, subclientName: s}\n")
+	objectives := programtest.InRepository(t, "deploy", "objectives.example.yaml")
 	before := c.Consumers()
 	unchanged := func(what string) {
 		t.Helper()
@@ -75,8 +76,8 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 		"backhaul policy explain":   {file},
 		"backhaul trigger check":    {"--routes " + file},
 		"backhaul trigger explain":  {file + " --routes " + file},
-		"backhaul protection":       {""},
-		"backhaul protection check": {file},
+		"backhaul protection":       {"", "--at 1h", "--output json"},
+		"backhaul protection check": {objectives},
 		"backhaul schema":           {""},
 		"backhaul schema ls":        {""},
 		"backhaul schema asyncapi":  {""},
@@ -90,6 +91,8 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 		"backhaul archive keygen":   {"example.com/events --out " + filepath.Join(t.TempDir(), "key")},
 		"backhaul verify":           {t.TempDir() + " --archive-public-key " + archiveKey + ".pub"},
 		"backhaul prove":            {"letter-1 --archive " + t.TempDir() + " --archive-public-key " + archiveKey + ".pub"},
+
+		"backhaul protection report": {"--objectives-file " + objectives, "--output html --from 1h --objectives-file " + objectives},
 	}
 	// What these do is not over until they are interrupted.
 	interrupted := map[string]struct{ args, says string }{

@@ -27,8 +27,10 @@ const (
 	// notification.
 	LabelFirst = LabelPrefix + "first"
 	LabelLast  = LabelPrefix + "last"
-	// LabelSince is when the first notification was stored.
+	// LabelSince and LabelUntil are when the first and last notification were stored. A request
+	// has no LabelUntil if the labels of its route and LabelUser are [MaxLabels].
 	LabelSince = LabelPrefix + "since"
+	LabelUntil = LabelPrefix + "until"
 	// LabelUser is who made the changes, as far as the notifications name them. A request of a
 	// route with [MaxLabels] labels does not have it.
 	LabelUser = LabelPrefix + "user"
@@ -69,8 +71,14 @@ func (w *window) request(g *group) schemas.BackupRequest {
 	req.Labels[LabelFirst] = strconv.FormatUint(w.first, 10)
 	req.Labels[LabelLast] = strconv.FormatUint(w.last, 10)
 	req.Labels[LabelSince] = w.since.UTC().Format(time.RFC3339Nano)
-	if by := w.users.String(); by != "" && len(g.route.Request.Labels) < MaxLabels {
+	// With a list, the trigger adds eight labels more, and a request may have 32.
+	room := MaxLabels - len(g.route.Request.Labels)
+	if by := w.users.String(); by != "" && room > 0 {
 		req.Labels[LabelUser] = by
+		room--
+	}
+	if room > 0 {
+		req.Labels[LabelUntil] = w.latest.UTC().Format(time.RFC3339Nano)
 	}
 	return req
 }

@@ -24,6 +24,25 @@ func TestRequest_hasItsOwnLabels(t *testing.T) {
 	}
 }
 
+// A request has at most 32 labels, also with a list and all labels that a route may have.
+func TestRequest_hasRoomForAllLabels(t *testing.T) {
+	for n, until := range map[int]bool{0: true, MaxLabels - 1: true, MaxLabels: false} {
+		labels := make(map[string]string)
+		for i := range n {
+			labels[fmt.Sprint("l", i)] = "v"
+		}
+		w := window{since: time.Unix(1, 0), latest: time.Unix(2, 0)}
+		req := w.request(&group{name: "g", route: &Route{Request: schemas.BackupRequest{ClientName: "c", SubclientName: "g", Labels: labels}}})
+		listed(&req, &Directive{Container: "l", Prefix: "x/"}, nil, 0)
+		if req.Labels[LabelSince] != "1970-01-01T00:00:01Z" || (req.Labels[LabelUntil] == "1970-01-01T00:00:02Z") != until {
+			t.Errorf("with %d labels: %v", n, req.Labels)
+		}
+		if _, err := schemas.DecodeRequest(nil, req.JSON()); err != nil {
+			t.Errorf("with %d labels: %v", n, err)
+		}
+	}
+}
+
 // The same changes make the same file, in whatever order they came.
 func TestList_isSorted(t *testing.T) {
 	c := newCollector(t, Window{MaxPaths: 100})

@@ -20,6 +20,7 @@ func TestTrigger_requestsOnceForAWindow(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.publish(put("a", "1.pdf"), put("a", "2.pdf"), put("a", "1.pdf"), put("a", "note.txt"), put("other", "3.pdf"))
+	notified := b.stored(publisher.StorageStream)
 	b.run("routes:\n- {container: a, suffix: .pdf, clientName: c, subclientName: g, storagePolicyName: p, labels: {team: x}, window: {" + soon + "}}\n")
 	req := b.requested(1)[0]
 	b.settled()
@@ -28,6 +29,11 @@ func TestTrigger_requestsOnceForAWindow(t *testing.T) {
 	}
 	if l := req.Labels; l["team"] != "x" || l[LabelChanges] != "2" || l[LabelFirst] != "1" || l[LabelLast] != "3" || l[LabelDirective] != "" {
 		t.Errorf("its labels are %v", l)
+	}
+	for label, n := range map[string]int{LabelSince: 0, LabelUntil: 2} {
+		if want := notified[n].Time.UTC().Format(time.RFC3339Nano); req.Labels[label] != want {
+			t.Errorf("%s is %s, and the notification was stored at %s", label, req.Labels[label], want)
+		}
 	}
 	if n := len(b.requests()); n != 1 {
 		t.Errorf("%d requests", n)

@@ -40,6 +40,14 @@ func Messages(ctx context.Context, js jetstream.JetStream, stream string, cfg je
 	return r.run(ctx)
 }
 
+// MessagesOfLeader is like [Messages], and reads up to the last message that the stream's leader
+// has, even if the consumer is on a server that is behind.
+func MessagesOfLeader(ctx context.Context, js jetstream.JetStream, stream string, cfg jetstream.ConsumerConfig, visit func(jetstream.Msg, *jetstream.MsgMetadata) error) error {
+	r := reading{js: js, stream: stream, cfg: cfg, visit: visit, bytes: batchBytes}
+	r.target = lastOf(ctx, js, stream, cfg)
+	return r.run(ctx)
+}
+
 // Follow is like [Messages] and continues with messages that are stored later, until
 // ctx ends or the consumer is lost. opened, if non-nil, is called once the consumer
 // exists.

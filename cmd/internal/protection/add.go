@@ -11,10 +11,6 @@ import (
 	"backhaul/schemas"
 )
 
-// Kinds are the kinds of events that a [Fold] needs whole. Of job-submitting it needs the
-// subject and headers only.
-var Kinds = []schemas.Kind{schemas.KindJobStarted, schemas.KindJobFailed, schemas.KindJobFinished, schemas.KindJobUnfollowed}
-
 // data is the part of an event's data that matters here.
 type data struct {
 	ClientName        string    `json:"clientName"`
@@ -28,10 +24,17 @@ type data struct {
 	ofEnd
 }
 
-// labels are the labels of the trigger that matter here. TestLabels compares them with
-// package trigger.
+// The labels of the trigger that matter here. TestLabels compares them with package trigger.
+const (
+	labelSince     = "trigger.since"
+	labelUntil     = "trigger.until"
+	labelDirective = "trigger.directive"
+)
+
+// labels are these labels of a request.
 type labels struct {
 	Since     string `json:"trigger.since"`
+	Until     string `json:"trigger.until"`
 	Directive string `json:"trigger.directive"`
 }
 
@@ -53,40 +56,79 @@ type ofEnd struct {
 // lenient are the options for reading data that only has to be readable.
 var lenient = json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 
+// entry is what a message says.
+type entry struct {
+	kind     schemas.Kind
+	key      publisher.Key
+	job      uint64
+	data     data
+	sequence uint64
+	stored   instant
+}
+
+// parse returns what a message says. ok is false for messages of other kinds, foreign messages and
+// data that cannot be read.
+func parse(m Message) (e entry, ok bool) {
+	kind, key, job, err := publisher.Identify(m.Subject, m.Header)
+	if err != nil {
+		return entry{}, false
+	}
+	e = entry{kind: kind, key: key, job: jobNumber(job), sequence: m.Sequence, stored: instantOf(m.Stored)}
+	switch kind {
+	case schemas.KindJobSubmitting:
+		return e, true
+	case schemas.KindJobStarted, schemas.KindJobFailed, schemas.KindJobFinished, schemas.KindJobUnfollowed:
+		return e, json.Unmarshal(m.Data, &e.data, lenient) == nil
+	case schemas.KindJobChanged, schemas.KindRequestRejected:
+	}
+	return e, false
+}
+
 // Add adds a message of the events stream. Messages of other kinds, foreign messages and data
 // that cannot be read are ignored.
 func (f *Fold) Add(m Message) {
-	kind, key, job, err := publisher.Identify(m.Subject, m.Header)
+	if e, ok := parse(m); ok {
+		f.add(&e)
+	}
+}
+
+func (f *Fold) add(e *entry) {
+	if e.kind == schemas.KindJobSubmitting {
+		f.claim(e.key, e.stored)
+		return
+	}
+	d := &e.data
+	i, r := f.request(e.key)
+	r.describe(d, e.sequence)
+	f.name(i, r, Group{d.ClientName, d.InstanceName, d.BackupsetName, d.SubclientName}, e.stored)
+	switch e.kind {
+	case schemas.KindJobFinished:
+		f.end(i, r, e)
+	case schemas.KindJobUnfollowed:
+		r.unfollowed = earlier(r.unfollowed, e.stored)
+	default:
+		f.decide(r, e)
+	}
+}
+
+// AddRequest adds a message of the requests stream: a request without an outcome. Its changes are
+// exposed, and no event may name them yet. Requests of other publishers than the trigger, and
+// messages that are none, are ignored.
+func (f *Fold) AddRequest(m Message) {
+	source, _, err := publisher.ParseRequestSubject(m.Subject)
 	if err != nil {
 		return
 	}
-	stored := instantOf(m.Stored)
-	if kind == schemas.KindJobSubmitting {
-		f.claim(key, stored)
+	decoded, err := schemas.DecodeRequest(m.Header, m.Data)
+	req := decoded.Request
+	if err != nil || req.RequestID == "" || req.Labels[labelSince] == "" {
 		return
 	}
-	var d data
-	switch kind {
-	case schemas.KindJobStarted, schemas.KindJobFailed, schemas.KindJobFinished, schemas.KindJobUnfollowed:
-		if json.Unmarshal(m.Data, &d, lenient) != nil {
-			return
-		}
-	case schemas.KindJobSubmitting, schemas.KindJobChanged, schemas.KindRequestRejected:
-		return
-	default:
-		return
-	}
-	i, r := f.request(key)
-	r.describe(&d, m.Sequence)
-	f.name(i, r, Group{d.ClientName, d.InstanceName, d.BackupsetName, d.SubclientName}, stored)
-	switch kind {
-	case schemas.KindJobStarted, schemas.KindJobFailed:
-		f.decide(r, &d, m.Sequence, stored)
-	case schemas.KindJobFinished:
-		f.end(i, r, jobNumber(job), &d, m.Sequence, stored)
-	default:
-		r.unfollowed = earlier(r.unfollowed, stored)
-	}
+	d := data{OnDemandInputFile: req.OnDemandInputFile, RequestedAt: m.Stored}
+	d.Labels = labels{Since: req.Labels[labelSince], Until: req.Labels[labelUntil], Directive: req.Labels[labelDirective]}
+	i, r := f.request(publisher.NewKey(source, req.RequestID))
+	r.describe(&d, 0)
+	f.name(i, r, Group{req.ClientName, req.InstanceName, req.BackupsetName, req.SubclientName}, instantOf(m.Stored))
 }
 
 // jobNumber returns the job id as a number, 0 if it is none.
@@ -104,7 +146,8 @@ func (f *Fold) claim(key publisher.Key, stored instant) {
 	}
 }
 
-// describe takes over what every event says of its request.
+// describe takes over what every event says of its request. The first in the stream counts;
+// sequence is 0 for the request itself.
 func (r *record) describe(d *data, sequence uint64) {
 	r.requested = earlier(r.requested, instantOf(d.RequestedAt))
 	if d.OnDemandInputFile != "" {
@@ -114,13 +157,12 @@ func (r *record) describe(d *data, sequence uint64) {
 		r.flags |= listed
 	}
 	since, err := time.Parse(time.RFC3339Nano, d.Labels.Since)
-	if err != nil || r.flags&own != 0 {
+	if err != nil || r.since != 0 && (sequence == 0 || r.window != 0 && r.window <= sequence) {
 		return
 	}
-	// Every change was stored before the request was.
-	r.since, r.last = instantOf(since), r.requested
-	if r.window == 0 || sequence < r.window {
-		r.window = sequence
+	r.window, r.since, r.last = sequence, instantOf(since), r.requested // every change was stored before the request was
+	if until, err := time.Parse(time.RFC3339Nano, d.Labels.Until); err == nil && !until.Before(since) {
+		r.last = instantOf(until)
 	}
 }
 
@@ -128,11 +170,12 @@ func (r *record) describe(d *data, sequence uint64) {
 const directiveListed = "listed"
 
 // decide adds the outcome of a request. The first in the stream counts.
-func (f *Fold) decide(r *record, d *data, sequence uint64, stored instant) {
-	if r.outcome != 0 && r.outcome <= sequence {
+func (f *Fold) decide(r *record, e *entry) {
+	if r.outcome != 0 && r.outcome <= e.sequence {
 		return
 	}
-	r.outcome, r.decided = sequence, stored
+	d := &e.data
+	r.outcome, r.decided = e.sequence, e.stored
 	r.flags &^= failed | adopted
 	if d.JobID == "" {
 		r.flags |= failed
@@ -158,7 +201,8 @@ func lower(a, b uint64) uint64 {
 }
 
 // end adds the end of a job.
-func (f *Fold) end(i uint32, r *record, job uint64, d *data, sequence uint64, stored instant) {
+func (f *Fold) end(i uint32, r *record, e *entry) {
+	job := e.job
 	switch {
 	case r.ends == 0:
 		r.endJob = job
@@ -169,11 +213,11 @@ func (f *Fold) end(i uint32, r *record, job uint64, d *data, sequence uint64, st
 	}
 	r.ends++
 	r.job = lower(r.job, job)
-	r.outcomes |= bit(d.Outcome)
-	if d.Empty == nil || !*d.Empty {
+	r.outcomes |= bit(e.data.Outcome)
+	if empty := e.data.Empty; empty == nil || !*empty {
 		r.flags |= moved
 	}
-	if stored > r.ended || stored == r.ended && sequence > r.end {
-		r.ended, r.end = stored, sequence
+	if e.stored > r.ended || e.stored == r.ended && e.sequence > r.end {
+		r.ended, r.end = e.stored, e.sequence
 	}
 }

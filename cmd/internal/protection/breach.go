@@ -136,7 +136,7 @@ func (s *span) explain(b *Breach) {
 		return
 	}
 	b.Why = s.Why
-	r, until := s.record, instantOf(s.Until)
+	r, until := s.record, instantOf(s.Until)-1 // what ends the span is no part of it
 	b.prove(r.window)
 	if r.decided != 0 && r.decided <= until {
 		b.prove(r.outcome)

@@ -7,9 +7,9 @@
 // All times are those at which JetStream stored a message. No clock of a replica or of the
 // vendor takes part, so a wrong clock changes nothing.
 //
-//   - A change is known by its window: the trigger's request for the window has the time of
-//     the first change in a label, and the window's own event has the times of the first and
-//     the last one.
+//   - A change is known by its window: the trigger's request for the window has the times of
+//     the first and the last change in its labels, and every event about the request repeats
+//     them. Without the last one, the window ends when its request was stored.
 //   - A backup covers what changed before it started. Its start is the time of the last claim
 //     (job-submitting) before the job was announced. If the job was found after a lost answer,
 //     it is the time of the first claim, because the job may be as old. Without a claim on

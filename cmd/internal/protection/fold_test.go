@@ -25,7 +25,11 @@ func histories(t *rapid.T) []fact {
 		if rapid.Bool().Draw(t, "window") {
 			e.since = clock
 		}
-		e.requested = clock + rapid.IntRange(1, 8).Draw(t, "window's length")
+		length := rapid.IntRange(1, 8).Draw(t, "window's length")
+		e.requested = clock + length
+		if e.since != 0 && rapid.Bool().Draw(t, "until") {
+			e.until = clock + rapid.IntRange(0, length).Draw(t, "last change")
+		}
 		e.directive = rapid.SampledFrom([]string{"", "", "file", "listed"}).Draw(t, "directive")
 		all = append(all, e.events(t)...)
 	}
@@ -177,8 +181,8 @@ func list(facts []fact) (text string) {
 		if e.empty != nil {
 			empty = fmt.Sprint(*e.empty)
 		}
-		text += fmt.Sprintf("%d: %s %s of %s stored %d, since %d, requested %d, directive %q, adopted %t, job %d of %v, %s, empty %s\n",
-			i+1, e.kind, e.request, e.group.Subclient, e.stored, e.since, e.requested, e.directive, e.adopted, e.job, e.jobs, e.outcome, empty)
+		text += fmt.Sprintf("%d: %s %s of %s stored %d, since %d, until %d, requested %d, directive %q, adopted %t, job %d of %v, %s, empty %s\n",
+			i+1, e.kind, e.request, e.group.Subclient, e.stored, e.since, e.until, e.requested, e.directive, e.adopted, e.job, e.jobs, e.outcome, empty)
 	}
 	return text
 }

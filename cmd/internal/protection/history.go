@@ -9,7 +9,7 @@ type Span struct {
 	// ExposedSince and LastGoodStart are those of [Times].
 	ExposedSince  time.Time `json:"exposedSince,omitzero"`
 	LastGoodStart time.Time `json:"lastGoodStart,omitzero"`
-	// Why is that of [State], as it was at the end of the span.
+	// Why is that of [State], as it was just before the end of the span.
 	Why Why `json:"why,omitempty"`
 	// Event is the sequence of the event with which the span begins: one that has a window, or
 	// the end of a job. It is 0 for the first span.
@@ -75,7 +75,7 @@ func (p point) event() uint64 {
 func (s *sweep) span(from, until instant, event uint64) span {
 	sp := span{Span: Span{From: from.time(), Until: until.time(), LastGoodStart: s.good.time(), Event: event}, goodEnd: s.goodEnd}
 	if w := s.oldest(); w != nil {
-		sp.ExposedSince, sp.Why, sp.record = w.since.time(), w.record.why(until, s.accept), w.record
+		sp.ExposedSince, sp.Why, sp.record = w.since.time(), w.record.why(until-1, s.accept), w.record
 	}
 	return sp
 }

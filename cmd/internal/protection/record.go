@@ -71,8 +71,6 @@ const (
 	listed
 	// moved: a job moved something, or it is not known whether it did.
 	moved
-	// own: since and last are those of the window's own event.
-	own
 )
 
 // start returns a time before which the request's job cannot have started.
@@ -140,6 +138,30 @@ const (
 	// WhyNotListed: its job had a directive file of other paths.
 	WhyNotListed Why = "not-listed"
 )
+
+// Whys lists every reason.
+var Whys = []Why{WhyWaiting, WhyNotStarted, WhyRunning, WhyUnfollowed, WhyOutcome, WhyEmpty, WhyNotListed}
+
+// Text returns the reason in words, "" for none.
+func (w Why) Text() string {
+	switch w {
+	case WhyWaiting:
+		return "the request has no job yet"
+	case WhyNotStarted:
+		return "the request failed without a job"
+	case WhyRunning:
+		return "the job has not ended"
+	case WhyUnfollowed:
+		return "no end of the job was seen"
+	case WhyOutcome:
+		return "the job ended with an outcome that is not accepted"
+	case WhyEmpty:
+		return "the job moved nothing"
+	case WhyNotListed:
+		return "the job had a directive file of other paths"
+	}
+	return ""
+}
 
 // why returns why the changes of the request's window, which are exposed, are exposed at a
 // time.

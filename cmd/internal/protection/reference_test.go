@@ -23,6 +23,7 @@ type fact struct {
 	group   Group
 	stored  int
 	since   int // 0 without a window
+	until   int // 0 if the request does not have it
 	// requested is when the request was stored.
 	requested int
 	directive string // "", "file" or "listed"
@@ -41,6 +42,9 @@ func (e *fact) message(sequence int) Message {
 	}
 	if e.since != 0 {
 		names.Labels["trigger.since"] = at(e.since).Format(time.RFC3339Nano)
+	}
+	if e.until != 0 {
+		names.Labels["trigger.until"] = at(e.until).Format(time.RFC3339Nano)
 	}
 	if e.directive != "" {
 		names.OnDemandInputFile, names.Labels["trigger.directive"] = "/c/d.txt", e.directive
@@ -75,6 +79,14 @@ func (e *fact) message(sequence int) Message {
 		m.Data = schemas.EncodeEvent(event)
 	}
 	return m
+}
+
+// last returns when the last change of the window was stored.
+func (e *fact) last() int {
+	if e.until != 0 {
+		return e.until
+	}
+	return e.requested
 }
 
 // reference answers what a Fold does, by the rules as they are written, one change after the
@@ -170,7 +182,8 @@ func (r *reference) backups(until int) (good []refJob, finding string) {
 		if j.empty {
 			found := false
 			for _, request := range r.requests() {
-				for change := r.any(request).since; change != 0 && change <= r.any(request).requested; change++ {
+				e := r.any(request)
+				for change := e.since; change != 0 && change <= e.last(); change++ {
 					relevant := request == j.request || j.whole && change < j.start
 					if relevant && !covered(good, request, change) {
 						found = true
@@ -212,10 +225,10 @@ func (r *reference) state(until int) (s refState) {
 	for _, request := range r.requests() {
 		e := r.any(request)
 		if e.since != 0 && e.since <= until {
-			s.change = max(s.change, min(e.requested, until))
-			for change := e.since; change <= e.requested; change++ {
+			s.change = max(s.change, min(e.last(), until))
+			for change := e.since; change <= e.last(); change++ {
 				if covered(backups, request, change) {
-					if change == e.since || change == e.requested {
+					if change == e.since || change == e.last() {
 						s.covered = max(s.covered, change)
 					}
 				} else if s.exposed == 0 || change < s.exposed {

@@ -97,6 +97,7 @@ func TestState_EachRule(t *testing.T) {
 			30, 10, WhyUnfollowed, 0, 0},
 		"an end after all": {slices.Concat(backup("r", nil)[:2], []fact{{kind: schemas.KindJobUnfollowed, request: "r", group: one, since: 10, requested: 20, stored: 25, job: 7}}, backup("r", nil)[2:]),
 			30, 0, "", 20, 22},
+		"a window's last change": {slices.Concat(backup("r", func(e *fact) { e.until = 15 })[:2], backup("s", func(e *fact) { e.since, e.directive = 0, "" })), 30, 0, "", 15, 22},
 		// The clock of one stream's leader is ahead of another's.
 		"a window that seems to begin later": {backup("r", func(e *fact) { e.since = 40 }), 50, 0, "", 20, 22},
 	} {
@@ -276,8 +277,52 @@ func TestGroup(t *testing.T) {
 func TestLabels(t *testing.T) {
 	t.Parallel()
 	var l labels
-	err := json.Unmarshal([]byte(`{"`+trigger.LabelSince+`":"s","`+trigger.LabelDirective+`":"`+trigger.DirectiveListed+`"}`), &l)
-	if err != nil || l != (labels{Since: "s", Directive: directiveListed}) {
+	err := json.Unmarshal([]byte(`{"`+trigger.LabelSince+`":"s","`+trigger.LabelUntil+`":"u","`+trigger.LabelDirective+`":"`+trigger.DirectiveListed+`"}`), &l)
+	if err != nil || l != (labels{Since: "s", Until: "u", Directive: directiveListed}) {
 		t.Errorf("got %+v, %v", l, err)
+	}
+	if labelSince != trigger.LabelSince || labelUntil != trigger.LabelUntil || labelDirective != trigger.LabelDirective {
+		t.Error("the trigger's labels have other names")
+	}
+}
+
+// What waits in the queue is exposed, and its own events do not change what is known of it.
+func TestAddRequest(t *testing.T) {
+	t.Parallel()
+	const request = `{"requestId":"r","clientName":"c","subclientName":"g","labels":{"trigger.since":"2026-11-23T12:00:10Z","trigger.until":"2026-11-23T12:00:15Z"}}`
+	waiting := Message{Subject: "backup.request.storage.low", Data: []byte(request), Sequence: 7, Stored: at(20)}
+	for name, m := range map[string]Message{
+		"another subject": {Subject: "backup.event.x.y", Data: []byte(request), Stored: at(20)},
+		"no request":      {Subject: "backup.request.storage", Data: []byte(`{"requestId":"r"}`), Stored: at(20)},
+		"no window":       {Subject: "backup.request.storage", Data: []byte(`{"requestId":"r","clientName":"c","subclientName":"g"}`), Stored: at(20)},
+		"no id":           {Subject: "backup.request.storage", Data: []byte(strings.Replace(request, `"requestId":"r",`, "", 1)), Stored: at(20)},
+	} {
+		f := New()
+		if f.AddRequest(m); len(f.Groups()) > 0 {
+			t.Errorf("%s: the fold has %v", name, f.Groups())
+		}
+	}
+	for _, early := range []bool{true, false} {
+		f := New()
+		if early {
+			f.AddRequest(waiting)
+			s, _ := f.State(one, Objective{}, at(21))
+			if want := (Window{Since: at(10), Last: at(15), Why: WhyWaiting}); len(s.Exposed) != 1 || s.Exposed[0] != want {
+				t.Errorf("exposed %+v, want %+v", s.Exposed, want)
+			}
+		}
+		for i, e := range backup("r", func(e *fact) { e.until = 15 }) {
+			f.Add(e.message(i + 1))
+		}
+		if !early {
+			f.AddRequest(waiting)
+		}
+		s, _ := f.State(one, Objective{}, at(25))
+		if want := (Window{Since: at(10), Last: at(15), Why: WhyRunning, Event: 2, Outcome: 2}); len(s.Exposed) != 1 || s.Exposed[0] != want {
+			t.Errorf("exposed %+v, want %+v", s.Exposed, want)
+		}
+		if _, n := f.Size(); n != 1 {
+			t.Errorf("%d requests", n)
+		}
 	}
 }

@@ -84,7 +84,7 @@ var jobs = []job{
 		_, lastErr := events.GetLastMsgForSubject(g.within(), "backup.event.*.billing.one")
 		return errors.Join(err, lastErr)
 	}},
-	{"reader", "backhaul events, backhaul status", func(g *guarded) error {
+	{"reader", "backhaul events, status, protection", func(g *guarded) error {
 		js := g.jetstream("reader")
 		if n, err := countEvents(g, js); err != nil || n < 7 {
 			return errors.Join(fmt.Errorf("%d events", n), err)
@@ -96,7 +96,11 @@ var jobs = []job{
 			return errors.Join(fmt.Errorf("found %v", found), err)
 		}
 		_, historyErr := found[0].Read(g.within(), js)
-		return errors.Join(queueErr, triggerErr, historyErr)
+		fold, _, foldErr := protection.Load(g.within(), js)
+		if foldErr == nil && len(fold.Groups()) == 0 {
+			foldErr = errors.New("no content group is known")
+		}
+		return errors.Join(queueErr, triggerErr, historyErr, foldErr)
 	}},
 	{"backhaul", "publishes that a content group leaves its objective", publishABreach},
 	{"protection", "reads the events about content groups, and no others", func(g *guarded) error {

@@ -6,14 +6,6 @@ import (
 	"backhaul/cmd/internal/protection"
 )
 
-// Word returns the status for people.
-func (s Status) Word() string {
-	if s == Unproven {
-		return "no backup yet"
-	}
-	return string(s)
-}
-
 // Segment is a time in which a content group had one status.
 type Segment struct {
 	From, Until time.Time

@@ -1,99 +1,44 @@
 package watch
 
 import (
-	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"backhaul/cmd/internal/protection"
 )
 
 // Status is how a content group stands.
-type Status string
+type Status = protection.Status
+
+// Standing is how a content group stands at a time.
+type Standing protection.Standing
 
 // The statuses of a content group, the worst first.
 const (
-	// Breached: a promise of its objective is broken.
-	Breached Status = "breached"
-	// Exposed: changes are in no finished backup, and no promise is broken.
-	Exposed Status = "exposed"
-	// Unproven: nothing is exposed, and no good backup is on record.
-	Unproven Status = "unproven"
-	// Covered: every change is in a finished backup.
-	Covered Status = "covered"
+	Breached = protection.Breached
+	Exposed  = protection.Exposed
+	Unproven = protection.Unproven
+	Covered  = protection.Covered
 )
 
 // Statuses lists every status, the worst first.
-var Statuses = []Status{Breached, Exposed, Unproven, Covered}
-
-// Standing is how a content group stands at a time.
-type Standing struct {
-	protection.State
-	// Objective is what is promised; Promised is false if nothing is.
-	Objective protection.Objective
-	Promised  bool
-	Status    Status
-	// Broken has the broken promises, the one that was broken first before the others.
-	Broken []protection.Broken
-	// Limit is when the next promise is broken if nothing happens any more; zero if none can
-	// be.
-	Limit time.Time
-}
+var Statuses = protection.Statuses
 
 // stand returns how a group stands. ok is false if the group is not known at the time. The
 // caller holds mu.
-func (w *Watch) stand(g protection.Group, objectives Objectives, at time.Time) (s Standing, ok bool) {
+func (w *Watch) stand(g protection.Group, objectives Objectives, at time.Time) (Standing, bool) {
+	var o protection.Objective
+	promised := false
 	if objectives != nil {
-		s.Objective, s.Promised = objectives.For(g)
+		o, promised = objectives.For(g)
 	}
-	if s.State, ok = w.fold.State(g, s.Objective, at); !ok {
-		return s, false
-	}
-	for _, due := range s.Due(s.Objective) {
-		switch {
-		case at.After(due.Since):
-			s.Broken = append(s.Broken, due)
-		case s.Limit.IsZero() || due.Since.Before(s.Limit):
-			s.Limit = due.Since
-		}
-	}
-	slices.SortStableFunc(s.Broken, func(a, b protection.Broken) int { return a.Since.Compare(b.Since) })
-	switch {
-	case len(s.Broken) > 0:
-		s.Status = Breached
-	case !s.ExposedSince.IsZero():
-		s.Status = Exposed
-	case s.NeverBackedUp:
-		s.Status = Unproven
-	default:
-		s.Status = Covered
-	}
-	return s, true
+	s, ok := w.fold.Stand(g, o, promised, at)
+	return Standing(s), ok
 }
 
 // compare orders standings, the worst first.
 func compare(a, b *Standing) int {
-	rank := func(s *Standing) int { return slices.Index(Statuses, s.Status) }
-	when := func(s *Standing) time.Time {
-		if len(s.Broken) > 0 {
-			return s.Broken[0].Since
-		}
-		return s.Limit
-	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), noneLast(when(a), when(b)), noneLast(a.ExposedSince, b.ExposedSince),
-		strings.Compare(a.Group.String(), b.Group.String()))
-}
-
-// noneLast compares two times; a zero time is later than any other.
-func noneLast(a, b time.Time) int {
-	switch {
-	case a.IsZero() == b.IsZero():
-		return a.Compare(b)
-	case a.IsZero():
-		return 1
-	}
-	return -1
+	return protection.CompareStandings((*protection.Standing)(a), (*protection.Standing)(b))
 }
 
 // View is how the content groups stand.
@@ -128,7 +73,9 @@ func (w *Watch) Look() View {
 			v.Groups = append(v.Groups, s)
 		}
 	}
-	slices.SortStableFunc(v.Groups, func(a, b Standing) int { return compare(&a, &b) })
+	slices.SortStableFunc(v.Groups, func(a, b Standing) int {
+		return compare(&a, &b)
+	})
 	return v
 }
 
