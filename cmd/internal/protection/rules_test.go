@@ -99,7 +99,8 @@ func TestState_EachRule(t *testing.T) {
 			30, 0, "", 20, 22},
 		"a window's last change": {slices.Concat(backup("r", func(e *fact) { e.until = 15 })[:2], backup("s", func(e *fact) { e.since, e.directive = 0, "" })), 30, 0, "", 15, 22},
 		// The clock of one stream's leader is ahead of another's.
-		"a window that seems to begin later": {backup("r", func(e *fact) { e.since = 40 }), 50, 0, "", 20, 22},
+		"a window that seems to begin later, exposed": {backup("r", func(e *fact) { e.since = 40 }), 25, 20, WhyRunning, 0, 0},
+		"a window that seems to begin later":          {backup("r", func(e *fact) { e.since = 40 }), 50, 0, "", 20, 22},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -229,6 +230,11 @@ func TestComply_AgreesWithTheState(t *testing.T) {
 	rapidCheck(t, func(f *Fold, o Objective) {
 		for _, group := range f.Groups() {
 			c := f.Comply(group, o, at(0), at(130))
+			for i, b := range c.Breaches {
+				if slices.ContainsFunc(c.Breaches[i+1:], func(next Breach) bool { return next.Promise == b.Promise && !next.From.After(b.Until) }) {
+					t.Fatalf("%s: the breach %+v is followed by another one at once", group, b)
+				}
+			}
 			kept := 0
 			for second := 1; second < 130; second++ {
 				s, ok := f.State(group, o, at(second))
