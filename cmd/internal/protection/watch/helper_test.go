@@ -164,6 +164,23 @@ func (b *bench) wait(want ...string) {
 	waittest.Eventually(b, fmt.Sprint("events ", want), func() bool { return slices.Equal(b.states(), want) })
 }
 
+// waitFor waits for a number of events on record. More of them are a failure at once.
+func (b *bench) waitFor(n int) {
+	b.Helper()
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		all := b.said()
+		if len(all) == n {
+			return
+		}
+		if len(all) > n || time.Since(began) > time.Minute {
+			for _, e := range all {
+				b.Logf("%s %s %s: since %s, at %s: %s", e.SubclientName, e.State, e.Cause, e.Since, e.At, e.Reason)
+			}
+			b.Fatalf("%d events, want %d", len(all), n)
+		}
+	}
+}
+
 // settle waits for some rounds of a watch, after which nothing more is published.
 func (b *bench) settle(w *Watch) {
 	b.Helper()

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,11 +103,11 @@ func TestWatch_twoReplicas(t *testing.T) {
 				_, stops[killed] = b.start(b.config())
 			}
 		}
-		waittest.Eventually(t, "every group breached", func() bool { return len(b.said()) == (2*round+1)*groups })
+		b.waitFor((2*round + 1) * groups) // every group is breached
 		for i := range groups {
 			b.changes(fmt.Sprint("g", i), time.Now()).end(schemas.OutcomeCompleted)
 		}
-		waittest.Eventually(t, "every group restored", func() bool { return len(b.said()) == (2*round+2)*groups })
+		b.waitFor((2*round + 2) * groups) // every group is restored
 	}
 	w, _ := b.start(b.config())
 	b.settle(w)
@@ -389,4 +390,39 @@ func TestWatch_segments(t *testing.T) {
 	if all = statuses("g"); len(all) != 3 || all[2].Status != Covered {
 		t.Errorf("after a backup: %+v", all)
 	}
+}
+
+// Of two broken promises the event names the one that was broken first, and a second one is no
+// second event.
+func TestWatch_firstBrokenPromise(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, promise{"g": {RPO: 2 * hour, MaxAge: hour}})
+	b.changes("g", ago(5*hour))
+	w, _ := b.start(b.config())
+	b.wait("breached maxAge")
+	b.settle(w)
+	b.wait("breached maxAge")
+	if v := w.Look(); len(v.Groups[0].Broken) != 2 {
+		t.Errorf("broken are %v", v.Groups[0].Broken)
+	}
+}
+
+// An event that another replica wrote first is no trouble: the next round has read it.
+func TestWatch_conflictIsNoTrouble(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, rpo(hour))
+	b.changes("g", ago(2*hour)).end(schemas.OutcomeFailed)
+	cfg := b.config()
+	var turn atomic.Bool
+	cfg.Publishes = turn.Load
+	w, _ := b.start(cfg)
+	w.Caught(t.Context())
+	w.mu.Lock()
+	w.said[publisher.ProtectionSubject(contentGroup(one))] = said{sequence: 1 << 40} // that of another replica's write
+	w.mu.Unlock()
+	turn.Store(true)
+	if err := w.round(t.Context()); err != nil {
+		t.Errorf("a conflict is the trouble %v", err)
+	}
+	b.wait()
 }
