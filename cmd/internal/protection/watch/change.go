@@ -39,7 +39,7 @@ func (w *Watch) changes(at time.Time) (all []change) {
 	// Groups whose events have all expired: nothing more is known of them than that they were
 	// breached. They stay so while something is promised for them.
 	for subject, last := range w.said {
-		if seen[subject] || last.event == nil || last.event.State != schemas.ProtectionBreached {
+		if seen[subject] || last.event == nil || last.event.State != schemas.ProtectionBreached || !at.After(last.event.At) {
 			continue
 		}
 		g := groupOf(last.event.ContentGroup)
@@ -57,6 +57,8 @@ func (w *Watch) changes(at time.Time) (all []change) {
 func (w *Watch) next(s *Standing, last *schemas.ProtectionEvent, at time.Time) (e schemas.ProtectionEvent, ok bool) {
 	breached := last != nil && last.State == schemas.ProtectionBreached
 	switch {
+	case last != nil && !at.After(last.At):
+		return e, false // another replica has judged the group as of a later time
 	case breached == (len(s.Broken) > 0):
 		return e, false
 	case !breached:

@@ -127,3 +127,18 @@ func TestCompare(t *testing.T) {
 		}
 	}
 }
+
+// Between the answer of the leader and the judgement the reader may have read what another
+// replica published as of a later time. An older judgement does not contradict it.
+func TestWatch_olderJudgementSaysNothing(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s := &Standing{State: protection.State{Group: one}, Objective: protection.Objective{RPO: time.Hour}, Promised: true, Broken: []protection.Broken{{Promise: protection.PromiseRPO, Since: now}}}
+	w := &Watch{known: empty()}
+	for offset, want := range map[time.Duration]bool{-time.Second: true, 0: false, time.Second: false} {
+		last := &schemas.ProtectionEvent{State: schemas.ProtectionRestored, Cause: schemas.CauseCovered, At: now.Add(offset)}
+		if e, ok := w.next(s, last, now); ok != want {
+			t.Errorf("after an event of %s later: %+v, %v", offset, e, ok)
+		}
+	}
+}

@@ -19,7 +19,9 @@
 // objectives, as during a change of the file, from contradicting each other. It is not what
 // makes an event unique: each event is written by compare-and-set after the last one of its
 // group ([publisher.Publisher.AppendProtection]), so two replicas that both publish write it
-// once, and after a lost answer the next round finds what was stored.
+// once, and after a lost answer the next round finds what was stored. No event follows one that
+// was judged as of a later time: between the answer of the leader and the judgement, the reader
+// may have read another replica's.
 //
 // A group is restored by a backup, which is proven by an event later than what was missing, or
 // by a change of its objective; never because old events have expired. A breach that begins and
