@@ -25,6 +25,10 @@ type picker struct {
 	order *order.Order
 	// created is when the stream was made. A stream that is made again has other messages.
 	created time.Time
+	// seen is the stream at the last look, which many picks at once share, nil before it.
+	seen   *jetstream.StreamInfo
+	seenAt time.Time
+	fresh  bool // it is of this pick
 
 	mu     sync.Mutex
 	lines  map[string]*line // by subject
@@ -51,6 +55,10 @@ type picked struct {
 	times uint64 // that it was handed over
 }
 
+// lookAfter is for how long picks share a look at the stream. Starts that are further apart have
+// a look each, so that a request of a higher priority is next at once.
+const lookAfter = 20 * time.Millisecond
+
 // maxForeign bounds the messages that are skipped in one reading of a subject that is no
 // literal one: NATS stores what is published on "backup.request.*" under that subject, and
 // reading it finds the messages of every source.
@@ -73,19 +81,15 @@ var errEmpty = errors.New("no request waits")
 // pick returns the delivery of the request whose turn it is, nil if none may be taken at the
 // moment.
 func (p *picker) pick(ctx context.Context) (*delivery, error) {
-	info, err := p.waiting(ctx)
-	if err != nil {
-		return nil, err
+	if p.fresh = p.seen == nil || time.Since(p.seenAt) >= lookAfter; p.fresh {
+		if err := p.look(ctx); err != nil {
+			return nil, err
+		}
 	}
-	if !info.Created.Equal(p.created) {
-		p.created = info.Created
-		p.forget()
-	}
-	p.tidy(info.State.Subjects)
-	lines := order.Lines(info.State.Subjects)
+	lines := order.Lines(p.seen.State.Subjects)
 	p.order.Sort(lines)
 	for _, l := range lines {
-		d, err := p.next(ctx, l, info.State.LastSeq)
+		d, err := p.next(ctx, l, p.seen.State.LastSeq)
 		if err != nil {
 			return nil, p.failed(fmt.Errorf("read a request of %s: %w", l.Subject, err))
 		}
@@ -97,27 +101,33 @@ func (p *picker) pick(ctx context.Context) (*delivery, error) {
 	return nil, nil
 }
 
-// waiting returns the stream's state with the number of messages of each subject. If the queue
-// is paused, there are none: a pause is of the consumer, and holds for what is read past it as
-// well.
-func (p *picker) waiting(ctx context.Context) (*jetstream.StreamInfo, error) {
+// look looks at the stream and how many messages of each subject it has. If the queue is paused,
+// it has none: a pause is of the consumer, and holds for what is read past it as well.
+func (p *picker) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
+	p.seen, p.seenAt = nil, time.Now()
 	info, err := p.c.requests.Info(ctx, jetstream.WithSubjectFilter(publisher.AnyRequest))
 	if err != nil {
-		return nil, p.failed(fmt.Errorf("stream %s: %w", publisher.RequestsStream, err))
+		return p.failed(fmt.Errorf("stream %s: %w", publisher.RequestsStream, err))
 	}
+	if !info.Created.Equal(p.created) {
+		p.created = info.Created
+		p.forget()
+	}
+	p.tidy(info.State.Subjects)
 	if len(info.State.Subjects) == 0 {
-		return nil, errEmpty
+		return errEmpty
 	}
 	queue, err := p.c.queue.Info(ctx)
 	if err != nil {
-		return nil, p.failed(fmt.Errorf("consumer %s: %w", publisher.RequestsConsumer, err))
+		return p.failed(fmt.Errorf("consumer %s: %w", publisher.RequestsConsumer, err))
 	}
 	if queue.Paused {
 		info.State.Subjects = nil
 	}
-	return info, nil
+	p.seen = info
+	return nil
 }
 
 // read returns the message with a sequence, or the first of a subject from there on.
@@ -151,11 +161,7 @@ func (p *picker) unread(ctx context.Context, l order.Line, last uint64) (*delive
 	for foreign := 0; foreign < maxForeign && line.end != last; {
 		msg, err := p.read(ctx, line.read+1, jetstream.WithGetMsgSubject(l.Subject))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			if line.end = last; l.Waiting > uint64(len(line.kept)) {
-				line.read, line.end = 0, 0 // something is below that is not known: it is read again
-			}
+			p.endOf(line, l.Waiting, last)
 			return nil, nil
 		}
 		if err != nil {
@@ -171,6 +177,19 @@ func (p *picker) unread(ctx context.Context, l order.Line, last uint64) (*delive
 		}
 	}
 	return nil, nil
+}
+
+// endOf notes that nothing was found behind what was read of a line.
+func (p *picker) endOf(l *line, waiting, last uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case !p.fresh: // the numbers are older than this
+	case waiting > uint64(len(l.kept)):
+		l.read = 0 // something is below that is not known: it is read again
+	default:
+		l.end = last
+	}
 }
 
 // deliver returns the delivery of a message.

@@ -282,6 +282,10 @@ func TestPicking_twoReplicasMeet(t *testing.T) {
 			b.settled()
 			first.drain()
 			second.drain()
+			b.eventually("the consumer waits for nothing", func() bool {
+				durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+				return err == nil && durable.CachedInfo().NumAckPending == 0 && durable.CachedInfo().NumPending == 0
+			})
 			b.started(billing("id"))
 			b.checkPromise(1)
 			b.checkCalls(1)

@@ -67,6 +67,9 @@ func publishTo(t *testing.T, js jetstream.JetStream, subject string) uint64 {
 // wantPick checks which message is picked, 0 for none.
 func wantPick(t *testing.T, p *picker, want uint64) *delivery {
 	t.Helper()
+	if p.seenAt.Before(time.Now()) { // else the test shares the look
+		p.seenAt = time.Time{}
+	}
 	d, err := p.pick(t.Context())
 	var got uint64
 	if d != nil {
@@ -188,6 +191,37 @@ func TestPicker_aSubjectThatIsAFilter(t *testing.T) {
 	}
 	if picks > 10 {
 		t.Errorf("it is picked after %d others", picks)
+	}
+}
+
+// Picks at once share a look at the stream. What it did not see is found by the next one, and its
+// numbers are not taken for those of now.
+func TestPicker_aSharedLook(t *testing.T) {
+	t.Parallel()
+	c, js := newPicking(t)
+	p := c.picker
+	for range 3 {
+		publishTo(t, js, "backup.request.a")
+	}
+	shared := func(want uint64) {
+		t.Helper()
+		p.seenAt = time.Now().Add(time.Hour) // however busy the machine is
+		wantPick(t, p, want)
+	}
+	wantPick(t, p, 1).ack()
+	publishTo(t, js, "backup.request.b.high")
+	shared(2)
+	shared(3)
+	shared(0) // one of three is kept no more, and that is no reason to read them again
+	if l := p.line("backup.request.a"); l.read != 3 || l.end != 0 {
+		t.Errorf("read to %d, end %d", l.read, l.end)
+	}
+	p.seenAt = time.Time{}
+	wantPick(t, p, 4)
+	p.seenAt = time.Time{}
+	wantPick(t, p, 0)
+	if l := p.line("backup.request.a"); l.read != 3 || l.end != 4 {
+		t.Errorf("read to %d, end %d", l.read, l.end)
 	}
 }
 
