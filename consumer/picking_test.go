@@ -91,9 +91,11 @@ func TestPicker(t *testing.T) {
 		publishTo(t, js, "backup.request.a")
 	}
 	first, second := wantPick(t, p, 1), wantPick(t, p, 2)
+	second.nak(0)
 	first.nak(0)
+	again := wantPick(t, p, 1) // the first of those that have come back
+	second = wantPick(t, p, 2) // and not again the one that is in flight
 	second.nak(time.Hour)
-	again := wantPick(t, p, 1)
 	if again.delivered != 2 || !again.picked() {
 		t.Errorf("delivery %d of the message", again.delivered)
 	}
