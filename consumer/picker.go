@@ -143,12 +143,13 @@ func (p *picker) next(ctx context.Context, l order.Line, last uint64) (*delivery
 	for again := p.due(l.Subject); again != nil; again = p.due(l.Subject) {
 		msg, err := p.read(ctx, again.msg.Sequence)
 		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound):
+		case errors.Is(err, jetstream.ErrMsgNotFound), err == nil && !msg.Time.Equal(again.msg.Time):
 			p.gone(again)
 		case err != nil:
 			return nil, err
+		case p.c.inFlight.has(msg.Sequence): // attached to another delivery, which has not ended
+			again.postpone(attachedWait)
 		default:
-			again.msg = msg
 			return p.deliver(again), nil
 		}
 	}

@@ -171,7 +171,7 @@ func TestPicking_aPriorityThatComesLater(t *testing.T) {
 	b.publish("billing.high", body("id-7"))
 	var limit starts
 	b.start(limit.limited)
-	if got := limit.next(b); got != "billing/id-7" {
+	if got := []string{limit.next(b), limit.next(b)}; !slices.Contains(got, "billing/id-7") { // one may be the turn of normal
 		t.Errorf("started %s", got)
 	}
 	limit.grant(100)
@@ -306,7 +306,7 @@ func TestPicking_twoReplicasMeet(t *testing.T) {
 func TestPicking_manyReplicas(t *testing.T) {
 	t.Parallel()
 	b := newRig(t, simulator.Config{Conflict: simulator.ConflictIgnore})
-	const each = 60
+	const each = 25
 	for _, source := range []string{"a", "b", "c.high", "d.low", "e"} {
 		b.publishMany("backup.request."+source, "id", each)
 	}

@@ -163,6 +163,16 @@ func TestPicker_whatHasAttached(t *testing.T) {
 	if left := time.Until(m.from); left <= 0 || left > attachedWait {
 		t.Errorf("it is picked again in %s", left)
 	}
+	// While the other is in flight, the message would only attach again.
+	req := &request{key: publisher.NewKey("a", "id")}
+	c.inFlight.enter(req, c.readDelivery(m.msg, 1, nil))
+	c.inFlight.enter(req, d)
+	m.from = time.Now()
+	wantPick(t, c.picker, 0)
+	if !m.from.After(time.Now()) {
+		t.Error("it is not postponed")
+	}
+	c.inFlight.leave(req.key, d)
 	m.from = time.Now()
 	wantPick(t, c.picker, 1)
 }
