@@ -151,6 +151,10 @@ follow-chaos: ## follow 3,000 jobs of every kind to their end under the same fau
 follow-load: ## measure what following 10,000 jobs costs for 4 minutes: calls, CPU, memory, time from an end to its event
 	$(GO) test ./cmd/internal/chaos -run '^TestFollowLoad$$' -count=1 -v -timeout 20m -followload.jobs=10000 $(CHAOS)
 
+.PHONY: archive-load
+archive-load: ## archive 1,000,000 events, verify them and one change of each kind: rate, size, time, CPU
+	$(GO) test ./cmd/internal/chaos -run '^TestArchiveOfMany$$' -count=1 -v -timeout 60m -archive.events=1000000 $(CHAOS)
+
 .PHONY: trigger-chaos
 trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups
 	$(GO) test ./cmd/internal/chaos -run '^TestTriggerChaos$$' -count=1 -v -timeout 15m -trigger.notifications=100000 -trigger.rate=5000
