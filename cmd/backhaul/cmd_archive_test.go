@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"backhaul/cmd/internal/programtest"
+	"backhaul/consumer/trigger/objectstore/objectstoretest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/simulator"
@@ -130,5 +132,40 @@ func TestArchive_settings(t *testing.T) {
 	}
 	if code, _, stderr := programtest.Once(t, nil, "", "archive", "keygen", "x", "-o", strings.TrimPrefix(env[1], "BACKHAUL_ARCHIVE_KEY_FILE=")); code != exitFailed || !strings.Contains(stderr, "is there already") {
 		t.Errorf("a key is overwritten: %d, %s", code, stderr)
+	}
+}
+
+// An archive in a bucket.
+func TestArchive_inABucket(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{})
+	store := objectstoretest.Start(t, "evidence")
+	more, _ := archiveEnv(t)
+	const secretKey = "Geheim/4c1f"
+	env := append([]string{
+		"BACKHAUL_NATS_URL=" + s.NC.ConnectedUrl(), "BACKHAUL_ARCHIVE=s3://evidence/backhaul", "BACKHAUL_ARCHIVE_S3_ENDPOINT=" + store.URL, "BACKHAUL_ARCHIVE_S3_PATH_STYLE=true",
+		"BACKHAUL_ARCHIVE_S3_ACCESS_KEY=AKIDEXAMPLE", "BACKHAUL_ARCHIVE_S3_SECRET_KEY=" + secretKey, "BACKHAUL_ARCHIVE_RETENTION=61320h",
+	}, more[1:]...)
+	for i := range 30 {
+		s.Publish("backup.request.billing", nil, programtest.SampleRequest(fmt.Sprintf("r-%d", i)))
+	}
+	s.WaitForOutcomes()
+	p := programtest.Start(t, env, "backhaul", "archive")
+	report := archived(t, s.Client, env)
+	if !strings.Contains(report, "verified in") {
+		t.Error(report)
+	}
+	store.Fail(func(*http.Request) int { return http.StatusServiceUnavailable })
+	s.Publish("backup.request.billing", nil, programtest.SampleRequest("while-away"))
+	programtest.WaitForStatus(t, programtest.AdminURL(t, p)+"/readyz", http.StatusServiceUnavailable)
+	store.Fail(nil)
+	s.WaitForOutcomes()
+	archived(t, s.Client, env)
+	programtest.WaitForStatus(t, programtest.AdminURL(t, p)+"/readyz", http.StatusOK)
+	if code, out, stderr := programtest.Once(t, env, "", "verify", "s3://evidence/backhaul/"); code != exitDone || !strings.Contains(out, "verified in") {
+		t.Error(code, out, stderr)
+	}
+	if code, _, stderr := programtest.Once(t, env[:2], "", "verify", "--archive-public-key", strings.TrimPrefix(more[2], "BACKHAUL_ARCHIVE_PUBLIC_KEY=")); code != exitUsage || !strings.Contains(stderr, "BACKHAUL_ARCHIVE_S3_ENDPOINT") {
+		t.Errorf("without an endpoint: %d, %s", code, stderr)
 	}
 }

@@ -26,7 +26,7 @@ type verifyFlags struct {
 func newVerifyCommand() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
-		Use:   "verify [DIR|proof.json]",
+		Use:   "verify [DIR|s3://BUCKET/PREFIX|proof.json]",
 		Short: "Verify an archive of events, or a proof",
 		Long: `Reads a whole archive: every event against its hash, the tree against the signed
 checkpoint, the earlier checkpoints that were published against the tree, sequences

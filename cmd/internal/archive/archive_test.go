@@ -308,12 +308,12 @@ func (f *faulty) fault(do func() error) error {
 	return err
 }
 
-func (f *faulty) Write(ctx context.Context, name string, data []byte, held bool) error {
-	return f.fault(func() error { return f.Store.Write(ctx, name, data, held) })
+func (f *faulty) Write(ctx context.Context, name string, data []byte, k Keep) error {
+	return f.fault(func() error { return f.Store.Write(ctx, name, data, k) })
 }
 
-func (f *faulty) Swap(ctx context.Context, checkpoint []byte) error {
-	return f.fault(func() error { return f.Store.Swap(ctx, checkpoint) })
+func (f *faulty) Swap(ctx context.Context, checkpoint []byte, k Keep) error {
+	return f.fault(func() error { return f.Store.Swap(ctx, checkpoint, k) })
 }
 
 // Whatever write is the last one before a crash: the next process goes on, and its archive is

@@ -37,9 +37,8 @@ func (d *Dir) Read(_ context.Context, name string) ([]byte, error) {
 	return bounded.ReadFile(filepath.Join(d.path, filepath.FromSlash(name)), maxFile)
 }
 
-// Write implements [Store]. A directory cannot hold a file longer than another; its file system
-// can.
-func (d *Dir) Write(_ context.Context, name string, data []byte, _ bool) error {
+// Write implements [Store]. A directory does not keep anybody from deleting; its file system may.
+func (d *Dir) Write(_ context.Context, name string, data []byte, _ Keep) error {
 	path := filepath.Join(d.path, filepath.FromSlash(name))
 	parent := filepath.Dir(path)
 	if err := d.makeAll(parent); err != nil {
@@ -68,8 +67,8 @@ func (d *Dir) Write(_ context.Context, name string, data []byte, _ bool) error {
 }
 
 // Swap implements [Store]. The lock keeps others from it.
-func (d *Dir) Swap(ctx context.Context, checkpoint []byte) error {
-	return d.Write(ctx, CheckpointName, checkpoint, false)
+func (d *Dir) Swap(ctx context.Context, checkpoint []byte, k Keep) error {
+	return d.Write(ctx, CheckpointName, checkpoint, k)
 }
 
 // Remove implements [Store].

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/mod/sumdb/tlog"
@@ -160,13 +161,14 @@ func (l *Log) Append(ctx context.Context, begin *publisher.Place, messages []jet
 type appending struct {
 	log *Log
 	end
-	files []file
+	newest time.Time // of the messages so far
+	files  []file
 }
 
 type file struct {
 	name string
 	data []byte
-	held bool
+	keep Keep
 }
 
 func (a *appending) message(m *jetstream.RawStreamMsg) {
@@ -177,6 +179,7 @@ func (a *appending) message(m *jetstream.RawStreamMsg) {
 		a.leaf(gapLeaf(a.place.Next, m.Sequence-1, m.Time))
 	}
 	held := a.log.hold != nil && a.log.hold(m)
+	a.newest = m.Time
 	for _, leaf := range eventLeaves(m) {
 		a.held = a.held || held
 		a.leaf(leaf)
@@ -189,25 +192,34 @@ func (a *appending) leaf(data []byte) {
 	a.bundle = appendEntry(a.bundle, data)
 	a.size++
 	if a.size%tileWidth == 0 {
-		a.files = append(a.files, file{bundleName(index, 0), a.bundle, a.held})
+		a.files = append(a.files, file{bundleName(index, 0), a.bundle, a.keep(a.held)})
 		a.bundle, a.held = nil, false
 	}
 	a.edge.add(tlog.RecordHash(data), func(level int, hashes []tlog.Hash) {
 		index := a.size>>(tileHeight*(level+1)) - 1
-		a.files = append(a.files, file{tileName(level, index, 0), tileBytes(hashes), false})
+		a.files = append(a.files, file{tileName(level, index, 0), tileBytes(hashes), a.keep(false)})
 	})
+}
+
+// keep returns how long what was added last is to be kept.
+func (a *appending) keep(held bool) Keep {
+	k := Keep{Newest: a.place.Created, Held: held}
+	if a.newest.After(k.Newest) {
+		k.Newest = a.newest
+	}
+	return k
 }
 
 // write writes the files, then the checkpoint that says that they count.
 func (a *appending) write(ctx context.Context) error {
 	l := a.log
 	if width := int(a.size % tileWidth); width > 0 {
-		a.files = append(a.files, file{bundleName(a.size/tileWidth, width), a.bundle, a.held})
+		a.files = append(a.files, file{bundleName(a.size/tileWidth, width), a.bundle, a.keep(a.held)})
 	}
 	for level, hashes := range a.edge {
 		if len(hashes) > 0 {
 			index := a.size >> (tileHeight * (level + 1))
-			a.files = append(a.files, file{tileName(level, index, len(hashes)), tileBytes(hashes), false})
+			a.files = append(a.files, file{tileName(level, index, len(hashes)), tileBytes(hashes), a.keep(false)})
 		}
 	}
 	if err := writeAll(ctx, l.store, a.files); err != nil {
@@ -217,7 +229,7 @@ func (a *appending) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := l.store.Swap(ctx, checkpoint.Note); err != nil {
+	if err := l.store.Swap(ctx, checkpoint.Note, a.keep(false)); err != nil {
 		return err
 	}
 	for _, name := range outdated(l.size, a.size) {

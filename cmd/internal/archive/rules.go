@@ -142,7 +142,7 @@ func (r *rules) take(f fact) (broken []string) {
 	}
 	missing := s == nil && (f.kind == schemas.KindJobStarted || f.kind == schemas.KindJobSubmitting && f.epoch > 1)
 	if s == nil {
-		s = &story{}
+		s = &story{epoch: f.epoch, owner: f.owner}
 		r.stories[f.key] = s
 	}
 	switch {

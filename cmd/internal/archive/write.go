@@ -21,7 +21,7 @@ func writeAll(ctx context.Context, store Store, files []file) error {
 			break
 		}
 		running.Go(func() {
-			if err := store.Write(ctx, f.name, f.data, f.held); err != nil {
+			if err := store.Write(ctx, f.name, f.data, f.keep); err != nil {
 				cancel(fmt.Errorf("write %s: %w", f.name, err))
 			}
 			<-slots

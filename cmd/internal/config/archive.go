@@ -8,7 +8,9 @@ import (
 
 	"backhaul/cmd/internal/archive"
 	"backhaul/cmd/internal/secret"
+	"backhaul/cmd/internal/serverurl"
 	"backhaul/consumer/archiver"
+	"backhaul/consumer/trigger/objectstore"
 	"backhaul/schemas/bounded"
 )
 
@@ -20,7 +22,7 @@ const (
 
 // Archive has the settings of the archive of events.
 type Archive struct {
-	// Location is a directory.
+	// Location is a directory, or s3://bucket/prefix.
 	Location string
 	// PublicKey is a file with the public keys of the log.
 	PublicKey string
@@ -28,15 +30,34 @@ type Archive struct {
 	Key       secret.Source
 	Every     time.Duration
 	SealEvery time.Duration
+	Bucket    ArchiveBucket
 }
+
+// ArchiveBucket has the settings of an archive in a bucket.
+type ArchiveBucket struct {
+	S3
+	// Retention is how long nobody can delete what was archived.
+	Retention time.Duration
+	// LockMode is compliance or governance.
+	LockMode string
+	// HoldLabel is the label of requests whose events are held.
+	HoldLabel string
+}
+
+// The modes of a bucket's object lock.
+const (
+	lockCompliance = "compliance"
+	lockGovernance = "governance"
+)
 
 func (a *Archive) settings() []setting {
 	return []setting{
 		{
 			group: GroupArchive, key: "archive.location", env: "BACKHAUL_ARCHIVE", flag: "archive",
 			field: &a.Location,
-			usage: "`directory` of the archive of events",
-			doc:   "`backhaul archive` makes it. Only one process can write to it, as many as like can read it.",
+			usage: "`directory` of the archive of events, or s3://BUCKET/PREFIX",
+			doc: "A directory is made by `backhaul archive`, a bucket is not. Only one process can write to it, as many as like can " +
+				"read it.",
 		},
 		{
 			group: GroupArchive, key: "archive.publicKey", env: "BACKHAUL_ARCHIVE_PUBLIC_KEY", flag: "archive-public-key",
@@ -61,6 +82,65 @@ func (a *Archive) settings() []setting {
 			field: &a.SealEvery, fallback: text(archiver.DefaultSealEvery), least: int64(time.Second),
 			usage: "time between two checkpoints that are published as events",
 			doc:   "Without anything new in the archive there is none.",
+		},
+		{
+			group: GroupArchive, key: "archive.s3Endpoint", env: "BACKHAUL_ARCHIVE_S3_ENDPOINT", flag: "archive-s3-endpoint",
+			field: &a.Bucket.Endpoint, url: true,
+			usage: "`URL` of the S3 API of an archive in a bucket",
+			doc:   "For example https://s3.eu-central-1.amazonaws.com. It must know conditional writes (If-Match, If-None-Match).",
+		},
+		{
+			group: GroupArchive, key: "archive.s3Region", env: "BACKHAUL_ARCHIVE_S3_REGION", flag: "archive-s3-region",
+			field: &a.Bucket.Region, fallback: objectstore.DefaultRegion,
+			usage: "`region` of the bucket of the archive",
+		},
+		{
+			group: GroupArchive, key: "archive.s3PathStyle", env: "BACKHAUL_ARCHIVE_S3_PATH_STYLE", flag: "archive-s3-path-style",
+			field: &a.Bucket.PathStyle, fallback: "false",
+			usage: "the bucket of the archive is part of the path, not of the host's name",
+			doc:   "What MinIO and Ceph usually want.",
+		},
+		{
+			group: GroupArchive, key: "archive.s3CA", env: "BACKHAUL_ARCHIVE_S3_CA", flag: "archive-s3-ca",
+			field: &a.Bucket.CA, reads: true,
+			usage: "PEM `file` with the only roots to trust for the archive's S3 API",
+		},
+		{
+			group: GroupArchive, key: "archive.s3InsecureHTTP", env: "BACKHAUL_ARCHIVE_S3_INSECURE_HTTP", flag: "archive-s3-insecure-http",
+			field: &a.Bucket.InsecureHTTP, fallback: "false",
+			usage: "allow plain http to an S3 API of the archive that is not on this machine",
+			doc:   "The events can then be read on the way; the secret key is never sent.",
+		},
+		{
+			group: GroupArchive, key: "archive.s3AccessKey", env: "BACKHAUL_ARCHIVE_S3_ACCESS_KEY",
+			field: &a.Bucket.AccessKey,
+			usage: "the access key of the archive's bucket",
+			doc: "To archive it must be allowed to get and put objects and their retention, and, to tidy up, to list and delete them. To read, " +
+				"to get objects.",
+		},
+		{
+			group: GroupArchive, key: "archive.s3SecretKey", env: "BACKHAUL_ARCHIVE_S3_SECRET_KEY",
+			field: &a.Bucket.SecretKey,
+			usage: "the secret key of that access key",
+		},
+		{
+			group: GroupArchiver, key: "archive.retention", env: "BACKHAUL_ARCHIVE_RETENTION", flag: "archive-retention",
+			field: &a.Bucket.Retention, fallback: "0",
+			usage: "how long nobody can delete what was archived into a bucket, 0 means what the bucket says",
+			doc: "61320h are seven years. The bucket must have object lock. It begins when an event was stored, by the NATS server's clock. The " +
+				"checkpoint and what is not full yet are replaced soon, and locked for 720h at most.",
+		},
+		{
+			group: GroupArchiver, key: "archive.lockMode", env: "BACKHAUL_ARCHIVE_LOCK_MODE", flag: "archive-lock-mode",
+			field: &a.Bucket.LockMode, fallback: lockCompliance, oneOf: []string{lockCompliance, lockGovernance},
+			usage: "the mode of that retention",
+			doc:   "compliance: nobody can end it before. governance: who has s3:BypassGovernanceRetention can.",
+		},
+		{
+			group: GroupArchiver, key: "archive.holdLabel", env: "BACKHAUL_ARCHIVE_HOLD_LABEL", flag: "archive-hold-label",
+			field: &a.Bucket.HoldLabel, fallback: "legal-hold",
+			usage: "`label` of requests whose events are put on legal hold in a bucket",
+			doc:   "With any value. The whole bundle of 256 events with one of them is held, until someone takes the hold away in the store.",
 		},
 	}
 }
@@ -93,13 +173,47 @@ func (c *Config) CheckArchive() error {
 
 // Store returns where the archive is.
 func (a Archive) Store() (archive.Store, error) {
+	scheme, rest, isURL := strings.Cut(a.Location, "://")
 	switch {
 	case a.Location == "":
 		return nil, errors.New("no archive: set BACKHAUL_ARCHIVE or --archive, for example /var/lib/backhaul/archive")
-	case strings.Contains(a.Location, "://"):
-		return nil, fmt.Errorf("BACKHAUL_ARCHIVE: is %q, must be a directory", a.Location)
+	case !isURL:
+		return archive.NewDir(a.Location), nil
+	case scheme != "s3":
+		return nil, fmt.Errorf("BACKHAUL_ARCHIVE: is %q, must be a directory or s3://BUCKET/PREFIX", serverurl.MaskOne(a.Location))
 	}
-	return archive.NewDir(a.Location), nil
+	bucket, prefix, _ := strings.Cut(rest, "/")
+	if prefix = strings.Trim(prefix, "/"); prefix != "" {
+		prefix += "/"
+	}
+	return a.Bucket.store(bucket, prefix)
+}
+
+func (b ArchiveBucket) store(name, prefix string) (archive.Store, error) {
+	switch {
+	case name == "":
+		return nil, errors.New("BACKHAUL_ARCHIVE: names no bucket, must be s3://BUCKET/PREFIX")
+	case b.Endpoint == "":
+		return nil, errors.New("the archive is in a bucket: set BACKHAUL_ARCHIVE_S3_ENDPOINT or --archive-s3-endpoint, for example https://s3.eu-central-1.amazonaws.com")
+	case b.plain():
+		return nil, errors.New("BACKHAUL_ARCHIVE_S3_ENDPOINT: plain http to another machine: use https, or set --archive-s3-insecure-http")
+	case !b.AccessKey.Given() || !b.SecretKey.Given():
+		return nil, errors.New("the archive is in a bucket: set BACKHAUL_ARCHIVE_S3_ACCESS_KEY and BACKHAUL_ARCHIVE_S3_SECRET_KEY, or files with them in …_FILE")
+	}
+	store, err := objectstore.New(b.S3.Store())
+	if err != nil {
+		return nil, fmt.Errorf("%w (BACKHAUL_ARCHIVE_S3_ENDPOINT, BACKHAUL_ARCHIVE_S3_CA)", err)
+	}
+	return archive.NewBucket(store.Bucket(name, prefix), "s3://"+name+"/"+strings.TrimSuffix(prefix, "/"),
+		archive.BucketOptions{Retention: b.Retention, Governance: b.LockMode == lockGovernance}), nil
+}
+
+// Options returns how the archive is written.
+func (a Archive) Options() archive.Options {
+	if a.Bucket.HoldLabel == "" || !strings.Contains(a.Location, "://") {
+		return archive.Options{}
+	}
+	return archive.Options{Hold: archive.HoldLabel(a.Bucket.HoldLabel)}
 }
 
 // Signer returns the key that signs checkpoints, and the keys that may have signed earlier ones.

@@ -37,10 +37,8 @@ func (e *Error) checkStore(s S3) {
 		e.add("a route has a directive, and nowhere to write it: set BACKHAUL_TRIGGER_S3_ENDPOINT or --s3-endpoint, for example https://s3.eu-central-1.amazonaws.com")
 		return
 	}
-	if u, err := url.Parse(s.Endpoint); err == nil && u.Scheme == "http" && u.Hostname() != "" && !s.InsecureHTTP {
-		if err := vendorapi.CheckEndpoint("http://"+u.Host, false); err != nil {
-			e.add("BACKHAUL_TRIGGER_S3_ENDPOINT: plain http to another machine: use https, or set --s3-insecure-http")
-		}
+	if s.plain() {
+		e.add("BACKHAUL_TRIGGER_S3_ENDPOINT: plain http to another machine: use https, or set --s3-insecure-http")
 	}
 	if !s.AccessKey.Given() || !s.SecretKey.Given() {
 		e.add("a route has a directive: set BACKHAUL_TRIGGER_S3_ACCESS_KEY and BACKHAUL_TRIGGER_S3_SECRET_KEY, or files with them in …_FILE")
@@ -57,6 +55,13 @@ func (e *Error) checkStore(s S3) {
 			e.add("%s: %v", key.env, err)
 		}
 	}
+}
+
+// plain reports whether the endpoint is on another machine, and its URL has no https and is not
+// allowed to have none.
+func (s S3) plain() bool {
+	u, err := url.Parse(s.Endpoint)
+	return err == nil && u.Scheme == "http" && u.Hostname() != "" && !s.InsecureHTTP && vendorapi.CheckEndpoint("http://"+u.Host, false) != nil
 }
 
 // Store returns the configuration of the object store.

@@ -88,7 +88,7 @@ func openArchive(cfg config.Archive) (func(context.Context) (archiver.Log, error
 		if err != nil {
 			return nil, err
 		}
-		log, err := archive.Open(ctx, store, signer, archive.Options{})
+		log, err := archive.Open(ctx, store, signer, cfg.Options())
 		if errors.Is(err, archive.ErrOther) {
 			return nil, fmt.Errorf("%w: %w", archiver.ErrOther, err)
 		}

@@ -22,6 +22,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	fail    func(r *http.Request) int
+	lose    func(r *http.Request) bool
 	written map[string]int
 }
 
@@ -38,6 +39,11 @@ func Start(t testing.TB, buckets ...string) *Server {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if status := s.status(r); status != 0 {
 			w.WriteHeader(status)
+			return
+		}
+		if s.losesAnswer(r) {
+			handler.ServeHTTP(httptest.NewRecorder(), r)
+			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
 		handler.ServeHTTP(w, r)
@@ -67,6 +73,20 @@ func (s *Server) Fail(decide func(r *http.Request) int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail = decide
+}
+
+// LoseAnswers makes the server do what is asked, and answer 500, where decide returns true. nil
+// restores normal answers.
+func (s *Server) LoseAnswers(decide func(r *http.Request) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lose = decide
+}
+
+func (s *Server) losesAnswer(r *http.Request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lose != nil && s.lose(r)
 }
 
 // Written returns how often each object was written, by "/bucket/name".
