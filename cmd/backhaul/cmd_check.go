@@ -16,6 +16,7 @@ import (
 	"backhaul/cmd/internal/logins"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/replica"
+	"backhaul/cmd/internal/routes"
 	"backhaul/cmd/internal/service"
 	"backhaul/vendorapi"
 )
@@ -28,7 +29,8 @@ func newCheckCommand() *cobra.Command {
 		Long: `Looks at all that ` + "`backhaul run`" + ` depends on, with the same settings. It makes and
 changes nothing (the ledger's mark is written again as it is, to see whether the server
 stores messages) and starts no job; at the vendor it logs in and out again and reads
-a page of jobs. Like a replica it notes a refused login on the events stream, and does
+a page of jobs. If the settings name routes with directives, it writes a small object
+below the prefix of each (backhaul-check.txt). Like a replica it notes a refused login on the events stream, and does
 not send that password again for a while: the vendor locks accounts. It also asks
 the replica at BACKHAUL_ADMIN_ADDR, if one answers there, for its conditions.
 Exit codes: 0 no error, 1 an error, 2 configuration, 3 NATS or the
@@ -36,7 +38,7 @@ vendor out of reach. Notes and warnings are not errors.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCheck(cmd, output) },
 	}
-	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupVendor, config.GroupLog)
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupVendor, config.GroupTrigger, config.GroupStore, config.GroupLog)
 	addOutputFlag(cmd, &output)
 	return cmd
 }
@@ -77,6 +79,11 @@ func runCheck(cmd *cobra.Command, output string) error {
 		}
 	}
 	findings = append(findings, doctor.Vendor(cmd.Context(), client, past)...)
+	stored, err := checkRoutes(cmd.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	findings = append(findings, stored...)
 	findings = append(findings, replica.Ask(cmd.Context(), cfg.Admin.Listen()).Findings()...)
 	if err := printFindings(cmd.OutOrStdout(), output, findings); err != nil {
 		return err
@@ -90,6 +97,18 @@ func runCheck(cmd *cobra.Command, output string) error {
 		return errSaid
 	}
 	return nil
+}
+
+// checkRoutes tries the object store of the routes, if the settings name any.
+func checkRoutes(ctx context.Context, cfg *config.Config) ([]doctor.Finding, error) {
+	if cfg.Trigger.Routes == "" {
+		return nil, nil
+	}
+	rs, err := routes.Load(cfg.Trigger.Routes)
+	if err != nil {
+		return nil, config.FileError(err)
+	}
+	return tryDirectives(ctx, cfg, rs)
 }
 
 // errSaidUnreachable ends a command that has printed already what is out of reach.

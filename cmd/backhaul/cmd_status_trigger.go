@@ -63,6 +63,9 @@ func (s *triggerStatus) print(t table, now time.Time) {
 		if r.Unrouted != nil {
 			t.row("  no route", unroutedText(r.Unrouted))
 		}
+		for _, w := range r.Waits {
+			t.row("  waits", fmt.Sprintf("%s, for %s: %s", plainText(w.ContentGroup), ago(max(now.Sub(w.Since), 0)), plainText(w.Why)))
+		}
 		for _, c := range r.Conditions {
 			t.row("  condition", c.Name+": "+plainText(c.Text))
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -9,9 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/doctor"
 	"backhaul/cmd/internal/routes"
 	"backhaul/cmd/internal/service"
 	"backhaul/consumer/trigger"
+	"backhaul/consumer/trigger/objectstore"
 )
 
 func newTriggerCommand() *cobra.Command {
@@ -27,7 +30,7 @@ in the stream. The routes file is read again when it changes, and at once on SIG
 windows stay open, and a file with a problem changes nothing. explain and check need
 no server.
 
-Its listener answers /livez, /readyz and /metrics; the console page, which shows its
+Its listener, by default on 127.0.0.1:9091, answers /livez, /readyz and /metrics; the console page, which shows its
 windows as well, is that of "backhaul run".`,
 		Example: `  backhaul trigger --nats nats://127.0.0.1:4222 --routes routes.yaml`,
 		Args:    cobra.NoArgs,
@@ -35,6 +38,7 @@ windows as well, is that of "backhaul run".`,
 	}
 	asService(cmd)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupTrigger, config.GroupStore, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
+	cmd.Flags().Lookup("admin-addr").DefValue = config.TriggerAdminAddr
 	hideFlags(cmd, "nats-listen", "store-dir", "admin-command-center-url") // of run
 	cmd.AddCommand(newTriggerExplainCommand(), newTriggerCheckCommand(), newTriggerUnroutedCommand())
 	return cmd
@@ -50,6 +54,7 @@ func runTrigger(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	cfg.AdminByDefault(config.TriggerAdminAddr)
 	if cfg.Trigger.Routes == "" {
 		return errNoRoutes()
 	}
@@ -66,11 +71,15 @@ func errNoRoutes() error {
 
 func newTriggerCheckCommand() *cobra.Command {
 	var output string
+	var offline bool
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Validate a routes file",
+		Short: "Validate a routes file, and try the object store",
 		Long: `Reports everything that is wrong with the routes: what cannot be loaded, routes that
 no change can reach, directives that hide data or that the vendor could not read.
+If a route has a directive and BACKHAUL_TRIGGER_S3_ENDPOINT is set, a small object
+(backhaul-check.txt) is written below the prefix of each directive, which starts
+nothing; --offline leaves that out.
 The exit code is 0 if there are at most warnings, 1 if a part of the file cannot
 have any effect, and 2 if the file cannot be loaded.`,
 		Example: `  backhaul trigger check --routes routes.yaml`,
@@ -80,14 +89,15 @@ have any effect, and 2 if the file cannot be loaded.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return runTriggerCheck(cmd, output) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runTriggerCheck(cmd, output, offline) },
 	}
-	addTriggerFlags(cmd, &output)
+	cmd.Flags().BoolVar(&offline, "offline", false, "do not try the object store")
+	addTriggerFlags(cmd, &output, config.GroupStore)
 	return cmd
 }
 
-func addTriggerFlags(cmd *cobra.Command, output *string) {
-	config.AddFlags(cmd.Flags(), config.GroupTrigger, config.GroupLog)
+func addTriggerFlags(cmd *cobra.Command, output *string, more ...config.Group) {
+	config.AddFlags(cmd.Flags(), append(more, config.GroupTrigger, config.GroupLog)...)
 	addOutputFlag(cmd, output)
 }
 
@@ -121,13 +131,23 @@ func checkFollowed(cmd *cobra.Command, rs *trigger.Routes) error {
 	return nil
 }
 
-func runTriggerCheck(cmd *cobra.Command, output string) error {
+func runTriggerCheck(cmd *cobra.Command, output string, offline bool) error {
 	rs, err := loadRoutes(cmd)
 	if err == nil {
 		err = checkFollowed(cmd, rs)
 	}
 	if err != nil {
 		return sayProblems(cmd, output, err)
+	}
+	var tried []doctor.Finding
+	if !offline {
+		cfg, _, err := load(cmd)
+		if err != nil {
+			return err
+		}
+		if tried, err = tryDirectives(cmd.Context(), cfg, rs); err != nil {
+			return sayProblems(cmd, output, err)
+		}
 	}
 	w, faults := cmd.OutOrStdout(), 0
 	findings := routes.Check(rs)
@@ -155,9 +175,34 @@ func runTriggerCheck(cmd *cobra.Command, output string) error {
 		return errSaid
 	}
 	if output == outputTable {
-		return printRoutes(cmd, rs)
+		if err := printRoutes(cmd, rs); err != nil {
+			return err
+		}
+	}
+	if len(tried) > 0 {
+		if err := printFindings(w, output, tried); err != nil {
+			return err
+		}
+	}
+	if doctor.Failed(tried) {
+		return errSaid
 	}
 	return nil
+}
+
+// tryDirectives tries the object store of the settings, if a route has a directive and a store is set.
+func tryDirectives(ctx context.Context, cfg *config.Config, rs *trigger.Routes) ([]doctor.Finding, error) {
+	if !rs.HasDirectives() || cfg.Trigger.S3.Endpoint == "" {
+		return nil, nil
+	}
+	if err := cfg.CheckStore(); err != nil {
+		return nil, err
+	}
+	store, err := objectstore.New(cfg.Trigger.S3.Store())
+	if err != nil {
+		return nil, &config.Error{Problems: []string{err.Error()}}
+	}
+	return doctor.Store(ctx, store, rs), nil
 }
 
 // printRoutes shows the routes as they were understood, defaults filled in.

@@ -367,25 +367,6 @@ func (s *session) progress() {
 	}
 }
 
-// snapshot returns what the session is doing.
-func (s *session) snapshot() *State {
-	state := &State{Reading: true, Unrouted: s.trigger.unrouted.state(), Conditions: s.trigger.conditions(), Notifications: len(s.collected.messages), Changes: s.collected.changes, Asked: s.trigger.done}
-	for _, g := range s.collected.groups {
-		windows := g.queue
-		if g.open != nil {
-			windows = append(windows[:len(windows):len(windows)], g.open)
-		}
-		state.Windows += len(windows)
-		if g.held() && !g.hold.next.IsZero() {
-			state.Held += len(windows)
-		}
-		if len(windows) > 0 && (state.Oldest.IsZero() || windows[0].since.Before(state.Oldest)) {
-			state.Oldest = windows[0].since
-		}
-	}
-	return state
-}
-
 // oneLine returns the beginning of a text without control characters.
 func oneLine(text string) string {
 	return strings.Map(func(c rune) rune {

@@ -51,8 +51,19 @@ type State struct {
 	// Unrouted has the changes that no route takes, since the process began to read; nil without
 	// any.
 	Unrouted *Unrouted `json:"unrouted,omitempty"`
+	// Waits has the content groups with a window that ended and is not requested, at most 10, the
+	// oldest first.
+	Waits []Wait `json:"waits,omitempty"`
 	// Conditions has what is wrong with the replica.
 	Conditions []Condition `json:"conditions,omitempty"`
+}
+
+// Wait is a content group that waits for its request.
+type Wait struct {
+	ContentGroup string `json:"contentGroup"`
+	// Since is when its first change was stored.
+	Since time.Time `json:"since"`
+	Why   string    `json:"why"`
 }
 
 // Condition is something that is not well, by the name of its check.

@@ -16,6 +16,19 @@ const (
 	minAdminLetters = 8
 )
 
+// TriggerAdminAddr is the default of admin.addr for `backhaul trigger`, so that it runs beside
+// `backhaul run` on one machine.
+const TriggerAdminAddr = "127.0.0.1:9091"
+
+// AdminByDefault sets the address of the admin listener unless it is given.
+func (c *Config) AdminByDefault(addr string) {
+	for i, s := range c.settings() {
+		if s.key == "admin.addr" && c.origins[i] == originDefault {
+			c.Admin.Addr = addr
+		}
+	}
+}
+
 // AdminToken returns how to read the token of the console page, nil if there is none.
 func (a Admin) AdminToken() func() (string, error) {
 	if !a.Token.Given() {

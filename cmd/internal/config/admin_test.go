@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/pflag"
+
 	"backhaul/vendorapi/secretstest"
 )
 
@@ -54,6 +56,19 @@ func TestAdmin_Listen(t *testing.T) {
 		a := Admin{Addr: addr}
 		if got := a.Listen(); got != want || a.Off() != (want == "") {
 			t.Errorf("%q: listens on %q, off %v; want %q", addr, got, a.Off(), want)
+		}
+	}
+}
+
+// The trigger has a default of its own, which what is given replaces.
+func TestConfig_AdminByDefault(t *testing.T) {
+	for want, environ := range map[string][]string{TriggerAdminAddr: nil, "127.0.0.1:9": {"BACKHAUL_ADMIN_ADDR=127.0.0.1:9"}, "127.0.0.1:9090": {"BACKHAUL_ADMIN_ADDR=127.0.0.1:9090"}} {
+		c, err := Load(pflag.NewFlagSet("test", pflag.ContinueOnError), environ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.AdminByDefault(TriggerAdminAddr); c.Admin.Addr != want {
+			t.Errorf("%q: %s, want %s", environ, c.Admin.Addr, want)
 		}
 	}
 }

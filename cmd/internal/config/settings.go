@@ -288,7 +288,7 @@ func (a *Admin) settings() []setting {
 			group: GroupAdmin, key: "admin.addr", env: "BACKHAUL_ADMIN_ADDR", flag: "admin-addr",
 			field: &a.Addr, fallback: "127.0.0.1:9090",
 			usage: "`address` of the console page, /livez, /readyz and /metrics, or off",
-			doc: "A second replica on the same machine needs another one, such as 127.0.0.1:0 for any free " +
+			doc: "The default of `backhaul trigger` is " + TriggerAdminAddr + ". A second replica on the same machine needs another one, such as 127.0.0.1:0 for any free " +
 				"port. On loopback it answers to the names of loopback only; elsewhere the page can be read " +
 				"without a password.",
 		},
@@ -337,7 +337,7 @@ func (t *Trigger) settings() []setting {
 			group: GroupStore, key: "trigger.s3PathStyle", env: "BACKHAUL_TRIGGER_S3_PATH_STYLE", flag: "s3-path-style",
 			field: &t.S3.PathStyle, fallback: "false",
 			usage: "the bucket is part of the path, not of the host's name",
-			doc:   "What MinIO and Ceph usually want.",
+			doc:   "What MinIO and Ceph usually want. An endpoint with an IP address or localhost has it always.",
 		},
 		{
 			group: GroupStore, key: "trigger.s3CA", env: "BACKHAUL_TRIGGER_S3_CA", flag: "s3-ca",

@@ -32,6 +32,17 @@ func (c *Config) CheckTrigger(directives bool) error {
 	return nil
 }
 
+// CheckStore returns an [*Error] if directive files cannot be written with the settings.
+func (c *Config) CheckStore() error {
+	var e Error
+	e.checkStore(c.Trigger.S3)
+	if len(e.Problems) > 0 {
+		c.locate(e.Problems)
+		return &e
+	}
+	return nil
+}
+
 func (e *Error) checkStore(s S3) {
 	if s.Endpoint == "" {
 		e.add("a route has a directive, and nowhere to write it: set BACKHAUL_TRIGGER_S3_ENDPOINT or --s3-endpoint, for example https://s3.eu-central-1.amazonaws.com")

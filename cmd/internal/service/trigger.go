@@ -13,6 +13,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/console"
+	"backhaul/cmd/internal/doctor"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
 	"backhaul/cmd/internal/routes"
@@ -71,6 +72,7 @@ func Trigger(ctx context.Context, o Options, file *routes.File) error {
 	metrics.WatchConditions(probes(checks))
 	log.Info().Str("source", rs.Source).Str("file", rs.File).Int("routes", len(rs.All())).
 		Str("nats", serverurl.Mask(cfg.NATS.URL)).Str("admin", admin.URL()).Msg("reading notifications")
+	stops.add("attempts at the object store", tryStore(store, rs, worker, log))
 	stops.add("routes file", followRoutes(file, worker, o.Reload, log))
 	stops.add("supervision", supervise(ctx, admin, "reading notifications", log))
 	if o.Ready != nil {
@@ -116,6 +118,28 @@ func directiveStore(s3 config.S3, rs *trigger.Routes) (trigger.Store, error) {
 		return nil, &config.Error{Problems: []string{err.Error()}}
 	}
 	return store, nil
+}
+
+// tryStore writes to the place of each directive in the background, so that what is missing is known
+// at the start and not at the first change. It returns how to stop.
+func tryStore(store trigger.Store, rs *trigger.Routes, worker *trigger.Trigger, log zerolog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var trying sync.WaitGroup
+	if rs.HasDirectives() {
+		trying.Go(func() {
+			for _, f := range doctor.Store(ctx, store, rs) {
+				if f.Level != doctor.Error {
+					continue
+				}
+				worker.NoteStore(errors.New(f.What))
+				log.Warn().Str("toDo", f.Fix).Msg(f.What)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		trying.Wait()
+	}
 }
 
 // warnOfRoutes logs what a part of the routes file cannot do.

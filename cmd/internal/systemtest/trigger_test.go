@@ -3,6 +3,7 @@ package systemtest
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -190,6 +191,43 @@ func TestNotificationsSetAsideArePutBack(t *testing.T) {
 	if _, list, _ = programtest.Once(t, s.Env, "", "dlq", "ls"); strings.Count(list, "put back") != 2 {
 		t.Errorf("dlq ls prints %s", list)
 	}
+}
+
+// The object store is tried before it is needed: by check, and at the start. A group that waits for
+// it is shown by status, with the reason.
+func TestTheObjectStoreIsTried(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{})
+	store := objectstoretest.Start(t, "scans")
+	route := func(container string) string {
+		return "- {container: " + container + ", clientName: c, subclientName: " + container + ", window: {quiet: 300ms}, directive: {container: " + container + ", prefix: .backhaul/}}\n"
+	}
+	env := programtest.TriggerEnv(t, s.NC.ConnectedUrl(), store, "routes:\n"+route("scans")+route("missing"))
+	env = slices.DeleteFunc(env, func(v string) bool { return strings.Contains(v, "PATH_STYLE") }) // an IP address needs none
+	code, out, stderr := programtest.Once(t, env, "", "trigger", "check")
+	if code != 1 || !strings.Contains(out, "/scans/.backhaul/ can be written") || !strings.Contains(out, "/missing/.backhaul/ cannot be written: ") || !strings.Contains(out, "→ create the bucket missing") {
+		t.Errorf("exit code %d: %s%s", code, out, stderr)
+	}
+	if code, out, _ = programtest.Once(t, env, "", "trigger", "check", "--offline"); code != 0 || strings.Contains(out, "written") {
+		t.Errorf("offline: exit code %d: %s", code, out)
+	}
+	code, out, stderr = programtest.Once(t, append(slices.Clone(s.Env), env...), "", "check")
+	if code != 1 || !strings.Contains(out, "/missing/.backhaul/ cannot be written") {
+		t.Errorf("check: exit code %d: %s%s", code, out, stderr)
+	}
+	if store.Get("scans", ".backhaul/backhaul-check.txt") == "" {
+		t.Error("nothing was written")
+	}
+
+	p := programtest.Start(t, env, "backhaul", "trigger")
+	p.WaitFor(t, "/missing/.backhaul/ cannot be written")
+	s.Publish("storage.event.minio", nil, programtest.Notification("missing", "1.pdf"))
+	var status string
+	waittest.Eventually(t, "the group that waits", func() bool {
+		_, status, _ = programtest.Once(t, s.Env, "", "status")
+		return strings.Contains(status, "c/missing, for ") && strings.Contains(status, "NoSuchBucket")
+	})
+	secretstest.NotShown(t, []string{programtest.StoreKey}, p.Output.String(), status, out)
 }
 
 func TestTriggerSaysWhatIsMissing(t *testing.T) {

@@ -41,7 +41,8 @@ type Config struct {
 	Endpoint string
 	// Region defaults to us-east-1, which most stores other than AWS accept.
 	Region string
-	// PathStyle puts the bucket into the path instead of the host name.
+	// PathStyle puts the bucket into the path instead of the host name. An endpoint with an IP
+	// address or localhost has path style always.
 	PathStyle bool
 	// CAFile contains the only trusted root certificates. Defaults to the system's.
 	CAFile string
@@ -88,7 +89,7 @@ func New(cfg Config) (*Store, error) {
 	if region == "" {
 		region = DefaultRegion
 	}
-	if cfg.PathStyle {
+	if cfg.PathStyle || pathOnly(endpoint) {
 		lookup = minio.BucketLookupPath
 	}
 	client, err := minio.New(endpoint.Host, &minio.Options{

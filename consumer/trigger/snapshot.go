@@ -1,0 +1,52 @@
+package trigger
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// snapshot returns what the session is doing.
+func (s *session) snapshot() *State {
+	state := &State{Reading: true, Unrouted: s.trigger.unrouted.state(), Conditions: s.trigger.conditions(), Notifications: len(s.collected.messages), Changes: s.collected.changes, Asked: s.trigger.done}
+	for _, g := range s.collected.groups {
+		windows := g.queue
+		if g.open != nil {
+			windows = append(windows[:len(windows):len(windows)], g.open)
+		}
+		state.Windows += len(windows)
+		holds := len(windows) > 0 && g.held() && !g.hold.next.IsZero()
+		if holds {
+			state.Held += len(windows)
+		}
+		if holds || len(g.queue) > 0 {
+			state.Waits = append(state.Waits, Wait{ContentGroup: g.route.Group().String(), Since: windows[0].since, Why: s.why(g)})
+		}
+		if len(windows) > 0 && (state.Oldest.IsZero() || windows[0].since.Before(state.Oldest)) {
+			state.Oldest = windows[0].since
+		}
+	}
+	slices.SortFunc(state.Waits, func(a, b Wait) int {
+		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.ContentGroup, b.ContentGroup))
+	})
+	state.Waits = state.Waits[:min(len(state.Waits), maxWaits)]
+	return state
+}
+
+// maxWaits is how many groups that wait are in a [State].
+const maxWaits = 10
+
+// why returns why the request of an ended window is not in its stream yet.
+func (s *session) why(g *group) string {
+	if g.held() && !g.hold.next.IsZero() {
+		return "held for a request or a job of the content group: " + g.hold.told.String()
+	}
+	switch trouble, writable := s.trigger.StoreTrouble(), s.trigger.Writable(); {
+	case writable != nil:
+		return writable.Error()
+	case trouble != nil && g.route.Directive != nil:
+		return trouble.Error()
+	default:
+		return "its request is being made"
+	}
+}
