@@ -106,6 +106,9 @@ func TestMigrateTheTrigger(t *testing.T) {
 	waittest.Eventually(t, "empty notification stream", func() bool { return s.Messages(publisher.StorageStream) == 0 })
 	var listed []string
 	for file := range store.Written() {
+		if strings.HasSuffix(file, "/backhaul-check.txt") {
+			continue // what the start tries
+		}
 		listed = append(listed, strings.Fields(store.Get("lists", strings.TrimPrefix(file, "/lists/")))...)
 	}
 	programtest.SameLines(t, "the changes", listed, []string{"/c/1", "/c/2", "/c/3", "/c/4"})

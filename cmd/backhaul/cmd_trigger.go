@@ -38,7 +38,7 @@ windows as well, is that of "backhaul run".`,
 	}
 	asService(cmd)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupTrigger, config.GroupStore, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
-	cmd.Flags().Lookup("admin-addr").DefValue = config.TriggerAdminAddr
+	flagOf(cmd, "admin-addr").DefValue = config.TriggerAdminAddr
 	hideFlags(cmd, "nats-listen", "store-dir", "admin-command-center-url") // of run
 	cmd.AddCommand(newTriggerExplainCommand(), newTriggerCheckCommand(), newTriggerUnroutedCommand())
 	return cmd
