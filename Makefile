@@ -142,6 +142,10 @@ trigger-backlog: ## let the trigger read 200,000 notifications for 20,000 conten
 	$(GO) test ./cmd/internal/chaos -run '^TestTriggerBacklog$$' -count=1 -v -timeout 15m -backlog.notifications=200000 -backlog.groups=20000 -backlog.hot=0
 	$(GO) test ./cmd/internal/chaos -run '^TestTriggerBacklog$$' -count=1 -v -timeout 15m -backlog.notifications=0 -backlog.groups=0 -backlog.hot=50000
 
+.PHONY: busy
+busy: ## an hour of a busy content group in a minute, with replicas killed: jobs never overlap, the last change is covered
+	$(GO) test ./consumer -run '^TestABusyContentGroup$$' -count=1 -v -busy.hour=60s
+
 .PHONY: follow-chaos
 follow-chaos: ## follow 3,000 jobs of every kind to their end under the same faults and throttled reads, judge every end (SEED=1, CHAOS=flags)
 	$(GO) test ./cmd/internal/chaos -run '^TestFollowChaos$$' -count=1 -v -timeout 20m -follow.jobs=3000 -follow.rate=60 \

@@ -11,23 +11,21 @@ import (
 	"backhaul/schemas"
 )
 
-// newTurns returns turns by which every content group queues.
-func newTurns(t *testing.T) (*turns, *ledger) {
+// queueing returns turns by which every content group queues.
+func queueing(t *testing.T) (*turns, *ledger) {
 	t.Helper()
 	nc := natstest.Start(t).Connect(t)
 	l := newLedgerOn(t, nc, time.Minute)
-	return &turns{
-		ruleOf: func(*schemas.BackupRequest) turn.Rule { return turn.Rule{Queue: true} },
-		turns:  turn.New(natstest.JetStream(t, nc), l.events, l.publisher),
-		log:    zerolog.Nop(), groups: make(map[turn.Group]groupWait),
-	}, l
+	ruleOf := func(*schemas.BackupRequest) turn.Rule { return turn.Rule{Queue: true} }
+	turns := newTurns(ruleOf, turn.New(natstest.JetStream(t, nc), l.events, l.publisher), 4, zerolog.Nop())
+	return &turns, l
 }
 
 // What was found out about a content group serves its other requests for a moment, but not the
 // request that has the turn.
 func TestTheHolderDoesNotWaitForItself(t *testing.T) {
 	t.Parallel()
-	turns, l := newTurns(t)
+	turns, l := queueing(t)
 	first, second := testRequest("first"), testRequest("second")
 	look := func(req *request) *turn.Wait {
 		st, err := turns.look(t.Context(), req)
@@ -51,6 +49,49 @@ func TestTheHolderDoesNotWaitForItself(t *testing.T) {
 		if wait := look(first); wait != nil {
 			t.Errorf("the first waits for %s", wait)
 		}
+	}
+}
+
+// The queue is crowded while half of what it may deliver waits.
+func TestCrowded(t *testing.T) {
+	t.Parallel()
+	turns, l := queueing(t)
+	first := testRequest("first")
+	st, err := turns.look(t.Context(), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.claimed(t, first)
+	if _, err := turns.turns.Take(t.Context(), *st, first.key, first.RequestID); err != nil {
+		t.Fatal(err)
+	}
+	crowded := func() bool {
+		turns.counted = time.Time{}
+		return turns.crowded()
+	}
+	for i, id := range []string{"second", "third"} {
+		if crowded() {
+			t.Errorf("crowded with %d requests", i)
+		}
+		if _, err := turns.look(t.Context(), testRequest(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !crowded() {
+		t.Error("not crowded with 2 requests of 4")
+	}
+	for _, w := range turns.groups {
+		for key := range w.requests {
+			w.requests[key] = time.Now().Add(-3 * lastTurnDelay)
+		}
+	}
+	if crowded() {
+		t.Error("crowded with requests that were not seen for long")
+	}
+	turns.ruleOf = nil
+	turns.waiting, turns.counted = 1000, time.Now()
+	if turns.crowded() {
+		t.Error("crowded without rules")
 	}
 }
 

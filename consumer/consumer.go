@@ -191,7 +191,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		vendor:   vendor,
 		pub:      pub,
 		inFlight: c.inFlight,
-		turns:    turns{ruleOf: cfg.Rule, turns: turn.New(js, ledger.events, pub), log: log, groups: make(map[turn.Group]groupWait)},
+		turns:    newTurns(cfg.Rule, turn.New(js, ledger.events, pub), queue.CachedInfo().Config.MaxAckPending, log),
 		// A request is sent again after two windows and a redelivery at the latest.
 		unclear:  unclear{log: log, shown: 3*cfg.VisibilityWindow + 2*cfg.lease() + lastDelay},
 		atVendor: make(chan struct{}, cfg.MaxInFlight),

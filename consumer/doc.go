@@ -154,6 +154,8 @@
 //	content group                                other releases its claim
 //	a content group's requests wait too long     EXPIRED, and what was waited for     TestARequestThatWaitsTooLong
 //	a job runs as its content group gets a rule  it has the first turn                TestAJobFromBeforeTheRule
+//	more requests wait for their content group   they are picked, and others too      TestManyRequestsThatWaitDelayNoOthers
+//	than the queue delivers
 //	a dead letter is replayed                    it has a new id, so it is a request  TestAReplayedRequest
 //	                                             of its own; its events say replayOf
 //
@@ -201,8 +203,9 @@
 // request of the group is at the vendor or has a job that runs, or until the group's least interval
 // is over. Package turn says how replicas agree. The request is looked at again every few seconds,
 // up to [Config].GiveUpAfter or its notAfter; then it ends as EXPIRED with what it waited for. A
-// request that waits is in delivery for the server: it counts in max_ack_pending. A content group
-// without a rule costs nothing.
+// request that waits is in delivery for the server: it counts in max_ack_pending. When half of it
+// waits, requests are picked (section Picking), so that other groups' requests do not wait too. A
+// content group without a rule costs nothing.
 //
 // # Failure handling
 //
@@ -219,7 +222,8 @@
 //
 // # Picking
 //
-// While starts are scarce (a budget, a limit of starts or a pause of the vendor holds) the
+// While starts are scarce (a budget, a limit of starts or a pause of the vendor holds), or many
+// requests wait for their content group, the
 // queue's order would let a source with thousands of requests delay all others. So nothing is
 // pulled from the durable consumer. The next request of the source whose turn it is
 // ([backhaul/consumer/order]) is read from the stream instead, and handed to the same steps as a

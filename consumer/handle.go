@@ -166,6 +166,10 @@ func (h *handler) scarce() bool {
 	return cooldown.Reason.Limit()
 }
 
+// picks reports whether requests are taken in another order than the queue's: starts are scarce, or
+// so many requests wait for their content group that the queue would bring no others.
+func (h *handler) picks() bool { return h.scarce() || h.turns.crowded() }
+
 // errNoCapacity is returned while nothing may be sent to the vendor.
 var errNoCapacity = errors.New("no vendor capacity")
 

@@ -63,7 +63,7 @@ func (c *Consumer) newPuller(slots *slots) *puller {
 		pulls: pull.New(c.nc, publisher.RequestsStream, publisher.RequestsConsumer, 2*slots.number+64),
 		log:   c.log, ready: &c.ready, slots: slots, capacity: c.handler.capacity,
 		pause:   &pauser{js: c.js, queue: c.queue, log: c.log},
-		picking: picking{picker: c.picker, scarce: c.handler.scarce},
+		picking: picking{picker: c.picker, scarce: c.handler.picks},
 		batch:   max(1, c.cfg.ahead()/2),
 	}
 }

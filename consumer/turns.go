@@ -21,9 +21,35 @@ type turns struct {
 	ruleOf func(*schemas.BackupRequest) turn.Rule // nil for no rules
 	turns  *turn.Turns
 	log    zerolog.Logger
+	// most is how many requests may wait before the queue counts as crowded; 0 for any number.
+	most int
 
-	mu     sync.Mutex
-	groups map[turn.Group]groupWait // those with requests that wait
+	mu      sync.Mutex
+	groups  map[turn.Group]groupWait // those with requests that wait
+	waiting int                      // requests that wait, when they were counted last
+	counted time.Time
+}
+
+// newTurns returns the turns for a queue that delivers up to maxPending requests without an
+// acknowledgement. Those that wait are among them.
+func newTurns(ruleOf func(*schemas.BackupRequest) turn.Rule, t *turn.Turns, maxPending int, log zerolog.Logger) turns {
+	return turns{ruleOf: ruleOf, turns: t, most: max(maxPending/2, 0), log: log, groups: make(map[turn.Group]groupWait)}
+}
+
+// crowded reports whether so many requests wait that the queue may bring no others.
+func (t *turns) crowded() bool {
+	if t.ruleOf == nil || t.most == 0 {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.counted) >= lookAgain {
+		t.counted, t.waiting = time.Now(), 0
+		for _, w := range t.groups {
+			t.waiting += w.count()
+		}
+	}
+	return t.waiting >= t.most
 }
 
 // groupWait is what the requests of a content group wait for.
@@ -33,6 +59,17 @@ type groupWait struct {
 	looked time.Time
 	// requests are those that wait, and when each was seen last.
 	requests map[publisher.Key]time.Time
+}
+
+// count returns how many requests wait. It forgets those that were not seen for long: they have
+// their outcome, or another replica gets them.
+func (w *groupWait) count() int {
+	for key, seen := range w.requests {
+		if time.Since(seen) > 2*lastTurnDelay {
+			delete(w.requests, key)
+		}
+	}
+	return len(w.requests)
 }
 
 const (
@@ -88,12 +125,7 @@ func (c *Consumer) Waits() (all []turn.Waiting) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for g, w := range t.groups {
-		for key, seen := range w.requests {
-			if time.Since(seen) > 2*lastTurnDelay {
-				delete(w.requests, key) // it has its outcome, or another replica gets it
-			}
-		}
-		if n := len(w.requests); n > 0 {
+		if n := w.count(); n > 0 {
 			all = append(all, turn.Waiting{Group: g, Wait: w.wait, Requests: n})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"backhaul/consumer"
@@ -107,6 +108,39 @@ func TestAnotherContentGroupDoesNotWait(t *testing.T) {
 	if got := w.consumer.Waits()[0]; got.Requests != 1 || got.Subclient != "stestgroup" || got.JobID != job || got.RequestID != "first" {
 		t.Errorf("what waits is %+v", got)
 	}
+}
+
+// More requests of one content group wait than the server delivers without an acknowledgement:
+// others are started nevertheless, and when the job has ended those that wait follow each other.
+func TestManyRequestsThatWaitDelayNoOthers(t *testing.T) {
+	t.Parallel()
+	const pending, waiting = 8, 12
+	b := newRig(t, simulator.Config{Conflict: simulator.ConflictRefuse, JobDuration: 100 * time.Millisecond}, func(_ *jetstream.StreamConfig, cfg *jetstream.ConsumerConfig) {
+		if cfg != nil && cfg.Durable == publisher.RequestsConsumer {
+			cfg.MaxAckPending = pending
+		}
+	})
+	b.followJobs()
+	b.sim.ScriptLives(simulator.MustParseLife("running:1h,completed"))
+	b.start(queued, unhurried)
+	b.start(queued, unhurried, owner("two"))
+	b.publish("billing", body("first"))
+	b.settled()
+	for i := range waiting {
+		b.publish("billing", body(fmt.Sprint("id-", i)))
+	}
+	b.eventually("the queue brings no more", func() bool {
+		durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
+		return err == nil && durable.CachedInfo().NumAckPending >= pending
+	})
+	b.publish("billing", strings.Replace(body("other"), "stestgroup", "load-1", 1))
+	b.eventually("the other group's job", func() bool { return len(b.history(billing("other"))) == 2 })
+	if n := b.queued(); n != waiting {
+		t.Errorf("%d requests wait, want %d", n, waiting)
+	}
+	b.sim.Advance(time.Hour)
+	b.settled()
+	b.neverOverlapped(waiting + 2)
 }
 
 // A job that ran before the first rule of its content group counts.
