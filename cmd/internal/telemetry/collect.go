@@ -69,7 +69,7 @@ var (
 	queueRedelivered = desc("queue_redelivered", "Requests in flight that were delivered more than once.")
 	queueOldest      = desc("queue_oldest_request_age_seconds", "Age of the oldest request that has no outcome, 0 without one.")
 	queuePaused      = desc("queue_paused", "1 while the server delivers nothing, because the vendor or an operator asked for a pause.")
-	queuePulls       = desc("queue_waiting_pulls", "Pulls of all replicas that wait at the server; 0 means that no replica asks for work.")
+	queuePulls       = desc("queue_waiting_pulls", "Pulls of all replicas that wait at the server; 0 means that no replica asks for work, or that starts are scarce.")
 	deadLetters      = desc("dead_letters", "Messages on the dead letter stream.")
 
 	queueDescs = []*prometheus.Desc{
