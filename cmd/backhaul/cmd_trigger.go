@@ -40,7 +40,7 @@ windows as well, is that of "backhaul run".`,
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupTrigger, config.GroupStore, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
 	flagOf(cmd, "admin-addr").DefValue = config.TriggerAdminAddr
 	hideFlags(cmd, "nats-listen", "store-dir", "admin-command-center-url") // of run
-	cmd.AddCommand(newTriggerExplainCommand(), newTriggerCheckCommand(), newTriggerUnroutedCommand())
+	cmd.AddCommand(newTriggerExplainCommand(), newTriggerCheckCommand(), newTriggerReplayCommand(), newTriggerUnroutedCommand())
 	return cmd
 }
 

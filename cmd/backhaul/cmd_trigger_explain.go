@@ -257,7 +257,17 @@ func printExplanations(w io.Writer, output string, all []explanation) error {
 		t.row(plainText(e.Message), dash(string(e.Format)), dash(plainText(e.Event)), dash(string(e.Kind)),
 			dash(plainText(container)), key, plainText(route), plainText(e.Conclusion))
 	}
-	return t.flush()
+	if err := t.flush(); err != nil {
+		return err
+	}
+	groups := make(map[string]bool)
+	for _, e := range all {
+		if e.ContentGroup != "" {
+			groups[e.ContentGroup] = true
+		}
+	}
+	_, err := fmt.Fprintf(w, "%s, of %s; `backhaul trigger replay` shows the windows and requests of recorded notifications\n", counted(len(all), "change"), counted(len(groups), "content group"))
+	return err
 }
 
 // plainText quotes what is not printable.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,6 +65,53 @@ func TestTriggerNeedsFollowing(t *testing.T) {
 		if code, _, stderr := programtest.Once(t, env, "", args...); code != exitUsage || !strings.Contains(stderr, "routes.yaml:2: onRunning and minInterval need started jobs to be followed") {
 			t.Errorf("%v: exit code %d, %s", args, code, stderr)
 		}
+	}
+}
+
+// What recorded notifications would become, by the routes and by others.
+func TestTriggerReplay(t *testing.T) {
+	t.Parallel()
+	old := someRoutes(t, `routes: [{container: "*", clientName: c, subclientName: "{container}", window: {quiet: 30s, max: 5m}}]`)
+	rare := someRoutes(t, `routes: [{container: "*", clientName: c, subclientName: "{container}", window: {quiet: 2h, max: 4h}}]`)
+	var day strings.Builder
+	for hour := range 24 {
+		for bucket := range 3 {
+			fmt.Fprintf(&day, `{"detail-type":"Object Created","source":"aws.s3","time":"2026-11-23T%02d:00:00Z","detail":{"bucket":{"name":"b%d"},"object":{"key":"k%d","size":3}}}`+"\n", hour, bucket, hour)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "day.ndjson")
+	if err := os.WriteFile(file, []byte(day.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, stderr := programtest.Once(t, nil, "", "trigger", "replay", file, "--routes", old, "--against", rare, "-o", "json")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != exitDone || len(lines) != 2 || !strings.Contains(lines[0], `"requests":72,`) || !strings.Contains(lines[0], `"busiest":3`) || !strings.Contains(lines[1], `"changes":72,`) {
+		t.Fatalf("exit code %d: %s%s", code, out, stderr)
+	}
+	var second struct{ Requests int }
+	if err := json.Unmarshal([]byte(lines[1]), &second); err != nil || second.Requests >= 24 {
+		t.Errorf("longer windows make %d requests, %v", second.Requests, err)
+	}
+	if code, out, _ = programtest.Once(t, nil, "", "trigger", "replay", file, "--routes", old); code != exitDone || !strings.Contains(out, "writes per hour") {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	client := programtest.Connect(t, programtest.NATSServer(t))
+	url := client.NC.ConnectedUrl()
+	if code, _, stderr = programtest.Once(t, nil, "", "setup", "--trigger", "--nats", url); code != exitDone {
+		t.Fatal(stderr)
+	}
+	for range 3 {
+		client.Publish("storage.event.minio", nil, programtest.Notification("team-a", "k"))
+	}
+	args := []string{"trigger", "replay", "stream:STORAGE_EVENTS", "--routes", old, "--nats", url, "-o", "json"}
+	if code, out, stderr = programtest.Once(t, nil, "", append(args, "--since", "1h")...); code != exitDone || !strings.Contains(out, `"notifications":3,`) || !strings.Contains(out, `"requests":1,`) {
+		t.Errorf("exit code %d: %s%s", code, out, stderr)
+	}
+	if n := client.Messages("STORAGE_EVENTS"); n != 3 {
+		t.Errorf("%d messages are left in the stream", n)
+	}
+	if code, _, stderr = programtest.Once(t, nil, "", "trigger", "replay", "--routes", old); code != exitUsage || !strings.Contains(stderr, "stream:NAME") {
+		t.Errorf("without a file: exit code %d, %s", code, stderr)
 	}
 }
 
