@@ -40,7 +40,7 @@ func rpo(d time.Duration) promise {
 
 // bench is a server, and what is written to it.
 type bench struct {
-	*testing.T
+	testing.TB
 	nats    *natstest.Server
 	nc      *nats.Conn
 	js      jetstream.JetStream
@@ -49,7 +49,7 @@ type bench struct {
 	jobs    int
 }
 
-func newBench(t *testing.T, p promise) *bench {
+func newBench(t testing.TB, p promise) *bench {
 	t.Helper()
 	s := natstest.Start(t)
 	nc := s.Connect(t)
@@ -57,7 +57,7 @@ func newBench(t *testing.T, p promise) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, nats: s, nc: nc, js: natstest.JetStream(t, nc), pub: pub, jobs: 100}
+	b := &bench{TB: t, nats: s, nc: nc, js: natstest.JetStream(t, nc), pub: pub, jobs: 100}
 	b.promise(p)
 	return b
 }
