@@ -88,6 +88,13 @@ func TestChartFitsTheProgram(t *testing.T) {
 					t.Errorf("%s: %s: the listener is not where the probes ask:\n%s", file, m.Metadata.Name, shown)
 				}
 			}
+			if text := m.Data["objectives.yaml"]; text != "" {
+				name := filepath.Join(t.TempDir(), "objectives.yaml")
+				programtest.PutFile(t, name, text)
+				if code, _, stderr := programtest.Once(t, nil, "", "protection", "check", name); code != exitDone {
+					t.Errorf("%s: %s: exit code %d: %s", file, m.Metadata.Name, code, stderr)
+				}
+			}
 			if text := m.Data["policy.yaml"]; text != "" {
 				name := filepath.Join(t.TempDir(), "policy.yaml")
 				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {

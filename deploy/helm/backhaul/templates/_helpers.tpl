@@ -79,7 +79,7 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 {{/* The configuration file of the replicas. */}}
 {{- define "backhaul.config" -}}
 {{- $config := deepCopy .Values.config -}}
-{{- $own := dict "admin" (dict "addr" ":9090") "log" (dict "format" "json") "nats" dict "vendor" dict "work" dict -}}
+{{- $own := dict "admin" (dict "addr" ":9090") "log" (dict "format" "json") "nats" dict "vendor" dict "work" dict "protection" dict -}}
 {{- if .Values.embedded.enabled -}}
 {{- $_ := merge $own.nats (dict "listen" ":4222" "storeDir" "/data") -}}
 {{- else if .Values.setup.enabled -}}
@@ -87,6 +87,9 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 {{- end -}}
 {{- if .Values.policy.enabled -}}
 {{- $_ := set $own.work "policyFile" "/etc/backhaul/policy/policy.yaml" -}}
+{{- end -}}
+{{- if .Values.objectives.enabled -}}
+{{- $_ := set $own.protection "objectivesFile" "/etc/backhaul/objectives/objectives.yaml" -}}
 {{- end -}}
 {{- if .Values.tokenPair.existingClaim -}}
 {{- $_ := set $own.vendor "tokenPairFile" (printf "/var/lib/backhaul/%s" .Values.tokenPair.file) -}}
