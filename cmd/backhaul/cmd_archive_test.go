@@ -78,6 +78,15 @@ func TestArchive(t *testing.T) {
 	second.WaitFor(t, "keeping events")
 	programtest.WaitForStatus(t, programtest.AdminURL(t, second)+"/readyz", 200)
 
+	// The archive has what the stream has, by the same filters.
+	for _, filters := range [][]string{{"--kind", "job-started"}, {"--request-id", "r-3-1"}, {"--source", "billing", "--kind", "job-submitting", "--limit", "7"}, {"--label", "ticket=CHG-17", "--kind", "job-started"}, {"--since", "1h", "--kind", "job-failed"}} {
+		_, want, _ := programtest.Once(t, env[:1], "", append([]string{"events", "--output", "json"}, filters...)...)
+		code, got, stderr := programtest.Once(t, env[3:], "", append([]string{"events", "--output", "json", "--archive", dir}, filters...)...)
+		if code != exitDone || got != want {
+			t.Errorf("%v: the archive has %d bytes of events, the stream %d: %s", filters, len(got), len(want), stderr)
+		}
+	}
+
 	// Of a proof nothing but it and the public key is needed.
 	proof := filepath.Join(t.TempDir(), "proof.json")
 	if code, out, stderr := programtest.Once(t, env, "", "prove", "r-2-7", "-o", proof); code != exitDone || !strings.Contains(out, "of billing/r-2-7") {
@@ -120,6 +129,10 @@ func TestArchive_settings(t *testing.T) {
 		"no key":        {env[:1], []string{"archive", "--nats", "127.0.0.1:1"}, "backhaul archive keygen"},
 		"no public key": {env[:2], []string{"verify"}, "--archive-public-key"},
 		"the wrong key": {append([]string{"BACKHAUL_ARCHIVE_PUBLIC_KEY=" + strings.TrimPrefix(env[1], "BACKHAUL_ARCHIVE_KEY_FILE=")}, env[0]), []string{"verify"}, "private key of a log"},
+		"follow":        {env, []string{"events", "--archive", "x", "--follow"}, "--archive does not go with"},
+		"a short age":   {env, []string{"setup", "--events-max-age", "47h"}, "must be at least 48h0m0s"},
+		"give up":       {append(env, "BACKHAUL_GIVE_UP_AFTER=100h"), []string{"setup", "--events-max-age", "72h"}, "BACKHAUL_GIVE_UP_AFTER"},
+		"follow for":    {env, []string{"setup", "--events-max-age", "72h"}, "BACKHAUL_FOLLOW_FOR"},
 		"no name":       {nil, []string{"archive", "keygen", "a name"}, "has no spaces"},
 	} {
 		code, out, stderr := programtest.Once(t, test.env, "", test.args...)

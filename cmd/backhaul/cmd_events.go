@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"backhaul/cmd/internal/archive"
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/cmd/internal/history"
@@ -33,7 +34,11 @@ func newEventsCommand() *cobra.Command {
 		Short: "Show what became of requests",
 		Long: `Reads the events stream in its order, from the beginning or from --since. With
 --output json each line is one CloudEvent. Kind, source and request id are
-filtered by the server; the other filters read what is left.`,
+filtered by the server; the other filters read what is left.
+
+With --archive it reads an archive of "backhaul archive" instead, with the same
+filters, and no server. That its checkpoint is signed is verified, and no more:
+"backhaul verify" does the rest.`,
 		Example: `  backhaul events --nats nats://127.0.0.1:4222 --since 1h --kind job-failed
   backhaul events --nats nats://127.0.0.1:4222 --last 20 --client-name s-adhoc-object-storage --label ticket=CHG-17
   backhaul events --nats nats://127.0.0.1:4222 --follow --output json`,
@@ -44,12 +49,13 @@ filtered by the server; the other filters read what is left.`,
 	cmd.Flags().IntVar(&f.limit, "limit", 0, "end after this `number` of events, 0 means no limit")
 	cmd.Flags().IntVar(&f.last, "last", 0, "begin with the last `number` of events, 0 means with the first")
 	addQueryFlags(cmd, &f.queryFlags)
-	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupArchive, config.GroupLog)
 	addOutputFlag(cmd, &f.output)
 	return cmd
 }
 
 func runEvents(cmd *cobra.Command, f eventsFlags) error {
+	archived := flagOf(cmd, "archive").Changed // the environment alone is for the archiver
 	query, wanted, err := f.query()
 	if err != nil {
 		return err
@@ -60,13 +66,14 @@ func runEvents(cmd *cobra.Command, f eventsFlags) error {
 		return &usageError{errors.New("--limit and --last must not be negative")}
 	case query.Follow && !query.Until.IsZero():
 		return &usageError{errors.New("--until does not go with --follow")}
+	case archived && (query.Follow || f.last > 0):
+		return &usageError{errors.New("--archive does not go with --follow and --last")}
 	}
-	nc, js, _, err := join(cmd)
-	if err != nil {
+	read, close, err := eventsOf(cmd, archived, &query, f.last)
+	if err != nil || read == nil {
 		return err
 	}
-	defer nc.Close()
-	ctx, explain := ask(cmd.Context(), nc)
+	defer close()
 	// With `events | head` a write fails instead of ending the process, so that the
 	// consumer is deleted. Sockets never ended it.
 	signal.Ignore(syscall.SIGPIPE)
@@ -90,20 +97,44 @@ func runEvents(cmd *cobra.Command, f eventsFlags) error {
 	if wanted.protection {
 		query.Protection = func(e eventlog.ProtectionEvent) error { return printed(printProtectionEvent(out, f.output, e)) }
 	}
-	if f.last > 0 {
-		if query.From, err = eventlog.Tail(ctx, js, query, f.last); err != nil {
-			return explain(err)
-		}
-		if query.From == 0 && !query.Follow {
-			return nil
-		}
-	}
-	err = eventlog.Read(ctx, js, query, func(e eventlog.Event) error { return printed(printEvent(out, f.output, e)) })
+	err = read(func(e eventlog.Event) error { return printed(printEvent(out, f.output, e)) })
 	err = errors.Join(err, out.Flush())
 	if errors.Is(err, syscall.EPIPE) {
 		return errSaid // the reader of the output has gone
 	}
-	return explain(err)
+	return err
+}
+
+// eventsOf returns how to read the events that a query selects, from the stream or from an archive,
+// and what to call afterwards. read is nil if there is nothing to read.
+func eventsOf(cmd *cobra.Command, archived bool, query *eventlog.Query, last int) (read func(func(eventlog.Event) error) error, close func(), err error) {
+	if archived {
+		reader, err := openArchive(cmd)
+		if err != nil {
+			return nil, nil, err
+		}
+		return func(visit func(eventlog.Event) error) error {
+			return reader.Messages(cmd.Context(), 0, func(m archive.Message) error {
+				err := query.Take(m.RawStreamMsg, visit)
+				if errors.Is(err, eventlog.ErrStop) {
+					return archive.ErrStop
+				}
+				return err
+			})
+		}, func() {}, nil
+	}
+	nc, js, _, err := join(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, explain := ask(cmd.Context(), nc)
+	if last > 0 {
+		if query.From, err = eventlog.Tail(ctx, js, *query, last); err != nil || query.From == 0 && !query.Follow {
+			nc.Close()
+			return nil, nil, explain(err)
+		}
+	}
+	return func(visit func(eventlog.Event) error) error { return explain(eventlog.Read(ctx, js, *query, visit)) }, nc.Close, nil
 }
 
 // printEvent writes one event as a line.

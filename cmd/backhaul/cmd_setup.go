@@ -12,6 +12,7 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
+	"backhaul/consumer"
 )
 
 // setupFlags are those of `backhaul setup`.
@@ -32,6 +33,11 @@ requests with a priority. It never changes or deletes anything. With --trigger a
 the stream and consumer of object-store notifications, which "backhaul trigger"
 reads, with --archive the consumer of events that "backhaul archive" reads.
 
+The events stream is shipped with 90 days. Where all of it is archived,
+--events-max-age makes it keep less, which saves the server memory: as long as an
+id may come again, a request may wait and a job is followed, at the least. Leave
+time for an archiver that is away.
+
 With --wait it tries again while NATS is out of reach or its cluster is not
 complete, as in a job that starts together with the servers.`,
 		Args: cobra.NoArgs,
@@ -39,6 +45,7 @@ complete, as in a job that starts together with the servers.`,
 	}
 	cmd.Flags().BoolVar(&f.parts.Trigger, "trigger", false, "also what backhaul trigger needs")
 	cmd.Flags().BoolVar(&f.parts.Archive, "archive", false, "also what backhaul archive needs")
+	cmd.Flags().DurationVar(&f.parts.EventsMaxAge, "events-max-age", 0, "how long a new events stream keeps events, such as 336h where they are archived; 0 means as shipped")
 	cmd.Flags().DurationVar(&f.wait, "wait", 0, "how long to try again")
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupLog)
 	hideFlags(cmd, "nats-listen", "store-dir", "provision") // of an embedded server
@@ -47,6 +54,15 @@ complete, as in a job that starts together with the servers.`,
 }
 
 func runSetup(cmd *cobra.Command, f setupFlags) (err error) {
+	if f.parts.EventsMaxAge != 0 {
+		cfg, _, err := load(cmd)
+		if err != nil {
+			return err
+		}
+		if err := checkEventsMaxAge(f.parts.EventsMaxAge, cfg); err != nil {
+			return err
+		}
+	}
 	deadline := time.Now().Add(f.wait)
 	var actions []provision.Action
 	for {
@@ -74,6 +90,23 @@ func runSetup(cmd *cobra.Command, f setupFlags) (err error) {
 		}
 	}
 	return err
+}
+
+// checkEventsMaxAge refuses a time after which the ledger would forget what it must still know.
+func checkEventsMaxAge(age time.Duration, cfg *config.Config) error {
+	for _, least := range []struct {
+		what string
+		age  time.Duration
+	}{
+		{"the time in which a request id can come again", consumer.ShortestAge},
+		{"BACKHAUL_GIVE_UP_AFTER, for which a request may wait", cfg.Work.GiveUpAfter},
+		{"BACKHAUL_FOLLOW_FOR, for which a started job is followed", cfg.Follow.For},
+	} {
+		if age < least.age {
+			return &usageError{fmt.Errorf("--events-max-age is %s, must be at least %s: %s", age, least.age, least.what)}
+		}
+	}
+	return nil
 }
 
 // setupPause is between two tries of --wait.

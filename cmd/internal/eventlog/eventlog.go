@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -73,7 +75,11 @@ func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
 	}
 	r := reading{js: js, stream: publisher.EventsStream, cfg: cfg, bytes: batchBytes, follow: q.Follow}
-	r.visit = func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error { return deliver(msg, meta, q, visit) }
+	r.visit = func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		return q.deliver(&jetstream.RawStreamMsg{
+			Subject: msg.Subject(), Sequence: meta.Sequence.Stream, Header: msg.Headers(), Data: msg.Data(), Time: meta.Timestamp,
+		}, visit)
+	}
 	if q.UpToLeader && !q.Follow {
 		r.target = lastOf(ctx, js, r.stream, cfg)
 	}
@@ -82,17 +88,47 @@ func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event
 
 func readError(err error) error { return fmt.Errorf("read %s: %w", publisher.EventsStream, err) }
 
-func deliver(msg jetstream.Msg, meta *jetstream.MsgMetadata, q Query, visit func(Event) error) error {
-	if !q.Until.IsZero() && meta.Timestamp.After(q.Until) {
+// Take calls visit, Operators or Protection with a message that was not read from the stream, such
+// as one of an archive, if the query selects it. UpToLeader and Follow mean nothing to it. The
+// error is [ErrStop] if no later message can be selected.
+func (q Query) Take(msg *jetstream.RawStreamMsg, visit func(Event) error) error {
+	if msg.Time.Before(q.Since) || msg.Sequence < q.From || !matchesAny(q.Filters, msg.Subject) {
+		return nil
+	}
+	return q.deliver(msg, visit)
+}
+
+// matchesAny reports whether a subject matches one of the filters; none match all.
+func matchesAny(filters []string, subject string) bool {
+	if len(filters) == 0 {
+		return true
+	}
+	tokens := strings.Split(subject, ".")
+	return slices.ContainsFunc(filters, func(filter string) bool {
+		wanted := strings.Split(filter, ".")
+		for i, w := range wanted {
+			switch {
+			case w == ">":
+				return i < len(tokens)
+			case i >= len(tokens) || w != "*" && w != tokens[i]:
+				return false
+			}
+		}
+		return len(wanted) == len(tokens)
+	})
+}
+
+func (q Query) deliver(msg *jetstream.RawStreamMsg, visit func(Event) error) error {
+	if !q.Until.IsZero() && msg.Time.After(q.Until) {
 		return ErrStop
 	}
-	if _, _, _, err := publisher.ParseEventSubject(msg.Subject()); err != nil {
-		if ok, err := q.deliverProtection(msg, meta); ok {
+	if _, _, _, err := publisher.ParseEventSubject(msg.Subject); err != nil {
+		if ok, err := q.deliverProtection(msg); ok {
 			return err
 		}
-		return q.deliverOperator(msg, meta)
+		return q.deliverOperator(msg)
 	}
-	key, data, err := publisher.ReadEvent(msg.Subject(), msg.Headers(), msg.Data())
+	key, data, err := publisher.ReadEvent(msg.Subject, msg.Header, msg.Data)
 	if err != nil {
 		return nil // a kind of a later version, or no event
 	}
@@ -100,7 +136,7 @@ func deliver(msg jetstream.Msg, meta *jetstream.MsgMetadata, q Query, visit func
 		return nil
 	}
 	return visit(Event{
-		Kind: data.Kind(), Key: key, Data: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp,
-		Traceparent: schemas.Header(msg.Headers()).Get(schemas.HeaderTraceparent),
+		Kind: data.Kind(), Key: key, Data: data, Sequence: msg.Sequence, Stored: msg.Time,
+		Traceparent: schemas.Header(msg.Header).Get(schemas.HeaderTraceparent),
 	})
 }

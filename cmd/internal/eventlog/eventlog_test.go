@@ -294,3 +294,22 @@ func TestRead_protection(t *testing.T) {
 		t.Errorf("the last two begin at %d, %v, want 3", from, err)
 	}
 }
+
+// Take selects by subject as the server does.
+func TestMatchesAny(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		filter, subject string
+		want            bool
+	}{
+		{"a.b.c", "a.b.c", true}, {"a.*.c", "a.b.c", true}, {"a.>", "a.b.c", true}, {">", "a", true},
+		{"a.b.c", "a.b.d", false}, {"a.b", "a.b.c", false}, {"a.b.c", "a.b", false}, {"a.>", "a", false}, {"a.*", "a.b.c", false}, {"*.b.>", "a.b", false},
+	} {
+		if got := matchesAny([]string{"x", test.filter}, test.subject); got != test.want {
+			t.Errorf("%s and %s: %v", test.filter, test.subject, got)
+		}
+	}
+	if !matchesAny(nil, "a") {
+		t.Error("no filter matches all")
+	}
+}

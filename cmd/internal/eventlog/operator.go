@@ -18,13 +18,13 @@ type OperatorEvent struct {
 
 // deliverOperator calls q.Operators with an event of an operator. Foreign messages and
 // events of a later version are skipped.
-func (q Query) deliverOperator(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
-	if _, ok := publisher.ParseOperatorSubject(msg.Subject()); !ok || q.Operators == nil {
+func (q Query) deliverOperator(msg *jetstream.RawStreamMsg) error {
+	if _, ok := publisher.ParseOperatorSubject(msg.Subject); !ok || q.Operators == nil {
 		return nil
 	}
-	data, err := schemas.DecodeOperatorEvent(msg.Data())
+	data, err := schemas.DecodeOperatorEvent(msg.Data)
 	if err != nil {
 		return nil // an action of a later version
 	}
-	return q.Operators(OperatorEvent{OperatorEvent: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp})
+	return q.Operators(OperatorEvent{OperatorEvent: data, Sequence: msg.Sequence, Stored: msg.Time})
 }

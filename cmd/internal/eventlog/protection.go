@@ -24,10 +24,10 @@ func (e ProtectionEvent) CloudEvent() schemas.CloudEvent {
 // deliverProtection calls q.Protection with an event about a content group that q.Match
 // selects. ok is false for a message on a subject of another kind. Foreign messages and events
 // of a later version are skipped.
-func (q Query) deliverProtection(msg jetstream.Msg, meta *jetstream.MsgMetadata) (ok bool, err error) {
-	data, ok, err := publisher.ReadProtection(msg.Subject(), msg.Headers(), msg.Data())
+func (q Query) deliverProtection(msg *jetstream.RawStreamMsg) (ok bool, err error) {
+	data, ok, err := publisher.ReadProtection(msg.Subject, msg.Header, msg.Data)
 	if !ok || err != nil || q.Protection == nil || !is(q.Match.Client, data.ClientName) || !is(q.Match.Subclient, data.SubclientName) {
 		return ok, nil
 	}
-	return true, q.Protection(ProtectionEvent{ProtectionEvent: data, Sequence: meta.Sequence.Stream, Stored: meta.Timestamp})
+	return true, q.Protection(ProtectionEvent{ProtectionEvent: data, Sequence: msg.Sequence, Stored: msg.Time})
 }

@@ -59,25 +59,31 @@ type set struct {
 	files fs.ReadFileFS
 	dir   string
 	setup string // the command that makes it
+	// eventsMaxAge replaces the max_age of the events stream, unless it is 0.
+	eventsMaxAge time.Duration
 }
 
 var (
-	service = set{deploy.Streams, "streams/", "backhaul setup"}
-	trigger = set{deploy.TriggerStreams, "streams/trigger/", "backhaul setup --trigger"}
-	mark    = set{deploy.MarkStreams, "streams/mark/", "backhaul setup"}
-	follow  = set{deploy.FollowStreams, "streams/follow/", "backhaul setup"}
-	archive = set{deploy.ArchiveStreams, "streams/archive/", "backhaul setup --archive"}
+	service = set{files: deploy.Streams, dir: "streams/", setup: "backhaul setup"}
+	trigger = set{files: deploy.TriggerStreams, dir: "streams/trigger/", setup: "backhaul setup --trigger"}
+	mark    = set{files: deploy.MarkStreams, dir: "streams/mark/", setup: "backhaul setup"}
+	follow  = set{files: deploy.FollowStreams, dir: "streams/follow/", setup: "backhaul setup"}
+	archive = set{files: deploy.ArchiveStreams, dir: "streams/archive/", setup: "backhaul setup --archive"}
 )
 
 // Parts says what of what not everybody runs is made as well.
 type Parts struct {
 	// Trigger is what only `backhaul trigger` needs, Archive what only `backhaul archive` needs.
 	Trigger, Archive bool
+	// EventsMaxAge is how long a new events stream keeps events. Defaults to what is shipped.
+	EventsMaxAge time.Duration
 }
 
 // Setup makes all that is missing, and checks the rest. If another stream has a subject that a
 // missing one needs, nothing is made, and the error is an [*OverlapError].
 func Setup(ctx context.Context, js jetstream.JetStream, replicas int, parts Parts) ([]Action, error) {
+	service := service
+	service.eventsMaxAge = parts.EventsMaxAge
 	sets := []set{service, mark, follow}
 	if parts.Trigger {
 		sets = append(sets, trigger)
@@ -152,7 +158,7 @@ func (s set) apply(ctx context.Context, js jetstream.JetStream, replicas int, cr
 		if stream, durable, ok := s.consumerOf(name); ok {
 			action, err = applyConsumer(ctx, js, stream, durable, data, create, &drift)
 		} else {
-			action, err = applyStream(ctx, js, data, replicas, create, &drift)
+			action, err = s.applyStream(ctx, js, data, replicas, create, &drift)
 		}
 		if err != nil {
 			return actions, s.named(err)
@@ -215,12 +221,15 @@ func definitions(files fs.FS, dir string) ([]string, error) {
 	return names, err
 }
 
-func applyStream(ctx context.Context, js jetstream.JetStream, data []byte, replicas int, create bool, drift *DriftError) (Action, error) {
+func (s set) applyStream(ctx context.Context, js jetstream.JetStream, data []byte, replicas int, create bool, drift *DriftError) (Action, error) {
 	var want jetstream.StreamConfig
 	if err := json.Unmarshal(data, &want); err != nil {
 		return Action{}, err
 	}
 	want.Replicas = replicas
+	if want.Name == publisher.EventsStream && s.eventsMaxAge > 0 {
+		want.MaxAge = s.eventsMaxAge
+	}
 	action := Action{Name: want.Name}
 	stream, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -242,6 +251,9 @@ func applyStream(ctx context.Context, js jetstream.JetStream, data []byte, repli
 	have := stream.CachedInfo().Config
 	if lacksPriorities(want, have) && len(have.Subjects) < len(want.Subjects) {
 		action.Note = WithoutPriorities
+	}
+	if want.Name == publisher.EventsStream && s.eventsMaxAge > 0 && have.MaxAge != s.eventsMaxAge {
+		action.Note = fmt.Sprintf("it keeps events for %s; setup changes nothing that exists: nats stream edit %s --max-age=%s", have.MaxAge, want.Name, s.eventsMaxAge)
 	}
 	drift.add(streamDifferences(want, have))
 	return action, nil

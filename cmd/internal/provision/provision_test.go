@@ -203,3 +203,27 @@ func TestApplyRefusesDriftThatBreaksGuarantees(t *testing.T) {
 		})
 	}
 }
+
+// A new events stream keeps events for as long as it is told to. One that exists is not changed.
+func TestSetup_eventsMaxAge(t *testing.T) {
+	t.Parallel()
+	js := natstest.JetStream(t, natstest.StartBare(t).Connect(t))
+	const age = 336 * time.Hour
+	for _, want := range []struct {
+		age  time.Duration
+		note string
+	}{{age, ""}, {100 * time.Hour, "it keeps events for 336h0m0s"}, {0, ""}} {
+		actions, err := Setup(t.Context(), js, 1, Parts{EventsMaxAge: want.age})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range actions {
+			if a.Name == publisher.EventsStream && !strings.Contains(a.Note, want.note) || want.note == "" && a.Note != "" {
+				t.Errorf("with %s it says %+v, want %q", want.age, a, want.note)
+			}
+		}
+		if got := natstest.Stream(t, js, publisher.EventsStream).CachedInfo().Config.MaxAge; got != age {
+			t.Errorf("with %s events are kept for %s", want.age, got)
+		}
+	}
+}
