@@ -85,7 +85,8 @@ func TestDecode_formsOfFormats(t *testing.T) {
 		"Scality in SQS": {
 			nil, `[{"messageId":"1","eventSource":"aws:sqs","attributes":{},"body":` + jsonText(s3Event("scality:s3", "s3:ObjectCreated:Put", "b", "k", "")) + `}]`, `scality created b "k" size=1`,
 		},
-		"escaped names":        {nil, `{"\u0052ecords":[],"spec\u0076ersion":"1.0","type":"x","data":{"Ev\u0065nt":"s3:T\u0065stEvent","Bucket":"b"}}`, `aws-s3 none b ""`},
+		"escaped names":        {nil, `{"spec\u0076ersion":"1.0","type":"x","data":{"Ev\u0065nt":"s3:T\u0065stEvent","Bucket":"b"}}`, `aws-s3 none b ""`},
+		"escaped Records":      {nil, `{"\u0052ecords":[]}`, `s3-compatible none  ""`},
 		"a text in Versity":    {nil, `{"Service":"S3","Event":"s3:TestEvent","Time":"2026-11-23T10:15:30Z","Bucket":"Test-Bucket"}`, `aws-s3 none Test-Bucket ""`},
 		"an empty text":        {nil, `{"Body":"","Messages":[{"MessageId":"1","Body":"{\"Event\":\"s3:TestEvent\"}"}]}`, `aws-s3 none  ""`},
 		"a test":               {nil, "This is a Test message.", `test none  ""`},

@@ -31,11 +31,12 @@ func (m *members) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return err
 	}
 	for dec.PeekKind() != '}' {
-		name, err := m.read(dec)
+		quoted, err := m.read(dec)
 		if err != nil {
 			return err
 		}
-		if string(name) == `"Records"` && dec.PeekKind() == '[' {
+		name := unquoted(quoted)
+		if string(name) == "Records" && dec.PeekKind() == '[' {
 			if err := json.UnmarshalDecode(dec, &m.records); err != nil {
 				return err
 			}
@@ -46,7 +47,7 @@ func (m *members) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 			return err
 		}
 		if len(m.list) < maxMembers {
-			m.list = append(m.list, member{unquoted(name), value})
+			m.list = append(m.list, member{name, value})
 		}
 	}
 	_, err := dec.ReadToken()
