@@ -43,6 +43,7 @@ func TestCluster(t *testing.T) {
 			plan := newChaosPlan(chaosSettings{
 				Requests: clusterMaxRequests, Rate: clusterRate, Replicas: 2, Seed: *chaosFlags.seed + int64(i),
 				Faults: clusterVendorFaults, VisibleAfter: time.Second, Env: clusterSettings,
+				Scarce: *chaosFlags.scarce,
 			})
 			run := startCluster(t, cluster, plan)
 			run.flowAround(fault)
