@@ -159,6 +159,10 @@ follow-load: ## measure what following 10,000 jobs costs for 4 minutes: calls, C
 archive-load: ## archive 1,000,000 events, verify them and one change of each kind: rate, size, time, CPU
 	$(GO) test ./cmd/internal/chaos -run '^TestArchiveOfMany$$' -count=1 -v -timeout 60m -archive.events=1000000 $(CHAOS)
 
+.PHONY: protection-load
+protection-load: ## measure the first view of 2,000 content groups with a million events: time, CPU, memory
+	$(GO) test ./cmd/internal/chaos -run '^TestProtectionLoad$$' -count=1 -v -timeout 20m -protection.events=1000000 -protection.groups=2000
+
 .PHONY: trigger-chaos
 trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups
 	$(GO) test ./cmd/internal/chaos -run '^TestTriggerChaos$$' -count=1 -v -timeout 15m -trigger.notifications=100000 -trigger.rate=5000

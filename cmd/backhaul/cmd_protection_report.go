@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
-	"backhaul/cmd/internal/protection"
 	"backhaul/cmd/internal/protection/report"
 	"backhaul/publisher"
 )
@@ -86,7 +85,7 @@ func runProtectionReport(cmd *cobra.Command, f reportFlags) error {
 		return err
 	}
 	ctx, explain := ask(cmd.Context(), nc)
-	fold, now, err := protection.Load(ctx, js)
+	fold, now, err := loadProtection(ctx, js)
 	if err != nil {
 		return explain(err)
 	}

@@ -76,6 +76,7 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 		"backhaul policy explain":   {file},
 		"backhaul trigger check":    {"--routes " + file},
 		"backhaul trigger explain":  {file + " --routes " + file},
+		"backhaul trigger unrouted": {""},
 		"backhaul protection":       {"", "--at 1h", "--output json"},
 		"backhaul protection check": {objectives},
 		"backhaul schema":           {""},

@@ -82,20 +82,47 @@ func (l *loading) add(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	return nil
 }
 
-// queue reads the requests that wait for their outcome. The stream is a work queue: it takes no
-// second consumer.
+// queue reads the requests that wait.
 func (l *loading) queue(ctx context.Context) error {
-	requests, err := l.js.Stream(ctx, publisher.RequestsStream)
-	for from := uint64(1); err == nil; {
-		var msg *jetstream.RawStreamMsg
-		msg, err = requests.GetMsg(ctx, from, jetstream.WithGetMsgSubject(publisher.AnyRequest))
-		if err == nil {
-			l.fold.AddRequest(Message{Subject: msg.Subject, Header: msg.Header, Data: msg.Data, Sequence: msg.Sequence, Stored: msg.Time})
-			from = msg.Sequence + 1
+	var q Queue
+	for {
+		more, err := q.Read(ctx, l.js, batch, l.fold.AddRequest)
+		if err != nil || !more {
+			return err
 		}
 	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
+}
+
+// batch is how many waiting requests are read at a time.
+const batch = 1000
+
+// Queue reads the requests that wait for their outcome, each once. The stream is a work queue and
+// takes no second consumer, so they are read one by one.
+type Queue struct {
+	created time.Time // of the stream
+	next    uint64
+}
+
+// Read calls add for at most so many requests that were not read before. more is true if there may
+// be others.
+func (q *Queue) Read(ctx context.Context, js jetstream.JetStream, most int, add func(Message)) (more bool, err error) {
+	requests, err := js.Stream(ctx, publisher.RequestsStream)
+	if err != nil {
+		return false, fmt.Errorf("read the state of stream %s: %w", publisher.RequestsStream, err)
 	}
-	return fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
+	if info := requests.CachedInfo(); !q.created.Equal(info.Created) || q.next > info.State.LastSeq+1 {
+		q.created, q.next = info.Created, 0 // another stream, or a restored one
+	}
+	for range most {
+		msg, err := requests.GetMsg(ctx, max(q.next, 1), jetstream.WithGetMsgSubject(publisher.AnyRequest))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
+		}
+		add(Message{Subject: msg.Subject, Header: msg.Header, Data: msg.Data, Sequence: msg.Sequence, Stored: msg.Time})
+		q.next = msg.Sequence + 1
+	}
+	return true, nil
 }

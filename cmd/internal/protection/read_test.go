@@ -147,3 +147,40 @@ func TestLoad_ReportsWhatItCannotRead(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestQueue_ReadsEachRequestOnce(t *testing.T) {
+	t.Parallel()
+	s := newStored(t)
+	var q protection.Queue
+	send := func(n int) {
+		t.Helper()
+		for range n {
+			if _, err := s.js.Publish(t.Context(), publisher.RequestSubject("storage", publisher.Normal), []byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	read := func(what string, want int, wantMore bool) {
+		t.Helper()
+		n := 0
+		more, err := q.Read(t.Context(), s.js, 2, func(protection.Message) { n++ })
+		if err != nil || n != want || more != wantMore {
+			t.Errorf("%s: %d requests, more %t, %v; want %d, %t", what, n, more, err, want, wantMore)
+		}
+	}
+	read("an empty queue", 0, false)
+	send(3)
+	read("a batch", 2, true)
+	read("the rest", 1, false)
+	read("nothing new", 0, false)
+	send(1)
+	read("a new one", 1, false)
+	if err := s.js.DeleteStream(t.Context(), publisher.RequestsStream); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: publisher.RequestsStream, Subjects: []string{publisher.AnyRequest}}); err != nil {
+		t.Fatal(err)
+	}
+	send(1)
+	read("another stream", 1, false)
+}

@@ -46,7 +46,7 @@ func (w *Watch) begin(info *jetstream.StreamInfo) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.created.Equal(info.Created) || w.last > info.State.LastSeq {
-		w.fold, w.said, w.last = protection.New(), make(map[string]said), 0
+		w.fold, w.said, w.last, w.queue = protection.New(), make(map[string]said), 0, protection.Queue{}
 		w.created = info.Created
 	}
 	defer notify(w.moved) // an empty stream has nothing more to read

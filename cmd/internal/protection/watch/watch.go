@@ -4,7 +4,7 @@
 // # What is read
 //
 // One ordered reader of the events stream updates a [protection.Fold] and remembers the last
-// protection event of each group. It reads as long as there are objectives. Without objectives
+// protection event of each group. Each round adds the requests that wait in the queue. It reads as long as there are objectives. Without objectives
 // the first [Watch.Want] begins, and a quarter of an hour without one ends it and frees the
 // memory.
 //
@@ -78,6 +78,8 @@ const (
 	idleAfter = 15 * time.Minute
 	// askLimit bounds one question to the server, and the wait for what it has.
 	askLimit = 5 * time.Second
+	// queueBatch bounds how many waiting requests one round reads. The next round goes on.
+	queueBatch = 1000
 	// writeLimit bounds the writes of one round. The next round writes the rest.
 	writeLimit = 20 * time.Second
 	// againAfter is the wait before the stream is opened again after a failure.
@@ -108,6 +110,7 @@ type known struct {
 	said    map[string]said
 	last    uint64    // sequence of the last message that was read
 	created time.Time // when the stream was made that is read
+	queue   protection.Queue
 	server  time.Time // the server's time when it was last asked, and
 	asked   time.Time // when that was by our clock
 	caught  chan struct{}
@@ -289,6 +292,10 @@ func (w *Watch) round(ctx context.Context) error {
 func (w *Watch) agree(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
+	// A request leaves the queue when its outcome is an event. So the queue is read first.
+	if err := w.readQueue(ctx); err != nil {
+		return time.Time{}, err
+	}
 	asked := time.Now()
 	stream, err := w.js.Stream(ctx, publisher.EventsStream)
 	if err != nil {
@@ -313,6 +320,24 @@ func (w *Watch) agree(ctx context.Context) (time.Time, error) {
 			return time.Time{}, fmt.Errorf("%w: %d of %d", errReading, last, info.State.LastSeq)
 		}
 	}
+}
+
+// readQueue reads the requests that wait: their changes are exposed before an event names them.
+func (w *Watch) readQueue(ctx context.Context) error {
+	w.mu.Lock()
+	fold, queue := w.fold, w.queue
+	w.mu.Unlock()
+	_, err := queue.Read(ctx, w.js, queueBatch, func(m protection.Message) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		fold.AddRequest(m)
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fold == fold { // the reader may have begun again
+		w.queue = queue
+	}
+	return err
 }
 
 // remember takes over an event that this replica has published. The reader gets it too, later.

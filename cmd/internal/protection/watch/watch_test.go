@@ -62,6 +62,30 @@ func TestWatch_breachedAndRestored(t *testing.T) {
 	}
 }
 
+// Changes whose request waits in the queue are exposed, and break a promise.
+func TestWatch_readsTheQueue(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, rpo(hour))
+	since := ago(2 * hour)
+	w, _ := b.start(b.config())
+	w.Caught(t.Context())
+	for n := range 3 {
+		r := schemas.BackupRequest{RequestID: fmt.Sprint("changes-", n), ClientName: "c", SubclientName: "g", Labels: map[string]string{"trigger.since": since.UTC().Format(time.RFC3339Nano)}}
+		sent, err := b.pub.Send("storage", publisher.Normal, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sent.Acked(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.wait("breached rpo")
+	}
+	waittest.Eventually(t, "three windows", func() bool { return len(w.Look().Groups[0].Exposed) == 3 })
+	if e := b.said()[0]; !e.ExposedSince.Equal(since) || w.Look().Groups[0].Why != protection.WhyWaiting {
+		t.Errorf("breached: %+v", e)
+	}
+}
+
 // A promise is broken by time alone: no event comes at the limit.
 func TestWatch_breachesWithoutAnEvent(t *testing.T) {
 	t.Parallel()
