@@ -73,6 +73,18 @@ func (r *LastReader) Last(ctx context.Context, filter string) (event, last *jets
 	return s.event, last, nil
 }
 
+// At returns the message with a sequence, as the stream's leader has it, nil if there is none.
+func (r *LastReader) At(ctx context.Context, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	msg, err := r.events.GetMsg(ctx, sequence)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read the event %d: %w", sequence, err)
+	}
+	return msg, nil
+}
+
 func (r *LastReader) forget(filter string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -158,7 +158,7 @@ const (
 func (a *Archiver) Run(ctx context.Context) {
 	pause := failurePause
 	for ctx.Err() == nil {
-		err := reader.StandBy(ctx, a.consumer, func() { a.ready.Note(nil); a.readLog.Changed(nil) })
+		err := reader.StandBy(ctx, 0, a.consumer, func() { a.ready.Note(nil); a.readLog.Changed(nil) })
 		if err == nil && ctx.Err() == nil {
 			s := newSession(a)
 			err = s.run(ctx)

@@ -12,9 +12,15 @@ import (
 	"backhaul/schemas"
 )
 
+// pullGap is the longest time between two pulls of arrivals. A job that was started just now has no
+// news, and its message costs the server and the follower less among many others. In a burst of
+// starts most messages wait on the stream until it is over.
+const pullGap = time.Second
+
 // arrivals has the messages that come in.
 type arrivals struct {
 	began     time.Time // of the session
+	brought   time.Time // when a pull last brought a message
 	delivered uint64    // consumer sequence of the last delivery
 	seen      uint64    // stream sequence of the last new message
 	old       uint64    // the last message that was stored before the session
@@ -23,9 +29,15 @@ type arrivals struct {
 	checked   chan *arrival
 }
 
+// due reports whether messages may be pulled. Old ones are pulled without a gap.
+func (a *arrivals) due(now time.Time, gap time.Duration) bool {
+	return a.checking < maxArrivals && (a.waiting || now.Sub(a.brought) >= gap)
+}
+
 // arrival is a message whose jobs are checked: which of them have ended already.
 type arrival struct {
 	message *message
+	key     publisher.Key
 	jobs    []*job // afterwards those that are to be followed
 	err     error
 }
@@ -46,8 +58,9 @@ func (s *session) take(work context.Context, msg *nats.Msg) error {
 		return reader.ErrGap
 	}
 	s.arrivals.delivered = meta.Sequence.Consumer
-	s.arrivals.waiting = meta.NumPending > 0
 	sequence := meta.Sequence.Stream
+	s.arrivals.waiting = meta.NumPending > 0 && sequence < s.arrivals.old
+	s.arrivals.brought = time.Now()
 	if sequence <= s.arrivals.seen {
 		if m := s.book.messages[sequence]; m != nil {
 			m.reply, m.touched = msg.Reply, time.Now()
@@ -95,11 +108,8 @@ func read(msg *nats.Msg, stored time.Time) (*arrival, error) {
 	if !ok {
 		return nil, fmt.Errorf("an event %s is not about a job", e.Kind())
 	}
-	m := &message{
-		reply: msg.Reply, touched: time.Now(), key: key, data: msg.Data,
-		trace: schemas.Header(msg.Header).Attribute("traceparent"),
-	}
-	a := &arrival{message: m}
+	m := &message{reply: msg.Reply, touched: time.Now()}
+	a := &arrival{message: m, key: key}
 	at := startOf(started.StartedAt, stored, m.touched)
 	seen := make(map[string]bool)
 	for _, id := range append([]string{started.JobID}, started.JobIDs...) {
@@ -135,7 +145,7 @@ func startOf(said, stored, now time.Time) time.Time {
 func (s *session) check(ctx context.Context, a *arrival) error {
 	var open []*job
 	for _, j := range a.jobs {
-		st, err := s.stored(ctx, a.message.key, j.id)
+		st, err := s.stored(ctx, a.key, j.id)
 		if err != nil {
 			return err
 		}

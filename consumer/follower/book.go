@@ -3,20 +3,17 @@ package follower
 import (
 	"time"
 
-	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
 
-// message is an event job-started that is not acknowledged yet.
+// message is an event job-started that is not acknowledged yet. The event is read again when
+// something is to be written: thousands of jobs may be followed, and few of them have news.
 type message struct {
 	sequence uint64
 	reply    string    // to acknowledge its last delivery
 	touched  time.Time // when the server last heard of it
-	key      publisher.Key
-	data     []byte // of the event; decoded again when something is to be written
-	trace    string // traceparent
-	left     int    // jobs of it that are followed
+	left     int       // jobs of it that are followed
 }
 
 // job is a job that is followed.

@@ -57,6 +57,7 @@
 //	more jobs are counted than shown          those are read by themselves                    TestATotalThatLies
 //	a read of one job is refused              it is no end; the others have their turn        TestAJobThatCannotBeRead
 //	clocks differ by hours                    ours decides what is looked for                 TestStartOf
+//	the job-started is removed                nothing can be reported: the log says so        TestWrite_withoutAnOrigin
 //	a foreign message is on a job's subject   it is no event                                  TestAForeignMessageIsNoEnd
 //	the vendor throttles reads                reads are held, and nothing else                TestAThrottledVendor
 //	reads fail                                they are repeated; the end is late              TestReadsThatFail
@@ -88,10 +89,13 @@
 // # Replicas
 //
 // One replica at a time reads the consumer, as package consumer/internal/reader says: the consumer
-// is shipped with max_waiting 1. A reader that ends is replaced at once; one that is cut off, when
+// is shipped with max_waiting 1. A reader that ends is replaced within 3 s; one that is cut off, when
 // its pull expires after 10 s. A reader begins with a reset of the consumer to its acknowledgement
-// floor. Messages above the floor that were acknowledged are
-// delivered again, and cost one read of the stream for each job.
+// floor. Messages above the floor that were acknowledged are delivered again, and cost one read of
+// the stream for each job.
+//
+// New messages are pulled at most once a second, up to 1000 at once: in a burst of starts most of
+// them wait on the stream until it is over, and cost the starts nothing.
 //
 // # The state for other processes
 //
@@ -100,8 +104,9 @@
 //
 // # Memory
 //
-// Of each message its data is kept, about 1 KiB, and about 300 bytes for each job. The consumer's
-// max_ack_pending (100,000) bounds them: further jobs are followed when others have ended.
+// About 200 bytes are kept of each message, and about 300 bytes for each job. The event job-started
+// is read again, from the leader of the stream, when something about its job is to be written. The
+// consumer's max_ack_pending (100,000) bounds them: further jobs are followed when others have ended.
 //
 // # Concurrency
 //

@@ -184,7 +184,7 @@ func (f *Follower) sayOff(err error) {
 
 // standBy waits until no replica reads.
 func (f *Follower) standBy(ctx context.Context) error {
-	return reader.StandBy(ctx, f.consumer, func() {
+	return reader.StandBy(ctx, pullGap, f.consumer, func() {
 		f.ready.Note(nil)
 		f.vendorTrouble.Note(nil) // the reader has its own
 		f.readLog.Changed(nil)

@@ -100,17 +100,13 @@ func TestWrite_aStaleChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	started, err := stream.GetMsg(t.Context(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
 	f, err := New(Config{}, b.nc, b.vendor, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.events = publisher.NewLastReader(stream)
 	s := newSession(f)
-	j := &job{id: "1", of: &message{key: keyOf(t, started.Subject), data: started.Data}}
+	j := &job{id: "1", of: &message{sequence: 1}}
 	for i, state := range []schemas.State{schemas.StatePending, schemas.StateWaiting} {
 		change := &flight{job: j, news: news{state: state}} // both after no event
 		if err := s.write(t.Context(), change); err != nil || change.over || change.state != schemas.StatePending || change.last != 2 {
@@ -118,6 +114,36 @@ func TestWrite_aStaleChange(t *testing.T) {
 		}
 	}
 	b.tells("changed 1 pending")
+}
+
+// A job whose job-started is gone cannot be reported. It is followed no longer, and the log says so.
+func TestWrite_withoutAnOrigin(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.started("r", "1")
+	stream, err := b.js.Stream(t.Context(), publisher.EventsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := New(Config{}, b.nc, b.vendor, zerolog.New(b.log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.events = publisher.NewLastReader(stream)
+	s := newSession(f)
+	for name, j := range map[string]*job{
+		"no message":       {id: "1", of: &message{sequence: 2}},
+		"of another event": {id: "2", of: &message{sequence: 1}},
+	} {
+		end := &flight{job: j, news: news{outcome: schemas.OutcomeCompleted}}
+		if err := s.write(t.Context(), end); err != nil || !end.over {
+			t.Errorf("%s: %+v, %v", name, end, err)
+		}
+	}
+	if said := b.log.String(); strings.Count(said, "was removed from BACKUP_EVENTS") != 2 {
+		t.Errorf("the log is %s", said)
+	}
+	b.tells()
 }
 
 // Only what the vendor answers about one job holds no other read.
@@ -172,6 +198,29 @@ func TestTake_aMissingDelivery(t *testing.T) {
 	msg := &nats.Msg{Sub: &nats.Subscription{}, Reply: "$JS.ACK.BACKUP_EVENTS.follower.1.7.2.1700000000000000000.0"}
 	if err := s.take(t.Context(), msg); !errors.Is(err, reader.ErrGap) {
 		t.Errorf("%v", err)
+	}
+}
+
+// New messages are pulled some time after the last ones, many at once. Those that were there before
+// the session are pulled at once, unless too many wait for a check.
+func TestArrivals_due(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, c := range map[string]struct {
+		arrivals arrivals
+		want     bool
+	}{
+		"nothing was read":      {arrivals{}, true},
+		"just now":              {arrivals{brought: now.Add(-time.Second + 1)}, false},
+		"a while ago":           {arrivals{brought: now.Add(-time.Second)}, true},
+		"more is there":         {arrivals{brought: now, waiting: true}, true},
+		"too many checks":       {arrivals{checking: maxArrivals, waiting: true}, false},
+		"not too many of them":  {arrivals{checking: maxArrivals - 1, waiting: true}, true},
+		"too many, a while ago": {arrivals{checking: maxArrivals, brought: now.Add(-time.Hour)}, false},
+	} {
+		if got := c.arrivals.due(now, time.Second); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 

@@ -358,12 +358,3 @@ func same(t *testing.T, got, want []string) {
 		t.Errorf("the events are %q, want %q", got, want)
 	}
 }
-
-func keyOf(t *testing.T, subject string) publisher.Key {
-	t.Helper()
-	_, key, _, err := publisher.ParseEventSubject(subject)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}

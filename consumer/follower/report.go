@@ -94,23 +94,28 @@ func (s *session) landed(work context.Context, f *flight) error {
 // about it, whatever its kind: a reader that was frozen writes nothing behind an end, and of two
 // ends one is stored.
 func (s *session) write(ctx context.Context, f *flight) error {
-	e, err := s.event(ctx, f)
+	of, err := s.origin(ctx, f.job)
+	if errors.Is(err, errNoOrigin) {
+		s.follower.log.Error().Err(err).Str("jobId", f.job.id).Uint64("sequence", f.job.of.sequence).Msg("nothing can be reported about a job")
+		f.over = true
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	m := f.job.of
+	e := s.event(ctx, f, of.started)
 	for {
-		sequence, err := s.append(ctx, m, f.last, e)
+		sequence, err := s.append(ctx, of, f.last, e)
 		if err == nil {
 			f.last, f.over, f.state = sequence, e.Kind() != schemas.KindJobChanged, f.news.state
-			s.wrote(e, m.trace)
+			s.wrote(e, of.trace)
 			return nil
 		}
 		if !errors.Is(err, publisher.ErrConflict) {
 			return err
 		}
 		// Another reader has written, or the acknowledgement of the same write was lost.
-		st, err := s.stored(ctx, m.key, f.job.id)
+		st, err := s.stored(ctx, of.key, f.job.id)
 		if err != nil {
 			return err
 		}
@@ -123,14 +128,14 @@ func (s *session) write(ctx context.Context, f *flight) error {
 
 // append writes an event after the one with the sequence last. An event that is too large is
 // written without a part of its texts and lists.
-func (s *session) append(ctx context.Context, m *message, last uint64, e schemas.JobEvent) (uint64, error) {
-	sequence, err := s.follower.pub.AppendJob(ctx, m.key, last, e, m.trace)
+func (s *session) append(ctx context.Context, of origin, last uint64, e schemas.JobEvent) (uint64, error) {
+	sequence, err := s.follower.pub.AppendJob(ctx, of.key, last, e, of.trace)
 	for _, size := range cappedSizes {
 		if !errors.Is(err, publisher.ErrTooLarge) {
 			break
 		}
 		capped := schemas.Capped(e, size).(schemas.JobEvent)
-		sequence, err = s.follower.pub.AppendJob(ctx, m.key, last, capped, m.trace)
+		sequence, err = s.follower.pub.AppendJob(ctx, of.key, last, capped, of.trace)
 	}
 	return sequence, err
 }
@@ -140,19 +145,14 @@ func (s *session) append(ctx context.Context, m *message, last uint64, e schemas
 var cappedSizes = []int{64 << 10, 8 << 10, 1 << 10}
 
 // event returns the event that a flight writes.
-func (s *session) event(ctx context.Context, f *flight) (schemas.JobEvent, error) {
-	decoded, err := schemas.DecodeEvent(schemas.KindJobStarted, f.job.of.data)
-	if err != nil {
-		return nil, err
-	}
-	started := decoded.(*schemas.JobStarted)
+func (s *session) event(ctx context.Context, f *flight, started *schemas.JobStarted) schemas.JobEvent {
 	now, info := time.Now().UTC(), f.news.info
 	job := schemas.JobRef{JobID: f.job.id, TaskID: started.TaskID}
 	switch {
 	case f.news.outcome != "":
 		e := finished(started, f.job.id, info, f.news.outcome, now)
 		e.Reasons, e.By = s.reasons(ctx, f)
-		return e, nil
+		return e
 	case f.news.state != "":
 		e := &schemas.JobChanged{
 			Naming: started.Naming, Message: started.Message, JobRef: job,
@@ -164,12 +164,12 @@ func (s *session) event(ctx context.Context, f *flight) (schemas.JobEvent, error
 		if r := f.reason; r != nil && f.news.state != schemas.StateRunning {
 			e.Reasons = []schemas.Reason{withLogCode(*r)}
 		}
-		return e, nil
+		return e
 	default:
 		return &schemas.JobUnfollowed{
 			Naming: started.Naming, Message: started.Message, JobRef: job,
 			Reason: f.why, LastStatus: f.seen, UnfollowedAt: now,
-		}, nil
+		}
 	}
 }
 

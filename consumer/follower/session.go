@@ -165,12 +165,12 @@ func (s *session) drain() {
 	_ = s.follower.nc.FlushTimeout(time.Second) // the acknowledgements
 }
 
-// pull sends a pull request unless one is open or too many messages wait for a check.
+// pull sends a pull request unless one is open, or it is not time for one.
 func (s *session) pull() error {
-	if s.pulls.Asked > 0 || s.arrivals.checking >= maxArrivals {
+	if s.pulls.Asked > 0 || !s.arrivals.due(time.Now(), min(pullGap, s.follower.cfg.IntervalMin/8)) {
 		return nil
 	}
-	return reader.Ask(s.pulls, s.follower.nc)
+	return reader.AskBatch(s.pulls, s.follower.nc)
 }
 
 // heard handles an answer to the pull.

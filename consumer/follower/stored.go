@@ -2,11 +2,43 @@ package follower
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
+
+// origin is the event job-started that a job comes from.
+type origin struct {
+	key     publisher.Key
+	started *schemas.JobStarted
+	trace   string // traceparent
+}
+
+// errNoOrigin means that the event job-started is not on the stream any more. An event about its
+// job cannot be written without what it says.
+var errNoOrigin = errors.New("its event job-started was removed from " + publisher.EventsStream)
+
+// origin reads the event job-started of a job from the leader of the stream.
+func (s *session) origin(ctx context.Context, j *job) (origin, error) {
+	ask, cancel := context.WithTimeout(ctx, reader.AskTimeout)
+	defer cancel()
+	msg, err := s.follower.events.At(ask, j.of.sequence)
+	if err != nil {
+		return origin{}, err
+	}
+	if msg == nil {
+		return origin{}, errNoOrigin
+	}
+	key, e, err := publisher.ReadEvent(msg.Subject, msg.Header, msg.Data)
+	started, ok := e.(*schemas.JobStarted)
+	if err != nil || !ok || started.JobID != j.id && !slices.Contains(started.JobIDs, j.id) {
+		return origin{}, errNoOrigin // the stream was made again
+	}
+	return origin{key: key, started: started, trace: schemas.Header(msg.Header).Attribute("traceparent")}, nil
+}
 
 // stored is what the events stream has about a job.
 type stored struct {

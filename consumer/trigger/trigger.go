@@ -195,7 +195,7 @@ func (t *Trigger) Run(ctx context.Context) {
 // standBy waits until no replica reads. Two readers would do no harm, because each window is
 // decided once, but each would have to begin again.
 func (t *Trigger) standBy(ctx context.Context) error {
-	return reader.StandBy(ctx, func(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+	return reader.StandBy(ctx, 0, func(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 		info, err := t.queue.Info(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("read the state of %s: %w", durable, err)

@@ -83,7 +83,7 @@ func (p *Pulls) Heard(msg *nats.Msg) (Answer, error) {
 	default: // the consumer has another leader or is gone, and every open pull with it
 		p.Asked = 0
 	}
-	if status == "408" || text == "Message Size Exceeds MaxBytes" || text == "Batch Completed" {
+	if status == "404" || status == "408" || text == "Message Size Exceeds MaxBytes" || text == "Batch Completed" {
 		return Ended, nil
 	}
 	return Ended, fmt.Errorf("pull: %s %s", status, text)

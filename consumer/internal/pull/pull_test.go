@@ -26,6 +26,7 @@ func TestPulls_Heard(t *testing.T) {
 		"a message with a status":   {AckPrefix + "x", "409", "Consumer Deleted", "400", Message, 399, ""},
 		"a heartbeat":               {"", "100", "Idle Heartbeat", "", Heartbeat, 400, ""},
 		"an expired pull":           {"", "408", "Request Timeout", "300", Ended, 100, ""},
+		"no message is left":        {"", "404", "No Messages", "300", Ended, 100, ""},
 		"the bytes are used up":     {"", "409", "Message Size Exceeds MaxBytes", "300", Ended, 100, ""},
 		"all messages have arrived": {"", "409", "Batch Completed", "", Ended, 0, ""},
 		"a deleted consumer":        {"", "409", "Consumer Deleted", "300", Ended, 100, "Consumer Deleted"},

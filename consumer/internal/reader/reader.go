@@ -5,6 +5,9 @@
 // ([Durable.Reset]), which delivers again what is not acknowledged, and begins again when a
 // delivery is missing ([ErrGap]). It shows what it is doing on a plain subject ([Listen]).
 //
+// A reader that is in no hurry takes many messages at once: it lets a time pass after a delivery
+// before it opens the next pull ([AskBatch]). The delivery shows meanwhile that it reads.
+//
 // What belongs to the messages, and what makes two readers harmless, is up to the caller: an
 // acknowledgement or an open pull excludes no other reader.
 package reader
@@ -43,6 +46,8 @@ const (
 	// checkAgain is the wait before its second check: between two pulls of a reader none is
 	// open for a moment.
 	checkAgain = 150 * time.Millisecond
+	// gapMargin is added to the time for which a reader has no open pull.
+	gapMargin = 500 * time.Millisecond
 )
 
 var (
@@ -66,8 +71,16 @@ func (d Durable) String() string { return "consumer " + d.Consumer + " of " + d.
 func (d Durable) Pulls(nc *nats.Conn) *pull.Pulls { return pull.New(nc, d.Stream, d.Consumer, 2*Batch) }
 
 // Ask opens a pull.
-func Ask(pulls *pull.Pulls, nc *nats.Conn) error {
-	return pulls.Ask(Batch, fmt.Sprintf(`"max_bytes":%d,"expires":%d,"idle_heartbeat":%d`, Bytes+nc.MaxPayload(), Expiry, Heartbeat))
+func Ask(pulls *pull.Pulls, nc *nats.Conn) error { return pulls.Ask(Batch, bounds(nc)) }
+
+// AskBatch opens a pull that ends when it has brought the messages that are there. It waits for the
+// first one, and for others it does not.
+func AskBatch(pulls *pull.Pulls, nc *nats.Conn) error {
+	return pulls.Ask(Batch, `"no_wait":true,`+bounds(nc))
+}
+
+func bounds(nc *nats.Conn) string {
+	return fmt.Sprintf(`"max_bytes":%d,"expires":%d,"idle_heartbeat":%d`, Bytes+nc.MaxPayload(), Expiry, Heartbeat)
 }
 
 // Silent returns an error if the server sends nothing though a pull is open.
@@ -110,8 +123,8 @@ func (d Durable) Reset(ctx context.Context, nc *nats.Conn, first uint64) (jetstr
 }
 
 // StandBy waits until no replica reads: until the consumer has no open pull in two checks shortly
-// after each other. look returns the state of the consumer; other is called while a replica reads.
-func StandBy(ctx context.Context, look func(context.Context) (*jetstream.ConsumerInfo, error), other func()) error {
+// after each other. A reader may have no open pull for the time gap after a delivery. look returns the state of the consumer; other is called while a replica reads.
+func StandBy(ctx context.Context, gap time.Duration, look func(context.Context) (*jetstream.ConsumerInfo, error), other func()) error {
 	quiet := false
 	for {
 		ask, cancel := context.WithTimeout(ctx, AskTimeout)
@@ -125,7 +138,7 @@ func StandBy(ctx context.Context, look func(context.Context) (*jetstream.Consume
 			return err
 		case info.Paused:
 			return errPaused
-		case info.NumWaiting > 0:
+		case info.NumWaiting > 0, delivered(info, gap):
 			quiet = false
 			other()
 		case quiet:
@@ -137,6 +150,13 @@ func StandBy(ctx context.Context, look func(context.Context) (*jetstream.Consume
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// delivered reports whether the consumer has delivered a message within the gap, by the server's
+// clock.
+func delivered(info *jetstream.ConsumerInfo, gap time.Duration) bool {
+	last := info.Delivered.Last
+	return gap > 0 && last != nil && info.TimeStamp.Sub(*last) < gap+gapMargin
 }
 
 // Listen returns what the reader publishes on a subject, in any process. It returns nil if it

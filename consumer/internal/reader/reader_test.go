@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer/internal/pull"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 )
@@ -64,7 +65,8 @@ func TestReset_refused(t *testing.T) {
 	}
 }
 
-// A pull has bounds in messages, bytes and time, and heartbeats.
+// A pull has bounds in messages, bytes and time, and heartbeats. One for a batch ends when it has
+// brought what is there.
 func TestAsk(t *testing.T) {
 	t.Parallel()
 	nc := natstest.StartBare(t).Connect(t)
@@ -72,25 +74,74 @@ func TestAsk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pulls := Durable{"S", "c"}.Pulls(nc)
-	if err := Ask(pulls, nc); err != nil {
-		t.Fatal(err)
+	for name, ask := range map[string]func(*pull.Pulls, *nats.Conn) error{"one after the other": Ask, "many at once": AskBatch} {
+		pulls := Durable{"S", "c"}.Pulls(nc)
+		if err := ask(pulls, nc); err != nil {
+			t.Fatal(err)
+		}
+		msg, err := asked.NextMsg(patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make(map[string]any)
+		if err := json.Unmarshal(msg.Data, &got); err != nil {
+			t.Fatal(err)
+		}
+		for option, want := range map[string]any{
+			"batch": float64(Batch), "max_bytes": float64(Bytes + nc.MaxPayload()), "expires": float64(Expiry), "idle_heartbeat": float64(Heartbeat),
+		} {
+			if got[option] != want {
+				t.Errorf("%s: %s is %v, want %v", name, option, got[option], want)
+			}
+		}
+		if got["no_wait"] != nil != (name == "many at once") {
+			t.Errorf("%s: no_wait is %v", name, got["no_wait"])
+		}
+		if pulls.Asked != Batch || cap(pulls.Incoming) < 2*Batch {
+			t.Errorf("%s: %d are asked for, with a buffer for %d", name, pulls.Asked, cap(pulls.Incoming))
+		}
 	}
-	msg, err := asked.NextMsg(patience)
+}
+
+// A pull for a batch waits for the first message, and ends with what is there.
+func TestAskBatch(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, delivers(jetstream.DeliverAllPolicy)).Connect(t)
+	js := natstest.JetStream(t, nc)
+	pulls := started.Pulls(nc)
+	sub, err := pulls.Subscribe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make(map[string]int64)
-	if err := json.Unmarshal(msg.Data, &got); err != nil {
-		t.Fatal(err)
-	}
-	for option, want := range map[string]int64{"batch": Batch, "max_bytes": Bytes + nc.MaxPayload(), "expires": int64(Expiry), "idle_heartbeat": int64(Heartbeat)} {
-		if got[option] != want {
-			t.Errorf("%s is %d, want %d", option, got[option], want)
+	defer func() { _ = sub.Unsubscribe() }()
+	store := func(n int) {
+		for range n {
+			if _, err := js.Publish(t.Context(), "backup.event.job-started.billing.a", nil); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	if pulls.Asked != Batch || cap(pulls.Incoming) < 2*Batch {
-		t.Errorf("%d are asked for, with a buffer for %d", pulls.Asked, cap(pulls.Incoming))
+	for _, before := range []int{2, 0} {
+		store(before)
+		if err := AskBatch(pulls, nc); err != nil {
+			t.Fatal(err)
+		}
+		if before == 0 {
+			store(1)
+		}
+		brought := 0
+		for pulls.Asked > 0 {
+			answer, err := pulls.Heard(<-pulls.Incoming)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answer == pull.Message {
+				brought++
+			}
+		}
+		if want := max(before, 1); brought != want {
+			t.Errorf("%d messages are brought, want %d", brought, want)
+		}
 	}
 }
 
@@ -109,8 +160,13 @@ func TestSilent(t *testing.T) {
 // A replica reads when no other one does in two checks shortly after each other.
 func TestStandBy(t *testing.T) {
 	failed := errors.New("failed")
+	const gap = 2 * time.Second
 	state := func(waiting int, paused bool) *jetstream.ConsumerInfo {
 		return &jetstream.ConsumerInfo{NumWaiting: waiting, Paused: paused}
+	}
+	after := func(d time.Duration) *jetstream.ConsumerInfo { // of the last delivery, by the server's clock
+		last := time.Unix(1, 0)
+		return &jetstream.ConsumerInfo{Delivered: jetstream.SequenceInfo{Last: &last}, TimeStamp: last.Add(d)}
 	}
 	for name, c := range map[string]struct {
 		states []*jetstream.ConsumerInfo // nil is a failure
@@ -121,12 +177,13 @@ func TestStandBy(t *testing.T) {
 		"nobody reads":           {[]*jetstream.ConsumerInfo{state(0, false), state(0, false)}, 0, checkAgain, nil},
 		"another one reads":      {[]*jetstream.ConsumerInfo{state(1, false), state(1, false), state(0, false), state(0, false)}, 2, 2*checkEvery + checkAgain, nil},
 		"between two of its own": {[]*jetstream.ConsumerInfo{state(0, false), state(1, false), state(0, false), state(0, false)}, 1, 2*checkAgain + checkEvery, nil},
+		"in the gap of another":  {[]*jetstream.ConsumerInfo{after(gap + gapMargin - 1), after(gap + gapMargin), after(time.Hour)}, 1, checkEvery + checkAgain, nil},
 		"paused":                 {[]*jetstream.ConsumerInfo{state(0, true)}, 0, 0, errPaused},
 		"no answer":              {[]*jetstream.ConsumerInfo{nil}, 0, 0, failed},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			began, looks, others := time.Now(), 0, 0
-			err := StandBy(t.Context(), func(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+			err := StandBy(t.Context(), gap, func(ctx context.Context) (*jetstream.ConsumerInfo, error) {
 				if end, ok := ctx.Deadline(); !ok || time.Until(end) > AskTimeout {
 					t.Errorf("%s: the question has no end", name)
 				}
@@ -147,11 +204,24 @@ func TestStandBy(t *testing.T) {
 func TestStandBy_stops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancelCause(t.Context())
-		err := StandBy(ctx, func(context.Context) (*jetstream.ConsumerInfo, error) {
+		err := StandBy(ctx, 0, func(context.Context) (*jetstream.ConsumerInfo, error) {
 			return &jetstream.ConsumerInfo{NumWaiting: 1}, nil
 		}, func() { stop(ErrStopping) })
 		if !errors.Is(err, ErrStopping) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A reader without gaps has an open pull, so a delivery of just now says nothing.
+func TestStandBy_noGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		err := StandBy(t.Context(), 0, func(context.Context) (*jetstream.ConsumerInfo, error) {
+			return &jetstream.ConsumerInfo{Delivered: jetstream.SequenceInfo{Last: &now}, TimeStamp: now}, nil
+		}, func() { t.Fatal("another one reads") })
+		if err != nil {
+			t.Error(err)
 		}
 	})
 }
