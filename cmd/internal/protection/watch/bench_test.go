@@ -1,9 +1,12 @@
+//go:build unix
+
 package watch
 
 import (
 	"flag"
 	"fmt"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,16 +77,27 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
+// used returns the CPU time that the process has used.
+func used(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
 // BenchmarkLook reads many events and then looks at all groups, with the bars of one page.
 func BenchmarkLook(b *testing.B) {
 	bench := newBench(b, nil)
 	bench.fill(*manyEvents, *manyGroups)
 	cfg := bench.config()
 	cfg.Objectives, cfg.Publishes, cfg.Every = func() Objectives { return everything{} }, nil, time.Second
-	before, began := heap(), time.Now()
+	before, began, cpu := heap(), time.Now(), used(b)
 	w, _ := bench.start(cfg)
 	w.Caught(b.Context())
 	read := time.Since(began)
+	cpu = used(b) - cpu
 	after := heap()
 	for b.Loop() {
 		v := w.Look()
@@ -95,5 +109,6 @@ func BenchmarkLook(b *testing.B) {
 		}
 	}
 	b.ReportMetric(read.Seconds(), "s/first")
+	b.ReportMetric(cpu.Seconds(), "cpu-s/first") // with that of the server
 	b.ReportMetric(float64(after-min(before, after))/(1<<20), "MiB")
 }
