@@ -188,8 +188,8 @@ func TestALeastIntervalOfARoute(t *testing.T) {
 	b.run(heldRoutes("minInterval: 3s", "a"), eager)
 	b.publish(put("a", "1"))
 	first := b.requested(1)[0]
+	started := time.Now()            // not after the start is stored
 	s.starts("storage", first, "11") // its job runs for ever
-	started := time.Now()
 	b.publish(put("a", "2"))
 	b.requested(2)
 	if waited := time.Since(started); waited < 3*time.Second {
