@@ -110,7 +110,7 @@ func runProtection(cmd *cobra.Command, f protectionFlags) error {
 // loadProtection reads all events. The fold is most of the memory of such a command, grows until
 // the end, and has hardly a pointer: collecting garbage often costs little, and saves memory.
 func loadProtection(ctx context.Context, js jetstream.JetStream) (*protection.Fold, time.Time, error) {
-	defer debug.SetGCPercent(debug.SetGCPercent(10))
+	defer debug.SetGCPercent(debug.SetGCPercent(30))
 	return protection.Load(ctx, js)
 }
 
