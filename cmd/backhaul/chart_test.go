@@ -135,7 +135,7 @@ func unknownCommand(args []string) string {
 	if err != nil {
 		return err.Error()
 	}
-	if !cmd.Runnable() || cmd.HasSubCommands() && cmd.Name() != "trigger" { // which does something by itself, too
+	if !cmd.Runnable() || cmd.HasSubCommands() && cmd.Name() != "trigger" && cmd.Name() != "archive" { // which do something by themselves, too
 		return fmt.Sprintf("%q is no command", args)
 	}
 	if err := cmd.ParseFlags(rest); err != nil {

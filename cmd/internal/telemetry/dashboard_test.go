@@ -97,6 +97,14 @@ var rows = []struct {
 		{title: "Directive files", unit: "ops", queries: []query{{`sum by (result) (rate(backhaul_trigger_directive_uploads_total{$s}[$__rate_interval]))`, "{{result}}"}}},
 		{title: "Who reads", about: "One replica; the others stand by.", queries: []query{{`backhaul_trigger_reading{$s}`, "{{instance}}"}, {`sum(increase(backhaul_trigger_sessions_total{$s}[$__rate_interval]))`, "began anew"}}},
 	}},
+	{"The archive", []panel{
+		{title: "Archived", unit: "ops", queries: []query{{`sum(rate(backhaul_archive_events_total{$s}[$__rate_interval]))`, "events"}, {`sum(increase(backhaul_archive_missing_events_total{$s}[$__rate_interval]))`, "lost before"}, {`sum(increase(backhaul_archive_failures_total{$s}[$__rate_interval]))`, "failures"}}},
+		{title: "Still to be archived", queries: []query{{`max(backhaul_archive_lag_events{$s})`, "events"}}},
+		{title: "Age of the archive", unit: "s", about: "Without new events it grows, and nothing is wrong.", queries: []query{{`time() - max(backhaul_archive_until_timestamp_seconds{$s})`, "last event"}, {`time() - max(backhaul_archive_checkpoint_timestamp_seconds{$s})`, "last checkpoint"}}},
+		{title: "To write and sign", unit: "s", queries: quantiles("backhaul_archive_write_duration_seconds", "")},
+		{title: "Bytes archived", unit: "Bps", queries: []query{{`sum(rate(backhaul_archive_bytes_total{$s}[$__rate_interval]))`, "bytes"}}},
+		{title: "Who archives", about: "One replica; the others stand by.", queries: []query{{`backhaul_archive_active{$s}`, "{{instance}}"}}},
+	}},
 	{"The process", []panel{
 		{title: "Ready", queries: []query{{`backhaul_ready{$s}`, "{{instance}}"}}},
 		{title: "Requests in work", queries: []query{{`backhaul_requests_in_flight{$s}`, "{{instance}}"}, {`sum(backhaul_vendor_attempts_in_flight{$s})`, "at the vendor"}}},

@@ -29,11 +29,12 @@ var targetLabels = []string{"job", "instance", "namespace", "pod"}
 func newCatalog(t *testing.T) catalog {
 	t.Helper()
 	nc := natstest.Start(t).Connect(t)
-	m, storage := watched(t, nc), watchedTrigger(t, nc)
+	m, storage, evidence := watched(t, nc), watchedTrigger(t, nc), watchedArchiver(nc)
 	use(Consumer{Metrics: m}, &Vendor{Metrics: m})
 	c := catalog{labels: everyMetric(t, m), types: make(map[string]string)}
 	maps.Copy(c.labels, everyMetricOf(t, storage.registry))
-	for _, registry := range []*prometheus.Registry{m.registry, storage.registry} {
+	maps.Copy(c.labels, everyMetricOf(t, evidence.registry))
+	for _, registry := range []*prometheus.Registry{m.registry, storage.registry, evidence.registry} {
 		families, err := registry.Gather()
 		if err != nil {
 			t.Fatal(err)
@@ -64,7 +65,7 @@ var (
 
 // functions and operators that expressions here use; another one is added on purpose.
 var promQLWords = []string{
-	"sum", "min", "max", "avg", "count", "rate", "increase", "delta", "absent", "time", "max_over_time", "histogram_quantile",
+	"sum", "min", "max", "avg", "count", "rate", "increase", "delta", "absent", "time", "max_over_time", "min_over_time", "histogram_quantile",
 	"label_values", "clamp_min", "and", "or", "unless", "bool",
 }
 
