@@ -81,8 +81,8 @@
 // A window ends when nothing has changed for its quiet time, when its first change is too
 // old, or, if its route has a directive, when it has its number of paths. The times are those at
 // which JetStream stored the messages. While there is more to read, as after an outage, only the
-// number of paths ends a window, or its longest time counted from the reading (at least one
-// minute): eight hours of changes become one request, not one for each quiet minute.
+// number of paths ends a window, or its longest time counted from the reading (at least five
+// minutes): eight hours of changes become one request, not one for each quiet minute.
 //
 // If the creation and the deletion of an object are in one window, and deletions start no
 // backup, the object is not requested. This needs an order that is sure (section Order):

@@ -102,9 +102,10 @@ func (b *byPrefix) first(key string, best int, fits func(i int) bool) int {
 func (rs *Routes) complete() {
 	rs.instances = &instances{fixed: make(map[Group]*Route)}
 	known := make(map[Place]bool)
+	templates := slices.ContainsFunc(rs.routes, (*Route).IsTemplate)
 	for i, r := range rs.routes {
 		rs.index.add(&r.Place, i)
-		if !r.Ignore && !r.IsTemplate() && rs.instances.fixed[r.Group()] == nil {
+		if templates && !r.Ignore && !r.IsTemplate() && rs.instances.fixed[r.Group()] == nil {
 			rs.instances.fixed[r.Group()] = r
 		}
 		if r.Directive == nil {

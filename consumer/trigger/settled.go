@@ -4,7 +4,7 @@ import "time"
 
 // maxSettled is how many settled messages are remembered. The server has received the
 // acknowledgements of older ones.
-const maxSettled = 100_000
+const maxSettled = 10_000
 
 // settled has the messages that this process settled last. A decision by other routes does not
 // cover a message, so after a change of routes only this keeps a message whose acknowledgement is

@@ -9,6 +9,7 @@ import (
 // snapshot returns what the session is doing.
 func (s *session) snapshot() *State {
 	state := &State{Reading: true, Unrouted: s.trigger.unrouted.state(), Conditions: s.trigger.conditions(), Notifications: len(s.collected.messages), Changes: s.collected.changes, Asked: s.trigger.done}
+	var waiting []*group
 	for _, g := range s.collected.groups {
 		windows := g.queue
 		if g.open != nil {
@@ -20,16 +21,18 @@ func (s *session) snapshot() *State {
 			state.Held += len(windows)
 		}
 		if holds || len(g.queue) > 0 {
-			state.Waits = append(state.Waits, Wait{ContentGroup: g.route.Group().String(), Since: windows[0].since, Why: s.why(g)})
+			waiting = append(waiting, g)
 		}
 		if len(windows) > 0 && (state.Oldest.IsZero() || windows[0].since.Before(state.Oldest)) {
 			state.Oldest = windows[0].since
 		}
 	}
-	slices.SortFunc(state.Waits, func(a, b Wait) int {
-		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.ContentGroup, b.ContentGroup))
+	slices.SortFunc(waiting, func(a, b *group) int {
+		return cmp.Or(a.first().since.Compare(b.first().since), strings.Compare(a.name, b.name))
 	})
-	state.Waits = state.Waits[:min(len(state.Waits), maxWaits)]
+	for _, g := range waiting[:min(len(waiting), maxWaits)] {
+		state.Waits = append(state.Waits, Wait{ContentGroup: g.route.Group().String(), Since: g.first().since, Why: s.why(g)})
+	}
 	return state
 }
 

@@ -228,7 +228,7 @@ func (w *window) size() int { return max(len(w.messages), len(w.objects)) }
 
 // backlogMax is the shortest longest time of a window while there is more to read. A backlog
 // is read in less, so that a content group asks once for all of it.
-const backlogMax = time.Minute
+const backlogMax = 5 * time.Minute
 
 // due returns when the window ends if nothing is added. While there is more to read, as
 // after an outage, it ends only by the longest time since it was opened: one request for all
