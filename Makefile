@@ -10,6 +10,7 @@ GORELEASER_VERSION := $(shell awk '$$1 == "github.com/goreleaser/goreleaser/v2" 
 GORELEASER   := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)
 FUZZTIME     ?= 30s
 SEED         ?= 1
+HOURS        ?= 50
 PROMTOOL     := $(TOOLS)/promtool-v0.316.0
 FROM         ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
 VERSION      ?= $(shell git describe --tags --always --dirty --abbrev=12)
@@ -162,6 +163,10 @@ archive-load: ## archive 1,000,000 events, verify them and one change of each ki
 .PHONY: protection-load
 protection-load: ## measure the first view of 2,000 content groups with a million events: time, CPU, memory
 	$(GO) test ./cmd/internal/chaos -run '^TestProtectionLoad$$' -count=1 -v -timeout 20m -protection.events=1000000 -protection.groups=2000
+
+.PHONY: budget-chaos
+budget-chaos: ## 50 hours of three replicas with a budget of 100 writing calls, one killed every few minutes, by a fake clock (HOURS=50)
+	$(GO) test ./consumer/budget -run '^TestSoak' -count=1 -v -timeout 30m -budget.hours=$(HOURS)
 
 .PHONY: trigger-chaos
 trigger-chaos: ## kill the trigger every second under 100,000 notifications for 50 content groups

@@ -32,3 +32,9 @@ var FollowStreams embed.FS
 //
 //go:embed streams/archive/*.json
 var ArchiveStreams embed.FS
+
+// BudgetStreams has the stream in which the replicas share their budget of writing calls. The
+// service needs it only with a budget.
+//
+//go:embed streams/budget/*.json
+var BudgetStreams embed.FS

@@ -63,6 +63,8 @@ type Config struct {
 	Pace Pace
 	// Observer, if non-nil, is called for each exchange, attempt and wait.
 	Observer Observer
+	// Dial connects to the vendor. Defaults to the network; simulated vendors have others.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Client calls the vendor.
@@ -87,6 +89,7 @@ type Client struct {
 	loginThrottled gate.Pause // the same, of logins: the session knows and answers at once
 	breaker        *gate.Breaker
 	limits         *gate.Limits
+	budget         Budget // nil for none
 
 	observer Observer // nil for none
 	// tokenExpires is in UNIX seconds, 0 when it is not known.
@@ -100,6 +103,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = (&net.Dialer{Timeout: connectTimeout}).DialContext
 	}
 	if err := CheckEndpoint(cfg.Endpoint, cfg.InsecureHTTP); err != nil {
 		return nil, err
@@ -117,7 +123,8 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		endpoint: strings.TrimRight(cfg.Endpoint, "/"), timeout: cfg.Timeout, body: body,
-		breaker: gate.NewBreaker(isOutage, saysNothing), limits: gate.NewLimits(cfg.Pace.PerHour, cfg.Pace.PerSecond), observer: cfg.Observer,
+		breaker: gate.NewBreaker(isOutage, saysNothing), limits: gate.NewLimits(cfg.Pace.PerHour, cfg.Pace.PerSecond),
+		budget: cfg.Pace.Budget, observer: cfg.Observer,
 	}
 	c.session = newSession(c, cfg.Auth)
 	server, err := url.Parse(c.endpoint)
@@ -128,7 +135,7 @@ func New(cfg Config) (*Client, error) {
 	c.transport = &http1.Transport{Config: http1.Config{
 		Server:              server,
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		DialContext:         cfg.Dial,
 		TLSHandshakeTimeout: connectTimeout,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		MaxConns:            cfg.MaxConns + lookupConns,
@@ -203,6 +210,9 @@ type call struct {
 	accept      string
 	limit       int // largest answer in bytes; 0 is maxBody
 }
+
+// writes reports whether the call counts as a write, see [Call.Write].
+func (cl call) writes() bool { return Call{Method: cl.method}.Write() }
 
 // response is the complete answer to a call. Its body is text in UTF-8.
 type response = http1.Answer
@@ -301,6 +311,9 @@ func (c *Client) heed(cl call, status int, h http.Header) {
 	load := loadOf(status, h)
 	if cl.op == opCreateTask && load.pauses() || cl.op == opJobs && load == rateLimited {
 		c.throttled.Extend(retryAfter(h))
+	}
+	if c.budget != nil && cl.writes() {
+		c.budget.Correct(allowanceOf(status, h))
 	}
 }
 

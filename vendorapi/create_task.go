@@ -45,7 +45,7 @@ func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 	})
 	if err != nil {
 		_, refused := errors.AsType[*LoginError](err) // the session keeps it
-		if e, ok := errors.AsType[*Error](err); ok && e.Op == opLogin && !refused {
+		if e, ok := errors.AsType[*Error](err); ok && e.Op == opLogin && !refused && !e.notAsked {
 			c.loginThrottled.Extend(e.RetryAfter)
 		}
 		return Job{}, err

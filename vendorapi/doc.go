@@ -137,6 +137,9 @@
 // for a write (assumed). Writes are CreateTask, Login, the renewals, Logout, WhoAmI, Jobs and
 // JobDetails ([Client.JobDelayReason]); all others are reads.
 //
+// With a [Budget] each writing call is taken from it right before it is sent; what it does not grant
+// is an error with verdict NotSent. Its answer's status and limits are passed on to it.
+//
 // A lookup costs no write: jobs are listed by GET Job. Where the vendor does not answer that call,
 // because it does not exist, is not permitted or is refused, POST Jobs lists them, and GET is tried
 // again after 10 minutes. GET can filter neither by client or content group nor by the start of a

@@ -109,7 +109,13 @@ func (l *login) replaced(*token) bool {
 // end logs out. The answer has no effect: it is 200, or 401 if the session is over. Basis: the
 // vendor's Postman collection (https://github.com/BrandonLundt/commvault-powershell-extentions) for
 // 200; assumed for 401.
+//
+// With a budget there is no logout, because it is a writing call that could start a job: the session
+// ends when it has been idle for [loginTimeout].
 func (l *login) end(ctx context.Context, t *token) {
+	if l.client.budget != nil {
+		return
+	}
 	_, _ = l.client.do(ctx, call{op: "Logout", method: http.MethodPost, path: "/Logout", accept: "*/*"}, t.header())
 }
 

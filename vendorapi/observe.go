@@ -44,9 +44,26 @@ type Wait struct {
 	Task   Task
 }
 
-// do sends one request and reads its answer. The error is an [*Error] whose verdict is NotSent if
-// nothing was written, else Unknown.
+// do sends one request and reads its answer. A writing call is taken from the budget first, at the
+// last moment: a process that dies between the two loses it. The error is an [*Error] whose verdict
+// is NotSent if nothing was written, else Unknown.
 func (c *Client) do(ctx context.Context, cl call, header ...http1.Field) (response, error) {
+	if c.budget == nil || !cl.writes() {
+		return c.observed(ctx, cl, header...)
+	}
+	grant, err := c.budget.Take(ctx)
+	if err != nil {
+		return response{}, notGranted(cl.op, err)
+	}
+	ctx, cancel := context.WithDeadline(ctx, grant.Until)
+	defer cancel()
+	resp, err := c.observed(ctx, cl, header...)
+	grant.End(err == nil || VerdictOf(err) != NotSent)
+	return resp, err
+}
+
+// observed is exchange for the observer.
+func (c *Client) observed(ctx context.Context, cl call, header ...http1.Field) (response, error) {
 	if c.observer == nil {
 		return c.exchange(ctx, cl, header...)
 	}

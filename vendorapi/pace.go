@@ -8,15 +8,18 @@ import (
 	"backhaul/vendorapi/internal/gate"
 )
 
-// Pace limits how often this process calls CreateTask. The zero value means no limit.
+// Pace limits how often this process calls the vendor. The zero value means no limit.
 type Pace struct {
-	// PerHour is the largest number of calls in any hour. A tenth of them may come at once, the
-	// others are spread. The SaaS gateway allows a tenant 100 write calls an hour. Basis:
+	// PerHour is the largest number of calls of CreateTask in any hour. A tenth of them may come at
+	// once, the others are spread. The SaaS gateway allows a tenant 100 write calls an hour. Basis:
 	// https://docs.metallic.io/metallic/rest_api.html. Assumed: every method but GET is a write, so
 	// that logins and lists of jobs count too.
 	PerHour int
-	// PerSecond is the largest number of calls in any second.
+	// PerSecond is the largest number of calls of CreateTask in any second.
 	PerSecond int
+	// Budget, if non-nil, is asked before every writing call. It counts for all processes that
+	// share it.
+	Budget Budget
 }
 
 // CooldownReason is why no job may be started.
@@ -32,7 +35,8 @@ const (
 	CooldownRate
 	// CooldownLogin: the vendor refused the credentials of this process.
 	CooldownLogin
-	// CooldownBudget: the tenant's writing calls of the last hour are used up, which all replicas share.
+	// CooldownBudget: the tenant's writing calls of the last hour are used up, or the record of them
+	// cannot be used, see [Budget].
 	CooldownBudget
 )
 
@@ -86,14 +90,25 @@ func (c *Client) Capacity(n int) (capacity int, cooldown Cooldown) {
 	if n == 0 {
 		return 0, Cooldown{wait, CooldownOutage}
 	}
+	var limit Cooldown
 	allowed, wait := c.limits.Capacity(n)
 	switch {
 	case allowed == 0:
 		return 0, Cooldown{wait, CooldownRate}
 	case allowed < n:
-		return allowed, Cooldown{Reason: CooldownRate}
+		limit = Cooldown{Reason: CooldownRate}
 	}
-	return n, Cooldown{}
+	if n = allowed; c.budget == nil {
+		return n, limit
+	}
+	left, wait := c.budget.Left(n)
+	switch {
+	case left == 0:
+		return 0, Cooldown{wait, CooldownBudget}
+	case left < n:
+		return left, Cooldown{Reason: CooldownBudget}
+	}
+	return n, limit
 }
 
 // slot is the permission for one attempt.
@@ -122,6 +137,11 @@ func (c *Client) takeSlot(ctx, waits context.Context, end time.Time) (slot, erro
 		}
 		if cooldown.For <= 0 {
 			cooldown = Cooldown{c.breaker.Rest.Left(), CooldownOutage}
+		}
+		if cooldown.For <= 0 && c.budget != nil {
+			if left, wait := c.budget.Left(1); left == 0 {
+				cooldown = Cooldown{wait, CooldownBudget}
+			}
 		}
 		if cooldown.For <= 0 && first {
 			// The rate is asked last, so that nothing stays reserved for long. The reservation is kept
@@ -163,6 +183,8 @@ func (c *Client) notAsked(h Cooldown) error {
 		if cause := c.breaker.Cause(); cause != nil {
 			e.Message += ": " + cause.Error()
 		}
+	case CooldownBudget:
+		e.Message = "the budget of writing calls allows none now"
 	default:
 		e.Message = "the limit on starts is used up"
 	}

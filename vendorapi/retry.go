@@ -98,7 +98,7 @@ func (r *Retrier) Submit(ctx, waits context.Context, t Task, permit Permit) (job
 		job, last = r.observed(ctx, earlier(until, time.Now().Add(policy.AttemptTimeout)), t, attempts)
 		slot.used(last)
 		e, failed := errors.AsType[*Error](last)
-		if failed && e.Verdict == Throttled {
+		if failed && (e.Verdict == Throttled || e.notAsked) {
 			attempts--
 		}
 		switch {

@@ -103,7 +103,7 @@ func (s *session) obtain(ctx context.Context, refused *token) error {
 	if refusal, ok := errors.AsType[*LoginError](err); ok {
 		failure.RetryAfter = max(loginPause, min(refusal.Locked, longestLock))
 	}
-	if failure.RetryAfter > 0 {
+	if failure.RetryAfter > 0 && !failure.notAsked { // the budget itself knows when to try again
 		s.keepFailure(failure, refused)
 	}
 	return failure

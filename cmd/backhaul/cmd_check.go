@@ -57,6 +57,10 @@ func runCheck(cmd *cobra.Command, output string) error {
 		clientConfig.Auth.Logins = store
 	}
 	clientConfig.Auth.Process = "backhaul check on " + service.Owner()
+	allowance := service.NewBudget(cfg, clientConfig.Auth.Process, log)
+	if allowance != nil && cfg.NATS.URL != "" {
+		clientConfig.Pace.Budget = allowance
+	}
 	client, err := vendorapi.New(clientConfig)
 	if err != nil {
 		return &config.Error{Problems: []string{err.Error()}}
@@ -76,6 +80,13 @@ func runCheck(cmd *cobra.Command, output string) error {
 		findings, past = doctor.NATS(cmd.Context(), nc, js), doctor.LastJob(cmd.Context(), js)
 		if err := store.Use(nc); err != nil {
 			return err
+		}
+		if allowance != nil {
+			findings = append(findings, doctor.Budget(cmd.Context(), nc, js)...)
+			if err := allowance.Use(nc); err != nil {
+				return err
+			}
+			defer allowance.Settle(cmd.Context())
 		}
 	}
 	findings = append(findings, doctor.Vendor(cmd.Context(), client, past)...)

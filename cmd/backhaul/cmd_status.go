@@ -38,8 +38,8 @@ func newStatusCommand() *cobra.Command {
 which source and priority and until about when, what is in flight, whether the queue is
 paused, the events, the dead letters, how many started jobs are followed to
 their end, since when and by whom, when the vendor was last asked about them and how
-many reads are left in this hour, what the replica at --admin-addr says of itself
-and of the vendor, and, if "backhaul trigger" is in use: the notifications
+many reads are left in this hour, how much of the budget of writing calls is spent and by
+whom, what the replica at --admin-addr says of itself and of the vendor, and, if "backhaul trigger" is in use: the notifications
 that wait for it, its open windows and the oldest change in them, how many requests
 it has made of how many changes, and which window it decided last.
 
@@ -151,6 +151,8 @@ type status struct {
 	DeadLetters stored `json:"deadLetters"`
 	// Jobs is how started jobs are followed.
 	Jobs *followStatus `json:"jobs,omitempty"`
+	// Budget is nil if no budget of writing calls was used.
+	Budget *budgetStatus `json:"budget,omitempty"`
 	// Trigger is nil where `backhaul trigger` has no stream.
 	Trigger *triggerStatus `json:"trigger,omitempty"`
 	// Replica is nil when there is none to ask.
@@ -193,6 +195,9 @@ func lookAround(ctx context.Context, js jetstream.JetStream, cfg *config.Config)
 		return s, err
 	}
 	if s.Jobs, err = lookAtFollower(ctx, js, now); err != nil {
+		return s, err
+	}
+	if s.Budget, err = lookAtBudget(ctx, js); err != nil {
 		return s, err
 	}
 	if s.Trigger, err = lookAtTrigger(ctx, js, now); err != nil {
@@ -276,6 +281,7 @@ func printStatus(w io.Writer, output string, s status) error {
 	}
 	t.row("dead letters", s.DeadLetters.text())
 	s.Jobs.print(t, s.AsOf)
+	s.Budget.print(t)
 	s.Trigger.print(t, s.AsOf)
 	printReplica(t, s.Replica)
 	return t.flush()

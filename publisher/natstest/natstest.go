@@ -11,10 +11,13 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats-server/v2/server/ats"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -28,7 +31,7 @@ type Server struct {
 
 	t       testing.TB
 	options server.Options
-	srv     *server.Server
+	srv     atomic.Pointer[server.Server]
 }
 
 // Start runs a server with the shipped streams and consumers after applying changes.
@@ -38,6 +41,31 @@ func Start(t testing.TB, changes ...Change) *Server {
 	Provision(t, s.Connect(t), changes...)
 	return s
 }
+
+// StartPipe is like [Start] for tests under [testing/synctest]: the server does not listen, and its
+// clients reach it through pipes. [Synctest] runs such a test.
+func StartPipe(t testing.TB, changes ...Change) *Server {
+	t.Helper()
+	s := &Server{t: t, options: server.Options{
+		ServerName: "natstest", DontListen: true, JetStream: true, StoreDir: storeDir(t), NoSigs: true, NoLog: true,
+	}}
+	s.Restart()
+	t.Cleanup(s.Stop)
+	Provision(t, s.Connect(t), changes...)
+	return s
+}
+
+// Synctest is [synctest.Test] for a test with a server of [StartPipe]. A goroutine that all servers
+// of a process share is started outside of the bubble.
+func Synctest(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	ats.Register()
+	t.Cleanup(ats.Unregister)
+	synctest.Test(t, test)
+}
+
+// InProcessConn makes it a [nats.InProcessConnProvider].
+func (s *Server) InProcessConn() (net.Conn, error) { return s.srv.Load().InProcessConn() }
 
 // StartBare runs a server without streams on a free loopback port.
 func StartBare(t testing.TB) *Server {
@@ -53,8 +81,8 @@ func StartBare(t testing.TB) *Server {
 	}}
 	s.Restart()
 	t.Cleanup(s.Stop)
-	s.options.Port = s.srv.Addr().(*net.TCPAddr).Port
-	s.URL = s.srv.ClientURL()
+	s.options.Port = s.srv.Load().Addr().(*net.TCPAddr).Port
+	s.URL = s.srv.Load().ClientURL()
 	return s
 }
 
@@ -71,8 +99,8 @@ func (s *Server) LimitStorage(limit int64) {
 
 // Stop shuts the server down and keeps its store.
 func (s *Server) Stop() {
-	s.srv.Shutdown()
-	s.srv.WaitForShutdown()
+	s.srv.Load().Shutdown()
+	s.srv.Load().WaitForShutdown()
 }
 
 // Restart starts the server again with its store and port.
@@ -87,20 +115,23 @@ func (s *Server) Restart() {
 	if !srv.ReadyForConnections(20 * time.Second) {
 		s.t.Fatal("natstest: server not ready after 20 s")
 	}
-	s.srv = srv
+	s.srv.Store(srv)
 }
 
 // Connect returns a connection with the program's options: it does not buffer while it is
 // disconnected, and it reconnects without limit.
 func (s *Server) Connect(t testing.TB) *nats.Conn {
 	t.Helper()
+	if s.options.DontListen {
+		return connect(t, "", nats.InProcessServer(s))
+	}
 	return connect(t, s.URL)
 }
 
-func connect(t testing.TB, url string) *nats.Conn {
+func connect(t testing.TB, url string, more ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(url, nats.Timeout(20*time.Second), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
-		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
+	nc, err := nats.Connect(url, append(more, nats.Timeout(20*time.Second), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
+		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))...)
 	if err != nil {
 		t.Fatalf("natstest: connect: %v", err)
 	}
@@ -138,6 +169,12 @@ func Provision(t testing.TB, nc *nats.Conn, changes ...Change) {
 	maps.Copy(shipped, definitions(t, deploy.MarkStreams, "streams/mark"))
 	maps.Copy(shipped, definitions(t, deploy.FollowStreams, "streams/follow"))
 	provision(t, nc, shipped, changes)
+}
+
+// ProvisionBudget creates the stream that only a budget of writing calls needs, like [Provision].
+func ProvisionBudget(t testing.TB, nc *nats.Conn, changes ...Change) {
+	t.Helper()
+	provision(t, nc, definitions(t, deploy.BudgetStreams, "streams/budget"), changes)
 }
 
 // ProvisionTrigger creates the streams and consumers that only the trigger needs, like

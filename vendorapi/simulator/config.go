@@ -60,6 +60,9 @@ type RateLimit struct {
 	Writes int           // calls by any method except GET
 	Reads  int           // calls by GET
 	Period time.Duration // Defaults to one hour.
+	// Sliding counts the calls of any period. Defaults to false: a period begins with the first
+	// call in it, and the next one after its end.
+	Sliding bool
 }
 
 // Conflict selects what the CommCell does with a backup whose content group is being

@@ -19,29 +19,47 @@ type limiter struct {
 type window struct {
 	since         time.Time
 	writes, reads int
+	// Of a sliding limit: the times of the calls that were not refused.
+	written, read []time.Time
+}
+
+// slide adds a call to those of the last period, unless there are as many as the limit. It reports
+// whether the call was added.
+func slide(times *[]time.Time, limit int, now time.Time, period time.Duration) bool {
+	*times = slices.DeleteFunc(*times, func(t time.Time) bool { return now.Sub(t) >= period })
+	if len(*times) >= limit {
+		return false
+	}
+	*times = append(*times, now)
+	return true
 }
 
 // check counts a call, and returns a refusal if it exceeds the limit.
 //
 // Documented: status 429 with X-RateLimit-Limit and X-RateLimit-Period, separate
 // limits for reads and writes, for each tenant. Assumed: every method but GET is
-// a write; a window begins with the first call in it; the header's unit is a
-// second; the body; no Retry-After.
+// a write; a window begins with the first call in it, or slides, by the
+// configuration; the header's unit is a second; the body; no Retry-After.
 func (l *limiter) check(company, method string, now time.Time) (refusal answer, limited bool) {
 	if l.limit.Writes <= 0 && l.limit.Reads <= 0 {
 		return answer{}, false
 	}
 	w := l.windows[company]
-	if w == nil || now.Sub(w.since) >= l.limit.Period {
+	if w == nil || now.Sub(w.since) >= l.limit.Period && !l.limit.Sliding {
 		w = &window{since: now}
 		l.windows[company] = w
 	}
-	count, limit := &w.writes, l.limit.Writes
+	count, times, limit := &w.writes, &w.written, l.limit.Writes
 	if method == http.MethodGet {
-		count, limit = &w.reads, l.limit.Reads
+		count, times, limit = &w.reads, &w.read, l.limit.Reads
 	}
-	if limit <= 0 {
+	switch {
+	case limit <= 0:
 		return answer{}, false
+	case l.limit.Sliding && slide(times, limit, now, l.limit.Period):
+		return answer{}, false
+	case l.limit.Sliding:
+		return tooManyRequests(limit, l.limit.Period), true
 	}
 	if *count++; *count <= limit {
 		return answer{}, false

@@ -85,6 +85,7 @@ type Vendor struct {
 	RetryBudget      time.Duration
 	LookAfter        time.Duration
 	VisibilityWindow time.Duration
+	WritesPerHour    int
 	StartsPerHour    int
 	StartsPerSecond  int
 }
@@ -151,8 +152,13 @@ func FileError(err error) error {
 }
 
 // Starts returns the most jobs that are started in an hour, 0 for any number. Each replica has
-// the limit for itself, so it is an estimate where there are several.
-func (v Vendor) Starts() int { return v.StartsPerHour }
+// the limit of starts for itself, and logins use up the budget too, so it is an estimate.
+func (v Vendor) Starts() int {
+	if v.WritesPerHour > 0 && v.StartsPerHour > 0 {
+		return min(v.WritesPerHour, v.StartsPerHour)
+	}
+	return max(v.WritesPerHour, v.StartsPerHour)
+}
 
 // Client returns the configuration of the vendor's client.
 func (v Vendor) Client(maxInFlight int) vendorapi.Config {

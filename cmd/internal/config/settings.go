@@ -234,11 +234,18 @@ func (v *Vendor) settings() []setting {
 			doc:   "Lookups are calls too, which a limited tenant has to count.",
 		},
 		{
+			group: GroupVendor, key: "vendor.writesPerHour", env: "BACKHAUL_WRITES_PER_HOUR", flag: "writes-per-hour",
+			field: &v.WritesPerHour, fallback: "0",
+			usage: "most writing calls at the vendor in any hour by all replicas together, 0 means no limit",
+			doc: "Every call but a GET counts: starts, logins, renewals. Metallic's gateway allows a tenant 100 an hour. " +
+				"All replicas must have the same value. Needs the stream `BACKUP_BUDGET`; SCALING.md, One budget for a tenant.",
+		},
+		{
 			group: GroupVendor, key: "vendor.startsPerHour", env: "BACKHAUL_STARTS_PER_HOUR", flag: "starts-per-hour",
 			field: &v.StartsPerHour, fallback: "0",
 			usage: "most jobs started in an hour by one replica, 0 means no limit",
-			doc: "It is for each replica, so divide. Metallic's gateway allows a tenant 100 writing calls an " +
-				"hour, logins and lookups among them.",
+			doc: "It is for each replica, so divide. For the limit of a tenant, whose logins count as well, use " +
+				"`BACKHAUL_WRITES_PER_HOUR`, which all replicas share.",
 		},
 		{
 			group: GroupVendor, key: "vendor.startsPerSecond", env: "BACKHAUL_STARTS_PER_SECOND", flag: "starts-per-second",

@@ -63,6 +63,11 @@ func CompareArchive(ctx context.Context, js jetstream.JetStream) ([]Existing, er
 	return compare(ctx, js, archive)
 }
 
+// CompareBudget compares the stream that only a budget of writing calls needs.
+func CompareBudget(ctx context.Context, js jetstream.JetStream) ([]Existing, error) {
+	return compare(ctx, js, budget)
+}
+
 // CompareTrigger compares what only `backhaul trigger` needs. The first result is the
 // stream that it reads; without that stream the trigger is not set up.
 func CompareTrigger(ctx context.Context, js jetstream.JetStream) ([]Existing, error) {

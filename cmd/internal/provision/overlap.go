@@ -112,7 +112,7 @@ func overlaps(ctx context.Context, js jetstream.JetStream, sets ...set) error {
 // none for a stream that is not ours, or if the server does not answer.
 func Overlaps(ctx context.Context, js jetstream.JetStream, stream string) []Overlap {
 	var e OverlapError
-	for _, s := range []set{service, mark, trigger} {
+	for _, s := range []set{service, mark, budget, trigger} {
 		wanted, err := s.streams()
 		if err != nil {
 			return nil // the definitions are part of the program

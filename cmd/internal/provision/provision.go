@@ -69,6 +69,7 @@ var (
 	mark    = set{files: deploy.MarkStreams, dir: "streams/mark/", setup: "backhaul setup"}
 	follow  = set{files: deploy.FollowStreams, dir: "streams/follow/", setup: "backhaul setup"}
 	archive = set{files: deploy.ArchiveStreams, dir: "streams/archive/", setup: "backhaul setup --archive"}
+	budget  = set{files: deploy.BudgetStreams, dir: "streams/budget/", setup: "backhaul setup"}
 )
 
 // Parts says what of what not everybody runs is made as well.
@@ -84,7 +85,7 @@ type Parts struct {
 func Setup(ctx context.Context, js jetstream.JetStream, replicas int, parts Parts) ([]Action, error) {
 	service := service
 	service.eventsMaxAge = parts.EventsMaxAge
-	sets := []set{service, mark, follow}
+	sets := []set{service, mark, follow, budget}
 	if parts.Trigger {
 		sets = append(sets, trigger)
 	}
@@ -131,6 +132,12 @@ func ApplyFollow(ctx context.Context, js jetstream.JetStream) ([]Action, error) 
 // ApplyArchive is like Apply, for what only `backhaul archive` needs.
 func ApplyArchive(ctx context.Context, js jetstream.JetStream, create bool) ([]Action, error) {
 	return archive.checkAndApply(ctx, js, 1, create)
+}
+
+// ApplyBudget makes the stream in which the replicas share their budget of writing calls. Without a
+// budget the service works without it.
+func ApplyBudget(ctx context.Context, js jetstream.JetStream, replicas int) ([]Action, error) {
+	return budget.checkAndApply(ctx, js, replicas, true)
 }
 
 func (s set) checkAndApply(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {

@@ -206,6 +206,9 @@ func (g *guarded) setUp() {
 		if _, err := provision.ApplyFollow(g.within(), js); err != nil {
 			g.t.Fatal(err)
 		}
+		if _, err := provision.ApplyBudget(g.within(), js, 1); err != nil {
+			g.t.Fatal(err)
+		}
 	}
 	data, err := os.ReadFile(filepath.Join(shipped, "audit.consumer.json"))
 	if err != nil {

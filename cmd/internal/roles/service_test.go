@@ -19,6 +19,7 @@ import (
 	"backhaul/cmd/internal/admission"
 	"backhaul/cmd/internal/provision"
 	"backhaul/consumer"
+	"backhaul/consumer/budget"
 	"backhaul/consumer/follower"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest/waittest"
@@ -58,7 +59,8 @@ func (g *guarded) service(ctx context.Context, sim simulator.Config) (*simulator
 	sim.World = simulator.DefaultWorld()
 	sim.World.Users[0].Password = base64.StdEncoding.EncodeToString([]byte(password))
 	vendor, endpoint := simulatortest.Start(g.t, sim)
-	client, err := vendorapi.New(vendorapi.Config{Endpoint: endpoint, Auth: vendorapi.Auth{
+	allowance := budget.New(budget.Config{Owner: "roles", PerHour: 1000, Timeout: 5 * time.Second})
+	client, err := vendorapi.New(vendorapi.Config{Endpoint: endpoint, Pace: vendorapi.Pace{Budget: allowance}, Auth: vendorapi.Auth{
 		Mode: vendorapi.AuthLogin, Username: "backhaul", Password: func() (vendorapi.Secret, error) { return password, nil },
 	}})
 	if err != nil {
@@ -79,6 +81,9 @@ func (g *guarded) service(ctx context.Context, sim simulator.Config) (*simulator
 		if _, err := provision.Apply(ctx, js, 1, false); err != nil {
 			return err
 		}
+		if err := allowance.Use(nc); err != nil {
+			return err
+		}
 		jobs, err := follower.New(follower.Config{IntervalMin: 200 * time.Millisecond, IntervalMax: 200 * time.Millisecond, ReadsPerHour: 100_000}, nc, client, zerolog.Nop())
 		if err != nil {
 			return err
@@ -86,6 +91,7 @@ func (g *guarded) service(ctx context.Context, sim simulator.Config) (*simulator
 		var following sync.WaitGroup
 		defer following.Wait()
 		following.Go(func() { jobs.Run(ctx) })
+		following.Go(func() { allowance.Run(ctx) })
 		worker, err := consumer.New(ctx, consumer.Config{
 			Owner: "roles", MaxInFlight: 2, AttemptTimeout: 5 * time.Second, VisibilityWindow: 2 * time.Second, DrainTimeout: 5 * time.Second,
 			SweepInterval: 200 * time.Millisecond, Policy: admission.NewGate(file, js),
@@ -123,6 +129,13 @@ func (g *guarded) everything(stop func() bool) *simulator.Simulator {
 	g.request("billing", "one")
 	g.request("crm", "two")
 	settled()
+	// While the pause that the vendor asked for lasts, requests are picked, and not pulled and
+	// acknowledged.
+	waittest.Eventually(g.t, "a pull after the pause", func() bool {
+		v, err := budget.Read(g.within(), g.jetstream("admin"))
+		durable, queueErr := g.jetstream("admin").Consumer(g.within(), publisher.RequestsStream, publisher.RequestsConsumer)
+		return stop() || err == nil && queueErr == nil && v.ClosedUntil.IsZero() && v.Left > 0 && durable.CachedInfo().NumWaiting > 0
+	})
 	billing := g.jetstream("billing")
 	for _, body := range []string{`{"clientName":"c"}`, string(sample("one").JSON())} { // an invalid request and a duplicate
 		if _, err := billing.PublishMsg(g.within(), &nats.Msg{Subject: "backup.request.billing", Data: []byte(body)}); err != nil {

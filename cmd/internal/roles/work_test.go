@@ -23,6 +23,7 @@ import (
 	"backhaul/cmd/internal/provision"
 	"backhaul/cmd/internal/queue"
 	"backhaul/consumer"
+	"backhaul/consumer/budget"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -90,7 +91,7 @@ var jobs = []job{
 			return errors.Join(fmt.Errorf("%d events", n), err)
 		}
 		_, queueErr := queue.Look(g.within(), js)
-		triggerErr := errors.Join(readTriggerState(g, "reader"), compareLedger(g, "reader"))
+		triggerErr := errors.Join(readTriggerState(g, "reader"), compareLedger(g, "reader"), readBudget(g, "reader"))
 		found, err := history.Find(g.within(), js, "billing", "one")
 		if err != nil || len(found) != 1 {
 			return errors.Join(fmt.Errorf("found %v", found), err)
@@ -138,7 +139,7 @@ var jobs = []job{
 			return err
 		}
 		_, replayErr := dlq.Replay(ctx, one, deadletter.Order{By: by, Payload: sample("corrected").JSON()})
-		return errors.Join(pauseErr, resumeErr, replayErr, dlq.Drop(ctx, one, by), readTriggerState(g, "operator"), compareLedger(g, "operator"))
+		return errors.Join(pauseErr, resumeErr, replayErr, dlq.Drop(ctx, one, by), readTriggerState(g, "operator"), compareLedger(g, "operator"), readBudget(g, "operator"))
 	}},
 	{"snapshot", "takes a snapshot of a stream", func(g *guarded) error {
 		natstest.TakeSnapshot(g.t, g.as("snapshot"), publisher.EventsStream)
@@ -256,6 +257,11 @@ func TestRoles_AllowAndDeny(t *testing.T) {
 	if begin := strings.Join(strings.SplitAfter(text, "\n")[:25], ""); !strings.Contains(string(index), begin) {
 		t.Error("deploy/README.md does not show the beginning of roles.txt")
 	}
+}
+
+func readBudget(g *guarded, user string) error {
+	_, err := budget.Read(g.within(), g.jetstream(user))
+	return err
 }
 
 func compareLedger(g *guarded, user string) error {

@@ -22,7 +22,7 @@ func follow(ctx context.Context, cfg *config.Config, owner string, nc *nats.Conn
 	options.Observer = observer
 	options.SpareWrite = func() bool {
 		// A tenant with a limit needs its writing calls for jobs.
-		if cfg.Vendor.StartsPerHour > 0 || cfg.Vendor.StartsPerSecond > 0 {
+		if cfg.Vendor.WritesPerHour > 0 || cfg.Vendor.StartsPerHour > 0 || cfg.Vendor.StartsPerSecond > 0 {
 			return false
 		}
 		capacity, _ := vendor.client.Capacity(1)

@@ -72,7 +72,7 @@ func onceAnswered(ctx context.Context, nc *nats.Conn, admin *console.Console, lo
 }
 
 // prepare makes or checks the streams.
-func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zerolog.Logger) error {
+func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, withBudget bool, log zerolog.Logger) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return err
@@ -93,6 +93,14 @@ func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zerolog.Lo
 	logCreated(log, actions)
 	if err != nil { // the same; the follower says so as long as it lasts
 		log.Warn().Err(err).Str("consumer", publisher.FollowerConsumer).Msg("cannot make the consumer of the jobs that are followed")
+	}
+	if !withBudget {
+		return nil
+	}
+	actions, err = provision.ApplyBudget(short, js, natsconn.Replicas(nc, cfg.Replicas))
+	logCreated(log, actions)
+	if err != nil { // the budget says so, and grants nothing
+		log.Error().Err(err).Str("stream", publisher.BudgetStream).Msg("cannot make the stream of the budget of writing calls")
 	}
 	return nil
 }

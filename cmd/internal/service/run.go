@@ -51,7 +51,8 @@ func Run(ctx context.Context, o Options) error {
 	stops.add("traces", traces.Stop)
 
 	store := &logins.Store{Log: log}
-	vendor, err := newVendor(cfg, owner, store, &telemetry.Vendor{Metrics: metrics, Traces: traces, Log: log})
+	allowance := NewBudget(cfg, owner, log)
+	vendor, err := newVendor(cfg, owner, store, allowance, &telemetry.Vendor{Metrics: metrics, Traces: traces, Log: log})
 	if err != nil {
 		return err
 	}
@@ -66,6 +67,11 @@ func Run(ctx context.Context, o Options) error {
 	stops.add("NATS connection", nc.Close)
 	if err := store.Use(nc); err != nil {
 		return err
+	}
+	if allowance != nil {
+		if err := allowance.Use(nc); err != nil {
+			return err
+		}
 	}
 	permissions := natsconn.WatchPermissions(nc, log)
 
@@ -86,7 +92,7 @@ func Run(ctx context.Context, o Options) error {
 	stops.add("reloads", reload.start(o.Reload, "there is no policy file (BACKHAUL_POLICY_FILE) and no file of objectives (BACKHAUL_OBJECTIVES_FILE), and other settings are read at the start", log))
 	var worker *consumer.Consumer
 	if err := onceAnswered(ctx, nc, admin, log, func(ctx context.Context) (err error) {
-		if err := prepare(ctx, nc, cfg.NATS, log); err != nil {
+		if err := prepare(ctx, nc, cfg.NATS, allowance != nil, log); err != nil {
 			return err
 		}
 		worker, err = consumer.New(ctx, work, nc, vendor, log)
@@ -98,6 +104,10 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	metrics.WatchProcess(vendor.client, worker.Ready, vendor.trouble)
+	if allowance != nil {
+		metrics.WatchBudget(allowance.View)
+	}
+	stops.addWithin("budget", budgetTimeout, runBudget(ctx, allowance))
 	following, stopFollowing, err := follow(ctx, cfg, owner, nc, vendor, telemetry.Follower{Metrics: metrics, Traces: traces}, log)
 	if err != nil {
 		return err
@@ -108,7 +118,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	stops.add("protection", stopWatch)
-	checks := slices.Concat(runChecks(worker, permissions, vendor, embedded, policyFile), followChecks(following), protectChecks(objectives, watched))
+	checks := slices.Concat(runChecks(worker, permissions, vendor, embedded, policyFile), followChecks(following), budgetChecks(allowance), protectChecks(objectives, watched))
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
 	stopPage, err := showPage(ctx, admin, o, url, owner, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Waits: worker.Waits, Protection: watched})

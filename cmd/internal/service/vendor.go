@@ -12,6 +12,7 @@ import (
 	"backhaul/cmd/internal/logins"
 	"backhaul/cmd/internal/telemetry"
 	"backhaul/consumer"
+	"backhaul/consumer/budget"
 	"backhaul/vendorapi"
 )
 
@@ -21,6 +22,7 @@ type watchedVendor struct {
 	consumer.Vendor
 	client   *vendorapi.Client
 	observer *telemetry.Vendor
+	budget   *budget.Budget // nil for none
 
 	mu    sync.Mutex
 	asked bool      // whether a call was answered or failed
@@ -28,16 +30,20 @@ type watchedVendor struct {
 	err   error     // the last call's, nil when it was answered
 }
 
-// newVendor returns a client that keeps its login token in store.
-func newVendor(cfg *config.Config, owner string, store *logins.Store, observer *telemetry.Vendor) (*watchedVendor, error) {
+// newVendor returns a client that shares refused logins in store, and its writing calls in allowance
+// unless that is nil.
+func newVendor(cfg *config.Config, owner string, store *logins.Store, allowance *budget.Budget, observer *telemetry.Vendor) (*watchedVendor, error) {
 	settings := cfg.Vendor.Client(cfg.Work.MaxInFlight)
 	settings.Observer = observer
 	settings.Auth.Logins, settings.Auth.Process = store, owner
+	if allowance != nil {
+		settings.Pace.Budget = allowance
+	}
 	client, err := vendorapi.New(settings)
 	if err != nil {
 		return nil, &config.Error{Problems: []string{err.Error()}}
 	}
-	return &watchedVendor{client: client, observer: observer, Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
+	return &watchedVendor{client: client, observer: observer, budget: allowance, Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
 		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout, CapacityWait: consumer.CapacityWait, LookupAfter: cfg.Vendor.LookAfter,
 	}}}, nil
 }
@@ -51,10 +57,17 @@ func (v *watchedVendor) close(ctx context.Context) error {
 // forPage returns what the console page shows of the vendor. startsPerHour is the limit of
 // starts, 0 for none.
 func (v *watchedVendor) forPage(startsPerHour int) page.Vendor {
-	return page.Vendor{Trouble: v.trouble, Remark: v.remark, Cooldown: func() vendorapi.Cooldown {
+	shown := page.Vendor{Trouble: v.trouble, Remark: v.remark, Cooldown: func() vendorapi.Cooldown {
 		_, cooldown := v.client.Capacity(1)
 		return cooldown
 	}, StartsPerHour: startsPerHour}
+	if v.budget != nil {
+		shown.Budget = func() (budget.View, error) {
+			view, _ := v.budget.View()
+			return view, v.budget.Trouble()
+		}
+	}
+	return shown
 }
 
 func (v *watchedVendor) Submit(ctx, waits context.Context, t vendorapi.Task, permit vendorapi.Permit) (vendorapi.Job, int, error) {

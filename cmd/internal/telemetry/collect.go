@@ -187,7 +187,7 @@ func (p *process) Collect(metrics chan<- prometheus.Metric) {
 		gauge(breakerState, number(s == state), s)
 	}
 	_, cooldown := p.client.Capacity(1)
-	for _, reason := range []vendorapi.CooldownReason{vendorapi.CooldownThrottled, vendorapi.CooldownOutage, vendorapi.CooldownRate, vendorapi.CooldownLogin} {
+	for _, reason := range []vendorapi.CooldownReason{vendorapi.CooldownThrottled, vendorapi.CooldownOutage, vendorapi.CooldownRate, vendorapi.CooldownLogin, vendorapi.CooldownBudget} {
 		left := 0.0
 		if cooldown.Reason == reason {
 			left = cooldown.For.Seconds()

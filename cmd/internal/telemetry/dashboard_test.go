@@ -56,6 +56,8 @@ var rows = []struct {
 		{title: "Repeated within a delivery", unit: "ops", queries: []query{{`sum by (class) (rate(backhaul_retries_total{$s}[$__rate_interval]))`, "{{class}}"}}},
 		{title: "Breaker, replicas by state", queries: []query{{`sum by (state) (backhaul_vendor_breaker_state{$s})`, "{{state}}"}, {`min(backhaul_vendor_up{$s})`, "last call well"}}},
 		{title: "Held back for", unit: "s", about: "How long no attempt is made yet, and how long attempts were told to wait, for each second.", queries: []query{{`max by (reason) (backhaul_vendor_hold_seconds{$s})`, "{{reason}}"}, {`sum by (reason) (rate(backhaul_vendor_wait_seconds_total{$s}[$__rate_interval]))`, "waits, {{reason}}"}}},
+		{title: "Budget of writing calls", about: "Of all replicas, in the last hour. Only with BACKHAUL_WRITES_PER_HOUR.", queries: []query{{`max(backhaul_budget_writes_limit{$s})`, "limit"}, {`max(backhaul_budget_writes_spent{$s})`, "spent"}, {`min(backhaul_budget_writes_left{$s})`, "left"}}},
+		{title: "Next writing call", unit: "s", about: "How long none may be made, 0 if one may.", queries: []query{{`max(backhaul_budget_next_seconds{$s})`, "next"}}},
 	}},
 	{"What became of the jobs", []panel{
 		{kind: "stat", title: "Backups that kept all data", about: "In the chosen time.", queries: []query{{`sum(increase(backhaul_jobs_finished_total{outcome=~"completed|completed-with-warnings", $s}[$__range]))`, ""}}},

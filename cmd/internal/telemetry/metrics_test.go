@@ -24,6 +24,7 @@ import (
 	"backhaul/cmd/internal/protection/watch"
 	"backhaul/cmd/internal/queue"
 	"backhaul/consumer"
+	"backhaul/consumer/budget"
 	"backhaul/consumer/follower"
 	"backhaul/consumer/trigger"
 	"backhaul/publisher"
@@ -66,6 +67,7 @@ func watched(t *testing.T, nc *nats.Conn) *Metrics {
 		o := protection.Objective{Name: "gold", Owner: "team", RPO: time.Hour}
 		return watch.View{At: time.Now(), Promises: []protection.Objective{o}, Groups: []watch.Standing{{Objective: o, Promised: true, Status: watch.Breached, Broken: []protection.Broken{{}}}}}
 	})
+	m.WatchBudget(func() (budget.View, error) { return budget.View{Limit: 100}, nil })
 	m.WatchConditions(map[string]func() error{"ledger": well, "ledger writes": func() error { return errors.New("full") }})
 	return m
 }

@@ -12,6 +12,7 @@ import (
 
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/history"
+	"backhaul/consumer/budget"
 	"backhaul/consumer/order"
 	"backhaul/consumer/turn"
 	"backhaul/schemas"
@@ -240,7 +241,25 @@ func (p *Page) lights(v state.View, now time.Time) []light {
 			nats = light{"NATS", "not connected", "what is shown may be out of date", bad}
 		}
 	}
-	return []light{nats, p.vendorLight(), p.breakerLight(), p.queueLight(v, now)}
+	lights := []light{nats, p.vendorLight(), p.breakerLight()}
+	if p.cfg.Vendor.Budget != nil {
+		lights = append(lights, budgetLight(p.cfg.Vendor.Budget()))
+	}
+	return append(lights, p.queueLight(v, now))
+}
+
+// budgetLight shows the budget of writing calls.
+func budgetLight(v budget.View, trouble error) light {
+	word := fmt.Sprintf("%d of %d left", v.Left, v.Limit)
+	switch {
+	case v.AsOf.IsZero() && trouble != nil:
+		return light{"Budget", "not known", trouble.Error(), bad}
+	case trouble != nil:
+		return light{"Budget", word, trouble.Error(), warning}
+	case v.Next.IsZero():
+		return light{"Budget", word, "", well}
+	}
+	return light{"Budget", word, "the next writing call may be made at " + v.Next.Format("15:04:05 UTC"), neutral}
 }
 
 func (p *Page) vendorLight() light {
@@ -274,6 +293,8 @@ func (p *Page) breakerLight() light {
 		return light{"Breaker", "closed", "the vendor refuses this replica's credentials: " + wait, bad}
 	case vendorapi.CooldownRate:
 		return light{"Breaker", "closed", "our own limit of starts is used up: " + wait, warning}
+	case vendorapi.CooldownBudget:
+		return light{"Breaker", "closed", "the budget of writing calls allows none: " + wait, warning}
 	default:
 		return closed
 	}

@@ -50,6 +50,7 @@ import (
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/operator"
 	"backhaul/cmd/internal/protection/watch"
+	"backhaul/consumer/budget"
 	"backhaul/consumer/turn"
 	"backhaul/vendorapi"
 )
@@ -85,6 +86,9 @@ type Vendor struct {
 	Cooldown func() vendorapi.Cooldown
 	// StartsPerHour is the most jobs that are started in an hour, 0 for any number.
 	StartsPerHour int
+	// Budget returns what is left of the budget of writing calls, and why it cannot be used as it
+	// is set. Nil without a budget.
+	Budget func() (budget.View, error)
 }
 
 // Queue lets the requests wait, for all replicas, and leaves an event of who

@@ -20,6 +20,7 @@ import (
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/routes"
+	"backhaul/consumer/budget"
 	"backhaul/consumer/trigger"
 	"backhaul/consumer/turn"
 	"backhaul/publisher"
@@ -28,6 +29,33 @@ import (
 	"backhaul/schemas"
 	"backhaul/vendorapi"
 )
+
+func TestTheListShowsTheBudget(t *testing.T) {
+	t.Parallel()
+	view, trouble := budget.View{}, errors.New("no <stream>")
+	b := newBench(t, func(c *page.Config) {
+		c.Vendor = page.Vendor{
+			Cooldown: func() vendorapi.Cooldown {
+				return vendorapi.Cooldown{For: time.Minute, Reason: vendorapi.CooldownBudget}
+			},
+			Budget: func() (budget.View, error) { return view, trouble },
+		}
+	})
+	says := func(want ...string) {
+		t.Helper()
+		body := b.get("/")
+		for _, text := range want {
+			if !strings.Contains(body, text) {
+				t.Errorf("the page does not say %s", text)
+			}
+		}
+	}
+	says("<b>not known</b>", "no &lt;stream&gt;", "the budget of writing calls allows none: no job is started for ")
+	view = budget.View{Limit: 100, Left: 60, AsOf: time.Now()}
+	says("<b>60 of 100 left</b>", "no &lt;stream&gt;")
+	trouble, view.Left, view.Next = nil, 0, time.Date(2026, 11, 28, 16, 45, 12, 0, time.UTC)
+	says("<b>0 of 100 left</b>", "the next writing call may be made at 16:45:12 UTC")
+}
 
 func TestTheListShowsRequests(t *testing.T) {
 	t.Parallel()
