@@ -90,8 +90,8 @@ func slidingHour(seed uint64) error {
 	next, made := 3, 0
 	// arrive notes that a call reached the vendor.
 	arrive := func(at time.Time) { reference.arrived = append(reference.arrived, at) }
-	for range 400 {
-		server = server.Add(below(2 * time.Minute))
+	for range 800 {
+		server = server.Add(below(2 * time.Minute / time.Duration(1+seed%6)))
 		p := processes[random.IntN(len(processes))]
 		local := func(at time.Time) time.Time { return at.Add(p.skew) }
 		switch random.IntN(10) {
