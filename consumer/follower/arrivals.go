@@ -23,6 +23,7 @@ type arrivals struct {
 	brought   time.Time // when a pull last brought a message
 	delivered uint64    // consumer sequence of the last delivery
 	seen      uint64    // stream sequence of the last new message
+	pulled    bool      // the next delivery is the first one of a pull
 	old       uint64    // the last message that was stored before the session
 	waiting   bool      // the server has more old messages
 	checking  int       // messages whose jobs are being checked
@@ -59,6 +60,12 @@ func (s *session) take(work context.Context, msg *nats.Msg) error {
 	}
 	s.arrivals.delivered = meta.Sequence.Consumer
 	sequence := meta.Sequence.Stream
+	if s.arrivals.pulled {
+		s.arrivals.pulled = false
+		if err := durable.Confirm(work, s.follower.js, "backup.event.job-started.>", s.arrivals.seen, sequence); err != nil {
+			return err
+		}
+	}
 	s.arrivals.waiting = meta.NumPending > 0 && sequence < s.arrivals.old
 	s.arrivals.brought = time.Now()
 	if sequence <= s.arrivals.seen {

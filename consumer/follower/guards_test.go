@@ -224,6 +224,32 @@ func TestArrivals_due(t *testing.T) {
 	}
 }
 
+// A message between the last one and the first one of a pull went to another reader. Within a pull
+// the numbers of the deliveries show it.
+func TestTake_aHoleBeforeAPull(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, id := range []string{"1", "2", "3"} {
+		b.started("r"+id, id)
+	}
+	f, err := New(Config{}, b.nc, b.vendor, zerolog.New(b.log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg := &nats.Msg{Sub: &nats.Subscription{}, Reply: "$JS.ACK.BACKUP_EVENTS.follower.1.3.2.1700000000000000000.0"}
+	for pulled, want := range map[bool]error{true: reader.ErrGap, false: nil} {
+		s := newSession(f)
+		s.arrivals.delivered, s.arrivals.seen, s.arrivals.pulled = 1, 1, pulled
+		if err := s.take(t.Context(), msg); !errors.Is(err, want) || s.arrivals.pulled {
+			t.Errorf("after a pull %t: %v, want %v", pulled, err, want)
+		}
+	}
+	s := newSession(f)
+	if err := s.pull(); err != nil || !s.arrivals.pulled {
+		t.Errorf("%v; the first delivery of a pull is not confirmed", err)
+	}
+}
+
 // Without a followed job no list is due, however long ago the last one was.
 func TestLook_nothingFollowed(t *testing.T) {
 	t.Parallel()

@@ -170,6 +170,7 @@ func (s *session) pull() error {
 	if s.pulls.Asked > 0 || !s.arrivals.due(time.Now(), min(pullGap, s.follower.cfg.IntervalMin/8)) {
 		return nil
 	}
+	s.arrivals.pulled = true
 	return reader.AskBatch(s.pulls, s.follower.nc)
 }
 

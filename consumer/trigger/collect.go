@@ -40,6 +40,7 @@ type collection struct {
 
 	delivered uint64 // consumer sequence of the last delivery
 	seen      uint64 // stream sequence of the last new message
+	pulled    bool   // the next delivery is the first one of a pull
 	behind    bool   // older notifications wait to be read
 	// next is when the first window may end. It may be too early, never too late.
 	next time.Time
@@ -168,6 +169,12 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 	}
 	s.collected.delivered = meta.Sequence.Consumer
 	sequence := meta.Sequence.Stream
+	if s.collected.pulled {
+		s.collected.pulled = false
+		if err := durable.Confirm(ctx, s.trigger.js, ">", s.collected.seen, sequence); err != nil {
+			return err
+		}
+	}
 	if sequence <= s.collected.seen {
 		if m := s.collected.messages[sequence]; m != nil {
 			m.reply, m.touched = msg.Reply, time.Now()

@@ -258,7 +258,7 @@
 // The trigger needs nats-server 2.14 or later, for the reset of a consumer; permission to publish on
 // backup.request.<source>, backup.dlq.<source>, storage.window.*,
 // $JS.ACK.STORAGE_EVENTS.trigger.> and, below $JS.API, on CONSUMER.{INFO,MSG.NEXT,RESET}.STORAGE_EVENTS.trigger,
-// STREAM.INFO.{STORAGE_EVENTS,STORAGE_WINDOWS} and STREAM.MSG.GET.STORAGE_WINDOWS, and to subscribe
+// STREAM.{INFO,MSG.GET}.{STORAGE_EVENTS,STORAGE_WINDOWS}, and to subscribe
 // to its inbox prefix. Without permission to publish on storage.state its open windows are not visible.
 // Routes with a rule need STREAM.{INFO,MSG.GET}.BACKUP_EVENTS and CONSUMER.INFO.BACKUP_EVENTS.follower too.
 package trigger

@@ -195,6 +195,7 @@ func (s *session) pull() error {
 	if s.pulls.Asked > 0 || s.collected.changes >= maxHeld {
 		return nil
 	}
+	s.collected.pulled = true
 	return reader.Ask(s.pulls, s.trigger.nc)
 }
 

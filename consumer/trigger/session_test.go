@@ -111,6 +111,59 @@ func TestSession_take(t *testing.T) {
 	}
 }
 
+// Another reader resets the consumer and reads exactly as many messages as this one has read. Then
+// the next delivery has the number that this one expects, and messages are missing nevertheless.
+func TestSession_anotherReaderReadsAsMany(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.publish(put("a", "1"), put("a", "2"), put("a", "3"), put("a", "4"))
+	s := b.session("routes:\n- {container: a, window: {quiet: 1h, max: 2h}" + to("g"))
+	sub, err := s.pulls.Subscribe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	if err := s.reset(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	read := func(pulls *pull.Pulls, heard func(*nats.Msg) error) error {
+		t.Helper()
+		if err := pulls.Ask(2, `"expires":60000000000`); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := heard(<-pulls.Incoming); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	ours := func(msg *nats.Msg) error { return s.heard(t.Context(), msg) }
+	if err := read(s.pulls, ours); err != nil || s.collected.seen != 2 {
+		t.Fatalf("%v, and message %d is the last one", err, s.collected.seen)
+	}
+
+	s.settle(s.collected.messages[1].reply, "+ACK")
+	b.eventually("the first message is gone", func() bool { return b.pending() == 3 })
+	if _, err := durable.Reset(t.Context(), b.nc, 1); err != nil {
+		t.Fatal(err)
+	}
+	others := durable.Pulls(b.nc)
+	otherSub, err := others.Subscribe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = otherSub.Unsubscribe() }()
+	if err := read(others, func(msg *nats.Msg) error { _, err := others.Heard(msg); return err }); err != nil {
+		t.Fatal(err)
+	}
+
+	s.collected.pulled = true
+	if err := read(s.pulls, ours); !errors.Is(err, reader.ErrGap) {
+		t.Errorf("%v; message 3 was delivered to another reader", err)
+	}
+}
+
 // A heartbeat means that everything was read. The end of a pull does not.
 func TestSession_heard(t *testing.T) {
 	t.Parallel()
@@ -172,6 +225,9 @@ func TestSession_pull(t *testing.T) {
 	}
 	if n, _, _ := pulls.Pending(); n != 0 {
 		t.Errorf("%d more pulls", n)
+	}
+	if !s.collected.pulled {
+		t.Error("the first delivery of a pull is not confirmed")
 	}
 }
 
