@@ -77,6 +77,7 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 		"backhaul trigger check":    {"--routes " + file},
 		"backhaul trigger explain":  {file + " --routes " + file},
 		"backhaul trigger unrouted": {""},
+		"backhaul trigger replay":   {file + " --routes " + file},
 		"backhaul protection":       {"", "--at 1h", "--output json"},
 		"backhaul protection check": {objectives},
 		"backhaul schema":           {""},
