@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -156,6 +157,7 @@ func TestTake_sharesAWrite(t *testing.T) {
 		before := b.last()
 		var callers sync.WaitGroup
 		var granted atomic.Int32
+		one.working <- struct{}{} // until all wait
 		for range 20 {
 			callers.Go(func() {
 				if _, err := one.Take(b.t.Context()); err == nil {
@@ -163,6 +165,8 @@ func TestTake_sharesAWrite(t *testing.T) {
 				}
 			})
 		}
+		synctest.Wait()
+		<-one.working
 		callers.Wait()
 		if n := granted.Load(); n != 5 {
 			b.t.Errorf("%d calls are open in one process, want a lease of 5", n)
