@@ -25,7 +25,7 @@ require (
 	go.opentelemetry.io/otel/trace v1.44.0 // their API
 	go.yaml.in/yaml/v3 v3.0.5 // the configuration, policy and routes files, as nodes that know their line
 	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d // roots to trust where the system has none, as in the image
-	// The hashes, proofs and signed notes of the archive of events; behind cmd/internal/archive only. Tried against
+	// The hashes, proofs and signed notes of the archive of events; behind cmd/internal/archive only. Compared with
 	// transparency-dev/tessera, which assigns places by arrival, so that once by sequence would need a database beside it,
 	// and whose driver for S3 needs MySQL: a directory and a bucket would not be the same.
 	golang.org/x/mod v0.41.0

@@ -32,7 +32,7 @@ func TestExitCodes(t *testing.T) {
 		"near command":     {nil, []string{"statsu"}, exitUsage, "did you mean backhaul status?"},
 		"near subcommand":  {nil, []string{"dlq", "lsit"}, exitUsage, "did you mean backhaul dlq ls?"},
 		"another level":    {nil, []string{"explain"}, exitUsage, "did you mean backhaul policy explain or backhaul trigger explain?"},
-		"another parent":   {nil, []string{"policy", "replay"}, exitUsage, "did you mean backhaul dlq replay?"},
+		"another parent":   {nil, []string{"policy", "replay"}, exitUsage, "did you mean backhaul dlq replay or backhaul trigger replay?"},
 		"near flag":        {nil, []string{"run", "--vendor-endpont=x"}, exitUsage, "did you mean --vendor-endpoint?"},
 		"near flag below":  {nil, []string{"dlq", "list", "--nats-url", "x"}, exitUsage, "unknown flag: --nats-url"},
 		"near variable":    {append([]string{"BACKHAUL_VENDOR_TIMOUT=1s"}, vendor...), []string{"config", "check"}, exitUsage, "did you mean BACKHAUL_VENDOR_TIMEOUT?"},

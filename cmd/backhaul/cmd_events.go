@@ -70,7 +70,7 @@ func runEvents(cmd *cobra.Command, f eventsFlags) error {
 		return &usageError{errors.New("--archive does not go with --follow and --last")}
 	}
 	read, close, err := eventsOf(cmd, archived, &query, f.last)
-	if err != nil || read == nil {
+	if err != nil {
 		return err
 	}
 	defer close()
@@ -106,7 +106,7 @@ func runEvents(cmd *cobra.Command, f eventsFlags) error {
 }
 
 // eventsOf returns how to read the events that a query selects, from the stream or from an archive,
-// and what to call afterwards. read is nil if there is nothing to read.
+// and what to call afterwards.
 func eventsOf(cmd *cobra.Command, archived bool, query *eventlog.Query, last int) (read func(func(eventlog.Event) error) error, close func(), err error) {
 	if archived {
 		reader, err := openArchive(cmd)
@@ -128,13 +128,14 @@ func eventsOf(cmd *cobra.Command, archived bool, query *eventlog.Query, last int
 		return nil, nil, err
 	}
 	ctx, explain := ask(cmd.Context(), nc)
-	if last > 0 {
-		if query.From, err = eventlog.Tail(ctx, js, *query, last); err != nil || query.From == 0 && !query.Follow {
-			nc.Close()
-			return nil, nil, explain(err)
+	return func(visit func(eventlog.Event) error) error {
+		if last > 0 { // of all that the query wants by now
+			if query.From, err = eventlog.Tail(ctx, js, *query, last); err != nil || query.From == 0 && !query.Follow {
+				return explain(err)
+			}
 		}
-	}
-	return func(visit func(eventlog.Event) error) error { return explain(eventlog.Read(ctx, js, *query, visit)) }, nc.Close, nil
+		return explain(eventlog.Read(ctx, js, *query, visit))
+	}, nc.Close, nil
 }
 
 // printEvent writes one event as a line.
