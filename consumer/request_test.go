@@ -224,8 +224,8 @@ func TestNotAfterInThePast(t *testing.T) {
 }
 
 // The cost of a request in the normal case: two writes to the events stream, one
-// acknowledgement and no read. Following its job adds nothing to it: the lists do not depend on
-// the number of requests.
+// acknowledgement and no read. Following its job adds nothing to it: neither the lists nor the
+// follower's pulls, each with one read, depend on the number of requests.
 func TestTheHappyPath(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -251,7 +251,7 @@ func TestTheHappyPath(t *testing.T) {
 			// Only the worker's own connection counts.
 			observer := b.nats.Connect(t)
 			var mu sync.Mutex
-			seen := make(map[string]int)
+			seen, pulls, confirmed := make(map[string]int), 0, 0
 			count := func(msg *nats.Msg) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -259,6 +259,10 @@ func TestTheHappyPath(t *testing.T) {
 				case strings.HasPrefix(msg.Subject, "$JS.ACK.") && string(msg.Data) == "+WPI":
 				case strings.HasPrefix(msg.Subject, "$JS.ACK."):
 					seen["acknowledgements"]++
+				case msg.Subject == "$JS.API.CONSUMER.MSG.NEXT.BACKUP_EVENTS.follower":
+					pulls++
+				case msg.Subject == "$JS.API.STREAM.MSG.GET.BACKUP_EVENTS" && strings.Contains(string(msg.Data), `"backup.event.job-started.`):
+					confirmed++
 				case strings.HasPrefix(msg.Subject, "$JS.API.STREAM.MSG."), strings.HasPrefix(msg.Subject, "$JS.API.DIRECT"),
 					msg.Subject == "$JS.API.STREAM.INFO.BACKUP_REQUESTS" && len(msg.Data) > 0: // by subject, as the picker asks
 					seen["reads"]++
@@ -292,6 +296,9 @@ func TestTheHappyPath(t *testing.T) {
 			})
 			if got := fmt.Sprint(seen); got != want {
 				t.Errorf("the server saw %s, want %s", got, want)
+			}
+			if confirmed > pulls || pulls > requests/10 {
+				t.Errorf("the follower pulled %d times and read %d messages", pulls, confirmed)
 			}
 			b.checkPromise(requests)
 			calls := b.sim.Account().Calls

@@ -85,6 +85,8 @@ func (t *Turns) holds(ctx context.Context, key publisher.Key, rule Rule) (wait *
 			return nil, started, err
 		}
 		return wait, started, nil
+	case *schemas.JobFailed, *schemas.RequestRejected, schemas.JobEvent:
+		return nil, started, nil
 	}
 	return nil, started, nil
 }

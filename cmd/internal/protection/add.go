@@ -101,13 +101,16 @@ func (f *Fold) add(e *entry) {
 	i, r := f.request(e.key)
 	r.describe(d, e.sequence)
 	f.name(i, r, Group{d.ClientName, d.InstanceName, d.BackupsetName, d.SubclientName}, e.stored)
+	if !e.kind.PerJob() {
+		f.decide(r, e)
+		return
+	}
 	switch e.kind {
 	case schemas.KindJobFinished:
 		f.end(i, r, e)
 	case schemas.KindJobUnfollowed:
 		r.unfollowed = earlier(r.unfollowed, e.stored)
-	default:
-		f.decide(r, e)
+	case schemas.KindJobChanged: // the job goes on
 	}
 }
 

@@ -58,17 +58,20 @@ func TestNoPageLeavesAConsumer(t *testing.T) {
 		return string(body)
 	}
 	waittest.Eventually(t, "the list", func() bool { return strings.Contains(get("/"), "page-1") })
+	get("/protection") // from now on, what protects the content groups is kept as well
+	waittest.Eventually(t, "the consumers of the page", func() bool { return len(s.Consumers()) == len(before)+3 })
 	during := s.Consumers()
-	if want := len(before) + 2; len(during) != want {
-		t.Errorf("%d consumers, want %d: %v", len(during), want, during)
-	}
 	pages := map[string][]string{
 		"/{$}":                          {"/", "/?state=failed", "/?q=letter-1"},
 		"/requests/{source}/{key}":      {"/requests/billing/page-1", "/requests/billing/letter-1", "/requests/billing/nothing"},
 		"/dead-letters":                 {"/dead-letters", "/dead-letters?source=billing"},
 		"/dead-letters/{number}":        {"/dead-letters/1", "/dead-letters/999"},
 		"/login":                        {"/login"},
+		"/protection":                   {"/protection", "/protection?state=exposed"},
+		"/protection/{group}":           {"/protection/" + strings.Repeat("0", 32)},
 		"/live":                         {"/live"},
+		"/live/protection":              {"/live/protection"},
+		"/live/protection/{group}":      {"/live/protection/" + strings.Repeat("0", 32)},
 		"/live/requests/{source}/{key}": {"/live/requests/billing/page-1", "/live/requests/billing/letter-1"},
 	}
 	source, err := os.ReadFile(programtest.InRepository(t, "cmd", "internal", "console", "page", "page.go"))

@@ -4,16 +4,17 @@
 // # What is read
 //
 // One ordered reader of the events stream updates a [protection.Fold] and remembers the last
-// protection event of each group. Each round adds the requests that wait in the queue. It reads as long as there are objectives. Without objectives
-// the first [Watch.Want] begins, and a quarter of an hour without one ends it and frees the
-// memory.
+// protection event of each group. Each round adds the requests that wait in the queue. It reads
+// as long as there are objectives. Without objectives the first [Watch.Want] begins, and a quarter
+// of an hour without one ends it and frees the memory.
 //
 // # When a state is published
 //
-// Every few seconds, and soon after the end of a job, the stream's leader is asked for its time and its last sequence. The groups
-// are judged as of that time, once everything up to that sequence is read: a promise is broken
-// by time alone, without an event, and no clock of a replica takes part. While the leader does
-// not answer, or the reader is behind, nothing is judged and [Watch.Trouble] has the reason.
+// Every few seconds, and soon after the end of a job, the stream's leader is asked for its time and
+// its last sequence. The groups are judged as of that time, once everything up to that sequence is
+// read: a promise is broken by time alone, without an event, and no clock of a replica takes part.
+// While the leader does not answer, or the reader is behind, nothing is judged and [Watch.Trouble]
+// has the reason.
 //
 // Of all replicas the one that follows jobs publishes. This keeps two replicas with different
 // objectives, as during a change of the file, from contradicting each other. It is not what
