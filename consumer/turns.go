@@ -95,7 +95,7 @@ func (t *turns) look(ctx context.Context, req *request) (*turn.Standing, error) 
 	if !rule.Applies() {
 		return nil, nil
 	}
-	g := turn.Group{Client: req.ClientName, Subclient: req.SubclientName}
+	g := groupOf(req)
 	if known, ok := t.known(g, req.key); ok {
 		return &turn.Standing{Wait: &known}, nil
 	}
@@ -105,6 +105,10 @@ func (t *turns) look(ctx context.Context, req *request) (*turn.Standing, error) 
 	}
 	t.note(g, req, st.Wait)
 	return &st, nil
+}
+
+func groupOf(req *request) turn.Group {
+	return turn.Group{Client: req.ClientName, Subclient: req.SubclientName}
 }
 
 // known returns what a request waits for, if that was found out about its group just now.
@@ -198,7 +202,8 @@ func (h *handler) takeTurn(ctx context.Context, c *claim) error {
 	switch {
 	case err != nil:
 		return err
-	case taken.Wait != nil:
+	case taken.Wait != nil: // another request was first
+		h.turns.note(groupOf(c.req), c.req, taken.Wait)
 		return &waitError{*taken.Wait}
 	}
 	c.turn = true

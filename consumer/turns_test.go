@@ -84,7 +84,7 @@ func TestRequestsOfAContentGroupFollowEachOther(t *testing.T) {
 	two := b.start(queued, unhurried, owner("two"))
 	b.settled()
 	b.neverOverlapped(requests)
-	if log := one.log.String() + two.log.String(); !strings.Contains(log, "requests of the content group wait for job ") {
+	if log := one.log.String() + two.log.String(); !strings.Contains(log, "requests of the content group wait for ") {
 		t.Errorf("the log does not say what is waited for: %s", log)
 	}
 }
