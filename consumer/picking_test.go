@@ -31,9 +31,9 @@ func TestPicking_isOn(t *testing.T) {
 		scarce = true
 		expect(true, "while starts are scarce")
 		scarce = false
-		time.Sleep(pickFor - time.Second)
+		time.Sleep(pickFor - time.Second) //nolint:forbidigo // the bubble's time
 		expect(true, "a short while after")
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
 		expect(false, "later")
 		scarce = true
 		p.refuse = errors.New("denied")

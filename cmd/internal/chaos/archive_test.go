@@ -47,11 +47,18 @@ func TestArchiveOfMany(t *testing.T) {
 	began := time.Now()
 	p := programtest.Start(t, env, "backhaul", "archive")
 	end := fmt.Sprintf(" %d\n", n+1) // of the line of the checkpoint about the stream
-	deadline := time.Now().Add(30 * time.Minute)
-	for checkpoint := ""; !strings.Contains(checkpoint, end); time.Sleep(20 * time.Millisecond) {
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	deadline := time.After(30 * time.Minute)
+	for checkpoint := ""; !strings.Contains(checkpoint, end); {
+		select {
+		case <-look.C:
+		case <-deadline:
+			t.Fatalf("the archive ends with %q", checkpoint)
+		}
 		data, err := os.ReadFile(filepath.Join(place, "checkpoint"))
-		if checkpoint = string(data); err != nil && !os.IsNotExist(err) || time.Now().After(deadline) {
-			t.Fatalf("the archive ends with %q: %v", checkpoint, err)
+		if checkpoint = string(data); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
 		}
 	}
 	took := time.Since(began)

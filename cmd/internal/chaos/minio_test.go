@@ -49,10 +49,12 @@ func TestRealMinIO(t *testing.T) {
 	go func() { worked <- w.run(*minioObjects) }()
 
 	began, kills := time.Now(), 0
+	kill := time.NewTicker(time.Second)
+	defer kill.Stop()
 	var away, back time.Time
 	for over := false; !over; {
 		replicas := []*programtest.Process{programtest.Start(t, env, "backhaul", "trigger"), programtest.Start(t, env, "backhaul", "trigger")}
-		time.Sleep(time.Second) // that long they live
+		<-kill.C
 		for _, p := range replicas {
 			p.Kill()
 		}

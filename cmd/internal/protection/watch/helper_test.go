@@ -164,20 +164,15 @@ func (b *bench) wait(want ...string) {
 	waittest.Eventually(b, fmt.Sprint("events ", want), func() bool { return slices.Equal(b.states(), want) })
 }
 
-// waitFor waits for a number of events on record. More of them are a failure at once.
+// waitFor waits for a number of events on record. More of them are a failure.
 func (b *bench) waitFor(n int) {
 	b.Helper()
-	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		all := b.said()
-		if len(all) == n {
-			return
+	waittest.Eventually(b, fmt.Sprintf("%d events", n), func() bool { return len(b.said()) >= n })
+	if all := b.said(); len(all) != n {
+		for _, e := range all {
+			b.Logf("%s %s %s: since %s, at %s: %s", e.SubclientName, e.State, e.Cause, e.Since, e.At, e.Reason)
 		}
-		if len(all) > n || time.Since(began) > time.Minute {
-			for _, e := range all {
-				b.Logf("%s %s %s: since %s, at %s: %s", e.SubclientName, e.State, e.Cause, e.Since, e.At, e.Reason)
-			}
-			b.Fatalf("%d events, want %d", len(all), n)
-		}
+		b.Fatalf("%d events, want %d", len(all), n)
 	}
 }
 
