@@ -7,7 +7,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"backhaul/consumer/internal/reader"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -19,15 +18,12 @@ const pullGap = time.Second
 
 // arrivals has the messages that come in.
 type arrivals struct {
-	began     time.Time // of the session
-	brought   time.Time // when a pull last brought a message
-	delivered uint64    // consumer sequence of the last delivery
-	seen      uint64    // stream sequence of the last new message
-	pulled    bool      // the next delivery is the first one of a pull
-	old       uint64    // the last message that was stored before the session
-	waiting   bool      // the server has more old messages
-	checking  int       // messages whose jobs are being checked
-	checked   chan *arrival
+	began    time.Time // of the session
+	brought  time.Time // when a pull last brought a message
+	old      uint64    // the last message that was stored before the session
+	waiting  bool      // the server has more old messages
+	checking int       // messages whose jobs are being checked
+	checked  chan *arrival
 }
 
 // due reports whether messages may be pulled. Old ones are pulled without a gap.
@@ -55,20 +51,14 @@ func (s *session) take(work context.Context, msg *nats.Msg) error {
 	if err != nil {
 		return fmt.Errorf("message without JetStream metadata: %w", err)
 	}
-	if meta.Sequence.Consumer != s.arrivals.delivered+1 {
-		return reader.ErrGap
+	again, err := s.order.Next(work, meta)
+	if err != nil {
+		return err
 	}
-	s.arrivals.delivered = meta.Sequence.Consumer
 	sequence := meta.Sequence.Stream
-	if s.arrivals.pulled {
-		s.arrivals.pulled = false
-		if err := durable.Confirm(work, s.follower.js, "backup.event.job-started.>", s.arrivals.seen, sequence); err != nil {
-			return err
-		}
-	}
 	s.arrivals.waiting = meta.NumPending > 0 && sequence < s.arrivals.old
 	s.arrivals.brought = time.Now()
-	if sequence <= s.arrivals.seen {
+	if again {
 		if m := s.book.messages[sequence]; m != nil {
 			m.reply, m.touched = msg.Reply, time.Now()
 		} else if s.arrivals.checking == 0 {
@@ -76,7 +66,6 @@ func (s *session) take(work context.Context, msg *nats.Msg) error {
 		}
 		return nil
 	}
-	s.arrivals.seen = sequence
 	a, err := read(msg, meta.Timestamp)
 	if err != nil {
 		s.follower.log.Warn().Err(err).Uint64("sequence", sequence).Str("subject", msg.Subject).Msg("an event without a job that can be followed")

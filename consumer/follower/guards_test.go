@@ -3,6 +3,7 @@ package follower
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -236,17 +237,23 @@ func TestTake_aHoleBeforeAPull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg := &nats.Msg{Sub: &nats.Subscription{}, Reply: "$JS.ACK.BACKUP_EVENTS.follower.1.3.2.1700000000000000000.0"}
+	delivery := func(stream, consumer int) *nats.Msg {
+		return &nats.Msg{Sub: &nats.Subscription{}, Reply: fmt.Sprintf("$JS.ACK.BACKUP_EVENTS.follower.1.%d.%d.1700000000000000000.0", stream, consumer)}
+	}
 	for pulled, want := range map[bool]error{true: reader.ErrGap, false: nil} {
 		s := newSession(f)
-		s.arrivals.delivered, s.arrivals.seen, s.arrivals.pulled = 1, 1, pulled
-		if err := s.take(t.Context(), msg); !errors.Is(err, want) || s.arrivals.pulled {
+		if err := s.take(t.Context(), delivery(1, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if pulled {
+			s.arrivals.brought = time.Time{} // a while ago
+			if err := s.pull(); err != nil || s.pulls.Asked == 0 {
+				t.Fatalf("%v, and %d are asked for", err, s.pulls.Asked)
+			}
+		}
+		if err := s.take(t.Context(), delivery(3, 2)); !errors.Is(err, want) {
 			t.Errorf("after a pull %t: %v, want %v", pulled, err, want)
 		}
-	}
-	s := newSession(f)
-	if err := s.pull(); err != nil || !s.arrivals.pulled {
-		t.Errorf("%v; the first delivery of a pull is not confirmed", err)
 	}
 }
 

@@ -31,6 +31,7 @@ const (
 type session struct {
 	follower *Follower
 	pulls    *pull.Pulls
+	order    reader.Order
 	book     book
 	arrivals arrivals
 	looks    looks
@@ -49,7 +50,7 @@ type flights struct {
 
 func newSession(f *Follower) *session {
 	return &session{
-		follower: f, pulls: durable.Pulls(f.nc),
+		follower: f, pulls: durable.Pulls(f.nc), order: durable.Order(f.js, "backup.event.job-started.>"),
 		book: newBook(), arrivals: arrivals{checked: make(chan *arrival)}, looks: looks{results: make(chan *look, 1)},
 		flights: flights{landings: make(chan *flight), slots: make(chan struct{}, maxFlights), over: make(chan struct{})},
 	}
@@ -170,7 +171,7 @@ func (s *session) pull() error {
 	if s.pulls.Asked > 0 || !s.arrivals.due(time.Now(), min(pullGap, s.follower.cfg.IntervalMin/8)) {
 		return nil
 	}
-	s.arrivals.pulled = true
+	s.order.Pulled()
 	return reader.AskBatch(s.pulls, s.follower.nc)
 }
 

@@ -38,10 +38,7 @@ type collection struct {
 	holdFor  time.Duration
 	changes  int // objects in all windows
 
-	delivered uint64 // consumer sequence of the last delivery
-	seen      uint64 // stream sequence of the last new message
-	pulled    bool   // the next delivery is the first one of a pull
-	behind    bool   // older notifications wait to be read
+	behind bool // older notifications wait to be read
 	// next is when the first window may end. It may be too early, never too late.
 	next time.Time
 
@@ -164,18 +161,12 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 	if err != nil {
 		return fmt.Errorf("message without JetStream metadata: %w", err)
 	}
-	if meta.Sequence.Consumer != s.collected.delivered+1 {
-		return reader.ErrGap
+	again, err := s.order.Next(ctx, meta)
+	if err != nil {
+		return err
 	}
-	s.collected.delivered = meta.Sequence.Consumer
 	sequence := meta.Sequence.Stream
-	if s.collected.pulled {
-		s.collected.pulled = false
-		if err := durable.Confirm(ctx, s.trigger.js, ">", s.collected.seen, sequence); err != nil {
-			return err
-		}
-	}
-	if sequence <= s.collected.seen {
+	if again {
 		if m := s.collected.messages[sequence]; m != nil {
 			m.reply, m.touched = msg.Reply, time.Now()
 		} else {
@@ -183,7 +174,6 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 		}
 		return nil
 	}
-	s.collected.seen = sequence
 	if s.trigger.settled.has(sequence, meta.Timestamp) {
 		s.settle(msg.Reply, "+ACK") // its acknowledgement was lost, or is on its way
 		s.collected.caughtUp(meta.NumPending == 0)

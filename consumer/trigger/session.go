@@ -29,6 +29,7 @@ type session struct {
 	trigger   *Trigger
 	routes    *Routes
 	pulls     *pull.Pulls
+	order     reader.Order
 	collected collection
 	flights   flights
 
@@ -39,7 +40,7 @@ type session struct {
 
 func newSession(t *Trigger) *session {
 	s := &session{
-		trigger: t, routes: t.routes.Load(), pulls: durable.Pulls(t.nc),
+		trigger: t, routes: t.routes.Load(), pulls: durable.Pulls(t.nc), order: durable.Order(t.js, ">"),
 		collected: newCollection(),
 		flights:   flights{landings: make(chan *flight), over: make(chan struct{})},
 	}
@@ -195,7 +196,7 @@ func (s *session) pull() error {
 	if s.pulls.Asked > 0 || s.collected.changes >= maxHeld {
 		return nil
 	}
-	s.collected.pulled = true
+	s.order.Pulled()
 	return reader.Ask(s.pulls, s.trigger.nc)
 }
 

@@ -3,7 +3,7 @@
 // The consumer has max_waiting 1, so that it accepts one open pull, and the replica that has it
 // reads. The others stand by ([StandBy]). A reader begins with a reset of the consumer
 // ([Durable.Reset]), which delivers again what is not acknowledged, and begins again when a
-// delivery is missing ([ErrGap]). It shows what it is doing on a plain subject ([Listen]).
+// delivery is missing ([Order], [ErrGap]). It shows what it is doing on a plain subject ([Listen]).
 //
 // A reader that is in no hurry takes many messages at once: it lets a time pass after a delivery
 // before it opens the next pull ([AskBatch]). The delivery shows meanwhile that it reads.
@@ -120,37 +120,6 @@ func (d Durable) Reset(ctx context.Context, nc *nats.Conn, first uint64) (jetstr
 		return answer.ConsumerInfo, fmt.Errorf("reset %s: %w", d, err)
 	}
 	return answer.ConsumerInfo, nil
-}
-
-// Confirm returns [ErrGap] if the stream's leader has a message on the filter between the sequence
-// last, which was read, and the sequence next, which was delivered after it.
-//
-// The numbers of the deliveries do not show every gap. Another reader resets the consumer, which
-// then counts from 1 again and leaves out what was acknowledged since our reset. If it reads exactly
-// as many messages as we have, the next pull continues our numbers further on in the stream. So the
-// first delivery of each pull must be confirmed. The user needs permission for STREAM.MSG.GET.
-func (d Durable) Confirm(ctx context.Context, js jetstream.JetStream, filter string, last, next uint64) error {
-	if last == 0 || next <= last+1 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, AskTimeout)
-	defer cancel()
-	stream, err := js.Stream(ctx, d.Stream)
-	if err != nil {
-		return fmt.Errorf("read stream %s: %w", d.Stream, err)
-	}
-	msg, err := stream.GetMsg(ctx, last+1, jetstream.WithGetMsgSubject(filter))
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return nil
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no answer about message %d: it has no leader, or the user may not publish to $JS.API.STREAM.MSG.GET.%s", last+1, d.Stream)
-	case err != nil:
-		return fmt.Errorf("read message %d of %s: %w", last+1, d.Stream, err)
-	case msg.Sequence < next:
-		return ErrGap
-	}
-	return nil
 }
 
 // StandBy waits until no replica reads: until the consumer has no open pull in two checks shortly

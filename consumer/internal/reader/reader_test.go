@@ -145,38 +145,6 @@ func TestAskBatch(t *testing.T) {
 	}
 }
 
-// What is missing between two deliveries is a gap only if the stream has it.
-func TestConfirm(t *testing.T) {
-	t.Parallel()
-	nc := natstest.Start(t, delivers(jetstream.DeliverAllPolicy)).Connect(t)
-	js := natstest.JetStream(t, nc)
-	for _, kind := range []string{"job-started", "job-started", "job-failed", "job-started"} {
-		if _, err := js.Publish(t.Context(), "backup.event."+kind+".billing.a", nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const filter = "backup.event.job-started.>"
-	for name, c := range map[string]struct {
-		last, next uint64
-		want       error
-	}{
-		"the first one":          {0, 4, nil},
-		"one after the other":    {1, 2, nil},
-		"again":                  {4, 1, nil},
-		"others are between":     {2, 4, nil},
-		"one is missing":         {1, 4, ErrGap},
-		"the last one was moved": {4, 9, nil},
-	} {
-		if err := started.Confirm(t.Context(), js, filter, c.last, c.next); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v, want %v", name, err, c.want)
-		}
-	}
-	nc.Close()
-	if err := started.Confirm(t.Context(), js, filter, 1, 4); err == nil || errors.Is(err, ErrGap) {
-		t.Errorf("without a server: %v", err)
-	}
-}
-
 func TestSilent(t *testing.T) {
 	t.Parallel()
 	pulls := Durable{"S", "c"}.Pulls(&nats.Conn{})
