@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -172,6 +173,7 @@ var own = job{"crm", "follows its own outcomes, and no others", func(g *guarded)
 		}
 		return nil
 	})
+	keys = slices.Compact(keys) // a claim may be renewed
 	if got := strings.Join(keys, ", "); err == nil && got != "job-submitting crm/two, job-started crm/two, job-finished crm/two" {
 		return fmt.Errorf("read %s", got)
 	}
