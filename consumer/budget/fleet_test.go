@@ -217,7 +217,7 @@ func TestSoak(t *testing.T) {
 	hours := *soakHours
 	natstest.Synctest(t, func(t *testing.T) {
 		f := newFleet(t, simulator.Config{}, 100)
-		f.break_("slow=2s,cut-after-start=0.01,cut-before-start=0.003")
+		f.fail("slow=2s,cut-after-start=0.01,cut-before-start=0.003")
 		// The first calls are spread over an hour, so that those of all later hours are too.
 		go func() {
 			for range f.perHour {
@@ -237,8 +237,8 @@ func TestSoak(t *testing.T) {
 	})
 }
 
-// break_ makes the vendor fail by chance.
-func (f *fleet) break_(faults string) {
+// fail makes the vendor fail by chance.
+func (f *fleet) fail(faults string) {
 	f.t.Helper()
 	chances, err := simulator.ParseFaults(faults)
 	if err != nil {
@@ -250,12 +250,9 @@ func (f *fleet) break_(faults string) {
 // TestSoak_streamTroubles: while the stream is lost, edited, full or out of reach again and again,
 // the vendor refuses no call, no job is started twice, and in the end every request has its job.
 func TestSoak_streamTroubles(t *testing.T) {
-	if *soakHours < 2 {
-		t.Skip("takes a minute: make budget-chaos; TestStreamTroubles has each trouble alone")
-	}
 	natstest.Synctest(t, func(t *testing.T) {
 		f := newFleet(t, simulator.Config{}, 100)
-		f.break_("slow=2s,cut-after-start=0.02")
+		f.fail("slow=2s,cut-after-start=0.02")
 		js := natstest.JetStream(t, f.nc)
 		must := func(err error) {
 			t.Helper()
@@ -299,6 +296,9 @@ func TestSoak_streamTroubles(t *testing.T) {
 			troubles[next%len(troubles)]()
 			next++
 		})
+		if next < len(troubles) {
+			t.Errorf("%d of %d troubles", next, len(troubles))
+		}
 		last := f.start(1000)
 		defer last.kill()
 		for range 24 * 60 {
