@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/pull"
 	"backhaul/consumer/internal/sleep"
 	"backhaul/consumer/logonce"
 	"backhaul/publisher"
@@ -212,7 +213,7 @@ func (g *guard) compare(ctx context.Context) {
 		return
 	}
 	_, lost := errors.AsType[*LedgerError](err)
-	if down := disconnected(g.nc); err != nil && !lost && down != nil {
+	if down := pull.Connected(g.nc); err != nil && !lost && down != nil {
 		err = down
 	}
 	g.unsure.Store(nil)

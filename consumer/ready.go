@@ -2,10 +2,9 @@ package consumer
 
 import (
 	"errors"
-	"fmt"
 	"sync/atomic"
 
-	"github.com/nats-io/nats.go"
+	"backhaul/consumer/internal/pull"
 )
 
 // readiness has the result of the last pull that was answered or timed out: nil if it
@@ -41,22 +40,13 @@ func (c *Consumer) Ready() error {
 	switch err := c.ready.err(); {
 	case errors.Is(err, errStopping):
 		return err
-	case disconnected(c.nc) != nil:
-		return disconnected(c.nc)
+	case pull.Connected(c.nc) != nil:
+		return pull.Connected(c.nc)
 	case errors.Is(err, errNotPulled) && c.Ledger() != nil:
 		return nil // no other replica would claim either
 	default:
 		return err
 	}
-}
-
-// disconnected returns an error while there is no connection. The client's own error of a
-// question then is about a buffer.
-func disconnected(nc *nats.Conn) error {
-	if status := nc.Status(); status != nats.CONNECTED {
-		return fmt.Errorf("NATS is not connected: %s", status)
-	}
-	return nil
 }
 
 // Ledger returns why the ledger cannot be relied on or why its mark is not kept, nil if there

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/pull"
 	"backhaul/consumer/internal/reader"
 	"backhaul/consumer/internal/sleep"
 	"backhaul/consumer/logonce"
@@ -135,8 +136,8 @@ func (a *Archiver) State() State { return *a.state.Load() }
 
 // Ready returns nil while this replica or another archives, otherwise why none does.
 func (a *Archiver) Ready() error {
-	if a.nc.Status() != nats.CONNECTED {
-		return fmt.Errorf("NATS is not connected: %s", a.nc.Status())
+	if err := pull.Connected(a.nc); err != nil {
+		return err
 	}
 	return a.ready.Err()
 }

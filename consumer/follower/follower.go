@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/pull"
 	"backhaul/consumer/internal/reader"
 	"backhaul/consumer/internal/sleep"
 	"backhaul/consumer/internal/writes"
@@ -121,8 +122,8 @@ func (f *Follower) State() State { return *f.state.Load() }
 
 // Ready returns nil while this replica or another follows jobs, otherwise why none does.
 func (f *Follower) Ready() error {
-	if f.nc.Status() != nats.CONNECTED {
-		return fmt.Errorf("NATS is not connected: %s", f.nc.Status())
+	if err := pull.Connected(f.nc); err != nil {
+		return err
 	}
 	if err := f.ready.Err(); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backhaul/consumer/internal/pull"
 	"backhaul/consumer/internal/reader"
 	"backhaul/consumer/internal/sleep"
 	"backhaul/consumer/internal/writes"
@@ -135,8 +136,8 @@ func (t *Trigger) State() State { return *t.state.Load() }
 
 // Ready returns nil while this replica or another reads notifications, otherwise why none does.
 func (t *Trigger) Ready() error {
-	if t.nc.Status() != nats.CONNECTED {
-		return fmt.Errorf("NATS is not connected: %s", t.nc.Status())
+	if err := pull.Connected(t.nc); err != nil {
+		return err
 	}
 	return t.ready.Err()
 }

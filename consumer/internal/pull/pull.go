@@ -88,3 +88,12 @@ func (p *Pulls) Heard(msg *nats.Msg) (Answer, error) {
 	}
 	return Ended, fmt.Errorf("pull: %s %s", status, text)
 }
+
+// Connected returns an error while there is no connection. The client's own error of a question
+// then is about a buffer.
+func Connected(nc *nats.Conn) error {
+	if status := nc.Status(); status != nats.CONNECTED {
+		return fmt.Errorf("NATS is not connected: %s", status)
+	}
+	return nil
+}
