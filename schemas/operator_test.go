@@ -1,11 +1,7 @@
 package schemas_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"os"
-	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -43,39 +39,22 @@ func TestOperatorEvents(t *testing.T) {
 			if !ok || e.Action != action {
 				t.Fatal("this test has no such event")
 			}
-			ce := e.CloudEvent()
-			var pretty bytes.Buffer
-			if err := json.Indent(&pretty, append(bytes.Clone(ce.Data), '\n'), "", "  "); err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join("testdata", "operator."+string(action)+".golden.json")
-			if *update {
-				if err := os.WriteFile(file, pretty.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatalf("%v (make it with -update)", err)
-			}
-			if !bytes.Equal(pretty.Bytes(), want) {
-				t.Errorf("got\n%s, want\n%s", pretty.Bytes(), want)
-			}
-			if err := compile(t, "operator.v1", "").Validate(parse(t, ce.Data)); err != nil {
-				t.Error(err)
-			}
-			if got, err := schemas.DecodeOperatorEvent(want); err != nil || !reflect.DeepEqual(got, e) {
-				t.Errorf("read again it is\n%+v (%v), want\n%+v", got, err, e)
-			}
-			var sdk event.Event
-			if err := json.Unmarshal(ce.Structured(), &sdk); err != nil {
-				t.Fatal(err)
-			}
-			compareWithSDK(t, ce, sdk)
-			if got, want := ce.Type, "backhaul.operator."+string(action)+".v1"; got != want {
-				t.Errorf("type %s, want %s", got, want)
-			}
+			checkAlone(t, "operator", string(action), e.CloudEvent(), e, schemas.DecodeOperatorEvent)
 		})
+	}
+}
+
+// checkAlone checks an event that is about no request: also against the CloudEvents SDK.
+func checkAlone[Event any](t *testing.T, kind, what string, ce schemas.CloudEvent, e Event, decode func([]byte) (Event, error)) {
+	t.Helper()
+	checkGolden(t, kind+"."+what, kind, ce.Data, e, decode)
+	var sdk event.Event
+	if err := json.Unmarshal(ce.Structured(), &sdk); err != nil {
+		t.Fatal(err)
+	}
+	compareWithSDK(t, ce, sdk)
+	if got, want := ce.Type, "backhaul."+kind+"."+what+".v1"; got != want {
+		t.Errorf("type %s, want %s", got, want)
 	}
 }
 

@@ -1,14 +1,7 @@
 package schemas_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"os"
-	"path/filepath"
-	"reflect"
 	"testing"
-
-	"github.com/cloudevents/sdk-go/v2/event"
 
 	"backhaul/schemas"
 )
@@ -37,38 +30,7 @@ func TestProtectionEvents(t *testing.T) {
 			if !ok || e.State != state {
 				t.Fatal("this test has no such event")
 			}
-			ce := e.CloudEvent("0f")
-			var pretty bytes.Buffer
-			if err := json.Indent(&pretty, append(bytes.Clone(ce.Data), '\n'), "", "  "); err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join("testdata", "protection."+string(state)+".golden.json")
-			if *update {
-				if err := os.WriteFile(file, pretty.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatalf("%v (make it with -update)", err)
-			}
-			if !bytes.Equal(pretty.Bytes(), want) {
-				t.Errorf("got\n%s, want\n%s", pretty.Bytes(), want)
-			}
-			if err := compile(t, "protection.v1", "").Validate(parse(t, ce.Data)); err != nil {
-				t.Error(err)
-			}
-			if got, err := schemas.DecodeProtectionEvent(want); err != nil || !reflect.DeepEqual(got, e) {
-				t.Errorf("read again it is\n%+v (%v), want\n%+v", got, err, e)
-			}
-			var sdk event.Event
-			if err := json.Unmarshal(ce.Structured(), &sdk); err != nil {
-				t.Fatal(err)
-			}
-			compareWithSDK(t, ce, sdk)
-			if got, want := ce.Type, "backhaul.protection."+string(state)+".v1"; got != want {
-				t.Errorf("type %s, want %s", got, want)
-			}
+			checkAlone(t, "protection", string(state), e.CloudEvent("0f"), e, schemas.DecodeProtectionEvent)
 		})
 	}
 }
