@@ -15,6 +15,7 @@ import (
 	"backhaul/consumer/internal/pull"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 )
 
 const patience = time.Minute
@@ -39,6 +40,10 @@ func TestReset(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	waittest.Eventually(t, "knowledge of both messages", func() bool { // the consumer hears of them after the publisher
+		c, err := js.Consumer(t.Context(), started.Stream, started.Consumer)
+		return err == nil && c.CachedInfo().NumPending == 2
+	})
 	for _, step := range []struct{ first, waiting uint64 }{{0, 2}, {2, 1}, {1, 2}} {
 		info, err := started.Reset(t.Context(), nc, step.first)
 		if err != nil || info.NumPending != step.waiting || info.Config.AckWait == 0 {
