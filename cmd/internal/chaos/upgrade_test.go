@@ -49,6 +49,12 @@ func TestUpgrade(t *testing.T) {
 	r.vendor = startChaosVendor(t, r.dir, plan)
 	url := r.startBroker()
 	r.connect(url)
+	// The streams are the old version's. The new one's setup adds what is missing, before the upgrade.
+	setup := exec.CommandContext(ctx, old, "setup")
+	setup.Env = append(programtest.CleanEnv(), "BACKHAUL_NATS_URL="+url)
+	if out, err := setup.CombinedOutput(); err != nil {
+		t.Fatalf("setup of the old version: %v\n%s", err, out)
+	}
 	r.startReplicas(url)
 	r.upstream = &upstream{js: r.js, published: make(map[string]publishing)}
 	r.began = time.Now()
