@@ -82,21 +82,22 @@ func (c *Client) Reader(stream, filter string) (consumer jetstream.Consumer) {
 	return consumer
 }
 
-// Stored returns every message of a stream whose subject matches.
-func (c *Client) Stored(stream, filter string) []jetstream.Msg {
+// Stored returns every message of a stream whose subject matches. A reader whose
+// leader is lost on the way is made again, and reads from the beginning.
+func (c *Client) Stored(stream, filter string) (all []jetstream.Msg) {
 	c.T.Helper()
-	consumer := c.Reader(stream, filter)
-	batch, err := consumer.FetchNoWait(int(consumer.CachedInfo().NumPending) + 1)
-	if err != nil {
-		c.T.Fatal(err)
-	}
-	var all []jetstream.Msg
-	for msg := range batch.Messages() {
-		all = append(all, msg)
-	}
-	if err := batch.Error(); err != nil {
-		c.T.Fatal(err)
-	}
+	c.Answered("messages of "+stream, func() error {
+		all = nil
+		consumer := c.Reader(stream, filter)
+		batch, err := consumer.FetchNoWait(int(consumer.CachedInfo().NumPending) + 1)
+		if err != nil {
+			return err
+		}
+		for msg := range batch.Messages() {
+			all = append(all, msg)
+		}
+		return batch.Error()
+	})
 	return all
 }
 
