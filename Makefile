@@ -197,9 +197,10 @@ upgrade: ## replace replicas of an older version under load, and take a step bac
 	$(GO) test ./cmd/internal/chaos -run '^TestUpgrade$$' -count=1 -v -timeout 15m -upgrade.from=$(FROM)
 
 .PHONY: bench
-bench: ## run every benchmark, compare with a hand-written loop
+bench: ## run every benchmark, compare with a hand-written loop: rate, CPU, memory, start, recovery; 40 minutes (BASE=program, BENCH=flags)
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	$(GO) test ./cmd/internal/chaos -run '^TestThroughput$$' -count=1 -v -timeout 30m -throughput.requests=20000
+	$(GO) test ./cmd/internal/chaos -run '^TestThroughput$$' -count=1 -v -timeout 90m -throughput.requests=20000 -throughput.recovery \
+		$(if $(BASE),-throughput.base=$(abspath $(BASE))) $(BENCH)
 
 ##@ Run and release
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/signal"
@@ -18,6 +19,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/schemas"
+	"backhaul/vendorapi"
 )
 
 // YARDSTICK. This is what one would write by hand in an afternoon: pull, POST,
@@ -26,13 +30,25 @@ import (
 // its own: the test binary, started with yardstickEnv.
 const yardstickEnv = "BACKHAUL_TEST_YARDSTICK"
 
-// sampleXML is the vendor page's request: both contenders send the same.
-var sampleXML = func() string {
-	data, err := os.ReadFile("../../../vendorapi/testdata/sample_request.xml")
+// yardstickRequest is a request as the yardstick reads it, and most of its event.
+type yardstickRequest struct {
+	RequestID, ClientName, InstanceName, BackupsetName, SubclientName, StoragePolicyName, OnDemandInputFile string
+
+	Labels map[string]string
+	JobID  string
+}
+
+// yardstickBody is the service's request to the vendor with names in place of its values: both
+// contenders send the same.
+var yardstickBody = func() string {
+	rendered, err := vendorapi.Render(vendorapi.FormatXML, vendorapi.Task{Marker: "backhaul:billing/@id@", BackupRequest: schemas.BackupRequest{
+		ClientName: "@client@", InstanceName: "@instance@", BackupsetName: "@backupset@", SubclientName: "@subclient@",
+		StoragePolicyName: "@policy@", AppName: "Cloud Apps", BackupLevel: schemas.LevelIncremental, AdHocBackup: true, OnDemandInputFile: "@file@",
+	}})
 	if err != nil {
 		panic(err)
 	}
-	return string(data)
+	return string(rendered.Body)
 }()
 
 // yardstick is the hand-written loop. settings are the service's environment.
@@ -57,7 +73,8 @@ func yardstick(natsURL, endpoint, user, password string, workers int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(os.Stderr, "reading requests")
+	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+	slog.Info("reading requests")
 	messages := make(chan jetstream.Msg)
 	var all sync.WaitGroup
 	for range workers {
@@ -84,11 +101,14 @@ func yardstick(natsURL, endpoint, user, password string, workers int) error {
 }
 
 func yardstickHandle(ctx context.Context, js jetstream.JetStream, client *http.Client, endpoint, token string, msg jetstream.Msg) error {
-	var request struct{ RequestID, ClientName, SubclientName string }
+	began := time.Now()
+	var request yardstickRequest
 	if err := json.Unmarshal(msg.Data(), &request); err != nil {
 		return err
 	}
-	body := strings.NewReplacer("stestgroup", request.SubclientName, "s-adhoc-object-storage", request.ClientName).Replace(sampleXML)
+	body := strings.NewReplacer("@id@", request.RequestID, "@client@", request.ClientName, "@instance@", request.InstanceName,
+		"@backupset@", request.BackupsetName, "@subclient@", request.SubclientName, "@policy@", request.StoragePolicyName,
+		"@file@", request.OnDemandInputFile).Replace(yardstickBody)
 	answer, err := yardstickPost(client, endpoint+"/CreateTask", "application/xml", token, body)
 	if err != nil {
 		return err
@@ -101,12 +121,17 @@ func yardstickHandle(ctx context.Context, js jetstream.JetStream, client *http.C
 	if err := xml.Unmarshal(answer, &created); err != nil || len(created.JobIDs) == 0 {
 		return fmt.Errorf("no job in %s", answer)
 	}
-	event, err := json.Marshal(map[string]string{"requestId": request.RequestID, "jobId": created.JobIDs[0].Val})
+	request.JobID = created.JobIDs[0].Val
+	event, err := json.Marshal(request)
 	if err != nil {
 		return err
 	}
 	if _, err := js.Publish(ctx, "backup.event.job-started.billing."+request.RequestID, event); err != nil {
 		return err
+	}
+	if os.Getenv("BACKHAUL_LOG_LEVEL") == "" {
+		slog.Info("job-started", "jobId", request.JobID, "requestId", request.RequestID, "clientName", request.ClientName,
+			"subclientName", request.SubclientName, "durationMs", time.Since(began).Milliseconds())
 	}
 	return msg.Ack()
 }

@@ -1,0 +1,194 @@
+package chaos
+
+import (
+	"encoding/base64"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/cmd/internal/programtest"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
+)
+
+var simulatedEndpoint = regexp.MustCompile(`http://127\.0\.0\.1:\d+/webconsole/api`)
+
+// bench is a nats-server and a simulated vendor for one run of a contender.
+type bench struct {
+	*programtest.Client
+	server, sim *programtest.Process
+	env         []string // of the contender
+}
+
+func newBench(t *testing.T, latency time.Duration) *bench {
+	t.Helper()
+	args := []string{"simulator", "--listen", "127.0.0.1:0", "--log-format", "json", "--conflict", "ignore"}
+	if latency > 0 {
+		args = append(args, "--fault", "slow="+latency.String())
+	}
+	sim := programtest.Start(t, nil, "backhaul", args...)
+	sim.WaitFor(t, "simulating Commvault")
+	server, url := programtest.NATSServerProcess(t)
+	if code, _, stderr := programtest.Once(t, []string{"BACKHAUL_NATS_URL=" + url}, "", "setup"); code != programtest.ExitDone {
+		t.Fatal(stderr)
+	}
+	return &bench{
+		Client: programtest.Connect(t, url), server: server, sim: sim,
+		env: append(programtest.ServiceEnv(url, simulatedEndpoint.FindString(sim.Output.String())),
+			"BACKHAUL_VENDOR_PASSWORD=simulator", "BACKHAUL_VENDOR_TIMEOUT=30s", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=60s"),
+	}
+}
+
+// close ends the server and the vendor.
+func (b *bench) close() {
+	b.sim.Stop(b.T)
+	b.server.Kill()
+}
+
+// toFile returns a command with its output in a file. The shell is replaced by the program.
+func toFile(file, program string, args ...string) *exec.Cmd {
+	return exec.Command("/bin/sh", append([]string{"-c", `exec "$@" >"$0" 2>&1`, file, program}, args...)...)
+}
+
+// measure lets one contender work on requests that are all there already.
+func measure(t *testing.T, s setUp, c contender) measurement {
+	t.Helper()
+	b := newBench(t, s.latency)
+	b.fill(s.small)
+	if s.small {
+		b.env = append(b.env, "BACKHAUL_LOG_LEVEL=warn")
+	} else {
+		defer b.read()()
+	}
+
+	before := cpuTime(t, b.server.Cmd.Process.Pid)
+	began := time.Now()
+	p, log := c.start(t, b.env)
+	b.WaitForOutcomes()
+	took := time.Since(began)
+	serverCPU := cpuTime(t, b.server.Cmd.Process.Pid) - before
+	// Not from the resource usage: that begins with what this process had when it forked.
+	memory := peakMemory(t, p)
+	p.Stop(t)
+	usage := p.Cmd.ProcessState
+	n := float64(*throughput.requests)
+	m := measurement{
+		perSecond: n / took.Seconds(),
+		cpu:       float64((usage.UserTime() + usage.SystemTime()).Microseconds()) / n,
+		serverCPU: float64(serverCPU.Microseconds()) / n,
+		rss:       float64(memory) / 1024,
+	}
+	if started := b.Reader(publisher.EventsStream, "backup.event.job-started.billing.*").CachedInfo().NumPending; started != uint64(*throughput.requests) {
+		logged, _ := os.ReadFile(log)
+		t.Fatalf("%d job-started events, want %d: %s", started, *throughput.requests, logged[:min(len(logged), 4096)])
+	}
+	b.close()
+	return m
+}
+
+// measureStart starts a contender that has nothing to do.
+func measureStart(t *testing.T, c contender, idle time.Duration) start {
+	t.Helper()
+	b := newBench(t, 0)
+	began := time.Now()
+	p, _ := c.start(t, b.env)
+	waittest.Eventually(t, "pull", func() bool {
+		queue, err := b.JS.Consumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
+		return err == nil && queue.CachedInfo().NumWaiting > 0
+	})
+	s := start{ready: float64(time.Since(began).Microseconds()) / 1000, cpu: float64(cpuTime(t, p.Cmd.Process.Pid).Microseconds()) / 1000}
+	<-time.After(idle)
+	s.idle = float64(residentMiB(t, p.Cmd.Process.Pid))
+	p.Stop(t)
+	b.close()
+	return s
+}
+
+// fill publishes the requests and the old events.
+func (b *bench) fill(small bool) {
+	b.T.Helper()
+	js, err := jetstream.New(b.NC, jetstream.WithPublishAsyncMaxPending(1024))
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	publish := func(subject string, data []byte) {
+		if _, err := js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: data}, jetstream.WithStallWait(time.Minute)); err != nil {
+			b.T.Fatal(err)
+		}
+	}
+	for i := range *throughput.old {
+		publish(fmt.Sprintf("backup.event.job-started.old.%d", i), []byte(`{"requestId":"old","source":"old"}`))
+	}
+	for i := range *throughput.requests {
+		if small {
+			publish("backup.request.billing", fmt.Appendf(nil,
+				`{"requestId":"t-%d","clientName":"s-adhoc-object-storage","subclientName":"load-%d","storagePolicyName":"default-plan"}`, i, i%50))
+			continue
+		}
+		publish("backup.request.billing", fmt.Appendf(nil,
+			`{"requestId":"inv-2026-11-23-%d","clientName":"s-adhoc-object-storage","instanceName":"s-adhoc-object-storage",`+
+				`"backupsetName":"defaultBackupSet","subclientName":"load-%d","storagePolicyName":"default-plan","appName":"Cloud Apps",`+
+				`"backupLevel":"INCREMENTAL","adHocBackup":true,"onDemandInputFile":"/sk/invoices-2026-11-%d.txt",`+
+				`"labels":{"ticket":"CHG-%d","team":"billing"}}`, i, i%50, i, i))
+	}
+	<-js.PublishAsyncComplete()
+}
+
+// read reads the outcomes of requests as another team would, until stop is called.
+func (b *bench) read() (stop func()) {
+	b.T.Helper()
+	reader, err := b.JS.CreateConsumer(b.T.Context(), publisher.EventsStream, jetstream.ConsumerConfig{
+		Durable: "reader", AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverNewPolicy,
+		FilterSubjects: []string{"backup.event.job-started.billing.*", "backup.event.job-failed.billing.*"},
+	})
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	reading, err := reader.Consume(func(msg jetstream.Msg) { _ = msg.Ack() })
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	return reading.Stop
+}
+
+// cpuTime is what a process has used so far.
+func cpuTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Fields 14 and 15, in ticks of 10 ms; the name in field 2 may have spaces.
+	var user, system int64
+	if _, err := fmt.Sscan(statFields(string(data)), &user, &system); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+var afterName = regexp.MustCompile(`\) \S(?: \S+){10} (\S+ \S+)`)
+
+func statFields(stat string) string {
+	m := afterName.FindStringSubmatch(stat)
+	if m == nil {
+		return ""
+	}
+	return m[1]
+}
+
+// yardstickMain is the main function of the yardstick's process.
+func yardstickMain() int {
+	password := base64.StdEncoding.EncodeToString([]byte("simulator"))
+	err := yardstick(os.Getenv("BACKHAUL_NATS_URL"), os.Getenv("BACKHAUL_VENDOR_ENDPOINT"), "backhaul", password, 64)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
