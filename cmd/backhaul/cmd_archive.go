@@ -27,7 +27,7 @@ Any number of replicas may run: one archives, the others stand by. SIGTERM and S
 stop it. Nothing waits for it: while it cannot write, events stay in their stream, for
 as long as that keeps them.
 
-Its listener answers /livez, /readyz and /metrics.`,
+Its listener, by default on 127.0.0.1:9092, answers /livez, /readyz and /metrics.`,
 		Example: `  backhaul archive keygen backhaul.example.com/events -o archive.key
   BACKHAUL_ARCHIVE_KEY_FILE=archive.key backhaul archive --nats nats://127.0.0.1:4222 --archive /var/lib/backhaul/archive`,
 		Args: cobra.NoArgs,
@@ -36,6 +36,7 @@ Its listener answers /livez, /readyz and /metrics.`,
 	cmd.Flags().BoolVar(&newStream, "new-stream", false, "go on with a stream that was made again or restored, and archive all of it behind the former one")
 	asService(cmd)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupEmbedded, config.GroupArchive, config.GroupArchiver, config.GroupAdmin, config.GroupProfiles, config.GroupLog)
+	flagOf(cmd, "admin-addr").DefValue = config.ArchiveAdminAddr
 	hideFlags(cmd, "nats-listen", "store-dir", "replicas", "admin-command-center-url") // of run
 	cmd.AddCommand(newArchiveKeygenCommand())
 	return cmd
@@ -47,6 +48,7 @@ func runArchive(cmd *cobra.Command, newStream bool) error {
 	if err != nil {
 		return err
 	}
+	cfg.AdminByDefault(config.ArchiveAdminAddr)
 	return service.Archive(cmd.Context(), service.Options{Config: cfg, Log: log, Build: buildInfo(), Reload: reload}, newStream)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/programtest"
 	"backhaul/consumer/trigger/objectstore/objectstoretest"
 	"backhaul/publisher"
@@ -146,6 +147,21 @@ func TestArchive_settings(t *testing.T) {
 	if code, _, stderr := programtest.Once(t, nil, "", "archive", "keygen", "x", "-o", strings.TrimPrefix(env[1], "BACKHAUL_ARCHIVE_KEY_FILE=")); code != exitFailed || !strings.Contains(stderr, "is there already") {
 		t.Errorf("a key is overwritten: %d, %s", code, stderr)
 	}
+}
+
+// The archiver has an address of its own, so that it runs beside the service and the trigger.
+// Whether it is free here or not, the program names it.
+func TestArchive_listensOnItsOwnAddress(t *testing.T) {
+	t.Parallel()
+	env, _ := archiveEnv(t)
+	env = append(env[:3:3], "BACKHAUL_NATS_URL="+programtest.NATSServer(t))
+	if code, _, stderr := programtest.Once(t, append(env, "BACKHAUL_ADMIN_ADDR=off"), "", "archive"); code != exitFailed || !strings.Contains(stderr, "`backhaul setup --archive` makes it") {
+		t.Errorf("without a stream: exit code %d, %s", code, stderr)
+	}
+	if code, _, stderr := programtest.Once(t, env, "", "setup", "--archive"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	programtest.Start(t, env, "backhaul", "archive").WaitFor(t, config.ArchiveAdminAddr)
 }
 
 // An archive in a bucket.

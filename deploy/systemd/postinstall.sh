@@ -5,5 +5,5 @@
 set -e
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload || :
-	systemctl try-restart backhaul.service backhaul-trigger.service || :
+	systemctl try-restart backhaul.service backhaul-trigger.service backhaul-archive.service || :
 fi

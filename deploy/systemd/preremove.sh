@@ -3,5 +3,5 @@
 # that does not stop well keeps no package.
 set -e
 if [ -d /run/systemd/system ] && { [ "$1" = remove ] || [ "$1" = 0 ]; }; then
-	systemctl disable --now backhaul.service backhaul-trigger.service || :
+	systemctl disable --now backhaul.service backhaul-trigger.service backhaul-archive.service || :
 fi

@@ -16,9 +16,11 @@ const (
 	minAdminLetters = 8
 )
 
-// TriggerAdminAddr is the default of admin.addr for `backhaul trigger`, so that it runs beside
-// `backhaul run` on one machine.
-const TriggerAdminAddr = "127.0.0.1:9091"
+// Defaults of admin.addr for commands that run on the same machine as `backhaul run`.
+const (
+	TriggerAdminAddr = "127.0.0.1:9091"
+	ArchiveAdminAddr = "127.0.0.1:9092"
+)
 
 // AdminByDefault sets the address of the admin listener unless it is given.
 func (c *Config) AdminByDefault(addr string) {

@@ -153,7 +153,7 @@ func (c *Config) CheckArchive() error {
 		e.add("`backhaul archive` needs a server: set --nats or BACKHAUL_NATS_URL, for example nats://127.0.0.1:4222, or --nats-context")
 	}
 	if !c.Admin.Off() && !isAddress(c.Admin.Addr) {
-		e.add("BACKHAUL_ADMIN_ADDR: is %q, must be an address such as 127.0.0.1:9090, or off", c.Admin.Addr)
+		e.add("BACKHAUL_ADMIN_ADDR: is %q, must be an address such as "+ArchiveAdminAddr+", or off", c.Admin.Addr)
 	}
 	if problem := c.Admin.problem(); problem != "" {
 		e.add("BACKHAUL_ADMIN_PPROF: %s", problem)

@@ -35,6 +35,8 @@ func schemaOf(s setting) object {
 		return object{"oneOf": []any{object{"type": "string", "pattern": durationForm}, object{"const": 0}}}
 	}
 	switch {
+	case s.key == "archive.location": // without it the archive is on the chart's volume
+		return object{"type": "string", "pattern": "^s3://[^/]"}
 	case s.oneOf != nil:
 		return object{"enum": s.oneOf}
 	case s.list:
@@ -59,7 +61,7 @@ func chartSchema(t *testing.T, schema object) {
 			continue
 		case s.secret():
 			key = fileKey(s.key)
-		case name == "ca" || name == "cert" || name == "s3CA": // these may be readable by all users
+		case name == "ca" || name == "cert" || name == "s3CA" || name == "publicKey": // these may be readable by all users
 			ref = object{"$ref": "#/$defs/file"}
 		case !s.reads:
 			if sections[section] == nil {
@@ -77,7 +79,7 @@ func chartSchema(t *testing.T, schema object) {
 	for _, name := range []string{"user", "inboxPrefix", "replicas"} {
 		setupNATS[name] = sections["nats"].(object)[name]
 	}
-	triggerNATS := object{"user": setupNATS["user"], "inboxPrefix": setupNATS["inboxPrefix"]}
+	ownNATS := object{"user": setupNATS["user"], "inboxPrefix": setupNATS["inboxPrefix"]}
 	for name, settings := range sections {
 		sections[name] = strict(settings.(object))
 	}
@@ -85,8 +87,10 @@ func chartSchema(t *testing.T, schema object) {
 	values["config"], values["files"] = strict(sections), strict(files)
 	setup := values["setup"].(object)["properties"].(object)
 	setup["nats"], setup["files"] = strict(setupNATS), strict(natsFiles)
-	storage := values["trigger"].(object)["properties"].(object)
-	storage["nats"], storage["files"] = strict(triggerNATS), strict(natsFiles)
+	for _, command := range []string{"trigger", "archive"} {
+		own := values[command].(object)["properties"].(object)
+		own["nats"], own["files"] = strict(ownNATS), strict(natsFiles)
+	}
 }
 
 // The chart refuses what the program would refuse, before anything is changed in

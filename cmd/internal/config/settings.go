@@ -295,7 +295,7 @@ func (a *Admin) settings() []setting {
 			group: GroupAdmin, key: "admin.addr", env: "BACKHAUL_ADMIN_ADDR", flag: "admin-addr",
 			field: &a.Addr, fallback: "127.0.0.1:9090",
 			usage: "`address` of the console page, /livez, /readyz and /metrics, or off",
-			doc: "The default of `backhaul trigger` is " + TriggerAdminAddr + ". A second replica on the same machine needs another one, such as 127.0.0.1:0 for any free " +
+			doc: "The default of `backhaul trigger` is " + TriggerAdminAddr + ", that of `backhaul archive` " + ArchiveAdminAddr + ". A second replica on the same machine needs another one, such as 127.0.0.1:0 for any free " +
 				"port. On loopback it answers to the names of loopback only; elsewhere the page can be read " +
 				"without a password.",
 		},

@@ -17,6 +17,7 @@ import (
 	"backhaul/cmd/internal/serverurl"
 	"backhaul/cmd/internal/telemetry"
 	"backhaul/consumer/archiver"
+	"backhaul/publisher"
 )
 
 // Archive keeps events in an archive until ctx ends. newStream permits to go on with another stream
@@ -108,5 +109,8 @@ func prepareArchive(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zer
 	}
 	actions, err := provision.ApplyArchive(ctx, js, cfg.Provision)
 	logCreated(log, actions)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("there is no stream %s to archive: `backhaul setup --archive` makes it, or name another server with --nats: %w", publisher.EventsStream, err)
+	}
 	return err
 }

@@ -42,7 +42,7 @@ func TestComposeFileIsConfined(t *testing.T) {
 	if err := yaml.Unmarshal(data, &file); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"nats-1", "nats-2", "nats-3", "backhaul-1", "backhaul-2", "commvault", "setup", "setup-trigger", "trigger", "prometheus", "grafana"} {
+	for _, want := range []string{"nats-1", "nats-2", "nats-3", "backhaul-1", "backhaul-2", "commvault", "setup", "setup-trigger", "trigger", "setup-archive", "archive", "prometheus", "grafana"} {
 		if _, ok := file.Services[want]; !ok {
 			t.Errorf("no service %s", want)
 		}
@@ -72,7 +72,13 @@ func TestComposeFileIsConfined(t *testing.T) {
 		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
 			t.Errorf("%s is not confined: %+v", name, s)
 		}
-		if storage := strings.HasSuffix(name, "trigger"); storage != slices.Equal(s.Profiles, []string{"trigger"}) {
+		var profiles []string
+		for _, profile := range []string{"trigger", "archive"} {
+			if strings.HasSuffix(name, profile) {
+				profiles = []string{profile}
+			}
+		}
+		if !slices.Equal(s.Profiles, profiles) {
 			t.Errorf("%s has the profiles %q", name, s.Profiles)
 		}
 	}
@@ -95,7 +101,7 @@ func TestComposeTakesTheFile(t *testing.T) {
 		programtest.Missing(t, "no Compose to ask; on Debian: apt-get install --no-install-recommends docker-compose")
 	}
 	file := programtest.InRepository(t, "deploy", "compose", "compose.yaml")
-	for _, profiles := range [][]string{nil, {"--profile", "trigger"}, {"--profile", "trigger", "--profile", "monitoring"}} {
+	for _, profiles := range [][]string{nil, {"--profile", "trigger"}, {"--profile", "archive"}, {"--profile", "trigger", "--profile", "archive", "--profile", "monitoring"}} {
 		args := slices.Concat(command, []string{"-f", file}, profiles, []string{"config", "-q"})
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Errorf("%q: %v\n%s", profiles, err, out)
@@ -113,7 +119,7 @@ func TestDeployedSettingsExist(t *testing.T) {
 	name := regexp.MustCompile(`\bBACKHAUL_[A-Z_]+[A-Z]\b`)
 	known := name.FindAllString(string(reference), -1)
 	for _, file := range []string{"Dockerfile", "compose/compose.yaml", "compose/demo.sh", "systemd/backhaul.service", "systemd/backhaul.env",
-		"systemd/backhaul-trigger.service", "systemd/trigger.env"} {
+		"systemd/backhaul-trigger.service", "systemd/trigger.env", "systemd/backhaul-archive.service", "systemd/archive.env"} {
 		data, err := os.ReadFile(programtest.InRepository(t, "deploy", file))
 		if err != nil {
 			t.Fatal(err)

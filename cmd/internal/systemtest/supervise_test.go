@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/cmd/internal/archive"
 	"backhaul/cmd/internal/programtest"
 	"backhaul/consumer/trigger/objectstore/objectstoretest"
 	"backhaul/vendorapi/simulator"
@@ -115,11 +116,38 @@ func TestTriggerUnderSystemd(t *testing.T) {
 	}
 }
 
+// So does the archiver, with its key as a credential.
+func TestArchiveUnderSystemd(t *testing.T) {
+	t.Parallel()
+	private, _, err := archive.GenerateKey("backhaul.example.com/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	systemd, next := underSystemd(t, map[string]string{"archive.key": private})
+	_, url := programtest.NATSServerProcess(t)
+	env := []string{"BACKHAUL_NATS_URL=" + url, "BACKHAUL_ADMIN_ADDR=127.0.0.1:0", "BACKHAUL_ARCHIVE=" + filepath.Join(t.TempDir(), "archive")}
+	if code, _, stderr := programtest.Once(t, env, "", "setup"); code != programtest.ExitDone {
+		t.Fatal(stderr)
+	}
+	p := programtest.Start(t, append(env, systemd...), "backhaul", "archive")
+	if got := next(); got != "READY=1\nSTATUS=keeping events" {
+		t.Errorf("the first message is %q", got)
+	}
+	if got := next(); got != "WATCHDOG=1" {
+		t.Errorf("the watchdog hears %q", got)
+	}
+	p.Signal(t, syscall.SIGTERM)
+	stopped(t, next)
+	if code := p.ExitCode(); code != programtest.ExitDone {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 // The units are some for systemd, and as hard as they claim to be.
 func TestSystemdUnits(t *testing.T) {
 	t.Parallel()
 	shipped := make(map[string]string)
-	for _, name := range []string{"backhaul.service", "backhaul-trigger.service"} {
+	for _, name := range []string{"backhaul.service", "backhaul-trigger.service", "backhaul-archive.service"} {
 		text, err := os.ReadFile(programtest.InRepository(t, "deploy", "systemd", name))
 		if err != nil {
 			t.Fatal(err)
@@ -130,8 +158,8 @@ func TestSystemdUnits(t *testing.T) {
 		_, rest, _ := strings.Cut(shipped[name], "\nDynamicUser=yes\n")
 		return rest
 	}
-	if want := hardened("backhaul.service"); want == "" || hardened("backhaul-trigger.service") != want {
-		t.Error("the two units do not end in the same")
+	if want := hardened("backhaul.service"); want == "" || hardened("backhaul-trigger.service") != want || hardened("backhaul-archive.service") != want {
+		t.Error("the units do not end in the same")
 	}
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		programtest.Missing(t, "no systemd-analyze to check the units; on Debian: apt-get install --no-install-recommends systemd")

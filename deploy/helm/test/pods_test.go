@@ -109,8 +109,11 @@ func TestPodsOutliveTheirDrain(t *testing.T) {
 				continue
 			}
 			drain := drain
-			if d.Spec.Template.Labels["app.kubernetes.io/component"] == "trigger" {
-				drain = 5 * time.Second // it has no setting for it
+			switch d.Spec.Template.Labels["app.kubernetes.io/component"] { // which have no setting for it
+			case "trigger":
+				drain = 5 * time.Second
+			case "archive":
+				drain = 10 * time.Second
 			}
 			grace := time.Duration(*d.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second
 			if grace < drain+10*time.Second || grace > drain+30*time.Second {
@@ -120,8 +123,8 @@ func TestPodsOutliveTheirDrain(t *testing.T) {
 	}
 }
 
-// What selects pods selects those of its own component: the replicas, the trigger's
-// or the setup's, which answers no probe.
+// What selects pods selects those of its own component: the replicas, the trigger's,
+// the archiver's or the setup's, which answers no probe.
 func TestSelectorsFindTheirPods(t *testing.T) {
 	for file, objects := range everything(t) {
 		selectors := selectorsOf(t, objects)
@@ -129,7 +132,7 @@ func TestSelectorsFindTheirPods(t *testing.T) {
 			component := template.Labels["app.kubernetes.io/component"]
 			for what, selector := range selectors {
 				of := "run"
-				for _, other := range []string{"setup", "trigger"} {
+				for _, other := range []string{"setup", "trigger", "archive"} {
 					if strings.HasSuffix(what, "-"+other) {
 						of = other
 					}
@@ -144,13 +147,31 @@ func TestSelectorsFindTheirPods(t *testing.T) {
 
 // A pod has the secrets that it needs and no other's.
 func TestSecretsAreForTheirPods(t *testing.T) {
-	objects := everything(t)["testdata/trigger.golden.yaml"]
-	want := map[string]string{
-		"Deployment backhaul":         "[nats-backhaul commvault]",
-		"Deployment backhaul-trigger": "[nats-trigger object-store object-store]",
-		"Job backhaul-setup":          "[nats-provisioner]",
+	everything := everything(t)
+	for file, want := range map[string]map[string]string{
+		"testdata/trigger.golden.yaml": {
+			"Deployment backhaul":         "[nats-backhaul commvault]",
+			"Deployment backhaul-trigger": "[nats-trigger object-store object-store]",
+			"Job backhaul-setup":          "[nats-provisioner]",
+		},
+		"testdata/archive.golden.yaml": {
+			"Deployment backhaul":         "[nats-backhaul commvault]",
+			"Deployment backhaul-archive": "[archive-key nats-archiver]",
+			"Job backhaul-setup":          "[nats-provisioner]",
+		},
+		"testdata/bucket.golden.yaml": {
+			"Deployment backhaul":         "[nats-backhaul commvault]",
+			"Deployment backhaul-archive": "[archive-key object-store object-store nats-archiver]",
+			"Job backhaul-setup":          "[nats-backhaul]",
+		},
+	} {
+		secretsAre(t, file, pods(everything[file]), want)
 	}
-	for name, template := range pods(objects) {
+}
+
+func secretsAre(t *testing.T, file string, pods map[string]corev1.PodTemplateSpec, want map[string]string) {
+	t.Helper()
+	for name, template := range pods {
 		var secrets []string
 		for _, v := range template.Spec.Volumes {
 			if v.Projected == nil {
@@ -163,11 +184,11 @@ func TestSecretsAreForTheirPods(t *testing.T) {
 			}
 		}
 		if got := fmt.Sprint(secrets); got != want[name] {
-			t.Errorf("%s has the secrets %s, want %s", name, got, want[name])
+			t.Errorf("%s: %s has the secrets %s, want %s", file, name, got, want[name])
 		}
 		delete(want, name)
 	}
 	if len(want) > 0 {
-		t.Errorf("there are no %v", want)
+		t.Errorf("%s: there are no %v", file, want)
 	}
 }

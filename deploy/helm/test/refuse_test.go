@@ -43,6 +43,16 @@ func TestRefused(t *testing.T) {
 		"trigger, no keys":                {"config: {nats: {url: nats://n}, vendor: {endpoint: https://v, username: u}, trigger: {s3Endpoint: https://s}}\nfiles: {vendor.passwordFile: {secret: s, key: k}}\ntrigger: {enabled: true, routes: [{directive: {container: c}}]}", "trigger.s3AccessKeyFile"},
 		"trigger, a secret as text":       {good2("trigger: {s3SecretKey: hunter2}"), "additional properties 's3SecretKey' not allowed"},
 		"a vendor's secret for trigger":   {"trigger: {files: {vendor.passwordFile: {secret: s, key: k}}}", "not allowed"},
+		"archive, embedded":               {"replicas: 1\nembedded: {enabled: true}\nconfig: {vendor: {endpoint: https://v, username: u}}\nfiles: {vendor.passwordFile: {secret: s, key: k}}\narchive: {enabled: true}", "archive.enabled"},
+		"archive, no key":                 {good + "archive: {enabled: true}", "files: archive.keyFile"},
+		"archive, two on a volume":        {goodArchive("") + "archive: {enabled: true, replicas: 2}", "archive.replicas"},
+		"archive, no store of the bucket": {goodArchive("location: s3://b") + "archive: {enabled: true}", "config.archive.s3Endpoint"},
+		"archive, no keys of the bucket":  {goodArchive("location: s3://b, s3Endpoint: https://s") + "archive: {enabled: true}", "archive.s3AccessKeyFile"},
+		"archive, a directory of a pod":   {good2("archive: {location: /tmp/archive}"), "/config/archive/location"},
+		"archive, a key as text":          {good2("archive: {key: hunter2}"), "additional properties 'key' not allowed"},
+		"archive, a key in a ConfigMap":   {"files: {archive.keyFile: {configMap: m, key: k}}", "'/files/archive.keyFile'"},
+		"a vendor's secret for archive":   {"archive: {files: {vendor.passwordFile: {secret: s, key: k}}}", "not allowed"},
+		"an age without a unit":           {good + "setup: {eventsMaxAge: '14'}", "/setup/eventsMaxAge"},
 		"a peer with a typo":              {good + "networkPolicy: {nats: {to: [{podSelecter: {}}]}}", "podSelecter"},
 	} {
 		values, err := chartutil.ReadValues([]byte(c.values))
@@ -68,6 +78,12 @@ const good = `
 config: {nats: {url: nats://n}, vendor: {endpoint: https://v, username: u}}
 files: {vendor.passwordFile: {secret: s, key: k}}
 `
+
+// goodArchive has the key of an archive, and these settings of it.
+func goodArchive(settings string) string {
+	return "config: {nats: {url: nats://n}, vendor: {endpoint: https://v, username: u}, archive: {" + settings + "}}\n" +
+		"files: {vendor.passwordFile: {secret: s, key: k}, archive.keyFile: {secret: s, key: k}}\n"
+}
 
 // good2 has one more section of the configuration.
 func good2(section string) string {

@@ -95,6 +95,7 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 {{- $_ := set $own.vendor "tokenPairFile" (printf "/var/lib/backhaul/%s" .Values.tokenPair.file) -}}
 {{- end -}}
 {{- $_ := unset $config "trigger" -}}
+{{- $_ := unset $config "archive" -}}
 {{- include "backhaul.addFiles" (dict "to" $own "files" (include "backhaul.runFiles" . | fromJson)) -}}
 {{- range $section, $settings := mergeOverwrite $own $config -}}
 {{- if $settings }}
@@ -109,15 +110,19 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 {{- $config := dict "nats" (deepCopy (.Values.config.nats | default dict)) "log" (merge (deepCopy (.Values.config.log | default dict)) (dict "format" "json")) -}}
 {{- $_ := unset $config.nats "provision" -}}
 {{- $_ := mergeOverwrite $config.nats (deepCopy .Values.setup.nats) -}}
+{{- if .Values.setup.eventsMaxAge -}}{{/* it must not be below these */}}
+{{- with dig "work" "giveUpAfter" "" .Values.config -}}{{- $_ := set $config "work" (dict "giveUpAfter" .) -}}{{- end -}}
+{{- with dig "follow" "for" "" .Values.config -}}{{- $_ := set $config "follow" (dict "for" .) -}}{{- end -}}
+{{- end -}}
 {{- include "backhaul.addFiles" (dict "to" $config "files" (include "backhaul.setupFiles" . | fromJson)) -}}
 {{- toYaml $config -}}
 {{- end -}}
 
-{{/* The files of the replicas: all but those of the trigger. */}}
+{{/* The files of the replicas: all but those of trigger and archive. */}}
 {{- define "backhaul.runFiles" -}}
 {{- $files := dict -}}
 {{- range $setting, $file := .Values.files -}}
-{{- if not (hasPrefix "trigger." $setting) -}}{{- $_ := set $files $setting $file -}}{{- end -}}
+{{- if not (or (hasPrefix "trigger." $setting) (hasPrefix "archive." $setting)) -}}{{- $_ := set $files $setting $file -}}{{- end -}}
 {{- end -}}
 {{- $files | toJson -}}
 {{- end -}}
@@ -127,9 +132,19 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 {{- end -}}
 
 {{- define "backhaul.triggerFiles" -}}
-{{- $files := include "backhaul.natsFiles" (dict "files" .Values.files "own" .Values.trigger.files) | fromJson -}}
-{{- range $setting, $file := .Values.files -}}
-{{- if hasPrefix "trigger." $setting -}}{{- $_ := set $files $setting $file -}}{{- end -}}
+{{- include "backhaul.ownFiles" (dict "files" .Values.files "own" .Values.trigger.files "section" "trigger") -}}
+{{- end -}}
+
+{{- define "backhaul.archiveFiles" -}}
+{{- include "backhaul.ownFiles" (dict "files" .Values.files "own" .Values.archive.files "section" "archive") -}}
+{{- end -}}
+
+{{/* The files of another command: those of its section, and of its NATS user. dict "files" "own" "section". */}}
+{{- define "backhaul.ownFiles" -}}
+{{- $section := printf "%s." .section -}}
+{{- $files := include "backhaul.natsFiles" . | fromJson -}}
+{{- range $setting, $file := .files -}}
+{{- if hasPrefix $section $setting -}}{{- $_ := set $files $setting $file -}}{{- end -}}
 {{- end -}}
 {{- $files | toJson -}}
 {{- end -}}
@@ -157,6 +172,16 @@ app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | tr
 {{- $_ := mergeOverwrite $config.nats (deepCopy .Values.trigger.nats) -}}
 {{- $_ := set $config "trigger" (merge (dict "routes" "/etc/backhaul/routes/routes.yaml") (deepCopy (.Values.config.trigger | default dict))) -}}
 {{- include "backhaul.addFiles" (dict "to" $config "files" (include "backhaul.triggerFiles" . | fromJson)) -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* The configuration file of the archiver: NATS, as who, and where the archive is. */}}
+{{- define "backhaul.archiveConfig" -}}
+{{- $config := dict "admin" (dict "addr" ":9090") "nats" (deepCopy (.Values.config.nats | default dict)) "log" (merge (deepCopy (.Values.config.log | default dict)) (dict "format" "json")) -}}
+{{- if .Values.setup.enabled -}}{{- $_ := set $config.nats "provision" false -}}{{- end -}}
+{{- $_ := mergeOverwrite $config.nats (deepCopy .Values.archive.nats) -}}
+{{- $_ := set $config "archive" (merge (deepCopy (.Values.config.archive | default dict)) (dict "location" "/archive/events")) -}}
+{{- include "backhaul.addFiles" (dict "to" $config "files" (include "backhaul.archiveFiles" . | fromJson)) -}}
 {{- toYaml $config -}}
 {{- end -}}
 
@@ -282,6 +307,26 @@ capabilities:
 {{- if not (and (hasKey $.Values.files "trigger.s3AccessKeyFile") (hasKey $.Values.files "trigger.s3SecretKeyFile")) -}}
 {{- fail "files: a route has a directive; trigger.s3AccessKeyFile and trigger.s3SecretKeyFile must name a Secret with the key" -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.archive.enabled -}}
+{{- if .Values.embedded.enabled -}}
+{{- fail "archive.enabled: the archiver is a process of its own and needs a NATS server that it can reach; set config.nats.url instead of embedded.enabled" -}}
+{{- end -}}
+{{- if not (hasKey .Values.files "archive.keyFile") -}}
+{{- fail "files: archive.keyFile must name a Secret with the private key of the archive, which `backhaul archive keygen` makes" -}}
+{{- end -}}
+{{- if not (dig "archive" "location" "" .Values.config) -}}
+{{- if ne (.Values.archive.replicas | int) 1 -}}
+{{- fail "archive.replicas: one process writes to the volume, so it must be 1; more replicas need a bucket, config.archive.location" -}}
+{{- end -}}
+{{- else -}}
+{{- if not (dig "archive" "s3Endpoint" "" .Values.config) -}}
+{{- fail "config.archive.s3Endpoint: the archive is in a bucket; name the S3 API of it" -}}
+{{- end -}}
+{{- if not (and (hasKey .Values.files "archive.s3AccessKeyFile") (hasKey .Values.files "archive.s3SecretKeyFile")) -}}
+{{- fail "files: the archive is in a bucket; archive.s3AccessKeyFile and archive.s3SecretKeyFile must name a Secret with the key" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
