@@ -77,6 +77,8 @@ func meaningOf(status string) meaning {
 type JobInfo struct {
 	// ID is a decimal number above 0.
 	ID string
+	// Names are empty where the vendor leaves them out.
+	Names JobNames
 	// Status is the vendor's, verbatim and in English, such as "Queued".
 	Status string
 	State  JobState
@@ -121,6 +123,7 @@ type stateSummary struct {
 	FailedFolders flexibleText `json:"totalFailedFolders" xml:"totalFailedFolders,attr"`
 	Bytes         flexibleText `json:"sizeOfApplication" xml:"sizeOfApplication,attr"`
 	MediaBytes    flexibleText `json:"sizeOfMediaOnDisk" xml:"sizeOfMediaOnDisk,attr"`
+	Names         JobNames     `json:"subclient" xml:"subclient"`
 }
 
 // info returns what a summary says; ok is false without an id or a status.
@@ -131,7 +134,7 @@ func (s stateSummary) info() (info JobInfo, ok bool) {
 	}
 	means := meaningOf(status)
 	return JobInfo{
-		ID: id, Status: shortened(status), State: means.state, Outcome: means.outcome,
+		ID: id, Names: s.Names, Status: shortened(status), State: means.state, Outcome: means.outcome,
 		Started: unixTime(string(s.Start)), Ended: unixTime(string(s.End)), Updated: unixTime(string(s.Update)),
 		Reason:          JobReason{Code: plainText(string(s.PendingCode)), Text: plainText(string(s.PendingReason))},
 		SubmitErrorCode: smallNumber(s.SubmitError),

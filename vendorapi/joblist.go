@@ -14,12 +14,7 @@ import (
 type jobSummary struct {
 	JobID     flexibleText `json:"jobId" xml:"jobId,attr"`
 	StartTime flexibleText `json:"jobStartTime" xml:"jobStartTime,attr"` // UNIX seconds
-	Subclient struct {
-		ClientName    string `json:"clientName" xml:"clientName,attr"`
-		InstanceName  string `json:"instanceName" xml:"instanceName,attr"`
-		BackupsetName string `json:"backupsetName" xml:"backupsetName,attr"`
-		SubclientName string `json:"subclientName" xml:"subclientName,attr"`
-	} `json:"subclient" xml:"subclient"`
+	Names     JobNames     `json:"subclient" xml:"subclient"`
 }
 
 // id returns the job's id, "" if it is missing or not valid.
@@ -32,13 +27,21 @@ func (j jobSummary) startedBefore(t time.Time) bool {
 	return !started.IsZero() && started.Before(t)
 }
 
-// matches reports whether the names are those of the task; the vendor's names are not
-// case-sensitive. A missing name matches. The backup level is not compared, because the vendor may
-// convert it.
-func (j jobSummary) matches(t Task) bool {
-	same := func(got, want string) bool { return got == "" || strings.EqualFold(got, want) }
-	return same(j.Subclient.ClientName, t.ClientName) && same(j.Subclient.InstanceName, t.InstanceName) &&
-		same(j.Subclient.BackupsetName, t.BackupsetName) && same(j.Subclient.SubclientName, t.SubclientName)
+// JobNames are the names of what a job backs up, "" where the vendor leaves one out.
+type JobNames struct {
+	Client    string `json:"clientName" xml:"clientName,attr"`
+	Instance  string `json:"instanceName" xml:"instanceName,attr"`
+	Backupset string `json:"backupsetName" xml:"backupsetName,attr"`
+	Subclient string `json:"subclientName" xml:"subclientName,attr"`
+}
+
+// Match reports whether the names may be those that were asked for; the vendor's names are not
+// case-sensitive. A name that is missing on either side matches. The backup level is not compared,
+// because the vendor may convert it.
+func (n JobNames) Match(asked JobNames) bool {
+	same := func(got, want string) bool { return got == "" || want == "" || strings.EqualFold(got, want) }
+	return same(n.Client, asked.Client) && same(n.Instance, asked.Instance) &&
+		same(n.Backupset, asked.Backupset) && same(n.Subclient, asked.Subclient)
 }
 
 // jobIndex is a list of jobs without duplicates that is searched by names.
@@ -69,10 +72,10 @@ func (x *jobIndex) add(page int, list jobList[jobSummary]) {
 			x.seen[id] = page
 		}
 		x.jobs = append(x.jobs, job)
-		if names := job.Subclient; names.ClientName == "" || names.SubclientName == "" {
+		if names := job.Names; names.Client == "" || names.Subclient == "" {
 			x.vague = append(x.vague, position)
 		} else {
-			key := nameKey(names.ClientName, names.SubclientName)
+			key := nameKey(names.Client, names.Subclient)
 			x.positions[key] = append(x.positions[key], position)
 		}
 	}
@@ -80,10 +83,11 @@ func (x *jobIndex) add(page int, list jobList[jobSummary]) {
 
 // named returns the jobs that match a task's names, in the order of the list.
 func (x *jobIndex) named(t Task) (jobs []jobSummary) {
+	asked := JobNames{Client: t.ClientName, Instance: t.InstanceName, Backupset: t.BackupsetName, Subclient: t.SubclientName}
 	positions := slices.Concat(x.positions[nameKey(t.ClientName, t.SubclientName)], x.vague)
 	slices.Sort(positions)
 	for _, position := range positions {
-		if job := x.jobs[position]; job.matches(t) {
+		if job := x.jobs[position]; job.Names.Match(asked) {
 			jobs = append(jobs, job)
 		}
 	}

@@ -66,10 +66,10 @@ func FuzzJobList(f *testing.F) {
 			}
 			for _, job := range index.jobs {
 				task := testTask()
-				names := job.Subclient
-				task.ClientName, task.InstanceName = strings.ToUpper(names.ClientName), names.InstanceName
-				task.BackupsetName, task.SubclientName = names.BackupsetName, names.SubclientName
-				if !job.matches(task) {
+				names := job.Names
+				task.ClientName, task.InstanceName = strings.ToUpper(names.Client), names.Instance
+				task.BackupsetName, task.SubclientName = names.Backupset, names.Subclient
+				if names.Client != "" && !strings.EqualFold(task.ClientName, names.Client) {
 					continue // a few letters do not survive the way to capitals
 				}
 				found := false

@@ -105,6 +105,9 @@ func runRequest(cmd *cobra.Command, f requestFlags) error {
 		return err
 	}
 	defer nc.Close()
+	if b.Wait == batch.WaitFinished && !f.quiet {
+		sayUnfollowed(cmd, nc)
+	}
 	report := newRequestReport(cmd, f, b, file)
 	summary, err := batch.Run(cmd.Context(), nc, js, b, report)
 	report.end(summary)

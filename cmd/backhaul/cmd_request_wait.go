@@ -5,9 +5,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/batch"
+	"backhaul/consumer/follower"
+	"backhaul/publisher"
 )
 
 // The values of --wait.
@@ -49,6 +52,14 @@ func (w *waitFlag) of() batch.Wait {
 		return batch.WaitFinished
 	}
 	return batch.WaitNothing
+}
+
+// sayUnfollowed notes on standard error if no end can be expected at present.
+func sayUnfollowed(cmd *cobra.Command, nc *nats.Conn) {
+	state, err := follower.Listen(cmd.Context(), nc)
+	if state == nil && err == nil {
+		cmd.PrintErrf("note: no replica that follows jobs is heard on %s: --wait=finished goes on until one runs and reports the ends\n", publisher.FollowerStateSubject)
+	}
 }
 
 // noArgsOfWait refuses arguments. One of them may be meant as the value of --wait, which

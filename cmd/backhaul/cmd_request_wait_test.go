@@ -47,7 +47,8 @@ func TestRequest_waitsForTheEnd(t *testing.T) {
 	}
 
 	code, out, stderr := programtest.Once(t, s.Env, "", args("w-open", "--wait=finished", "--timeout", "2s")...)
-	if code != exitFailed || !strings.Contains(out, "job-started") || !strings.Contains(stderr, "1 request has no end on record yet: w-open; their jobs are not affected") || !strings.Contains(stderr, "--request-id w-open") {
+	if code != exitFailed || !strings.Contains(out, "job-started") || !strings.Contains(stderr, "1 request has no end on record yet: w-open; their jobs are not affected") || !strings.Contains(stderr, "--request-id w-open") ||
+		!strings.Contains(stderr, "no replica that follows jobs is heard") {
 		t.Errorf("no end in time: exit code %d, %s%s", code, out, stderr)
 	}
 	p := programtest.Start(t, s.Env, "backhaul", args("w-open", "--wait=finished")...)

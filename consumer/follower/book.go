@@ -40,6 +40,9 @@ type sight struct {
 	// strange is after when the job has ended by what the vendor says, although its status is
 	// unknown; zero otherwise. It is a time by our clock: the vendor's may be hours away.
 	strange time.Time
+	// foreign is what another job backs up that the vendor shows under the id, "" for none. A vendor
+	// that was installed again, or went back to a copy of its database, gives ids again.
+	foreign string
 }
 
 // absence is how long the lists have not shown a job.

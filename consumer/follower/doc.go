@@ -51,6 +51,7 @@
 //	the server restarts                       as a crash                                      TestTheServerRestarts
 //	the vendor does not show the job yet      it is no end                                    TestAJobThatIsNotVisibleYet
 //	the job is pruned, or has a new id        it is no end; given up after a time             TestAJobThatIsGone
+//	the id is given again to another job      names that differ are no end                    TestAnIDThatIsGivenAgain
 //	an end before the longest list            the job is read by itself                       TestAnOutageOfDays
 //	a status that is unknown                  an end only among the finished, with a time     TestAnUnknownStatus
 //	a list is cut, or has several pages       a list counts when it is whole                  TestListsOfSeveralPages

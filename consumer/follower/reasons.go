@@ -30,7 +30,12 @@ func (s *session) reasons(ctx context.Context, f *flight) (all []schemas.Reason,
 		all = append(all, schemas.Reason{Code: strconv.Itoa(n), Text: "the vendor's submit error code is " + strconv.Itoa(n), From: schemas.ReasonFromSubmit})
 	}
 	events, by := s.eventsOf(ctx, f.job.id)
-	if all = append(all, events...); len(all) > 0 || !s.follower.cfg.SpareWrite() {
+	if outcome == schemas.OutcomeKilled {
+		all = append(events, all...) // who killed it comes before why it was pending then
+	} else {
+		all = append(all, events...)
+	}
+	if len(all) > 0 || !s.follower.cfg.SpareWrite() {
 		return all, by
 	}
 	ask, cancel := context.WithTimeout(ctx, readTimeout)

@@ -17,12 +17,13 @@ type flight struct {
 	news news
 	why  string // of a job-unfollowed
 
-	last   uint64          // sequence of the last event about the job
-	over   bool            // a job-finished or job-unfollowed is stored
-	state  schemas.State   // of the last job-changed that is stored
-	reason *schemas.Reason // the last one seen while the job was active
-	seen   string          // the status in which it was last seen
-	err    error
+	foreign bool            // the vendor shows another job: nothing is written
+	last    uint64          // sequence of the last event about the job
+	over    bool            // a job-finished or job-unfollowed is stored
+	state   schemas.State   // of the last job-changed that is stored
+	reason  *schemas.Reason // the last one seen while the job was active
+	seen    string          // the status in which it was last seen
+	err     error
 }
 
 // report begins to write what follows from news about a job. While an event about the job is
@@ -41,7 +42,10 @@ func (s *session) report(work context.Context, n news) {
 func (s *session) giveUp(work context.Context, now time.Time) {
 	for _, j := range s.book.expired(now, s.follower.cfg.For) {
 		why := fmt.Sprintf("the job has not ended within %s", s.follower.cfg.For)
-		if !j.absent.since.IsZero() || j.seen.at.IsZero() {
+		switch {
+		case j.seen.foreign != "":
+			why = fmt.Sprintf("the vendor shows another job under this id, of %s", j.seen.foreign)
+		case !j.absent.since.IsZero() || j.seen.at.IsZero():
 			why = fmt.Sprintf("the vendor does not show the job, and has not shown its end within %s", s.follower.cfg.For)
 		}
 		s.launch(work, &flight{job: j, why: why})
@@ -51,6 +55,9 @@ func (s *session) giveUp(work context.Context, now time.Time) {
 func (s *session) launch(work context.Context, f *flight) {
 	f.job.busy = true
 	f.last, f.reason, f.seen = f.job.last, f.job.reason, f.job.seen.status
+	if f.job.seen.foreign != "" {
+		f.reason, f.seen = nil, ""
+	}
 	s.flights.flying++
 	s.flights.running.Go(func() {
 		select {
@@ -76,6 +83,11 @@ func (s *session) landed(work context.Context, f *flight) error {
 		return f.err
 	}
 	j.last = f.last
+	if f.foreign {
+		s.foreign(j, f.news.info.Names)
+		return nil
+	}
+	j.seen.foreign = ""
 	if f.over {
 		if s.book.remove(j) {
 			s.settle(j.of.reply, "+ACK")
@@ -90,6 +102,17 @@ func (s *session) landed(work context.Context, f *flight) error {
 	return nil
 }
 
+// foreign notes that the vendor shows another job under the id of a job.
+func (s *session) foreign(j *job, names vendorapi.JobNames) {
+	j.after, j.reason = nil, nil
+	who := fmt.Sprintf("client %q and content group %q", names.Client, names.Subclient)
+	if j.seen.foreign != who {
+		s.follower.log.Warn().Str("jobId", j.id).Str("clientName", names.Client).Str("subclientName", names.Subclient).
+			Msg("the vendor shows another job under the id of a job that is followed: its end is not reported")
+	}
+	j.seen.foreign = who
+}
+
 // write writes the event of a flight. Every event about a job is written after the last one
 // about it, whatever its kind: a reader that was frozen writes nothing behind an end, and of two
 // ends one is stored.
@@ -102,6 +125,10 @@ func (s *session) write(ctx context.Context, f *flight) error {
 	}
 	if err != nil {
 		return err
+	}
+	if f.why == "" && !f.news.info.Names.Match(named(of.started.Naming)) {
+		f.foreign = true
+		return nil
 	}
 	e := s.event(ctx, f, of.started)
 	for {
@@ -124,6 +151,10 @@ func (s *session) write(ctx context.Context, f *flight) error {
 			return nil
 		}
 	}
+}
+
+func named(n schemas.Naming) vendorapi.JobNames {
+	return vendorapi.JobNames{Client: n.ClientName, Instance: n.InstanceName, Backupset: n.BackupsetName, Subclient: n.SubclientName}
 }
 
 // append writes an event after the one with the sequence last. An event that is too large is

@@ -74,6 +74,22 @@ func TestFollow_changes(t *testing.T) {
 	}
 }
 
+// Who killed a job comes before the reason for which it was pending then.
+func TestFollow_aKilledJobThatWasPending(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.vendor.events["1"] = []vendorapi.JobEvent{{Code: "19:1081", Text: "Job [1] was killed by [admin]."}}
+	b.run()
+	b.vendor.put("1", "Pending", func(i *vendorapi.JobInfo) { i.Reason = vendorapi.JobReason{Code: "13:30", Text: "no contact"} })
+	b.started("r", "1")
+	b.tells("changed 1 pending")
+	b.vendor.put("1", "Killed")
+	b.tells("changed 1 pending", "finished 1 killed")
+	if e := b.stored()[1].(*schemas.JobFinished); len(e.Reasons) != 2 || e.Reasons[0].Code != "19:1081" || e.Reasons[1].Code != "13:30" {
+		t.Errorf("the reasons are %+v", e.Reasons)
+	}
+}
+
 // Nothing followed costs nothing.
 func TestFollow_nothing(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,40 @@ func TestAJobThatIsGone(t *testing.T) {
 	}
 }
 
+// A vendor that was installed again gives ids again. Another job's state and end are not ours.
+func TestAnIDThatIsGivenAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.startedAt(time.Now().Add(-30*time.Minute), "r", "1")
+	other := func(i *vendorapi.JobInfo) { i.Names = vendorapi.JobNames{Client: "c", Subclient: "other"} }
+	b.vendor.put("1", "Pending", other)
+	w := b.run()
+	const said = "the vendor shows another job under the id"
+	b.eventually("a line about it", func() bool { return strings.Contains(b.log.String(), said) })
+	b.vendor.put("1", "Completed", other)
+	reads := b.vendor.total()
+	b.eventually("its end is seen", func() bool { return b.vendor.total() > reads+3 })
+	w.drain()
+	b.tells()
+	b.run(func(c *Config) { c.For = 10 * time.Minute })
+	b.tells("unfollowed 1")
+	b.settled()
+	if e := b.stored()[0].(*schemas.JobUnfollowed); !strings.Contains(e.Reason, `of client "c" and content group "other"`) || e.LastStatus != "" {
+		t.Errorf("the event says %q, %q", e.LastStatus, e.Reason)
+	}
+}
+
+// The vendor's names are not case-sensitive, and some are left out.
+func TestNamesAreComparedAsTheVendorDoes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.started("r", "1")
+	b.vendor.put("1", "Completed", func(i *vendorapi.JobInfo) { i.Names = vendorapi.JobNames{Client: "C", Instance: "any"} })
+	b.run()
+	b.tells("finished 1 completed")
+	b.settled()
+}
+
 // An end that lies behind the longest list, after an outage of days, is found by a read of the job.
 func TestAnOutageOfDays(t *testing.T) {
 	t.Parallel()

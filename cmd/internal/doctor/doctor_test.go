@@ -422,6 +422,7 @@ func TestVendorInTrouble(t *testing.T) {
 	past := &Past{Key: publisher.NewKey("a", "b"), Event: &schemas.JobStarted{JobID: "77", StartedAt: time.Now()}}
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
+	missing := simulator.Fault{Kind: simulator.Status, Status: http.StatusNotFound}
 	for name, test := range map[string]struct {
 		endpoint string
 		password string
@@ -438,6 +439,7 @@ func TestVendorInTrouble(t *testing.T) {
 		"login crashes":  {"", "simulator", map[string][]simulator.Fault{"Login": {{Kind: simulator.Crash}}}, "vendor login", Error, "Login", true},
 		"login limited":  {"", "simulator", map[string][]simulator.Fault{"Login": {{Kind: simulator.TooManyRequests}}}, "vendor login", Warning, "throttled", false},
 		"no job list":    {"", "simulator", map[string][]simulator.Fault{"JobList": {forbidden, forbidden, forbidden}, "Jobs": {forbidden, forbidden, forbidden}}, "vendor job list", Error, "401", false},
+		"no GET Job":     {"", "simulator", map[string][]simulator.Fault{"JobList": {missing, missing}}, "vendor job list", Warning, "GET Job is not answered", false},
 		"list crashes":   {"", "simulator", map[string][]simulator.Fault{"JobList": {{Kind: simulator.Crash}}}, "vendor job list", Warning, "500", false},
 	} {
 		t.Run(name, func(t *testing.T) {

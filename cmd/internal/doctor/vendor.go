@@ -133,6 +133,10 @@ func listJobs(ctx context.Context, client *vendorapi.Client) Finding {
 	e, _ := errors.AsType[*vendorapi.Error](err)
 	switch {
 	case err == nil:
+		if _, err := client.ListJobs(ctx, vendorapi.JobQuery{Category: vendorapi.ActiveJobs, Limit: 1}); vendorapi.Unsupported(err) {
+			return finding(Warning, check, "GET Job is not answered, POST Jobs is: "+err.Error(),
+				"a job whose answer was lost can be found, at the cost of a writing call; started jobs cannot be followed to their end: update the vendor, or set BACKHAUL_FOLLOW=false")
+		}
 		return ok(check, "can be read: a job whose answer was lost can be found")
 	case e != nil && (e.Verdict == vendorapi.Throttled || e.Failing()):
 		return finding(Warning, check, err.Error(), "try again later; while jobs cannot be listed, a lost answer stays in doubt")
