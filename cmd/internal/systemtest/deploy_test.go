@@ -26,8 +26,29 @@ type composeService struct {
 	Privileged  bool
 	NetworkMode string `yaml:"network_mode"`
 	Ports       []string
-	Volumes     []string
+	Volumes     []composeVolume
 	Environment map[string]string
+}
+
+// composeVolume is a volume in the short form, SOURCE:TARGET[:ro].
+type composeVolume string
+
+// UnmarshalYAML implements [yaml.Unmarshaler]: a volume may also have the long form.
+func (v *composeVolume) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		*v = composeVolume(node.Value)
+		return nil
+	}
+	var long struct {
+		Source, Target string
+		ReadOnly       bool `yaml:"read_only"`
+	}
+	err := node.Decode(&long)
+	*v = composeVolume(long.Source + ":" + long.Target)
+	if long.ReadOnly {
+		*v += ":ro"
+	}
+	return err
 }
 
 // Nothing is reachable from another machine, nothing of ours has rights that it does
@@ -57,7 +78,7 @@ func TestComposeFileIsConfined(t *testing.T) {
 			t.Errorf("%s is privileged or not in a network of its own", name)
 		}
 		for _, volume := range s.Volumes {
-			if strings.HasPrefix(volume, ".") && !strings.HasSuffix(volume, ":ro") {
+			if strings.HasPrefix(string(volume), ".") && !strings.HasSuffix(string(volume), ":ro") {
 				t.Errorf("%s may write to %s", name, volume)
 			}
 		}
@@ -83,7 +104,7 @@ func TestComposeFileIsConfined(t *testing.T) {
 		}
 	}
 	routes := file.Services["trigger"]
-	if got := routes.Environment["BACKHAUL_TRIGGER_ROUTES"]; !slices.Contains(routes.Volumes, "./routes.yaml:"+got+":ro") {
+	if got := routes.Environment["BACKHAUL_TRIGGER_ROUTES"]; !slices.Contains(routes.Volumes, composeVolume("./routes.yaml:"+got+":ro")) {
 		t.Errorf("the trigger's routes %s are none of %q", got, routes.Volumes)
 	}
 	if code, _, stderr := programtest.Once(t, nil, "", "trigger", "check", "--routes", programtest.InRepository(t, "deploy", "compose", "routes.yaml")); code != programtest.ExitDone {
