@@ -74,6 +74,10 @@ func TestArchive(t *testing.T) {
 		t.Errorf("the report is\n%s", report)
 	}
 
+	if _, status, stderr := programtest.Once(t, env, "", "status", "--admin-addr", "off"); !strings.Contains(status, "archived      until 20") || strings.Contains(status, "no replica archives") {
+		t.Errorf("the status is\n%s%s", status, stderr)
+	}
+
 	// A second archiver for the same directory stands by, whatever server it reads.
 	second := programtest.Start(t, env, "backhaul", "archive")
 	second.WaitFor(t, "keeping events")

@@ -36,7 +36,7 @@ func newStatusCommand() *cobra.Command {
 		Short: "Show how the queue fares, or what happened to one request",
 		Long: `Without an argument: how much waits and for how long, with BACKHAUL_STARTS_PER_HOUR of
 which source and priority and until about when, what is in flight, whether the queue is
-paused, the events, the dead letters, how many started jobs are followed to
+paused, the events and until when they are archived, the dead letters, how many started jobs are followed to
 their end, since when and by whom, when the vendor was last asked about them and how
 many reads are left in this hour, how much of the budget of writing calls is spent and by
 whom, what the replica at --admin-addr says of itself and of the vendor, and, if "backhaul trigger" is in use: the notifications
@@ -147,8 +147,10 @@ type status struct {
 	Events stored      `json:"events"`
 	// Ledger says why the events are not the ledger that the service knows, or forget;
 	// "" if all is well or cannot be known.
-	Ledger      string `json:"ledger,omitempty"`
-	DeadLetters stored `json:"deadLetters"`
+	Ledger string `json:"ledger,omitempty"`
+	// Archive is nil where events are not archived.
+	Archive     *archiveStatus `json:"archive,omitempty"`
+	DeadLetters stored         `json:"deadLetters"`
 	// Jobs is how started jobs are followed.
 	Jobs *followStatus `json:"jobs,omitempty"`
 	// Budget is nil if no budget of writing calls was used.
@@ -192,6 +194,9 @@ func lookAround(ctx context.Context, js jetstream.JetStream, cfg *config.Config)
 		return s, err
 	}
 	if s.Ledger, err = lookAtLedger(ctx, js); err != nil {
+		return s, err
+	}
+	if s.Archive, err = lookAtArchive(ctx, js); err != nil {
 		return s, err
 	}
 	if s.Jobs, err = lookAtFollower(ctx, js, now); err != nil {
@@ -279,6 +284,7 @@ func printStatus(w io.Writer, output string, s status) error {
 	if s.Ledger != "" {
 		t.row("ledger", s.Ledger)
 	}
+	s.Archive.print(t)
 	t.row("dead letters", s.DeadLetters.text())
 	s.Jobs.print(t, s.AsOf)
 	s.Budget.print(t)

@@ -6,7 +6,19 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"backhaul/publisher/natstest"
 )
+
+// An archiver that is gone is noticed though there is nothing to archive.
+func TestNATSArchiving(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t).Connect(t)
+	js := natstest.JetStream(t, nc)
+	want(t, only(NATS(t.Context(), nc, js), "archive"))
+	natstest.ProvisionArchive(t, nc)
+	want(t, only(NATS(t.Context(), nc, js), "archive"), "warning | archive | no replica of `backhaul archive` reads events")
+}
 
 func TestArchiveFindings(t *testing.T) {
 	t.Parallel()
@@ -21,8 +33,8 @@ func TestArchiveFindings(t *testing.T) {
 		level       Level
 		what        string
 	}{
-		"all":         {9, 0, 1, 9, 20 * day, 0, OK, "every event is archived"},
-		"empty":       {0, 0, 0, 0, 0, 0, OK, "every event is archived"},
+		"all":         {9, 0, 1, 9, 20 * day, 0, OK, "every event that the stream has is archived"},
+		"empty":       {0, 0, 0, 0, 0, 0, OK, "every event that the stream has is archived"},
 		"a few":       {7, time.Second, 1, 9, 20 * day, time.Second, OK, "2 events are still"},
 		"lost":        {3, time.Hour, 7, 9, 14 * day, time.Hour, Warning, "has lost 3 events"},
 		"nearly lost": {6, time.Hour, 7, 9, 8 * day, time.Minute, Warning, "3 events are not archived, the oldest for 192h0m0s"},

@@ -12,6 +12,7 @@ import (
 
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/history"
+	"backhaul/cmd/internal/queue"
 	"backhaul/consumer/budget"
 	"backhaul/consumer/order"
 	"backhaul/consumer/turn"
@@ -245,7 +246,33 @@ func (p *Page) lights(v state.View, now time.Time) []light {
 	if p.cfg.Vendor.Budget != nil {
 		lights = append(lights, budgetLight(p.cfg.Vendor.Budget()))
 	}
+	if v.Archive != nil {
+		lights = append(lights, archiveLight(*v.Archive, v.At))
+	}
 	return append(lights, p.queueLight(v, now))
+}
+
+// lateArchive is how long an event may wait until it is archived.
+const lateArchive = 15 * time.Minute
+
+// archiveLight shows until when events are archived.
+func archiveLight(a queue.Archive, now time.Time) light {
+	word, detail := "nothing archived yet", ""
+	if !a.Until.IsZero() {
+		word = "until " + a.Until.Format("2006-01-02 15:04:05 UTC")
+	} else if a.Lag == 0 {
+		word = "has every event that the stream has"
+	}
+	if a.Lag > 0 {
+		detail = fmt.Sprintf("%d events are not archived yet", a.Lag)
+	}
+	switch {
+	case !a.Read:
+		return light{"Archive", word, strings.TrimPrefix(detail+"; no replica archives", "; "), warning}
+	case a.Lag > 0 && now.Sub(a.Until) > lateArchive:
+		return light{"Archive", word, detail, warning}
+	}
+	return light{"Archive", word, detail, well}
 }
 
 // budgetLight shows the budget of writing calls.

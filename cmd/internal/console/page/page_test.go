@@ -170,6 +170,48 @@ func TestTheListShowsWhoIsNext(t *testing.T) {
 	}
 }
 
+// Until when events are archived is shown where there is an archiver, and only there.
+func TestTheListShowsTheArchive(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	nc := b.nats.Connect(t)
+	if body := b.get("/"); strings.Contains(body, "<dt>Archive</dt>") {
+		t.Error("the page shows an archive where there is none")
+	}
+	natstest.ProvisionArchive(t, nc)
+	b.request("billing", "r-1").submit()
+	shows := func(texts ...string) {
+		t.Helper()
+		waittest.Eventually(t, texts[0], func() bool {
+			_, light, _ := strings.Cut(b.get("/"), "<dt>Archive</dt>")
+			light, _, _ = strings.Cut(light, "</div>")
+			for _, text := range texts {
+				if !strings.Contains(light, text) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	shows("nothing archived yet", "1 events are not archived yet; no replica archives")
+	c, err := natstest.JetStream(t, nc).Consumer(t.Context(), publisher.EventsStream, publisher.ArchiverConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := c.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := msg.DoubleAck(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	meta, err := msg.Metadata()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shows("until " + meta.Timestamp.UTC().Format("2006-01-02 15:04:05 UTC"))
+}
+
 // What waits for the trigger is shown where there is one, and only there.
 func TestTheListShowsTheTrigger(t *testing.T) {
 	t.Parallel()

@@ -25,11 +25,11 @@ const (
 	askLimit = 2 * time.Second
 	// againAfter is the wait before the stream is opened again after a failure.
 	againAfter = time.Second
-	// triggerEvery is how often the server is asked about the trigger, and
-	// triggerAgain how long it is not asked again when it does not answer: this user may
+	// othersEvery is how often the server is asked about trigger and archiver, and
+	// othersAgain how long it is not asked again when it does not answer: this user may
 	// not be permitted to ask.
-	triggerEvery = 5 * time.Second
-	triggerAgain = 30 * time.Second
+	othersEvery = 5 * time.Second
+	othersAgain = 30 * time.Second
 	// staleAfter is how long events may be on their way here.
 	staleAfter = 5 * time.Second
 )
@@ -94,7 +94,8 @@ func (s *State) read(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	var asking sync.WaitGroup
 	asking.Go(func() { s.ask(ctx, stop) })
-	asking.Go(func() { s.askAboutTrigger(ctx) })
+	asking.Go(func() { askAbout(ctx, s, queue.LookAtTrigger, func(seen *queue.Trigger) { s.trigger = seen }) })
+	asking.Go(func() { askAbout(ctx, s, queue.LookAtArchive, func(seen *queue.Archive) { s.archive = seen }) })
 	defer asking.Wait()
 	defer stop()
 	for ctx.Err() == nil {
@@ -260,21 +261,21 @@ func (s *State) askOnce(ctx context.Context) {
 	})
 }
 
-// askAboutTrigger queries what waits for the trigger until ctx ends. What cannot be
-// read is not shown; the rest stays current.
-func (s *State) askAboutTrigger(ctx context.Context) {
+// askAbout asks a question about trigger or archiver until ctx ends. What cannot be read is
+// not shown; the rest stays current.
+func askAbout[T any](ctx context.Context, s *State, question func(context.Context, jetstream.JetStream) (*T, error), answer func(*T)) {
 	for ctx.Err() == nil {
-		next := triggerEvery
+		next := othersEvery
 		asking, cancel := context.WithTimeout(ctx, askLimit)
-		seen, err := queue.LookAtTrigger(asking, s.js)
+		seen, err := question(asking, s.js)
 		cancel()
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
-			next = triggerAgain
+			next = othersAgain
 		}
-		s.change(func() { s.trigger = seen })
+		s.change(func() { answer(seen) })
 		pause(ctx, next)
 	}
 }

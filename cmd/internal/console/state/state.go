@@ -13,14 +13,14 @@
 //
 // Without viewers nothing is read: the first [State.Want] begins, and a quarter of an hour
 // without one ends it. Without a broker it keeps its data, [View.Stale] has the reason, and
-// it continues where it stopped. The queue is queried every two seconds, the trigger every
-// five.
+// it continues where it stopped. The queue is queried every two seconds, trigger and
+// archiver every five.
 //
 // It asks NATS for STREAM.{INFO,MSG.GET} and CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE}
 // of BACKUP_EVENTS, STREAM.INFO and CONSUMER.INFO of BACKUP_REQUESTS,
 // and those of STORAGE_EVENTS and STREAM.{INFO,MSG.GET} of STORAGE_WINDOWS, without
 // which the trigger is not shown, and to subscribe to storage.state, without which its
-// open windows are not.
+// open windows are not. CONSUMER.INFO of BACKUP_EVENTS.archiver is for the archive.
 //
 // All methods may be called at any time. One goroutine reads the stream.
 package state
@@ -64,6 +64,7 @@ type State struct {
 	progress progress
 	queue    queueView
 	trigger  *queue.Trigger // what was last seen and heard, never changed
+	archive  *queue.Archive // likewise
 	ahead    time.Duration  // of the server's clock before ours
 	version  uint64         // goes up with every change
 }
@@ -168,6 +169,8 @@ type View struct {
 	QueueAt time.Time
 	// Trigger is what waits for the trigger and what it says, nil where there is none to be seen.
 	Trigger *queue.Trigger
+	// Archive is how far events are archived, nil where they are not, or it cannot be read.
+	Archive *queue.Archive
 }
 
 // Now returns the time by the server's clock, as far as it is known: leases are
@@ -203,7 +206,7 @@ func (s *State) look(f Filter, offset, limit int, now time.Time) View {
 	v := View{
 		At: now, Held: s.book.len(), Counts: maps.Clone(s.counts), Minutes: s.series.minutes(now),
 		Since: s.progress.since, Complete: s.progress.complete, Stale: s.stale(),
-		Queue: s.queue.State, QueueAt: s.queue.at, Trigger: s.trigger,
+		Queue: s.queue.State, QueueAt: s.queue.at, Trigger: s.trigger, Archive: s.archive,
 	}
 	s.book.countOpen(v.Counts, now)
 	v.Ends, v.Running = maps.Clone(s.ends), s.book.countRunning()
