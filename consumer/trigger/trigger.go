@@ -188,6 +188,9 @@ func (t *Trigger) Run(ctx context.Context) {
 		} else if t.pullLog.Changed(err) && err != nil {
 			t.log.Warn().Err(err).Msg("cannot read notifications")
 		}
+		if errors.Is(err, reader.ErrGap) {
+			continue // it stands by first, and so sees the other reader
+		}
 		sleep.For(ctx, failurePause/2+rand.N(failurePause))
 	}
 	t.ready.Note(reader.ErrStopping)

@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -43,9 +44,10 @@ const AskTimeout = 5 * time.Second
 const (
 	// checkEvery is how often a replica that stands by checks whether another one reads.
 	checkEvery = time.Second
-	// checkAgain is the wait before its second check: between two pulls of a reader none is
-	// open for a moment.
-	checkAgain = 150 * time.Millisecond
+	// checkAgain is the shortest wait before its second check, and three times that the longest:
+	// between two pulls of a reader none is open for a moment, and of two replicas that start
+	// together one must see that the other has begun.
+	checkAgain = 100 * time.Millisecond
 	// gapMargin is added to the time for which a reader has no open pull.
 	gapMargin = 500 * time.Millisecond
 )
@@ -123,9 +125,12 @@ func (d Durable) Reset(ctx context.Context, nc *nats.Conn, first uint64) (jetstr
 }
 
 // StandBy waits until no replica reads: until the consumer has no open pull in two checks shortly
-// after each other. A reader may have no open pull for the time gap after a delivery. look returns the state of the consumer; other is called while a replica reads.
+// after each other, and has delivered nothing between them. A reader that has a backlog gets all that
+// a pull asks for at once, so it hardly ever has an open one. It may also have no open pull for the
+// time gap after a delivery. look returns the state of the consumer; other is called while a replica
+// reads.
 func StandBy(ctx context.Context, gap time.Duration, look func(context.Context) (*jetstream.ConsumerInfo, error), other func()) error {
-	quiet := false
+	var quiet *jetstream.ConsumerInfo // the state in the first of two checks
 	for {
 		ask, cancel := context.WithTimeout(ctx, AskTimeout)
 		info, err := look(ask)
@@ -138,18 +143,24 @@ func StandBy(ctx context.Context, gap time.Duration, look func(context.Context) 
 			return err
 		case info.Paused:
 			return errPaused
-		case info.NumWaiting > 0, delivered(info, gap):
-			quiet = false
+		case info.NumWaiting > 0, delivered(info, gap), quiet != nil && moved(quiet, info):
+			quiet = nil
 			other()
-		case quiet:
+		case quiet != nil:
 			return nil
 		default:
-			quiet, wait = true, checkAgain
+			quiet, wait = info, checkAgain+rand.N(2*checkAgain)
 		}
 		if !sleep.For(ctx, wait) {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// moved reports whether the consumer has delivered a message, or was reset, between two states.
+func moved(before, after *jetstream.ConsumerInfo) bool {
+	b, a := before.Delivered, after.Delivered
+	return b.Consumer != a.Consumer || b.Stream != a.Stream || a.Last != nil && (b.Last == nil || !a.Last.Equal(*b.Last))
 }
 
 // delivered reports whether the consumer has delivered a message within the gap, by the server's
