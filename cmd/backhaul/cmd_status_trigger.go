@@ -56,6 +56,9 @@ func (s *triggerStatus) print(t table, now time.Time) {
 		if r.Held > 0 {
 			windows += fmt.Sprintf("; %d wait for a job of their content group", r.Held)
 		}
+		if r.Blackout > 0 {
+			windows += fmt.Sprintf("; %d wait for the end of a blackout", r.Blackout)
+		}
 		t.row("  windows", windows)
 		t.row("  asked for", fmt.Sprintf("%d requests of %d changes, since %s", r.Asked.Requests, r.Asked.Changes, stamp(r.Asked.Since)))
 	}

@@ -226,6 +226,9 @@ func printRoutes(cmd *cobra.Command, rs *trigger.Routes) error {
 		if r.Rule.MinInterval > 0 {
 			window += ", at least " + short(r.Rule.MinInterval) + " between jobs"
 		}
+		if r.Blackout.Any() {
+			window += ", not in " + r.Blackout.String()
+		}
 		t.row(line, r.Name, r.Changes(), r.Group().String(), r.Request.BackupLevel, window, directive)
 	}
 	return t.flush()

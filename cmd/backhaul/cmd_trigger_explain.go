@@ -219,6 +219,9 @@ func withRoute(c trigger.Change, r *trigger.Route) string {
 	if r.Rule.MinInterval > 0 {
 		text += fmt.Sprintf(", at least %s after the start of its last job", short(r.Rule.MinInterval))
 	}
+	if r.Blackout.Any() {
+		text += ", not in the blackout " + r.Blackout.String()
+	}
 	if r.Directive == nil {
 		return text
 	}

@@ -113,37 +113,62 @@ const relief = 4
 
 // endLargest ends the largest windows until the given part of what is held is in ended windows.
 // Each window that ends early may cost one request more, and the largest give back the most.
-func (c *collection) endLargest() {
-	open := make([]*group, 0, len(c.groups))
+// Windows in a blackout end last, because that breaks it; endLargest returns how many groups that
+// concerns.
+func (c *collection) endLargest() (broken int) {
+	now := c.now()
+	type candidate struct {
+		*group
+		windows []*window
+		size    int
+		dark    int // 1 in a blackout
+	}
+	var all []candidate
 	for _, g := range c.groups {
+		one := candidate{group: g}
+		if g.isDark(now) && !g.flying {
+			one.dark, one.windows = 1, g.queue[:len(g.queue):len(g.queue)]
+		}
 		if g.open != nil {
-			open = append(open, g)
+			one.windows = append(one.windows, g.open)
+		}
+		for _, w := range one.windows {
+			one.size += w.size()
+		}
+		if len(one.windows) > 0 {
+			all = append(all, one)
 		}
 	}
-	slices.SortFunc(open, func(a, b *group) int {
-		return cmp.Or(b.open.size()-a.open.size(), cmp.Compare(a.open.first, b.open.first))
+	slices.SortFunc(all, func(a, b candidate) int {
+		return cmp.Or(a.dark-b.dark, b.size-a.size, cmp.Compare(a.windows[0].first, b.windows[0].first))
 	})
 	left := make(map[*message]int)
 	done, freed := 0, 0 // messages of which all windows have ended, and objects
-	for _, g := range open {
+	for _, g := range all {
 		if done*relief >= len(c.messages) && freed*relief >= c.changes {
-			return
+			return broken
 		}
-		freed += len(g.open.objects)
-		for _, m := range g.open.messages {
-			if m.waits == 1 {
-				done++
-			} else if left[m]++; left[m] == m.waits {
-				done++
+		for _, w := range g.windows {
+			freed += len(w.objects)
+			for _, m := range w.messages {
+				if m.waits == 1 {
+					done++
+				} else if left[m]++; left[m] == m.waits {
+					done++
+				}
 			}
 		}
 		if g.hold != nil {
 			g.hold.forced = true
 		}
-		g.close()
-		c.ended = append(c.ended, g)
+		if g.open != nil {
+			g.close()
+		}
+		broken += g.dark
+		c.ended = append(c.ended, g.group)
 	}
 	c.next = time.Time{}
+	return broken
 }
 
 // expect notes that a window may end at due.
@@ -214,7 +239,10 @@ func (s *session) take(ctx context.Context, msg *nats.Msg) error {
 func (s *session) relieve() {
 	full := len(s.collected.messages) >= s.maxPending && s.maxPending > 0 || s.collected.changes >= maxHeld
 	if full && len(s.collected.ended) == 0 && s.flights.flying == 0 && !s.collected.force() {
-		s.collected.endLargest()
+		if broken := s.collected.endLargest(); broken > 0 {
+			s.trigger.log.Warn().Int("contentGroups", broken).Int("notifications", len(s.collected.messages)).
+				Msg("no more notifications can be held: requesting backups in a blackout")
+		}
 	}
 }
 
@@ -285,7 +313,7 @@ func (s *session) collect(ctx context.Context, m *message, name Group, c *concer
 	if len(g.queue) > queued {
 		s.collected.ended = append(s.collected.ended, g)
 	}
-	if g.open != nil {
+	if g.open != nil && !g.waits(s.collected.now()) {
 		s.collected.expect(g.open.due(g.route.Window, s.collected.behind))
 	}
 	return nil

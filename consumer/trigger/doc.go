@@ -68,6 +68,7 @@
 //	another source's request has the turn     the same                                        TestAnotherSourceHasTheTurn
 //	what is held is all that the server       windows end, and their requests wait            TestAFullConsumerEndsWhatIsHeld
 //	delivers
+//	a reader is killed in a blackout          the next one collects the same, and waits       TestABlackout
 //	the store takes no files                  nothing is acknowledged; after 10 min a plain   TestAStoreThatIsAway
 //	                                          INCREMENTAL is requested
 //
@@ -111,6 +112,14 @@
 // comes every [Config].LookAgain.
 //
 // A window is held for [Config].HoldFor at most, and ends without a look if memory is needed.
+//
+// # Blackouts
+//
+// While a blackout of its route is in force (package blackout), a window stays open and collects;
+// those that ended by their number of paths wait. A blackout is about the time of requests, so it
+// needs nothing that is stored: after a crash the next reader collects the same and waits as well.
+// It does not count as time that a window is held. If memory is needed, windows in a blackout end
+// last, so that other groups go on.
 //
 // # Replicas
 //

@@ -5,6 +5,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"backhaul/consumer/trigger/blackout"
+	"backhaul/consumer/turn"
 	"backhaul/schemas"
 )
 
@@ -35,8 +37,8 @@ func (f *Forecast) PerHour() float64 {
 	return float64(f.Requests) / max(f.To.Sub(f.From).Hours(), 1)
 }
 
-// Forecaster computes a [Forecast]. It knows no rules of content groups, which may hold windows,
-// and no bound of memory, which may end some early.
+// Forecaster computes a [Forecast]. It knows blackouts, but no rules of content groups, which may
+// hold windows, and no bound of memory, which may end some early.
 type Forecaster struct {
 	session  *session
 	sequence uint64
@@ -70,11 +72,17 @@ func (f *Forecaster) Add(subject string, header schemas.Header, data []byte, sto
 	for name, concern := range f.session.concerns(changes) {
 		g := c.groups[name]
 		if g == nil {
-			g = &group{route: concern.route, name: name.key()}
+			r := *concern.route
+			r.Rule = turn.Rule{}
+			g = &group{route: &r, name: name.key(), hold: newHold(&r, "", &decision{})}
 			c.groups[name] = g
 		}
 		g.add(m, concern)
-		f.count(g, f.now)
+		if g.held() && len(g.queue) > 0 {
+			c.expect(f.now) // it may be in a blackout
+		} else {
+			f.count(g, f.now)
+		}
 		if g.open != nil {
 			c.expect(g.open.due(g.route.Window, false))
 		}
@@ -113,11 +121,12 @@ func (f *Forecaster) count(g *group, at time.Time) {
 		f.hours[at.Truncate(time.Hour)]++
 	}
 	g.queue = nil
+	g.afterRequest()
 }
 
 // End ends all windows and returns the forecast.
 func (f *Forecaster) End() Forecast {
-	f.advance(f.now.Add(2 * MaxWindow))
+	f.advance(f.now.Add(2*MaxWindow + 4*blackout.Longest))
 	f.sum.Groups = len(f.session.collected.groups)
 	f.sum.Unrouted = f.session.trigger.unrouted.changes
 	for hour, n := range f.hours {

@@ -27,8 +27,9 @@ type asked struct {
 	RequestID string `json:"requestId"`
 }
 
-// hold is what is known about the last request of a content group with a rule. Its windows end
-// only after a look that found nothing of the group waiting or running.
+// hold is what a content group with a rule or a blackout waits for. Its windows end only when no
+// blackout is in force, and with a rule after a look that found nothing of the group waiting or
+// running.
 type hold struct {
 	asked asked
 	// since is not before that request was published.
@@ -36,8 +37,10 @@ type hold struct {
 	// looking is set while a look is under way, and next is when the next one is due.
 	looking bool
 	next    time.Time
-	// may is set after a look that found nothing, until the next request.
+	// may is set after that, until the next request.
 	may bool
+	// dark is when the last blackout ends, or has ended.
+	dark time.Time
 	// forced is set if windows end without a look, because they are too old or memory is needed.
 	forced bool
 	// told is the request that is waited for, as the log said last.
@@ -45,9 +48,9 @@ type hold struct {
 }
 
 // newHold returns what the group's last decision, which may be one by other routes, says about its
-// last request. It returns nil for a route without a rule.
+// last request. It returns nil for a route without a rule and without a blackout.
 func newHold(r *Route, source string, last *decision) *hold {
-	if !r.Rule.Applies() {
+	if !r.Rule.Applies() && !r.Blackout.Any() {
 		return nil
 	}
 	h := &hold{since: last.Stored}
@@ -60,8 +63,16 @@ func newHold(r *Route, source string, last *decision) *hold {
 	return h
 }
 
-// held reports whether a look must find nothing before a request of the group is made.
+// held reports whether it must be found out first whether a request of the group may be made.
 func (g *group) held() bool { return g.hold != nil && !g.hold.may && !g.hold.forced }
+
+// isDark reports whether a blackout of the group is known to be in force.
+func (g *group) isDark(now time.Time) bool { return g.held() && g.hold.dark.After(now) }
+
+// waits reports whether the group is held, and will be looked at again when that is due.
+func (g *group) waits(now time.Time) bool {
+	return g.held() && (g.hold.looking || g.hold.next.After(now) || g.hold.dark.After(now))
+}
 
 // first returns the oldest window of the group, nil without one.
 func (g *group) first() *window {
@@ -72,13 +83,32 @@ func (g *group) first() *window {
 }
 
 // lookAt makes a look at a held group due, unless it is too early for one. It returns false if the
-// group has been held for too long.
+// group is held no more: it needs no look, or has been held for too long, which a blackout is no part
+// of.
 func (c *collection) lookAt(g *group, now time.Time) bool {
-	if w := g.first(); now.Sub(w.since) >= c.holdFor {
-		g.hold.forced = true
+	h := g.hold
+	if !h.dark.After(now) {
+		if end := g.route.Blackout.Until(now); !end.IsZero() {
+			h.dark = end
+		}
+	}
+	if h.dark.After(now) {
+		c.expect(h.dark)
+		return true
+	}
+	if !g.route.Rule.Applies() {
+		h.may = true
 		return false
 	}
-	switch h := g.hold; {
+	since := g.first().since
+	if h.dark.After(since) {
+		since = h.dark
+	}
+	if now.Sub(since) >= c.holdFor {
+		h.forced = true
+		return false
+	}
+	switch {
 	case h.looking:
 	case h.next.After(now):
 		c.expect(h.next)
@@ -89,11 +119,12 @@ func (c *collection) lookAt(g *group, now time.Time) bool {
 	return true
 }
 
-// force lets every ended window of held groups be requested, to get memory back. It reports
-// whether there are any.
+// force lets every ended window of held groups be requested, to get memory back, but not in a
+// blackout. It reports whether there are any.
 func (c *collection) force() (any bool) {
+	now := c.now()
 	for _, g := range c.groups {
-		if len(g.queue) > 0 && !g.flying && g.held() {
+		if len(g.queue) > 0 && !g.flying && g.held() && !g.isDark(now) {
 			g.hold.forced, any = true, true
 			c.ended = append(c.ended, g)
 		}
@@ -171,7 +202,6 @@ func (s *session) looked(f *flight) {
 	}
 	g.hold.next = s.collected.now().Add(again)
 	s.collected.expect(g.hold.next)
-	s.relieve() // what is held may be all that fits
 	if wait != nil && g.hold.told != wait.Key() {
 		g.hold.told = wait.Key()
 		t.log.Info().Str("contentGroup", g.route.Group().String()).Msgf("a window waits for %s", wait)

@@ -111,6 +111,8 @@ func (r *Route) Differs(other *Route) string {
 		return "directive"
 	case r.Rule != other.Rule:
 		return "onRunning or minInterval"
+	case !r.Blackout.Equal(other.Blackout):
+		return "blackout"
 	case r.Request.Hash() != other.Request.Hash():
 		return "backupLevel, storagePolicyName or labels"
 	}

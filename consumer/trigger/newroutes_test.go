@@ -86,4 +86,9 @@ func TestRoute_Differs(t *testing.T) {
 	if got := one.Differs(&two); got != "directive" {
 		t.Errorf("two prefixes: got %q", got)
 	}
+	two.Directive.Prefix = "x/"
+	two.Blackout = parse(t, `routes: [{container: a, blackout: [{schedule: "0 8 * * *", duration: 1h}]`+to("g")+"]").All()[0].Blackout
+	if got := one.Differs(&two); got != "blackout" {
+		t.Errorf("one blackout: got %q", got)
+	}
 }

@@ -40,12 +40,16 @@ type State struct {
 	Windows int `json:"windows"`
 	// Held is how many of them wait for a job of their content group.
 	Held int `json:"held,omitempty"`
+	// Blackout is how many of them wait for the end of a blackout.
+	Blackout int `json:"blackout,omitempty"`
 	// Notifications is how many notifications in windows are not acknowledged.
 	Notifications int `json:"notifications"`
 	// Changes is how many objects they are about.
 	Changes int `json:"changes"`
 	// Oldest is when the oldest change in a window was stored; zero without one.
 	Oldest time.Time `json:"oldest,omitzero"`
+	// OldestFree is the same for windows that wait neither for a job nor for the end of a blackout.
+	OldestFree time.Time `json:"oldestFree,omitzero"`
 	// Asked counts the requests of this process.
 	Asked Asked `json:"asked"`
 	// Unrouted has the changes that no route takes, since the process began to read; nil without

@@ -173,7 +173,7 @@ func (rs *Routes) instance(i int, c *Change) []*Route {
 	var found []*Route
 	if of := r.instance(v); of != nil {
 		if f := s.fixed[of.Group()]; f != nil {
-			of.Request, of.Window, of.Directive, of.Rule = f.Request, f.Window, f.Directive, f.Rule
+			of.Request, of.Window, of.Directive, of.Rule, of.Blackout = f.Request, f.Window, f.Directive, f.Rule, f.Blackout
 		}
 		found = []*Route{of}
 	}

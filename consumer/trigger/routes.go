@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"backhaul/consumer/trigger/blackout"
 	"backhaul/consumer/turn"
 	"backhaul/schemas"
 )
@@ -53,6 +54,8 @@ type Route struct {
 	Directive *Directive
 	// Rule says how the requests of the content group follow each other.
 	Rule turn.Rule
+	// Blackout has the times in which nothing is requested.
+	Blackout blackout.Windows
 	// uses has the placeholders of the request and the directive.
 	uses []string
 }

@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"backhaul/consumer/trigger/blackout"
 	"backhaul/consumer/turn"
 	"backhaul/schemas"
 )
@@ -37,6 +38,10 @@ func parse(t testing.TB, text string) *Routes {
 
 			OnRunning   string        `yaml:"onRunning"`
 			MinInterval time.Duration `yaml:"minInterval"`
+			Blackout    []struct {
+				Schedule string
+				Duration time.Duration
+			}
 		}
 	}
 	if err := yaml.Unmarshal([]byte(text), &file); err != nil {
@@ -44,9 +49,21 @@ func parse(t testing.TB, text string) *Routes {
 	}
 	routes := make([]Route, len(file.Routes))
 	for i, r := range file.Routes {
+		var times []blackout.Window
+		for _, b := range r.Blackout {
+			w, err := blackout.New(b.Schedule, b.Duration, time.UTC)
+			if err != nil {
+				t.Fatal(err)
+			}
+			times = append(times, w)
+		}
+		dark, err := blackout.NewWindows(times...)
+		if err != nil {
+			t.Fatal(err)
+		}
 		routes[i] = Route{
 			Name: r.Name, Place: r.Place, Keys: r.Keys, Events: r.Events, Ignore: r.Ignore, Window: Window(r.Window), Directive: r.Directive,
-			Rule: turn.Rule{Queue: r.OnRunning == turn.OnRunningQueue, MinInterval: r.MinInterval},
+			Rule: turn.Rule{Queue: r.OnRunning == turn.OnRunningQueue, MinInterval: r.MinInterval}, Blackout: dark,
 			Request: schemas.BackupRequest{
 				ClientName: r.Client, InstanceName: r.Instance, SubclientName: r.Subclient, StoragePolicyName: r.Plan, Labels: r.Labels,
 			},

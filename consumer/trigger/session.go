@@ -108,6 +108,8 @@ func (s *session) loop(ctx, work context.Context) error {
 			s.launch(work)
 			due.Reset(min(tickTime, max(s.collected.untilDue(), time.Millisecond)))
 		}
+		s.relieve() // what is held may be all that fits
+		s.launch(work)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

@@ -10,7 +10,7 @@ import (
 func TestMatch_fillsTemplates(t *testing.T) {
 	rs := parse(t, `routes:
 - {container: "team-*-tmp", ignore: true}
-- {container: team-special, window: {quiet: 7s}`+to("team-special")+`
+- {container: team-special, window: {quiet: 7s}, blackout: [{schedule: "0 8 * * *", duration: 1h}]`+to("team-special")+`
 - {container: team-*, clientName: c, subclientName: "{container}", labels: {from: "{system}"}, directive: {container: "{container}", prefix: ".backhaul/{container}/"}}
 - {container: azure, account: "", clientName: c, subclientName: "{account}.{container}"}
 - {container: shared, clientName: c, subclientName: "{prefix:2}-of-{prefix:1}"}
@@ -52,6 +52,9 @@ func TestMatch_fillsTemplates(t *testing.T) {
 	azure, _ := rs.Match(Change{Kind: KindCreated, Account: "acc", Container: "azure", Key: "k"})
 	if len(azure) != 1 || azure[0].Group().String() != "c/acc.azure" {
 		t.Errorf("with an account: %+v", azure)
+	}
+	if special, _ := rs.Match(Change{Kind: KindCreated, Container: "alias", Key: "special/x"}); len(special) != 1 || !special[0].Blackout.Equal(rs.All()[1].Blackout) {
+		t.Errorf("the template has %s, not the blackout of the group's own route", special[0].Blackout)
 	}
 	first, _ := rs.Match(Change{Kind: KindCreated, System: "site", Container: "team-a", Key: "k"})
 	again, _ := rs.Match(Change{Kind: KindCreated, System: "site", Container: "team-a", Key: "l"})

@@ -16,6 +16,7 @@ import (
 
 	"backhaul/cmd/internal/strictyaml"
 	"backhaul/consumer/trigger"
+	"backhaul/consumer/trigger/blackout"
 	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -34,14 +35,15 @@ var (
 	requestKeys = []string{
 		"clientName", "instanceName", "backupsetName", "subclientName", "storagePolicyName", "appName", "backupLevel", "labels",
 	}
-	routeKeys     = append([]string{"name", "system", "subject", "source", "account", "container", "prefix", "suffix", "minSize", "maxSize", "keys", "events", "ignore", "window", "directive", "onRunning", "minInterval"}, requestKeys...)
+	routeKeys     = append([]string{"name", "system", "subject", "source", "account", "container", "prefix", "suffix", "minSize", "maxSize", "keys", "events", "ignore", "window", "directive", "onRunning", "minInterval", "blackout"}, requestKeys...)
 	windowKeys    = []string{"quiet", "max", "maxPaths"}
+	blackoutKeys  = []string{"schedule", "duration", "timeZone"}
 	directiveKeys = []string{"container", "prefix"}
 )
 
 // words maps everyday words, in lower case, to the keys that they stand for.
 var words = map[string]string{
-	"bucket": "container", "client": "clientName", "instance": "instanceName", "backupset": "backupsetName",
+	"cron": "schedule", "for": "duration", "zone": "timeZone", "location": "timeZone", "blackouts": "blackout", "bucket": "container", "client": "clientName", "instance": "instanceName", "backupset": "backupsetName",
 	"contentgroup": "subclientName", "subclient": "subclientName", "plan": "storagePolicyName", "storagepolicy": "storagePolicyName",
 	"agent": "appName", "level": "backupLevel", "quiettime": "quiet", "maxwait": "max", "paths": "maxPaths", "route": "routes", "event": "events",
 }
@@ -78,6 +80,8 @@ func Parse(file string, data []byte) (*trigger.Routes, error) {
 type loader struct {
 	strictyaml.Reader
 	keepUnrouted bool
+	// blackouts are those read so far, because many routes may share one by an alias.
+	blackouts map[*yaml.Node]blackout.Windows
 }
 
 func (l *loader) file(root *yaml.Node) (source string, routes []trigger.Route) {
@@ -157,6 +161,8 @@ func (l *loader) route(n *yaml.Node) trigger.Route {
 			r.Rule.Queue = l.Choice(value, key, turn.OnRunningStart, turn.OnRunningQueue) == turn.OnRunningQueue
 		case "minInterval":
 			r.Rule.MinInterval = l.Duration(value, key, turn.LeastInterval, turn.LongestInterval)
+		case "blackout":
+			r.Blackout = l.blackout(value)
 		case "directive":
 			r.Directive = l.directive(value)
 		case "labels":
@@ -194,7 +200,7 @@ func (l *loader) pairs(r *trigger.Route, lines map[string]int, request map[strin
 		l.Problem(lines["maxSize"], "maxSize is %d bytes, less than minSize, %d bytes: no object has such a size", size.Max, size.Min)
 	}
 	if r.Ignore {
-		for _, key := range append([]string{"window", "directive", "onRunning", "minInterval"}, requestKeys...) {
+		for _, key := range append([]string{"window", "directive", "onRunning", "minInterval", "blackout"}, requestKeys...) {
 			if lines[key] != 0 {
 				l.Problem(lines[key], "%s does not go with ignore: such a route asks for nothing", key)
 			}

@@ -57,7 +57,7 @@ func TestParse_passesEveryKeyOn(t *testing.T) {
 routes:
 - {name: n, account: acc, source: "x:s3", container: a, prefix: p/, suffix: .s, minSize: 1, maxSize: 2MiB, events: [deleted, created], clientName: c, instanceName: i, backupsetName: b,
    subclientName: s, storagePolicyName: sp, appName: app, backupLevel: INCREMENTAL, labels: {k: v},
-   window: {quiet: 1s, max: 2s, maxPaths: 3}, directive: {container: l, prefix: d/}}
+   window: {quiet: 1s, max: 2s, maxPaths: 3}, blackout: [{schedule: 0 8 * * mon-fri, duration: 10h, timeZone: Europe/Berlin}], directive: {container: l, prefix: d/}}
 - {container: a, ignore: true}
 `)
 	request, err := schemas.DecodeRequest(nil, []byte(`{"clientName": "c", "instanceName": "i", "backupsetName": "b", "subclientName": "s",
@@ -73,6 +73,10 @@ routes:
 		Window:    trigger.Window{Quiet: time.Second, Max: 2 * time.Second, MaxPaths: 3},
 		Directive: &trigger.Directive{Container: "l", Prefix: "d/"},
 	}
+	if got := rs.All()[0].Blackout.String(); got != `"0 8 * * mon-fri" for 10h0m0s in Europe/Berlin` {
+		t.Errorf("the blackout is %s", got)
+	}
+	rs.All()[0].Blackout = want.Blackout
 	if all := rs.All(); rs.Source != "billing" || rs.File != "routes.yaml" || len(all) != 2 || !reflect.DeepEqual(all[0], want) {
 		t.Errorf("got %+v: %+v, want %+v", rs, all[0], want)
 	} else if r := all[1]; !r.Ignore || r.Name != "line 6" || r.Line != 6 {
@@ -147,6 +151,19 @@ func TestParse_reportsProblems(t *testing.T) {
 		"ignore and wait":  {"routes:\n- {container: a, ignore: true, onRunning: queue, minInterval: 1m}\n", []string{"onRunning does not go with ignore", "minInterval does not go with ignore"}},
 		"on running":       {"routes:\n- {container: a, onRunning: wait" + to("g"), []string{`onRunning is "wait", must be start or queue`}},
 		"short interval":   {"routes:\n- {container: a, minInterval: 100ms" + to("g"), []string{"minInterval must be a duration such as 30s, from 1s"}},
+		"dark, no list":    {"routes:\n- {container: a, blackout: {schedule: x}" + to("g"), []string{"blackout must be a list of times, each with its - schedule"}},
+		"dark, empty":      {"routes:\n- {container: a, blackout: []" + to("g"), []string{"blackout is empty; leave it out"}},
+		"dark, half":       {"routes:\n- {container: a, blackout: [{schedule: 0 8 * * *}]" + to("g"), []string{"the blackout needs a schedule, such as \"0 8 * * mon-fri\", and a duration, such as 10h"}},
+		"dark, no times":   {"routes:\n- {container: a, blackout: [{duration: 1h}]" + to("g"), []string{"the blackout needs a schedule"}},
+		"dark, words":      {"routes:\n- {container: a, blackout: [{cron: 0 8 * * *, for: 1h, zone: UTC}]" + to("g"), []string{`no key "cron"; did you mean schedule?`, `no key "for"; did you mean duration?`, `no key "zone"; did you mean timeZone?`}},
+		"dark, schedule":   {"routes:\n- container: a\n  blackout:\n  - duration: 1h\n    schedule: 0 25 * * *\n  clientName: c\n  subclientName: g\n", []string{`:5: schedule has "25" as hour, must be *, a number from 0 to 23`}},
+		"dark, too short":  {"routes:\n- {container: a, blackout: [{schedule: 0 8 * * *, duration: 30s}]" + to("g"), []string{"duration must be a duration such as 30s, from 1m0s to 744h0m0s, here is"}},
+		"dark, zone":       {"routes:\n- {container: a, blackout: [{schedule: 0 8 * * *, duration: 1h, timeZone: CEST}]" + to("g"), []string{`timeZone is "CEST", must be a name of the time zone database, such as Europe/Berlin; the default is UTC`}},
+		"dark, here":       {"routes:\n- {container: a, blackout: [{schedule: 0 8 * * *, duration: 1h, timeZone: Local}]" + to("g"), []string{`timeZone is "Local", must be`}},
+		"dark, for ever":   {"routes:\n- {container: a, blackout: [{schedule: 0 0 * * *, duration: 24h}]" + to("g"), []string{"blackout never ends: its windows leave no time for a request"}},
+		"dark, two":        {"routes:\n- {container: a, blackout: [{schedule: 0 8 * * *, duration: 1h}]" + to("g") + "- {container: b" + to("g"), []string{"another blackout in the route of line 2"}},
+		"dark, ignored":    {"routes:\n- {container: a, ignore: true, blackout: [{schedule: 0 8 * * *, duration: 1h}]}\n", []string{"blackout does not go with ignore"}},
+		"dark, shared":     {"routes:\n- {container: a, blackout: &b [{schedule: 0 25 * * *, duration: 1h}]" + to("g") + "- {container: b, blackout: *b" + to("h"), []string{`schedule has "25" as hour`}},
 		"two rules":        {"routes:\n- {container: a, onRunning: queue" + to("g") + "- {container: b" + to("g"), []string{"the content group c/g has another onRunning or minInterval in the route of line 2"}},
 		"ignore perhaps":   {"routes:\n- {container: a, ignore: perhaps" + to("g"), []string{"ignore must be true or false"}},
 		"names":            {"routes:\n- {name: n, container: a" + to("g") + "- {name: n, container: b" + to("g"), []string{":3: the name \"n\" is given twice, first in line 2"}},

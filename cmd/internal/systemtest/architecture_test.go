@@ -42,7 +42,7 @@ var arrows = []struct {
 	{"backhaul/consumer/order", []string{"backhaul/publisher"}},
 	{"backhaul/consumer/turn", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/consumer/trigger/objectstore", []string{"backhaul/schemas/bounded"}},
-	{"backhaul/consumer/trigger", []string{"backhaul/consumer/logonce", "backhaul/consumer/turn", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher"}},
+	{"backhaul/consumer/trigger", []string{"backhaul/consumer/logonce", "backhaul/consumer/turn", "backhaul/consumer/trigger/blackout", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher"}},
 	// The follower reads the vendor; it shares nothing with what starts jobs.
 	{"backhaul/consumer/follower", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/consumer/budget", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/sleep", "backhaul/publisher", "backhaul/vendorapi"}},
@@ -53,7 +53,7 @@ var arrows = []struct {
 	// Settings and the vendor stay out of the connection to NATS.
 	{"backhaul/cmd/internal/natsconn", []string{"backhaul/publisher", "backhaul/cmd/internal/serverurl", "backhaul/cmd/internal/storedir"}},
 	{"backhaul/cmd/internal/secret", []string{"backhaul/schemas/bounded"}},
-	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/logonce", "backhaul/consumer/archiver", "backhaul/consumer/budget", "backhaul/consumer/follower", "backhaul/consumer/order", "backhaul/consumer/trigger", "backhaul/consumer/trigger/objectstore", "backhaul/consumer/turn", "backhaul/deploy", "backhaul/cmd"}},
+	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/logonce", "backhaul/consumer/archiver", "backhaul/consumer/budget", "backhaul/consumer/follower", "backhaul/consumer/order", "backhaul/consumer/trigger", "backhaul/consumer/trigger/blackout", "backhaul/consumer/trigger/objectstore", "backhaul/consumer/turn", "backhaul/deploy", "backhaul/cmd"}},
 }
 
 // listed is the output of `go list` for a package.

@@ -155,7 +155,7 @@ var (
 	triggerWindows = desc("trigger_windows", "Windows that collect, or whose request is on its way.")
 	triggerHeld    = desc("trigger_held_notifications", "Notifications that this replica holds, not acknowledged.")
 	triggerObjects = desc("trigger_held_changes", "Changed objects in all windows.")
-	triggerOldest  = desc("trigger_oldest_change_age_seconds", "Age of the oldest change that is held and not asked for, 0 without one.")
+	triggerOldest  = desc("trigger_oldest_change_age_seconds", "Age of the oldest change that is held and not asked for, except in windows that wait for a job or the end of a blackout; 0 without one.")
 	triggerPending = desc("trigger_pending", "Notifications in the stream that were not delivered.")
 
 	triggerDescs = []*prometheus.Desc{
@@ -177,8 +177,8 @@ func (l *triggerLook) Collect(metrics chan<- prometheus.Metric) {
 	}
 	s := l.state()
 	age := 0.0
-	if !s.Oldest.IsZero() {
-		age = max(time.Since(s.Oldest), 0).Seconds()
+	if !s.OldestFree.IsZero() {
+		age = max(time.Since(s.OldestFree), 0).Seconds()
 	}
 	gauge(ready, number(l.ready() == nil))
 	gauge(natsConnected, number(l.nc.IsConnected()))
