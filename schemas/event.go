@@ -113,6 +113,7 @@ const (
 	CodeVendorUnavailable = "VENDOR_UNAVAILABLE"
 	CodeAuthFailed        = "AUTH_FAILED"
 	CodeOutcomeUnknown    = "OUTCOME_UNKNOWN"
+	CodeCancelled         = "CANCELLED"
 )
 
 // Who decided that a request failed.
@@ -316,6 +317,11 @@ func (e *RequestRejected) capped(c capper) Event {
 	copied.Reason = c.text("reason", e.Reason)
 	copied.Omitted = c.omitted
 	return &copied
+}
+
+// Cancelled reports whether an operator ended the request before anything was sent.
+func (e *JobFailed) Cancelled() bool {
+	return e.ErrorCode == CodeCancelled && e.ErrorSource == ErrorSourceBackhaul
 }
 
 func (e *JobSubmitting) At() time.Time   { return e.SubmittingAt }

@@ -22,13 +22,15 @@ const (
 	ActionDeadLetterReplay Action = "dlq-replay"
 	// ActionDeadLetterDrop deletes a dead letter.
 	ActionDeadLetterDrop Action = "dlq-drop"
+	// ActionCancel ends a request for which nothing was sent: job-failed CANCELLED.
+	ActionCancel Action = "cancel"
 	// ActionSealed is not an operator's: the archiver has signed a checkpoint, which whoever
 	// stores this event is a witness of.
 	ActionSealed Action = "sealed"
 )
 
 // Actions lists every action.
-var Actions = []Action{ActionPause, ActionResume, ActionDeadLetterReplay, ActionDeadLetterDrop, ActionSealed}
+var Actions = []Action{ActionPause, ActionResume, ActionDeadLetterReplay, ActionDeadLetterDrop, ActionCancel, ActionSealed}
 
 // Type is the action's CloudEvents type, such as "backhaul.operator.dlq-replay.v1".
 func (a Action) Type() string { return "backhaul.operator." + string(a) + ".v1" }
@@ -39,7 +41,8 @@ func (a Action) Type() string { return "backhaul.operator." + string(a) + ".v1" 
 // It is written before the act: nothing is done without a record of it. An event
 // whose act failed, or whose process died between the two, says that it was asked
 // for. What came of it is to be seen where it shows: a replay in the events of the
-// new request, a pause at the consumer, a dropped dead letter in its stream.
+// new request, a pause at the consumer, a dropped dead letter in its stream, a
+// cancellation in the events of the request.
 type OperatorEvent struct {
 	Action Action `json:"action"`
 	// OperationID identifies an action. The same action repeated, after
@@ -54,6 +57,8 @@ type OperatorEvent struct {
 	// DeadLetter is set for a replay and a drop, Replay for a replay only.
 	DeadLetter DeadLetterRef    `json:"deadLetter,omitzero"`
 	Replay     DeadLetterReplay `json:"replay,omitzero"`
+	// Request is set for a cancellation.
+	Request RequestRef `json:"request,omitzero"`
 	// Checkpoint is set for a checkpoint that was signed.
 	Checkpoint Checkpoint `json:"checkpoint,omitzero"`
 }
@@ -64,6 +69,15 @@ type QueuePause struct {
 	Consumer string `json:"consumer"`
 	// Until is when the pause ends by itself, or would have without the resume.
 	Until time.Time `json:"until"`
+}
+
+// RequestRef names a request.
+type RequestRef struct {
+	Source    string `json:"source"`
+	Key       string `json:"key"`
+	RequestID string `json:"requestId"`
+	// RequestedAt is when JetStream stored the request.
+	RequestedAt time.Time `json:"requestedAt"`
 }
 
 // DeadLetterRef names a dead letter and the request that it was.

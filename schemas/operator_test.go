@@ -27,6 +27,10 @@ func operatorEvents() map[string]schemas.OperatorEvent {
 			Log: "backhaul.example.com/events", Size: 1200, RootHash: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 			Stream: "BACKUP_EVENTS", Next: 1187, Until: at(9), Note: "backhaul.example.com/events\n1200\n…\n",
 		}, at(10)),
+		"cancel": {
+			Action: schemas.ActionCancel, OperationID: "C1", Actor: "ann@ops-1", Reason: "sent by mistake, CHG-17", At: at(8),
+			Request: schemas.RequestRef{Source: "billing", Key: "inv-7", RequestID: "inv-7", RequestedAt: at(2)},
+		},
 		"dlq-drop": {Action: schemas.ActionDeadLetterDrop, OperationID: "12/1", Actor: "ann@ops-1", At: at(8), DeadLetter: deadLetter},
 	}
 }

@@ -19,7 +19,7 @@ func completeFlags(cmd *cobra.Command) {
 	values["schema"] = schemas.SchemaNames()
 	values["error-code"] = []string{
 		schemas.CodeInvalidRequest, schemas.CodeNotAllowed, schemas.CodeExpired,
-		schemas.CodeVendorUnavailable, schemas.CodeAuthFailed, schemas.CodeOutcomeUnknown,
+		schemas.CodeVendorUnavailable, schemas.CodeAuthFailed, schemas.CodeOutcomeUnknown, schemas.CodeCancelled,
 	}
 	completeWith(cmd, values)
 }

@@ -55,7 +55,7 @@ func TestCompletions(t *testing.T) {
 		{"status --output ", "table json", noFile},
 		{"schema ls --output ", "table json", noFile},
 		{"events --kind ", "job-submitting job-started job-failed request-rejected job-changed job-finished job-unfollowed operator protection", noFile},
-		{"events --error-code ", "INVALID_REQUEST NOT_ALLOWED EXPIRED VENDOR_UNAVAILABLE AUTH_FAILED OUTCOME_UNKNOWN", noFile},
+		{"events --error-code ", "INVALID_REQUEST NOT_ALLOWED EXPIRED VENDOR_UNAVAILABLE AUTH_FAILED OUTCOME_UNKNOWN CANCELLED", noFile},
 		{"events --source ", "", noFile},
 		{"run --vendor-auth ", "login token bearer", noFile},
 		{"run --vendor-format ", "xml json", noFile},

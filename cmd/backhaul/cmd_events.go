@@ -177,6 +177,8 @@ func operatorGist(e schemas.OperatorEvent) string {
 		text = fmt.Sprintf("archive %s with %d leaves, up to event %d", e.Checkpoint.Log, e.Checkpoint.Size, e.Checkpoint.Next-1)
 	case schemas.ActionDeadLetterReplay:
 		text = fmt.Sprintf("dead letter %d (%s/%s, %s) as %s", e.DeadLetter.Sequence, e.DeadLetter.Source, e.DeadLetter.RequestID, e.DeadLetter.ErrorCode, e.Replay.RequestID)
+	case schemas.ActionCancel:
+		text = "request " + e.Request.Source + "/" + e.Request.RequestID
 	case schemas.ActionDeadLetterDrop:
 		text = fmt.Sprintf("dead letter %d (%s/%s, %s)", e.DeadLetter.Sequence, e.DeadLetter.Source, e.DeadLetter.RequestID, e.DeadLetter.ErrorCode)
 	}

@@ -38,7 +38,7 @@ func (e *entry) resultOf(event eventlog.Event) result {
 		return rejected
 	case history.Started:
 		return started
-	case history.Failed, history.OutcomeUnknown:
+	case history.Failed, history.OutcomeUnknown, history.Cancelled:
 		return failed
 	}
 	return open

@@ -23,8 +23,11 @@ func After(e schemas.Event, stored time.Time) Standing {
 	case *schemas.JobStarted:
 		return Standing{Outcome: Started}
 	case *schemas.JobFailed:
-		if e.ErrorCode == schemas.CodeOutcomeUnknown {
+		switch {
+		case e.ErrorCode == schemas.CodeOutcomeUnknown:
 			return Standing{Outcome: OutcomeUnknown}
+		case e.Cancelled():
+			return Standing{Outcome: Cancelled}
 		}
 		return Standing{Outcome: Failed}
 	case *schemas.RequestRejected:
@@ -95,6 +98,9 @@ func whatOf(e schemas.Event, before *schemas.JobSubmitting) What {
 		}
 		return StepStarted
 	case *schemas.JobFailed:
+		if e.Cancelled() {
+			return StepCancelled
+		}
 		return StepFailed
 	case *schemas.RequestRejected:
 		return StepRejected
@@ -146,6 +152,9 @@ func textOf(e schemas.Event, doubtSince time.Time) string {
 		}
 		return text + ", " + count(e.Attempts, "attempt")
 	case *schemas.JobFailed:
+		if e.Cancelled() {
+			return e.ErrorMessage
+		}
 		text := failure(e) + "; reported by " + e.ErrorSource + " after " + count(e.Attempts, "attempt")
 		if e.Retryable {
 			text += "; the same request under a new id may succeed"

@@ -50,6 +50,8 @@ func (h *History) Summary(replicas Replicas) string {
 			text += "; look for its job at the vendor before you send a new request"
 		}
 		return text + h.notAcknowledged()
+	case Cancelled:
+		return last.Text() + h.notAcknowledged()
 	case Rejected:
 		return "rejected: its request id was used before, by a request with other content"
 	case NotFound:

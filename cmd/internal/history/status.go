@@ -16,10 +16,11 @@ const (
 	Failed         Status = "failed"          // it has no job
 	OutcomeUnknown Status = "outcome-unknown" // it may have a job, and is not worked on any more
 	Rejected       Status = "rejected"        // its request id belongs to another request
+	Cancelled      Status = "cancelled"       // an operator ended it before anything was sent
 )
 
 // Statuses lists those that a request with events can have, open ones first.
-var Statuses = []Status{Claimed, InDoubt, Waiting, Started, Failed, OutcomeUnknown, Rejected}
+var Statuses = []Status{Claimed, InDoubt, Waiting, Started, Failed, OutcomeUnknown, Rejected, Cancelled}
 
 // Word returns the status as people read it.
 func (s Status) Word() string { return wordOf(string(s)) }

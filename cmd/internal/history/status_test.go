@@ -45,7 +45,14 @@ func TestStandingAt_everyCombination(t *testing.T) {
 			}
 		}
 	}
+	cancelled := &schemas.JobFailed{ErrorCode: schemas.CodeCancelled, ErrorSource: schemas.ErrorSourceBackhaul}
+	vendors := *cancelled
+	vendors.ErrorSource = schemas.ErrorSourceVendor // a code of the same text
+	if got := OutcomeOf(&vendors); got != Failed {
+		t.Errorf("a code of the vendor: %s, want %s", got, Failed)
+	}
 	for want, e := range map[Status]schemas.Event{
+		Cancelled:      cancelled,
 		Started:        &schemas.JobStarted{JobID: "7"},
 		Failed:         &schemas.JobFailed{ErrorCode: schemas.CodeExpired},
 		OutcomeUnknown: &schemas.JobFailed{ErrorCode: schemas.CodeOutcomeUnknown},

@@ -20,7 +20,8 @@ const (
 	StepStarted   What = "started"
 	StepAdopted   What = "adopted" // its job was found at the vendor after a lost answer
 	StepFailed    What = "failed"
-	StepRejected  What = "rejected" // it has the request id of another request
+	StepCancelled What = "cancelled" // by an operator
+	StepRejected  What = "rejected"  // it has the request id of another request
 	// One of its jobs changed, ended, or is no longer followed.
 	StepChanged    What = "changed"
 	StepFinished   What = "finished"

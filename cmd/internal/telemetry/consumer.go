@@ -75,7 +75,11 @@ func (c Consumer) Settled(ctx context.Context, s consumer.Settled) {
 
 func (c Consumer) outcome(ctx context.Context, s consumer.Settled) {
 	m := &c.Metrics.requests
-	m.results.WithLabelValues(resultOf(s.Outcome)).Inc()
+	result := resultOf(s.Outcome)
+	m.results.WithLabelValues(result).Inc()
+	if result == resultCancelled {
+		return // it took as long as the operator did
+	}
 	observe(m.duration.WithLabelValues(string(s.Outcome.Kind())), time.Since(s.Stored), trace.SpanContextFromContext(ctx))
 	if !s.Outcome.Kind().Terminal() {
 		return
@@ -105,7 +109,7 @@ func describe(span trace.Span, s consumer.Settled) {
 		attribute.String(attrSubclient, names.SubclientName))
 	if r := history.ResultOf(s.Outcome); r.JobID != "" {
 		span.SetAttributes(attribute.String(attrJobID, r.JobID), attribute.Bool(attrAdopted, r.Adopted))
-	} else {
+	} else if result != resultCancelled {
 		span.SetAttributes(attribute.String(attrErrorType, cmp.Or(r.Code, result)))
 		span.SetStatus(codes.Error, r.Message)
 	}

@@ -17,7 +17,7 @@ import (
 var (
 	results = []string{
 		"started", "vendor_refused", "invalid_request", "not_allowed", "expired", "vendor_unavailable",
-		"auth_failed", "outcome_unknown", "id_reused", "other",
+		"auth_failed", "outcome_unknown", "id_reused", resultCancelled, "other",
 	}
 	kinds    = texts(schemas.Kinds)
 	reasons  = texts(consumer.Classes)
@@ -30,6 +30,9 @@ var (
 
 	waits = []string{"retry", "throttled", "outage", "rate"}
 )
+
+// resultCancelled is the result of a request that an operator ended: no failure of the service.
+const resultCancelled = "cancelled"
 
 const (
 	resultOK       = "ok"
@@ -52,6 +55,8 @@ func resultOf(outcome schemas.Event) string {
 		return "started"
 	case history.Rejected:
 		return "id_reused"
+	case history.Cancelled:
+		return resultCancelled
 	case history.Failed, history.OutcomeUnknown:
 		r := history.ResultOf(outcome)
 		if own := strings.ToLower(r.Code); slices.Contains(results, own) {

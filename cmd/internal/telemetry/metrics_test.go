@@ -272,6 +272,7 @@ func TestResults(t *testing.T) {
 		"auth_failed":        &schemas.JobFailed{ErrorCode: schemas.CodeAuthFailed, ErrorSource: schemas.ErrorSourceVendor},
 		"outcome_unknown":    &schemas.JobFailed{ErrorCode: schemas.CodeOutcomeUnknown, ErrorSource: schemas.ErrorSourceBackhaul},
 		"not_allowed":        &schemas.JobFailed{ErrorCode: "NOT_ALLOWED", ErrorSource: schemas.ErrorSourceBackhaul},
+		"cancelled":          &schemas.JobFailed{ErrorCode: schemas.CodeCancelled, ErrorSource: schemas.ErrorSourceBackhaul},
 		"id_reused":          &schemas.RequestRejected{},
 		"other":              &schemas.JobFailed{ErrorCode: "SOMETHING_NEW", ErrorSource: schemas.ErrorSourceBackhaul},
 	} {

@@ -49,6 +49,7 @@ func TestPageAndStatusAgree(t *testing.T) {
 		{lease: expired, doubt: true, outcome: &schemas.JobStarted{JobID: "7", JobIDs: []string{"7"}, Adopted: true}, want: history.Started},
 		{lease: running, outcome: &schemas.JobFailed{ErrorCode: "587207178"}, want: history.Failed},
 		{lease: expired, doubt: true, outcome: &schemas.JobFailed{ErrorCode: schemas.CodeOutcomeUnknown}, want: history.OutcomeUnknown},
+		{lease: released, outcome: &schemas.JobFailed{ErrorCode: schemas.CodeCancelled, ErrorSource: schemas.ErrorSourceBackhaul}, want: history.Cancelled},
 		{outcome: &schemas.RequestRejected{}, want: history.Rejected},
 	} {
 		left = slices.DeleteFunc(left, func(s history.Status) bool { return s == c.want })

@@ -207,7 +207,7 @@ func (s *State) count(e eventlog.Event) {
 		return
 	}
 	s.counts[r.Outcome]++
-	if e.Kind.Terminal() {
+	if e.Kind.Terminal() && r.Outcome != history.Cancelled { // it took as long as the operator did
 		s.series.add(e.Stored, r.Outcome == history.Started, r.Took(e.Stored))
 	}
 }

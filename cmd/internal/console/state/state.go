@@ -132,6 +132,8 @@ func actionOf(e schemas.OperatorEvent, stored time.Time) Action {
 		a.Text = deadLetter + " as " + e.Replay.RequestID
 	case schemas.ActionDeadLetterDrop:
 		a.Text = deadLetter
+	case schemas.ActionCancel:
+		a.Text = fmt.Sprintf("request %s of %s", e.Request.RequestID, e.Request.Source)
 	case schemas.ActionSealed:
 		a.Text = fmt.Sprintf("archive %s with %d leaves", e.Checkpoint.Log, e.Checkpoint.Size)
 	case schemas.ActionResume:
