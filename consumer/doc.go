@@ -23,6 +23,15 @@
 //	deny: a request that the policy denies, or that is invalid, becomes job-failed
 //	without a claim, and only if the key has no event yet.
 //
+//	cancel: an operator ends a request with job-failed CANCELLED, only if the key has no event
+//	yet, or its last one is a claim that was released without a doubt ([Canceller]).
+//
+// A cancellation needs no replica and touches no message: the next delivery finds the outcome,
+// keeps the dead letter, and acknowledges. The id is used up; a replay of the dead letter is
+// another request. A request that is held or in doubt is never cancelled, because it may have a
+// job. An operator's event is written before, so one whose cancellation came too late says what
+// was asked for.
+//
 // A policy ([Policy]) decides whether work begins. A request that was ever claimed goes
 // on, even if the policy has changed or this replica has another one: it may have a job,
 // and a denial would say that it has none.
@@ -61,6 +70,15 @@
 //	denial          the outcome                  one dead letter for each message     TestACrashAtEveryStep/denial
 //	dead letter     the outcome                  one dead letter for each message     TestACrashAtEveryStep/dead_letter
 //	ack sent        the outcome, or no message   as above                             TestACrashAtEveryStep/ack,_unseen
+//
+// An operator's process that cancels a request:
+//
+//	step            the next owner finds         why it is safe                       test
+//	look            nothing                      nothing was done                     TestACrashOfACancellation/look
+//	asked           nothing, or what it found    the operator's event is none of the  TestACrashOfACancellation/asked
+//	                before                       request
+//	cancelled,      the outcome                  compare-and-set on the event that    TestACrashOfACancellation/cancelled,_unacknowledged
+//	unacknowledged                               was seen; again, it is found
 //
 // The same where starts are scarce and the message was picked (see Picking below). The next
 // owner is a replica that picks, or one to which the durable consumer delivers the message; it
@@ -156,6 +174,26 @@
 //	a job runs as its content group gets a rule  it has the first turn                TestAJobFromBeforeTheRule
 //	more requests wait for their content group   they are picked, and others too      TestManyRequestsThatWaitDelayNoOthers
 //	than the queue delivers
+//	cancel against claim                         compare-and-set on the same event:   TestCancel_againstClaims,
+//	                                             the other one is refused, or finds   TestCancel_property
+//	                                             the outcome
+//	cancel against release and take-over         a claim is cancelled only as         TestCancel_aClaimThatIsReleased,
+//	                                             released, without a doubt            TestCancel_refuses
+//	two operators cancel a request               one event; the other is told of it   TestCancel_twice
+//	the acknowledgement of a cancellation is     the operator finds its own event     TestCancel_aLostAcknowledgement
+//	lost
+//	cancel against a replay                      a replay is another request, with    TestCancel_replay
+//	                                             an outcome of its own
+//	an id is given twice, and cancelled          the copy has the same outcome;       TestCancel_anIDGivenTwice
+//	                                             other content is rejected as ever
+//	cancel against the picker                    as against claim; a cancelled one    TestCancel_againstClaims/pick
+//	                                             takes no start
+//	cancel against the sweep                     it finds the outcome and deletes     TestCancel_aRequestThatTheServerForgot
+//	                                             the message
+//	a request is cancelled that waits for its    looked up with each delivery, so it  TestCancel_whileTheContentGroupWaits
+//	content group                                leaves the queue before its turn
+//	a request is cancelled in a ledger that      refused: its claim may be forgotten  TestCancel_aLedgerThatForgot
+//	has forgotten events
 //	a dead letter is replayed                    it has a new id, so it is a request  TestAReplayedRequest
 //	                                             of its own; its events say replayOf
 //
@@ -187,7 +225,7 @@
 //   - Events that a server loses within a second after they were written, while no
 //     replica sees it.
 //   - A ledger that is made again within the second in which a replica has first seen an
-//     event of it.
+//     event of it, or in which an operator cancels requests.
 //   - A request id of the lost part that is sent again after Recover.
 //   - A requests stream that is deleted, made again and filled within the milliseconds between
 //     the last reading of a picked or forgotten message and its deletion.

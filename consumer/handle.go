@@ -271,12 +271,13 @@ func (h *handler) stuck(ctx context.Context, d *delivery, req *request, err erro
 // duplicate settles a delivery whose outcome is on record. If the outcome is about this
 // message, its owner may have died before it kept the dead letter.
 func (h *handler) duplicate(ctx context.Context, d *delivery, req *request, last record) settlement {
-	if last.event.Requested().RequestedAt.Equal(req.message.RequestedAt) {
+	about := last.event.Requested().RequestedAt.Equal(req.message.RequestedAt)
+	if about {
 		if err := h.keepDeadLetter(ctx, d, req, last.event); err != nil {
 			return redeliver(d, err)
 		}
 	}
-	return settlement{verb: ack, outcome: last.event}
+	return settlement{verb: ack, outcome: last.event, ours: about && isCancelled(last.event)}
 }
 
 // reject records that the request's id belongs to another request. The event is about this

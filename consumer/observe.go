@@ -41,7 +41,8 @@ type Result int
 
 // The results.
 const (
-	// ResultOutcome: this delivery recorded the request's outcome.
+	// ResultOutcome: this delivery recorded the request's outcome, or found that an operator
+	// has cancelled the request.
 	ResultOutcome Result = iota
 	// ResultDuplicate: the outcome was on record already.
 	ResultDuplicate

@@ -44,4 +44,10 @@ func TestOutcome_everyKind(t *testing.T) {
 			}
 		}
 	}
+	var out bytes.Buffer
+	log := zerolog.New(&out)
+	outcomeLine(&log, &schemas.JobFailed{ErrorCode: schemas.CodeCancelled, ErrorSource: schemas.ErrorSourceBackhaul}).Msg("")
+	if !strings.HasPrefix(out.String(), `{"level":"info","errorCode":"CANCELLED"`) {
+		t.Errorf("a cancelled request is logged as %s, want no warning", out.String())
+	}
 }

@@ -177,6 +177,9 @@ func (h *handler) await(ctx context.Context, d *delivery, req *request) (s settl
 	}
 	waiting := &waitError{*st.Wait}
 	if !h.tooOld(req) && !req.expired() {
+		if last, err := h.ledger.last(ctx, req.key); err == nil && isCancelled(last.event) && req.is(last.event.Requested()) {
+			return h.duplicate(ctx, d, req, last), true
+		}
 		s := redeliver(d, waiting)
 		if !req.NotAfter.IsZero() {
 			s.delay = min(s.delay, max(time.Until(req.NotAfter), firstLookup))
