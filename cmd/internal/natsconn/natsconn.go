@@ -50,7 +50,8 @@ const minPayload = 1 << 20
 // Connect joins a server. name is how the server lists the connection. The error is an
 // [*OptionsError], an [*UnreachableError] or an [*InboxError].
 func Connect(ctx context.Context, cfg Options, name string, log zerolog.Logger) (*nats.Conn, error) {
-	options := append(options(name, cfg.InboxPrefix, log), nats.Timeout(connectTimeout))
+	options := append(options(name, cfg.InboxPrefix, log), nats.Timeout(connectTimeout),
+		nats.SetCustomDialer(gatheringDialer{&net.Dialer{Timeout: connectTimeout}}))
 	options = append(options, secured(cfg.TLS)...)
 	who, err := authenticated(cfg.Auth, log)
 	if err != nil {
