@@ -330,7 +330,20 @@ func (e *JobFailed) At() time.Time       { return e.FailedAt }
 func (e *RequestRejected) At() time.Time { return e.RejectedAt }
 
 // EncodeEvent is the event's data as JSON.
-func EncodeEvent(e Event) []byte { return mustMarshal(e) }
+func EncodeEvent(e Event) []byte {
+	switch e := e.(type) {
+	case *JobSubmitting:
+		w := objectWriter{make([]byte, 0, encodedSize)}
+		w.submitting(e)
+		return w.data
+	case *JobStarted:
+		w := objectWriter{make([]byte, 0, encodedSize)}
+		w.started(e)
+		return w.data
+	case *JobFailed, *RequestRejected, *JobChanged, *JobFinished, *JobUnfollowed: // rarer
+	}
+	return mustMarshal(e)
+}
 
 // DecodeEvent reads the data of an event of this kind. Unknown members are
 // ignored. An unknown kind is an error.

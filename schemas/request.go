@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"maps"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -77,7 +76,11 @@ func (r *BackupRequest) normalise(adHocGiven bool) {
 }
 
 // JSON is the request as plain JSON, the same bytes for equal requests.
-func (r BackupRequest) JSON() []byte { return mustMarshal(r) }
+func (r BackupRequest) JSON() []byte {
+	w := objectWriter{make([]byte, 0, encodedSize)}
+	w.request(&r)
+	return w.data
+}
 
 // Hash is the SHA-256 of the request's JSON in hex. Two messages with the same
 // request id are the same request if their hashes are equal.
@@ -90,7 +93,7 @@ func HashBytes(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Naming is the part of a request that its events repeat.
+// Naming is the part of a request that its events repeat. It has the request's own Labels.
 func (r BackupRequest) Naming(source string) Naming {
 	return Naming{
 		RequestID:         r.RequestID,
@@ -102,7 +105,7 @@ func (r BackupRequest) Naming(source string) Naming {
 		StoragePolicyName: r.StoragePolicyName,
 		BackupLevel:       r.BackupLevel,
 		OnDemandInputFile: r.OnDemandInputFile,
-		Labels:            maps.Clone(r.Labels),
+		Labels:            r.Labels,
 	}
 }
 
