@@ -22,6 +22,7 @@ const ackTimeout = 5 * time.Second
 // Publisher writes requests, events and dead letters.
 type Publisher struct {
 	js   jetstream.JetStream
+	acks acks
 	told func(Try) // nil for none
 }
 
@@ -33,7 +34,7 @@ func New(nc *nats.Conn) (*Publisher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("publisher: %w", err)
 	}
-	return &Publisher{js: js}, nil
+	return &Publisher{js: js, acks: acks{nc: nc}}, nil
 }
 
 // Append writes an event if the last event of its key has the sequence after, 0
@@ -63,8 +64,8 @@ func IsJobID(id string) bool {
 
 func (p *Publisher) appendEvent(ctx context.Context, subject, filter string, after uint64, key Key, e schemas.Event, traceparent string) (uint64, error) {
 	event := schemas.NewCloudEvent(EventID(key, e), e, traceparent)
+	msg := &nats.Msg{Subject: subject, Header: nats.Header(event.BinaryHeader()), Data: event.Data}
 	return p.compareAndSet(ctx, subject, func() (uint64, error) {
-		msg := &nats.Msg{Subject: subject, Header: nats.Header(event.BinaryHeader()), Data: event.Data}
 		return p.writeAfter(ctx, msg, filter, after)
 	})
 }
@@ -122,18 +123,7 @@ func (p *Publisher) writeAfter(ctx context.Context, msg *nats.Msg, filter string
 	}
 	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
 	msg.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{filter}
-	future, err := p.js.PublishMsgAsync(msg)
-	if err != nil {
-		return 0, err
-	}
-	select {
-	case ack := <-future.Ok():
-		return ack.Sequence, nil
-	case err := <-future.Err():
-		return 0, err
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
-	}
+	return p.acks.publish(ctx, msg)
 }
 
 // maxRefusals is how often the pause is doubled, to 1.6 s at most.
