@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -64,11 +65,18 @@ func IsJobID(id string) bool {
 
 func (p *Publisher) appendEvent(ctx context.Context, subject, filter string, after uint64, key Key, e schemas.Event, traceparent string) (uint64, error) {
 	event := schemas.NewCloudEvent(EventID(key, e), e, traceparent)
-	msg := &nats.Msg{Subject: subject, Header: nats.Header(event.BinaryHeader()), Data: event.Data}
+	header := headers.Get().(nats.Header)
+	defer headers.Put(header)
+	clear(header)
+	event.SetBinary(schemas.Header(header))
+	msg := &nats.Msg{Subject: subject, Header: header, Data: event.Data}
 	return p.compareAndSet(ctx, subject, func() (uint64, error) {
 		return p.writeAfter(ctx, msg, filter, after)
 	})
 }
+
+// headers has headers of events, to which nothing refers after the write.
+var headers = sync.Pool{New: func() any { return make(nats.Header, 16) }}
 
 // compareAndSet repeats a write until the server has decided about it.
 func (p *Publisher) compareAndSet(ctx context.Context, subject string, write func() (uint64, error)) (uint64, error) {

@@ -101,9 +101,14 @@ type CloudEvent struct {
 // BinaryHeader is the event's attributes as the headers of binary content mode.
 // The message's payload is the event's data.
 func (e CloudEvent) BinaryHeader() Header {
-	// Room for all of them and for what a publisher adds: this is on the way of
-	// every event.
-	h, values := make(Header, 10), make([]string, 0, 8)
+	h := make(Header)
+	e.SetBinary(h)
+	return h
+}
+
+// SetBinary sets the headers of [CloudEvent.BinaryHeader] in h.
+func (e CloudEvent) SetBinary(h Header) {
+	values := make([]string, 0, 8)
 	set := func(name, value string) {
 		values = append(values, value)
 		h[name] = values[len(values)-1 : len(values) : len(values)]
@@ -122,7 +127,6 @@ func (e CloudEvent) BinaryHeader() Header {
 	if e.Traceparent != "" {
 		set(HeaderTraceparent, e.Traceparent)
 	}
-	return h
 }
 
 // Structured is the event as one JSON document (structured content mode).

@@ -16,12 +16,12 @@ const (
 	maxName       = 256
 	maxPath       = 4096
 	maxLabels     = 32
+	maxLabelKey   = 63
 	maxLabelValue = 256
 )
 
 var (
-	levels   = []string{LevelFull, LevelIncremental, LevelDifferential, LevelSyntheticFull}
-	labelKey = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$`)
+	levels = []string{LevelFull, LevelIncremental, LevelDifferential, LevelSyntheticFull}
 	// dateTime is narrower than RFC 3339 where its readers differ: upper case
 	// letters only, no leap second, no year that some of them cannot hold.
 	dateTime = regexp.MustCompile(`^[1-9]\d{3}-\d{2}-\d{2}T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
@@ -206,7 +206,7 @@ func (r *requestReader) labels() error {
 	labels := make(map[string]string)
 	err := r.object(func(key string) error {
 		count++
-		if !labelKey.MatchString(key) {
+		if !isLabelKey(key) {
 			r.problem("is not a label name: 1 to 63 letters, digits and . _ / -, starting with a letter or digit")
 			return nil
 		}
@@ -225,6 +225,19 @@ func (r *requestReader) labels() error {
 		r.req.Labels = labels
 	}
 	return nil
+}
+
+// isLabelKey reports whether s is ^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$.
+func isLabelKey(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		case i > 0 && strings.IndexByte("._/-", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxLabelKey
 }
 
 // memberNames are the names of all members, prepared for suggestions.

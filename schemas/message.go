@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -221,10 +222,13 @@ func (r *reader) problem(format string, args ...any) {
 // not being what is wanted, and left to be skipped; bad syntax comes up then.
 func (r *reader) is(kind jsontext.Kind, wanted string) bool {
 	next := r.dec.PeekKind()
-	if name, ok := kindNames[next]; ok && next != kind {
+	if next == kind {
+		return true
+	}
+	if name, ok := kindNames[next]; ok {
 		r.problem("must be %s, not %s", wanted, name)
 	}
-	return next == kind
+	return false
 }
 
 var kindNames = map[jsontext.Kind]string{
@@ -243,25 +247,49 @@ func (r *reader) str() (s string, ok bool, err error) {
 	return token.String(), true, nil
 }
 
+// nameSet has the names of an object's members: the first ones without a map, because few
+// objects have more.
+type nameSet struct {
+	few  [16]string
+	n    int
+	many map[string]bool
+}
+
+// add reports whether a name is new.
+func (s *nameSet) add(name string) bool {
+	if s.many[name] || slices.Contains(s.few[:s.n], name) {
+		return false
+	}
+	if s.n < len(s.few) {
+		s.few[s.n] = name
+		s.n++
+		return true
+	}
+	if s.many == nil {
+		s.many = make(map[string]bool)
+	}
+	s.many[name] = true
+	return true
+}
+
 // object calls read with the name of each member of the object that comes next.
 // A value that read does not take is skipped.
 func (r *reader) object(read func(name string) error) error {
 	if _, err := r.dec.ReadToken(); err != nil {
 		return err
 	}
-	seen := make(map[string]bool)
+	var seen nameSet
 	for r.dec.PeekKind() == '"' {
 		token, err := r.dec.ReadToken()
 		if err != nil {
 			return err
 		}
 		name := token.String()
-		if seen[name] {
+		if !seen.add(name) {
 			r.problem("is given twice")
 		} else if err := read(name); err != nil {
 			return err
 		}
-		seen[name] = true
 		if _, length := r.dec.StackIndex(r.dec.StackDepth()); length%2 == 1 { // a name without its value
 			if err := r.dec.SkipValue(); err != nil {
 				return err

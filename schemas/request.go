@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -84,7 +85,16 @@ func (r BackupRequest) JSON() []byte {
 
 // Hash is the SHA-256 of the request's JSON in hex. Two messages with the same
 // request id are the same request if their hashes are equal.
-func (r BackupRequest) Hash() string { return HashBytes(r.JSON()) }
+func (r BackupRequest) Hash() string {
+	w := hashed.Get().(*objectWriter)
+	defer hashed.Put(w)
+	w.data = w.data[:0]
+	w.request(&r)
+	return HashBytes(w.data)
+}
+
+// hashed has buffers of requests that were hashed.
+var hashed = sync.Pool{New: func() any { return new(objectWriter) }}
 
 // HashBytes is the SHA-256 of data in hex: the hash of a request that could not
 // be decoded.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -35,7 +36,9 @@ func (c *Client) CreateTask(ctx context.Context, t Task) (Job, error) {
 
 // createTask is CreateTask for the owner of a slot.
 func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
-	rendered, err := c.body.render(t)
+	buffer := bodyBuffers.Get().(*[]byte)
+	defer bodyBuffers.Put(buffer)
+	rendered, err := c.body.render(*buffer, t)
 	if err != nil {
 		return Job{}, &Error{Verdict: NotSent, Op: opCreateTask, Err: err}
 	}
@@ -61,6 +64,12 @@ func (c *Client) createTask(ctx context.Context, t Task) (Job, error) {
 // bodySize is enough for a request with names of usual length, in bytes.
 const bodySize = 3 << 10
 
+// bodyBuffers has the buffers of requests, which nothing refers to after the exchange.
+var bodyBuffers = sync.Pool{New: func() any {
+	buffer := make([]byte, 0, bodySize)
+	return &buffer
+}}
+
 // Rendered is the request of CreateTask, without its authorisation.
 type Rendered struct {
 	// Path is below the endpoint.
@@ -76,16 +85,16 @@ func Render(format string, t Task) (Rendered, error) {
 	if err != nil {
 		return Rendered{}, err
 	}
-	return body.render(t)
+	return body.render(nil, t)
 }
 
-// render returns the request for a task.
-func (b body) render(t Task) (Rendered, error) {
+// render returns the request for a task. Its body is in the buffer if that is large enough.
+func (b body) render(buffer []byte, t Task) (Rendered, error) {
 	if t.ClientName == "" || t.SubclientName == "" {
 		// Without these names the vendor backs up every content group.
 		return Rendered{}, errors.New("a task must have clientName and subclientName (the content group)")
 	}
-	data, err := b.write(make([]byte, 0, bodySize), t)
+	data, err := b.write(buffer[:0], t)
 	return Rendered{Path: "/CreateTask", ContentType: b.mediaType, Body: data}, err
 }
 
