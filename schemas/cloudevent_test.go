@@ -91,7 +91,7 @@ func TestDecodeRequest_refusesEvents(t *testing.T) {
 		{"not base64", nil, envelope(`"data_base64":"{}"`), []pair{{"/data_base64", "is not base64: illegal base64 data at input byte 0"}}},
 		{"base64 of nothing", nil, envelope(`"data_base64":""`), []pair{{"/data", "is empty, must be a JSON object"}}},
 		{"inside base64", nil, envelope(`"data_base64":"` + base64.StdEncoding.EncodeToString([]byte(`{"clientName":"c","subclientName":"s","x":[}`)) + `"`),
-			[]pair{{"/data/x", "is not a member of a backup request"}, {"/data/x/0", "is not valid JSON: invalid character '}' at start of value at byte 43"}}},
+			[]pair{{"/data/x", "is not a member of a backup request"}, {"/data/x/0", "is not valid JSON: invalid character '}' at start of value, at byte 43"}}},
 		{"data of another type", nil, envelope(`"datacontenttype":"application/xml",` + data), []pair{{"/datacontenttype", `is "application/xml", must be application/json`}}},
 		{"attribute name", nil, envelope(`"trace_id":"x",` + data), []pair{{"/trace_id", "is not a CloudEvents attribute name: lower case letters and digits only"}}},
 		{"a member of the request beside it", nil, envelope(`"labels":{"a":"x"},` + data), []pair{{"/labels", "must be a string, number or boolean: only data is structured"}}},

@@ -73,16 +73,19 @@ func (ps *problems) more() {
 }
 
 // addSyntax notes that the document at the pointer at is broken JSON.
-func (ps *problems) addSyntax(at string, err error) {
-	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
-	switch {
-	case ok:
-		ps.add(at+string(syntax.JSONPointer), "is not valid JSON: %v at byte %d", syntax.Err, syntax.ByteOffset)
-	case errors.Is(err, io.EOF):
+func (ps *problems) addSyntax(at string, data []byte, err error) {
+	if errors.Is(err, io.EOF) {
 		ps.add(at, "is empty, must be a JSON object")
-	default:
-		ps.add(at, "is not valid JSON: %v", err)
+		return
 	}
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		at += string(syntax.JSONPointer)
+	}
+	text, offset := Malformed(data, err)
+	if offset >= 0 {
+		text += fmt.Sprintf(", at byte %d", offset)
+	}
+	ps.add(at, "%s", text)
 }
 
 // has reports whether the field already has a problem.

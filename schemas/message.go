@@ -195,6 +195,7 @@ func hasSpecVersion(data []byte) bool {
 // names everything that has to be fixed. Its methods return errors of syntax
 // only: behind one of those nothing can be read.
 type reader struct {
+	data     []byte
 	dec      *jsontext.Decoder
 	at       string // pointer of the document inside the message
 	problems *problems
@@ -203,7 +204,7 @@ type reader struct {
 func newReader(data []byte, at string, ps *problems) reader {
 	// object reports names given twice, and reads on.
 	twice := jsontext.AllowDuplicateNames(true)
-	return reader{dec: jsontext.NewDecoder(bytes.NewBuffer(data), twice), at: at, problems: ps}
+	return reader{data: data, dec: jsontext.NewDecoder(bytes.NewBuffer(data), twice), at: at, problems: ps}
 }
 
 // pointer leads to the value that was read last, or to the member whose name was.
@@ -311,5 +312,5 @@ func (r *reader) document(read func() error) {
 			return
 		}
 	}
-	r.problems.addSyntax(r.at, err)
+	r.problems.addSyntax(r.at, r.data, err)
 }

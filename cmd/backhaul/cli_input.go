@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"backhaul/cmd/internal/timespan"
 	"backhaul/publisher"
 	"backhaul/schemas/bounded"
 )
@@ -96,12 +97,12 @@ func (v momentValue) Set(text string) (err error) {
 	if text == "" {
 		return errEmptyFilter
 	}
-	if age, err := time.ParseDuration(text); err == nil && age >= 0 {
+	if age, err := timespan.Parse(text); err == nil {
 		*v.at = time.Now().Add(-age)
 		return nil
 	}
 	if *v.at, err = time.Parse(time.RFC3339, text); err != nil {
-		return errors.New("it is neither an age such as 90m nor a time such as 2026-11-23T10:00:00Z")
+		return errors.New("it is neither an age such as 90m or 7d nor a time such as 2026-11-23T10:00:00Z")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"backhaul/cmd/internal/programtest"
+	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -224,6 +226,9 @@ func TestDemoPrintsWhatTheReadmeShows(t *testing.T) {
 	if code != exitDone {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
+	if stderr != "" {
+		t.Errorf("the demo warns: %s", stderr)
+	}
 	rest := out
 	for line := range strings.Lines(string(shown[1])) {
 		_, after, found := strings.Cut(rest, line)
@@ -283,5 +288,44 @@ func TestInputsWithoutAnEnd(t *testing.T) {
 		if code == exitDone || !strings.Contains(out+stderr, c.want) {
 			t.Errorf("%v: exit code %d, want %q in %s%s", c.args, code, c.want, out, stderr)
 		}
+	}
+}
+
+// The command, the validator and the service name a mistake with the same words.
+func TestMistakesAreNamedAlike(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ content, want string }{
+		"UTF-16":           {"\xff\xfe{\x00}\x00", "it is UTF-16, save it as UTF-8"},
+		"trailing comma":   {`{"clientName":"c","subclientName":"s",}`, "there is a comma before the closing bracket"},
+		"cut off":          {`{"clientName":"c"`, "it does not end"},
+		"lower-case level": {`{"clientName":"c","subclientName":"s","backupLevel":"full"}`, `/backupLevel: is "full", must be one of FULL, INCREMENTAL`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := writeFile(t, test.content)
+			_, service := schemas.DecodeRequest(nil, []byte(test.content))
+			_, validator, _ := programtest.Once(t, nil, "", "schema", "validate", file)
+			_, _, command := programtest.Once(t, nil, "", "request", "--file", file, "--dry-run")
+			for who, said := range map[string]string{"service": fmt.Sprint(service), "validator": validator, "command": command} {
+				if !strings.Contains(said, test.want) {
+					t.Errorf("the %s says %q, want %q", who, said, test.want)
+				}
+			}
+		})
+	}
+	// Windows writes files with a byte order mark, and no message has one.
+	file := writeFile(t, "\ufeff"+`{"clientName":"c","subclientName":"s"}`)
+	for _, args := range [][]string{{"schema", "validate", file}, {"request", "--file", file, "--dry-run"}} {
+		if code, out, stderr := programtest.Once(t, nil, "", args...); code != exitDone {
+			t.Errorf("%v: exit code %d, %s%s", args, code, out, stderr)
+		}
+	}
+}
+
+func TestVersionFlag(t *testing.T) {
+	t.Parallel()
+	_, want, _ := programtest.Once(t, nil, "", "version")
+	if code, out, _ := programtest.Once(t, nil, "", "--version"); code != exitDone || out != want || want == "" {
+		t.Errorf("exit code %d, %q, want %q", code, out, want)
 	}
 }

@@ -34,7 +34,7 @@ vendor refuses, prints their events and ends.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd, keepRunning) },
 	}
-	cmd.Flags().BoolVar(&keepRunning, "keep-running", false, "go on until interrupted")
+	cmd.Flags().BoolVar(&keepRunning, "keep-running", false, "go on until interrupted, with the console page")
 	config.AddFlags(cmd.Flags(), config.GroupLog)
 	return cmd
 }
@@ -58,7 +58,7 @@ func runDemo(cmd *cobra.Command, keepRunning bool) error {
 		return err
 	}
 	if !flagOf(cmd, "log-level").Changed {
-		log = log.Level(zerolog.WarnLevel)
+		log = log.Level(zerolog.ErrorLevel) // one request is refused on purpose
 	}
 	store, err := os.MkdirTemp("", "backhaul-demo-")
 	if err != nil {
@@ -70,24 +70,24 @@ func runDemo(cmd *cobra.Command, keepRunning bool) error {
 		return err
 	}
 	defer stopSimulator()
-	cfg, err = demoConfig(cfg, endpoint, store)
+	cfg, err = demoConfig(cfg, endpoint, store, keepRunning)
 	if err != nil {
 		return err
 	}
 
 	ctx, stop := context.WithCancel(cmd.Context())
 	defer stop()
-	urls := make(chan string, 1)
+	addresses := make(chan service.Addresses, 1)
 	served := make(chan error, 1)
 	go func() {
-		served <- service.Run(ctx, service.Options{Config: cfg, Log: log, Build: buildInfo(), Ready: func(url string) { urls <- url }})
+		served <- service.Run(ctx, service.Options{Config: cfg, Log: log, Build: buildInfo(), Ready: func(at service.Addresses) { addresses <- at }})
 	}()
 	select {
 	case err := <-served:
 		return err
-	case url := <-urls:
-		if err = demonstrate(cmd, url, endpoint); err == nil && keepRunning {
-			stay(cmd.Context(), cmd.OutOrStdout(), url)
+	case at := <-addresses:
+		if err = demonstrate(cmd, at.NATS, endpoint); err == nil && keepRunning {
+			stay(cmd.Context(), cmd.OutOrStdout(), at)
 		}
 	}
 	stop()
@@ -95,12 +95,16 @@ func runDemo(cmd *cobra.Command, keepRunning bool) error {
 }
 
 // demoConfig is a configuration that depends on nothing outside.
-func demoConfig(cfg *config.Config, endpoint, store string) (*config.Config, error) {
+func demoConfig(cfg *config.Config, endpoint, store string, page bool) (*config.Config, error) {
+	admin := "off"
+	if page {
+		admin = "127.0.0.1:0"
+	}
 	cmd := newRunCommand()
 	for flag, value := range map[string]string{
 		"nats": "", "nats-listen": "127.0.0.1:0", "store-dir": store, "provision": "true",
 		"vendor-endpoint": endpoint, "vendor-auth": "login", "vendor-username": "backhaul",
-		"admin-addr": "off", "follow-interval-min": "200ms", "follow-interval-max": "1s", "follow-reads-per-hour": "100000",
+		"admin-addr": admin, "follow-interval-min": "200ms", "follow-interval-max": "1s", "follow-reads-per-hour": "100000",
 		"log-level": cfg.Log.Level, "log-format": cfg.Log.Format,
 	} {
 		if err := cmd.Flags().Set(flag, value); err != nil {
@@ -191,9 +195,11 @@ func narrate(out io.Writer, e eventlog.Event) {
 	}
 }
 
-func stay(ctx context.Context, out io.Writer, url string) {
-	fmt.Fprintf(out, "Still running; Ctrl-C ends. In another terminal, for example:\n"+
+func stay(ctx context.Context, out io.Writer, at service.Addresses) {
+	fmt.Fprintf(out, "Still running; Ctrl-C ends. The console page is at\n"+
+		"  %s\n"+
+		"In another terminal, for example:\n"+
 		"  backhaul events --nats %s --follow\n"+
-		"  backhaul request --nats %s --client-name s-adhoc-object-storage --subclient-name stestgroup --wait\n", url, url)
+		"  backhaul request --nats %s --client-name s-adhoc-object-storage --subclient-name stestgroup --wait\n", at.Page, at.NATS, at.NATS)
 	<-ctx.Done()
 }

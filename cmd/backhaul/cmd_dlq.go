@@ -123,7 +123,7 @@ func addDeadLetterFlags(cmd *cobra.Command, f *deadLetterFlags) {
 	addFilter(cmd, &f.code, "error-code", "only failures with this `code`, ours or the vendor's in either form")
 	addFilter(cmd, &f.requestID, "request-id", "only requests with this `id`")
 	addFilter(cmd, &f.subject, "subject", "only messages that came on this `subject`, such as storage.event.>")
-	addMoment(cmd, &f.since, "since", "`time` (2026-11-23T10:00:00Z) or age (90m) of the oldest dead letter")
+	addMoment(cmd, &f.since, "since", "`time` (2026-11-23T10:00:00Z) or age (90m, 7d) of the oldest dead letter")
 	addMoment(cmd, &f.until, "until", "`time` or age of the newest dead letter")
 }
 

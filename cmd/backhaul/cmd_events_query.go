@@ -38,7 +38,7 @@ func addQueryFlags(cmd *cobra.Command, f *queryFlags) {
 	addFilter(cmd, &f.jobID, "job-id", "only events about the job with this `id` of the vendor")
 	addFilter(cmd, &f.outcome, "outcome", "only jobs that ended with this `outcome`, such as failed")
 	addFilter(cmd, &f.errorCode, "error-code", "only failures with this `code`, ours or the vendor's in either form")
-	addMoment(cmd, &f.since, "since", "`time` (2026-11-23T10:00:00Z) or age (90m) to begin with")
+	addMoment(cmd, &f.since, "since", "`time` (2026-11-23T10:00:00Z) or age (90m, 7d) to begin with")
 	addMoment(cmd, &f.until, "until", "`time` or age to end with")
 }
 

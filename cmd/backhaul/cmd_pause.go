@@ -11,12 +11,13 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/operator"
 	"backhaul/cmd/internal/queue"
+	"backhaul/cmd/internal/timespan"
 	"backhaul/publisher"
 )
 
 // queueFlags are those of the commands that pause and resume the queue.
 type queueFlags struct {
-	length time.Duration // of the pause
+	length timespan.Value // of the pause
 	operatorFlags
 	output string
 }
@@ -33,7 +34,8 @@ finished. A pause that lasts longer already is not made shorter.`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runPause(cmd, f) },
 	}
-	cmd.Flags().DurationVar(&f.length, "for", time.Hour, fmt.Sprintf("how long, at most %s; pause again to make it longer", queue.LongestPause))
+	f.length = timespan.Value(time.Hour)
+	cmd.Flags().Var(&f.length, "for", "how long, such as 30m, 2h or 2d, at most 7d; pause again to make it longer")
 	addQueueFlags(cmd, &f)
 	return cmd
 }
@@ -45,7 +47,7 @@ func addQueueFlags(cmd *cobra.Command, f *queueFlags) {
 }
 
 func runPause(cmd *cobra.Command, f queueFlags) error {
-	d := f.length
+	d := time.Duration(f.length)
 	if d < time.Second || d > queue.LongestPause {
 		return &usageError{fmt.Errorf("--for is %s, must be 1s to %s", d, queue.LongestPause)}
 	}

@@ -34,7 +34,7 @@ reads the policy file and the file of objectives again.`,
 			}
 			return service.Run(cmd.Context(), service.Options{
 				Config: cfg, Log: log, Build: buildInfo(), Reload: reload,
-				Ready: func(string) { warnWithoutPolicy(cfg.Work, log) },
+				Ready: func(service.Addresses) { warnWithoutPolicy(cfg.Work, log) },
 			})
 		},
 	}

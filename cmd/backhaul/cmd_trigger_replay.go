@@ -51,7 +51,7 @@ a day in a stream of your own (a mirror or source of it) or in a file.`,
 	}
 	cmd.Flags().StringVar(&o.subject, "subject", "storage.event.file", "subject of the notifications in a file")
 	cmd.Flags().StringVar(&o.against, "against", "", "compare with the routes of this `file`")
-	addMoment(cmd, &o.since, "since", "`time` (2026-11-23T10:00:00Z) or age (24h) of the oldest notification")
+	addMoment(cmd, &o.since, "since", "`time` (2026-11-23T10:00:00Z) or age (24h, 7d) of the oldest notification")
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupTrigger, config.GroupLog)
 	addOutputFlag(cmd, &o.output)
 	return cmd

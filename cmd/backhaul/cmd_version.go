@@ -27,7 +27,7 @@ func newVersionCommand() *cobra.Command {
 			if output == outputJSON {
 				return printJSON(cmd.OutOrStdout(), v)
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "backhaul %s (%s, %s)\n", v.Version, v.Commit, v.Go)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), v.text())
 			return err
 		},
 	}
@@ -39,6 +39,10 @@ type versionInfo struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
 	Go      string `json:"go"`
+}
+
+func (v versionInfo) text() string {
+	return fmt.Sprintf("backhaul %s (%s, %s)", v.Version, v.Commit, v.Go)
 }
 
 func readVersion() versionInfo {

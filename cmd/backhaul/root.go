@@ -58,6 +58,8 @@ exactly one true event.`,
 		newConfigCommand(),
 		newVersionCommand(),
 	)
+	root.Version = readVersion().text()
+	root.SetVersionTemplate("{{.Version}}\n")
 	refuseByUsage(root)
 	completeFlags(root)
 	return root

@@ -73,20 +73,8 @@ type seen struct {
 	hash [sha256.Size]byte
 }
 
-var (
-	utf8BOM    = []byte("\xef\xbb\xbf")
-	utf16BOMs  = [][]byte{{0xff, 0xfe}, {0xfe, 0xff}}
-	errNotUTF8 = errors.New("the file is UTF-16; save it as UTF-8")
-)
-
 func (r *fileReader) read(data []byte) {
-	for _, bom := range utf16BOMs {
-		if bytes.HasPrefix(data, bom) {
-			r.fault(1, errNotUTF8)
-			return
-		}
-	}
-	data = bytes.TrimPrefix(data, utf8BOM)
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // as Windows writes
 	lines := lineCounter{data: data, line: 1}
 	for start := 0; start < len(data); {
 		// The request's own decoder reports duplicate members.
@@ -109,13 +97,9 @@ func (r *fileReader) documents(dec *jsontext.Decoder, lines *lineCounter, start 
 		}
 		if err != nil {
 			begin := start + int(dec.InputOffset())
-			at := begin
-			if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-				at = max(at, start+int(syntax.ByteOffset))
-				err = syntax.Err
-			}
-			at = min(at, len(lines.data))
-			r.fault(lines.at(at), fmt.Errorf("not JSON: %w", err))
+			text, offset := schemas.Malformed(lines.data[start:], err)
+			at := min(max(begin, start+offset), len(lines.data))
+			r.fault(lines.at(at), errors.New(text))
 			return nextDocument(lines.data, begin, at)
 		}
 		line := lines.at(start + int(dec.InputOffset()) - len(value))

@@ -71,7 +71,7 @@ func Archive(ctx context.Context, o Options, newStream bool) error {
 	log.Info().Str("archive", store.String()).Str("nats", serverurl.Mask(cfg.NATS.URL)).Str("admin", admin.URL()).Msg("keeping events")
 	stops.add("supervision", supervise(ctx, admin, "keeping events", log))
 	if o.Ready != nil {
-		o.Ready(serverurl.Mask(cfg.NATS.URL))
+		o.Ready(Addresses{NATS: serverurl.Mask(cfg.NATS.URL), Page: admin.URL()})
 	}
 	worker.Run(ctx)
 	log.Info().Msg("drained")

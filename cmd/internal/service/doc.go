@@ -28,6 +28,12 @@ type Options struct {
 	Build  telemetry.Build // of the program, for the page, metrics and traces
 	// Reload asks for the policy file to be read again. Nil, the default, never asks.
 	Reload <-chan os.Signal
-	// Ready, if not nil, is called with the URL of the NATS server once requests are read.
-	Ready func(natsURL string)
+	// Ready, if not nil, is called once requests are read.
+	Ready func(Addresses)
+}
+
+// Addresses are where a running service is reached.
+type Addresses struct {
+	NATS string // URL of the NATS server
+	Page string // URL of the console page, "" without one
 }

@@ -130,7 +130,7 @@ func Run(ctx context.Context, o Options) error {
 		Int("maxInFlight", cfg.Work.MaxInFlight).Msg("reading requests")
 	stops.add("supervision", supervise(ctx, admin, "reading requests", log))
 	if o.Ready != nil {
-		o.Ready(url)
+		o.Ready(Addresses{NATS: url, Page: admin.URL()})
 	}
 	worker.Run(ctx)
 	log.Info().Msg("drained")

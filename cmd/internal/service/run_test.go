@@ -45,7 +45,7 @@ func TestRun_stopsWhatItStarted(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		urls, served := make(chan string, 1), make(chan error, 1)
 		go func() {
-			served <- Run(ctx, Options{Config: cfg, Log: zerolog.New(log), Ready: func(url string) { urls <- url }})
+			served <- Run(ctx, Options{Config: cfg, Log: zerolog.New(log), Ready: func(at Addresses) { urls <- at.NATS }})
 		}()
 		select {
 		case err := <-served:

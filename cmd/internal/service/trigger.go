@@ -76,7 +76,7 @@ func Trigger(ctx context.Context, o Options, file *routes.File) error {
 	stops.add("routes file", followRoutes(file, worker, o.Reload, log))
 	stops.add("supervision", supervise(ctx, admin, "reading notifications", log))
 	if o.Ready != nil {
-		o.Ready(serverurl.Mask(cfg.NATS.URL))
+		o.Ready(Addresses{NATS: serverurl.Mask(cfg.NATS.URL), Page: admin.URL()})
 	}
 	worker.Run(ctx)
 	log.Info().Msg("drained")

@@ -44,7 +44,7 @@ func TestTrigger_stopsWhatItStarted(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ready, served := make(chan string, 1), make(chan error, 1)
 		go func() {
-			served <- Trigger(ctx, Options{Config: cfg, Log: zerolog.New(log), Ready: func(url string) { ready <- url }}, opened)
+			served <- Trigger(ctx, Options{Config: cfg, Log: zerolog.New(log), Ready: func(at Addresses) { ready <- at.NATS }}, opened)
 		}()
 		select {
 		case err := <-served:

@@ -1,9 +1,12 @@
 package systemtest
 
 import (
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -48,6 +51,10 @@ func TestHangup_EndsCommandsInOrder(t *testing.T) {
 	temp := t.TempDir()
 	demo := programtest.Start(t, []string{"TMPDIR=" + temp}, "backhaul", "demo", "--keep-running")
 	demo.WaitFor(t, "Still running")
+	address := regexp.MustCompile(`http://\S+:\d+\n`).FindString(demo.Output.String()[strings.Index(demo.Output.String(), "The console page"):])
+	if page, err := http.Get(strings.TrimSpace(address)); err != nil || page.StatusCode != http.StatusOK || page.Body.Close() != nil {
+		t.Errorf("the console page at %q: %v, %v", address, page, err)
+	}
 	for p, want := range map[*programtest.Process]string{simulator: "simulator stopped", demo: "Still running"} {
 		p.Signal(t, syscall.SIGHUP)
 		if code := p.ExitCode(); code != programtest.ExitDone {

@@ -74,6 +74,7 @@ const maxAgain = 16 << 20
 // not JSON it continues at the next line that may begin one. It stops at an error of
 // visit and returns it.
 func (v *Validator) Read(data []byte, visit func(Document) error) error {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // as Windows writes
 	lines := lineCounter{data: data}
 	again := 0
 	for start := 0; ; {
@@ -124,15 +125,13 @@ func (c *lineCounter) at(offset int) int {
 func broken(lines *lineCounter, start int, err error) (d Document, next, seen int) {
 	data := lines.data
 	first := start + len(data[start:]) - len(bytes.TrimLeft(data[start:], " \t\r\n"))
-	at, text := len(data), err.Error()
-	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		at, text = min(start+int(syntax.ByteOffset), len(data)), syntax.Err.Error()
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		text = "the document does not end"
+	text, offset := schemas.Malformed(data[start:], err)
+	at := len(data)
+	if offset >= 0 {
+		at = min(start+offset, len(data))
 	}
 	d = Document{Line: lines.at(first), Schema: RequestSchema, Problems: []Problem{
-		{Line: lines.at(at), Text: "is not valid JSON: " + text},
+		{Line: lines.at(at), Text: text},
 	}}
 	// The fault may have been found far behind the line that causes it.
 	if next := bytes.Index(data[first:], []byte("\n{")); next >= 0 {

@@ -58,7 +58,7 @@ func TestValidator_Read(t *testing.T) {
 			"3 backup-request.v1",
 		}},
 		"cut off": {"", good + "\n{\"clientName\":\"c\"", []string{
-			"1 backup-request.v1", "2 backup-request.v1; 2 is not valid JSON: the document does not end",
+			"1 backup-request.v1", "2 backup-request.v1; 2 is not valid JSON: it does not end",
 		}},
 		"a request in an event": {"", `{"specversion":"1.0","id":"i","source":"s","type":"t","data":{"clientName":"c"}}`, []string{
 			"1 backup-request.v1; 1 /data/subclientName is required: the name of the content group",

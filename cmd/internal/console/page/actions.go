@@ -12,6 +12,7 @@ import (
 
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/queue"
+	"backhaul/cmd/internal/timespan"
 )
 
 // DeadLetters is the stream of dead letters. Its methods are those of
@@ -150,7 +151,7 @@ func (p *Page) replay(w http.ResponseWriter, r *http.Request, by *session) {
 }
 
 func (p *Page) pause(w http.ResponseWriter, r *http.Request, by *session) {
-	d, err := time.ParseDuration(r.PostFormValue("for"))
+	d, err := timespan.Parse(r.PostFormValue("for"))
 	if err != nil || d < time.Second || d > queue.LongestPause || p.cfg.Queue == nil {
 		p.say(w, r, http.StatusUnprocessableEntity, "For how long? A duration such as 15m or 2h, at most a week.")
 		return
