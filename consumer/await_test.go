@@ -101,7 +101,7 @@ func TestTurnDelay(t *testing.T) {
 	for age, want := range map[time.Duration]time.Duration{
 		0: time.Second, 8 * time.Second: 2 * time.Second, time.Hour: 15 * time.Second,
 	} {
-		if got := waiting.turnDelay(age); got != want {
+		if got := waiting.delay(age); got != want {
 			t.Errorf("at the age %s: %s, want %s", age, got, want)
 		}
 	}

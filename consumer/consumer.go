@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"backhaul/consumer/internal/writes"
+	"backhaul/consumer/scope"
 	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -136,6 +137,7 @@ type Consumer struct {
 	handler  *handler
 	inFlight *inFlight
 	picker   *picker
+	scopes   *scope.Watch
 	ready    readiness
 	writes   writes.Watch
 	log      zerolog.Logger
@@ -182,6 +184,9 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		inFlight: newInFlight(),
 		log:      log,
 	}
+	if c.scopes, err = watchScopes(ctx, js, log); err != nil {
+		return nil, err
+	}
 	c.picker = newPicker(c)
 	c.writes.Log = log
 	pub.OnTry(c.noteTry)
@@ -191,6 +196,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		vendor:   vendor,
 		pub:      pub,
 		inFlight: c.inFlight,
+		scopes:   c.scopes,
 		turns:    newTurns(cfg.Rule, turn.New(js, ledger.events, pub), queue.CachedInfo().Config.MaxAckPending, log),
 		// A request is sent again after two windows and a redelivery at the latest.
 		unclear:  unclear{log: log, shown: 3*cfg.VisibilityWindow + 2*cfg.lease() + lastDelay},
@@ -198,6 +204,15 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	}
 	ledger.guard.measure, ledger.guard.stored = c.measure, c.noteStorage
 	return c, nil
+}
+
+// watchScopes returns the watch of the paused scopes.
+func watchScopes(ctx context.Context, js jetstream.JetStream, log zerolog.Logger) (*scope.Watch, error) {
+	events, err := js.Stream(ctx, publisher.EventsStream) // a handle of its own, see openLedger
+	if err != nil {
+		return nil, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
+	}
+	return scope.NewWatch(ctx, events, log)
 }
 
 // openLedger returns the ledger on the events stream, with its guard.
@@ -248,6 +263,7 @@ func (c *Consumer) Run(ctx context.Context) {
 	guard.compare(ctx)
 	var guarding sync.WaitGroup
 	guarding.Go(func() { guard.run(ctx) })
+	guarding.Go(func() { c.scopes.Run(ctx) })
 
 	var workers sync.WaitGroup
 	stopProgress := c.inFlight.keepAlive(c.ackWait)

@@ -194,6 +194,16 @@
 //	content group                                leaves the queue before its turn
 //	a request is cancelled in a ledger that      refused: its claim may be forgotten  TestCancel_aLedgerThatForgot
 //	has forgotten events
+//	an operator pauses a scope                   its requests wait, others go on      TestAPausedScope
+//	a pause comes after a claim                  a request that may have a job goes   TestAPauseComesAfterAClaim
+//	                                             on
+//	a pause comes after a claim was released     without a doubt it waits, with one   TestAReleasedClaimInAPause
+//	                                             it goes on
+//	a pause while requests are delivered         what is claimed goes on, others are  TestAPauseWhileRequestsAreDelivered
+//	                                             read past
+//	a paused scope's request waits too long      EXPIRED, and who paused it           TestARequestOfAPausedScopeExpires
+//	more requests of a paused scope wait than    they are read past, not delivered    TestManyRequestsOfAPausedScope
+//	the queue delivers                           and not kept
 //	a dead letter is replayed                    it has a new id, so it is a request  TestAReplayedRequest
 //	                                             of its own; its events say replayOf
 //
@@ -245,6 +255,18 @@
 // waits, requests are picked (section Picking), so that other groups' requests do not wait too. A
 // content group without a rule costs nothing.
 //
+// # Paused scopes
+//
+// An operator can pause the requests of a source, a client or a content group (package scope). Such
+// a request waits, unclaimed, until the pause ends, up to [Config].GiveUpAfter or its notAfter; then
+// it ends as EXPIRED. A request that was claimed before goes on, because it may have a job; only
+// a claim that was released without a doubt is none. While a scope is paused, requests are picked
+// (section Picking), so that those that wait are not delivered: they would fill max_ack_pending and
+// hold up the others. The picker reads past them and keeps nothing of them but their number. It
+// reads a line again from its beginning when the pauses change, when one of them expires, and now
+// and then, because a replica that did not know of the pause yet may have claimed one and died.
+// Another request that arrives meanwhile is found within pickPause.
+//
 // # Failure handling
 //
 // Waits of seconds happen in the handler (vendorapi.Retrier), with progress
@@ -260,16 +282,15 @@
 //
 // # Picking
 //
-// While starts are scarce (a budget, a limit of starts or a pause of the vendor holds), or many
-// requests wait for their content group, the
-// queue's order would let a source with thousands of requests delay all others. So nothing is
-// pulled from the durable consumer. The next request of the source whose turn it is
-// ([backhaul/consumer/order]) is read from the stream instead, and handed to the same steps as a
-// delivery. Replicas pick independently and meet at the same requests; the claim decides, and
-// costs the loser a write and a read. When the outcome is on record, the message is deleted. The
-// consumer skips it then; what it delivered earlier, or delivers later, finds the ledger's word.
-// If no request waits, a pull waits for the next one. From 10 s after starts were scarce,
-// none of this is done and nothing is read.
+// While starts are scarce (a budget, a limit of starts or a pause of the vendor holds), a scope is
+// paused, or many requests wait for their content group, the queue's order would let a source with
+// thousands of requests delay all others. So nothing is pulled from the durable consumer. The next
+// request of the source whose turn it is ([backhaul/consumer/order]) is read from the stream
+// instead, and handed to the same steps as a delivery. Replicas pick independently and meet at the
+// same requests; the claim decides, and costs the loser a write and a read. When the outcome is on
+// record, the message is deleted. The consumer skips it then; what it delivered earlier, or delivers
+// later, finds the ledger's word. If no request waits, a pull waits for the next one. From 10 s after
+// the last of these reasons, none of this is done and nothing is read.
 //
 // # What it needs from NATS
 //
@@ -280,7 +301,8 @@
 //   - Without CONSUMER.PAUSE, each replica finds out about the vendor's pause by itself.
 //   - Without STREAM.MSG.DELETE, a request that the server has forgotten stays in the
 //     stream after its outcome, and requests are taken in the queue's order while starts are
-//     scarce.
+//     scarce. Those of a paused scope are delivered then, and hold up the others when they fill
+//     max_ack_pending.
 //
 // # Concurrency
 //

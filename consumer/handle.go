@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"backhaul/consumer/scope"
 	"backhaul/publisher"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -29,6 +30,7 @@ type handler struct {
 	vendor   Vendor
 	pub      *publisher.Publisher
 	inFlight *inFlight
+	scopes   *scope.Watch
 	turns    turns
 	// unclear has the last request that was sent repeatedly.
 	unclear unclear
@@ -99,6 +101,9 @@ func (h *handler) admit(ctx context.Context, d *delivery, req *request, decodeEr
 	if decodeErr != nil {
 		return h.stuck(ctx, d, req, decodeErr), false
 	}
+	if s, paused := h.hold(ctx, d, req); paused {
+		return s, false
+	}
 	if s, denied := h.deny(ctx, d, req); denied {
 		return s, false
 	}
@@ -166,9 +171,13 @@ func (h *handler) scarce() bool {
 	return cooldown.Reason.Limit()
 }
 
-// picks reports whether requests are taken in another order than the queue's: starts are scarce, or
-// so many requests wait for their content group that the queue would bring no others.
-func (h *handler) picks() bool { return h.scarce() || h.turns.crowded() }
+// picks reports whether requests are taken in another order than the queue's: starts are scarce, a
+// scope is paused, or so many requests wait for their content group that the queue would bring no
+// others.
+func (h *handler) picks() bool {
+	_, paused := h.scopes.Version()
+	return paused || h.scarce() || h.turns.crowded()
+}
 
 // errNoCapacity is returned while nothing may be sent to the vendor.
 var errNoCapacity = errors.New("no vendor capacity")
@@ -392,13 +401,16 @@ func redeliver(d *delivery, err error) settlement {
 		}
 	}
 	waiting, waits := errors.AsType[*waitError](err)
+	_, paused := errors.AsType[*pausedError](err)
 	switch {
 	case waits:
-		delay = waiting.turnDelay(time.Since(d.stored))
+		delay = waiting.delay(time.Since(d.stored))
+	case paused:
+		delay = pausedDelay(d)
 	case errors.Is(err, errTakenOver):
 		delay = firstLookup // the other owner works on it or is done
 	case errors.Is(err, errStopping):
 		delay = 0
 	}
-	return settlement{verb: nak, delay: delay, waits: waits, err: err}
+	return settlement{verb: nak, delay: delay, waits: waits || paused, err: err}
 }

@@ -66,11 +66,12 @@ const (
 	ClassTakenOver Class = "taken_over" // another owner took the claim over
 	ClassVendor    Class = "vendor"     // a call of the vendor failed
 	ClassTurn      Class = "turn"       // another request has the turn of the content group
+	ClassPaused    Class = "paused"     // an operator has paused the request's scope
 	ClassLedger    Class = "ledger"     // the ledger cannot be read, written or relied on
 )
 
 // Classes are all classes.
-var Classes = []Class{ClassClaimed, ClassCapacity, ClassStopping, ClassTakenOver, ClassVendor, ClassTurn, ClassLedger}
+var Classes = []Class{ClassClaimed, ClassCapacity, ClassStopping, ClassTakenOver, ClassVendor, ClassTurn, ClassPaused, ClassLedger}
 
 // Settled is the end of a delivery.
 type Settled struct {
@@ -174,6 +175,8 @@ func classOf(err error) Class {
 		return ClassVendor
 	case isWait(err):
 		return ClassTurn
+	case isPaused(err):
+		return ClassPaused
 	default:
 		return ClassLedger
 	}

@@ -41,8 +41,9 @@ type line struct {
 	// kept, or is gone.
 	read uint64
 	// end is the last sequence of the stream when nothing was found behind read.
-	end  uint64
-	kept map[uint64]*picked
+	end     uint64
+	kept    map[uint64]*picked
+	skipped skipped
 }
 
 // picked is a message that was handed over and is not deleted yet.
@@ -75,8 +76,11 @@ func (p *picker) err() error {
 	return p.refuse
 }
 
-// errEmpty is returned by pick if the queue is empty.
-var errEmpty = errors.New("no request waits")
+// errEmpty is returned by pick if the queue is empty, and errMore if it has not read all of it.
+var (
+	errEmpty = errors.New("no request waits")
+	errMore  = errors.New("there is more to read")
+)
 
 // pick returns the delivery of the request whose turn it is, nil if none may be taken at the
 // moment.
@@ -88,8 +92,13 @@ func (p *picker) pick(ctx context.Context) (*delivery, error) {
 	}
 	lines := order.Lines(p.seen.State.Subjects)
 	p.order.Sort(lines)
+	var more error
 	for _, l := range lines {
 		d, err := p.next(ctx, l, p.seen.State.LastSeq)
+		if errors.Is(err, errMore) {
+			more = err
+			continue
+		}
 		if err != nil {
 			return nil, p.failed(fmt.Errorf("read a request of %s: %w", l.Subject, err))
 		}
@@ -98,7 +107,7 @@ func (p *picker) pick(ctx context.Context) (*delivery, error) {
 			return d, nil
 		}
 	}
-	return nil, nil
+	return nil, more
 }
 
 // look looks at the stream and how many messages of each subject it has. If the queue is paused,
@@ -159,7 +168,11 @@ func (p *picker) next(ctx context.Context, l order.Line, last uint64) (*delivery
 // unread returns the delivery of the first request of a line that was not handed over.
 func (p *picker) unread(ctx context.Context, l order.Line, last uint64) (*delivery, error) {
 	line := p.line(l.Subject)
-	for foreign := 0; foreign < maxForeign && line.end != last; {
+	p.rewind(line)
+	for foreign, skipped := 0, 0; foreign < maxForeign && line.end != last; {
+		if skipped == maxSkipped {
+			return nil, errMore
+		}
 		msg, err := p.read(ctx, line.read+1, jetstream.WithGetMsgSubject(l.Subject))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			p.endOf(line, l.Waiting, last)
@@ -168,9 +181,18 @@ func (p *picker) unread(ctx context.Context, l order.Line, last uint64) (*delive
 		if err != nil {
 			return nil, err
 		}
-		line.read = msg.Sequence
 		if msg.Subject != l.Subject {
+			line.read = msg.Sequence
 			foreign++
+			continue
+		}
+		skip, err := p.skip(ctx, line, msg)
+		if err != nil {
+			return nil, err
+		}
+		line.read = msg.Sequence
+		if skip {
+			skipped++
 			continue
 		}
 		if m := p.keep(line, msg); m != nil {
@@ -186,8 +208,8 @@ func (p *picker) endOf(l *line, waiting, last uint64) {
 	defer p.mu.Unlock()
 	switch {
 	case !p.fresh: // the numbers are older than this
-	case waiting > uint64(len(l.kept)):
-		l.read = 0 // something is below that is not known: it is read again
+	case waiting > uint64(len(l.kept))+l.skipped.number:
+		l.startAgain() // something is below that is not known: it is read again
 	default:
 		l.end = last
 	}

@@ -184,6 +184,9 @@ func (p *puller) pickAll(ctx context.Context, free int, again time.Duration, wor
 			return 0, p.pulls.Ask(1, pullOptions)
 		case errors.Is(err, errEmpty):
 			return 0, nil
+		case errors.Is(err, errMore):
+			p.answered()
+			return skipPause, nil
 		case err != nil:
 			return 0, fmt.Errorf("pick: %w", err)
 		}

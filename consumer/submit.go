@@ -43,7 +43,7 @@ func (h *handler) submit(ctx, stop context.Context, c *claim) (schemas.Event, er
 			return h.expired(c.req, attempts), nil
 		case denied != nil: // nothing was sent
 			if waiting, ok := errors.AsType[*waitError](denied); ok && h.tooOld(c.req) {
-				return h.waited(c.req, waiting, attempts), nil
+				return h.tooLate(c.req, waiting.waited(), attempts), nil
 			}
 			return nil, denied
 		}

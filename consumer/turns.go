@@ -186,7 +186,7 @@ func (h *handler) await(ctx context.Context, d *delivery, req *request) (s settl
 		}
 		return s, true
 	}
-	s, claimed := h.announceUnclaimed(ctx, d, req, h.waited(req, waiting, 0))
+	s, claimed := h.announceUnclaimed(ctx, d, req, h.tooLate(req, waiting.waited(), 0))
 	return s, !claimed // a claimed one goes on, because it may have a job
 }
 
@@ -213,22 +213,28 @@ func (h *handler) takeTurn(ctx context.Context, c *claim) error {
 	return nil
 }
 
-// turnDelay returns when a request that waits looks again. The wait grows with its age.
-func (e *waitError) turnDelay(age time.Duration) time.Duration {
+// delay returns when a request that waits looks again, at an age.
+func (e *waitError) delay(age time.Duration) time.Duration {
 	if left := e.Left(); left > 0 {
 		return min(max(left, firstLookup), lastDelay)
 	}
-	return min(max(age/4, firstDelay), lastTurnDelay)
+	return turnDelay(age)
 }
 
-// waited returns the failure of a request that waited until it was too old.
-func (h *handler) waited(req *request, why *waitError, attempts int) schemas.Event {
+// turnDelay returns a wait that grows with the age of a request.
+func turnDelay(age time.Duration) time.Duration { return min(max(age/4, firstDelay), lastTurnDelay) }
+
+// waited returns what a request waited for, see tooLate.
+func (e *waitError) waited() string { return "waited for " + e.String() }
+
+// tooLate returns the failure of a request that waited until it was too old. why says for what.
+func (h *handler) tooLate(req *request, why string, attempts int) schemas.Event {
 	limit := fmt.Sprintf("within %s", h.cfg.GiveUpAfter)
 	if req.expired() {
 		limit = "by " + req.NotAfter.Format(time.RFC3339)
 	}
 	return h.failed(req, schemas.JobFailed{
-		ErrorCode: schemas.CodeExpired, ErrorMessage: fmt.Sprintf("not started %s: waited for %s", limit, why.String()),
+		ErrorCode: schemas.CodeExpired, ErrorMessage: fmt.Sprintf("not started %s: %s", limit, why),
 		ErrorSource: schemas.ErrorSourceBackhaul, Retryable: true, Attempts: attempts,
 	})
 }

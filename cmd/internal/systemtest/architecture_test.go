@@ -41,19 +41,20 @@ var arrows = []struct {
 	{"backhaul/consumer/internal/writes", []string{"backhaul/consumer/logonce", "backhaul/publisher"}},
 	{"backhaul/consumer/order", []string{"backhaul/publisher"}},
 	{"backhaul/consumer/turn", []string{"backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
+	{"backhaul/consumer/scope", []string{"backhaul/consumer/logonce", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/consumer/trigger/objectstore", []string{"backhaul/schemas/bounded"}},
 	{"backhaul/consumer/trigger", []string{"backhaul/consumer/logonce", "backhaul/consumer/turn", "backhaul/consumer/trigger/blackout", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher"}},
 	// The follower reads the vendor; it shares nothing with what starts jobs.
 	{"backhaul/consumer/follower", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/consumer/budget", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/sleep", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/consumer/archiver", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/schemas", "backhaul/publisher"}},
-	{"backhaul/consumer", []string{"backhaul/consumer/order", "backhaul/consumer/turn", "backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
+	{"backhaul/consumer", []string{"backhaul/consumer/order", "backhaul/consumer/scope", "backhaul/consumer/turn", "backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	// It runs the program from outside, and what the program talks to.
 	{"backhaul/cmd/internal/programtest", []string{"backhaul/publisher/natstest/waittest", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi/secretstest", "backhaul/vendorapi/simulator", "backhaul/vendorapi/simulator/simulatortest", "backhaul/consumer/trigger/objectstore/objectstoretest"}},
 	// Settings and the vendor stay out of the connection to NATS.
 	{"backhaul/cmd/internal/natsconn", []string{"backhaul/publisher", "backhaul/cmd/internal/serverurl", "backhaul/cmd/internal/storedir"}},
 	{"backhaul/cmd/internal/secret", []string{"backhaul/schemas/bounded"}},
-	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/logonce", "backhaul/consumer/archiver", "backhaul/consumer/budget", "backhaul/consumer/follower", "backhaul/consumer/order", "backhaul/consumer/trigger", "backhaul/consumer/trigger/blackout", "backhaul/consumer/trigger/objectstore", "backhaul/consumer/turn", "backhaul/deploy", "backhaul/cmd"}},
+	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/logonce", "backhaul/consumer/archiver", "backhaul/consumer/budget", "backhaul/consumer/follower", "backhaul/consumer/order", "backhaul/consumer/scope", "backhaul/consumer/trigger", "backhaul/consumer/trigger/blackout", "backhaul/consumer/trigger/objectstore", "backhaul/consumer/turn", "backhaul/deploy", "backhaul/cmd"}},
 }
 
 // listed is the output of `go list` for a package.
