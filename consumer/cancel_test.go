@@ -177,7 +177,10 @@ func TestCancel_refuses(t *testing.T) {
 		}
 		b.eventually("the refusal says "+test.says, func() bool { // a lease may have to end before
 			_, err := d.Look(b.within(patience), msg)
-			return err != nil && strings.Contains(err.Error(), test.says)
+			if err == nil {
+				t.Fatalf("%s can be cancelled", id)
+			}
+			return strings.Contains(err.Error(), test.says)
 		})
 		d.refused(msg, test.says)
 		if got := kinds(b.history(billing(id))); got != "job-submitting" {

@@ -14,6 +14,7 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/show"
+	"backhaul/schemas"
 )
 
 // actFlags are those of the commands that act on dead letters.
@@ -48,7 +49,8 @@ reads it like any other; one that this version does not understand is refused. A
 an upgrade, or a change of the routes: --subject 'storage.event.>'.
 
 Dead letters are named by sequences or selected by filters; --all selects all.
-Without --again, those whose replay has its outcome are skipped. Exit code 1 if any
+Without --again, those whose replay has its outcome are skipped; so are cancelled
+requests, unless they are named or --error-code CANCELLED selects them. Exit code 1 if any
 was refused, or is left over because of --limit.`,
 		Example: `  backhaul dlq replay --nats nats://127.0.0.1:4222 12 --reason "content group made, CHG-17"
   backhaul dlq replay --nats nats://127.0.0.1:4222 13 --file corrected.json
@@ -151,7 +153,7 @@ func runReplay(cmd *cobra.Command, args []string, f replayFlags) error {
 				return state(plan, "would replay", "would send again"), err
 			},
 			skip: func(l deadletter.Message) bool {
-				return !order.Again && l.Replayed()
+				return !order.Again && l.Replayed() || l.Code == schemas.CodeCancelled && f.filters.code != schemas.CodeCancelled
 			},
 		}
 	})

@@ -28,6 +28,9 @@ type requestFlags struct {
 	output            string
 }
 
+// ownSource is the source of requests that `backhaul request` sends, unless --source says another.
+const ownSource = "cli"
+
 func newRequestCommand() *cobra.Command {
 	var f requestFlags
 	cmd := &cobra.Command{
@@ -66,7 +69,7 @@ the file is wrong and nothing was sent; 3 NATS is out of reach; 130 interrupted.
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRequest(cmd, f) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.source, "source", "cli", "who asks: a token of the `subject`")
+	flags.StringVar(&f.source, "source", ownSource, "who asks: a token of the `subject`")
 	flags.StringVar(&f.priority, "priority", publisher.Normal.Name(), "which is started first while starts are scarce: `high|normal|low`")
 	flags.StringVar(&f.file, "file", "", "`file` with requests, - for standard input")
 	flags.StringVar(&f.batch, "batch", "", "`name` that goes into the ids of the file's requests without one, by default the file's")

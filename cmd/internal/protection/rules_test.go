@@ -113,6 +113,26 @@ func TestState_EachRule(t *testing.T) {
 	}
 }
 
+// The changes of a request that an operator cancelled stay exposed, and the state says why.
+func TestState_ACancelledRequest(t *testing.T) {
+	t.Parallel()
+	failed := fact{kind: schemas.KindJobFailed, request: "r", group: one, since: 10, requested: 20, stored: 25}
+	m := failed.message(1)
+	m.Data = []byte(strings.Replace(string(m.Data), schemas.CodeExpired, schemas.CodeCancelled, 1))
+	f := New()
+	f.Add(m)
+	s, ok := f.State(one, Objective{}, at(30))
+	if !ok || seconds(s.ExposedSince) != 10 || s.Why != WhyNotStarted || s.Exposed[0].ErrorCode != schemas.CodeCancelled {
+		t.Errorf("the state is %+v, want changes that are exposed since 10 because of %s", s, schemas.CodeCancelled)
+	}
+	for i, e := range later(20, backup("s", nil)) { // the next backup covers them
+		f.Add(e.message(i + 2))
+	}
+	if s, _ = f.State(one, Objective{}, at(60)); !s.ExposedSince.IsZero() {
+		t.Errorf("after the next backup they are exposed since %s", s.ExposedSince)
+	}
+}
+
 func TestState_AcceptsWhatTheObjectiveDoes(t *testing.T) {
 	t.Parallel()
 	f := foldOf(backup("r", func(e *fact) { e.outcome = schemas.OutcomeCommitted }))

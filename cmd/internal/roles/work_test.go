@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"backhaul/cmd/internal/cancel"
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/doctor"
 	"backhaul/cmd/internal/eventlog"
@@ -114,7 +116,7 @@ var jobs = []job{
 		}
 		return err
 	}},
-	{"operator", "backhaul pause, resume, dlq ls, show, replay, drop", func(g *guarded) error {
+	{"operator", "backhaul cancel, pause, resume, dlq ls, show, replay, drop", func(g *guarded) error {
 		js, ctx := g.jetstream("operator"), g.within()
 		if n, err := countEvents(g, js); err != nil || n < 7 {
 			return errors.Join(fmt.Errorf("%d events", n), err)
@@ -140,7 +142,7 @@ var jobs = []job{
 			return err
 		}
 		_, replayErr := dlq.Replay(ctx, one, deadletter.Order{By: by, Payload: sample("corrected").JSON()})
-		return errors.Join(pauseErr, resumeErr, replayErr, dlq.Drop(ctx, one, by), readTriggerState(g, "operator"), compareLedger(g, "operator"), readBudget(g, "operator"))
+		return errors.Join(cancelOne(g, nc, by), pauseErr, resumeErr, replayErr, dlq.Drop(ctx, one, by), readTriggerState(g, "operator"), compareLedger(g, "operator"), readBudget(g, "operator"))
 	}},
 	{"snapshot", "takes a snapshot of a stream", func(g *guarded) error {
 		natstest.TakeSnapshot(g.t, g.as("snapshot"), publisher.EventsStream)
@@ -296,4 +298,24 @@ func publishABreach(g *guarded) error {
 		return w.Trouble()
 	}
 	return nil
+}
+
+// cancelOne cancels a request that waits.
+func cancelOne(g *guarded, nc *nats.Conn, by operator.By) error {
+	if _, err := g.jetstream("billing").Publish(g.within(), "backup.request.billing", sample("by-mistake").JSON()); err != nil {
+		return err
+	}
+	desk, err := cancel.New(g.within(), nc)
+	if err != nil {
+		return err
+	}
+	waiting, err := desk.Select(g.within(), cancel.Filter{IDs: map[string]bool{"by-mistake": true}})
+	if err != nil || len(waiting) != 1 {
+		return errors.Join(fmt.Errorf("%d requests wait, want 1", len(waiting)), err)
+	}
+	done, err := desk.Cancel(g.within(), waiting[0], by)
+	if err == nil && done.Result != cancel.Cancelled {
+		err = fmt.Errorf("cancel: %+v", done)
+	}
+	return err
 }
