@@ -38,3 +38,9 @@ var ArchiveStreams embed.FS
 //
 //go:embed streams/budget/*.json
 var BudgetStreams embed.FS
+
+// NATSUsers has the users of NATS with their permissions, as a nats-server includes them; the
+// keys of the users are not part of it.
+//
+//go:embed nats/*.conf
+var NATSUsers embed.FS

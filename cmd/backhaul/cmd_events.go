@@ -102,6 +102,9 @@ func runEvents(cmd *cobra.Command, f eventsFlags) error {
 	if errors.Is(err, syscall.EPIPE) {
 		return errSaid // the reader of the output has gone
 	}
+	if query.Follow && cmd.Context().Err() != nil {
+		return nil // it has no other end
+	}
 	return err
 }
 

@@ -128,13 +128,13 @@ func watch(ctx context.Context, w *show.Writer, output string, again func() erro
 				return err
 			}
 		}
-		if err := again(); err != nil {
+		if err := again(); err != nil && ctx.Err() == nil {
 			return err
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil // it has no other end
 		}
 	}
 }

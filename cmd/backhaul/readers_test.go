@@ -95,6 +95,8 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 		"backhaul verify":           {t.TempDir() + " --archive-public-key " + archiveKey + ".pub"},
 		"backhaul prove":            {"letter-1 --archive " + t.TempDir() + " --archive-public-key " + archiveKey + ".pub"},
 
+		"backhaul nats-users": {filepath.Join(t.TempDir(), "users")},
+
 		"backhaul protection report": {"--objectives-file " + objectives, "--output html --from 1h --objectives-file " + objectives},
 	}
 	// What these do is not over until they are interrupted.

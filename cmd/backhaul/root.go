@@ -56,6 +56,7 @@ exactly one true event.`,
 		newSchemaCommand(),
 		newHealthcheckCommand(),
 		newSimulatorCommand(),
+		newNATSUsersCommand(),
 		newConfigCommand(),
 		newVersionCommand(),
 	)
