@@ -153,6 +153,9 @@ func structured(data []byte) bool {
 	return jsontext.Value(data).Kind() == '{' && json.Unmarshal(data, &m) == nil && m.filled("specversion")
 }
 
+// byteOrderMark begins the JSON of some writers, though it should not.
+var byteOrderMark = []byte("\ufeff")
+
 // document decodes one JSON document and the documents in it.
 func (d *decoder) document(data []byte) {
 	if d.depth == maxDepth {
@@ -168,6 +171,7 @@ func (d *decoder) document(data []byte) {
 	}
 	d.depth++
 	defer func() { d.depth-- }()
+	data = bytes.TrimPrefix(data, byteOrderMark)
 	switch jsontext.Value(data).Kind() {
 	case '[':
 		d.array(data)

@@ -17,7 +17,7 @@ func TestDecode_reportsFaults(t *testing.T) {
 		want    string
 		changes int
 	}{
-		"nothing":           {"", true, "is not JSON", 0},
+		"nothing":           {"", true, "is empty", 0},
 		"text":              {"hello", true, `it begins with "hello"`, 0},
 		"a number":          {"17", true, "neither", 0},
 		"another document":  {`{"clientName":"c"}`, true, "no member", 0},

@@ -57,6 +57,9 @@ func (r *record) resembles() string {
 	return ""
 }
 
+// gzipMark begins what gzip has written.
+var gzipMark = []byte("\x1f\x8b")
+
 // maxTest is the longest text in bytes that is taken for a test.
 const maxTest = 256
 
@@ -68,6 +71,10 @@ func (d *decoder) noDocument(data []byte) {
 	switch {
 	case isTest(words):
 		d.add(Change{Format: FormatTest, Event: string(words), Kind: KindNone, Size: -1, Note: "a text with the word test; some stores send that when notifications are set up"})
+	case len(data) == 0:
+		d.unknownFormat("is empty")
+	case bytes.HasPrefix(data, gzipMark):
+		d.unknownFormat("is compressed by gzip; publish the notification as the store has sent it")
 	case jsontext.Value(data).IsValid():
 		d.unknownFormat("is neither a JSON object nor an array")
 	default:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -69,26 +70,27 @@ func (u *unrouted) note(c Change) {
 	if u.containers == nil {
 		u.containers = make(map[place]*UnroutedContainer)
 	}
-	at := place{system: c.System, account: c.Account, container: c.Container}
+	at := place{system: shown(c.System), account: shown(c.Account), container: shown(c.Container)}
 	one := u.containers[at]
 	if one == nil {
 		if len(u.containers) >= maxUnrouted {
 			return
 		}
-		one = &UnroutedContainer{System: c.System, Account: c.Account, Container: c.Container}
+		one = &UnroutedContainer{System: at.system, Account: at.account, Container: at.container}
 		u.containers[at] = one
 	}
 	one.Changes++
 	one.Last, one.Key = time.Now().UTC(), shown(c.Key)
 }
 
-// shown returns the beginning of a key.
-func shown(key string) string {
+// shown returns the beginning of a name. One may be as long as a message, and the state is one
+// message too.
+func shown(name string) string {
 	const most = 200
-	if len(key) > most {
-		return key[:most] + "…"
+	if len(name) > most {
+		return strings.ToValidUTF8(name[:most], "") + "…"
 	}
-	return key
+	return name
 }
 
 // state returns what was counted, the containers with most changes first.
@@ -115,7 +117,7 @@ func (t *Trigger) logUnrouted(now time.Time) {
 		return
 	}
 	t.log.Warn().Int("changes", u.unlogged).Int("containers", len(u.containers)).
-		Str("system", u.last.System).Str("container", u.last.Container).Str("key", shown(u.last.Key)).
+		Str("system", shown(u.last.System)).Str("container", shown(u.last.Container)).Str("key", shown(u.last.Key)).
 		Msg("no route takes changes, `backhaul trigger unrouted` lists their containers")
 	u.logged, u.unlogged, u.last = now, 0, Change{}
 }
@@ -138,6 +140,6 @@ func (s *session) keepUnrouted(ctx context.Context, msg *nats.Msg, m *message, c
 		return nil
 	}
 	reason := fmt.Sprintf("no route takes %d of its %d changes; the first: %s of %s in container %s of system %s", n, len(changes),
-		first.Kind, shown(first.Key), first.Container, first.System)
+		first.Kind, shown(first.Key), shown(first.Container), shown(first.System))
 	return s.keepLetter(ctx, msg, m, CodeNoRoute, reason)
 }
