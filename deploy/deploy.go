@@ -44,3 +44,9 @@ var BudgetStreams embed.FS
 //
 //go:embed nats/*.conf
 var NATSUsers embed.FS
+
+// ProtectionStreams has the stream of the digests with which the protection of content groups is
+// known without reading every event. The service works without it, as after an upgrade.
+//
+//go:embed streams/protection/*.json
+var ProtectionStreams embed.FS

@@ -124,7 +124,7 @@ func definitions(t *testing.T) []definition {
 	for _, set := range []struct {
 		files fs.ReadFileFS
 		dir   string
-	}{{deploy.Streams, "streams/"}, {deploy.TriggerStreams, "streams/trigger/"}, {deploy.MarkStreams, "streams/mark/"}, {deploy.FollowStreams, "streams/follow/"}, {deploy.ArchiveStreams, "streams/archive/"}, {deploy.BudgetStreams, "streams/budget/"}} {
+	}{{deploy.Streams, "streams/"}, {deploy.TriggerStreams, "streams/trigger/"}, {deploy.MarkStreams, "streams/mark/"}, {deploy.FollowStreams, "streams/follow/"}, {deploy.ProtectionStreams, "streams/protection/"}, {deploy.ArchiveStreams, "streams/archive/"}, {deploy.BudgetStreams, "streams/budget/"}} {
 		names, err := fs.Glob(set.files, set.dir+"*.json")
 		if err != nil {
 			t.Fatal(err)

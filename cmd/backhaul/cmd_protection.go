@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
@@ -86,7 +84,8 @@ func runProtection(cmd *cobra.Command, f protectionFlags) error {
 		return errNoObjectives()
 	}
 	ctx, explain := ask(cmd.Context(), nc)
-	fold, now, err := loadProtection(ctx, js)
+	defer frugally()()
+	fold, now, err := protection.Load(ctx, js)
 	if err != nil {
 		return explain(err)
 	}
@@ -107,11 +106,11 @@ func runProtection(cmd *cobra.Command, f protectionFlags) error {
 	return nil
 }
 
-// loadProtection reads all events. The fold is most of the memory of such a command, grows until
-// the end, and has hardly a pointer: collecting garbage often costs little, and saves memory.
-func loadProtection(ctx context.Context, js jetstream.JetStream) (*protection.Fold, time.Time, error) {
-	defer debug.SetGCPercent(debug.SetGCPercent(30))
-	return protection.Load(ctx, js)
+// frugally collects garbage often until restore is called. The fold is most of the memory of such a
+// command, grows until all is read, and has hardly a pointer: a collection costs little.
+func frugally() (restore func()) {
+	before := debug.SetGCPercent(20)
+	return func() { debug.SetGCPercent(before) }
 }
 
 // stand returns how the selected groups stand, the worst first.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/protection"
 	"backhaul/cmd/internal/protection/report"
 	"backhaul/publisher"
 )
@@ -85,7 +86,8 @@ func runProtectionReport(cmd *cobra.Command, f reportFlags) error {
 		return err
 	}
 	ctx, explain := ask(cmd.Context(), nc)
-	fold, now, err := loadProtection(ctx, js)
+	defer frugally()()
+	fold, now, err := protection.Load(ctx, js)
 	if err != nil {
 		return explain(err)
 	}

@@ -167,6 +167,7 @@ func Provision(t testing.TB, nc *nats.Conn, changes ...Change) {
 	t.Helper()
 	shipped := definitions(t, deploy.Streams, "streams")
 	maps.Copy(shipped, definitions(t, deploy.MarkStreams, "streams/mark"))
+	maps.Copy(shipped, definitions(t, deploy.ProtectionStreams, "streams/protection"))
 	maps.Copy(shipped, definitions(t, deploy.FollowStreams, "streams/follow"))
 	provision(t, nc, shipped, changes)
 }

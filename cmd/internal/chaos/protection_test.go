@@ -1,20 +1,24 @@
 package chaos
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/programtest"
 	"backhaul/cmd/internal/protection"
+	"backhaul/cmd/internal/protection/watch"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -26,28 +30,28 @@ var protectionLoad = struct{ events, groups *int }{
 }
 
 // TestProtectionLoad measures what the first view of many content groups costs, `backhaul
-// protection` as a process of its own, and a further view of the same events in memory. `make
-// protection-load` runs it with a million events of 2,000 groups.
+// protection` as a process of its own, before a replica has digests of the events and with them; how
+// long a replica needs until it knows the groups; and a further view of the same events in memory.
+// `make protection-load` runs it with a million events of 2,000 groups.
 func TestProtectionLoad(t *testing.T) {
 	server, url := programtest.NATSServerProcess(t)
 	c := programtest.Connect(t, url)
 	natstest.Provision(t, c.NC)
 	requests := *protectionLoad.events / 3
 	writeHistory(t, c, requests)
+	report := func(what string, result map[string]any) {
+		line, err := json.Marshal(result)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s, %d events of %d groups: %s", what, 3*requests, *protectionLoad.groups, line)
+	}
 
-	cmd := exec.CommandContext(t.Context(), programtest.Binary(t, "backhaul"), "protection", "--output", "json")
-	cmd.Env = append(programtest.CleanEnv(), "BACKHAUL_NATS_URL="+url)
-	cmd.Stdout, cmd.Stderr = io.Discard, os.Stderr
-	serverCPU, began := cpuTime(t, server.Cmd.Process.Pid), time.Now()
-	if err := cmd.Run(); err != nil {
-		t.Fatal(err)
+	report("backhaul protection without digests", firstView(t, server, url))
+	for _, what := range []string{"a replica that writes digests", "a replica that reads digests"} {
+		report(what, watchOnce(t, server, c))
 	}
-	wall, usage := time.Since(began), cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	result := map[string]any{
-		"events": 3 * requests, "groups": *protectionLoad.groups, "seconds": wall.Seconds(),
-		"cpuSeconds":       (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(),
-		"serverCPUSeconds": (cpuTime(t, server.Cmd.Process.Pid) - serverCPU).Seconds(), "residentMiB": usage.Maxrss / 1024,
-	}
+	report("backhaul protection with digests", firstView(t, server, url))
 
 	fold, now, err := protection.Load(t.Context(), c.JS)
 	if err != nil {
@@ -56,24 +60,59 @@ func TestProtectionLoad(t *testing.T) {
 	if groups, known := fold.Size(); groups != *protectionLoad.groups || known != requests {
 		t.Errorf("the fold has %d groups and %d requests, want %d and %d", groups, known, *protectionLoad.groups, requests)
 	}
-	for _, view := range []string{"firstViewMillis", "nextViewMillis"} {
-		began := time.Now()
-		exposed := 0
-		for _, g := range fold.Groups() {
-			if s, ok := fold.Stand(g, protection.Objective{RPO: time.Hour}, true, now); !ok || s.Status != protection.Covered {
-				exposed++
-			}
-		}
-		result[view] = float64(time.Since(began).Microseconds()) / 1000
-		if exposed > 0 {
-			t.Errorf("%d groups are not covered", exposed)
+	for _, g := range fold.Groups() {
+		if s, ok := fold.Stand(g, protection.Objective{RPO: time.Hour}, true, now); !ok || s.Status != protection.Covered {
+			t.Errorf("%s is %s", g, s.Status)
 		}
 	}
-	line, err := json.Marshal(result)
+}
+
+// firstView runs `backhaul protection` and returns what it costs.
+func firstView(t *testing.T, server *programtest.Process, url string) map[string]any {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), programtest.Binary(t, "backhaul"), "protection", "--output", "json")
+	cmd.Env = append(programtest.CleanEnv(), "BACKHAUL_NATS_URL="+url)
+	cmd.Stdout, cmd.Stderr = io.Discard, os.Stderr
+	serverCPU, began := cpuTime(t, server.Cmd.Process.Pid), time.Now()
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]any{
+		"seconds":          time.Since(began).Seconds(),
+		"cpuSeconds":       (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(),
+		"serverCPUSeconds": (cpuTime(t, server.Cmd.Process.Pid) - serverCPU).Seconds(),
+		"residentMiB":      cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss / 1024,
+	}
+}
+
+// watchOnce watches the groups as a replica does, until it knows them, and looks at them twice.
+func watchOnce(t *testing.T, server *programtest.Process, c *programtest.Client) map[string]any {
+	t.Helper()
+	w, err := watch.New(c.NC, watch.Config{}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("protection of content groups: %s", line)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	cpu, serverCPU, began := cpuTime(t, os.Getpid()), cpuTime(t, server.Cmd.Process.Pid), time.Now()
+	w.Want()
+	w.Caught(ctx)
+	result := map[string]any{
+		"seconds":          time.Since(began).Seconds(),
+		"cpuSeconds":       (cpuTime(t, os.Getpid()) - cpu).Seconds(),
+		"serverCPUSeconds": (cpuTime(t, server.Cmd.Process.Pid) - serverCPU).Seconds(),
+	}
+	for _, view := range []string{"firstViewMillis", "nextViewMillis"} {
+		began := time.Now()
+		if n := len(w.Look().Groups); n != *protectionLoad.groups {
+			t.Errorf("a replica shows %d groups", n)
+		}
+		result[view] = float64(time.Since(began).Microseconds()) / 1000
+	}
+	return result
 }
 
 // writeHistory writes requests of the trigger whose jobs have completed, three events for each, in

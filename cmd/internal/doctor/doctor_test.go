@@ -81,7 +81,7 @@ func TestNATSAsShipped(t *testing.T) {
 	want(t, findings,
 		"ok | nats server | nats://HOST, nats-server N, max_payload 1048576",
 		"note | nats sync_interval | cannot be seen by a client",
-		"ok | jetstream | enabled, 4 streams, N bytes stored",
+		"ok | jetstream | enabled, 5 streams, N bytes stored",
 		"ok | storage | the server stores messages",
 		"ok | stream BACKUP_DLQ | as shipped",
 		"ok | stream BACKUP_EVENTS | as shipped",

@@ -112,7 +112,8 @@ func (p *Permissions) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
 	p.log.WithLevel(level).Err(err).Str("grant", grant).Msg("NATS does not permit this user what it needs")
 }
 
-// optional is what the docs of consumer, its follower and trigger say can be done without.
+// optional is what the docs of consumer, its follower and trigger say can be done without, and
+// digests of the events.
 var optional = map[string]bool{
 	"publish on $JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer: true,
 	"publish on $JS.API.STREAM.MSG.DELETE." + publisher.RequestsStream:                                 true,
@@ -120,11 +121,16 @@ var optional = map[string]bool{
 	"publish on $JS.API.STREAM.MSG.GET." + publisher.MarkStream:                                        true,
 	"publish on $JS.API.STREAM.CREATE." + publisher.MarkStream:                                         true,
 	"publish on " + publisher.MarkSubject:                                                              true,
+	"publish on " + publisher.AnyDigest:                                                                true,
+	"publish on $JS.API.DIRECT.GET." + publisher.DigestStream + "." + publisher.AnyDigest:              true,
 	"publish on " + publisher.StateSubject:                                                             true,
 	"publish on " + publisher.FollowerStateSubject:                                                     true,
 	"publish on $JS.API.CONSUMER.RESET." + publisher.EventsStream + "." + publisher.FollowerConsumer:   true,
 	"publish on $JS.ACK." + publisher.EventsStream + "." + publisher.FollowerConsumer + ".>":           true,
 }
+
+// digest is the subject of a digest.
+var digest = regexp.MustCompile(`(` + regexp.QuoteMeta(strings.TrimSuffix(publisher.AnyDigest, "*")) + `)[0-9]+$`)
 
 // reader is the name of a reader's consumer, which is another one each time.
 var reader = regexp.MustCompile(`\.reader-[A-Z0-9]+`)
@@ -138,7 +144,7 @@ func grantFor(text string) string {
 	if m == nil {
 		return "what the error names"
 	}
-	subject := reader.ReplaceAllString(m[2], ".*")
+	subject := digest.ReplaceAllString(reader.ReplaceAllString(m[2], ".*"), "${1}*")
 	if strings.EqualFold(m[1], "subscription") {
 		if subject == publisher.StateSubject || subject == publisher.FollowerStateSubject {
 			return "subscribe to " + subject

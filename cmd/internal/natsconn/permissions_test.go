@@ -22,6 +22,8 @@ func TestWhatToGrant(t *testing.T) {
 		`Publish to "$JS.ACK._.hash.BACKUP_REQUESTS.backhaul.1.1.1.179555890701.0.rand"`:           "publish on $JS.ACK._.hash.BACKUP_REQUESTS.backhaul.>",
 		`Publish to "$JS.API.CONSUMER.CREATE.BACKUP_DLQ.reader-CWSVUGHM64T2UOTYV4D5.backup.dlq.*"`: "publish on $JS.API.CONSUMER.CREATE.BACKUP_DLQ.*.backup.dlq.*",
 		`Publish to "backup.event.operator.pause"`:                                                 "publish on backup.event.operator.*",
+		`Publish to "backup.protection.17"`:                                                        "publish on backup.protection.*",
+		`Publish to "$JS.API.DIRECT.GET.BACKUP_PROTECTION.backup.protection.17"`:                   "publish on $JS.API.DIRECT.GET.BACKUP_PROTECTION.backup.protection.*",
 		`Publish to "backup.event"`:                                                                "publish on backup.event",
 		`Publish to "$JS.ACK"`:                                                                     "publish on $JS.ACK",
 		`Publish to "$JS.ACK.x"`:                                                                   "publish on $JS.ACK.>",

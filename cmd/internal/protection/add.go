@@ -56,61 +56,112 @@ type ofEnd struct {
 // lenient are the options for reading data that only has to be readable.
 var lenient = json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 
-// entry is what a message says.
-type entry struct {
+// Entry is what a message says about the protection of a content group.
+type Entry struct {
 	kind     schemas.Kind
-	key      publisher.Key
-	job      uint64
-	data     data
+	request  id
 	sequence uint64
 	stored   instant
+	facts
 }
 
-// parse returns what a message says. ok is false for messages of other kinds, foreign messages and
-// data that cannot be read.
-func parse(m Message) (e entry, ok bool) {
+// facts are what an event other than a claim says.
+type facts struct {
+	group Group
+	window
+	requested instant
+	// job is the job that the event is about, and of job-started the first of its jobs.
+	job     uint64
+	jobs    uint16
+	code    string
+	outcome Outcomes
+	flags   flags
+}
+
+// window is when the first and last change of a request were stored, 0 if it is not known.
+type window struct{ since, until instant }
+
+// Parse returns what a message of the events stream says. ok is false for messages of other kinds,
+// foreign messages and data that cannot be read.
+func Parse(m Message) (e Entry, ok bool) {
 	kind, key, job, err := publisher.Identify(m.Subject, m.Header)
 	if err != nil {
-		return entry{}, false
+		return Entry{}, false
 	}
-	e = entry{kind: kind, key: key, job: jobNumber(job), sequence: m.Sequence, stored: instantOf(m.Stored)}
+	e = Entry{kind: kind, request: idOf(key), sequence: m.Sequence, stored: instantOf(m.Stored)}
 	switch kind {
 	case schemas.KindJobSubmitting:
 		return e, true
 	case schemas.KindJobStarted, schemas.KindJobFailed, schemas.KindJobFinished, schemas.KindJobUnfollowed:
-		return e, json.Unmarshal(m.Data, &e.data, lenient) == nil
+		var d data
+		if json.Unmarshal(m.Data, &d, lenient) != nil {
+			return Entry{}, false
+		}
+		e.facts = d.facts()
+		if kind.PerJob() {
+			e.job = jobNumber(job)
+		}
+		return e, true
 	case schemas.KindJobChanged, schemas.KindRequestRejected:
 	}
-	return e, false
+	return Entry{}, false
 }
 
-// Add adds a message of the events stream. Messages of other kinds, foreign messages and data
-// that cannot be read are ignored.
+func (d *data) facts() facts {
+	f := facts{
+		group: Group{d.ClientName, d.InstanceName, d.BackupsetName, d.SubclientName}, window: d.Labels.window(), requested: instantOf(d.RequestedAt),
+		job: jobNumber(d.JobID), jobs: uint16(min(len(d.JobIDs)+d.Omitted["jobIds"], maxJobs)), code: d.ErrorCode, outcome: bit(d.Outcome),
+	}
+	f.flags = flagIf(d.JobID == "", failed) | flagIf(d.Adopted, adopted) | flagIf(d.OnDemandInputFile != "", directive) |
+		flagIf(d.Labels.Directive == directiveListed, listed) | flagIf(d.Empty == nil || !*d.Empty, moved)
+	return f
+}
+
+func flagIf(condition bool, flag flags) flags {
+	if condition {
+		return flag
+	}
+	return 0
+}
+
+// window returns the times in the labels. A time that cannot be read is not known, and neither is
+// an end before the beginning.
+func (l *labels) window() (w window) {
+	since, err := time.Parse(time.RFC3339Nano, l.Since)
+	if err != nil {
+		return w
+	}
+	w.since = instantOf(since)
+	if until, err := time.Parse(time.RFC3339Nano, l.Until); err == nil && !until.Before(since) {
+		w.until = instantOf(until)
+	}
+	return w
+}
+
+// Add adds a message of the events stream. Messages that [Parse] does not know are ignored.
 func (f *Fold) Add(m Message) {
-	if e, ok := parse(m); ok {
-		f.add(&e)
+	if e, ok := Parse(m); ok {
+		f.AddEntry(&e)
 	}
 }
 
-func (f *Fold) add(e *entry) {
+// AddEntry adds what a message says.
+func (f *Fold) AddEntry(e *Entry) {
 	if e.kind == schemas.KindJobSubmitting {
-		f.claim(e.key, e.stored)
+		f.claim(e.request, e.stored)
 		return
 	}
-	d := &e.data
-	i, r := f.request(e.key)
-	r.describe(d, e.sequence)
-	f.name(i, r, Group{d.ClientName, d.InstanceName, d.BackupsetName, d.SubclientName}, e.stored)
-	if !e.kind.PerJob() {
-		f.decide(r, e)
-		return
-	}
+	i, r := f.request(e.request)
+	r.describe(&e.facts, e.sequence)
+	f.name(i, r, e.group, e.stored)
 	switch e.kind {
+	case schemas.KindJobStarted, schemas.KindJobFailed:
+		f.decide(r, e)
 	case schemas.KindJobFinished:
 		f.end(i, r, e)
 	case schemas.KindJobUnfollowed:
 		r.unfollowed = earlier(r.unfollowed, e.stored)
-	case schemas.KindJobChanged: // the job goes on
+	case schemas.KindJobSubmitting, schemas.KindJobChanged, schemas.KindRequestRejected:
 	}
 }
 
@@ -129,9 +180,10 @@ func (f *Fold) AddRequest(m Message) {
 	}
 	d := data{OnDemandInputFile: req.OnDemandInputFile, RequestedAt: m.Stored}
 	d.Labels = labels{Since: req.Labels[labelSince], Until: req.Labels[labelUntil], Directive: req.Labels[labelDirective]}
-	i, r := f.request(publisher.NewKey(source, req.RequestID))
-	r.describe(&d, 0)
-	f.name(i, r, Group{req.ClientName, req.InstanceName, req.BackupsetName, req.SubclientName}, instantOf(m.Stored))
+	facts := d.facts()
+	i, r := f.request(idOf(publisher.NewKey(source, req.RequestID)))
+	r.describe(&facts, 0)
+	f.name(i, r, Group{req.ClientName, req.InstanceName, req.BackupsetName, req.SubclientName}, facts.requested)
 }
 
 // jobNumber returns the job id as a number, 0 if it is none.
@@ -141,8 +193,8 @@ func jobNumber(id string) uint64 {
 }
 
 // claim adds a claim of a request.
-func (f *Fold) claim(key publisher.Key, stored instant) {
-	_, r := f.request(key)
+func (f *Fold) claim(request id, stored instant) {
+	_, r := f.request(request)
 	r.first, r.claimed = earlier(r.first, stored), max(r.claimed, stored)
 	if r.group != noGroup {
 		f.groups[r.group].settled = nil
@@ -151,21 +203,15 @@ func (f *Fold) claim(key publisher.Key, stored instant) {
 
 // describe takes over what every event says of its request. The first in the stream counts;
 // sequence is 0 for the request itself.
-func (r *record) describe(d *data, sequence uint64) {
-	r.requested = earlier(r.requested, instantOf(d.RequestedAt))
-	if d.OnDemandInputFile != "" {
-		r.flags |= directive
-	}
-	if d.Labels.Directive == directiveListed {
-		r.flags |= listed
-	}
-	since, err := time.Parse(time.RFC3339Nano, d.Labels.Since)
-	if err != nil || r.since != 0 && (sequence == 0 || r.window != 0 && r.window <= sequence) {
+func (r *record) describe(e *facts, sequence uint64) {
+	r.requested = earlier(r.requested, e.requested)
+	r.flags |= e.flags & (directive | listed)
+	if e.since == 0 || r.since != 0 && (sequence == 0 || r.window != 0 && r.window <= sequence) {
 		return
 	}
-	r.window, r.since, r.last = sequence, instantOf(since), r.requested // every change was stored before the request was
-	if until, err := time.Parse(time.RFC3339Nano, d.Labels.Until); err == nil && !until.Before(since) {
-		r.last = instantOf(until)
+	r.window, r.since, r.last = sequence, e.since, r.requested // every change was stored before the request was
+	if e.until != 0 {
+		r.last = e.until
 	}
 }
 
@@ -173,23 +219,18 @@ func (r *record) describe(d *data, sequence uint64) {
 const directiveListed = "listed"
 
 // decide adds the outcome of a request. The first in the stream counts.
-func (f *Fold) decide(r *record, e *entry) {
+func (f *Fold) decide(r *record, e *Entry) {
 	if r.outcome != 0 && r.outcome <= e.sequence {
 		return
 	}
-	d := &e.data
 	r.outcome, r.decided = e.sequence, e.stored
-	r.flags &^= failed | adopted
-	if d.JobID == "" {
-		r.flags |= failed
-		r.code = f.code(d.ErrorCode)
+	r.flags = r.flags&^(failed|adopted) | e.flags&(failed|adopted)
+	if e.flags&failed != 0 {
+		r.code = f.code(e.code)
 		return
 	}
-	if d.Adopted {
-		r.flags |= adopted
-	}
-	r.jobs = uint16(min(len(d.JobIDs)+d.Omitted["jobIds"], maxJobs))
-	r.job = lower(r.job, jobNumber(d.JobID))
+	r.jobs = e.jobs
+	r.job = lower(r.job, e.job)
 }
 
 // maxJobs bounds the jobs of a request.
@@ -204,7 +245,7 @@ func lower(a, b uint64) uint64 {
 }
 
 // end adds the end of a job.
-func (f *Fold) end(i uint32, r *record, e *entry) {
+func (f *Fold) end(i uint32, r *record, e *Entry) {
 	job := e.job
 	switch {
 	case r.ends == 0:
@@ -216,10 +257,8 @@ func (f *Fold) end(i uint32, r *record, e *entry) {
 	}
 	r.ends++
 	r.job = lower(r.job, job)
-	r.outcomes |= bit(e.data.Outcome)
-	if empty := e.data.Empty; empty == nil || !*empty {
-		r.flags |= moved
-	}
+	r.outcomes |= e.outcome
+	r.flags |= e.flags & moved
 	if e.stored > r.ended || e.stored == r.ended && e.sequence > r.end {
 		r.ended, r.end = e.stored, e.sequence
 	}

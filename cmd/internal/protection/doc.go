@@ -34,6 +34,15 @@
 // and an event that is added twice counts once. Each event names its request, so an event that
 // has expired, or was never written, is missed only where no other event says the same.
 //
+// # Digests
+//
+// A [Digest] has what the events with 4,096 consecutive sequences say, in few bytes. Replicas that
+// watch write them ([Digester]), and whoever begins to read reads them instead of the events
+// ([Past]). A digest is used if it names the stream's time of creation, and its last event was
+// stored when the stream's event with this sequence was. So one of a stream that was made again, or
+// has lost its end, is not read but replaced. Events of which there is no digest are read as they
+// are, so a fold is the same with digests and without.
+//
 // # Concurrency
 //
 // A Fold is not safe for concurrent use.

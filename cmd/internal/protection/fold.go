@@ -1,7 +1,7 @@
 package protection
 
 import (
-	"hash/maphash"
+	"crypto/sha256"
 	"slices"
 	"time"
 
@@ -12,7 +12,6 @@ import (
 type Fold struct {
 	records records
 	byKey   map[id]uint32
-	seed    [2]maphash.Seed
 
 	groups  []*group
 	byGroup map[Group]int32
@@ -25,7 +24,12 @@ type Fold struct {
 
 // id stands for the key of a request. The keys of a million events would take more memory than
 // everything else.
-type id [2]uint64
+type id [16]byte
+
+func idOf(key publisher.Key) id {
+	sum := sha256.Sum256([]byte(key.Source + "/" + key.Name)) // a source has no slash
+	return id(sum[:len(id{})])
+}
 
 // group is a content group and its requests.
 type group struct {
@@ -41,8 +45,7 @@ type group struct {
 // New returns a fold of no events.
 func New() *Fold {
 	return &Fold{
-		byKey: make(map[id]uint32), seed: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
-		byGroup: make(map[Group]int32), codes: []string{""}, further: make(map[jobOf]bool),
+		byKey: make(map[id]uint32), byGroup: make(map[Group]int32), codes: []string{""}, further: make(map[jobOf]bool),
 	}
 }
 
@@ -68,16 +71,7 @@ func (rs *records) add() (uint32, *record) {
 }
 
 // request returns the record of a request.
-func (f *Fold) request(key publisher.Key) (uint32, *record) {
-	var k id
-	for i, seed := range f.seed {
-		var h maphash.Hash
-		h.SetSeed(seed)
-		_, _ = h.WriteString(key.Source)
-		_ = h.WriteByte('/')
-		_, _ = h.WriteString(key.Name)
-		k[i] = h.Sum64()
-	}
+func (f *Fold) request(k id) (uint32, *record) {
 	if i, ok := f.byKey[k]; ok {
 		return i, f.records.at(i)
 	}

@@ -113,8 +113,12 @@ func TestFold_AgreesWithTheReference(t *testing.T) {
 				compareStates(t, f, &reference{facts: facts, group: group, accept: accept}, rapid.IntRange(1, 120).Draw(t, "at"))
 			}
 		}
+		digested := rapid.IntRange(0, len(facts)).Draw(t, "in a digest")
+		f.AddDigest(digestOf(t, facts[:digested]), 0)
 		for i, n := range order {
-			f.Add(facts[n].message(n + 1))
+			if n >= digested || rapid.IntRange(0, 3).Draw(t, "in both") == 0 {
+				f.Add(facts[n].message(n + 1))
+			}
 			if i == len(order)/2 && rapid.Bool().Draw(t, "asked early") {
 				for _, group := range f.Groups() { // what is remembered must not be kept too long
 					f.State(group, Objective{}, at(1000))

@@ -4,21 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"math"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"backhaul/cmd/internal/eventlog"
 	"backhaul/publisher"
-	"backhaul/schemas"
 )
 
 // Load returns a fold of all events that the stream has and of the requests that wait, and the
 // server's time before it read them: what the fold says is true until then.
 //
 // It needs, below $JS.API, STREAM.{INFO,MSG.GET} of BACKUP_EVENTS and BACKUP_REQUESTS, and
-// CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE} of BACKUP_EVENTS.
+// CONSUMER.{CREATE,INFO,MSG.NEXT,DELETE} of BACKUP_EVENTS. With DIRECT.GET of BACKUP_PROTECTION,
+// and with digests there, it reads few of the events.
 func Load(ctx context.Context, js jetstream.JetStream) (*Fold, time.Time, error) {
 	stream, err := js.Stream(ctx, publisher.EventsStream)
 	if err != nil {
@@ -28,65 +27,26 @@ func Load(ctx context.Context, js jetstream.JetStream) (*Fold, time.Time, error)
 	if now.IsZero() {
 		return nil, time.Time{}, errors.New("the server does not say its time: it needs nats-server 2.10 or later")
 	}
-	l := loading{js: js, fold: New()}
+	f := New()
 	// A request leaves the queue when its outcome is an event. So the queue is read first.
-	if err := l.queue(ctx); err != nil {
+	if err := readQueue(ctx, js, f); err != nil {
 		return nil, time.Time{}, err
 	}
-	return l.fold, now, l.read(ctx, []jetstream.ConsumerConfig{
-		// Of a claim only the time matters. Its data, the whole request, stays at the server.
-		{FilterSubjects: filters(schemas.KindJobSubmitting), HeadersOnly: true},
-		{FilterSubjects: filters(schemas.KindJobStarted, schemas.KindJobFailed)},
-		{FilterSubjects: filters(schemas.KindJobFinished, schemas.KindJobUnfollowed)},
-	})
-}
-
-func filters(kinds ...schemas.Kind) (all []string) {
-	for _, kind := range kinds {
-		all = append(all, publisher.EventFilter(kind, ""))
+	past := NewPast(js, stream)
+	past.Digest = func(d *ReadDigest) { f.AddDigest(d, stream.CachedInfo().State.FirstSeq) }
+	past.Message = f.Add
+	next, err := past.Read(ctx)
+	if err != nil {
+		return nil, time.Time{}, err
 	}
-	return all
+	return f, now, past.read(ctx, next, math.MaxUint64)
 }
 
-// loading reads parts of the stream at the same time.
-type loading struct {
-	js   jetstream.JetStream
-	mu   sync.Mutex // guards fold
-	fold *Fold
-}
-
-// read reads the messages that the consumers select. The order in which the fold gets them is of
-// no importance.
-func (l *loading) read(ctx context.Context, parts []jetstream.ConsumerConfig) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var reading sync.WaitGroup
-	for _, cfg := range parts {
-		reading.Go(func() {
-			if err := eventlog.MessagesOfLeader(ctx, l.js, publisher.EventsStream, cfg, l.add); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	reading.Wait()
-	return context.Cause(ctx)
-}
-
-func (l *loading) add(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
-	e, ok := parse(Message{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data(), Sequence: meta.Sequence.Stream, Stored: meta.Timestamp})
-	if ok {
-		l.mu.Lock()
-		l.fold.add(&e)
-		l.mu.Unlock()
-	}
-	return nil
-}
-
-// queue reads the requests that wait.
-func (l *loading) queue(ctx context.Context) error {
+// readQueue reads the requests that wait.
+func readQueue(ctx context.Context, js jetstream.JetStream, f *Fold) error {
 	var q Queue
 	for {
-		more, err := q.Read(ctx, l.js, batch, l.fold.AddRequest)
+		more, err := q.Read(ctx, js, batch, f.AddRequest)
 		if err != nil || !more {
 			return err
 		}

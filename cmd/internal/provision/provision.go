@@ -70,6 +70,7 @@ var (
 	follow  = set{files: deploy.FollowStreams, dir: "streams/follow/", setup: "backhaul setup"}
 	archive = set{files: deploy.ArchiveStreams, dir: "streams/archive/", setup: "backhaul setup --archive"}
 	budget  = set{files: deploy.BudgetStreams, dir: "streams/budget/", setup: "backhaul setup"}
+	digests = set{files: deploy.ProtectionStreams, dir: "streams/protection/", setup: "backhaul setup"}
 )
 
 // Parts says what of what not everybody runs is made as well.
@@ -85,7 +86,7 @@ type Parts struct {
 func Setup(ctx context.Context, js jetstream.JetStream, replicas int, parts Parts) ([]Action, error) {
 	service := service
 	service.eventsMaxAge = parts.EventsMaxAge
-	sets := []set{service, mark, follow, budget}
+	sets := []set{service, mark, follow, budget, digests}
 	if parts.Trigger {
 		sets = append(sets, trigger)
 	}
@@ -138,6 +139,12 @@ func ApplyArchive(ctx context.Context, js jetstream.JetStream, create bool) ([]A
 // budget the service works without it.
 func ApplyBudget(ctx context.Context, js jetstream.JetStream, replicas int) ([]Action, error) {
 	return budget.checkAndApply(ctx, js, replicas, true)
+}
+
+// ApplyDigests makes the stream in which digests of the events are kept, for as long as the events.
+// The service works without it.
+func ApplyDigests(ctx context.Context, js jetstream.JetStream, replicas int) ([]Action, error) {
+	return digests.checkAndApply(ctx, js, replicas, true)
 }
 
 func (s set) checkAndApply(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
@@ -242,6 +249,11 @@ func (s set) applyStream(ctx context.Context, js jetstream.JetStream, data []byt
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if !create {
 			return action, &MissingError{Name: "stream " + want.Name}
+		}
+		if want.Name == publisher.DigestStream {
+			if events, err := js.Stream(ctx, publisher.EventsStream); err == nil {
+				want.MaxAge = events.CachedInfo().Config.MaxAge
+			}
 		}
 		// Two replicas may start at once: creating the same stream again is not an error.
 		if stream, err = js.CreateStream(ctx, want); err != nil {

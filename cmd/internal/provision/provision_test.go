@@ -225,5 +225,8 @@ func TestSetup_eventsMaxAge(t *testing.T) {
 		if got := natstest.Stream(t, js, publisher.EventsStream).CachedInfo().Config.MaxAge; got != age {
 			t.Errorf("with %s events are kept for %s", want.age, got)
 		}
+		if got := natstest.Stream(t, js, publisher.DigestStream).CachedInfo().Config.MaxAge; got != age {
+			t.Errorf("with %s digests are kept for %s", want.age, got)
+		}
 	}
 }

@@ -47,8 +47,9 @@ var jobs = []job{
 		_, err := provision.Apply(g.within(), js, 1, true)
 		_, triggerErr := provision.ApplyTrigger(g.within(), js, 1, true)
 		_, markErr := provision.ApplyMark(g.within(), js, 1)
+		_, digestErr := provision.ApplyDigests(g.within(), js, 1)
 		_, archiveErr := provision.ApplyArchive(g.within(), js, true)
-		return errors.Join(err, triggerErr, markErr, archiveErr)
+		return errors.Join(err, triggerErr, markErr, digestErr, archiveErr)
 	}},
 	{"backhaul", "works on requests: starts jobs, pauses, counts, keeps dead letters, sweeps", func(g *guarded) error {
 		return readTriggerState(g, "backhaul") // as the page does; everything did the rest
@@ -107,6 +108,16 @@ var jobs = []job{
 		return errors.Join(queueErr, triggerErr, historyErr, foldErr)
 	}},
 	{"backhaul", "publishes that a content group leaves its objective", publishABreach},
+	{"backhaul", "writes digests of the events", func(g *guarded) error {
+		pub, err := publisher.New(g.as("backhaul"))
+		if err != nil {
+			return err
+		}
+		_, err = pub.AppendDigest(g.within(), 7, 0, []byte("a digest"))
+		return errors.Join(err, readDigest(g, "backhaul"))
+	}},
+	{"reader", "reads digests of the events", func(g *guarded) error { return readDigest(g, "reader") }},
+	{"operator", "reads digests of the events", func(g *guarded) error { return readDigest(g, "operator") }},
 	{"protection", "reads the events about content groups, and no others", func(g *guarded) error {
 		seen := 0
 		q := eventlog.Query{Filters: []string{publisher.AnyProtection}, Protection: func(e eventlog.ProtectionEvent) error { seen++; return nil }}
@@ -271,6 +282,11 @@ func readBudget(g *guarded, user string) error {
 func compareLedger(g *guarded, user string) error {
 	why, err := consumer.Differs(g.within(), g.jetstream(user))
 	return errors.Join(why, err)
+}
+
+func readDigest(g *guarded, user string) error {
+	_, _, err := publisher.LastDigest(g.within(), g.jetstream(user), 7)
+	return err
 }
 
 // promises are objectives that no group keeps.

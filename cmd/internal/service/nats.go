@@ -94,6 +94,11 @@ func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, withBudget boo
 	if err != nil { // the same; the follower says so as long as it lasts
 		log.Warn().Err(err).Str("consumer", publisher.FollowerConsumer).Msg("cannot make the consumer of the jobs that are followed")
 	}
+	actions, err = provision.ApplyDigests(short, js, natsconn.Replicas(nc, cfg.Replicas))
+	logCreated(log, actions)
+	if err != nil { // every event is read instead
+		log.Debug().Err(err).Str("stream", publisher.DigestStream).Msg("cannot make the stream of the digests of events")
+	}
 	if !withBudget {
 		return nil
 	}

@@ -4,7 +4,8 @@
 // # What is read
 //
 // One ordered reader of the events stream updates a [protection.Fold] and remembers the last
-// protection event of each group. Each round adds the requests that wait in the queue. It reads
+// protection event of each group. It begins with the digests of the events, and writes those that
+// are missing ([protection.Digester]). Each round adds the requests that wait in the queue. It reads
 // as long as there are objectives. Without objectives the first [Watch.Want] begins, and a quarter
 // of an hour without one ends it and frees the memory.
 //
@@ -83,6 +84,10 @@ const (
 	queueBatch = 1000
 	// writeLimit bounds the writes of one round. The next round writes the rest.
 	writeLimit = 20 * time.Second
+	// keepLimit bounds the write of a digest, and keepPause is how long none is written after one
+	// was not. The reader waits for the write.
+	keepLimit = 2 * time.Second
+	keepPause = 5 * time.Minute
 	// againAfter is the wait before the stream is opened again after a failure.
 	againAfter = time.Second
 )
@@ -100,6 +105,8 @@ type Watch struct {
 	moved  chan struct{} // the reader has read more
 	ended  chan struct{} // the reader has read the end of a job
 
+	keepAgain time.Time // when digests are written again; of the reader alone
+
 	mu sync.Mutex
 	known
 }
@@ -111,11 +118,13 @@ type known struct {
 	said    map[string]said
 	last    uint64    // sequence of the last message that was read
 	created time.Time // when the stream was made that is read
-	queue   protection.Queue
-	server  time.Time // the server's time when it was last asked, and
-	asked   time.Time // when that was by our clock
-	caught  chan struct{}
-	trouble error
+	// digester makes the digests of that stream.
+	digester *protection.Digester
+	queue    protection.Queue
+	server   time.Time // the server's time when it was last asked, and
+	asked    time.Time // when that was by our clock
+	caught   chan struct{}
+	trouble  error
 }
 
 // said is the last protection event of a group.
