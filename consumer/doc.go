@@ -43,6 +43,10 @@
 // in the job's description, before the request is sent again. A task that the vendor
 // made without naming a job is part of the doubt; such a request is never sent again.
 //
+// A lease is renewed by an event. While a job is looked up nothing is sent under the claim, so one
+// renewal then covers up to two leases more: a request that is stuck writes about half as many
+// events, and the next owner of a dead owner's doubt waits up to two leases longer.
+//
 // # A crash after each step
 //
 // The table lists the last step before the crash, what the next owner of the message

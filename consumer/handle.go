@@ -348,6 +348,10 @@ func (h *handler) releaseClaim(ctx context.Context, d *delivery, c *claim, err e
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	releaseErr := err
+	s := redeliver(d, err)
+	if !errors.Is(err, errStopping) {
+		c.trouble = trouble{err: err, next: time.Now().Add(s.delay).Truncate(time.Millisecond).UTC()}
+	}
 	if !errors.Is(err, errForgotten) {
 		releaseErr = h.ledger.release(ctx, c)
 	}

@@ -1,6 +1,8 @@
 package consumer
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,5 +121,39 @@ func TestKeepClaim_renewsTheClaim(t *testing.T) {
 	}
 	if c.sequence == before.sequence || !c.taken.After(before.taken) {
 		t.Errorf("the claim was not renewed within %s of a lease of %s", cfg.lease()*3/4, cfg.lease())
+	}
+}
+
+// While a job is looked up, one renewal covers two leases more: nothing is sent under the claim.
+func TestLedgerRenew_coversTheDoubt(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t, time.Minute)
+	c := l.claimed(t, testRequest("r"))
+	for _, test := range []struct {
+		doubt doubt
+		from  time.Duration
+		to    time.Duration
+	}{
+		{doubt{under: 1, until: time.Now().Add(30 * time.Second)}, 80 * time.Second, 90 * time.Second},
+		{doubt{under: 1, until: time.Now().Add(time.Hour)}, 3 * time.Minute, 3 * time.Minute},
+		{doubt{under: 1, until: time.Now().Add(-time.Hour)}, time.Minute, time.Minute},
+		{doubt{}, time.Minute, time.Minute},
+	} {
+		c.doubt, c.trouble = test.doubt, trouble{err: errors.New(strings.Repeat("x", 2*maxTrouble))}
+		if err := l.renew(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		event, err := schemas.DecodeEvent(schemas.KindJobSubmitting, l.stored(t, c.sequence).Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claim := event.(*schemas.JobSubmitting)
+		lease := time.Duration(claim.LeaseMillis) * time.Millisecond
+		if lease < test.from || lease > test.to || c.lease.Milliseconds() != claim.LeaseMillis {
+			t.Errorf("doubt until %s: a lease of %s (%s here), want %s to %s", test.doubt.until, lease, c.lease, test.from, test.to)
+		}
+		if len(claim.LastError) != maxTrouble || c.trouble.err != nil {
+			t.Errorf("the error has %d bytes, and is kept: %v", len(claim.LastError), c.trouble.err)
+		}
 	}
 }

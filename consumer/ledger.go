@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -47,8 +48,29 @@ type claim struct {
 	// So the lease ends here before it ends for other replicas.
 	taken time.Time
 	turn  bool // it has the turn of its content group, see takeTurn
+	// lease is how long the claim lasts from taken on.
+	lease time.Duration
 	doubt
+	trouble trouble
 }
+
+// trouble is why a request has no outcome yet. People read it, the protocol does not.
+type trouble struct {
+	err  error
+	next time.Time // of the next attempt, zero if that is not known
+}
+
+// text returns the error as an event has it, "" for none.
+func (t trouble) text() string {
+	if t.err == nil {
+		return ""
+	}
+	text := t.err.Error()
+	return strings.ToValidUTF8(text[:min(len(text), maxTrouble)], "")
+}
+
+// maxTrouble bounds an error in a claim.
+const maxTrouble = 1 << 10
 
 // doubt records that a call to the vendor may have started a job.
 type doubt struct {
@@ -217,9 +239,15 @@ func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 	return d, nil
 }
 
-// renew extends the claim by a lease from now.
+// renew extends the claim by a lease from now. While its job is looked up, nothing is sent under
+// the claim. So it is extended up to the end of the doubt, by two leases at most: each renewal is
+// an event, and a request that is stuck would write one every half lease.
 func (l *ledger) renew(ctx context.Context, c *claim) error {
-	return l.write(ctx, c, StepRenew, c.sequence, l.lease)
+	lease := l.lease
+	if c.inDoubt() {
+		lease += min(max(time.Until(c.until), 0), 2*l.lease)
+	}
+	return l.write(ctx, c, StepRenew, c.sequence, lease)
 }
 
 // release ends the claim, so that the next owner does not wait for the end of its lease.
@@ -243,6 +271,7 @@ func (l *ledger) write(ctx context.Context, c *claim, step Step, after uint64, l
 		Claim: schemas.Claim{
 			Owner: l.owner, Nonce: nonce, Epoch: c.epoch,
 			LeaseMillis: lease.Milliseconds(), DoubtSequence: c.under, DoubtTaskID: c.task, DoubtUnlikely: c.unlikely,
+			LastError: c.trouble.text(), NextAttemptAt: c.trouble.next,
 		},
 		SubmittingAt: taken.UTC(),
 	}
@@ -258,7 +287,7 @@ func (l *ledger) write(ctx context.Context, c *claim, step Step, after uint64, l
 	if err != nil {
 		return err
 	}
-	c.sequence, c.taken = sequence, taken
+	c.sequence, c.taken, c.lease, c.trouble = sequence, taken, lease, trouble{}
 	return l.guard.wrote(before, sequence)
 }
 

@@ -55,7 +55,7 @@ func (h *handler) submit(ctx, stop context.Context, c *claim) (schemas.Event, er
 			return nil, err
 		}
 		// There may be a job. The renewed claim carries this doubt to the next owner.
-		c.doubt, last = left, err
+		c.doubt, last, c.trouble = left, err, trouble{err: err}
 		if left.unlikely && time.Until(left.until) > CapacityWait {
 			return nil, last // the next owner looks for it
 		}
@@ -223,7 +223,7 @@ func (h *handler) keepClaim(ctx, stop context.Context, c *claim, d time.Duration
 		if !sleep.For(stop, rest) {
 			return errStopping
 		}
-		if time.Since(c.taken) > lease/2 {
+		if time.Since(c.taken) > c.lease-lease/2 {
 			if err := h.ledger.renew(ctx, c); err != nil {
 				return err
 			}

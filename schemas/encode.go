@@ -148,6 +148,10 @@ func (w *objectWriter) submitting(e *JobSubmitting) {
 	if e.DoubtUnlikely {
 		w.boolean("doubtUnlikely", true)
 	}
+	w.textIf("lastError", e.LastError)
+	if !e.NextAttemptAt.IsZero() {
+		w.time("nextAttemptAt", e.NextAttemptAt)
+	}
 	w.time("submittingAt", e.SubmittingAt)
 	w.omitted(e.Omitted)
 	w.end()

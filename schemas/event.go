@@ -192,6 +192,12 @@ type Claim struct {
 	// DoubtUnlikely is true when the vendor did answer that call, and said that it
 	// was not available: one look settles the doubt.
 	DoubtUnlikely bool `json:"doubtUnlikely,omitzero"`
+	// LastError is why the owner has no outcome yet, "" if nothing went wrong since the claim
+	// before. Only a renewal or a release has one.
+	LastError string `json:"lastError,omitempty"`
+	// NextAttemptAt is when a released request is tried again at the latest, by the owner's
+	// clock, zero if that is not known.
+	NextAttemptAt time.Time `json:"nextAttemptAt,omitzero"`
 }
 
 // LostClaim is the DoubtSequence of a doubt that refers to no event of the stream: the
@@ -290,6 +296,7 @@ func (e *JobSubmitting) Names() Naming {
 func (e *JobSubmitting) capped(c capper) Event {
 	copied := *e
 	copied.Request.Labels = c.labels(e.Request.Labels)
+	copied.LastError = c.text("lastError", e.LastError)
 	copied.Omitted = c.omitted
 	return &copied
 }

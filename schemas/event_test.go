@@ -34,7 +34,8 @@ func events() map[string]schemas.Event {
 		},
 		"job-submitting.in-doubt": &schemas.JobSubmitting{
 			RequestID: "seq-17", Source: "billing", Request: least(), Message: message, SubmittingAt: at(9),
-			Claim: schemas.Claim{Owner: "backhaul-7c9d-2", Nonce: "Xb3kq9ZtS1x", Epoch: 2, DoubtSequence: 4711, DoubtTaskID: "4038", DoubtUnlikely: true},
+			Claim: schemas.Claim{Owner: "backhaul-7c9d-2", Nonce: "Xb3kq9ZtS1x", Epoch: 2, DoubtSequence: 4711, DoubtTaskID: "4038", DoubtUnlikely: true,
+				LastError: "CreateTask: the vendor answered HTTP 503", NextAttemptAt: at(39)},
 		},
 		"job-submitting.replay": &schemas.JobSubmitting{
 			RequestID: req.RequestID, Source: "billing", ReplayOf: "billing/inv-1", Request: req, Message: message, SubmittingAt: at(1),

@@ -70,6 +70,10 @@ type Cooldown struct {
 	Reason CooldownReason
 }
 
+// LoginTrouble returns why the vendor refused the credentials that were tried last, nil if it did
+// not, or if there are new ones.
+func (c *Client) LoginTrouble() error { return c.session.trouble() }
+
 // Capacity returns how many jobs may be started now, at most n. If none may be, cooldown has the
 // time and the reason; if a limit allows fewer than n, it has the reason. Capacity reserves nothing: two calls return the same capacity twice. After
 // an outage, and after refused credentials, it is one, for a trial.

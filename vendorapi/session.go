@@ -138,6 +138,15 @@ func (s *session) refusal() *Error {
 	return nil
 }
 
+// trouble returns the error that refused the credentials that were tried last, nil if they were
+// not refused. Unlike [session.refusal] it does not end before the next login.
+func (s *session) trouble() error {
+	if kept := s.failure.Load(); kept != nil && s.wasRefused() && !s.source.replaced(kept.refused) {
+		return kept.failure
+	}
+	return nil
+}
+
 // wasRefused reports whether the vendor refused the credentials that were tried last.
 func (s *session) wasRefused() bool {
 	kept := s.failure.Load()

@@ -23,6 +23,10 @@ func showHistory(ctx context.Context, w io.Writer, output string, js jetstream.J
 	if err != nil {
 		return err
 	}
+	holds, err := holdUps(ctx, js, &s, cfg.Admin.Listen())
+	if err != nil {
+		return err
+	}
 	summary := s.Summary(history.Replicas{
 		VisibilityWindow: cfg.Vendor.VisibilityWindow, FailInDoubt: cfg.Work.InDoubt == consumer.InDoubtFail,
 		StartsPerHour: cfg.Vendor.Starts(),
@@ -32,10 +36,12 @@ func showHistory(ctx context.Context, w io.Writer, output string, js jetstream.J
 			Summary string `json:"summary"`
 			// Due is an estimate of when a request that waits is started.
 			Due time.Time `json:"due,omitzero"`
+			// HoldUps hold up a request without an outcome, in addition to its LastError.
+			HoldUps []holdUp `json:"holdUps,omitempty"`
 			history.History
-		}{summary, s.Due(cfg.Vendor.Starts()), s})
+		}{summary, s.Due(cfg.Vendor.Starts()), holds, s})
 	}
-	return printHistory(w, s, summary)
+	return printHistory(w, s, summary, holds)
 }
 
 // findRequest is the request that is meant.
@@ -59,7 +65,7 @@ func findRequest(ctx context.Context, js jetstream.JetStream, source, id string)
 	return history.Found{}, &usageError{fmt.Errorf("%s is the id of %d requests, say which one: %s", id, len(found), strings.Join(names, ", "))}
 }
 
-func printHistory(w io.Writer, s history.History, summary string) error {
+func printHistory(w io.Writer, s history.History, summary string, holds []holdUp) error {
 	key := publisher.Key{Source: s.Source, Name: s.Key}
 	fmt.Fprintf(w, "%s: %s\n\n", key, show.Line(summary))
 	t := newTable(w)
@@ -80,6 +86,15 @@ func printHistory(w io.Writer, s history.History, summary string) error {
 	} else {
 		t.row("queued", "no")
 	}
+	if s.Queued != nil && s.Queued.Place > 0 {
+		t.row("place", fmt.Sprint(s.Queued.Place))
+	}
+	for _, hold := range holds {
+		t.row("held up by", hold.What+": "+hold.Text)
+	}
+	if s.LastError != nil {
+		t.row("last error", show.Line(s.LastError.Line(s.AsOf)))
+	}
 	for _, deadLetter := range s.DeadLetters {
 		t.row("dead letter", fmt.Sprintf("%d of %s, %s", deadLetter.Sequence, stamp(deadLetter.Stored), deadLetter.Code))
 	}
@@ -90,7 +105,7 @@ func printHistory(w io.Writer, s history.History, summary string) error {
 		return err
 	}
 	fmt.Fprintln(w)
-	for _, step := range s.Steps {
+	for _, step := range history.Folded(s.Steps) {
 		t.row(step.At.UTC().Format("2006-01-02T15:04:05.000Z"), string(step.What), step.Text())
 	}
 	return t.flush()

@@ -292,3 +292,37 @@ func TestStatus_saysThatTheLedgerIsGone(t *testing.T) {
 		}
 	}
 }
+
+// The status of a request that waits says what holds it up, and who did it.
+func TestStatus_saysWhyARequestWaits(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{})
+	env := append(s.Env, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(programtest.AdminURL(t, s.Run), "http://"))
+	programtest.WaitForStatus(t, programtest.AdminURL(t, s.Run)+"/readyz", http.StatusOK)
+	faults, err := simulator.ParseFaults("503=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Sim.SetFaults(faults)
+	s.Publish("backup.request.billing", nil, programtest.SampleRequest("stuck"))
+	status := func(args ...string) string {
+		code, out, stderr := programtest.Once(t, env, "", append([]string{"status", "billing/stuck"}, args...)...)
+		if code != exitDone {
+			return stderr
+		}
+		return out
+	}
+	waittest.Eventually(t, "the error", func() bool { return strings.Contains(status(), "last error ") })
+	if out := status("-o", "json"); !strings.Contains(out, `"lastError":{"text":"`) || !strings.Contains(out, `503`) {
+		t.Errorf("no error in\n%s", out)
+	}
+	if code, _, stderr := programtest.Once(t, env, "", "pause", "--for", "1d", "--as", "ann", "--reason", "CHG-17"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	out := status()
+	for _, want := range []string{"held up by", "pause: the queue is paused until 2", "by ann: CHG-17", "vendor: since 2"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+}

@@ -57,6 +57,8 @@ type History struct {
 	// Backup is what became of the Jobs together, nil without one.
 	Backup *Backup `json:"backup,omitempty"`
 	Jobs   Jobs    `json:"jobs,omitempty"`
+	// LastError is why the request has no outcome yet, nil without an error on record.
+	LastError *LastError `json:"lastError,omitempty"`
 	// Wait is what a request waits for because of the rule of its content group, nil for nothing.
 	Wait *turn.Wait `json:"wait,omitempty"`
 }
@@ -103,6 +105,11 @@ func (f Found) Read(ctx context.Context, js jetstream.JetStream) (History, error
 	}
 	h.keepLastMessage()
 	h.foldJobs()
+	for _, step := range h.Steps {
+		if step.key == h.own() {
+			h.LastError = h.LastError.After(step.Event, step.At)
+		}
+	}
 	if err := h.readDoubts(ctx, events); err != nil {
 		return h, err
 	}

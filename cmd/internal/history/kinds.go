@@ -174,7 +174,7 @@ func claimText(e *schemas.JobSubmitting, doubtSince time.Time) string {
 		text += ", lease " + leaseOf(e).String()
 	}
 	if e.DoubtSequence == 0 {
-		return text
+		return text + errorText(e)
 	}
 	text += ", in doubt"
 	if !doubtSince.IsZero() {
@@ -191,7 +191,15 @@ func claimText(e *schemas.JobSubmitting, doubtSince time.Time) string {
 	if e.DoubtUnlikely {
 		text += ", although the vendor answered that it was not available"
 	}
-	return text
+	return text + errorText(e)
+}
+
+// errorText returns the error of a claim, "" without one.
+func errorText(e *schemas.JobSubmitting) string {
+	if e.LastError == "" {
+		return ""
+	}
+	return ": " + e.LastError
 }
 
 func leaseOf(e *schemas.JobSubmitting) time.Duration {

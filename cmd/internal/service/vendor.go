@@ -91,6 +91,7 @@ func (v *watchedVendor) note(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil, err != nil && !ofVendor:
 		return
+	case isLogin(err): // no call was accepted
 	case ofVendor && (e.Verdict == vendorapi.Refused || e.Verdict == vendorapi.AuthRefused):
 		err = nil
 	}
@@ -103,11 +104,24 @@ func (v *watchedVendor) note(ctx context.Context, err error) {
 	v.err = err
 }
 
-// trouble returns why the vendor cannot be used at the moment, nil if it can.
+func isLogin(err error) bool {
+	_, ok := errors.AsType[*vendorapi.LoginError](err)
+	return ok
+}
+
+// trouble returns why the vendor cannot be used at the moment, nil if it can. While the vendor
+// refuses the credentials no call is made, so what the last call said is out of date.
 func (v *watchedVendor) trouble() error {
+	var login error
+	if v.client != nil {
+		login = v.client.LoginTrouble()
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.err == nil {
+	switch {
+	case login != nil && v.err == nil:
+		return login
+	case v.err == nil:
 		return nil
 	}
 	return fmt.Errorf("since %s: %w", v.since.UTC().Format(time.RFC3339), v.err)

@@ -19,6 +19,8 @@ func TestWatchedVendor_remark(t *testing.T) {
 		{errors.New("the policy does not allow it"), notAsked, false}, // not a call
 		{&vendorapi.Error{Verdict: vendorapi.NotSent}, "", true},
 		{nil, "", false},
+		{&vendorapi.Error{Verdict: vendorapi.AuthRefused, Err: &vendorapi.LoginError{Code: "5"}}, "", true},
+		{&vendorapi.Error{Verdict: vendorapi.AuthRefused}, "", false}, // answered: this job only
 	} {
 		if got := v.remark(); v.since.IsZero() && got != notAsked {
 			t.Errorf("before the first call: %q", got)

@@ -34,7 +34,7 @@ type requestPage struct {
 
 // step is one event of the timeline.
 type step struct {
-	history.Step
+	history.Fold
 	// After is how long after the event before, or after the request for the first.
 	After time.Duration
 	Data  []byte
@@ -115,16 +115,19 @@ func (p *Page) history(r *http.Request, key publisher.Key) requestPage {
 // take fills the page with the events of its request.
 func (d *requestPage) take(events []eventlog.Event) {
 	d.Request = state.RequestOf(events, d.Now)
-	for i, s := range history.Timeline(events) {
-		e, before := events[i], s.Event.Requested().RequestedAt
-		if i > 0 {
-			before = events[i-1].Stored
-		}
-		d.Steps = append(d.Steps, step{Step: s, After: max(s.At.Sub(before), 0), Data: schemas.EncodeEvent(s.Event)})
-		d.Naming = s.Event.Names()
+	for _, e := range events {
 		if id := traceID(e.Traceparent); id != "" {
 			d.TraceID = id
 		}
+	}
+	var before time.Time
+	for i, s := range history.Folded(history.Timeline(events)) {
+		if i == 0 {
+			before = s.Event.Requested().RequestedAt
+		}
+		d.Steps = append(d.Steps, step{Fold: s, After: max(s.At.Sub(before), 0), Data: schemas.EncodeEvent(s.Event)})
+		before = s.End()
+		d.Naming = s.Event.Names()
 		if claim, ok := s.Event.(*schemas.JobSubmitting); ok {
 			d.Raw = claim.Request.JSON()
 		}

@@ -25,6 +25,8 @@ type Request struct {
 	Backup history.Backup
 	// Owner has, or had, the claim.
 	Owner string
+	// LastError is why it has no outcome yet, nil without an error on record.
+	LastError *history.LastError
 	// Requested is when JetStream stored the request, Changed when its last event.
 	Requested, Changed time.Time
 	// First and Last are the sequences of its events, as far as they were seen.
@@ -71,6 +73,9 @@ func (r *Request) apply(e eventlog.Event) {
 	r.Standing, r.Result = history.After(e.Data, e.Stored), history.ResultOf(e.Data)
 	for _, text := range []*string{&r.JobID, &r.TaskID, &r.Code, &r.LogCode, &r.Source, &r.Message} {
 		*text = cut(*text)
+	}
+	if r.LastError = r.LastError.After(e.Data, e.Stored); r.LastError != nil {
+		r.LastError.Text = cut(r.LastError.Text)
 	}
 	if claim, ok := e.Data.(*schemas.JobSubmitting); ok {
 		r.Owner = cut(claim.Owner)
@@ -158,6 +163,7 @@ func (f Filter) matches(r *Request, now time.Time) bool {
 		contains(r.Key.Source, f.Source) && contains(r.Client, f.Client) && contains(r.ContentGroup, f.ContentGroup) &&
 		(f.Text == "" || contains(r.RequestID, f.Text) || contains(r.Key.Name, f.Text) || contains(r.JobID, f.Text) ||
 			contains(r.Code, f.Text) || contains(r.LogCode, f.Text) || contains(r.Message, f.Text) ||
+			r.LastError != nil && contains(r.LastError.Text, f.Text) ||
 			slices.ContainsFunc(r.Jobs, func(j history.Job) bool { return contains(j.ID, f.Text) || contains(j.ReasonsText(), f.Text) }))
 }
 
