@@ -18,6 +18,7 @@ import (
 //	chaos_vendor_test.go   the simulated vendor, with a log of its calls
 //	chaos_publish_test.go  the upstream system: a plain client
 //	chaos_evidence_test.go reads the streams
+//	cancel_test.go         operators who cancel requests
 //	chaos_judge_test.go    which promises were broken
 //	chaos_figures_test.go  how long it took
 //	chaos_report_test.go   prints it
@@ -26,6 +27,7 @@ import (
 var chaosFlags = struct {
 	requests, replicas      *int
 	scarce                  *int
+	cancel                  *float64
 	rate                    *float64
 	seed                    *int64
 	kill, freeze, broker    *time.Duration
@@ -38,6 +40,7 @@ var chaosFlags = struct {
 	requests: flag.Int("chaos.requests", 300, "requests to publish"),
 	replicas: flag.Int("chaos.replicas", 2, "replicas of backhaul run"),
 	scarce:   flag.Int("chaos.scarce", 0, "starts of each replica in a second, so that requests are picked by priority, which each has then; 0 for no limit"),
+	cancel:   flag.Float64("chaos.cancel", 0.05, "share of requests that an operator tries to cancel, at once or up to 2 s later"),
 	rate:     flag.Float64("chaos.rate", 100, "requests per second"),
 	seed:     flag.Int64("chaos.seed", 1, "of everything that happens by chance"),
 	kill:     flag.Duration("chaos.kill", time.Second, "kill a replica about this often, 0 never"),
@@ -66,7 +69,7 @@ func TestChaos(t *testing.T) {
 		Requests: *chaosFlags.requests, Rate: *chaosFlags.rate, Replicas: *chaosFlags.replicas, Seed: *chaosFlags.seed,
 		Kill: *chaosFlags.kill, Freeze: *chaosFlags.freeze, Broker: *chaosFlags.broker,
 		Faults: *chaosFlags.faults, VisibleAfter: *chaosFlags.visible, HideDescriptions: *chaosFlags.hide,
-		Scarce: *chaosFlags.scarce,
+		Scarce: *chaosFlags.scarce, Cancel: *chaosFlags.cancel,
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), plan.length+*chaosFlags.drain+2*time.Minute)
 	defer cancel()

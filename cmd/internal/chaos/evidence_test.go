@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/cmd/internal/cancel"
 	"backhaul/cmd/internal/programtest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest/waittest"
@@ -27,6 +28,7 @@ type chaosEvidence struct {
 	Published        map[string]publishing // by request id
 	Events           []storedEvent         // by sequence
 	DeadLetters      map[string]int        // by request id
+	Cancels          map[string]cancel.Result
 	Account          simulator.Account
 	Starts           []startCall
 	Stuck            []string
@@ -50,7 +52,12 @@ func (r *chaosRun) collect(ctx context.Context) chaosEvidence {
 		DeadLetters: make(map[string]int), Account: r.vendor.Account(), Starts: r.vendor.startCalls(), Stuck: r.stuck,
 	}
 	for _, msg := range r.everything(ctx, publisher.EventsStream) {
-		e.Events = append(e.Events, r.read(msg))
+		if _, byOperator := publisher.ParseOperatorSubject(msg.Subject()); !byOperator {
+			e.Events = append(e.Events, r.read(msg))
+		}
+	}
+	if r.operators != nil {
+		e.Cancels = r.operators.told
 	}
 	for _, msg := range r.everything(ctx, publisher.DeadLetterStream) {
 		e.DeadLetters[msg.Headers().Get(publisher.HeaderDeadLetterRequestID)]++

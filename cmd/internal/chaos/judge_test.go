@@ -35,6 +35,7 @@ const (
 	foundStuck         = "stuck"              // the request stream did not become empty
 	foundProblem       = "program"            // a program that crashed, or would not stop
 	foundSecondEnd     = "second end"         // more than one job-finished event for one job
+	foundNotCancelled  = "not cancelled"      // although an operator was told so
 	foundStrangeEnd    = "end of another job" // an event about a job that the request did not start
 )
 
@@ -92,6 +93,7 @@ func judgeChaos(e chaosEvidence) []chaosFinding {
 	}
 	findings = append(findings, e.strangers(histories)...)
 	findings = append(findings, impatient(e.Starts)...)
+	findings = append(findings, judgeCancels(e.Cancels, histories)...)
 	if len(e.Stuck) > 0 {
 		findings = append(findings, chaosFinding{Kind: foundStuck, Text: "requests are left:\n  " + strings.Join(e.Stuck, "\n  ")})
 	}
@@ -181,6 +183,9 @@ func (s *chaosHistory) judgeFailed(e *schemas.JobFailed, descriptionsHidden bool
 	}
 	if len(s.jobs) > 0 {
 		found(foundContradiction, "job-failed %s (%s), the vendor has %v", e.ErrorCode, e.ErrorMessage, s.jobs)
+	}
+	if s.request.cancelled && e.Cancelled() {
+		return
 	}
 	if !s.request.refused || e.ErrorCode != noGroupCode {
 		found(foundFailure, "%s: %s", e.ErrorCode, e.ErrorMessage)

@@ -24,6 +24,7 @@ type chaosSettings struct {
 	HideDescriptions     bool
 	AckWait              time.Duration // of the requests' consumer, 0 as shipped
 	Scarce               int           // starts of each replica in a second, so that requests are picked; 0 for no limit
+	Cancel               float64       // share of requests that an operator tries to cancel
 	Env                  []string      // further settings of the replicas
 	Admin                []string      // the replicas' admin addresses, by default a free one each
 }
@@ -43,8 +44,11 @@ type chaosRequest struct {
 	id    string
 	group string // the content group
 	// refused: the vendor does not know the content group.
-	refused  bool
-	priority publisher.Priority // of a publication
+	refused bool
+	// cancelled: an operator tries to cancel it, so long after its publication.
+	cancelled   bool
+	cancelAfter time.Duration
+	priority    publisher.Priority // of a publication
 }
 
 type chaosPublication struct {
@@ -94,6 +98,7 @@ func newChaosPlan(s chaosSettings) chaosPlan {
 	if s.Scarce > 0 {
 		p.planPriorities()
 	}
+	p.planCancels()
 	p.length = p.publications[len(p.publications)-1].at + s.Tail
 	p.planReplicaFaults()
 	for _, regular := range []struct {

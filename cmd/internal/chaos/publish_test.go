@@ -20,6 +20,8 @@ const chaosSource = "chaos"
 // lost, that makes a duplicate.
 type upstream struct {
 	js jetstream.JetStream
+	// stored, if non-nil, is called when JetStream has acknowledged a request.
+	stored func(chaosRequest, *jetstream.PubAck)
 
 	mu        sync.Mutex
 	published map[string]publishing // by request id
@@ -77,13 +79,16 @@ func (u *upstream) publish(ctx context.Context, r chaosRequest, seed int64) {
 	defer ticker.Stop()
 	for {
 		try, cancel := context.WithTimeout(ctx, publishTimeout)
-		_, err := u.js.Publish(try, publisher.RequestSubject(chaosSource, r.priority), payload)
+		ack, err := u.js.Publish(try, publisher.RequestSubject(chaosSource, r.priority), payload)
 		cancel()
 		if err == nil {
 			u.note(r.id, func(p *publishing) {
 				p.acked = earlier(p.acked, time.Now())
 				p.acks++
 			})
+			if u.stored != nil {
+				u.stored(r, ack)
+			}
 			return
 		}
 		select {

@@ -3,6 +3,7 @@ package chaos
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,6 +35,9 @@ type chaosRun struct {
 	program  string // of the replicas, the one that was built if empty
 	js       jetstream.JetStream
 	upstream *upstream
+	url      string // of the broker
+	// operators is nil unless the plan has cancellations.
+	operators *operators
 
 	done     map[chaosFaultKind]int // faults that hit a running program
 	drained  time.Duration          // from the last publication to the empty stream
@@ -47,9 +51,9 @@ func startChaos(t *testing.T, plan chaosPlan) *chaosRun {
 	t.Helper()
 	r := &chaosRun{t: t, plan: plan, dir: chaosDir(t, plan.Seed), done: make(map[chaosFaultKind]int)}
 	r.vendor = startChaosVendor(t, r.dir, plan)
-	url := r.startBroker()
-	r.connect(url)
-	r.startReplicas(url)
+	r.url = r.startBroker()
+	r.connect(r.url)
+	r.startReplicas(r.url)
 	r.upstream = &upstream{js: r.js, published: make(map[string]publishing)}
 	return r
 }
@@ -162,8 +166,16 @@ func (r *chaosRun) publishAndInflict(ctx context.Context) {
 	r.began = time.Now()
 	var faults sync.WaitGroup
 	faults.Go(func() { r.inflict(ctx) })
+	if r.plan.Cancel > 0 {
+		r.operators = startOperators(ctx, r.t, r.url)
+		r.upstream.stored = r.operators.stored
+	}
 	err := r.upstream.run(ctx, r.plan, r.began)
 	faults.Wait()
+	if r.operators != nil {
+		r.operators.wait.Wait()
+		err = errors.Join(err, r.operators.err)
+	}
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/cmd/internal/cancel"
 	"backhaul/schemas"
 	"backhaul/vendorapi/simulator"
 )
@@ -30,6 +31,14 @@ func soundEvidence() chaosEvidence {
 
 func failed(code string, candidates ...string) *schemas.JobFailed {
 	return &schemas.JobFailed{ErrorCode: code, Candidates: candidates}
+}
+
+// cancelA makes request a a cancelled one.
+func cancelA(e *chaosEvidence) {
+	e.Requests[0].cancelled = true
+	e.Cancels = map[string]cancel.Result{"a": cancel.Cancelled}
+	e.Events[2].Event = &schemas.JobFailed{ErrorCode: schemas.CodeCancelled, ErrorSource: schemas.ErrorSourceBackhaul}
+	e.DeadLetters["a"] = 1
 }
 
 // endOf is the end of a job of request a.
@@ -130,8 +139,19 @@ func TestJudgeFindsEveryBrokenPromise(t *testing.T) {
 		"under way":   {func(e *chaosEvidence) { e.Starts = callsAfter(time.Second, 400*time.Millisecond, "b") }, nil},
 		"patience":    {func(e *chaosEvidence) { e.Starts = callsAfter(time.Second, time.Second, "a") }, nil},
 		"nobody told": {func(e *chaosEvidence) { e.Starts = callsAfter(0, time.Millisecond, "a") }, nil},
-		"stuck":       {func(e *chaosEvidence) { e.Stuck = []string{"a"} }, []string{foundStuck}},
-		"crash":       {func(e *chaosEvidence) { e.Problems = []string{"panic"} }, []string{foundProblem}},
+		"cancelled": {func(e *chaosEvidence) {
+			cancelA(e)
+			e.Account = simulator.Account{}
+		}, nil},
+		"cancelled, with a job": {cancelA, []string{foundContradiction}},
+		"cancelled, not told": {func(e *chaosEvidence) {
+			cancelA(e)
+			e.Requests[0].cancelled, e.Account = false, simulator.Account{}
+		}, []string{foundFailure}},
+		"told to be cancelled": {func(e *chaosEvidence) { e.Cancels = map[string]cancel.Result{"a": cancel.Before} }, []string{foundNotCancelled}},
+		"told to be refused":   {func(e *chaosEvidence) { e.Cancels = map[string]cancel.Result{"a": cancel.Refused} }, nil},
+		"stuck":                {func(e *chaosEvidence) { e.Stuck = []string{"a"} }, []string{foundStuck}},
+		"crash":                {func(e *chaosEvidence) { e.Problems = []string{"panic"} }, []string{foundProblem}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
