@@ -89,11 +89,7 @@ func runCancel(cmd *cobra.Command, args []string, f cancelFlags) error {
 	}
 	defer nc.Close()
 	ctx, explain := ask(cmd.Context(), nc)
-	desk, err := cancel.New(ctx, nc)
-	if err != nil {
-		return explain(err)
-	}
-	c := canceller{cmd: cmd, flags: f, by: by, desk: desk, counts: make(map[cancel.Result]int)}
+	c := canceller{cmd: cmd, flags: f, by: by, desk: cancel.New(nc), counts: make(map[cancel.Result]int)}
 	if len(args) > 0 {
 		err = c.named(ctx, js, args, cfg)
 	} else {

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -32,7 +33,7 @@ type Filter struct {
 	Source, Client, Subclient string
 	// Labels must all be among those of the request.
 	Labels map[string]string
-	// IDs are the ids that are selected; nil selects any.
+	// IDs are the ids that are selected, or the names of keys; nil selects any.
 	IDs map[string]bool
 }
 
@@ -47,8 +48,7 @@ func (f Filter) matches(req *schemas.BackupRequest) bool {
 			return false
 		}
 	}
-	return (f.Client == "" || f.Client == req.ClientName) && (f.Subclient == "" || f.Subclient == req.SubclientName) &&
-		(f.IDs == nil || f.IDs[req.RequestID])
+	return (f.Client == "" || f.Client == req.ClientName) && (f.Subclient == "" || f.Subclient == req.SubclientName)
 }
 
 // Request is a request's message in the queue.
@@ -78,33 +78,49 @@ type Outcome struct {
 	Why    string
 }
 
-// Desk cancels requests of the streams of a connection.
+// Desk cancels requests of the streams of a connection. It is safe for concurrent use.
 type Desk struct {
-	requests  jetstream.Stream
+	nc *nats.Conn
+
+	mu        sync.Mutex
+	requests  jetstream.Stream // nil until bind
 	canceller *consumer.Canceller
 }
 
-// New returns a desk for a connection.
-func New(ctx context.Context, nc *nats.Conn) (*Desk, error) {
-	js, err := jetstream.New(nc)
+// New returns a desk for a connection. It asks the server nothing.
+func New(nc *nats.Conn) *Desk { return &Desk{nc: nc} }
+
+// bind looks for the streams, once.
+func (d *Desk) bind(ctx context.Context) (jetstream.Stream, *consumer.Canceller, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.requests != nil {
+		return d.requests, d.canceller, nil
+	}
+	js, err := jetstream.New(d.nc)
 	if err != nil {
-		return nil, fmt.Errorf("cancel: %w", err)
+		return nil, nil, fmt.Errorf("cancel: %w", err)
 	}
 	requests, err := js.Stream(ctx, publisher.RequestsStream)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
+		return nil, nil, fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
 	}
-	canceller, err := consumer.NewCanceller(ctx, nc)
+	canceller, err := consumer.NewCanceller(ctx, d.nc)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &Desk{requests: requests, canceller: canceller}, nil
+	d.requests, d.canceller = requests, canceller
+	return requests, canceller, nil
 }
 
 // Select returns the requests in the queue that a filter selects, in the order of the queue:
 // those that are there when it begins.
 func (d *Desk) Select(ctx context.Context, f Filter) (found []Request, err error) {
-	info, err := d.requests.Info(ctx)
+	queue, _, err := d.bind(ctx)
+	if err != nil {
+		return nil, err
+	}
+	info, err := queue.Info(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
 	}
@@ -114,7 +130,7 @@ func (d *Desk) Select(ctx context.Context, f Filter) (found []Request, err error
 	}
 	for _, subject := range subjects {
 		for next := max(info.State.FirstSeq, 1); next <= info.State.LastSeq; next++ {
-			msg, err := d.requests.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subject))
+			msg, err := queue.GetMsg(ctx, next, jetstream.WithGetMsgSubject(subject))
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				break
 			}
@@ -147,12 +163,12 @@ func read(msg *jetstream.RawStreamMsg, f Filter) (Request, bool) {
 	if r.Key = publisher.NewKey(source, r.RequestID); r.RequestID == "" {
 		r.Key = publisher.SequenceKey(source, msg.Sequence, msg.Time)
 	}
-	return r, true
+	return r, f.IDs == nil || f.IDs[r.RequestID] || f.IDs[r.Key.Name]
 }
 
 // Check returns what [Desk.Cancel] would do.
 func (d *Desk) Check(ctx context.Context, r Request) (Outcome, error) {
-	_, outcome, err := d.look(ctx, r)
+	_, outcome, _, err := d.look(ctx, r)
 	return outcome, err
 }
 
@@ -163,11 +179,11 @@ func (d *Desk) Cancel(ctx context.Context, r Request, by operator.By) (Outcome, 
 	if err := Check(by); err != nil {
 		return Outcome{}, err
 	}
-	found, outcome, err := d.look(ctx, r)
+	found, outcome, canceller, err := d.look(ctx, r)
 	if err != nil || outcome.Result != Would {
 		return outcome, err
 	}
-	now, ours, err := d.canceller.Cancel(ctx, found, by.Actor, by.Reason)
+	now, ours, err := canceller.Cancel(ctx, found, by.Actor, by.Reason)
 	if err == nil && ours {
 		return Outcome{Result: Cancelled}, nil
 	}
@@ -183,17 +199,22 @@ func Check(by operator.By) error {
 	return by.Check()
 }
 
-func (d *Desk) look(ctx context.Context, r Request) (consumer.Cancellable, Outcome, error) {
-	msg, err := d.requests.GetMsg(ctx, r.Sequence)
+// look returns a request as it is now, and the canceller for it.
+func (d *Desk) look(ctx context.Context, r Request) (consumer.Cancellable, Outcome, *consumer.Canceller, error) {
+	queue, canceller, err := d.bind(ctx)
+	if err != nil {
+		return consumer.Cancellable{}, Outcome{}, nil, err
+	}
+	msg, err := queue.GetMsg(ctx, r.Sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && !msg.Time.Equal(r.Stored) {
-		return consumer.Cancellable{}, Outcome{Refused, "it has left the queue; `backhaul status " + r.Key.String() + "` shows what became of it"}, nil
+		return consumer.Cancellable{}, Outcome{Refused, "it has left the queue; `backhaul status " + r.Key.String() + "` shows what became of it"}, canceller, nil
 	}
 	if err != nil {
-		return consumer.Cancellable{}, Outcome{}, fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
+		return consumer.Cancellable{}, Outcome{}, nil, fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
 	}
-	found, err := d.canceller.Look(ctx, msg)
+	found, err := canceller.Look(ctx, msg)
 	outcome, err := outcomeOf(found, err)
-	return found, outcome, err
+	return found, outcome, canceller, err
 }
 
 func outcomeOf(found consumer.Cancellable, err error) (Outcome, error) {

@@ -55,11 +55,7 @@ func startOperators(ctx context.Context, t *testing.T, url string) *operators {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	desk, err := cancel.New(ctx, nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &operators{ctx: ctx, nc: nc, desk: desk, told: make(map[string]cancel.Result)}
+	return &operators{ctx: ctx, nc: nc, desk: cancel.New(nc), told: make(map[string]cancel.Result)}
 }
 
 // stored starts the cancellation of a request that JetStream has stored.

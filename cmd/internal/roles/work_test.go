@@ -321,10 +321,7 @@ func cancelOne(g *guarded, nc *nats.Conn, by operator.By) error {
 	if _, err := g.jetstream("billing").Publish(g.within(), "backup.request.billing", sample("by-mistake").JSON()); err != nil {
 		return err
 	}
-	desk, err := cancel.New(g.within(), nc)
-	if err != nil {
-		return err
-	}
+	desk := cancel.New(nc)
 	waiting, err := desk.Select(g.within(), cancel.Filter{IDs: map[string]bool{"by-mistake": true}})
 	if err != nil || len(waiting) != 1 {
 		return errors.Join(fmt.Errorf("%d requests wait, want 1", len(waiting)), err)

@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"backhaul/cmd/internal/cancel"
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/console/page"
@@ -68,7 +69,7 @@ func newPage(ctx context.Context, nc *nats.Conn, admin config.Admin, cfg page.Co
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg.State, cfg.Letters, cfg.Queue = known, deadLetters, queue
+	cfg.State, cfg.Letters, cfg.Queue, cfg.Canceller = known, deadLetters, queue, cancel.New(nc)
 	cfg.CommandCenter, cfg.Token = admin.CommandCenterURL, admin.AdminToken()
 	shown, err := page.New(ctx, cfg, log)
 	return shown, known, err

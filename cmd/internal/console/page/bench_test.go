@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	cancelling "backhaul/cmd/internal/cancel"
 	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/console/state"
@@ -92,7 +93,7 @@ func newPromising(t testing.TB, objectives watch.Objectives, changes ...func(*pa
 	}
 	cfg := page.Config{
 		Version: "v1.2.3", Owner: "host/7", CommandCenter: "https://cc.example.com/#/jobs/{jobId}", Token: givenToken,
-		State: b.state, Letters: letters, Queue: queue, Protection: b.watch,
+		State: b.state, Letters: letters, Queue: queue, Protection: b.watch, Canceller: cancelling.New(nc),
 		Vendor: page.Vendor{Trouble: func() error { return nil }, Cooldown: func() vendorapi.Cooldown { return vendorapi.Cooldown{} }},
 	}
 	for _, change := range changes {

@@ -8,6 +8,8 @@
 //	GET  /assets/…                        style, script, icon
 //	GET  /login, POST /login, /logout     a session, for users with the token
 //	POST /dead-letters/{n}/replay         the request again, under a new id
+//	GET  /cancel                          the requests that wait and are selected; ?source=&client=&group=&label=&id=&all=
+//	POST /cancel                          ends them, where nothing was sent
 //	POST /pause, /resume                  the queue, for all replicas
 //
 // # Without and with JavaScript
@@ -72,6 +74,8 @@ type Config struct {
 	Waits   func() []turn.Waiting
 	Letters DeadLetters
 	Queue   Queue
+	// Canceller cancels requests; nil if this process may not.
+	Canceller Canceller
 	// Protection is how content groups stand.
 	Protection *watch.Watch
 }
@@ -143,6 +147,8 @@ func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Page, error) {
 	p.mux.HandleFunc("GET /live/protection/{group}", p.liveGroup)
 	p.mux.HandleFunc("GET /dead-letters", p.letters)
 	p.mux.HandleFunc("GET /dead-letters/{number}", p.letter)
+	p.mux.HandleFunc("GET /cancel", p.cancelForm)
+	p.mux.Handle("POST /cancel", p.action(p.cancel))
 	p.mux.HandleFunc("GET /login", p.loginForm)
 	p.mux.HandleFunc("POST /login", p.login)
 	p.mux.Handle("POST /logout", p.action(p.logout))
