@@ -34,6 +34,7 @@ demo: build ## show the whole way of a request on embedded NATS and a simulated 
 
 .PHONY: build
 build: ## build bin/backhaul
+	@[ -e bin/backhaul ] || echo "building bin/backhaul: the first time its modules are downloaded and compiled, about two minutes"
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/backhaul ./cmd/backhaul
 
 .PHONY: test

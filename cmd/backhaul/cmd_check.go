@@ -18,6 +18,7 @@ import (
 	"backhaul/cmd/internal/replica"
 	"backhaul/cmd/internal/routes"
 	"backhaul/cmd/internal/service"
+	"backhaul/cmd/internal/show"
 	"backhaul/vendorapi"
 )
 
@@ -170,14 +171,6 @@ func printFindings(w io.Writer, output string, findings []doctor.Finding) error 
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%d ok, %s, %s, %s\n", counts[doctor.OK],
-		counted(counts[doctor.Note], "note"), counted(counts[doctor.Warning], "warning"), counted(counts[doctor.Error], "error"))
+		show.Count(counts[doctor.Note], "note"), show.Count(counts[doctor.Warning], "warning"), show.Count(counts[doctor.Error], "error"))
 	return err
-}
-
-// counted returns a number of things in words.
-func counted(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }

@@ -11,6 +11,7 @@ import (
 	"backhaul/cmd/internal/migrate"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/serverurl"
+	"backhaul/cmd/internal/show"
 )
 
 func newMigrateCommand() *cobra.Command {
@@ -75,7 +76,7 @@ func runMigrate(cmd *cobra.Command, dir, output string) error {
 			if !r.Moved {
 				verb = "already there"
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s  %s: %d messages, last sequence %d\n", verb, r.Stream, r.Messages, r.LastSequence)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s  %s: %s, last sequence %d\n", verb, r.Stream, show.Count(r.Messages, "message"), r.LastSequence)
 		},
 	})
 }

@@ -94,7 +94,7 @@ func TestMigrateTheTrigger(t *testing.T) {
 
 	url := programtest.NATSServer(t)
 	code, out, stderr := programtest.Once(t, nil, "", "migrate", "--from-store", dir, "--nats", url)
-	if code != exitDone || strings.Count(out, "moved ") != 5 || !strings.Contains(out, "STORAGE_EVENTS: 1 messages, last sequence 3") {
+	if code != exitDone || strings.Count(out, "moved ") != 5 || !strings.Contains(out, "STORAGE_EVENTS: 1 message, last sequence 3") {
 		t.Fatalf("migrate: exit code %d\n%s%s", code, out, stderr)
 	}
 	s := &programtest.Service{Client: programtest.Connect(t, url), Sim: sim, Env: programtest.ServiceEnv(url, endpoint)}

@@ -10,6 +10,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/policy"
+	"backhaul/cmd/internal/show"
 	"backhaul/schemas"
 )
 
@@ -193,7 +194,7 @@ func printVerdict(w io.Writer, output string, v policy.Verdict) error {
 		fmt.Fprintf(w, " (%s:%d)\n", v.File, g.Line)
 	}
 	if v.RequestsPerHour > 0 {
-		fmt.Fprintf(w, "  at most %d requests in an hour, which the running service counts (%s:%d)\n", v.RequestsPerHour, v.File, v.RequestsPerHourLine)
+		fmt.Fprintf(w, "  at most %s in an hour, which the running service counts (%s:%d)\n", show.Count(v.RequestsPerHour, "request"), v.File, v.RequestsPerHourLine)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/queue"
 	"backhaul/cmd/internal/service"
+	"backhaul/cmd/internal/show"
 	"backhaul/consumer"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -85,11 +86,11 @@ func runRecover(cmd *cobra.Command, output string) error {
 	case !found.Since.IsZero():
 		since = stamp(found.Since)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), `%d requests wait
+	fmt.Fprintf(cmd.OutOrStdout(), `waiting: %s
   %d put in doubt: their jobs are looked for, since %s
   %d are known: they go on or have their outcome
   %d are invalid or denied by the policy
-`, found.Waiting, found.Doubted, since, found.Known, found.Refused)
+`, show.Count(found.Waiting, "request"), found.Doubted, since, found.Known, found.Refused)
 	return nil
 }
 

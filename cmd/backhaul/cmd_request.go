@@ -101,7 +101,7 @@ func runRequest(cmd *cobra.Command, f requestFlags) error {
 	}
 	b.Requests = file.Requests
 	if f.dryRun {
-		return showRequests(cmd, f.output, b)
+		return showRequests(cmd, f, b)
 	}
 	nc, js, _, err := join(cmd)
 	if err != nil {

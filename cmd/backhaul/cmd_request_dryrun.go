@@ -5,12 +5,14 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/batch"
+	"backhaul/cmd/internal/show"
 	"backhaul/publisher"
 	"backhaul/vendorapi"
 )
@@ -32,7 +34,7 @@ type dryCall struct {
 }
 
 // showRequests connects to nothing.
-func showRequests(cmd *cobra.Command, output string, b batch.Batch) error {
+func showRequests(cmd *cobra.Command, f requestFlags, b batch.Batch) error {
 	cfg, _, err := load(cmd)
 	if err != nil {
 		return err
@@ -52,11 +54,30 @@ func showRequests(cmd *cobra.Command, output string, b batch.Batch) error {
 			Subject: msg.Subject, Header: msg.Header, Request: msg.Data,
 			Vendor: dryCall{Method: http.MethodPost, Path: call.Path, ContentType: call.ContentType, Body: string(call.Body)},
 		}
-		if err := dry.print(cmd, output); err != nil {
+		if err := dry.print(cmd, f.output); err != nil {
 			return err
 		}
 	}
-	return nil
+	if f.quiet {
+		return nil
+	}
+	return totals(cmd, b)
+}
+
+// totals says on standard error what a batch would ask for in all.
+func totals(cmd *cobra.Command, b batch.Batch) error {
+	groups, levels := make(map[[2]string]bool), make(map[string]int)
+	for _, req := range b.Requests {
+		groups[[2]string{req.ClientName, req.SubclientName}] = true
+		levels[req.BackupLevel]++
+	}
+	var parts []string
+	for _, level := range slices.Sorted(maps.Keys(levels)) {
+		parts = append(parts, fmt.Sprintf("%d %s", levels[level], level))
+	}
+	_, err := fmt.Fprintf(cmd.ErrOrStderr(), "nothing was sent: %s (%s) of %s, each one writing call at the vendor\n",
+		show.Count(len(b.Requests), "request"), strings.Join(parts, ", "), show.Count(len(groups), "content group"))
+	return err
 }
 
 func (d dryRequest) print(cmd *cobra.Command, output string) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/mattn/go-isatty"
@@ -24,6 +25,7 @@ type requestReport struct {
 	file      batch.File
 	quiet     bool
 	bar       *requestBar // nil without one
+	outcome   time.Time   // when the last outcome was stored
 }
 
 func newRequestReport(cmd *cobra.Command, f requestFlags, b batch.Batch, file batch.File) *requestReport {
@@ -66,6 +68,7 @@ func (r *requestReport) Request(req schemas.BackupRequest, n batch.News) error {
 		return nil
 	case wait:
 		r.bar.makeRoom()
+		r.outcome = n.Outcome.Stored
 		return printEvent(r.out, r.output, *n.Outcome)
 	case n.Outcome != nil:
 		members["duplicate"], members["outcome"] = true, n.Outcome.Kind
@@ -108,6 +111,9 @@ func (r *requestReport) line(text string, members map[string]any) error {
 func (r *requestReport) end(s batch.Summary) {
 	r.bar.clear()
 	if !r.ofFile() {
+		if s.Known > 0 && r.batch.Wait != batch.WaitNothing {
+			r.note("this outcome is on record since %s, and nothing was sent; for another backup give another --request-id", stamp(r.outcome))
+		}
 		return
 	}
 	if r.output == outputJSON {

@@ -38,6 +38,9 @@ func TestRequest_waitsForTheEnd(t *testing.T) {
 		if code := p.ExitCode(); code != want || !strings.Contains(p.Output.String(), "job-finished") || !strings.Contains(p.Output.String(), strings.ReplaceAll(string(outcome), "-", " ")) {
 			t.Errorf("%s: exit code %d, want %d:\n%s", outcome, code, want, p.Output.String())
 		}
+		if _, _, stderr := programtest.Once(t, s.Env, "", args(id, "--wait")...); !strings.Contains(stderr, "this outcome is on record since 20") {
+			t.Errorf("%s, a second time: %s", outcome, stderr)
+		}
 		file := writeFile(t, `{"requestId":"`+id+`","clientName":"s-adhoc-object-storage","subclientName":"stestgroup"}`)
 		code, out, _ := programtest.Once(t, s.Env, "", "request", "--file", file, "--wait=finished", "--output", "json")
 		sum := summaryOf(t, out)

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/queue"
+	"backhaul/cmd/internal/show"
 	"backhaul/consumer/trigger"
 )
 
@@ -49,7 +50,7 @@ func (s *triggerStatus) print(t table, now time.Time) {
 	if r := s.Reader; r == nil {
 		t.row("  windows", "not known: no replica says that it reads")
 	} else {
-		windows := fmt.Sprintf("%d open, with %d changes", r.Windows, r.Changes)
+		windows := fmt.Sprintf("%d open, with %s", r.Windows, show.Count(r.Changes, "change"))
 		if !r.Oldest.IsZero() {
 			windows += fmt.Sprintf(", the oldest %s ago", ago(max(now.Sub(r.Oldest), 0)))
 		}
@@ -60,7 +61,7 @@ func (s *triggerStatus) print(t table, now time.Time) {
 			windows += fmt.Sprintf("; %d wait for the end of a blackout", r.Blackout)
 		}
 		t.row("  windows", windows)
-		t.row("  asked for", fmt.Sprintf("%d requests of %d changes, since %s", r.Asked.Requests, r.Asked.Changes, stamp(r.Asked.Since)))
+		t.row("  asked for", fmt.Sprintf("%s of %s, since %s", show.Count(r.Asked.Requests, "request"), show.Count(r.Asked.Changes, "change"), stamp(r.Asked.Since)))
 	}
 	if r := s.Reader; r != nil {
 		if r.Unrouted != nil {

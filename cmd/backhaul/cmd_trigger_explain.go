@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
+	"backhaul/cmd/internal/show"
 	"backhaul/consumer/trigger"
 	"backhaul/schemas"
 )
@@ -269,7 +270,7 @@ func printExplanations(w io.Writer, output string, all []explanation) error {
 			groups[e.ContentGroup] = true
 		}
 	}
-	_, err := fmt.Fprintf(w, "%s, of %s; `backhaul trigger replay` shows the windows and requests of recorded notifications\n", counted(len(all), "change"), counted(len(groups), "content group"))
+	_, err := fmt.Fprintf(w, "%s, of %s; `backhaul trigger replay` shows the windows and requests of recorded notifications\n", show.Count(len(all), "change"), show.Count(len(groups), "content group"))
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/show"
 	"backhaul/consumer/trigger"
 )
 
@@ -54,7 +55,7 @@ func printUnrouted(w io.Writer, output string, state *trigger.State) error {
 	if output == outputJSON {
 		return printJSON(w, u)
 	}
-	fmt.Fprintf(w, "%d changes without a route since %s\n", u.Changes, stamp(state.Asked.Since))
+	fmt.Fprintf(w, "%s without a route since %s\n", show.Count(u.Changes, "change"), stamp(state.Asked.Since))
 	if u.Changes == 0 {
 		return nil
 	}
@@ -71,7 +72,7 @@ func printUnrouted(w io.Writer, output string, state *trigger.State) error {
 
 // unroutedText returns a line about the changes that no route takes.
 func unroutedText(u *trigger.Unrouted) string {
-	text := fmt.Sprintf("%d changes", u.Changes)
+	text := show.Count(u.Changes, "change")
 	if len(u.Containers) > 0 {
 		text += fmt.Sprintf(", %d of them in container %s", u.Containers[0].Changes, plainText(u.Containers[0].Container))
 	}

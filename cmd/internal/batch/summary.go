@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"backhaul/cmd/internal/show"
 	"backhaul/schemas"
 )
 
@@ -84,7 +85,7 @@ func (s Summary) Succeeded() bool {
 
 func (s Summary) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d requests in %.1f s: %d sent, %d already known", s.Requests, s.Seconds, s.Sent, s.Known)
+	fmt.Fprintf(&b, "%s in %.1f s: %d sent, %d already known", show.Count(s.Requests, "request"), s.Seconds, s.Sent, s.Known)
 	if s.NotSent > 0 {
 		fmt.Fprintf(&b, ", %d not sent", s.NotSent)
 	}

@@ -76,7 +76,7 @@ func (j Job) SizesText() string {
 		parts = append(parts, "nothing was moved")
 	} else {
 		if j.Files != nil {
-			parts = append(parts, count(int(*j.Files), "file"))
+			parts = append(parts, show.Count(int(*j.Files), "file"))
 		}
 		if j.Bytes != nil {
 			parts = append(parts, show.Size(uint64(max(*j.Bytes, 0))))
@@ -87,7 +87,7 @@ func (j Job) SizesText() string {
 		what string
 	}{{j.FailedFiles, "file"}, {j.FailedFolders, "folder"}} {
 		if failed.n != nil && *failed.n > 0 {
-			parts = append(parts, count(int(*failed.n), "failed "+failed.what))
+			parts = append(parts, show.Count(int(*failed.n), "failed "+failed.what))
 		}
 	}
 	return strings.Join(parts, ", ")

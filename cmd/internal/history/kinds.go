@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"backhaul/cmd/internal/show"
 	"backhaul/schemas"
 )
 
@@ -150,12 +151,12 @@ func textOf(e schemas.Event, doubtSince time.Time) string {
 		if e.Adopted {
 			return text + ", found at the vendor after a lost answer"
 		}
-		return text + ", " + count(e.Attempts, "attempt")
+		return text + ", " + show.Count(e.Attempts, "attempt")
 	case *schemas.JobFailed:
 		if e.Cancelled() {
 			return e.ErrorMessage
 		}
-		text := failure(e) + "; reported by " + e.ErrorSource + " after " + count(e.Attempts, "attempt")
+		text := failure(e) + "; reported by " + e.ErrorSource + " after " + show.Count(e.Attempts, "attempt")
 		if e.Retryable {
 			text += "; the same request under a new id may succeed"
 		}
@@ -214,13 +215,6 @@ func failure(e *schemas.JobFailed) string {
 		text += "; candidates " + strings.Join(e.Candidates, ", ")
 	}
 	return text
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

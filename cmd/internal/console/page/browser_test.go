@@ -164,10 +164,12 @@ func (w *tab) text() string {
 
 func (w *tab) open(path string) { w.t.Helper(); w.run(chromedp.Navigate(w.url + path)) }
 
-// follow clicks something that leads to another page.
+// follow clicks something that leads to another page. It is found and clicked in one step: the
+// page renews its rows meanwhile.
 func (w *tab) follow(selector string) {
 	w.t.Helper()
-	if _, err := chromedp.RunResponse(w.ctx, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible)); err != nil {
+	w.waitFor(selector, fmt.Sprintf("(e => e && e.checkVisibility())(document.querySelector(%q))", selector))
+	if _, err := chromedp.RunResponse(w.ctx, chromedp.Evaluate[any](fmt.Sprintf("document.querySelector(%q).click()", selector))); err != nil {
 		w.t.Fatalf("click on %s: %v; the page is\n%s", selector, err, w.text())
 	}
 }
