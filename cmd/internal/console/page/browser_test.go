@@ -169,7 +169,7 @@ func (w *tab) open(path string) { w.t.Helper(); w.run(chromedp.Navigate(w.url + 
 func (w *tab) follow(selector string) {
 	w.t.Helper()
 	w.waitFor(selector, fmt.Sprintf("(e => e && e.checkVisibility())(document.querySelector(%q))", selector))
-	if _, err := chromedp.RunResponse(w.ctx, chromedp.Evaluate[any](fmt.Sprintf("document.querySelector(%q).click()", selector))); err != nil {
+	if _, err := chromedp.RunResponse(w.ctx, chromedp.Evaluate[chromedp.Void](fmt.Sprintf("document.querySelector(%q).click() ?? {}", selector))); err != nil {
 		w.t.Fatalf("click on %s: %v; the page is\n%s", selector, err, w.text())
 	}
 }
