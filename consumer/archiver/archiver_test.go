@@ -2,6 +2,8 @@ package archiver
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -228,6 +230,50 @@ func TestForeignMessages(t *testing.T) {
 	}
 	b.events(1)
 	b.becomes(whole(5))
+}
+
+// A message whose headers are none, which no client of ours writes, stops nothing: it is archived without
+// them, also behind a gap and as the last one before a start.
+func TestHeadersThatAreNone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(s *jetstream.StreamConfig, _ *jetstream.ConsumerConfig) {
+		if s != nil {
+			s.DenyDelete, s.DenyPurge = false, false
+		}
+	})
+	bad := func() {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(b.nc.ConnectedUrl(), "nats://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		b.sent++
+		fmt.Fprintf(conn, "CONNECT {\"verbose\":false,\"headers\":true}\r\nHPUB %s 14 16\r\nno headers at {}\r\nPING\r\n", subjectOf(b.sent))
+		events, err := b.js.Stream(t.Context(), publisher.EventsStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waittest.Eventually(t, "message", func() bool {
+			info, err := events.Info(t.Context())
+			return err == nil && info.State.LastSeq == uint64(b.sent)
+		})
+	}
+	b.events(2)
+	bad()
+	events, err := b.js.Stream(t.Context(), publisher.EventsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := events.DeleteMsg(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	w := b.run()
+	want := []string{"stream 1", whole(1)[1], "gap 2-2", whole(3)[3]}
+	b.becomes(want)
+	w.drain()
+	b.events(1)
+	b.run()
+	b.becomes(append(want, whole(4)[4]))
 }
 
 // A stream that is not the one of the archive is not archived without being told to.

@@ -47,6 +47,7 @@
 //	restored from a snapshot          the archive says so too
 //	a consumer with a filter          it is not read                                        TestAConsumerThatDoesNotFit
 //	headers of JetStream's answers    it is a message like any other                        TestForeignMessages
+//	headers that are none             the message is kept without them                      TestHeadersThatAreNone
 //
 // # Checkpoints
 //

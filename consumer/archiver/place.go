@@ -50,7 +50,7 @@ func (s *session) differs(ctx context.Context, info *jetstream.StreamInfo, place
 	if last == nil {
 		return "", nil
 	}
-	msg, err := s.events.GetMsg(ctx, last.Sequence)
+	msg, err := lookUp(ctx, s.nc, last.Sequence, false)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound): // it was dropped by age
 		return "", nil

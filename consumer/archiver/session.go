@@ -31,7 +31,6 @@ const (
 type session struct {
 	*Archiver
 	archive Log
-	events  jetstream.Stream
 	pulls   *pull.Pulls
 
 	begin     *publisher.Place // to be written before the first message, nil if it was
@@ -89,7 +88,6 @@ func (s *session) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", publisher.EventsStream, err)
 	}
-	s.events = events
 	if s.begin, err = s.compare(ask, events.CachedInfo()); err != nil {
 		return err
 	}
@@ -196,7 +194,7 @@ func (s *session) take(ctx context.Context, msg *nats.Msg, meta *nats.MsgMetadat
 func (s *session) confirmGap(ctx context.Context, sequence uint64) error {
 	ask, cancel := context.WithTimeout(ctx, reader.AskTimeout)
 	defer cancel()
-	next, err := s.events.GetMsg(ask, s.next, jetstream.WithGetMsgSubject(">"))
+	next, err := lookUp(ask, s.nc, s.next, true)
 	if err != nil {
 		return fmt.Errorf("read the message behind a gap at %d: %w", s.next, err)
 	}

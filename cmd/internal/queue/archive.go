@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/publisher"
@@ -58,7 +59,8 @@ func LookAtArchive(ctx context.Context, js jetstream.JetStream) (*Archive, error
 	switch {
 	case err == nil:
 		a.Until = msg.Time.UTC()
-	case !errors.Is(err, jetstream.ErrMsgNotFound):
+	case errors.Is(err, jetstream.ErrMsgNotFound), errors.Is(err, nats.ErrBadHeaderMsg): // dropped, or foreign
+	default:
 		return nil, fmt.Errorf("read event %d: %w", last, err)
 	}
 	return a, nil
