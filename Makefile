@@ -161,6 +161,10 @@ follow-load: ## measure what following 10,000 jobs costs for 4 minutes: calls, C
 archive-load: ## archive 1,000,000 events, verify them and one change of each kind: rate, size, time, CPU
 	$(GO) test ./cmd/internal/chaos -run '^TestArchiveOfMany$$' -count=1 -v -timeout 60m -archive.events=1000000 $(CHAOS)
 
+.PHONY: archive-away
+archive-away: ## take the archive's bucket away for an hour while requests go on: nothing may be missing or there twice
+	$(GO) test ./cmd/internal/chaos -run '^TestArchiveBucketAway$$' -count=1 -v -timeout 80m -archive.away=1h $(CHAOS)
+
 .PHONY: protection-load
 protection-load: ## measure the first view of 2,000 content groups with a million events: time, CPU, memory
 	$(GO) test ./cmd/internal/chaos -run '^TestProtectionLoad$$' -count=1 -v -timeout 20m -protection.events=1000000 -protection.groups=2000

@@ -30,9 +30,9 @@ func newVerifyCommand() *cobra.Command {
 		Short: "Verify an archive of events, or a proof",
 		Long: `Reads a whole archive: every event against its hash, the tree against the signed
 checkpoint, the earlier checkpoints that were published against the tree, sequences
-and times against those before, and the events against the rules of the ledger (one
-outcome for a request, epochs that rise, an end only of a job that was started). It
-names each event that does not fit, and lists the gaps.
+against those before, and the events against the rules of the ledger (one outcome for
+a request, epochs that rise, an end only of a job that was started). It names each
+event that does not fit, and lists the gaps, and where times of the server go back.
 
 With a proof of "backhaul prove" it verifies that, without the archive.
 
@@ -106,26 +106,29 @@ func runVerify(cmd *cobra.Command, args []string, f verifyFlags) error {
 
 // verified is a report as JSON.
 type verified struct {
-	OK          bool              `json:"ok"`
-	Log         string            `json:"log"`
-	Leaves      int64             `json:"leaves"`
-	RootHash    string            `json:"rootHash"`
-	Events      int64             `json:"events"`
-	First       *time.Time        `json:"first,omitempty"`
-	Until       *time.Time        `json:"until,omitempty"`
-	Next        uint64            `json:"next"`
-	Gaps        []archive.Gap     `json:"gaps"`
-	Streams     int               `json:"streams"`
-	Checkpoints int               `json:"checkpoints"`
-	Unknown     int64             `json:"unknown"`
-	Problems    []archive.Problem `json:"problems"`
-	More        int64             `json:"moreProblems,omitzero"`
+	OK          bool          `json:"ok"`
+	Log         string        `json:"log"`
+	Leaves      int64         `json:"leaves"`
+	RootHash    string        `json:"rootHash"`
+	Events      int64         `json:"events"`
+	First       *time.Time    `json:"first,omitempty"`
+	Until       *time.Time    `json:"until,omitempty"`
+	Next        uint64        `json:"next"`
+	Gaps        []archive.Gap `json:"gaps"`
+	Streams     int           `json:"streams"`
+	Checkpoints int           `json:"checkpoints"`
+	Unknown     int64         `json:"unknown"`
+	// ClockSteps are some of the events that were stored before the one before them.
+	ClockSteps []archive.ClockStep `json:"clockSteps"`
+	Backwards  int64               `json:"backwards"`
+	Problems   []archive.Problem   `json:"problems"`
+	More       int64               `json:"moreProblems,omitzero"`
 }
 
 func verifiedOf(r *archive.Report) verified {
 	v := verified{
 		OK: len(r.Problems) == 0, Log: r.Checkpoint.Origin, Leaves: r.Checkpoint.N, RootHash: r.Checkpoint.Hash.String(), Events: r.Events,
-		Next: r.Checkpoint.Place.Next, Gaps: slices.Concat([]archive.Gap{}, r.Gaps), Streams: len(r.Streams), Checkpoints: r.Checkpoints, Unknown: r.Unknown,
+		Next: r.Checkpoint.Place.Next, Gaps: slices.Concat([]archive.Gap{}, r.Gaps), Streams: len(r.Streams), Checkpoints: r.Checkpoints, Unknown: r.Unknown, ClockSteps: slices.Concat([]archive.ClockStep{}, r.ClockSteps), Backwards: r.Backwards,
 		Problems: slices.Concat([]archive.Problem{}, r.Problems), More: r.More,
 	}
 	if !r.First.IsZero() {
@@ -133,6 +136,9 @@ func verifiedOf(r *archive.Report) verified {
 	}
 	return v
 }
+
+// maxSteps is how many steps of a clock are printed.
+const maxSteps = 10
 
 func printReport(cmd *cobra.Command, r *archive.Report, witnesses int, took time.Duration) error {
 	w := cmd.OutOrStdout()
@@ -147,6 +153,12 @@ func printReport(cmd *cobra.Command, r *archive.Report, witnesses int, took time
 	}
 	for _, s := range r.Streams[min(1, len(r.Streams)):] {
 		fmt.Fprintf(w, "stream   leaf %d: the events that follow are of %s as it was made on %s, from event %d on\n", s.Leaf, s.Stream, s.Created.UTC().Format(time.RFC3339), s.Next)
+	}
+	for _, s := range r.ClockSteps[:min(maxSteps, len(r.ClockSteps))] {
+		fmt.Fprintf(w, "clock    event %d was stored on %s, %s before the one before it: a clock was set back, or another NATS server became the leader\n", s.Event, s.Stored.UTC().Format(time.RFC3339Nano), s.Back)
+	}
+	if more := r.Backwards - maxSteps; more > 0 {
+		fmt.Fprintf(w, "clock    and %d times more\n", more)
 	}
 	if r.Unknown > 0 {
 		fmt.Fprintf(w, "unknown  %d events refer to what may be in a gap\n", r.Unknown)

@@ -35,6 +35,9 @@ type BucketOptions struct {
 // bundles that are not full.
 const tailRetention = 30 * 24 * time.Hour
 
+// maxSkew is how wrong the clock of this host may be: stores refuse requests with another time.
+const maxSkew = 15 * time.Minute
+
 // NewBucket returns the archive in a bucket. url is what people call it.
 func NewBucket(objects *objectstore.Bucket, url string, o BucketOptions) *Bucket {
 	return &Bucket{objects: objects, url: url, options: o}
@@ -54,21 +57,25 @@ func (b *Bucket) Read(ctx context.Context, name string) ([]byte, error) {
 }
 
 // lock returns how long a file must stay. newest is when the newest event in it was stored, by the
-// clock of the NATS server: a clock of this host that is wrong makes no retention short.
+// clock of the NATS server. If that is later than now, which the store compares with its own clock,
+// the NATS server's clock is wrong, and now counts: no one could end a retention that is too long.
 func (b *Bucket) lock(name string, newest time.Time, held bool) objectstore.Lock {
 	l := objectstore.Lock{Governance: b.options.Governance, Held: held}
 	retention := b.options.Retention
 	if partial(name) || name == CheckpointName {
 		retention = min(retention, tailRetention)
 	}
-	if until := newest.Add(retention); retention > 0 && time.Until(until) > 0 {
+	if now := time.Now(); newest.After(now) {
+		newest = now
+	}
+	// A store refuses a retention that has ended by its own clock.
+	if until := newest.Add(retention); retention > 0 && time.Until(until) > maxSkew {
 		l.Until = until
 	}
 	return l
 }
 
-// Write implements [Store]. What is there already has the same bytes, unless it is of an archiver
-// that crashed before it signed them.
+// Write implements [Store].
 func (b *Bucket) Write(ctx context.Context, name string, data []byte, k Keep) error {
 	lock := b.lock(name, k.Newest, k.Held)
 	_, err := b.objects.Put(ctx, name, data, objectstore.Condition{Absent: true}, lock)
@@ -82,8 +89,7 @@ func (b *Bucket) Write(ctx context.Context, name string, data []byte, k Keep) er
 	if err := b.unchanged(ctx); err != nil {
 		return err
 	}
-	_, err = b.objects.Put(ctx, name, data, objectstore.Condition{}, lock)
-	return err
+	return &OccupiedError{name}
 }
 
 // unchanged returns [ErrOther] if the checkpoint is another one than was read or written last.
@@ -100,26 +106,27 @@ func (b *Bucket) unchanged(ctx context.Context) error {
 	return nil
 }
 
-// Swap implements [Store].
+// Swap implements [Store]. It reads the checkpoint back: one that was refused may be there all the
+// same, because its answer was lost, and a proxy may answer for a store that never saw it.
 func (b *Bucket) Swap(ctx context.Context, checkpoint []byte, k Keep) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	etag, err := b.objects.Put(ctx, CheckpointName, checkpoint, objectstore.Condition{Absent: b.etag == "", ETag: b.etag}, b.lock(CheckpointName, k.Newest, false))
-	if errors.Is(err, objectstore.ErrChanged) {
-		// It may be this one: its answer was lost.
-		there, current, readErr := b.objects.Get(ctx, CheckpointName)
-		switch {
-		case readErr != nil:
-			return readErr
-		case !bytes.Equal(there, checkpoint):
-			return ErrOther
-		}
-		etag, err = current, nil
+	_, err := b.objects.Put(ctx, CheckpointName, checkpoint, objectstore.Condition{Absent: b.etag == "", ETag: b.etag}, b.lock(CheckpointName, k.Newest, false))
+	refused := errors.Is(err, objectstore.ErrChanged)
+	if err != nil && !refused {
+		return err
 	}
-	if err == nil {
+	there, etag, err := b.objects.Get(ctx, CheckpointName)
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	case bytes.Equal(there, checkpoint):
 		b.etag = etag
+		return nil
+	case refused || etag != b.etag:
+		return ErrOther
 	}
-	return err
+	return errors.New("the store has said that it keeps the checkpoint, and has still the former one: something between here and the store answers for it")
 }
 
 // Remove implements [Store]. Without a permission to delete they stay, and nothing reads them.

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,23 @@ func (d *Dir) Read(_ context.Context, name string) ([]byte, error) {
 }
 
 // Write implements [Store]. A directory does not keep anybody from deleting; its file system may.
-func (d *Dir) Write(_ context.Context, name string, data []byte, _ Keep) error {
+// The lock keeps others from writing meanwhile.
+func (d *Dir) Write(ctx context.Context, name string, data []byte, _ Keep) error {
+	there, err := d.Read(ctx, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return d.replace(name, data)
+	case err != nil:
+		return err
+	case !bytes.Equal(there, data):
+		return &OccupiedError{name}
+	}
+	// Its process may have been killed before this.
+	return syncDir(filepath.Dir(filepath.Join(d.path, filepath.FromSlash(name))))
+}
+
+// replace writes a file, and replaces one of the same name.
+func (d *Dir) replace(name string, data []byte) error {
 	path := filepath.Join(d.path, filepath.FromSlash(name))
 	parent := filepath.Dir(path)
 	if err := d.makeAll(parent); err != nil {
@@ -67,8 +84,8 @@ func (d *Dir) Write(_ context.Context, name string, data []byte, _ Keep) error {
 }
 
 // Swap implements [Store]. The lock keeps others from it.
-func (d *Dir) Swap(ctx context.Context, checkpoint []byte, k Keep) error {
-	return d.Write(ctx, CheckpointName, checkpoint, k)
+func (d *Dir) Swap(_ context.Context, checkpoint []byte, _ Keep) error {
+	return d.replace(CheckpointName, checkpoint)
 }
 
 // Remove implements [Store].

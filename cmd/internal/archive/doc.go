@@ -22,7 +22,10 @@
 // # Guarantees
 //
 // [Log.Append] keeps all of its messages or none. Messages that are there already are left out.
-// What a checkpoint says is on the disk when the checkpoint is, and is never changed after it.
+// What a checkpoint says is on the disk when the checkpoint is, and is never changed after it: no
+// file but the checkpoint is ever overwritten with other content, also if the checkpoint was removed or
+// rolled back ([OccupiedError]). What was changed is not appended to, and [Reader.Messages] yields
+// nothing that was not signed.
 //
 // # A crash after each step of Append
 //
@@ -45,9 +48,11 @@
 //
 // [Verify] reads everything. It compares each leaf with its hash, each tile with the one above,
 // the root with the checkpoint, and the checkpoint with its signature; earlier checkpoints that are
-// in the log as events with the tree at their size; sequences and times with those before; and the
+// in the log as events with the tree at their size; sequences with those before; and the
 // events with the rules of the ledger. It names what does not fit: the leaf, its sequence and
 // subject, and what was done to it where that shows.
+//
+// Times that go back are listed, and are no fault of the archive: they are those of the NATS servers' clocks.
 //
 // What no key can show: an archive that was cut back to an earlier checkpoint of its own, or made
 // anew by who has the key. A checkpoint that someone else has kept shows both.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -88,7 +89,9 @@ func OpenPublicKeys(text string) (Keys, error) {
 		if len(keys) > 0 && keys[0].Name() != key.Name() {
 			return nil, fmt.Errorf("its keys are of two logs, %s and %s", keys[0].Name(), key.Name())
 		}
-		keys = append(keys, key)
+		if !slices.ContainsFunc(keys, func(k note.Verifier) bool { return k.KeyHash() == key.KeyHash() }) {
+			keys = append(keys, key)
+		}
 	}
 	if len(keys) == 0 {
 		return nil, errors.New("it has no public key of a log")

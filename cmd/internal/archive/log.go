@@ -20,6 +20,8 @@ type Log struct {
 	hold   func(*jetstream.RawStreamMsg) bool // nil: nothing
 	unlock func()
 
+	// first is true before the first Append: only then may there be files behind the end.
+	first      bool
 	checkpoint Checkpoint
 	end
 }
@@ -52,7 +54,7 @@ func Open(ctx context.Context, store Store, signer Signer, o Options) (*Log, err
 	if err != nil {
 		return nil, fmt.Errorf("archive %s: %w", store, err)
 	}
-	l := &Log{store: store, signer: signer, hold: o.Hold, unlock: unlock}
+	l := &Log{store: store, signer: signer, hold: o.Hold, unlock: unlock, first: true}
 	if err := l.load(ctx, signer.Keys); err != nil {
 		unlock()
 		return nil, fmt.Errorf("archive %s: %w", store, err)
@@ -90,7 +92,7 @@ func (l *Log) load(ctx context.Context, keys Keys) error {
 	if l.edge, err = r.edge(ctx); err != nil {
 		return err
 	}
-	if l.last, err = r.last(ctx); err != nil {
+	if l.last, err = r.last(ctx); err != nil { // which compares the bundle that is written again, too
 		return err
 	}
 	if l.size%tileWidth == 0 {
@@ -179,7 +181,9 @@ func (a *appending) message(m *jetstream.RawStreamMsg) {
 		a.leaf(gapLeaf(a.place.Next, m.Sequence-1, m.Time))
 	}
 	held := a.log.hold != nil && a.log.hold(m)
-	a.newest = m.Time
+	if m.Time.After(a.newest) { // a clock may have been set back
+		a.newest = m.Time
+	}
 	for _, leaf := range eventLeaves(m) {
 		a.held = a.held || held
 		a.leaf(leaf)
@@ -222,9 +226,15 @@ func (a *appending) write(ctx context.Context) error {
 			a.files = append(a.files, file{tileName(level, index, len(hashes)), tileBytes(hashes), a.keep(false)})
 		}
 	}
+	if l.first { // all or nothing, so that a refusal leaves nothing that is in the way later
+		if err := writeAll(ctx, vacancy{l.store}, a.files); err != nil {
+			return err
+		}
+	}
 	if err := writeAll(ctx, l.store, a.files); err != nil {
 		return err
 	}
+	l.first = false
 	checkpoint, err := sign(tlog.Tree{N: a.size, Hash: a.root()}, a.place, l.signer)
 	if err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 	"backhaul/publisher"
 )
 
-// order checks that sequences follow each other, and that times do not go back.
+// order checks that sequences follow each other, and notes where times go back.
 type order struct {
 	place publisher.Place
 	last  time.Time
@@ -48,8 +48,8 @@ func (o *order) next(report *Report, where func() string, index int64, l leaf) {
 	case l.first < o.place.Next:
 		report.problem(where(), "event %d is there already, or out of order: event %d should follow", l.first, o.place.Next)
 	}
-	if l.time.Before(o.last) {
-		report.problem(where(), "it was stored on %s, before the event before it (%s)", l.time.Format(time.RFC3339Nano), o.last.Format(time.RFC3339Nano))
+	if back := o.last.Sub(l.time); !o.last.IsZero() && back > 0 {
+		report.clock(ClockStep{Event: l.first, Stored: l.time, Back: back})
 	}
 	o.place.Next, o.last = l.first+1, l.time
 }

@@ -103,12 +103,16 @@ func (p *Proof) Check(keys Keys) ([]jetstream.RawStreamMsg, Checkpoint, error) {
 		return nil, c, err
 	}
 	var all []jetstream.RawStreamMsg
+	last := int64(-1)
 	for _, e := range p.Events {
 		m, err := e.check(c.Tree)
+		if err == nil && e.Leaves[0].Index <= last {
+			err = errors.New("it is not behind the one before it: events must be in the order of the archive, each once")
+		}
 		if err != nil {
 			return nil, c, fmt.Errorf("event %d (%s): %w", e.Sequence, e.Subject, err)
 		}
-		all = append(all, *m)
+		all, last = append(all, *m), e.Leaves[0].Index
 	}
 	return all, c, nil
 }

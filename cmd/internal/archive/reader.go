@@ -15,6 +15,9 @@ import (
 type Reader struct {
 	store Store
 	Checkpoint
+	// upper has tiles that were compared with the checkpoint and are needed for each bundle: a
+	// [tlog.Tile] has its data.
+	upper *sync.Map
 }
 
 // ErrEmpty is the error of an archive without a checkpoint.
@@ -38,7 +41,7 @@ func NewReader(ctx context.Context, store Store, keys Keys) (*Reader, error) {
 
 func newReader(store Store, data []byte, keys Keys) (*Reader, error) {
 	c, err := OpenCheckpoint(data, keys)
-	return &Reader{store, c}, err
+	return &Reader{store, c, new(sync.Map)}, err
 }
 
 // bundles returns how many entry bundles the archive has.
@@ -134,21 +137,43 @@ func (r *Reader) last(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 	return nil, nil
 }
 
-// leaves returns the leaves of a bundle.
+// leaves returns the leaves of a bundle, which are those that were signed.
 func (r *Reader) leaves(ctx context.Context, index int64) ([]leaf, error) {
-	name := bundleName(index, r.width(0, index))
 	data, err := r.bundle(ctx, index)
 	if err != nil {
 		return nil, err
 	}
+	return r.leavesOf(ctx, index, data)
+}
+
+// leavesOf returns the leaves of a bundle that was read, after a comparison with the tree.
+func (r *Reader) leavesOf(ctx context.Context, index int64, data []byte) ([]leaf, error) {
+	const verify = "`backhaul verify` says what is wrong"
+	width := r.width(0, index)
 	all, err := entries(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	if err == nil && len(all) != width {
+		err = fmt.Errorf("has %d leaves instead of %d", len(all), width)
 	}
-	leaves := make([]leaf, len(all))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; %s", bundleName(index, width), err, verify)
+	}
+	places := make([]int64, width)
+	for i := range places {
+		places[i] = tlog.StoredHashIndex(0, index*tileWidth+int64(i))
+	}
+	signed, err := r.hashes(ctx).ReadHashes(places)
+	if err != nil {
+		return nil, fmt.Errorf("the hashes of %s: %w; %s", bundleName(index, width), err, verify)
+	}
+	leaves := make([]leaf, width)
 	for i, data := range all {
-		if leaves[i], err = parseLeaf(data); err != nil {
-			return nil, fmt.Errorf("%s: leaf %d: %w", name, index*tileWidth+int64(i), err)
+		at := index*tileWidth + int64(i)
+		leaves[i], err = parseLeaf(data)
+		switch {
+		case tlog.RecordHash(data) != signed[i]:
+			return nil, fmt.Errorf("%s is not what was signed; %s", leafName(at, leaves[i]), verify)
+		case err != nil:
+			return nil, fmt.Errorf("%s: leaf %d: %w", bundleName(index, width), at, err)
 		}
 	}
 	return leaves, nil
@@ -166,7 +191,7 @@ type Message struct {
 var ErrStop = errors.New("stop")
 
 // Messages calls visit for each message in the order of the archive, from the bundle of the leaf
-// from on. It does not compare them with the tree.
+// from on. Each of them is what was signed.
 func (r *Reader) Messages(ctx context.Context, from int64, visit func(Message) error) error {
 	var open assembly
 	for got := range r.ahead(ctx, from/tileWidth) {
@@ -288,6 +313,10 @@ func (*tileReader) Height() int { return tileHeight }
 func (r *tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	data := make([][]byte, len(tiles))
 	for i, t := range tiles {
+		if known, ok := r.upper.Load(t); ok {
+			data[i] = known.([]byte)
+			continue
+		}
 		hashes, err := r.tile(r.ctx, t.L, t.N)
 		if err != nil {
 			return nil, err
@@ -300,4 +329,11 @@ func (r *tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	return data, nil
 }
 
-func (*tileReader) SaveTiles([]tlog.Tile, [][]byte) {}
+// SaveTiles implements [tlog.TileReader]. It is called for tiles that fit the checkpoint.
+func (r *tileReader) SaveTiles(tiles []tlog.Tile, data [][]byte) {
+	for i, t := range tiles {
+		if t.L > 0 || t.W < tileWidth {
+			r.upper.Store(t, data[i])
+		}
+	}
+}

@@ -12,7 +12,8 @@ import (
 type Store interface {
 	// Read returns a file. The error is [fs.ErrNotExist] if there is none.
 	Read(ctx context.Context, name string) ([]byte, error)
-	// Write writes a file, and replaces one of the same name.
+	// Write writes a file. If there is one of this name with the same content, nothing is done. The
+	// error is an [OccupiedError] if it has other content, or [ErrOther] if another archiver wrote it.
 	Write(ctx context.Context, name string, data []byte, k Keep) error
 	// Swap replaces the checkpoint that was read or written last. The error is [ErrOther] if
 	// it is another one by now.
@@ -35,6 +36,16 @@ type Keep struct {
 
 // ErrOther means that another archiver appends to the archive.
 var ErrOther = errors.New("another archiver writes to this archive")
+
+// OccupiedError means that a file is there already that an archive would have with other content.
+// Nothing that was archived is ever overwritten. It is no trace of a crash: what a crashed archiver
+// left has the content that the next one writes, unless the stream has lost events since.
+type OccupiedError struct{ Name string }
+
+func (e *OccupiedError) Error() string {
+	return e.Name + " is there with other content, and nothing that was archived is overwritten: the checkpoint was removed or rolled back, or the " +
+		"stream has lost events since an archiver was killed. Restore the checkpoint, or begin another archive; deploy/ARCHIVE.md, A file that is there already"
+}
 
 // partial reports whether a name is that of a tile or bundle that is not full. It is replaced by a
 // full one, or by a wider one.

@@ -26,6 +26,11 @@ type Report struct {
 	Streams []Begin
 	// Checkpoints is how many earlier checkpoints were compared with the tree.
 	Checkpoints int
+	// ClockSteps are events that were stored earlier than the one before them, at most as many as
+	// Gaps: the server's clock was set back, or another server, with another clock, became the
+	// leader of the stream. It is no change of the archive. Backwards is how many there are.
+	ClockSteps []ClockStep
+	Backwards  int64
 	// Unknown is how many rules could not be told, because what they need was lost in a gap.
 	Unknown int64
 	// Problems are what is wrong, at most [MaxProblems]; More is how many further ones there are.
@@ -37,6 +42,19 @@ type Report struct {
 type Gap struct {
 	First uint64 `json:"first"`
 	Last  uint64 `json:"last"`
+}
+
+// ClockStep is an event with a time before that of the event before it.
+type ClockStep struct {
+	Event  uint64        `json:"event"`
+	Stored time.Time     `json:"stored"`
+	Back   time.Duration `json:"backNanoseconds"`
+}
+
+func (r *Report) clock(s ClockStep) {
+	if r.Backwards++; len(r.ClockSteps) < maxGaps {
+		r.ClockSteps = append(r.ClockSteps, s)
+	}
 }
 
 // Begin is where the events of a stream begin.
