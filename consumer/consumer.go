@@ -38,9 +38,9 @@ const (
 type Config struct {
 	// Owner names this process in claims. Required.
 	Owner string
-	// MaxInFlight limits the requests at the vendor at once. Half as many, at most 32,
-	// are claimed ahead or wait for their outcome to be recorded. Defaults to
-	// DefaultMaxInFlight.
+	// MaxInFlight limits the requests at the vendor at once. Half as many, at most 32, are in
+	// flight in addition: ready to be claimed, claimed ahead, or waiting for their outcome to
+	// be recorded. Defaults to DefaultMaxInFlight.
 	MaxInFlight int
 	// AttemptTimeout bounds one call of CreateTask and determines the lease of a
 	// claim. It must equal the vendor client's. Defaults to [vendorapi.DefaultTimeout].
@@ -117,9 +117,8 @@ func (c Config) lease() time.Duration {
 }
 
 // ahead returns how many requests may be in flight in addition to those at the vendor:
-// claimed and ready to be sent, or waiting for their outcome to be recorded. With them
-// the vendor never waits for the ledger. If the process dies, each claimed one waits for
-// the end of its lease.
+// waiting to be claimed or sent, or for their outcome to be recorded. With them the vendor
+// never waits for the ledger. See ahead for how many of them are claimed.
 func (c Config) ahead() int { return min(c.MaxInFlight/2, 32) }
 
 // slots returns how many requests may be in flight.
@@ -199,8 +198,8 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		scopes:   c.scopes,
 		turns:    newTurns(cfg.Rule, turn.New(js, ledger.events, pub), queue.CachedInfo().Config.MaxAckPending, log),
 		// A request is sent again after two windows and a redelivery at the latest.
-		unclear:  unclear{log: log, shown: 3*cfg.VisibilityWindow + 2*cfg.lease() + lastDelay},
-		atVendor: make(chan struct{}, cfg.MaxInFlight),
+		unclear: unclear{log: log, shown: 3*cfg.VisibilityWindow + 2*cfg.lease() + lastDelay},
+		ahead:   &ahead{atVendor: make(chan struct{}, cfg.MaxInFlight), most: cfg.ahead()},
 	}
 	ledger.guard.measure, ledger.guard.stored = c.measure, c.noteStorage
 	return c, nil

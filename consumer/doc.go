@@ -55,6 +55,8 @@
 //
 //	step            the next owner finds         why it is safe                       test
 //	pull            nothing                      nothing was done                     TestACrashAtEveryStep/decode
+//	wait for claim  nothing                      nothing was done; it waits only for  TestFewRequestsAreClaimedAhead
+//	                                             its redelivery
 //	claim sent      nothing, or a claim          compare-and-set: one claim counts    TestACrashAtEveryStep/claim,_unacknowledged
 //	claim           a claim, no job at the       waits for lease and window, takes    TestACrashAtEveryStep/claim
 //	                vendor                       over, looks up, sends: one job
@@ -311,8 +313,11 @@
 // # Concurrency
 //
 // A [Consumer] has up to MaxInFlight requests at the vendor at once. Half as many, at most
-// 32, are in flight in addition: claimed ahead, or with their outcome on its way to the
-// stream, so that the vendor does not wait for the ledger. Each request in flight has a
+// 32, are in flight in addition: waiting to be claimed, claimed ahead, or with their outcome on
+// its way to the stream, so that the vendor does not wait for the ledger. If the process dies, a
+// request that was claimed and not sent waits for lease and window, one that was not claimed only
+// for its acknowledgement wait. So no more are claimed ahead than the vendor finishes during two
+// claims, plus two: at 50 ms of the vendor about 8, at a second 3. Each request in flight has a
 // goroutine. Claims and outcomes are published asynchronously and share network writes.
 // Any number of consumers may share the durable consumer; keep its max_ack_pending well
 // above the requests in flight of all of them. Another delivery of a request in flight in

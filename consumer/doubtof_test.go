@@ -199,7 +199,7 @@ func TestHandle_aLedgerThatGoesBack(t *testing.T) {
 	g.high.Store(100)
 	h := &handler{
 		cfg: Config{}.withDefaults(), ledger: l, vendor: uncalled{t}, pub: l.publisher, inFlight: newInFlight(),
-		atVendor: make(chan struct{}, 1),
+		ahead: &ahead{atVendor: make(chan struct{}, 1), most: 1},
 	}
 	d := testDelivery(1, `{"requestId":"r","clientName":"c","subclientName":"s"}`)
 	if s := h.handle(t.Context(), t.Context(), d); s.verb != nak {

@@ -34,8 +34,8 @@ type handler struct {
 	turns    turns
 	// unclear has the last request that was sent repeatedly.
 	unclear unclear
-	// atVendor limits the requests at the vendor.
-	atVendor chan struct{}
+	// ahead limits the requests at the vendor, and those that are claimed before.
+	ahead *ahead
 }
 
 // errStopping ends work because the process stops. It does not count as a failed attempt.
@@ -47,14 +47,19 @@ var errStopping = errors.New("the process is stopping")
 func (h *handler) handle(ctx, stop context.Context, d *delivery) settlement {
 	req, decodeErr := h.decode(ctx, d)
 	return h.once(ctx, d, req, func(ctx context.Context) settlement {
+		ticket := h.ahead.enter(stop)
+		if ticket == nil {
+			return redeliver(d, errStopping)
+		}
+		defer ticket.leave()
 		if s, admitted := h.admit(ctx, d, req, decodeErr); !admitted {
 			return s
 		}
-		got, err := h.claim(ctx, d, req)
+		got, err := h.claim(ctx, d, req, ticket)
 		if err != nil || got.result != claimMine {
 			return h.unclaimed(ctx, d, req, got, err)
 		}
-		outcome, err := h.submit(ctx, stop, got.claim)
+		outcome, err := h.submit(ctx, stop, got.claim, ticket)
 		if err != nil {
 			return h.releaseClaim(ctx, d, got.claim, err)
 		}
@@ -120,11 +125,16 @@ func (h *handler) admit(ctx context.Context, d *delivery, req *request, decodeEr
 // claim and may take the claim over. A picked request is left to its owner during the lease:
 // replicas that pick meet at the same requests all the time, and each look may cost one of the
 // scarce calls.
-func (h *handler) claim(ctx context.Context, d *delivery, req *request) (claiming, error) {
+func (h *handler) claim(ctx context.Context, d *delivery, req *request, t *ticket) (claiming, error) {
+	began := time.Now()
 	got, err := h.ledger.claim(ctx, req)
+	if err == nil && got.result == claimMine {
+		h.ahead.took(&h.ahead.claim, time.Since(began))
+	}
 	if err != nil || got.result != claimHeld {
 		return got, err
 	}
+	t.leave()
 	if left := leaseLeft(got.last); d.picked() && left > 0 {
 		got.wait = left
 		return got, nil

@@ -12,13 +12,14 @@ import (
 )
 
 // submit starts the job of a claimed request and returns its outcome. After an error there is
-// none yet, and the request must be redelivered.
-func (h *handler) submit(ctx, stop context.Context, c *claim) (schemas.Event, error) {
+// none yet, and the request must be redelivered. The ticket is given back with the first attempt.
+func (h *handler) submit(ctx, stop context.Context, c *claim, t *ticket) (schemas.Event, error) {
 	task := taskOf(c.req)
 	began, attempts := time.Now(), 0
 	var last error
 	for round := 1; ; round++ {
 		if c.inDoubt() {
+			t.leave()
 			outcome, sendAgain, err := h.reconcile(ctx, stop, c, task, attempts)
 			if !sendAgain {
 				return outcome, err
@@ -35,6 +36,7 @@ func (h *handler) submit(ctx, stop context.Context, c *claim) (schemas.Event, er
 			return nil, last
 		}
 		job, n, err, denied := h.attempt(ctx, stop, c, task)
+		t.leave()
 		attempts += n
 		switch {
 		case err == nil:
@@ -68,29 +70,18 @@ func (h *handler) submit(ctx, stop context.Context, c *claim) (schemas.Event, er
 // attempt submits the task during the lease of the claim. denied is why permit refused the last
 // attempt: then that attempt sent nothing.
 func (h *handler) attempt(ctx, stop context.Context, c *claim, task vendorapi.Task) (job vendorapi.Job, attempts int, err, denied error) {
-	if !h.enterVendor(stop) {
+	if !h.ahead.enterVendor(stop) {
 		return vendorapi.Job{}, 0, errStopping, errStopping
 	}
-	defer h.leaveVendor()
+	defer h.ahead.leaveVendor()
+	began := time.Now()
 	job, attempts, err = h.vendor.Submit(ctx, stop, task, func(ctx context.Context) (until time.Time, _ error) {
 		until, denied = h.permit(ctx, stop, c)
 		return until, denied
 	})
+	h.ahead.took(&h.ahead.attempt, time.Since(began))
 	return job, attempts, err, denied
 }
-
-// enterVendor waits until another request may be at the vendor. It returns false if the
-// process stops first.
-func (h *handler) enterVendor(stop context.Context) bool {
-	select {
-	case h.atVendor <- struct{}{}:
-		return true
-	case <-stop.Done():
-		return false
-	}
-}
-
-func (h *handler) leaveVendor() { <-h.atVendor }
 
 // judge returns the outcome of a failed submission, or nil and the doubt that the failure
 // leaves.

@@ -115,7 +115,7 @@ func TestNATSDrift(t *testing.T) {
 	want(t, only(findings, "stream BACKUP_EVENTS", "consumer"),
 		"error | stream BACKUP_EVENTS | max_age is 1h0m0s, must be 2160h0m0s",
 		"error | stream BACKUP_EVENTS | allow_direct is true, must be false",
-		"note | consumer BACKUP_REQUESTS/backhaul | ack_wait is 1m0s, is shipped as 5s",
+		"note | consumer BACKUP_REQUESTS/backhaul | ack_wait is 1m0s, is shipped as 2s",
 	)
 	if paused := only(findings, "queue"); len(paused) != 1 || paused[0].Level != Note || !strings.Contains(paused[0].What, "paused for") {
 		t.Errorf("a paused queue: %+v", paused)

@@ -60,7 +60,7 @@ func TestCompare(t *testing.T) {
 stream BACKUP_EVENTS: max_age is 1h0m0s, must be 2160h0m0s
 stream BACKUP_EVENTS: allow_direct is true, must be false
 consumer BACKUP_REQUESTS/backhaul: max_deliver is 3, must be -1
-consumer BACKUP_REQUESTS/backhaul: ack_wait is 1m0s, is shipped as 5s`
+consumer BACKUP_REQUESTS/backhaul: ack_wait is 1m0s, is shipped as 2s`
 	if text := strings.Join(got, "\n"); text != want {
 		t.Errorf("got\n%s\nwant\n%s", text, want)
 	}

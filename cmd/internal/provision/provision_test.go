@@ -149,7 +149,7 @@ func TestShippedDefinitions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := consumer.CachedInfo().Config; c.AckPolicy != jetstream.AckExplicitPolicy || c.AckWait != 5*time.Second ||
+	if c := consumer.CachedInfo().Config; c.AckPolicy != jetstream.AckExplicitPolicy || c.AckWait != 2*time.Second ||
 		c.MaxDeliver != -1 || c.MaxAckPending != 1024 || len(c.BackOff) != 0 {
 		t.Errorf("%+v", c)
 	}
