@@ -99,6 +99,31 @@ func findWaiting(ctx context.Context, js jetstream.JetStream, source, id string)
 	return all, err
 }
 
+// Message is a request's message in the queue.
+type Message struct {
+	publisher.Key
+	Queued
+	// Request is what the message asks for, as far as it can be read.
+	Request schemas.BackupRequest
+}
+
+// Messages returns the first messages in the queue, of one source or of any with "", and whether
+// there are more than limit.
+func Messages(ctx context.Context, js jetstream.JetStream, source string, limit int) (all []Message, more bool, err error) {
+	err = scan(ctx, js, source, func(msg *jetstream.RawStreamMsg, before uint64) bool {
+		if len(all) == limit {
+			more = true
+			return false
+		}
+		if key, group, ok := keyOf(msg); ok {
+			m, _ := schemas.DecodeRequest(schemas.Header(msg.Header), msg.Data)
+			all = append(all, Message{Key: key, Queued: *queuedAs(msg, group), Request: m.Request})
+		}
+		return true
+	})
+	return all, more, err
+}
+
 // scan calls visit with the messages in the queue until it returns false: in their order,
 // or with a source, one priority after the other. before is how many messages of the same
 // subject it was called with.

@@ -135,7 +135,8 @@ var Backups = func() []Backup {
 // Word returns it as people read it.
 func (b Backup) Word() string { return strings.ReplaceAll(string(b), "-", " ") }
 
-func (b Backup) matches(of history.Backup) bool {
+// Matches reports whether a backup is selected.
+func (b Backup) Matches(of history.Backup) bool {
 	switch b {
 	case "":
 		return true
@@ -159,7 +160,7 @@ func (f Filter) compile() Filter {
 }
 
 func (f Filter) matches(r *Request, now time.Time) bool {
-	return (f.Status == "" || f.Status == r.At(now)) && f.Backup.matches(r.Backup) &&
+	return (f.Status == "" || f.Status == r.At(now)) && f.Backup.Matches(r.Backup) &&
 		contains(r.Key.Source, f.Source) && contains(r.Client, f.Client) && contains(r.ContentGroup, f.ContentGroup) &&
 		(f.Text == "" || contains(r.RequestID, f.Text) || contains(r.Key.Name, f.Text) || contains(r.JobID, f.Text) ||
 			contains(r.Code, f.Text) || contains(r.LogCode, f.Text) || contains(r.Message, f.Text) ||
