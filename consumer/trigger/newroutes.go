@@ -38,19 +38,15 @@ func NewRoutes(file, source string, routes []Route) (*Routes, error) {
 	if err := publisher.CheckSource(rs.Source); err != nil {
 		return nil, err
 	}
-	first := make(map[Group]*Route)
 	for i, r := range routes {
 		if err := r.complete(); err != nil {
 			return nil, fmt.Errorf("route %q: %w", r.Name, err)
 		}
 		rs.routes[i] = &r
-		if r.Ignore {
-			continue
-		}
-		if f := first[r.Group()]; f == nil || f.IsTemplate() != r.IsTemplate() {
-			first[r.Group()] = &r
-		} else if differ := r.Differs(f); differ != "" {
-			return nil, fmt.Errorf("route %q: has another %s than route %q of the same content group %s; they must agree", r.Name, differ, f.Name, r.Group())
+	}
+	for _, d := range Disagreements(rs.routes) {
+		if !d.Perhaps {
+			return nil, fmt.Errorf("route %q: has another %s than route %q of the same content group %s; they must agree", d.Route.Name, d.What, d.Earlier.Name, d.Route.Group())
 		}
 	}
 	rs.complete()

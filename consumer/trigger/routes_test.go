@@ -17,6 +17,29 @@ import (
 // cmd/internal/routes.
 func parse(t testing.TB, text string) *Routes {
 	t.Helper()
+	source, routes := readRoutes(t, text)
+	rs, err := NewRoutes("routes.yaml", source, routes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rs
+}
+
+// routesOf returns the routes of a file, each by itself complete.
+func routesOf(t testing.TB, text string) (all []*Route) {
+	t.Helper()
+	_, routes := readRoutes(t, text)
+	for i := range routes {
+		if err := routes[i].complete(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, &routes[i])
+	}
+	return all
+}
+
+func readRoutes(t testing.TB, text string) (source string, routes []Route) {
+	t.Helper()
 	var file struct {
 		Source string
 		Routes []struct {
@@ -47,7 +70,7 @@ func parse(t testing.TB, text string) *Routes {
 	if err := yaml.Unmarshal([]byte(text), &file); err != nil {
 		t.Fatal(err)
 	}
-	routes := make([]Route, len(file.Routes))
+	routes = make([]Route, len(file.Routes))
 	for i, r := range file.Routes {
 		var times []blackout.Window
 		for _, b := range r.Blackout {
@@ -69,11 +92,7 @@ func parse(t testing.TB, text string) *Routes {
 			},
 		}
 	}
-	rs, err := NewRoutes("routes.yaml", file.Source, routes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rs
+	return file.Source, routes
 }
 
 // to is the rest of a route to the content group c/<group>.

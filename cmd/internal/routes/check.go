@@ -52,6 +52,9 @@ func Check(rs *trigger.Routes) []Finding {
 		if level := r.Request.BackupLevel; level != "" && level != schemas.LevelIncremental {
 			add(r, false, "asks for %s at the end of each window, that is as often as every %s", level, r.Window.Quiet)
 		}
+		if loose := r.Loose(); loose != "" {
+			add(r, false, "has {%s} in its plan, labels or directive, and not in the names of the content group: a request has the changes of several, and the value of the first", loose)
+		}
 		if r.Directive == nil {
 			continue
 		}
@@ -69,6 +72,12 @@ func Check(rs *trigger.Routes) []Finding {
 		if first.Place.Account != r.Place.Account || first.Request.ClientName != r.Request.ClientName || first.Request.InstanceName != r.Request.InstanceName {
 			add(r, false, "writes its directive files to /%s/%s like %s, for another instance; a file is read with the credentials of the instance, so that container must be in the account of both",
 				r.Directive.Container, r.Directive.Prefix, label(first))
+		}
+	}
+	for _, d := range trigger.Disagreements(rs.All()) {
+		if d.Perhaps {
+			add(d.Route, false, "may lead to the same content group as %s (%s and %s), which has another %s: the settings of the change that comes first count; give both the same, or names that differ",
+				label(d.Earlier), d.Earlier.Group(), d.Route.Group(), d.What)
 		}
 	}
 	slices.SortStableFunc(found, func(a, b Finding) int { return a.Line - b.Line })

@@ -25,6 +25,8 @@ func TestCheck_findsRoutesWithoutEffect(t *testing.T) {
 		"behind a folder":     {"- {container: a, clientName: c, subclientName: \"{prefix:1}\"}\n- {container: a" + to("h"), nil},
 		"each its own list":   {"- {container: team-*, clientName: c, subclientName: \"{container}\", directive: {container: \"{container}\", prefix: .b/}}\n", nil},
 		"in a template's":     {"- {container: team-*, clientName: c, subclientName: \"{container}\", directive: {container: \"{container}\", prefix: .b/}}\n- {container: team-x, prefix: .b/y" + to("h"), []string{"fault cannot be reached", "fault lies in the directive prefix /team-*/.b/"}},
+		"one group perhaps":   {"- {container: a, clientName: c, subclientName: \"{prefix:1}\"}\n- {container: b, clientName: c, subclientName: \"x-{prefix:1}\", window: {max: 1h}}\n", []string{"warning may lead to the same content group as of line 2 (c/{prefix:1} and c/x-{prefix:1}), which has another window"}},
+		"a label of several":  {"- {container: a, clientName: c, subclientName: all, labels: {folder: \"{prefix:1}\"}}\n", []string{"warning has {prefix:1} in its plan, labels or directive, and not in the names"}},
 		"behind ignore":       {"- {container: a, ignore: true}\n- {container: a" + to("h"), []string{"fault cannot be reached"}},
 		"other events":        {"- {container: a" + to("g") + "- {container: a, events: [created, deleted]" + to("h"), nil},
 		"other suffix":        {"- {container: a, suffix: .a" + to("g") + "- {container: a" + to("h"), nil},

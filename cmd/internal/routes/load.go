@@ -250,18 +250,16 @@ func (l *loader) request(members map[string]any, line int, lines map[string]int,
 // agree checks that the routes of each content group have the same window, directive and
 // request: the changes of the group become one request.
 func (l *loader) agree(routes []trigger.Route) {
-	first := make(map[trigger.Group]*trigger.Route)
+	var whole []*trigger.Route
 	for i := range routes {
-		r := &routes[i]
-		if r.Ignore || r.Request.ClientName == "" {
-			continue
+		if routes[i].Request.ClientName != "" {
+			whole = append(whole, &routes[i])
 		}
-		f := first[r.Group()]
-		if f == nil {
-			first[r.Group()] = r
-		} else if differ := r.Differs(f); differ != "" {
-			l.Problem(r.Line, "the content group %s has another %s in the route of line %d; its changes are collected into one request, so its routes must agree",
-				r.Group(), differ, f.Line)
+	}
+	for _, d := range trigger.Disagreements(whole) {
+		if !d.Perhaps {
+			l.Problem(d.Route.Line, "the content group %s has another %s in the route of line %d; its changes are collected into one request, so its routes must agree",
+				d.Route.Group(), d.What, d.Earlier.Line)
 		}
 	}
 }

@@ -171,6 +171,7 @@ func TestParse_reportsProblems(t *testing.T) {
 		"a bad label":      {"routes:\n- {container: a, labels: {-x: y}" + to("g"), []string{"labels.-x is not a label name"}},
 		"a merge":          {"routes:\n- &a {container: a" + to("g") + "- {<<: *a, prefix: x}\n", []string{"merge keys are not supported"}},
 		"two windows":      {"routes:\n- {container: a" + to("g") + "- {container: b, window: {quiet: 1s}" + to("g"), []string{":3: the content group c/g has another window in the route of line 2"}},
+		"two templates":    {"routes:\n- {container: a-*, prefix: x/, clientName: c, subclientName: \"{container}\"}\n- {container: a-*, clientName: c, subclientName: \"{container}\", window: {quiet: 1s}}\n", []string{":3: the content group c/{container} has another window in the route of line 2"}},
 		"two levels":       {"routes:\n- {container: a" + to("g") + "- {container: b, backupLevel: FULL" + to("g"), []string{"another backupLevel"}},
 		"no quiet time":    {"routes:\n- {container: a, window: {quiet: 0s}" + to("g"), []string{"quiet must be a duration such as 30s, from 100ms to 24h0m0s, here is"}},
 		"two days":         {"routes:\n- {container: a, window: {max: 48h}" + to("g"), []string{"max must be a duration such as 30s, from 100ms to 24h0m0s, here is"}},
@@ -212,6 +213,12 @@ func TestLoad_namesAFileThatCannotBeRead(t *testing.T) {
 	if _, err := Load(t.TempDir()); err == nil || !strings.Contains(err.Error(), "directory") {
 		t.Errorf("a directory: %v", err)
 	}
+}
+
+// Templates of one text lead to one content group only if they take the same containers.
+func TestParse_takesTemplatesOfOneText(t *testing.T) {
+	parse(t, "routes:\n- {container: team-*, clientName: c, subclientName: \"{container}\", window: {quiet: 1s}}\n"+
+		"- {container: proj-*, clientName: c, subclientName: \"{container}\"}\n- {container: \"*\", clientName: c, subclientName: \"{container}\", window: {quiet: 2s}}\n")
 }
 
 func TestParse_resolvesAliases(t *testing.T) {
