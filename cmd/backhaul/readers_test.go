@@ -63,6 +63,7 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 		"backhaul recover":          {""},
 		"backhaul request":          {"--client-name c --subclient-name g --dry-run", "--client-name c"},
 		"backhaul cancel":           {"", "--all --dry-run", "--source billing --reason x --yes", "billing/letter-1 --reason x", "billing/none --reason x"},
+		"backhaul requests":         {"", "--source billing --state failed -o wide", "--client-name c --since 2h -o json"},
 		"backhaul events":           {"", "--last 3", "--limit 1", "--source billing", "--request-id letter-1", "--kind operator", "--kind protection --client-name c", "--since 2h --until 1h", "--last 0 --error-code 2"},
 		"backhaul dlq":              {"", "nothing"},
 		"backhaul dlq ls":           {"", "--source billing --limit 2", "--output json"},
