@@ -142,10 +142,10 @@ func TestRequestAndEventsCommands(t *testing.T) {
 func TestSetup(t *testing.T) {
 	t.Parallel()
 	env := []string{"BACKHAUL_NATS_URL=" + programtest.NATSServer(t)}
-	if code, out, stderr := programtest.Once(t, env, "", "setup"); code != exitDone || strings.Count(out, "created") != 7 {
+	if code, out, stderr := programtest.Once(t, env, "", "setup"); code != exitDone || strings.Count(out, "created") != 8 {
 		t.Fatalf("first: exit code %d, %s%s", code, out, stderr)
 	}
-	if code, out, _ := programtest.Once(t, env, "", "setup", "-o", "json"); code != exitDone || strings.Count(out, `"created":false`) != 7 {
+	if code, out, _ := programtest.Once(t, env, "", "setup", "-o", "json"); code != exitDone || strings.Count(out, `"created":false`) != 8 {
 		t.Errorf("again: exit code %d, %s", code, out)
 	}
 }
