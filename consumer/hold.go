@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"backhaul/consumer/scope"
@@ -98,6 +99,18 @@ func (l *ledger) unsent(ctx context.Context, req *request) (after uint64, unsent
 
 // Paused returns the scopes that are paused, as this process knows them.
 func (c *Consumer) Paused() []scope.Pause { return c.scopes.Pauses() }
+
+// PausedNote returns which scopes are paused in a few words, "" if none is.
+func (c *Consumer) PausedNote() string {
+	switch all := c.Paused(); len(all) {
+	case 0:
+		return ""
+	case 1:
+		return all[0].String()
+	default:
+		return fmt.Sprintf("%d scopes are paused, the first: %s", len(all), all[0])
+	}
+}
 
 // Scopes returns why it is not known which scopes are paused, nil if it is.
 func (c *Consumer) Scopes() error { return c.scopes.Trouble() }

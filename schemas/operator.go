@@ -22,6 +22,15 @@ const (
 	ActionDeadLetterReplay Action = "dlq-replay"
 	// ActionDeadLetterDrop deletes a dead letter.
 	ActionDeadLetterDrop Action = "dlq-drop"
+	// ActionPauseScope keeps every replica from claiming the requests of a scope for a while.
+	ActionPauseScope Action = "pause-scope"
+	// ActionResumeScope ends the pause of a scope before its time.
+	ActionResumeScope Action = "resume-scope"
+	// ActionJobSuspend, ActionJobResume and ActionJobKill ask the vendor to do so with a job that
+	// a request has started.
+	ActionJobSuspend Action = "job-suspend"
+	ActionJobResume  Action = "job-resume"
+	ActionJobKill    Action = "job-kill"
 	// ActionCancel ends a request for which nothing was sent: job-failed CANCELLED.
 	ActionCancel Action = "cancel"
 	// ActionSealed is not an operator's: the archiver has signed a checkpoint, which whoever
@@ -30,7 +39,10 @@ const (
 )
 
 // Actions lists every action.
-var Actions = []Action{ActionPause, ActionResume, ActionDeadLetterReplay, ActionDeadLetterDrop, ActionCancel, ActionSealed}
+var Actions = []Action{
+	ActionPause, ActionResume, ActionPauseScope, ActionResumeScope, ActionDeadLetterReplay, ActionDeadLetterDrop,
+	ActionJobSuspend, ActionJobResume, ActionJobKill, ActionCancel, ActionSealed,
+}
 
 // Type is the action's CloudEvents type, such as "backhaul.operator.dlq-replay.v1".
 func (a Action) Type() string { return "backhaul.operator." + string(a) + ".v1" }
@@ -41,8 +53,9 @@ func (a Action) Type() string { return "backhaul.operator." + string(a) + ".v1" 
 // It is written before the act: nothing is done without a record of it. An event
 // whose act failed, or whose process died between the two, says that it was asked
 // for. What came of it is to be seen where it shows: a replay in the events of the
-// new request, a pause at the consumer, a dropped dead letter in its stream, a
-// cancellation in the events of the request.
+// new request, a pause at the consumer, a paused scope on backup.event.paused.scopes, a
+// dropped dead letter in its stream, a cancellation in the events of the request, what was
+// done with a job in the events of the job.
 type OperatorEvent struct {
 	Action Action `json:"action"`
 	// OperationID identifies an action. The same action repeated, after
@@ -54,11 +67,14 @@ type OperatorEvent struct {
 	At     time.Time `json:"at"`
 	// Pause is set for a pause and a resume.
 	Pause QueuePause `json:"pause,omitzero"`
+	// Scope is set for a pause and a resume of a scope.
+	Scope ScopePause `json:"scope,omitzero"`
 	// DeadLetter is set for a replay and a drop, Replay for a replay only.
 	DeadLetter DeadLetterRef    `json:"deadLetter,omitzero"`
 	Replay     DeadLetterReplay `json:"replay,omitzero"`
-	// Request is set for a cancellation.
+	// Request is set for a cancellation, and for what is done with a job: then JobID is, too.
 	Request RequestRef `json:"request,omitzero"`
+	JobID   string     `json:"jobId,omitempty"`
 	// Checkpoint is set for a checkpoint that was signed.
 	Checkpoint Checkpoint `json:"checkpoint,omitzero"`
 }
@@ -67,6 +83,16 @@ type OperatorEvent struct {
 type QueuePause struct {
 	Stream   string `json:"stream"`
 	Consumer string `json:"consumer"`
+	// Until is when the pause ends by itself, or would have without the resume.
+	Until time.Time `json:"until"`
+}
+
+// ScopePause is a pause of the requests that have every name that is given. Upper and lower case
+// are the same in the vendor's names.
+type ScopePause struct {
+	Source        string `json:"source,omitempty"`
+	ClientName    string `json:"clientName,omitempty"`
+	SubclientName string `json:"subclientName,omitempty"`
 	// Until is when the pause ends by itself, or would have without the resume.
 	Until time.Time `json:"until"`
 }

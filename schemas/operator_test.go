@@ -31,7 +31,24 @@ func operatorEvents() map[string]schemas.OperatorEvent {
 			Action: schemas.ActionCancel, OperationID: "C1", Actor: "ann@ops-1", Reason: "sent by mistake, CHG-17", At: at(8),
 			Request: schemas.RequestRef{Source: "billing", Key: "inv-7", RequestID: "inv-7", RequestedAt: at(2)},
 		},
-		"dlq-drop": {Action: schemas.ActionDeadLetterDrop, OperationID: "12/1", Actor: "ann@ops-1", At: at(8), DeadLetter: deadLetter},
+		"pause-scope": {
+			Action: schemas.ActionPauseScope, OperationID: "S1", Actor: "ann@ops-1", Reason: "maintenance of the client", At: at(5),
+			Scope: schemas.ScopePause{Source: "billing", ClientName: "s-adhoc-object-storage", SubclientName: "stestgroup", Until: at(30)},
+		},
+		"resume-scope": {
+			Action: schemas.ActionResumeScope, OperationID: "S2", Actor: "ann@ops-1", At: at(6), Scope: schemas.ScopePause{Source: "billing", Until: at(30)},
+		},
+		"job-suspend": onJob(schemas.ActionJobSuspend, "J1"),
+		"job-resume":  onJob(schemas.ActionJobResume, "J2"),
+		"job-kill":    onJob(schemas.ActionJobKill, "J3"),
+		"dlq-drop":    {Action: schemas.ActionDeadLetterDrop, OperationID: "12/1", Actor: "ann@ops-1", At: at(8), DeadLetter: deadLetter},
+	}
+}
+
+func onJob(action schemas.Action, id string) schemas.OperatorEvent {
+	return schemas.OperatorEvent{
+		Action: action, OperationID: id, Actor: "ann@ops-1", Reason: "wrong content group", At: at(8), JobID: "5976",
+		Request: schemas.RequestRef{Source: "billing", Key: "inv-7", RequestID: "inv-7", RequestedAt: at(2)},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/show"
+	"backhaul/consumer/scope"
 	"backhaul/schemas"
 )
 
@@ -176,6 +177,12 @@ func operatorGist(e schemas.OperatorEvent) string {
 		text = "until " + e.Pause.Until.UTC().Format(time.RFC3339)
 	case schemas.ActionResume:
 		text = "instead of at " + e.Pause.Until.UTC().Format(time.RFC3339)
+	case schemas.ActionPauseScope:
+		text = fmt.Sprintf("%s until %s", scope.Of(e.Scope), e.Scope.Until.UTC().Format(time.RFC3339))
+	case schemas.ActionResumeScope:
+		text = fmt.Sprintf("%s instead of at %s", scope.Of(e.Scope), e.Scope.Until.UTC().Format(time.RFC3339))
+	case schemas.ActionJobSuspend, schemas.ActionJobResume, schemas.ActionJobKill:
+		text = fmt.Sprintf("job %s of %s/%s", e.JobID, e.Request.Source, e.Request.RequestID)
 	case schemas.ActionSealed:
 		text = fmt.Sprintf("archive %s with %d leaves, up to event %d", e.Checkpoint.Log, e.Checkpoint.Size, e.Checkpoint.Next-1)
 	case schemas.ActionDeadLetterReplay:

@@ -18,6 +18,7 @@ import (
 // queueFlags are those of the commands that pause and resume the queue.
 type queueFlags struct {
 	length timespan.Value // of the pause
+	scopeFlags
 	operatorFlags
 	output string
 }
@@ -29,10 +30,17 @@ func newPauseCommand() *cobra.Command {
 		Short: "Keep every replica from starting backups, for a while",
 		Long: `Pauses the queue on the server: no replica gets requests until the pause ends, by
 itself or by ` + "`backhaul resume`" + `. Requests go on being accepted, and those in flight are
-finished. A pause that lasts longer already is not made shorter.`,
-		Example: `  backhaul pause --nats nats://127.0.0.1:4222 --for 2h --reason "vendor maintenance"`,
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runPause(cmd, f) },
+finished. A pause that lasts longer already is not made shorter.
+
+With --source, --client or --group only the requests wait that have every name that is
+given; all others go on. Replicas know of it within a second. A request that was claimed
+before goes on. A request that waits is not counted as failed; its notAfter and its age
+end it nevertheless (EXPIRED). Several scopes can be paused at once.`,
+		Example: `  backhaul pause --nats nats://127.0.0.1:4222 --for 2h --reason "vendor maintenance"
+  backhaul pause --source billing --for 30m --reason "wrong batch, CHG-17"
+  backhaul pause --client s-adhoc-object-storage --group stestgroup --for 2d --reason "bucket is moved"`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runPause(cmd, f) },
 	}
 	f.length = timespan.Value(time.Hour)
 	cmd.Flags().Var(&f.length, "for", "how long, such as 30m, 2h or 2d, at most 7d; pause again to make it longer")
@@ -41,6 +49,7 @@ finished. A pause that lasts longer already is not made shorter.`,
 }
 
 func addQueueFlags(cmd *cobra.Command, f *queueFlags) {
+	addScopeFlags(cmd, &f.scopeFlags)
 	addOperatorFlags(cmd, &f.operatorFlags)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupLog)
 	addOutputFlag(cmd, &f.output)
@@ -50,6 +59,13 @@ func runPause(cmd *cobra.Command, f queueFlags) error {
 	d := time.Duration(f.length)
 	if d < time.Second || d > queue.LongestPause {
 		return &usageError{fmt.Errorf("--for is %s, must be 1s to %s", d, queue.LongestPause)}
+	}
+	s, scoped, err := f.scope()
+	if err != nil {
+		return err
+	}
+	if scoped {
+		return pauseScope(cmd, f, s, d)
 	}
 	return onQueue(cmd, f, func(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, by operator.By) (any, string, error) {
 		p, err := queue.Pause(ctx, js, pub, d, by)

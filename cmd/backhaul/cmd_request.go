@@ -112,6 +112,7 @@ func runRequest(cmd *cobra.Command, f requestFlags) error {
 		sayUnfollowed(cmd, nc)
 	}
 	report := newRequestReport(cmd, f, b, file)
+	report.sayPaused(cmd.Context(), js)
 	summary, err := batch.Run(cmd.Context(), nc, js, b, report)
 	report.end(summary)
 	return requestError(cmd.Context(), b, summary, err)

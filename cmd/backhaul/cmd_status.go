@@ -20,6 +20,7 @@ import (
 	"backhaul/cmd/internal/show"
 	"backhaul/consumer"
 	"backhaul/consumer/order"
+	"backhaul/consumer/scope"
 	"backhaul/publisher"
 )
 
@@ -35,8 +36,8 @@ func newStatusCommand() *cobra.Command {
 		Use:   "status [REQUEST]",
 		Short: "Show how the queue fares, or what happened to one request",
 		Long: `Without an argument: how much waits and for how long, with BACKHAUL_STARTS_PER_HOUR of
-which source and priority and until about when, what is in flight, whether the queue is
-paused, the events and until when they are archived, the dead letters, how many started jobs are followed to
+which source and priority and until about when, what is in flight, whether the queue or
+a scope is paused, until when and by whom, the events and until when they are archived, the dead letters, how many started jobs are followed to
 their end, since when and by whom, when the vendor was last asked about them and how
 many reads are left in this hour, how much of the budget of writing calls is spent and by
 whom, what the replica at --admin-addr says of itself and of the vendor, and, if "backhaul trigger" is in use: the notifications
@@ -168,6 +169,8 @@ type queueStatus struct {
 	PausedUntil      *time.Time `json:"pausedUntil,omitempty"`
 	// PausedBy is nil without a pause, and where this user may not read who it was.
 	PausedBy *pauseStatus `json:"pausedBy,omitempty"`
+	// PausedScopes are the parts of the requests that are paused.
+	PausedScopes []scope.Pause `json:"pausedScopes,omitempty"`
 	// StartsPerHour limits the starts, by our own settings; 0 for no limit. Then the order in
 	// which requests are taken depends on priority and source.
 	StartsPerHour int `json:"startsPerHour,omitempty"`
@@ -217,7 +220,11 @@ func lookAround(ctx context.Context, js jetstream.JetStream, cfg *config.Config)
 			return s, err
 		}
 	}
-	s.Queue.StartsPerHour = cfg.Vendor.Starts()
+	scopes, err := pausedScopes(ctx, js)
+	if err != nil {
+		return s, err
+	}
+	s.Queue.PausedScopes, s.Queue.StartsPerHour = scopes.Pauses, cfg.Vendor.Starts()
 	s.Replica = replica.Ask(ctx, cfg.Admin.Listen())
 	return s, nil
 }
@@ -275,8 +282,11 @@ func printStatus(w io.Writer, output string, s status) error {
 	if s.Queue.Paused {
 		t.row("paused", "until "+stamp(*s.Queue.PausedUntil)+s.Queue.PausedBy.text())
 	}
+	for i, text := range scopesText(s.Queue.PausedScopes) {
+		t.row([]string{"paused scopes", ""}[min(i, 1)], text)
+	}
 	if s.Queue.Pulls == 0 {
-		t.row("pulls", "none: no replica asks for work at the moment, or starts are scarce")
+		t.row("pulls", "none: no replica asks for work at the moment, starts are scarce, or a scope is paused")
 	} else {
 		t.row("pulls", fmt.Sprint(s.Queue.Pulls))
 	}

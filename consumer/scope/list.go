@@ -110,6 +110,15 @@ func (l *List) Find(s Scope) (p Pause, ok bool) {
 	return Pause{}, false
 }
 
+// Of returns the pause that a request of a source for a content group of a client is in, nil if
+// there is none.
+func (l *List) Of(source, client, group string) *Pause {
+	if i := slices.IndexFunc(l.Pauses, func(p Pause) bool { return p.Has(source, client, group) }); i >= 0 {
+		return &l.Pauses[i]
+	}
+	return nil
+}
+
 // errDone ends a change that needs no write.
 var errDone = errors.New("nothing to change")
 

@@ -23,6 +23,11 @@ type Scope struct {
 	Group  string `json:"subclientName,omitempty"`
 }
 
+// Of returns the scope of an operator's event.
+func Of(p schemas.ScopePause) Scope {
+	return Scope{Source: p.Source, Client: p.ClientName, Group: p.SubclientName}
+}
+
 // maxName is the longest name of a client or a content group in bytes.
 const maxName = 512
 
@@ -49,9 +54,9 @@ func checkName(what, name string) error {
 	return nil
 }
 
-// Has reports whether a request of a source is in the scope.
-func (s Scope) Has(source string, r *schemas.BackupRequest) bool {
-	return (s.Source == "" || s.Source == source) && same(s.Client, r.ClientName) && same(s.Group, r.SubclientName)
+// Has reports whether a request of a source for a content group of a client is in the scope.
+func (s Scope) Has(source, client, group string) bool {
+	return (s.Source == "" || s.Source == source) && same(s.Client, client) && same(s.Group, group)
 }
 
 func same(wanted, name string) bool {

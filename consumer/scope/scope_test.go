@@ -75,7 +75,6 @@ func ids(pauses []Pause) string {
 
 func TestScope(t *testing.T) {
 	t.Parallel()
-	request := &schemas.BackupRequest{ClientName: "Files", SubclientName: "Home"}
 	for _, test := range []struct {
 		scope Scope
 		has   bool
@@ -91,7 +90,7 @@ func TestScope(t *testing.T) {
 		{Scope{Source: "crm", Group: "home"}, false, "source crm, content group home"},
 		{Scope{Source: "billing", Client: "files", Group: "home"}, true, "source billing, client files, content group home"},
 	} {
-		if got := test.scope.Has("billing", request); got != test.has || test.scope.String() != test.text || test.scope.Check() != nil {
+		if got := test.scope.Has("billing", "Files", "Home"); got != test.has || test.scope.String() != test.text || test.scope.Check() != nil {
 			t.Errorf("%s: %t, %v", test.scope, got, test.scope.Check())
 		}
 	}

@@ -154,7 +154,7 @@ func (w *Watch) Of(source string, r *schemas.BackupRequest) *Pause {
 		return nil
 	}
 	for _, p := range w.view.Load().pauses {
-		if p.Has(source, r) {
+		if p.Has(source, r.ClientName, r.SubclientName) {
 			return &p.Pause
 		}
 	}

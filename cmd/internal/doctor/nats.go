@@ -23,7 +23,7 @@ func NATS(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) []Finding 
 	defer restore()
 	var all []Finding
 	for _, check := range []func(context.Context) []Finding{
-		d.server, d.jetStream, d.storage, d.streams, d.ledger, d.following, d.archiving, d.trigger, d.pause, d.clock, d.permissions,
+		d.server, d.jetStream, d.storage, d.streams, d.ledger, d.following, d.archiving, d.trigger, d.pause, d.scopes, d.clock, d.permissions,
 	} {
 		all = append(all, check(ctx)...)
 	}

@@ -35,6 +35,7 @@ import (
 
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/consumer/scope"
 	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -59,6 +60,8 @@ type History struct {
 	Jobs   Jobs    `json:"jobs,omitempty"`
 	// LastError is why the request has no outcome yet, nil without an error on record.
 	LastError *LastError `json:"lastError,omitempty"`
+	// Paused is the pause of a scope that a request waits in, nil if there is none.
+	Paused *scope.Pause `json:"paused,omitempty"`
 	// Wait is what a request waits for because of the rule of its content group, nil for nothing.
 	Wait *turn.Wait `json:"wait,omitempty"`
 }
@@ -130,10 +133,24 @@ func (f Found) Read(ctx context.Context, js jetstream.JetStream) (History, error
 	if h.Status = h.status(); h.Status != Waiting {
 		return h, nil
 	}
+	if err := h.readPause(ctx, events); err != nil {
+		return h, err
+	}
 	if h.Wait, err = turn.New(js, events, nil).Holder(ctx, h.group(), turn.Rule{}); err != nil {
 		return h, err
 	}
 	return h, h.readPlace(ctx, js)
+}
+
+// readPause finds out whether an operator has paused the scope of a request that waits.
+func (h *History) readPause(ctx context.Context, events jetstream.Stream) error {
+	list, err := scope.Read(ctx, events)
+	if err != nil {
+		return err
+	}
+	g := h.group()
+	h.Paused = list.Of(h.Source, g.Client, g.Subclient)
+	return nil
 }
 
 // group returns the content group of a request that waits.

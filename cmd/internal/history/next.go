@@ -25,6 +25,9 @@ func (h *History) Summary(replicas Replicas) string {
 	case Claimed:
 		return fmt.Sprintf("claimed by %s until %s, unless it renews the claim", owner(last), stamp(last.Standing().LeaseEnd)) + h.notQueued()
 	case Waiting:
+		if h.Paused != nil && h.Queued != nil {
+			return fmt.Sprintf("waiting since %s: %s", stamp(h.waitingSince()), h.Paused)
+		}
 		if h.Wait != nil && h.Queued != nil {
 			return fmt.Sprintf("waiting since %s: for %s", stamp(h.waitingSince()), h.Wait)
 		}

@@ -46,6 +46,7 @@ var forbiddenActions = []forbidden{
 	{"auditor", "create a consumer", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.x", false},
 	{"reader", "request a backup", "backup.request.billing", false},
 	{"reader", "cancel a request", "backup.event.job-failed.billing.one", false},
+	{"reader", "pause a scope", "backup.event.paused.scopes", false},
 	{"reader", "write an operator's event", "backup.event.operator.pause", false},
 	{"reader", "pause the queue", "$JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul", false},
 	{"reader", "drop a dead letter", "$JS.API.STREAM.MSG.DELETE.BACKUP_DLQ", false},

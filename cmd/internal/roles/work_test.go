@@ -27,6 +27,7 @@ import (
 	"backhaul/cmd/internal/queue"
 	"backhaul/consumer"
 	"backhaul/consumer/budget"
+	"backhaul/consumer/scope"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -127,7 +128,7 @@ var jobs = []job{
 		}
 		return err
 	}},
-	{"operator", "backhaul cancel, pause, resume, dlq ls, show, replay, drop", func(g *guarded) error {
+	{"operator", "backhaul cancel, pause, resume, also of a scope, dlq ls, show, replay, drop", func(g *guarded) error {
 		js, ctx := g.jetstream("operator"), g.within()
 		if n, err := countEvents(g, js); err != nil || n < 7 {
 			return errors.Join(fmt.Errorf("%d events", n), err)
@@ -139,6 +140,10 @@ var jobs = []job{
 		}
 		by := operator.By{Actor: "ann@ops", Reason: "CHG-17"}
 		_, pauseErr := queue.Pause(ctx, js, pub, time.Minute, by)
+		billing := scope.Scope{Source: "billing"}
+		_, scopeErr := queue.PauseScope(ctx, js, pub, billing, time.Minute, by)
+		_, unseenErr := queue.Unseen(ctx, js, billing)
+		_, scopeEndErr := queue.ResumeScope(ctx, js, pub, billing, by)
 		_, resumeErr := queue.Resume(ctx, js, pub, by)
 		dlq, err := deadletter.New(nc)
 		if err != nil {
@@ -153,7 +158,7 @@ var jobs = []job{
 			return err
 		}
 		_, replayErr := dlq.Replay(ctx, one, deadletter.Order{By: by, Payload: sample("corrected").JSON()})
-		return errors.Join(cancelOne(g, nc, by), pauseErr, resumeErr, replayErr, dlq.Drop(ctx, one, by), readTriggerState(g, "operator"), compareLedger(g, "operator"), readBudget(g, "operator"))
+		return errors.Join(cancelOne(g, nc, by), pauseErr, scopeErr, unseenErr, scopeEndErr, resumeErr, replayErr, dlq.Drop(ctx, one, by), readTriggerState(g, "operator"), compareLedger(g, "operator"), readBudget(g, "operator"))
 	}},
 	{"snapshot", "takes a snapshot of a stream", func(g *guarded) error {
 		natstest.TakeSnapshot(g.t, g.as("snapshot"), publisher.EventsStream)

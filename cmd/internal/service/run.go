@@ -104,6 +104,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	metrics.WatchProcess(vendor.client, worker.Ready, vendor.trouble)
+	metrics.WatchScopes(worker.Paused)
 	if allowance != nil {
 		metrics.WatchBudget(allowance.View)
 	}
@@ -121,7 +122,7 @@ func Run(ctx context.Context, o Options) error {
 	checks := slices.Concat(runChecks(worker, permissions, vendor, embedded, policyFile), followChecks(following), budgetChecks(allowance), protectChecks(objectives, watched))
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
-	stopPage, err := showPage(ctx, admin, o, url, owner, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Waits: worker.Waits, Protection: watched})
+	stopPage, err := showPage(ctx, admin, o, url, owner, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Waits: worker.Waits, Paused: worker.Paused, Protection: watched})
 	if err != nil {
 		return err
 	}
@@ -164,5 +165,6 @@ func runChecks(worker *consumer.Consumer, permissions *natsconn.Permissions, ven
 		console.Check{Name: "ledger writes", Probe: worker.Writable},
 		console.Check{Name: "dead letters", Probe: worker.DeadLetters, Condition: true},
 		console.Check{Name: "doubt", Probe: worker.Unclear, Condition: true},
+		console.Check{Name: "paused scopes", Probe: worker.Scopes, Note: worker.PausedNote, Condition: true},
 	)
 }

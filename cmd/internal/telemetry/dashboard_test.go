@@ -47,7 +47,7 @@ var rows = []struct {
 		{title: "Requests", about: "The same from every replica.", queries: []query{{`max(backhaul_queue_pending{$s})`, "waiting"}, {`max(backhaul_queue_ack_pending{$s})`, "in flight"}, {`max(backhaul_queue_redelivered{$s})`, "delivered more than once"}}},
 		{title: "Age of the oldest request", unit: "s", queries: []query{{`max(backhaul_queue_oldest_request_age_seconds{$s})`, "oldest"}}},
 		{title: "Dead letters", queries: []query{{`max(backhaul_dead_letters{$s})`, "on the stream"}}},
-		{title: "Paused, and pulls that wait", about: "No pull waits: all workers are busy, or nobody asks.", queries: []query{{`max(backhaul_queue_paused{$s})`, "paused"}, {`max(backhaul_queue_waiting_pulls{$s})`, "pulls"}}},
+		{title: "Paused, and pulls that wait", about: "No pull waits: all workers are busy, or nobody asks.", queries: []query{{`max(backhaul_queue_paused{$s})`, "paused"}, {`max(backhaul_paused_scopes{$s})`, "paused scopes"}, {`max(backhaul_queue_waiting_pulls{$s})`, "pulls"}}},
 	}},
 	{"The vendor", []panel{
 		{title: "Calls by operation and code", unit: "reqps", queries: []query{{`sum by (operation, code) (rate(backhaul_vendor_request_duration_seconds_count{$s}[$__rate_interval]))`, "{{operation}} {{code}}"}}},

@@ -11,8 +11,6 @@ import (
 	"unicode"
 
 	"backhaul/cmd/internal/deadletter"
-	"backhaul/cmd/internal/queue"
-	"backhaul/cmd/internal/timespan"
 )
 
 // DeadLetters is the stream of dead letters. Its methods are those of
@@ -25,7 +23,7 @@ type DeadLetters interface {
 }
 
 // actionLimit bounds how long one action may take. A pause takes some seconds, see
-// [queue.Pause].
+// queue.Pause.
 const actionLimit = 30 * time.Second
 
 // act performs an action in a session.
@@ -148,33 +146,6 @@ func (p *Page) replay(w http.ResponseWriter, r *http.Request, by *session) {
 	p.log.Info().Str("actor", by.Actor).Uint64("deadLetter", number).Str("as", plan.Key.String()).Msg("dead letter replayed from the console")
 	http.Redirect(w, r, "/dead-letters/"+strconv.FormatUint(number, 10)+"?"+
 		url.Values{"source": {plan.Key.Source}, "replayed": {plan.Key.Name}}.Encode(), http.StatusSeeOther)
-}
-
-func (p *Page) pause(w http.ResponseWriter, r *http.Request, by *session) {
-	d, err := timespan.Parse(r.PostFormValue("for"))
-	if err != nil || d < time.Second || d > queue.LongestPause || p.cfg.Queue == nil {
-		p.say(w, r, http.StatusUnprocessableEntity, "For how long? A duration such as 15m or 2h, at most a week.")
-		return
-	}
-	if err := p.cfg.Queue.Pause(r.Context(), by.by(r), d); err != nil {
-		p.failed(w, r, "pause", err)
-		return
-	}
-	p.log.Info().Str("actor", by.Actor).Str("for", d.String()).Msg("queue paused from the console")
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-func (p *Page) resume(w http.ResponseWriter, r *http.Request, by *session) {
-	if p.cfg.Queue == nil {
-		p.say(w, r, http.StatusNotFound, "This process cannot do that.")
-		return
-	}
-	if err := p.cfg.Queue.Resume(r.Context(), by.by(r)); err != nil {
-		p.failed(w, r, "resume", err)
-		return
-	}
-	p.log.Info().Str("actor", by.Actor).Msg("queue resumed from the console")
-	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
 // failed answers why an action was not done.

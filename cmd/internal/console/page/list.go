@@ -15,6 +15,7 @@ import (
 	"backhaul/cmd/internal/queue"
 	"backhaul/consumer/budget"
 	"backhaul/consumer/order"
+	"backhaul/consumer/scope"
 	"backhaul/consumer/turn"
 	"backhaul/schemas"
 	"backhaul/vendorapi"
@@ -46,6 +47,8 @@ type listPage struct {
 	// groups more there are.
 	Waits     []turn.Waiting
 	MoreWaits int
+	// Paused are the scopes that are paused.
+	Paused []scope.Pause
 	// Lines are the sources and priorities of which requests wait, at most maxWaits, while starts
 	// are limited; MoreLines is how many there are more.
 	Lines     []waitingLine
@@ -193,6 +196,7 @@ func (p *Page) look(r *http.Request, f form) listPage {
 	l.Plot, l.Ends = plotOf(l.Minutes), endsOf(l.View.Ends)
 	l.Lights = p.lights(l.View, time.Now())
 	l.Lines, l.MoreLines = linesOf(l.Queue.Lines, p.cfg.Vendor.StartsPerHour)
+	l.Paused = p.paused()
 	if p.cfg.Waits != nil {
 		l.Waits = p.cfg.Waits()
 		shown := min(len(l.Waits), maxWaits)

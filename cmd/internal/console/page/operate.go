@@ -9,6 +9,7 @@ import (
 
 	"backhaul/cmd/internal/operator"
 	"backhaul/cmd/internal/queue"
+	"backhaul/consumer/scope"
 	"backhaul/publisher"
 )
 
@@ -34,6 +35,18 @@ func NewServerQueue(nc *nats.Conn) (*ServerQueue, error) {
 // Pause keeps requests from every replica. A longer pause is left as it is.
 func (q *ServerQueue) Pause(ctx context.Context, by operator.By, d time.Duration) error {
 	_, err := queue.Pause(ctx, q.js, q.pub, d, by)
+	return err
+}
+
+// PauseScope keeps the requests of a scope from every replica.
+func (q *ServerQueue) PauseScope(ctx context.Context, by operator.By, s scope.Scope, d time.Duration) error {
+	_, err := queue.PauseScope(ctx, q.js, q.pub, s, d, by)
+	return err
+}
+
+// ResumeScope ends the pause of a scope.
+func (q *ServerQueue) ResumeScope(ctx context.Context, by operator.By, s scope.Scope) error {
+	_, err := queue.ResumeScope(ctx, q.js, q.pub, s, by)
 	return err
 }
 

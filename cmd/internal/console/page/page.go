@@ -53,6 +53,7 @@ import (
 	"backhaul/cmd/internal/operator"
 	"backhaul/cmd/internal/protection/watch"
 	"backhaul/consumer/budget"
+	"backhaul/consumer/scope"
 	"backhaul/consumer/turn"
 	"backhaul/vendorapi"
 )
@@ -71,7 +72,9 @@ type Config struct {
 	State  *state.State
 	Vendor Vendor
 	// Waits returns the content groups with requests that wait for each other; nil for none.
-	Waits   func() []turn.Waiting
+	Waits func() []turn.Waiting
+	// Paused returns the scopes that are paused; nil for none.
+	Paused  func() []scope.Pause
 	Letters DeadLetters
 	Queue   Queue
 	// Canceller cancels requests; nil if this process may not.
@@ -100,6 +103,8 @@ type Vendor struct {
 type Queue interface {
 	Pause(ctx context.Context, by operator.By, d time.Duration) error
 	Resume(ctx context.Context, by operator.By) error
+	PauseScope(ctx context.Context, by operator.By, s scope.Scope, d time.Duration) error
+	ResumeScope(ctx context.Context, by operator.By, s scope.Scope) error
 }
 
 // Page answers for the paths of the package doc.

@@ -14,6 +14,8 @@ import (
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/operator"
+	"backhaul/cmd/internal/queue"
+	"backhaul/consumer/scope"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/publisher/natstest/waittest"
@@ -26,6 +28,19 @@ type acts struct{ done []string }
 
 func (a *acts) Pause(_ context.Context, by operator.By, d time.Duration) error {
 	a.done = append(a.done, by.Actor+" pauses for "+d.String())
+	return nil
+}
+
+func (a *acts) PauseScope(_ context.Context, by operator.By, s scope.Scope, d time.Duration) error {
+	a.done = append(a.done, by.Actor+" pauses "+s.String()+" for "+d.String()+": "+by.Reason)
+	return nil
+}
+
+func (a *acts) ResumeScope(_ context.Context, by operator.By, s scope.Scope) error {
+	if s.Source == "running" {
+		return &queue.NotPausedError{Scope: s}
+	}
+	a.done = append(a.done, by.Actor+" resumes "+s.String())
 	return nil
 }
 
@@ -64,7 +79,9 @@ var actions = []struct {
 	form url.Values
 	done string
 }{
-	{"/pause", url.Values{"for": {"15m"}}, "Ann (console) pauses for 15m0s"},
+	{"/pause", url.Values{"for": {"15m"}, "reason": {"CHG-17"}, "source": {""}}, "Ann (console) pauses for 15m0s"},
+	{"/pause", url.Values{"for": {"15m"}, "reason": {"CHG-17"}, "source": {" billing"}, "client": {"c"}, "group": {"g"}}, "Ann (console) pauses source billing, client c, content group g for 15m0s: CHG-17"},
+	{"/resume", url.Values{"client": {"c"}}, "Ann (console) resumes client c"},
 	{"/resume", url.Values{"reason": {"all\nis well"}}, "Ann (console) resumes: all is well"},
 	{"/dead-letters/1/replay", nil, "Ann (console) replays"},
 }
@@ -117,6 +134,16 @@ func TestOnlyASessionMayAct(t *testing.T) {
 		if resp, _ := b.do(http.MethodPost, "/pause", with(url.Values{"for": {wrong}}, csrf)); resp.StatusCode != http.StatusUnprocessableEntity {
 			t.Errorf("a pause of %q: %d", wrong, resp.StatusCode)
 		}
+	}
+	for says, form := range map[string]url.Values{
+		"Why? Enter a reason": {"for": {"1h"}}, "one token of a subject": {"for": {"1h"}, "reason": {"x"}, "source": {"a.b"}},
+	} {
+		if resp, body := b.do(http.MethodPost, "/pause", with(form, csrf)); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, says) {
+			t.Errorf("%v: %d\n%s", form, resp.StatusCode, body)
+		}
+	}
+	if resp, body := b.do(http.MethodPost, "/resume", with(url.Values{"source": {"running"}}, csrf)); resp.StatusCode != http.StatusConflict || !strings.Contains(body, "source running is not paused") {
+		t.Errorf("a scope that is not paused: %d\n%s", resp.StatusCode, body)
 	}
 	for path, want := range map[string]int{
 		"/dead-letters/404/replay": http.StatusNotFound, "/dead-letters/409/replay": http.StatusConflict,
@@ -262,6 +289,10 @@ func TestActionsAreDoneAndRecorded(t *testing.T) {
 			return !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(body, text) })
 		})
 	}
+	post("/pause", url.Values{"for": {"1h"}, "reason": {"maintenance"}, "source": {"billing"}})
+	says("word of the paused scope", "<b>pause-scope</b> source billing until", "maintenance, by Ann (console)", "source billing is paused until", "Resume source billing")
+	post("/resume", url.Values{"source": {"billing"}})
+	says("word of the resumed scope", "<b>resume-scope</b> source billing")
 	post("/pause", url.Values{"for": {"1h"}, "reason": {"CHG-17"}})
 	says("word of the pause", "<b>paused</b>", "Resume the queue", "<b>pause</b> until", "CHG-17, by Ann (console)")
 	post("/resume", nil)

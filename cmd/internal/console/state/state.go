@@ -38,6 +38,7 @@ import (
 
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/queue"
+	"backhaul/consumer/scope"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -134,6 +135,12 @@ func actionOf(e schemas.OperatorEvent, stored time.Time) Action {
 		a.Text = deadLetter
 	case schemas.ActionCancel:
 		a.Text = fmt.Sprintf("request %s of %s", e.Request.RequestID, e.Request.Source)
+	case schemas.ActionPauseScope:
+		a.Text = scope.Of(e.Scope).String() + " until " + e.Scope.Until.UTC().Format(time.DateTime)
+	case schemas.ActionResumeScope:
+		a.Text = scope.Of(e.Scope).String()
+	case schemas.ActionJobSuspend, schemas.ActionJobResume, schemas.ActionJobKill:
+		a.Text = fmt.Sprintf("job %s of request %s of %s", e.JobID, e.Request.RequestID, e.Request.Source)
 	case schemas.ActionSealed:
 		a.Text = fmt.Sprintf("archive %s with %d leaves", e.Checkpoint.Log, e.Checkpoint.Size)
 	case schemas.ActionResume:
