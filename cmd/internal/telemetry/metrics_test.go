@@ -26,6 +26,7 @@ import (
 	"backhaul/consumer"
 	"backhaul/consumer/budget"
 	"backhaul/consumer/follower"
+	"backhaul/consumer/scope"
 	"backhaul/consumer/trigger"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
@@ -62,6 +63,7 @@ func watched(t *testing.T, nc *nats.Conn) *Metrics {
 	}
 	well := func() error { return nil }
 	m.WatchProcess(client, well, well)
+	m.WatchScopes(func() []scope.Pause { return nil })
 	m.WatchFollower(func() follower.State { return follower.State{Reading: true} })
 	m.WatchProtection(func() watch.View {
 		o := protection.Objective{Name: "gold", Owner: "team", RPO: time.Hour}

@@ -23,6 +23,7 @@ import (
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/protection/watch"
+	"backhaul/consumer/scope"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/publisher/natstest/waittest"
@@ -36,6 +37,7 @@ const token = "geheim-token-4711-von-uns"
 type bench struct {
 	t       testing.TB
 	nats    *natstest.Server
+	js      jetstream.JetStream
 	pub     *publisher.Publisher
 	state   *state.State
 	watch   *watch.Watch
@@ -44,6 +46,18 @@ type bench struct {
 	log     waittest.Log
 	// client keeps cookies and does not follow redirects.
 	client *http.Client
+}
+
+// paused returns the paused scopes that are on record, none while the broker is away.
+func (b *bench) paused() []scope.Pause {
+	ctx, cancel := context.WithTimeout(b.t.Context(), time.Second)
+	defer cancel()
+	events, err := b.js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		return nil
+	}
+	list, _ := scope.Read(ctx, events)
+	return list.Pauses
 }
 
 func givenToken() (string, error) { return token, nil }
@@ -93,12 +107,13 @@ func newPromising(t testing.TB, objectives watch.Objectives, changes ...func(*pa
 	}
 	cfg := page.Config{
 		Version: "v1.2.3", Owner: "host/7", CommandCenter: "https://cc.example.com/#/jobs/{jobId}", Token: givenToken,
-		State: b.state, Letters: letters, Queue: queue, Protection: b.watch, Canceller: cancelling.New(nc),
+		State: b.state, Letters: letters, Queue: queue, Protection: b.watch, Canceller: cancelling.New(nc), Paused: b.paused,
 		Vendor: page.Vendor{Trouble: func() error { return nil }, Cooldown: func() vendorapi.Cooldown { return vendorapi.Cooldown{} }},
 	}
 	for _, change := range changes {
 		change(&cfg)
 	}
+	b.js = natstest.JetStream(t, nc)
 	shown, err := page.New(ctx, cfg, log)
 	if err != nil {
 		t.Fatal(err)
