@@ -164,7 +164,7 @@ func printOperatorEvent(w io.Writer, output string, e eventlog.OperatorEvent) er
 		_, err := fmt.Fprintf(w, "%s\n", e.CloudEvent().Structured())
 		return err
 	}
-	_, err := fmt.Fprintln(w, show.Line(fmt.Sprintf("%s  %-16s  %-10s  %-26s  %s", e.Stored.UTC().Format(time.RFC3339), kindOperator,
+	_, err := fmt.Fprintln(w, show.Line(fmt.Sprintf("%s  %-16s  %-12s  %-26s  %s", e.Stored.UTC().Format(time.RFC3339), kindOperator,
 		e.Action, e.Actor, operatorGist(e.OperatorEvent))))
 	return err
 }
