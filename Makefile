@@ -75,7 +75,7 @@ docs: ## make the references in deploy/ and the AsyncAPI document in schemas/ fr
 	$(GO) test ./cmd/internal/config -run '^(TestReferenceIsCurrent|TestChartSchemaIsCurrent)$$' -count=1 -update
 	$(GO) test ./cmd/backhaul -run '^(TestCommandsReference|TestAsyncAPI)$$' -count=1 -update
 	$(GO) test ./cmd/internal/telemetry -run '^(TestDashboard|TestChartHasTheSameFiles)$$' -count=1 -update
-	$(GO) test ./cmd/internal/objectives -run '^TestSchemaIsCurrent$$' -count=1 -update
+	$(GO) test ./cmd/internal/objectives ./cmd/internal/routes -run '^TestSchemaIsCurrent$$' -count=1 -update
 
 .PHONY: manifests
 manifests: ## make the NACK manifests in deploy/nack from deploy/streams

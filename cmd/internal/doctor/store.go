@@ -23,7 +23,8 @@ func Store(ctx context.Context, store trigger.Store, rs *trigger.Routes) []Findi
 		findings = append(findings, finding(Error, check, fmt.Sprintf("%s cannot be written: %v", place, t.Err), objectstore.Advice(t.Err, t.Directive.Container)))
 	}
 	if untried > 0 {
-		findings = append(findings, finding(Note, check, fmt.Sprintf("%d directives were not tried: they have placeholders, or are more than are tried", untried), ""))
+		findings = append(findings, finding(Note, check, fmt.Sprintf("not tried: %d, which have placeholders, or are more than are tried", untried),
+			"to try a template, give one of its containers a route of its own, before it"))
 	}
 	return findings
 }
