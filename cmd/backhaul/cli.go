@@ -67,20 +67,25 @@ func join(cmd *cobra.Command) (*nats.Conn, jetstream.JetStream, *config.Config, 
 }
 
 // newLogger logs for people on a terminal and as JSON elsewhere.
-func newLogger(w io.Writer, cfg config.Log) zerolog.Logger {
+func newLogger(w io.Writer, cfg config.Log) zerolog.Logger { return loggerOn(logWriter(w, cfg), cfg) }
+
+func loggerOn(w io.Writer, cfg config.Log) zerolog.Logger {
 	level, err := zerolog.ParseLevel(cfg.Level)
 	if err != nil {
 		level = zerolog.InfoLevel
 	}
+	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+}
+
+// logWriter returns what a logger writes its lines to.
+func logWriter(w io.Writer, cfg config.Log) io.Writer {
 	file, isFile := w.(*os.File)
 	terminal := isFile && isatty.IsTerminal(file.Fd())
 	if cfg.Format == "console" || cfg.Format == "auto" && terminal {
 		// It quotes what is not ASCII.
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !terminal || os.Getenv("NO_COLOR") != ""}
-	} else {
-		w = show.NewWriter(w)
+		return zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !terminal || os.Getenv("NO_COLOR") != ""}
 	}
-	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+	return show.NewWriter(w)
 }
 
 // flagOf returns a flag of a command. An unknown name is a mistake in the code: it panics.

@@ -9,6 +9,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/service"
+	"backhaul/cmd/internal/show"
 )
 
 func newRunCommand() *cobra.Command {
@@ -26,6 +27,11 @@ reads the policy file and the file of objectives again.`,
 			cfg, log, err := load(cmd)
 			if err != nil {
 				return err
+			}
+			if w, isJSON := logWriter(cmd.ErrOrStderr(), cfg.Log).(*show.Writer); isJSON {
+				lines := show.NewLogLines(w)
+				defer lines.Flush()
+				log = loggerOn(lines, cfg.Log)
 			}
 			if os.Getenv("GOGC") == "" {
 				// What lives is little, what each request needs for a moment is much: for 5 MiB
