@@ -165,6 +165,10 @@ archive-load: ## archive 1,000,000 events, verify them and one change of each ki
 archive-away: ## take the archive's bucket away for an hour while requests go on: nothing may be missing or there twice
 	$(GO) test ./cmd/internal/chaos -run '^TestArchiveBucketAway$$' -count=1 -v -timeout 80m -archive.away=1h $(CHAOS)
 
+.PHONY: events-load
+events-load: ## what a million events cost a NATS server: memory, and the time until it is back after a stop and a kill
+	$(GO) test ./cmd/internal/chaos -run '^TestServerWithManyEvents$$' -count=1 -v -timeout 30m -events.many=1000000 $(CHAOS)
+
 .PHONY: protection-load
 protection-load: ## measure the first view of 2,000 content groups with a million events: time, CPU, memory
 	$(GO) test ./cmd/internal/chaos -run '^TestProtectionLoad$$' -count=1 -v -timeout 20m -protection.events=1000000 -protection.groups=2000

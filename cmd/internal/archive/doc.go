@@ -37,7 +37,8 @@
 //	the checkpoint              the new checkpoint                        the same
 //	partial tiles removed       the new checkpoint                        the full ones are there
 //
-// TestLog_aCrashAtEveryWrite ends Append before and after each of its writes. A file is written
+// TestLog_aCrashAtEveryWrite ends Append before and after each of its writes, and
+// TestArchiveKilledAtEveryWrite (cmd/internal/chaos) the process. A file is written
 // under another name, synced and renamed, so none is torn.
 //
 // # Two writers
