@@ -86,7 +86,7 @@ func (g Guard) As(user string) []string {
 func StartGuarded(t *testing.T, without ...string) *Service {
 	t.Helper()
 	g := GuardedServer(t, without...)
-	if code, out, stderr := Once(t, g.As("provisioner"), "", "setup"); code != ExitDone || strings.Count(out, "created") != 7 {
+	if code, out, stderr := Once(t, g.As("provisioner"), "", "setup"); code != ExitDone || strings.Count(out, "created") != 8 {
 		t.Fatalf("setup: exit code %d, %s%s", code, out, stderr)
 	}
 	sim, endpoint := simulatortest.Start(t, simulator.Config{World: World()})
