@@ -15,6 +15,8 @@ type Fold struct {
 
 	groups  []*group
 	byGroup map[Group]int32
+	// sorted has the groups in the order of their names, as they were known when it was made.
+	sorted []Group
 	// codes has the error codes of failed requests.
 	codes []string
 	// further has the jobs that have an end, of requests with several, beyond the first of each.
@@ -123,14 +125,17 @@ func (f *Fold) code(text string) uint16 {
 // maxCodes bounds how many error codes are told apart.
 const maxCodes = 1000
 
-// Groups returns all content groups, in the order of their names.
+// Groups returns all content groups, in the order of their names. The caller must not change the
+// list.
 func (f *Fold) Groups() []Group {
-	all := make([]Group, len(f.groups))
-	for i, g := range f.groups {
-		all[i] = g.name
+	if len(f.sorted) != len(f.groups) {
+		f.sorted = make([]Group, len(f.groups))
+		for i, g := range f.groups {
+			f.sorted[i] = g.name
+		}
+		slices.SortFunc(f.sorted, compare)
 	}
-	slices.SortFunc(all, compare)
-	return all
+	return f.sorted
 }
 
 // Size returns the number of content groups and of requests.

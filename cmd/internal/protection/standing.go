@@ -78,15 +78,19 @@ func (f *Fold) Stand(name Group, o Objective, promised bool, at time.Time) (s St
 
 // CompareStandings orders standings, the worst first.
 func CompareStandings(a, b *Standing) int {
-	rank := func(s *Standing) int { return slices.Index(Statuses, s.Status) }
+	if order := cmp.Compare(slices.Index(Statuses, a.Status), slices.Index(Statuses, b.Status)); order != 0 {
+		return order
+	}
 	when := func(s *Standing) time.Time {
 		if len(s.Broken) > 0 {
 			return s.Broken[0].Since
 		}
 		return s.Limit
 	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), noneLast(when(a), when(b)), noneLast(a.ExposedSince, b.ExposedSince),
-		strings.Compare(a.Group.String(), b.Group.String()))
+	if order := cmp.Or(noneLast(when(a), when(b)), noneLast(a.ExposedSince, b.ExposedSince)); order != 0 {
+		return order
+	}
+	return cmp.Or(strings.Compare(a.Group.String(), b.Group.String()), compare(a.Group, b.Group))
 }
 
 // noneLast compares two times; a zero time is later than any other.

@@ -154,7 +154,7 @@ func (p *Page) standings(r *http.Request, f standForm) protectionPage {
 		chrome: p.chrome(r, "", "protection"), At: v.At, Stale: v.Stale, Filter: f, Promising: v.Promises != nil,
 		Total: len(v.Groups), Counts: map[watch.Status]int{},
 	}
-	var matching []watch.Standing
+	var matching []*watch.Standing
 	for i := range v.Groups {
 		s := &v.Groups[i]
 		if !f.matches(s) {
@@ -162,12 +162,12 @@ func (p *Page) standings(r *http.Request, f standForm) protectionPage {
 		}
 		d.Counts[s.Status]++
 		if f.State == "" || f.State == string(s.Status) {
-			matching = append(matching, *s)
+			matching = append(matching, s)
 		}
 	}
 	from := min((f.Page-1)*pageSize, len(matching))
 	for _, s := range matching[from:min(from+pageSize, len(matching))] {
-		d.Groups = append(d.Groups, groupRow{s, p.bar(&s, v.At)})
+		d.Groups = append(d.Groups, groupRow{*s, p.bar(s, v.At)})
 	}
 	d.Pager = pager{From: from + 1, To: from + len(d.Groups), Total: len(matching)}
 	at := func(page int) string {

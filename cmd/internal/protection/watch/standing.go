@@ -68,15 +68,29 @@ func (w *Watch) Look() View {
 	if v.At = w.now(); v.At.IsZero() {
 		return v
 	}
-	for _, g := range w.fold.Groups() {
+	groups := w.fold.Groups()
+	standings := make([]Standing, 0, len(groups))
+	for _, g := range groups {
 		if s, ok := w.stand(g, objectives, v.At); ok {
-			v.Groups = append(v.Groups, s)
+			standings = append(standings, s)
 		}
 	}
-	slices.SortStableFunc(v.Groups, func(a, b Standing) int {
-		return compare(&a, &b)
-	})
+	v.Groups = worstFirst(standings)
 	return v
+}
+
+// worstFirst returns standings in their order. A standing is large, so pointers are sorted.
+func worstFirst(all []Standing) []Standing {
+	order := make([]*Standing, len(all))
+	for i := range all {
+		order[i] = &all[i]
+	}
+	slices.SortFunc(order, compare)
+	sorted := make([]Standing, len(all))
+	for i, s := range order {
+		sorted[i] = *s
+	}
+	return sorted
 }
 
 func (w *Watch) objectives() Objectives {
