@@ -127,15 +127,20 @@ func flagIf(condition bool, flag flags) flags {
 // window returns the times in the labels. A time that cannot be read is not known, and neither is
 // an end before the beginning.
 func (l *labels) window() (w window) {
-	since, err := time.Parse(time.RFC3339Nano, l.Since)
-	if err != nil {
-		return w
-	}
-	w.since = instantOf(since)
-	if until, err := time.Parse(time.RFC3339Nano, l.Until); err == nil && !until.Before(since) {
-		w.until = instantOf(until)
+	w.since = parseInstant(l.Since)
+	if until := parseInstant(l.Until); w.since != 0 && until >= w.since {
+		w.until = until
 	}
 	return w
+}
+
+// parseInstant returns the time that a text has, 0 if it has none that an instant can be.
+func parseInstant(text string) instant {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || t.Year() < 1970 || t.Year() > 2261 {
+		return 0
+	}
+	return instantOf(t)
 }
 
 // Add adds a message of the events stream. Messages that [Parse] does not know are ignored.
@@ -209,10 +214,7 @@ func (r *record) describe(e *facts, sequence uint64) {
 	if e.since == 0 || r.since != 0 && (sequence == 0 || r.window != 0 && r.window <= sequence) {
 		return
 	}
-	r.window, r.since, r.last = sequence, e.since, r.requested // every change was stored before the request was
-	if e.until != 0 {
-		r.last = e.until
-	}
+	r.window, r.since, r.until = sequence, e.since, e.until
 }
 
 // directiveListed is the value of the trigger's label for a file that lists all changes.

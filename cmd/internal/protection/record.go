@@ -30,8 +30,9 @@ func (i instant) time() time.Time {
 // record is what the fold keeps of one request. A million events are some hundred thousand of
 // them, so it has no pointers and few bytes.
 type record struct {
-	// since and last are when the first and last change of its window were stored, 0 for none.
-	since, last instant
+	// since and until are when the first and last change of its window were stored, as its labels
+	// say it; 0 if they do not.
+	since, until instant
 	// requested is when the request was stored, first and claimed when its first and last claim
 	// were.
 	requested, first, claimed instant
@@ -91,6 +92,15 @@ func (r *record) begin() instant {
 		return min(r.since, r.requested)
 	}
 	return r.since
+}
+
+// last returns when the last change of the request's window was stored, for the same reason not
+// after its request.
+func (r *record) last() instant {
+	if r.requested != 0 && (r.until == 0 || r.requested < r.until) {
+		return r.requested
+	}
+	return max(r.until, r.since)
 }
 
 // hasEnded reports whether all jobs of the request have ended at a time.

@@ -84,7 +84,7 @@ func (e *fact) message(sequence int) Message {
 // last returns when the last change of the window was stored.
 func (e *fact) last() int {
 	if e.until != 0 {
-		return e.until
+		return min(e.until, e.requested)
 	}
 	return e.requested
 }

@@ -100,6 +100,7 @@ func TestState_EachRule(t *testing.T) {
 		"a window's last change": {slices.Concat(backup("r", func(e *fact) { e.until = 15 })[:2], backup("s", func(e *fact) { e.since, e.directive = 0, "" })), 30, 0, "", 15, 22},
 		// The clock of one stream's leader is ahead of another's.
 		"a window that seems to begin later, exposed": {backup("r", func(e *fact) { e.since = 40 }), 25, 20, WhyRunning, 0, 0},
+		"a window that seems to end later":            {slices.Concat(backup("r", func(e *fact) { e.until = 90 })[:2], later(10, backup("s", plain))), 40, 0, "", 20, 32},
 		"a window that seems to begin later":          {backup("r", func(e *fact) { e.since = 40 }), 50, 0, "", 20, 22},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -295,6 +296,28 @@ func TestGroup(t *testing.T) {
 		}
 		if h := g.Hash(); len(h) != 32 || strings.ContainsAny(h, ".*>") || (h == one.Hash()) != (g == one) {
 			t.Errorf("the hash of %s is %s", g, h)
+		}
+	}
+}
+
+// A time that cannot be one is not known.
+func TestLabels_OfNoTime(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		labels labels
+		want   window
+	}{
+		{labels{Since: "2026-11-23T12:00:10Z", Until: "2026-11-23T12:00:15Z"}, window{instantOf(at(10)), instantOf(at(15))}},
+		{labels{Since: "2026-11-23T12:00:10Z", Until: "2026-11-23T12:00:05Z"}, window{instantOf(at(10)), 0}},
+		{labels{Since: "2026-11-23T12:00:10Z", Until: "9999-12-31T23:59:59Z"}, window{instantOf(at(10)), 0}},
+		{labels{Since: "0999-11-23T12:00:10Z", Until: "2026-11-23T12:00:15Z"}, window{}},
+		{labels{Since: "0999-11-23T12:00:10Z", Until: "1000-11-23T12:00:15Z"}, window{}},
+		{labels{Since: "9999-12-31T23:59:59Z"}, window{}},
+		{labels{Since: "yesterday", Until: "2026-11-23T12:00:15Z"}, window{}},
+		{labels{}, window{}},
+	} {
+		if got := test.labels.window(); got != test.want {
+			t.Errorf("%+v: got %+v, want %+v", test.labels, got, test.want)
 		}
 	}
 }

@@ -114,7 +114,7 @@ func (f *Fold) State(name Group, o Objective, at time.Time) (state State, ok boo
 func (f *Fold) newest(g *group) (newest instant) {
 	for _, i := range g.requests {
 		r := f.records.at(i)
-		newest = max(newest, r.since, r.last, r.decided, r.ended, r.unfollowed)
+		newest = max(newest, r.since, r.last(), r.decided, r.ended, r.unfollowed)
 	}
 	return newest
 }
@@ -146,7 +146,7 @@ func (f *Fold) state(g *group, s *sweep, now instant) State {
 
 func (f *Fold) window(w exposed, now instant, accept Outcomes) Window {
 	r := w.record
-	view := Window{Since: w.since.time(), Last: r.last.time(), Why: r.why(now, accept), Event: r.window}
+	view := Window{Since: w.since.time(), Last: r.last().time(), Why: r.why(now, accept), Event: r.window}
 	if r.decided != 0 && r.decided <= now {
 		view.Outcome = r.outcome
 		if r.flags&failed != 0 {

@@ -76,7 +76,7 @@ func (s *sweep) step(p point) {
 
 // begin adds a window.
 func (s *sweep) begin(r *record) {
-	s.change = max(s.change, r.last)
+	s.change = max(s.change, r.last())
 	w := exposed{since: r.begin(), record: r}
 	if !s.covers(&w) {
 		s.windows = append(s.windows, w)
@@ -87,8 +87,8 @@ func (s *sweep) begin(r *record) {
 // the window to what it does not cover.
 func (s *sweep) covers(w *exposed) bool {
 	switch {
-	case w.record.last < s.good:
-		s.covered = max(s.covered, w.record.last)
+	case w.record.last() < s.good:
+		s.covered = max(s.covered, w.record.last())
 		return true
 	case w.since < s.good:
 		s.covered = max(s.covered, w.record.begin()) // the first change at least
@@ -145,7 +145,7 @@ func (s *sweep) cover(i int) {
 	if i < 0 {
 		return
 	}
-	s.covered = max(s.covered, s.windows[i].record.last)
+	s.covered = max(s.covered, s.windows[i].record.last())
 	s.windows = slices.Delete(s.windows, i, i+1)
 }
 
