@@ -163,10 +163,10 @@ func (d *decoder) text(n *yaml.Node, what string) string {
 }
 
 // patterns returns a list of patterns, which is not nil.
-func (d *decoder) patterns(key string, n *yaml.Node) []string {
-	all := []string{}
+func (d *decoder) patterns(key string, n *yaml.Node) *patterns {
+	all := &patterns{names: make(map[string]bool)}
 	d.Sequence(n, key, "patterns such as "+key+`: ["*"]`, func(item *yaml.Node) {
-		all = append(all, d.text(item, "each pattern of "+key))
+		all.add(d.text(item, "each pattern of "+key))
 	})
 	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
 		d.Problem(n.Line, "%s has no items, so the objective would fit no content group", key)

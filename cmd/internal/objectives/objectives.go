@@ -23,6 +23,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strings"
 
 	"backhaul/cmd/internal/protection"
 	"backhaul/cmd/internal/strictyaml"
@@ -42,7 +43,26 @@ type Objectives struct {
 type objective struct {
 	protection.Objective
 	// patterns are of the names in the order of [names]; nil fits any.
-	patterns [len(names)][]string
+	patterns [len(names)]*patterns
+}
+
+// patterns are a list of patterns. Many content groups are judged often, and a list may name each
+// of them: so names without a * are looked up.
+type patterns struct {
+	names map[string]bool
+	wild  []string
+}
+
+func (p *patterns) add(pattern string) {
+	if strings.Contains(pattern, "*") {
+		p.wild = append(p.wild, pattern)
+		return
+	}
+	p.names[pattern] = true
+}
+
+func (p *patterns) match(name string) bool {
+	return p.names[name] || slices.ContainsFunc(p.wild, func(pattern string) bool { return strictyaml.MatchName(pattern, name) })
 }
 
 // name is a name of a content group that an objective selects.
@@ -111,8 +131,7 @@ func (o *Objectives) All() []protection.Objective {
 
 func (ob *objective) fits(g *protection.Group) bool {
 	for i, patterns := range ob.patterns {
-		value := names[i].of(g)
-		if patterns != nil && !slices.ContainsFunc(patterns, func(p string) bool { return strictyaml.MatchName(p, value) }) {
+		if patterns != nil && !patterns.match(names[i].of(g)) {
 			return false
 		}
 	}

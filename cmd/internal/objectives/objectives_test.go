@@ -84,6 +84,35 @@ func TestFor_ComparesEachName(t *testing.T) {
 	}
 }
 
+// A list of ten thousand names costs each content group no more than a list of one.
+func TestFor_ManyNames(t *testing.T) {
+	t.Parallel()
+	long := []string{"group-0"}
+	for i := range 10_000 {
+		long = append(long, fmt.Sprint("group-", i))
+	}
+	took := func(names ...string) time.Duration {
+		o, err := Parse("o.yaml", []byte("objectives:\n- {name: a, clientName: [c], subclientName: ["+strings.Join(names, ",")+"], rpo: 1h}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		least := time.Hour
+		for range 20 { // the least is the one without a pause
+			began := time.Now()
+			for range 100 {
+				if _, ok := o.For(group("c", names[len(names)-1])); !ok {
+					t.Fatal("a name that is listed has no objective")
+				}
+			}
+			least = min(least, time.Since(began))
+		}
+		return least
+	}
+	if one, many := took("group-0"), took(long...); many > 50*one {
+		t.Errorf("100 groups take %s with one name, and %s with many", one, many)
+	}
+}
+
 // faults are files that cannot be used, with what the error says. schema is true if the JSON
 // Schema refuses the file as well.
 var faults = map[string]struct {
