@@ -97,7 +97,7 @@ func runProtection(cmd *cobra.Command, f protectionFlags) error {
 		return &usageError{errors.New("--at is in the future")}
 	}
 	standings := stand(fold, promises, f, at)
-	if err := printStandings(cmd.OutOrStdout(), f.output, standings, at); err != nil {
+	if err := printStandings(cmd.OutOrStdout(), f.output, standings, f.breached, at); err != nil {
 		return err
 	}
 	if f.breached && len(standings) > 0 {
@@ -136,7 +136,8 @@ type standingView struct {
 	At        time.Time           `json:"at"`
 }
 
-func printStandings(w io.Writer, output string, all []protection.Standing, at time.Time) error {
+// printStandings prints standings; breached is true if others were left out.
+func printStandings(w io.Writer, output string, all []protection.Standing, breached bool, at time.Time) error {
 	if output == outputJSON {
 		for _, s := range all {
 			v := standingView{State: s.State, Status: s.Status, Broken: s.Broken, Limit: s.Limit, At: at.UTC()}
@@ -160,13 +161,17 @@ func printStandings(w io.Writer, output string, all []protection.Standing, at ti
 	if err := t.flush(); err != nil {
 		return err
 	}
+	what := "content group"
+	if breached {
+		what = "breached content group"
+	}
 	var summary []string
 	for _, status := range protection.Statuses {
-		if n := counts[status]; n > 0 {
+		if n := counts[status]; n > 0 && !breached {
 			summary = append(summary, fmt.Sprintf("%d %s", n, status))
 		}
 	}
-	fmt.Fprintf(w, "%s, as of %s\n", strings.Join(append([]string{fmt.Sprintf("%d content groups", len(all))}, summary...), ", "), stamp(at))
+	fmt.Fprintf(w, "%s, as of %s\n", strings.Join(append([]string{counted(len(all), what)}, summary...), ", "), stamp(at))
 	return nil
 }
 

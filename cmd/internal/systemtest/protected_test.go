@@ -112,10 +112,10 @@ func TestAChangeIsProtected(t *testing.T) {
 	if p.ExposedSince.Before(before.Add(-time.Second)) || p.Broken[0].Promise != "rpo" || p.At.Sub(p.ExposedSince) < 3*time.Second || p.Exposed[0].End == 0 {
 		t.Errorf("after the failed job: %+v", p)
 	}
-	if out := once(t, env, programtest.ExitFailed, "protection", "--breached"); !strings.Contains(out, "rpo broken for") || !strings.Contains(out, "(failed)") || !strings.Contains(out, "1 content groups, 1 breached") {
+	if out := once(t, env, programtest.ExitFailed, "protection", "--breached"); !strings.Contains(out, "rpo broken for") || !strings.Contains(out, "(failed)") || !strings.Contains(out, "\n1 breached content group, as of ") {
 		t.Errorf("the breach as a table:\n%s", out)
 	}
-	if out := once(t, env, programtest.ExitDone, "protection", "--breached", "--group", "other"); strings.Contains(out, "breached ") {
+	if out := once(t, env, programtest.ExitDone, "protection", "--breached", "--group", "other"); !strings.Contains(out, "\n0 breached content groups, as of ") {
 		t.Errorf("another group:\n%s", out)
 	}
 	once(t, env, programtest.ExitDone, "protection", "--breached", "--at", before.UTC().Format(time.RFC3339Nano))
