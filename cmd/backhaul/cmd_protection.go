@@ -161,9 +161,9 @@ func printStandings(w io.Writer, output string, all []protection.Standing, breac
 	if err := t.flush(); err != nil {
 		return err
 	}
-	what := "content group"
+	one, many := "content group", "content groups"
 	if breached {
-		what = "breached content group"
+		one, many = "breached "+one, "breached "+many
 	}
 	var summary []string
 	for _, status := range protection.Statuses {
@@ -171,7 +171,7 @@ func printStandings(w io.Writer, output string, all []protection.Standing, breac
 			summary = append(summary, fmt.Sprintf("%d %s", n, status))
 		}
 	}
-	fmt.Fprintf(w, "%s, as of %s\n", strings.Join(append([]string{counted(len(all), what)}, summary...), ", "), stamp(at))
+	fmt.Fprintf(w, "%s, as of %s\n", strings.Join(append([]string{plural(len(all), one, many)}, summary...), ", "), stamp(at))
 	return nil
 }
 

@@ -107,6 +107,6 @@ func printObjectives(w io.Writer, output string, all *objectives.Objectives) err
 	if err := t.flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s is in order: %s, SHA-256 %s\n", all.File, counted(len(views), "objective"), all.Sum)
+	fmt.Fprintf(w, "%s is in order: %s, SHA-256 %s\n", all.File, plural(len(views), "objective", "objectives"), all.Sum)
 	return nil
 }

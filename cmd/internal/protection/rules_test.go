@@ -100,6 +100,7 @@ func TestState_EachRule(t *testing.T) {
 		"a window's last change": {slices.Concat(backup("r", func(e *fact) { e.until = 15 })[:2], backup("s", func(e *fact) { e.since, e.directive = 0, "" })), 30, 0, "", 15, 22},
 		// The clock of one stream's leader is ahead of another's.
 		"a window that seems to begin later, exposed": {backup("r", func(e *fact) { e.since = 40 }), 25, 20, WhyRunning, 0, 0},
+		"a change at its start":                       {slices.Concat(backup("s", plain), backup("r", func(e *fact) { e.until, e.requested = 22, 23 })[1:2]), 41, 22, WhyRunning, 10, 22},
 		"a window that seems to end later":            {slices.Concat(backup("r", func(e *fact) { e.until = 90 })[:2], later(10, backup("s", plain))), 40, 0, "", 20, 32},
 		"a window that seems to begin later":          {backup("r", func(e *fact) { e.since = 40 }), 50, 0, "", 20, 22},
 	} {
