@@ -66,6 +66,9 @@ type Config struct {
 	// Rule, if non-nil, returns how the requests of the content group of a request follow each
 	// other. It is called by many goroutines at once.
 	Rule func(*schemas.BackupRequest) turn.Rule
+	// Starts, if non-nil, are the starts that all replicas share. Requests that are picked have
+	// the order that it keeps.
+	Starts Starts
 }
 
 // maxLogged bounds the bytes that are logged of an event that was too large.

@@ -92,6 +92,8 @@
 //
 //	step            the next owner finds         why it is safe                       test
 //	pick            nothing                      the message was only read            TestACrashAtEveryStepOfPicking/decode
+//	start reserved  nothing                      the start is lost for an hour, and   TestReserve_crash (package
+//	                                             a source loses one turn              budget)
 //	claim, wire,    as above                     the claim is the same. One that      TestACrashAtEveryStepOfPicking/claim
 //	answer, record                               picks waits for its lease before it  TestACrashOfAPickerAmongOthers
 //	                                             looks for the job
@@ -293,7 +295,9 @@
 // thousands of requests delay all others. So nothing is pulled from the durable consumer. The next
 // request of the source whose turn it is ([backhaul/consumer/order]) is read from the stream
 // instead, and handed to the same steps as a delivery. Replicas pick independently and meet at the
-// same requests; the claim decides, and costs the loser a write and a read. When the outcome is on
+// same requests; the claim decides, and costs the loser a write and a read. Replicas that share
+// their starts ([Config].Starts) have one order: a start is reserved for the next turn before the
+// request is claimed, and a replica that does not get it claims nothing. When the outcome is on
 // record, the message is deleted. The consumer skips it then; what it delivered earlier, or delivers
 // later, finds the ledger's word. If no request waits, a pull waits for the next one. From 10 s after
 // the last of these reasons, none of this is done and nothing is read.

@@ -55,6 +55,11 @@ func (h *handler) handle(ctx, stop context.Context, d *delivery) settlement {
 		if s, admitted := h.admit(ctx, d, req, decodeErr); !admitted {
 			return s
 		}
+		ctx, end, s, reserved := h.reserve(ctx, d, req)
+		if !reserved {
+			return s
+		}
+		defer end()
 		got, err := h.claim(ctx, d, req, ticket)
 		if err != nil || got.result != claimMine {
 			return h.unclaimed(ctx, d, req, got, err)

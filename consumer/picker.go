@@ -1,9 +1,12 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,9 +33,11 @@ type picker struct {
 	seenAt time.Time
 	fresh  bool // it is of this pick
 
-	mu     sync.Mutex
-	lines  map[string]*line // by subject
-	refuse error            // why this replica cannot pick
+	mu    sync.Mutex
+	lines map[string]*line // by subject
+	// flying are the messages that were handed over and have taken no shared start yet.
+	flying map[*picked]bool
+	refuse error // why this replica cannot pick
 }
 
 // line is what was read of a subject.
@@ -54,6 +59,8 @@ type picked struct {
 	// from is when the message may be handed over again, zero while it is in flight.
 	from  time.Time
 	times uint64 // that it was handed over
+	// turn is the number of its turn in the order.
+	turn uint64
 }
 
 // lookAfter is for how long picks share a look at the stream. Starts that are further apart have
@@ -66,7 +73,7 @@ const lookAfter = 20 * time.Millisecond
 const maxForeign = 100
 
 func newPicker(c *Consumer) *picker {
-	return &picker{c: c, order: order.New(), lines: make(map[string]*line)}
+	return &picker{c: c, order: order.New(), lines: make(map[string]*line), flying: make(map[*picked]bool)}
 }
 
 // err returns why this replica cannot pick, nil if it can.
@@ -90,6 +97,7 @@ func (p *picker) pick(ctx context.Context) (*delivery, error) {
 			return nil, err
 		}
 	}
+	p.follow()
 	lines := order.Lines(p.seen.State.Subjects)
 	p.order.Sort(lines)
 	var more error
@@ -103,11 +111,47 @@ func (p *picker) pick(ctx context.Context) (*delivery, error) {
 			return nil, p.failed(fmt.Errorf("read a request of %s: %w", l.Subject, err))
 		}
 		if d != nil {
-			p.order.Take(l.Subject)
+			p.take(d.reading.(*picked))
 			return d, nil
 		}
 	}
 	return nil, more
+}
+
+// follow continues the order of shared starts: behind the turns that were taken are those of the
+// messages that were handed over. A turn that another replica has taken counts no more.
+func (p *picker) follow() {
+	if p.c.cfg.Starts == nil {
+		return
+	}
+	now := p.c.cfg.Starts.Order()
+	p.order = &now
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	flying := slices.SortedFunc(maps.Keys(p.flying), func(a, b *picked) int { return cmp.Compare(a.turn, b.turn) })
+	for _, m := range flying {
+		if m.turn >= now.Number {
+			p.order.Take(m.msg.Subject)
+		}
+	}
+}
+
+// take ends the turn in which a message is handed over.
+func (p *picker) take(m *picked) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.turn = p.order.Number
+	p.order.Take(m.msg.Subject)
+	if p.c.cfg.Starts != nil {
+		p.flying[m] = true
+	}
+}
+
+// reserved notes that the turn of the message was taken.
+func (m *picked) reserved() {
+	m.p.mu.Lock()
+	defer m.p.mu.Unlock()
+	delete(m.p.flying, m)
 }
 
 // look looks at the stream and how many messages of each subject it has. If the queue is paused,
@@ -291,6 +335,7 @@ func (p *picker) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.lines)
+	clear(p.flying)
 }
 
 // gone removes a message that is no longer in the stream.
@@ -298,12 +343,14 @@ func (p *picker) gone(m *picked) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(m.line.kept, m.msg.Sequence)
+	delete(p.flying, m)
 }
 
 // postpone makes the message wait for at least delay.
 func (m *picked) postpone(delay time.Duration) {
 	m.p.mu.Lock()
 	defer m.p.mu.Unlock()
+	delete(m.p.flying, m)
 	m.from = time.Now().Add(delay)
 }
 

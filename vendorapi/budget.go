@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,42 @@ type Grant struct {
 	// End ends the call. sent is false if certainly nothing was written on the network: then the
 	// call is not counted.
 	End func(sent bool)
+}
+
+// grantKey is the key of a grant in a context.
+type grantKey struct{}
+
+// WithGrant returns a context whose first writing call uses a grant that was taken before, if
+// enough of its time is left. That may be a login, so that a login is not refused while the caller
+// holds the last call. All other calls take their own. The caller must call Grant.End, which has no
+// effect after the call.
+func WithGrant(ctx context.Context, g Grant) context.Context {
+	held := new(atomic.Pointer[Grant])
+	held.Store(&g)
+	return context.WithValue(ctx, grantKey{}, held)
+}
+
+// takeHeld takes the grant of the context, if it lasts for the longest time of a call.
+func takeHeld(ctx context.Context, longest time.Duration) (Grant, bool) {
+	held, _ := ctx.Value(grantKey{}).(*atomic.Pointer[Grant])
+	if held == nil {
+		return Grant{}, false
+	}
+	g := held.Swap(nil)
+	if g == nil {
+		return Grant{}, false
+	}
+	if time.Until(g.Until) < longest {
+		g.End(false)
+		return Grant{}, false
+	}
+	return *g, true
+}
+
+// holdsGrant reports whether the context has a grant that was not used.
+func holdsGrant(ctx context.Context) bool {
+	held, _ := ctx.Value(grantKey{}).(*atomic.Pointer[Grant])
+	return held != nil && held.Load() != nil
 }
 
 // Allowance is what an answer to a writing call says about the vendor's limit.

@@ -3,6 +3,7 @@ package vendorapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -83,6 +84,42 @@ func TestBudget_everyWriteIsTaken(t *testing.T) {
 	}
 	if calls["Logout"] != 0 || calls["JobList"] == 0 {
 		t.Errorf("calls %v, want a read and no logout", calls)
+	}
+}
+
+// TestWithGrant: the first writing call uses the grant that the caller holds, even if nothing else is
+// left, and no other call does. One that ends too soon for a call is given back.
+func TestWithGrant(t *testing.T) {
+	p := &purse{left: 1}
+	sim, c := onLoopback(t, simulator.Config{}, withBudget(p), withAuth(tokenAuth("Bearer "+worldToken)))
+	r := &Retrier{Client: c}
+	submit := func(ctx context.Context) error {
+		_, _, err := r.Submit(ctx, ctx, testTask(), func(context.Context) (time.Time, error) { return time.Now().Add(time.Minute), nil })
+		return err
+	}
+	grant, err := p.Take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := WithGrant(t.Context(), grant)
+	if _, err := c.ListJobs(held, JobQuery{}); err != nil || len(p.sent) != 0 {
+		t.Errorf("a read has ended the grant: %v, %v", p.sent, err)
+	}
+	if err := submit(held); err != nil || p.left != 0 || fmt.Sprint(p.sent) != "[true]" {
+		t.Errorf("%v, %d calls are left, ended %v", err, p.left, p.sent)
+	}
+	p.wait = time.Hour
+	wantVerdict(t, submit(held), NotSent)
+	p.left, p.until = 1, DefaultTimeout-time.Second
+	if grant, err = p.Take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.until = 0
+	if err := submit(WithGrant(t.Context(), grant)); err != nil || p.left != 0 || fmt.Sprint(p.sent) != "[true false true]" {
+		t.Errorf("after a grant that was too short: %v, %d calls are left, ended %v", err, p.left, p.sent)
+	}
+	if n := sim.Account().CreateTaskCalls; n != 2 {
+		t.Errorf("%d calls", n)
 	}
 }
 

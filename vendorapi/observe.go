@@ -45,15 +45,18 @@ type Wait struct {
 }
 
 // do sends one request and reads its answer. A writing call is taken from the budget first, at the
-// last moment: a process that dies between the two loses it. The error is an [*Error] whose verdict
-// is NotSent if nothing was written, else Unknown.
+// last moment, unless the caller holds a grant: a process that dies between the two loses it. The
+// error is an [*Error] whose verdict is NotSent if nothing was written, else Unknown.
 func (c *Client) do(ctx context.Context, cl call, header ...http1.Field) (response, error) {
 	if c.budget == nil || !cl.writes() {
 		return c.observed(ctx, cl, header...)
 	}
-	grant, err := c.budget.Take(ctx)
-	if err != nil {
-		return response{}, notGranted(cl.op, err)
+	grant, held := takeHeld(ctx, c.timeout)
+	if !held {
+		var err error
+		if grant, err = c.budget.Take(ctx); err != nil {
+			return response{}, notGranted(cl.op, err)
+		}
 	}
 	ctx, cancel := context.WithDeadline(ctx, grant.Until)
 	defer cancel()

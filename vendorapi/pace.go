@@ -142,7 +142,7 @@ func (c *Client) takeSlot(ctx, waits context.Context, end time.Time) (slot, erro
 		if cooldown.For <= 0 {
 			cooldown = Cooldown{c.breaker.Rest.Left(), CooldownOutage}
 		}
-		if cooldown.For <= 0 && c.budget != nil {
+		if cooldown.For <= 0 && c.budget != nil && !holdsGrant(ctx) {
 			if left, wait := c.budget.Left(1); left == 0 {
 				cooldown = Cooldown{wait, CooldownBudget}
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"backhaul/consumer/internal/sleep"
 	"backhaul/consumer/logonce"
+	"backhaul/consumer/order"
 	"backhaul/publisher"
 	"backhaul/vendorapi"
 )
@@ -95,18 +97,8 @@ type said struct {
 	at time.Time
 }
 
-// tasks are the callers that wait for a grant.
-type tasks struct {
-	waiting []*task
-	busy    bool
-}
-
-// task is one of them.
-type task struct {
-	done  chan struct{}
-	until time.Time // zero if there is no grant
-	err   error
-}
+// ErrTurn is returned by [Budget.Reserve] if the turn was another's.
+var ErrTurn = errors.New("another request was started first")
 
 // New returns a budget. Until Use is called, no call is granted.
 func New(cfg Config) *Budget {
@@ -143,6 +135,7 @@ func (b *Budget) Left(n int) (left int, wait time.Duration) {
 	return b.left(n)
 }
 
+// left is Left. What was given back and is not on record yet may be taken.
 func (b *Budget) left(n int) (left int, wait time.Duration) {
 	if b.now.err != nil && !errors.Is(b.now.err, errNotRead) {
 		return 0, retry
@@ -154,21 +147,42 @@ func (b *Budget) left(n int) (left int, wait time.Duration) {
 		return 0, shortestWait
 	}
 	now := b.now.earliest(time.Now())
-	left, next := b.now.record.left(b.cfg.PerHour, now)
+	r := b.now.record
+	if held := r.held(b.now.lease); held > b.now.open+len(b.now.ended) {
+		r = r.clone()
+		r.leave(b.now.lease)
+		r.enter(b.cfg.Owner, b.now.lease, b.now.open+len(b.now.ended), now.Add(b.cfg.validity()))
+	}
+	left, next := r.left(b.cfg.PerHour, now)
 	if left == 0 {
 		return 0, max(next.Sub(now), shortestWait)
 	}
 	return min(n, left, b.cfg.most()-b.now.open), 0
 }
 
+// Order returns the order of the starts that were granted, as far as this process knows it.
+func (b *Budget) Order() order.Order {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.now.record.Order.Clone()
+}
+
 // Take implements [vendorapi.Budget]. Callers at the same time share one write.
-func (b *Budget) Take(ctx context.Context) (vendorapi.Grant, error) {
+func (b *Budget) Take(ctx context.Context) (vendorapi.Grant, error) { return b.take(ctx, nil) }
+
+// Reserve takes a call for a start, if the turn in the order of starts has this number, and gives the
+// turn to a subject. Otherwise the error is [ErrTurn], and Order returns the order of now.
+func (b *Budget) Reserve(ctx context.Context, subject string, number uint64) (vendorapi.Grant, error) {
+	return b.take(ctx, &turn{subject, number})
+}
+
+func (b *Budget) take(ctx context.Context, of *turn) (vendorapi.Grant, error) {
 	b.mu.Lock()
 	if left, wait := b.left(1); left == 0 && !errors.Is(b.now.err, errNotRead) {
 		defer b.mu.Unlock()
 		return vendorapi.Grant{}, &vendorapi.BudgetError{RetryAfter: wait, Err: b.now.err}
 	}
-	t := &task{done: make(chan struct{})}
+	t := &task{turn: of, done: make(chan struct{})}
 	b.tasks.waiting = append(b.tasks.waiting, t)
 	if !b.tasks.busy {
 		b.tasks.busy = true
@@ -235,10 +249,16 @@ func (b *Budget) serve() {
 		if len(waiting) == 0 {
 			return
 		}
-		granted, until, err := b.update(context.Background(), len(waiting))
+		slices.SortStableFunc(waiting, byTurn)
+		p, err := b.update(context.Background(), waiting)
 		_, wait := b.Left(1)
 		for i, t := range waiting {
-			if t.until = until; i >= granted {
+			switch {
+			case err == nil && p.grants[i]:
+				t.until = p.until
+			case err == nil && t.turn != nil && t.turn.number != p.record.Order.Number:
+				t.err = ErrTurn
+			default:
 				t.err = &vendorapi.BudgetError{RetryAfter: max(wait, shortestWait), Err: err}
 			}
 			close(t.done)
@@ -246,20 +266,20 @@ func (b *Budget) serve() {
 	}
 }
 
-// update reads the record, writes to it what this process knows and takes calls, at most want. The
-// calls that it returns as granted are open. They may be made until the local time until.
-func (b *Budget) update(ctx context.Context, want int) (granted int, until time.Time, err error) {
+// update reads the record, writes to it what this process knows and takes calls for the tasks that
+// wait. The calls that the returned plan grants are open.
+func (b *Budget) update(ctx context.Context, waiting []*task) (done plan, err error) {
 	b.working <- struct{}{}
 	defer func() { <-b.working }()
 	s := b.store.Load()
 	if s == nil {
-		return 0, until, errors.New("there is no connection to NATS")
+		return done, errors.New("there is no connection to NATS")
 	}
 	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		granted, until, err = b.try(ctx, s, want)
+		done, err = b.try(ctx, s, waiting)
 		if !errors.Is(err, publisher.ErrConflict) {
 			break
 		}
@@ -269,7 +289,7 @@ func (b *Budget) update(ctx context.Context, want int) (granted int, until time.
 		}
 	}
 	if asked.Err() != nil {
-		return granted, until, err
+		return done, err
 	}
 	b.mu.Lock()
 	b.now.err = err
@@ -281,7 +301,7 @@ func (b *Budget) update(ctx context.Context, want int) (granted int, until time.
 			b.cfg.Log.Info().Msg("the budget of writing calls is used")
 		}
 	}
-	return granted, until, err
+	return done, err
 }
 
 // pause waits 5 to 50 ms, apart from other writers that met the same conflict.
@@ -295,18 +315,18 @@ func pause(ctx context.Context) error {
 }
 
 // try is one try of update.
-func (b *Budget) try(ctx context.Context, s *store, want int) (granted int, until time.Time, err error) {
+func (b *Budget) try(ctx context.Context, s *store, waiting []*task) (plan, error) {
 	seen, err := s.read(ctx, b.cfg.PerHour, b.cfg.validity())
 	if err != nil {
-		return 0, until, err
+		return plan{}, err
 	}
 	b.mu.Lock()
 	mine := b.now.mine
 	b.mu.Unlock()
-	p := b.cfg.plan(seen, mine, want, time.Now())
+	p := b.cfg.plan(seen, mine, waiting, time.Now())
 	if p.write {
 		if seen, err = s.write(ctx, seen, p.record); err != nil {
-			return 0, until, err
+			return plan{}, err
 		}
 	}
 	b.mu.Lock()
@@ -315,45 +335,14 @@ func (b *Budget) try(ctx context.Context, s *store, want int) (granted int, unti
 	b.now.open += p.granted
 	b.now.ended = b.now.ended[len(mine.ended):]
 	b.now.said = b.now.said[len(mine.said):]
-	return p.granted, p.until, nil
-}
-
-// plan is what a process does next with a record.
-type plan struct {
-	record  record
-	write   bool // whether the record differs from the one that was read
-	granted int
-	until   time.Time // by the local clock
-}
-
-// plan takes calls from a record, at most want, and notes in it what a process knows. now is the
-// local time, which is after the snapshot.
-func (c Config) plan(seen snapshot, m mine, want int, now time.Time) plan {
-	p := plan{record: seen.record.clone(), until: now.Add(c.validity())}
-	p.record.forget(seen.at)
-	held := p.record.leave(m.lease)
-	for _, at := range m.ended {
-		p.record.end(c.Owner, 1, seen.latest(at))
-	}
-	for _, s := range m.said {
-		p.record.correct(s.Allowance, seen.latest(s.at), c.PerHour, m.open)
-	}
-	left, _ := p.record.left(c.PerHour, seen.at)
-	p.granted = max(0, min(want, left-m.open, c.most()-m.open))
-	// The lease is over at until by our clock, and not before that by the server's.
-	p.record.enter(c.Owner, m.lease, m.open+p.granted, seen.latest(p.until))
-	if p.write = p.granted > 0 || held != m.open || len(m.ended) > 0 || len(m.said) > 0 || seen.assumed; p.write {
-		p.record.Limit = c.PerHour
-		p.record.join()
-	}
-	return p
+	return p, nil
 }
 
 // Run keeps what this process knows of the record up to date and records the calls that have ended,
 // until ctx ends.
 func (b *Budget) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		_, _, err := b.update(ctx, 0)
+		_, err := b.update(ctx, nil)
 		wait := time.NewTimer(refresh)
 		if err != nil {
 			wait.Reset(retry)
@@ -373,5 +362,5 @@ func (b *Budget) Run(ctx context.Context) {
 func (b *Budget) Settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	_, _, _ = b.update(ctx, 0)
+	_, _ = b.update(ctx, nil)
 }

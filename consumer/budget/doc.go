@@ -20,6 +20,12 @@
 // second later. A lease is a twentieth of the budget at most, and calls are granted when they are
 // due, so a process that dies hardly loses any. What is certainly not sent is given back.
 //
+// # The order of starts
+//
+// The record also has the order of the starts, see package order: each start that is reserved takes
+// the next turn, in the write that grants it. A replica that has chosen a request by an older order
+// gets none, and chooses again. So one replica starts each request, and the order is one for all.
+//
 // # Clocks
 //
 // The record has the server's times only. A process reads the server's time with the record, and
@@ -35,6 +41,8 @@
 //	lease written,     the lease                         the writer finds its own name in   TestALostAcknowledgement
 //	answer lost                                          the record
 //	call sent          the lease                         the call ended before the lease    TestCrash, TestSoak
+//	start reserved,    the lease, and the next turn      the same; a turn without a start   TestReserve_crash
+//	call not sent                                        delays a source by one turn
 //	call ended         the lease                         the same                           TestSoak
 //	end written        the end                           it is on record                    TestTake
 //
@@ -42,6 +50,7 @@
 //
 //	what                                   what happens                                     test
 //	replicas write at the same time        one of them reads again                          TestTake
+//	replicas reserve the same turn         one of them has it, the others choose again      TestReserve
 //	no answer, no stream, a full stream    nothing is granted, Trouble says why             TestStreamTroubles, TestMissingStream
 //	a record that is lost or edited        a whole budget counts, from the last claim or    TestRecordTroubles
 //	                                       from now on

@@ -36,6 +36,8 @@ type fleet struct {
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	perHour  int
 	made     int
+	started  starts
+	auth     vendorapi.Auth
 }
 
 func newFleet(t *testing.T, cfg simulator.Config, perHour int) *fleet {
@@ -46,7 +48,10 @@ func newFleet(t *testing.T, cfg simulator.Config, perHour int) *fleet {
 	s := natstest.StartPipe(t)
 	nc := s.Connect(t)
 	natstest.ProvisionBudget(t, nc)
-	return &fleet{t: t, nats: s, nc: nc, sim: sim, endpoint: endpoint, dial: transport.DialContext, perHour: perHour}
+	return &fleet{
+		t: t, nats: s, nc: nc, sim: sim, endpoint: endpoint, dial: transport.DialContext, perHour: perHour,
+		auth: vendorapi.Auth{Mode: vendorapi.AuthToken, Token: func() (vendorapi.Secret, error) { return "Bearer simulator-access", nil }},
+	}
 }
 
 // ask publishes requests of a source.
@@ -89,9 +94,8 @@ func (f *fleet) start(number int) *replica {
 	if err := r.budget.Use(r.nc); err != nil {
 		f.t.Fatal(err)
 	}
-	auth := vendorapi.Auth{Mode: vendorapi.AuthToken, Token: func() (vendorapi.Secret, error) { return "Bearer simulator-access", nil }}
 	client, err := vendorapi.New(vendorapi.Config{
-		Endpoint: f.endpoint, InsecureHTTP: true, Auth: auth, Dial: r.dial, Pace: vendorapi.Pace{Budget: r.budget}, Observer: r,
+		Endpoint: f.endpoint, InsecureHTTP: true, Auth: f.auth, Dial: r.dial, Pace: vendorapi.Pace{Budget: r.budget}, Observer: r,
 	})
 	if err != nil {
 		f.t.Fatal(err)
@@ -99,7 +103,7 @@ func (f *fleet) start(number int) *replica {
 	r.client = client
 	vendor := &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{CapacityWait: consumer.CapacityWait, LookupAfter: 5 * time.Second}}
 	c, err := consumer.New(f.t.Context(), consumer.Config{
-		Owner: fmt.Sprintf("replica-%d", number), GiveUpAfter: 1000 * time.Hour, DrainTimeout: time.Nanosecond,
+		Owner: fmt.Sprintf("replica-%d", number), GiveUpAfter: 1000 * time.Hour, DrainTimeout: time.Nanosecond, Starts: r.budget,
 	}, r.nc, vendor, log)
 	if err != nil {
 		f.t.Fatal(err)
@@ -149,11 +153,6 @@ func (r *replica) Call(ctx context.Context, c vendorapi.Call) (context.Context, 
 	default:
 	}
 	return ctx, func(int, error) {}
-}
-
-// Attempt implements [vendorapi.Observer].
-func (*replica) Attempt(ctx context.Context, _ vendorapi.Task, _ int) (context.Context, func(vendorapi.Job, error)) {
-	return ctx, func(vendorapi.Job, error) {}
 }
 
 // Wait implements [vendorapi.Observer].

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"backhaul/consumer/order"
 	"backhaul/vendorapi"
 )
 
@@ -34,6 +35,8 @@ type record struct {
 	// VendorLimit is the vendor's own limit, if it said one below ours.
 	VendorLimit      int   `json:"vendorLimit,omitzero"`
 	VendorLimitUntil int64 `json:"vendorLimitUntil,omitzero"`
+	// Order is the order of the starts that were granted.
+	Order order.Order `json:"order,omitzero"`
 	// Write names the write of the record.
 	Write string `json:"write"`
 	// Unknown is why the calls before the record are not known, and were taken for a whole budget.
@@ -65,7 +68,7 @@ func decodeRecord(data []byte) (record, error) {
 }
 
 func (r record) clone() record {
-	r.Calls = slices.Clone(r.Calls)
+	r.Calls, r.Order = slices.Clone(r.Calls), r.Order.Clone()
 	return r
 }
 
@@ -141,6 +144,16 @@ func (r *record) left(setting int, now time.Time) (n int, next time.Time) {
 		}
 	}
 	return 0, next
+}
+
+// held returns the calls of the lease of a process.
+func (r *record) held(lease string) (n int) {
+	for i := range r.Calls {
+		if r.Calls[i].Lease == lease {
+			n += r.Calls[i].N
+		}
+	}
+	return n
 }
 
 // leave removes the lease of a process and returns its calls.

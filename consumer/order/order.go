@@ -9,13 +9,16 @@
 // that of normal, whatever else waits, so that neither starves. The requests of one source
 // and priority keep their order.
 //
-// Each replica keeps its own turns, in memory. They begin at random, because a replica that
-// is replaced every few starts would otherwise never come to the turn of low. Two replicas
-// that choose the same request do not start it twice: package consumer's claims decide.
+// Starts that all replicas share have one order, which package budget keeps with the record of
+// them: each replica knows every turn, and a start is granted for the next turn only. Otherwise
+// each replica keeps an order of its own, in memory. It begins at random, because a replica that
+// is replaced every few starts would otherwise never come to the turn of low. Two replicas that
+// choose the same request do not start it twice: package consumer's claims decide.
 package order
 
 import (
 	"cmp"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -28,8 +31,9 @@ const (
 	period     = 10
 	lowTurn    = period - 1
 	normalTurn = period/2 - 1
-	// maxServed bounds the subjects whose last turn is remembered.
-	maxServed = 4096
+	// maxServed bounds the subjects whose last turn is remembered. The others are served one
+	// after the other.
+	maxServed = 256
 )
 
 // Line is the requests of one source and priority that wait.
@@ -64,40 +68,69 @@ func Lines(subjects map[string]uint64) []Line {
 	for subject, waiting := range subjects {
 		lines = append(lines, Line{subject, waiting})
 	}
-	startingAt(0).Sort(lines)
+	new(Order).Sort(lines)
 	return lines
 }
 
-// Order knows whose turn it is. It belongs to one goroutine.
+// Order knows whose turn it is. The zero value is an order in which no turn was taken.
 type Order struct {
-	number uint64
-	served map[string]uint64 // the number of the last turn of a subject
+	// Number is how many turns were taken.
+	Number uint64 `json:"number"`
+	// Served has the subjects that were served last, the most recent one at the end.
+	Served []string `json:"served,omitempty"`
+	// Resumed has, by the name of a priority, the last subject that was served without being in
+	// Served. The next one of them follows it by name.
+	Resumed map[string]string `json:"resumed,omitempty"`
 }
 
-// New returns an order in which no turn was taken.
-func New() *Order { return startingAt(rand.Uint64N(period)) }
+// New returns an order for one replica.
+func New() *Order { return &Order{Number: rand.Uint64N(period)} }
 
-func startingAt(number uint64) *Order {
-	return &Order{number: number, served: make(map[string]uint64)}
+// Clone returns a copy.
+func (o *Order) Clone() Order {
+	return Order{Number: o.Number, Served: slices.Clone(o.Served), Resumed: maps.Clone(o.Resumed)}
 }
 
 // Sort sorts lines by whose turn it is, first the one that is next.
 func (o *Order) Sort(lines []Line) {
-	rank := func(l Line) int {
-		_, p := l.parse()
-		if p == o.favoured() {
-			return -1
-		}
-		return slices.Index(publisher.Priorities, p)
+	served := make(map[string]int, len(o.Served)) // 0 for a subject that is not remembered
+	for i, subject := range o.Served {
+		served[subject] = i + 1
 	}
-	slices.SortFunc(lines, func(a, b Line) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(o.served[a.Subject], o.served[b.Subject]), cmp.Compare(a.Subject, b.Subject))
+	type ranked struct {
+		Line
+		rank, served int
+		passed       bool // by those that are not remembered
+	}
+	all := make([]ranked, len(lines))
+	for i, l := range lines {
+		_, p := l.parse()
+		all[i] = ranked{l, slices.Index(publisher.Priorities, p), served[l.Subject], false}
+		if p == o.favoured() {
+			all[i].rank = -1
+		}
+		all[i].passed = all[i].served == 0 && l.Subject <= o.Resumed[p.Name()]
+	}
+	slices.SortFunc(all, func(a, b ranked) int {
+		if c := cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.served, b.served)); c != 0 {
+			return c
+		}
+		if a.passed != b.passed {
+			if b.passed {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.Subject, b.Subject)
 	})
+	for i := range all {
+		lines[i] = all[i].Line
+	}
 }
 
 // favoured returns the priority whose turn it is.
 func (o *Order) favoured() publisher.Priority {
-	switch o.number % period {
+	switch o.Number % period {
 	case lowTurn:
 		return publisher.Low
 	case normalTurn:
@@ -108,14 +141,18 @@ func (o *Order) favoured() publisher.Priority {
 
 // Take ends the turn: a request of the subject was taken.
 func (o *Order) Take(subject string) {
-	o.number++
-	o.served[subject] = o.number
-	if len(o.served) > maxServed {
-		for other, number := range o.served {
-			if number+maxServed/2 < o.number {
-				delete(o.served, other)
-			}
+	o.Number++
+	if i := slices.Index(o.Served, subject); i >= 0 {
+		o.Served = slices.Delete(o.Served, i, i+1)
+	} else {
+		if o.Resumed == nil {
+			o.Resumed = make(map[string]string)
 		}
+		_, p := Line{Subject: subject}.parse()
+		o.Resumed[p.Name()] = subject
+	}
+	if o.Served = append(o.Served, subject); len(o.Served) > maxServed {
+		o.Served = slices.Delete(o.Served, 0, len(o.Served)-maxServed)
 	}
 }
 

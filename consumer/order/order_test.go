@@ -1,8 +1,10 @@
 package order
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -58,7 +60,7 @@ func TestOrder(t *testing.T) {
 		"one source, all priorities": {map[string]uint64{"a": 2, "a.low": 1, "a.high": 2}, "a.high a.high a a a.low"},
 		"a subject without a source": {map[string]uint64{"*": 1, "a": 2}, "* a a"},
 	} {
-		turns := startingAt(0)
+		turns := new(Order)
 		want := strings.Fields(test.want)
 		if got := queueOf(test.waiting).starts(turns, len(want)); !slices.Equal(got, want) {
 			t.Errorf("%s: %s, want %s", name, got, want)
@@ -69,7 +71,7 @@ func TestOrder(t *testing.T) {
 // A source that was not served for a while does not gain by it: it is next, once.
 func TestOrder_aSourceThatComesBack(t *testing.T) {
 	t.Parallel()
-	turns, q := startingAt(0), queueOf(map[string]uint64{"a": 5000})
+	turns, q := new(Order), queueOf(map[string]uint64{"a": 5000})
 	for range 20 {
 		q.starts(turns, 7)
 		q["backup.request.b"] = 3
@@ -83,7 +85,7 @@ func TestOrder_aSourceThatComesBack(t *testing.T) {
 // second waits for two starts at most, the third for one, at every turn.
 func TestOrder_theWaitOfTheOthers(t *testing.T) {
 	t.Parallel()
-	turns, q := startingAt(0), queueOf(map[string]uint64{"a": 5000})
+	turns, q := new(Order), queueOf(map[string]uint64{"a": 5000})
 	for i := range 100 {
 		q.starts(turns, i%13)
 		q["backup.request.b"], q["backup.request.c.high"] = 1, 1
@@ -100,10 +102,62 @@ func TestNew_beginsAnywhere(t *testing.T) {
 	t.Parallel()
 	found := make(map[uint64]bool)
 	for range 1000 {
-		found[New().number] = true
+		found[New().Number] = true
 	}
 	if len(found) != period || !found[lowTurn] {
 		t.Errorf("turns began at %v", found)
+	}
+}
+
+// More sources than are remembered: each of 700 has its turn, whatever its name, in about as many.
+func TestOrder_moreSourcesThanAreRemembered(t *testing.T) {
+	t.Parallel()
+	turns, subjects := new(Order), make(map[string]uint64)
+	for i := range 700 {
+		subjects[fmt.Sprintf("backup.request.%x", i*7919)] = 1000
+	}
+	lines := Lines(subjects)
+	started := make(map[string]int)
+	next := func() {
+		turns.Sort(lines)
+		started[lines[0].Subject]++
+		turns.Take(lines[0].Subject)
+	}
+	for range 2 * len(lines) {
+		next()
+	}
+	for subject := range subjects {
+		if n := started[subject]; n < 1 || n > 3 {
+			t.Errorf("%s was started %d times in two rounds of all", subject, n)
+		}
+	}
+}
+
+// An order that is read again goes on as the one that was written.
+func TestOrder_isKept(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 3, 2 * maxServed} {
+		o := new(Order)
+		for i := range n {
+			o.Take(fmt.Sprintf("backup.request.%d.low", i*37%n))
+		}
+		data, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again Order
+		if err := json.Unmarshal(data, &again); err != nil {
+			t.Fatal(err)
+		}
+		copied := o.Clone()
+		if !reflect.DeepEqual(again, *o) || !reflect.DeepEqual(copied, *o) {
+			t.Errorf("after %d turns: %s became %+v, copied %+v", n, data, again, copied)
+		}
+		copied.Take("backup.request.x.low")
+		copied.Take("backup.request.y.low")
+		if reflect.DeepEqual(copied, *o) || !reflect.DeepEqual(again, *o) {
+			t.Errorf("a turn of the copy is one of the original")
+		}
 	}
 }
 
@@ -114,8 +168,8 @@ func TestOrder_manySources(t *testing.T) {
 	for i := range 10 * maxServed {
 		turns.Take(fmt.Sprint("backup.request.", i))
 	}
-	if len(turns.served) > maxServed {
-		t.Errorf("%d subjects are remembered", len(turns.served))
+	if len(turns.Served) > maxServed {
+		t.Errorf("%d subjects are remembered", len(turns.Served))
 	}
 }
 
@@ -143,7 +197,7 @@ func TestAhead(t *testing.T) {
 		subject := "backup.request." + test.subject
 		ahead := Ahead(Lines(queueOf(test.waiting)), subject, test.before)
 		for begin := range uint64(period) {
-			q, turns, real, left := queueOf(test.waiting), startingAt(begin), uint64(0), test.before
+			q, turns, real, left := queueOf(test.waiting), &Order{Number: begin}, uint64(0), test.before
 			for ; ; real++ {
 				if q.start(turns) != test.subject {
 					continue

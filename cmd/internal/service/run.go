@@ -77,6 +77,9 @@ func Run(ctx context.Context, o Options) error {
 
 	work := cfg.Consumer(owner)
 	work.Observer = telemetry.Consumer{Metrics: metrics, Traces: traces}
+	if allowance != nil {
+		work.Starts = allowance
+	}
 	var reload reloads
 	if policyFile != nil {
 		unfollow, err := enforce(policyFile, nc, &work, reload.add())

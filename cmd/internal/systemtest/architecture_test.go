@@ -46,7 +46,7 @@ var arrows = []struct {
 	{"backhaul/consumer/trigger", []string{"backhaul/consumer/logonce", "backhaul/consumer/turn", "backhaul/consumer/trigger/blackout", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher"}},
 	// The follower reads the vendor; it shares nothing with what starts jobs.
 	{"backhaul/consumer/follower", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
-	{"backhaul/consumer/budget", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/sleep", "backhaul/publisher", "backhaul/vendorapi"}},
+	{"backhaul/consumer/budget", []string{"backhaul/consumer/logonce", "backhaul/consumer/order", "backhaul/consumer/internal/sleep", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/consumer/archiver", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/schemas", "backhaul/publisher"}},
 	{"backhaul/consumer", []string{"backhaul/consumer/order", "backhaul/consumer/scope", "backhaul/consumer/turn", "backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	// It runs the program from outside, and what the program talks to.
