@@ -35,7 +35,7 @@ type picker struct {
 
 	mu    sync.Mutex
 	lines map[string]*line // by subject
-	// flying are the messages that were handed over and have taken no shared start yet.
+	// flying are the messages that were handed over, if starts are shared.
 	flying map[*picked]bool
 	refuse error // why this replica cannot pick
 }
@@ -118,8 +118,9 @@ func (p *picker) pick(ctx context.Context) (*delivery, error) {
 	return nil, more
 }
 
-// follow continues the order of shared starts: behind the turns that were taken are those of the
-// messages that were handed over. A turn that another replica has taken counts no more.
+// follow continues the order of shared starts: behind the turns that were taken come those of the
+// messages that were handed over and have not taken theirs. One whose turn is over has taken it, or
+// another replica has.
 func (p *picker) follow() {
 	if p.c.cfg.Starts == nil {
 		return
@@ -145,13 +146,6 @@ func (p *picker) take(m *picked) {
 	if p.c.cfg.Starts != nil {
 		p.flying[m] = true
 	}
-}
-
-// reserved notes that the turn of the message was taken.
-func (m *picked) reserved() {
-	m.p.mu.Lock()
-	defer m.p.mu.Unlock()
-	delete(m.p.flying, m)
 }
 
 // look looks at the stream and how many messages of each subject it has. If the queue is paused,

@@ -38,7 +38,6 @@ func (h *handler) reserve(ctx context.Context, d *delivery, req *request) (_ con
 	if err != nil {
 		return ctx, nil, redeliverAfter(shortestCooldown, fmt.Errorf("%w: %w", errNoCapacity, err)), false
 	}
-	m.reserved()
 	return vendorapi.WithGrant(ctx, grant), func() { grant.End(false) }, s, true
 }
 
