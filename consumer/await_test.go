@@ -1,12 +1,14 @@
 package consumer
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"backhaul/consumer/turn"
+	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
 )
@@ -104,5 +106,17 @@ func TestTurnDelay(t *testing.T) {
 		if got := waiting.delay(age); got != want {
 			t.Errorf("at the age %s: %s, want %s", age, got, want)
 		}
+	}
+	// Thousands look less often, and are known as long as it takes.
+	waiting.requests = 5000
+	if got := waiting.turnDelay(time.Hour); got != 250*time.Second {
+		t.Errorf("among 5000 requests: %s", got)
+	}
+	w := groupWait{requests: make(map[publisher.Key]time.Time)}
+	for i := range 5000 {
+		w.requests[publisher.NewKey("billing", fmt.Sprint(i))] = time.Now().Add(-250 * time.Second)
+	}
+	if got := w.count(); got != 5000 {
+		t.Errorf("%d of 5000 requests are known", got)
 	}
 }

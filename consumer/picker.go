@@ -197,7 +197,7 @@ func (p *picker) next(ctx context.Context, l order.Line, last uint64) (*delivery
 		case p.c.inFlight.has(msg.Sequence): // attached to another delivery, which has not ended
 			again.postpone(attachedWait)
 		default:
-			return p.deliver(again), nil
+			return p.deliver(again, msg), nil
 		}
 	}
 	return p.unread(ctx, l, last)
@@ -234,7 +234,7 @@ func (p *picker) unread(ctx context.Context, l order.Line, last uint64) (*delive
 			continue
 		}
 		if m := p.keep(line, msg); m != nil {
-			return p.deliver(m), nil
+			return p.deliver(m, msg), nil
 		}
 	}
 	return nil, nil
@@ -254,9 +254,10 @@ func (p *picker) endOf(l *line, waiting, last uint64) {
 }
 
 // deliver returns the delivery of a message.
-func (p *picker) deliver(m *picked) *delivery {
+func (p *picker) deliver(m *picked, msg *jetstream.RawStreamMsg) *delivery {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	m.msg = msg
 	m.from = time.Time{}
 	m.times++
 	return p.c.readDelivery(m.msg, m.times, m)
@@ -345,6 +346,8 @@ func (m *picked) postpone(delay time.Duration) {
 	m.p.mu.Lock()
 	defer m.p.mu.Unlock()
 	delete(m.p.flying, m)
+	// The rest is read again: thousands may wait.
+	m.msg = &jetstream.RawStreamMsg{Subject: m.msg.Subject, Sequence: m.msg.Sequence, Time: m.msg.Time}
 	m.from = time.Now().Add(delay)
 }
 

@@ -117,6 +117,27 @@ func TestPicker(t *testing.T) {
 	}
 }
 
+// Of a message that was postponed only its place is kept, and it is read again.
+func TestPicker_keepsPlaces(t *testing.T) {
+	t.Parallel()
+	c, js := newPicking(t)
+	if _, err := js.Publish(t.Context(), "backup.request.a", []byte("content")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		d := wantPick(t, c.picker, 1)
+		if string(d.msg.Data) != "content" {
+			t.Errorf("the message is %q", d.msg.Data)
+		}
+		d.nak(0)
+		if kept := c.picker.lines["backup.request.a"].kept[1].msg; kept.Data != nil || string(d.msg.Data) != "content" {
+			t.Errorf("kept is %q, the delivery has %q", kept.Data, d.msg.Data)
+		}
+	}
+	wantPick(t, c.picker, 1).ack()
+	wantPick(t, c.picker, 0)
+}
+
 // A message that this process was delivered is not picked while it is in flight, nor does the
 // picker take its place: the server waits for news of the delivery.
 func TestPicker_whatIsInFlight(t *testing.T) {

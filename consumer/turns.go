@@ -64,8 +64,9 @@ type groupWait struct {
 // count returns how many requests wait. It forgets those that were not seen for long: they have
 // their outcome, or another replica gets them.
 func (w *groupWait) count() int {
+	long := 2 * longestTurnDelay(len(w.requests))
 	for key, seen := range w.requests {
-		if time.Since(seen) > 2*lastTurnDelay {
+		if time.Since(seen) > long {
 			delete(w.requests, key)
 		}
 	}
@@ -75,14 +76,25 @@ func (w *groupWait) count() int {
 const (
 	// lookAgain is how long an answer about a content group serves its other requests.
 	lookAgain = 500 * time.Millisecond
-	// lastTurnDelay is the longest time until a waiting request looks again.
+	// lastTurnDelay is the longest time until a waiting request looks again, and lookApart is the
+	// least average time between the looks of all requests of a group: one of them starts next,
+	// whichever looks first, and thousands that look all the time hold up what is behind them.
 	lastTurnDelay = 15 * time.Second
+	lookApart     = 50 * time.Millisecond
 	// maxWaiting bounds the content groups that are remembered.
 	maxWaiting = 10_000
 )
 
+// longestTurnDelay returns the longest time until a request looks again that is one of so many.
+func longestTurnDelay(requests int) time.Duration {
+	return max(lastTurnDelay, time.Duration(requests)*lookApart)
+}
+
 // waitError is returned for a request that waits for the turn of its content group.
-type waitError struct{ turn.Wait }
+type waitError struct {
+	turn.Wait
+	requests int // of the group that wait, as far as this process knows
+}
 
 func (e *waitError) Error() string { return "waits for " + e.String() }
 
@@ -121,6 +133,13 @@ func (t *turns) known(g turn.Group, key publisher.Key) (turn.Wait, bool) {
 	}
 	w.requests[key] = time.Now()
 	return w.wait, true
+}
+
+// requests returns how many requests of a group wait.
+func (t *turns) requests(g turn.Group) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.groups[g].requests)
 }
 
 // Waits returns the content groups with requests that wait, as far as this process has seen them.
@@ -175,7 +194,7 @@ func (h *handler) await(ctx context.Context, d *delivery, req *request) (s settl
 	if st == nil || st.Wait == nil {
 		return settlement{}, false
 	}
-	waiting := &waitError{*st.Wait}
+	waiting := &waitError{*st.Wait, h.turns.requests(groupOf(req))}
 	if !h.tooOld(req) && !req.expired() {
 		if last, err := h.ledger.last(ctx, req.key); err == nil && isCancelled(last.event) && req.is(last.event.Requested()) {
 			return h.duplicate(ctx, d, req, last), true
@@ -197,7 +216,7 @@ func (h *handler) takeTurn(ctx context.Context, c *claim) error {
 		return nil
 	}
 	if st.Wait != nil { // it was claimed before, and is too old to wait
-		return &waitError{*st.Wait}
+		return &waitError{Wait: *st.Wait}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, h.cfg.lease(), errNotConfirmed)
 	defer cancel()
@@ -207,7 +226,7 @@ func (h *handler) takeTurn(ctx context.Context, c *claim) error {
 		return err
 	case taken.Wait != nil: // another request was first
 		h.turns.note(groupOf(c.req), c.req, taken.Wait)
-		return &waitError{*taken.Wait}
+		return &waitError{Wait: *taken.Wait}
 	}
 	c.turn = true
 	return nil
@@ -216,9 +235,9 @@ func (h *handler) takeTurn(ctx context.Context, c *claim) error {
 // delay returns when a request that waits looks again, at an age.
 func (e *waitError) delay(age time.Duration) time.Duration {
 	if left := e.Left(); left > 0 {
-		return min(max(left, firstLookup), lastDelay)
+		return min(max(left, firstLookup), max(lastDelay, longestTurnDelay(e.requests)))
 	}
-	return turnDelay(age)
+	return min(max(age/4, firstDelay), longestTurnDelay(e.requests))
 }
 
 // turnDelay returns a wait that grows with the age of a request.

@@ -47,8 +47,11 @@ func (r *replica) Attempt(ctx context.Context, t vendorapi.Task, _ int) (context
 // waits for two of them at most while another one has thousands, and one of high for one. The
 // requests of a source are started in their order, and no claim is written for nothing.
 func TestSoak_fairness(t *testing.T) {
-	hours := max(*soakHours, 1)
+	hours := *soakHours
 	for name, backlogs := range map[string][]string{"one backlog": {"a"}, "a backlog of each lower priority": {"a", "l.low"}} {
+		if hours == 1 && len(backlogs) == 1 {
+			continue // the other says more
+		}
 		t.Run(name, func(t *testing.T) {
 			natstest.Synctest(t, func(t *testing.T) {
 				f := newFleet(t, simulator.Config{}, 100)
