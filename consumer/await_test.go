@@ -109,7 +109,7 @@ func TestTurnDelay(t *testing.T) {
 	}
 	// Thousands look less often, and are known as long as it takes.
 	waiting.requests = 5000
-	if got := waiting.turnDelay(time.Hour); got != 250*time.Second {
+	if got := waiting.delay(time.Hour); got != 250*time.Second {
 		t.Errorf("among 5000 requests: %s", got)
 	}
 	w := groupWait{requests: make(map[publisher.Key]time.Time)}
