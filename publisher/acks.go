@@ -23,6 +23,8 @@ type acks struct {
 	prefix  string // of the reply subjects; "" before the first message
 	number  uint64 // of messages
 	waiting map[string]*waiter
+	// unused has waiters that got their answer, to be used again.
+	unused sync.Pool
 }
 
 // waiter waits for one acknowledgement.
@@ -37,12 +39,11 @@ type answer struct {
 	err      error
 }
 
-// waiters has waiters that got their answer, to be used again.
-var waiters = sync.Pool{New: func() any {
+func newWaiter() *waiter {
 	timer := time.NewTimer(ackTimeout)
 	timer.Stop()
 	return &waiter{answer: make(chan answer, 1), timer: timer}
-}}
+}
 
 // publish publishes a message and waits for the sequence under which it is stored. Of the errors
 // only a [*jetstream.APIError] says that it is not stored, and not all of those do.
@@ -56,15 +57,16 @@ func (a *acks) publish(ctx context.Context, msg *nats.Msg) (uint64, error) {
 		return 0, err
 	}
 	w.timer.Reset(ackTimeout)
-	defer w.timer.Stop()
 	select {
 	case got := <-w.answer:
-		waiters.Put(w)
+		w.timer.Stop() // before another caller uses it
+		a.unused.Put(w)
 		return got.sequence, got.err
 	case <-w.timer.C:
 		a.forget(id)
 		return 0, jetstream.ErrAsyncPublishTimeout
 	case <-ctx.Done():
+		w.timer.Stop()
 		a.forget(id)
 		return 0, context.Cause(ctx)
 	}
@@ -81,7 +83,11 @@ func (a *acks) expect(msg *nats.Msg) (w *waiter, id string, err error) {
 	}
 	a.number++
 	msg.Reply = a.prefix + strconv.FormatUint(a.number, 36)
-	w, id = waiters.Get().(*waiter), msg.Reply[len(a.prefix):]
+	w, _ = a.unused.Get().(*waiter)
+	if w == nil {
+		w = newWaiter()
+	}
+	id = msg.Reply[len(a.prefix):]
 	a.waiting[id] = w
 	return w, id, nil
 }
