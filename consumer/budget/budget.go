@@ -324,7 +324,7 @@ func (b *Budget) try(ctx context.Context, s *store, waiting []*task) (plan, erro
 	mine := b.now.mine
 	b.mu.Unlock()
 	p := b.cfg.plan(seen, mine, waiting, time.Now())
-	if p.write {
+	if p.write || s.refused {
 		if seen, err = s.write(ctx, seen, p.record); err != nil {
 			return plan{}, err
 		}

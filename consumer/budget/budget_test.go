@@ -307,6 +307,10 @@ func TestStreamTroubles(t *testing.T) {
 					}
 				}
 				wantTrouble(b.t, one, tt.why)
+				<-time.After(2 * refresh)
+				if err := one.Trouble(); err == nil || !strings.Contains(err.Error(), tt.why) {
+					b.t.Errorf("after a while without a call the condition is %v", err)
+				}
 				tt.mend(b)
 				<-time.After(time.Minute)
 				if err := one.Trouble(); err != nil {

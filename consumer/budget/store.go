@@ -23,6 +23,9 @@ type store struct {
 	// made and high are the stream that was used and its highest sequence, zero before the first use.
 	made time.Time
 	high uint64
+	// refused is set after a write failed, until one succeeds. Only a write shows whether the
+	// stream takes the record again.
+	refused bool
 }
 
 func newStore(nc *nats.Conn) (*store, error) {
@@ -135,7 +138,7 @@ func (s *store) write(ctx context.Context, was snapshot, r record) (snapshot, er
 			sequence, err = stored.sequence, nil
 		}
 	}
-	if err != nil {
+	if s.refused = err != nil && !errors.Is(err, publisher.ErrConflict); err != nil {
 		s.cached = snapshot{}
 		return snapshot{}, err
 	}
