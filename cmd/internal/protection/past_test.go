@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/cmd/internal/eventlog"
 	"backhaul/cmd/internal/protection"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
@@ -77,21 +78,24 @@ func (s *stored) digest(change func(*protection.Message)) (read int) {
 		s.Fatal(err)
 	}
 	for _, m := range s.messages(next) {
-		take(protection.Message{Subject: m.Subject, Header: m.Header, Data: m.Data, Sequence: m.Sequence, Stored: m.Time})
+		take(m)
 	}
 	return read
 }
 
 // messages returns what the stream has from a sequence on.
-func (s *stored) messages(from uint64) (all []*jetstream.RawStreamMsg) {
+func (s *stored) messages(from uint64) (all []protection.Message) {
 	s.Helper()
-	stream := natstest.Stream(s, s.js, publisher.EventsStream)
-	for sequence := from; sequence <= stream.CachedInfo().State.LastSeq; sequence++ {
-		m, err := stream.GetMsg(s.Context(), sequence)
-		if err != nil {
-			s.Fatal(err)
-		}
-		all = append(all, m)
+	if from > s.info().State.LastSeq {
+		return nil
+	}
+	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from}
+	err := eventlog.Messages(s.Context(), s.js, publisher.EventsStream, cfg, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+		all = append(all, protection.MessageOf(msg, meta))
+		return nil
+	})
+	if err != nil {
+		s.Fatal(err)
 	}
 	return all
 }
@@ -129,14 +133,15 @@ func (s *stored) digestOf(number uint64) []byte {
 	return data
 }
 
-// digestBy returns the digest of a stream that was made at another time.
-func (s *stored) digestBy(number uint64, created time.Time) []byte {
+// digestOfOthers returns a digest that says nothing, of a stream that was made at another time, or
+// whose events were stored at other times.
+func (s *stored) digestOfOthers(number uint64, created, events time.Duration) []byte {
 	s.Helper()
 	digest := protection.NewDigest()
 	for _, m := range s.messages(number*perDigest + 1)[:perDigest] {
-		digest.See(m.Sequence, m.Time)
+		digest.See(m.Sequence, m.Stored.Add(events))
 	}
-	return digest.Bytes(created)
+	return digest.Bytes(s.info().Created.Add(created))
 }
 
 func (s *stored) groups() (names []string) {
@@ -208,7 +213,9 @@ func TestLoad_ReadsNoWrongDigest(t *testing.T) {
 		"the first is missing":      {func(s *stored) { s.put(0, nil) }, []string{"group of one", "digest of two", "group of three"}},
 		"the second is cut off":     {func(s *stored) { s.put(1, s.digestOf(1)[:100]) }, []string{"digest of one", "group of two", "group of three"}},
 		"one is in another's place": {func(s *stored) { s.put(1, s.digestOf(0)) }, []string{"digest of one", "group of two", "group of three"}},
-		"one of another stream":     {func(s *stored) { s.put(0, s.digestBy(0, time.Unix(7, 0))) }, []string{"group of one", "digest of two", "group of three"}},
+		"one of another stream":     {func(s *stored) { s.put(0, s.digestOfOthers(0, time.Second, 0)) }, []string{"group of one", "digest of two", "group of three"}},
+		"one of other events":       {func(s *stored) { s.put(1, s.digestOfOthers(1, 0, time.Microsecond)) }, []string{"digest of one", "group of two", "group of three"}},
+		"one of these":              {func(s *stored) { s.put(1, s.digestOfOthers(1, 0, 0)) }, []string{"digest of one", "group of three"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -216,7 +223,7 @@ func TestLoad_ReadsNoWrongDigest(t *testing.T) {
 			s.digest(renamed)
 			test.damage(s)
 			s.want("", test.want...)
-			s.digest(nil) // what is missing or wrong is written again
+			s.digest(nil) // what is missing or wrong is written again, what is good is not read
 			if n := s.digest(nil); n != 3 {
 				t.Errorf("%d messages are still in no digest", n)
 			}
