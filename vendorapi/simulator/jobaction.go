@@ -59,7 +59,7 @@ func (s *Simulator) multiJobOperation(c *call) answer {
 func jobOpFailed(failures ...string) answer {
 	var list []fields
 	for _, text := range failures {
-		list = append(list, fields{{"errList", []fields{{{"errorCode", 5}, {"errLogMessage", text}}}}})
+		list = append(list, fields{{"errList", []fields{{{"errorCode", 2}, {"errLogMessage", text}}}}})
 	}
 	return ok("JobManager_PerformJobOpResp", fields{{"errors", list}})
 }

@@ -83,8 +83,8 @@ func TestMultiJobOperation(t *testing.T) {
 	if a, b := c.look(first), c.look(second); a != "Killed finished" || b != "Killed finished" {
 		t.Errorf("%s, %s", a, b)
 	}
-	c.post("/Jobs/MultiJobOperation", body("0", both)).want("errors.1.errList.0.errorCode", "5")
-	c.post("/Jobs/MultiJobOperation", body("7", `{"jobId":`+c.start("load-2", "")+`}`)).want("errors.0.errList.0.errorCode", "5")
+	c.post("/Jobs/MultiJobOperation", body("0", both)).want("errors.1.errList.0.errorCode", "2")
+	c.post("/Jobs/MultiJobOperation", body("7", `{"jobId":`+c.start("load-2", "")+`}`)).want("errors.0.errList.0.errorCode", "2")
 	c.call(http.StatusBadRequest, http.MethodPost, "/Jobs/MultiJobOperation", `{}`)
 	c.call(http.StatusBadRequest, http.MethodPost, "/Jobs/MultiJobOperation", ``)
 }

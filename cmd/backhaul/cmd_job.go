@@ -1,0 +1,163 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+
+	"backhaul/cmd/internal/config"
+	"backhaul/cmd/internal/jobact"
+	"backhaul/cmd/internal/logins"
+	"backhaul/cmd/internal/service"
+	"backhaul/publisher"
+	"backhaul/vendorapi"
+)
+
+// jobFlags are those of the commands that act on a job.
+type jobFlags struct {
+	yes bool
+	operatorFlags
+	output string
+}
+
+func newJobCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "job",
+		Short: "Suspend, resume or kill a job that a request has started",
+		Long: `Asks the vendor to act on a job. Only jobs of requests are touched, and only if the
+vendor shows the same client and content group for the id. The action, your name and the
+reason are recorded before the vendor is asked.
+
+The command logs in with the vendor's settings, as ` + "`backhaul check`" + ` does: run it where the
+service has them, for example with kubectl exec. The vendor's user needs the right to
+manage jobs. The action is a writing call of the tenant's budget and is sent once. If its
+answer is lost, the job is looked at and what is known of it is said. Its events say what
+becomes of the job: job-changed, or job-finished with the outcome killed.`,
+		Args: cobra.NoArgs,
+	}
+	cmd.AddCommand(
+		newJobAction("suspend", "Suspend a job until it is resumed", vendorapi.SuspendJob),
+		newJobAction("resume", "Let a suspended job go on", vendorapi.ResumeJob),
+		newJobAction("kill", "End a job; what it has backed up so far may be lost", vendorapi.KillJob),
+	)
+	return cmd
+}
+
+func newJobAction(name, short string, action vendorapi.JobAction) *cobra.Command {
+	var f jobFlags
+	cmd := &cobra.Command{
+		Use:     name + " JOB",
+		Short:   short,
+		Long:    short + ". `backhaul job --help` says which jobs, and what is recorded.\n\nExit codes: 0 the vendor accepted it; 1 it was refused, or is not known; 2 configuration;\n3 NATS is out of reach.",
+		Example: fmt.Sprintf("  backhaul job %s 5976 --reason \"wrong content group, CHG-17\"", name),
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return runJob(cmd, args[0], action, f) },
+	}
+	if action == vendorapi.KillJob {
+		addYesFlag(cmd, &f.yes)
+	} else {
+		f.yes = true
+	}
+	addOperatorFlags(cmd, &f.operatorFlags)
+	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupVendor, config.GroupLog)
+	addOutputFlag(cmd, &f.output)
+	return cmd
+}
+
+func runJob(cmd *cobra.Command, id string, action vendorapi.JobAction, f jobFlags) error {
+	by, err := f.by()
+	switch {
+	case err != nil:
+		return err
+	case by.Reason == "":
+		return &usageError{errors.New("--reason is missing: the record says why the job was touched")}
+	case !publisher.IsJobID(id):
+		return &usageError{fmt.Errorf("%q is not a job id: give the vendor's number, as `backhaul status REQUEST` shows it", id)}
+	}
+	cfg, log, err := load(cmd)
+	if err != nil {
+		return err
+	}
+	if err := cfg.CheckRun(); err != nil {
+		return err
+	}
+	nc, js, _, err := join(cmd)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	pub, err := publisher.New(nc)
+	if err != nil {
+		return err
+	}
+	asking, explain := ask(cmd.Context(), nc)
+	job, err := jobact.Find(asking, js, id)
+	if err != nil {
+		return explain(err)
+	}
+	question := fmt.Sprintf("Job %s of request %s backs up %s of %s. Kill it?", id, job.Key, job.Started.SubclientName, job.Started.ClientName)
+	if err := confirm(cmd, f.yes, question); err != nil {
+		return err
+	}
+	client, end, err := jobClient(cmd.Context(), cfg, nc, &logins.Store{Log: log})
+	if err != nil {
+		return err
+	}
+	defer end()
+	r, err := jobact.Act(asking, pub, client, job, action, by)
+	if err != nil {
+		return explain(err)
+	}
+	return printJobResult(cmd, f.output, r)
+}
+
+// jobClient returns a client of the vendor that shares refused logins and the budget with the
+// replicas.
+func jobClient(ctx context.Context, cfg *config.Config, nc *nats.Conn, store *logins.Store) (client *vendorapi.Client, end func(), err error) {
+	settings := cfg.Vendor.Client(1)
+	settings.Auth.Logins, settings.Auth.Process = store, "backhaul job on "+service.Owner()
+	if err := store.Use(nc); err != nil {
+		return nil, nil, err
+	}
+	allowance := service.NewBudget(cfg, settings.Auth.Process, store.Log)
+	if allowance != nil {
+		if err := allowance.Use(nc); err != nil {
+			return nil, nil, err
+		}
+		settings.Pace.Budget = allowance
+	}
+	if client, err = vendorapi.New(settings); err != nil {
+		return nil, nil, &config.Error{Problems: []string{err.Error()}}
+	}
+	return client, func() {
+		service.Logout(ctx, client)
+		if allowance != nil {
+			allowance.Settle(ctx)
+		}
+	}, nil
+}
+
+func printJobResult(cmd *cobra.Command, output string, r jobact.Result) error {
+	if output == outputJSON {
+		if err := printJSON(cmd.OutOrStdout(), r); err != nil {
+			return err
+		}
+	} else {
+		text := fmt.Sprintf("job %s of %s/%s: the vendor accepted it; was %s, is %s", r.JobID, r.Source, r.RequestID, r.Before, cmp.Or(r.After, "not shown"))
+		if r.Unclear != "" {
+			text = fmt.Sprintf("job %s of %s/%s: it is not known whether the vendor accepted it (%s); was %s, is %s. Look again before you repeat it",
+				r.JobID, r.Source, r.RequestID, r.Unclear, r.Before, cmp.Or(r.After, "not shown"))
+		}
+		if _, err := fmt.Fprintln(cmd.OutOrStdout(), text); err != nil {
+			return err
+		}
+	}
+	if r.Unclear != "" {
+		return errSaid
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"backhaul/cmd/internal/programtest"
+	"backhaul/vendorapi/simulator"
+)
+
+// A scope is paused and resumed by its names; everything that shows the queue says so.
+func TestPauseAndResumeOfAScope(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{})
+	run := func(want int, says string, args ...string) {
+		t.Helper()
+		if code, out, stderr := programtest.Once(t, s.Env, "", args...); code != want || !strings.Contains(out+stderr, says) {
+			t.Errorf("%v: exit code %d, want %d with %q: %s%s", args, code, want, says, out, stderr)
+		}
+	}
+	run(exitUsage, "one token of a subject", "pause", "--source", "a.b")
+	run(exitDone, "are the names right?", "pause", "--source", "billing", "--for", "1h", "--reason", "CHG-17", "--as", "ann")
+	run(exitDone, "which is longer", "pause", "--source", "billing", "--for", "1m")
+	run(exitDone, "source billing: since 2", "status")
+	run(exitDone, "source billing is paused until 2", "check")
+	run(exitDone, "the request waits: source billing is paused until 2", "request", "--source", "billing", "--request-id", "p-1",
+		"--client-name", "s-adhoc-object-storage", "--subclient-name", "stestgroup")
+	run(exitDone, "by ann: CHG-17", "status", "billing/p-1")
+	run(exitFailed, "by which it was paused: source billing", "resume", "--client", "billing")
+	run(exitDone, "source billing is resumed", "resume", "--source", "billing")
+	s.WaitForOutcomes()
+	s.OneJob("p-1")
+	run(exitDone, "resume-scope", "events", "--kind", "operator")
+}
+
+// A job is killed by its id, and the follower reports the end.
+func TestJobCommand(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{JobDuration: time.Hour})
+	s.Publish("backup.request.billing", nil, programtest.SampleRequest("k-1"))
+	s.WaitForOutcomes()
+	id, _ := s.OneJob("k-1")["jobId"].(string)
+	run := func(want int, says string, args ...string) {
+		t.Helper()
+		if code, out, stderr := programtest.Once(t, s.Env, "", args...); code != want || !strings.Contains(out+stderr, says) {
+			t.Errorf("%v: exit code %d, want %d with %q: %s%s", args, code, want, says, out, stderr)
+		}
+	}
+	run(exitUsage, "--reason is missing", "job", "kill", id, "--yes")
+	run(exitUsage, "is not a job id", "job", "kill", "billing/k-1", "--yes", "--reason", "x")
+	run(exitUsage, "Kill it?", "job", "kill", id, "--reason", "x")
+	run(exitFailed, "on record for no request", "job", "kill", "1", "--yes", "--reason", "x")
+	run(exitDone, "was Running, is Suspended", "job", "suspend", id, "--reason", "x")
+	run(exitDone, "was Suspended, is Running", "job", "resume", id, "--reason", "x")
+	run(exitDone, `"statusAfter":"Killed"`, "job", "kill", id, "--yes", "--reason", "CHG-17", "-o", "json")
+	run(exitFailed, "has ended already: Killed", "job", "kill", id, "--yes", "--reason", "x")
+	run(exitDone, "job "+id+" of billing/k-1: CHG-17", "events", "--kind", "operator")
+}
