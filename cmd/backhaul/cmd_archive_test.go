@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -74,7 +75,7 @@ func TestArchive(t *testing.T) {
 		t.Errorf("the report is\n%s", report)
 	}
 
-	if _, status, stderr := programtest.Once(t, env, "", "status", "--admin-addr", "off"); !strings.Contains(status, "archived      until 20") || strings.Contains(status, "no replica archives") {
+	if _, status, stderr := programtest.Once(t, env, "", "status", "--admin-addr", "off"); !regexp.MustCompile(`(?m)^archived +until 20`).MatchString(status) || strings.Contains(status, "no replica archives") {
 		t.Errorf("the status is\n%s%s", status, stderr)
 	}
 

@@ -43,7 +43,7 @@ func sign(tree tlog.Tree, place publisher.Place, signer note.Signer) (Checkpoint
 func OpenCheckpoint(data []byte, keys Keys) (Checkpoint, error) {
 	opened, err := note.Open(data, note.VerifierList(keys...))
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("checkpoint: not signed with the key %s: %w", keys, err)
+		return Checkpoint{}, fmt.Errorf("checkpoint: not signed with the key %s: %w; if the key was replaced, name a file with the public keys of all of them (BACKHAUL_ARCHIVE_PUBLIC_KEY)", keys, err)
 	}
 	lines := strings.Split(opened.Text, "\n")
 	if len(lines) < 5 || lines[0] != keys.Name() {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ const (
 )
 
 func (a *Archive) settings() []setting {
-	return []setting{
+	place := []setting{
 		{
 			group: GroupArchive, key: "archive.location", env: "BACKHAUL_ARCHIVE", flag: "archive",
 			field: &a.Location,
@@ -83,62 +84,35 @@ func (a *Archive) settings() []setting {
 			usage: "time between two checkpoints that are published as events",
 			doc:   "Without anything new in the archive there is none.",
 		},
-		{
-			group: GroupArchive, key: "archive.s3Endpoint", env: "BACKHAUL_ARCHIVE_S3_ENDPOINT", flag: "archive-s3-endpoint",
-			field: &a.Bucket.Endpoint, url: true,
-			usage: "`URL` of the S3 API of an archive in a bucket",
-			doc:   "For example https://s3.eu-central-1.amazonaws.com. It must know conditional writes (If-Match, If-None-Match).",
-		},
-		{
-			group: GroupArchive, key: "archive.s3Region", env: "BACKHAUL_ARCHIVE_S3_REGION", flag: "archive-s3-region",
-			field: &a.Bucket.Region, fallback: objectstore.DefaultRegion,
-			usage: "`region` of the bucket of the archive",
-		},
-		{
-			group: GroupArchive, key: "archive.s3PathStyle", env: "BACKHAUL_ARCHIVE_S3_PATH_STYLE", flag: "archive-s3-path-style",
-			field: &a.Bucket.PathStyle, fallback: "false",
-			usage: "the bucket of the archive is part of the path, not of the host's name",
-			doc:   "What MinIO and Ceph usually want.",
-		},
-		{
-			group: GroupArchive, key: "archive.s3CA", env: "BACKHAUL_ARCHIVE_S3_CA", flag: "archive-s3-ca",
-			field: &a.Bucket.CA, reads: true,
-			usage: "PEM `file` with the only roots to trust for the archive's S3 API",
-		},
-		{
-			group: GroupArchive, key: "archive.s3InsecureHTTP", env: "BACKHAUL_ARCHIVE_S3_INSECURE_HTTP", flag: "archive-s3-insecure-http",
-			field: &a.Bucket.InsecureHTTP, fallback: "false",
-			usage: "allow plain http to an S3 API of the archive that is not on this machine",
-			doc:   "The events can then be read on the way; the secret key is never sent.",
-		},
-		{
-			group: GroupArchive, key: "archive.s3AccessKey", env: "BACKHAUL_ARCHIVE_S3_ACCESS_KEY",
-			field: &a.Bucket.AccessKey,
-			usage: "the access key of the archive's bucket",
-			doc: "To archive it must be allowed to get and put objects and their retention, and, to tidy up, to list and delete them. To read, " +
-				"to get objects.",
-		},
-		{
-			group: GroupArchive, key: "archive.s3SecretKey", env: "BACKHAUL_ARCHIVE_S3_SECRET_KEY",
-			field: &a.Bucket.SecretKey,
-			usage: "the secret key of that access key",
-		},
+	}
+	bucket := a.Bucket.S3.settings(s3Place{
+		group: GroupArchive, key: "archive.s3", env: "BACKHAUL_ARCHIVE_S3_", flag: "archive-s3-", store: "the archive's bucket",
+		endpoint: "It must know conditional writes (If-Match, If-None-Match).",
+		access: "To archive it must be allowed to get and put objects and their retention, and, to tidy up, to list and delete them. To read, " +
+			"to get objects.", plain: "The events",
+	})
+	return slices.Concat(place, bucket, a.Bucket.lockSettings())
+}
+
+// lockSettings are those of how long a bucket keeps what it has.
+func (b *ArchiveBucket) lockSettings() []setting {
+	return []setting{
 		{
 			group: GroupArchiver, key: "archive.retention", env: "BACKHAUL_ARCHIVE_RETENTION", flag: "archive-retention",
-			field: &a.Bucket.Retention, fallback: "0",
+			field: &b.Retention, fallback: "0",
 			usage: "how long nobody can delete what was archived into a bucket, 0 means what the bucket says",
 			doc: "61320h are seven years. The bucket must have object lock. It begins when an event was stored, by the NATS server's clock. The " +
 				"checkpoint and what is not full yet are replaced soon, and locked for 720h at most.",
 		},
 		{
 			group: GroupArchiver, key: "archive.lockMode", env: "BACKHAUL_ARCHIVE_LOCK_MODE", flag: "archive-lock-mode",
-			field: &a.Bucket.LockMode, fallback: lockCompliance, oneOf: []string{lockCompliance, lockGovernance},
+			field: &b.LockMode, fallback: lockCompliance, oneOf: []string{lockCompliance, lockGovernance},
 			usage: "the mode of that retention",
 			doc:   "compliance: nobody can end it before. governance: who has s3:BypassGovernanceRetention can.",
 		},
 		{
 			group: GroupArchiver, key: "archive.holdLabel", env: "BACKHAUL_ARCHIVE_HOLD_LABEL", flag: "archive-hold-label",
-			field: &a.Bucket.HoldLabel, fallback: "legal-hold",
+			field: &b.HoldLabel, fallback: "legal-hold",
 			usage: "`label` of requests whose events are put on legal hold in a bucket",
 			doc:   "With any value. The whole bundle of 256 events with one of them is held, until someone takes the hold away in the store.",
 		},

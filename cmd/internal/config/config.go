@@ -59,17 +59,6 @@ type Trigger struct {
 	S3 S3
 }
 
-// S3 is an object store.
-type S3 struct {
-	Endpoint     string
-	Region       string
-	PathStyle    bool
-	CA           string
-	InsecureHTTP bool
-	AccessKey    secret.Source
-	SecretKey    secret.Source
-}
-
 // Vendor is how to reach Commvault.
 type Vendor struct {
 	Endpoint         string

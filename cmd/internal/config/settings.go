@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"backhaul/consumer"
-	"backhaul/consumer/trigger/objectstore"
 	"backhaul/vendorapi"
 )
 
@@ -321,53 +320,19 @@ func (a *Admin) settings() []setting {
 }
 
 func (t *Trigger) settings() []setting {
-	return []setting{
+	routes := []setting{
 		{
 			group: GroupTrigger, key: "trigger.routes", env: "BACKHAUL_TRIGGER_ROUTES", flag: "routes",
 			field: &t.Routes, reads: true,
 			usage: "YAML `file` with the routes from changes in storage to content groups",
 			doc:   "See routes.example.yaml. `backhaul trigger check` reports what is wrong with one.",
 		},
-		{
-			group: GroupStore, key: "trigger.s3Endpoint", env: "BACKHAUL_TRIGGER_S3_ENDPOINT", flag: "s3-endpoint",
-			field: &t.S3.Endpoint, url: true,
-			usage: "`URL` of the S3 API that directive files are written with",
-			doc: "For example https://s3.eu-central-1.amazonaws.com. Needed if a route has a directive; it " +
-				"must be the account that is backed up.",
-		},
-		{
-			group: GroupStore, key: "trigger.s3Region", env: "BACKHAUL_TRIGGER_S3_REGION", flag: "s3-region",
-			field: &t.S3.Region, fallback: objectstore.DefaultRegion,
-			usage: "`region` of the buckets",
-		},
-		{
-			group: GroupStore, key: "trigger.s3PathStyle", env: "BACKHAUL_TRIGGER_S3_PATH_STYLE", flag: "s3-path-style",
-			field: &t.S3.PathStyle, fallback: "false",
-			usage: "the bucket is part of the path, not of the host's name",
-			doc:   "What MinIO and Ceph usually want. An endpoint with an IP address or localhost has it always.",
-		},
-		{
-			group: GroupStore, key: "trigger.s3CA", env: "BACKHAUL_TRIGGER_S3_CA", flag: "s3-ca",
-			field: &t.S3.CA, reads: true,
-			usage: "PEM `file` with the only roots to trust for it",
-		},
-		{
-			group: GroupStore, key: "trigger.s3InsecureHTTP", env: "BACKHAUL_TRIGGER_S3_INSECURE_HTTP", flag: "s3-insecure-http",
-			field: &t.S3.InsecureHTTP, fallback: "false",
-			usage: "allow plain http to an object store that is not on this machine",
-			doc:   "The paths can then be read on the way; the secret key is never sent.",
-		},
-		{
-			group: GroupStore, key: "trigger.s3AccessKey", env: "BACKHAUL_TRIGGER_S3_ACCESS_KEY",
-			field: &t.S3.AccessKey,
-			usage: "the access key; it must be allowed to put objects below the directives' prefixes",
-		},
-		{
-			group: GroupStore, key: "trigger.s3SecretKey", env: "BACKHAUL_TRIGGER_S3_SECRET_KEY",
-			field: &t.S3.SecretKey,
-			usage: "the secret key of the access key",
-		},
 	}
+	return append(routes, t.S3.settings(s3Place{
+		group: GroupStore, key: "trigger.s3", env: "BACKHAUL_TRIGGER_S3_", flag: "s3-", store: "the store of directive files",
+		endpoint: "Needed if a route has a directive; it must be the account that is backed up.",
+		access:   "It must be allowed to put objects below the directives' prefixes.", plain: "The paths",
+	})...)
 }
 
 func (l *Log) settings() []setting {

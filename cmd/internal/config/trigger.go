@@ -1,12 +1,8 @@
 package config
 
 import (
-	"fmt"
-	"net/url"
-
 	"backhaul/cmd/internal/secret"
 	"backhaul/consumer/trigger/objectstore"
-	"backhaul/vendorapi"
 )
 
 // CheckTrigger returns an [*Error] if `backhaul trigger` cannot work with the
@@ -65,29 +61,5 @@ func (e *Error) checkStore(s S3) {
 		if _, err := key.value.Read(); err != nil {
 			e.add("%s: %v", key.env, err)
 		}
-	}
-}
-
-// plain reports whether the endpoint is on another machine, and its URL has no https and is not
-// allowed to have none.
-func (s S3) plain() bool {
-	u, err := url.Parse(s.Endpoint)
-	return err == nil && u.Scheme == "http" && u.Hostname() != "" && !s.InsecureHTTP && vendorapi.CheckEndpoint("http://"+u.Host, false) != nil
-}
-
-// Store returns the configuration of the object store.
-func (s S3) Store() objectstore.Config {
-	read := func(k secret.Source) func() (string, error) {
-		return func() (string, error) {
-			value, err := k.Read()
-			if err != nil {
-				return "", fmt.Errorf("credentials of the object store: %w", err)
-			}
-			return value, nil
-		}
-	}
-	return objectstore.Config{
-		Endpoint: s.Endpoint, Region: s.Region, PathStyle: s.PathStyle, CAFile: s.CA,
-		AccessKey: read(s.AccessKey), SecretKey: read(s.SecretKey),
 	}
 }
