@@ -35,11 +35,16 @@ func (p *chaosPlan) planCancels() {
 	}
 }
 
+// maxOperators is how many operators there are.
+const maxOperators = 16
+
 // operators cancel requests as soon as JetStream has them.
 type operators struct {
 	ctx  context.Context
 	nc   *nats.Conn
 	desk *cancel.Desk
+	// slots bounds how many act at once: more would overload the server's API after its death.
+	slots chan struct{}
 
 	mu   sync.Mutex
 	wait sync.WaitGroup
@@ -55,7 +60,7 @@ func startOperators(ctx context.Context, t *testing.T, url string) *operators {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	return &operators{ctx: ctx, nc: nc, desk: cancel.New(nc), told: make(map[string]cancel.Result)}
+	return &operators{ctx: ctx, nc: nc, desk: cancel.New(nc), slots: make(chan struct{}, maxOperators), told: make(map[string]cancel.Result)}
 }
 
 // stored starts the cancellation of a request that JetStream has stored.
@@ -71,6 +76,8 @@ func (o *operators) stored(r chaosRequest, ack *jetstream.PubAck) {
 		case <-o.ctx.Done():
 			return
 		}
+		o.slots <- struct{}{}
+		defer func() { <-o.slots }()
 		result, err := o.cancel(r, ack.Sequence)
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -116,7 +123,7 @@ func (o *operators) cancel(r chaosRequest, sequence uint64) (cancel.Result, erro
 		select {
 		case <-ticker.C:
 		case <-o.ctx.Done():
-			return "", err
+			return "", errors.Join(err, context.Cause(o.ctx))
 		}
 	}
 }
