@@ -201,6 +201,32 @@ func TestCancel_refuses(t *testing.T) {
 	d.refused(failed, "it has its outcome: "+b.failed(billing("failed")).ErrorCode+": ")
 }
 
+// Replicas that pick meet at the same requests: a cancelled one is counted and logged once.
+func TestCancel_isCountedOnce(t *testing.T) {
+	t.Parallel()
+	b := newRig(t, simulator.Config{})
+	d := b.desk(b.nats.Connect(t))
+	const requests = 50
+	for i := range requests {
+		d.cancels(b.publish("billing", body(fmt.Sprint("id-", i))))
+	}
+	told, scarce := &notes{}, &starts{left: 1000}
+	for _, name := range []string{"one", "two", "three"} {
+		b.start(owner(name), scarce.limited, func(s *setup) { s.cfg.Observer = told })
+	}
+	b.settled()
+	counted := 0
+	for _, line := range told.all() {
+		if strings.HasSuffix(line, fmt.Sprintf(" %d job-failed ", consumer.ResultOutcome)) {
+			counted++
+		}
+	}
+	if counted != requests || len(b.deadLetters()) != requests {
+		t.Errorf("%d cancelled requests were counted, with %d dead letters, want %d", counted, len(b.deadLetters()), requests)
+	}
+	b.checkCalls(0)
+}
+
 // Replicas claim requests while an operator cancels them: each is started or cancelled, and
 // the operator is told which.
 func TestCancel_againstClaims(t *testing.T) {

@@ -214,7 +214,7 @@ func (h *handler) record(ctx context.Context, d *delivery, req *request, after u
 	if err := h.ledger.record(ctx, req, after, outcome); err != nil {
 		return redeliver(d, fmt.Errorf("record %s: %w", outcome.Kind(), err))
 	}
-	if err := h.keepDeadLetter(ctx, d, req, outcome); err != nil {
+	if _, err := h.keepDeadLetter(ctx, d, req, outcome); err != nil {
 		return redeliver(d, err)
 	}
 	return settlement{verb: ack, outcome: outcome, ours: true}
@@ -286,7 +286,7 @@ func (h *handler) stuck(ctx context.Context, d *delivery, req *request, err erro
 	if recordErr != nil && !errors.Is(recordErr, errTakenOver) { // errTakenOver: recorded before a crash
 		return redeliver(d, errors.Join(err, fmt.Errorf("record %s: %w", event.Kind(), recordErr)))
 	}
-	if err := h.keepDeadLetter(ctx, d, req, event); err != nil {
+	if _, err := h.keepDeadLetter(ctx, d, req, event); err != nil {
 		return redeliver(d, err)
 	}
 	return settlement{verb: ack, outcome: event, ours: true}
@@ -295,13 +295,15 @@ func (h *handler) stuck(ctx context.Context, d *delivery, req *request, err erro
 // duplicate settles a delivery whose outcome is on record. If the outcome is about this
 // message, its owner may have died before it kept the dead letter.
 func (h *handler) duplicate(ctx context.Context, d *delivery, req *request, last record) settlement {
-	about := last.event.Requested().RequestedAt.Equal(req.message.RequestedAt)
-	if about {
-		if err := h.keepDeadLetter(ctx, d, req, last.event); err != nil {
+	first := false
+	if last.event.Requested().RequestedAt.Equal(req.message.RequestedAt) {
+		var err error
+		if first, err = h.keepDeadLetter(ctx, d, req, last.event); err != nil {
 			return redeliver(d, err)
 		}
 	}
-	return settlement{verb: ack, outcome: last.event, ours: about && isCancelled(last.event)}
+	// Replicas that pick may all find a cancellation: the first one to keep the dead letter counts.
+	return settlement{verb: ack, outcome: last.event, ours: first && isCancelled(last.event)}
 }
 
 // reject records that the request's id belongs to another request. The event is about this
@@ -319,19 +321,20 @@ func (h *handler) reject(ctx context.Context, d *delivery, req *request, first r
 	if err != nil && !errors.Is(err, errTakenOver) { // errTakenOver: recorded before a crash
 		return redeliver(d, fmt.Errorf("record %s: %w", event.Kind(), err))
 	}
-	if err := h.keepDeadLetter(ctx, d, req, event); err != nil {
+	if _, err := h.keepDeadLetter(ctx, d, req, event); err != nil {
 		return redeliver(d, err)
 	}
 	return settlement{verb: ack, outcome: event, ours: true}
 }
 
 // keepDeadLetter keeps the message as a dead letter if its outcome is a failure or a rejection.
-func (h *handler) keepDeadLetter(ctx context.Context, d *delivery, req *request, outcome schemas.Event) error {
+// first reports whether it was not kept before.
+func (h *handler) keepDeadLetter(ctx context.Context, d *delivery, req *request, outcome schemas.Event) (first bool, err error) {
 	code, reason, failed := failureOf(outcome)
 	if !failed {
-		return nil
+		return false, nil
 	}
-	return h.pub.DeadLetter(ctx, publisher.DeadLetter{
+	return h.pub.KeepDeadLetter(ctx, publisher.DeadLetter{
 		Subject: d.msg.Subject, Header: schemas.Header(d.msg.Header), Data: d.msg.Data,
 		Key: req.key, RequestID: req.RequestID, Sequence: d.sequence, Time: d.stored, Code: code, Reason: reason,
 	})

@@ -23,8 +23,8 @@ type settlement struct {
 	waits bool
 	// outcome is the event on record, nil if the request has none yet.
 	outcome schemas.Event
-	// ours reports that this delivery recorded the outcome, or that it is the one whose request
-	// an operator has cancelled.
+	// ours reports that this delivery recorded the outcome, or that it is the first
+	// of a request that an operator has cancelled.
 	ours bool
 	err  error
 	req  *request

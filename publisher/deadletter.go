@@ -67,9 +67,16 @@ var keptSizes = []int{256 << 10, 32 << 10, 4 << 10, 0}
 // same message is kept once, even if this is called again after a crash. What is too
 // large is kept without its headers, and then without the end of its payload.
 func (p *Publisher) DeadLetter(ctx context.Context, d DeadLetter) error {
-	err := p.keep(ctx, d.message(d.Header))
+	_, err := p.KeepDeadLetter(ctx, d)
+	return err
+}
+
+// KeepDeadLetter is DeadLetter. It also reports whether the message was kept now: false if it was
+// kept before, as far back as the stream recognises duplicates.
+func (p *Publisher) KeepDeadLetter(ctx context.Context, d DeadLetter) (first bool, err error) {
+	first, err = p.keep(ctx, d.message(d.Header))
 	if tooLarge(err) {
-		err = p.keep(ctx, d.message(nil))
+		first, err = p.keep(ctx, d.message(nil))
 	}
 	whole := d.Data
 	for _, size := range keptSizes {
@@ -78,21 +85,21 @@ func (p *Publisher) DeadLetter(ctx context.Context, d DeadLetter) error {
 		}
 		if size < len(whole) {
 			d.Data, d.Size = whole[:size], len(whole)
-			err = p.keep(ctx, d.message(nil))
+			first, err = p.keep(ctx, d.message(nil))
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("dead letter on %s: %w", DeadLetterSubject(d.Key.Source), err)
+		return false, fmt.Errorf("dead letter on %s: %w", DeadLetterSubject(d.Key.Source), err)
 	}
-	return nil
+	return first, nil
 }
 
-func (p *Publisher) keep(ctx context.Context, msg *nats.Msg) error {
-	_, err := p.js.PublishMsg(ctx, msg)
+func (p *Publisher) keep(ctx context.Context, msg *nats.Msg) (first bool, err error) {
+	ack, err := p.js.PublishMsg(ctx, msg)
 	if ctx.Err() == nil || err == nil {
 		p.tell(msg.Subject, err)
 	}
-	return err
+	return err == nil && !ack.Duplicate, err
 }
 
 // message is the dead letter with these headers of the original.
