@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,7 +20,9 @@ func newDeadLetterCommand() *cobra.Command {
 		Short: "Look at requests that could not be done, send them again, drop them",
 		Long: `Each request that ended as job-failed or request-rejected is kept in the stream
 BACKUP_DLQ, as it came, with the reason. A dead letter is named by its sequence
-in that stream.`,
+in that stream. It is open, or replayed, or succeeded if a replay has started a job. A
+replay that fails has a dead letter of its own, which is open then: --state open shows
+one for each request that still fails.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -36,6 +39,7 @@ func newDeadLetterListCommand() *cobra.Command {
 		SuggestFor: []string{"list"},
 		Short:      "List dead letters, the newest last",
 		Example: `  backhaul dlq ls --nats nats://127.0.0.1:4222 --source billing --since 24h
+  backhaul dlq ls --nats nats://127.0.0.1:4222 --state open
   backhaul dlq ls --nats nats://127.0.0.1:4222 --error-code 35:4618 --output json`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -113,6 +117,7 @@ func withDeadLetters(cmd *cobra.Command, use func(context.Context, *deadletter.S
 type deadLetterFlags struct {
 	source, client, subclient string
 	code, requestID, subject  string
+	state                     string
 	since, until              time.Time
 }
 
@@ -123,6 +128,7 @@ func addDeadLetterFlags(cmd *cobra.Command, f *deadLetterFlags) {
 	addFilter(cmd, &f.code, "error-code", "only failures with this `code`, ours or the vendor's in either form")
 	addFilter(cmd, &f.requestID, "request-id", "only requests with this `id`")
 	addFilter(cmd, &f.subject, "subject", "only messages that came on this `subject`, such as storage.event.>")
+	cmd.Flags().Var(filterValue{text: &f.state, check: checkState}, "state", "only those that have become of this: `open|replayed|succeeded`")
 	addMoment(cmd, &f.since, "since", "`time` (2026-11-23T10:00:00Z) or age (90m, 7d) of the oldest dead letter")
 	addMoment(cmd, &f.until, "until", "`time` or age of the newest dead letter")
 }
@@ -130,8 +136,15 @@ func addDeadLetterFlags(cmd *cobra.Command, f *deadLetterFlags) {
 // filter returns what the flags select. The error is a [*usageError].
 func (f deadLetterFlags) filter() (deadletter.Filter, error) {
 	return deadletter.Filter{
-		Source: f.source, Client: f.client, Subclient: f.subclient, Code: f.code, RequestID: f.requestID, Subject: f.subject, Since: f.since, Until: f.until,
+		Source: f.source, Client: f.client, Subclient: f.subclient, Code: f.code, RequestID: f.requestID, Subject: f.subject, Since: f.since, Until: f.until, State: deadletter.State(f.state),
 	}, checkPeriod(f.since, f.until)
+}
+
+func checkState(state string) error {
+	if !slices.Contains(deadletter.States, deadletter.State(state)) {
+		return fmt.Errorf("must be one of %s", joined(deadletter.States))
+	}
+	return nil
 }
 
 func sequencesOf(args []string) ([]uint64, error) {

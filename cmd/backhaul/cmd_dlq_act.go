@@ -21,6 +21,7 @@ import (
 type actFlags struct {
 	filters          deadLetterFlags
 	all, dryRun, yes bool
+	succeeded        bool // of drop
 	limit            int
 	operator         operatorFlags
 	output           string
@@ -76,11 +77,13 @@ func newDeadLetterDropCommand() *cobra.Command {
 stream, and so do the requests' own events; the message does not. Dead letters
 are named by sequences or selected by filters; --all selects all.`,
 		Example: `  backhaul dlq drop --nats nats://127.0.0.1:4222 12 13 --reason "test data"
+  backhaul dlq drop --nats nats://127.0.0.1:4222 --succeeded --reason "done since"
   backhaul dlq drop --nats nats://127.0.0.1:4222 --source load-test --until 720h --dry-run`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return runDrop(cmd, args, f) },
 	}
 	addActFlags(cmd, &f)
+	cmd.Flags().BoolVar(&f.succeeded, "succeeded", false, "as --state succeeded: those whose replay has started a job")
 	return cmd
 }
 
@@ -181,6 +184,12 @@ func runAct(cmd *cobra.Command, args []string, f actFlags, on func(*deadletter.S
 	numbers, err := sequencesOf(args)
 	if err != nil {
 		return err
+	}
+	if f.succeeded {
+		if f.filters.state != "" && f.filters.state != string(deadletter.Succeeded) {
+			return &usageError{fmt.Errorf("--succeeded does not go with --state %s", f.filters.state)}
+		}
+		f.filters.state = string(deadletter.Succeeded)
 	}
 	filter, err := f.filters.filter()
 	if err != nil {

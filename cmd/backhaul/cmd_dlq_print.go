@@ -17,19 +17,22 @@ import (
 
 // letterView is a dead letter in JSON.
 type deadLetterView struct {
-	Sequence        uint64       `json:"sequence"`
-	KeptAt          time.Time    `json:"keptAt"`
-	Source          string       `json:"source"`
-	Key             string       `json:"key"`
-	RequestID       string       `json:"requestId"`
-	ErrorCode       string       `json:"errorCode"`
-	Reason          string       `json:"reason"`
-	ClientName      string       `json:"clientName,omitempty"`
-	SubclientName   string       `json:"subclientName,omitempty"`
-	RequestedAt     time.Time    `json:"requestedAt,omitzero"`
-	RequestSequence uint64       `json:"requestSequence"`
-	Subject         string       `json:"subject"`
-	Replays         []replayView `json:"replays,omitempty"`
+	Sequence     uint64    `json:"sequence"`
+	KeptAt       time.Time `json:"keptAt"`
+	Source       string    `json:"source"`
+	Key          string    `json:"key"`
+	RequestID    string    `json:"requestId"`
+	ErrorCode    string    `json:"errorCode"`
+	ErrorLogCode string    `json:"errorLogCode,omitempty"`
+	// State is open, replayed or succeeded.
+	State           deadletter.State `json:"state"`
+	Reason          string           `json:"reason"`
+	ClientName      string           `json:"clientName,omitempty"`
+	SubclientName   string           `json:"subclientName,omitempty"`
+	RequestedAt     time.Time        `json:"requestedAt,omitzero"`
+	RequestSequence uint64           `json:"requestSequence"`
+	Subject         string           `json:"subject"`
+	Replays         []replayView     `json:"replays,omitempty"`
 	*messageView
 }
 
@@ -52,7 +55,7 @@ type replayView struct {
 
 func viewOf(l deadletter.Message) deadLetterView {
 	v := deadLetterView{
-		Sequence: l.Number, KeptAt: l.Kept, Source: l.Key.Source, Key: l.Key.Name, RequestID: l.RequestID, ErrorCode: l.Code, Reason: l.Reason,
+		Sequence: l.Number, KeptAt: l.Kept, Source: l.Key.Source, Key: l.Key.Name, RequestID: l.RequestID, ErrorCode: l.Code, ErrorLogCode: schemas.LogCode(l.Code), State: l.State(), Reason: l.Reason,
 		ClientName: l.Request.ClientName, SubclientName: l.Request.SubclientName, RequestedAt: l.Time, RequestSequence: l.Sequence, Subject: l.Subject,
 	}
 	for _, r := range l.Replays {
@@ -78,10 +81,10 @@ func printDeadLetters(w io.Writer, output string, deadLetters []deadletter.Messa
 		return nil
 	}
 	t := newTable(w)
-	t.row("SEQUENCE", "KEPT", "SUBJECT", "REQUEST", "CLIENT/GROUP", "CODE", "REPLAYED", "REASON")
+	t.row("SEQUENCE", "KEPT", "SUBJECT", "REQUEST", "CLIENT/GROUP", "CODE", "STATE", "REPLAYED", "REASON")
 	for _, l := range deadLetters {
 		t.row(fmt.Sprint(l.Number), stamp(l.Kept), l.Subject, dash(l.RequestID),
-			dash(l.Request.ClientName)+"/"+dash(l.Request.SubclientName), l.Code, replayed(l), shortText(l.Reason, 80))
+			dash(l.Request.ClientName)+"/"+dash(l.Request.SubclientName), l.CodeText(), string(l.State()), replayed(l), shortText(l.Reason, 80))
 	}
 	return t.flush()
 }
@@ -123,7 +126,8 @@ func printDeadLetter(w io.Writer, output string, l deadletter.Message) error {
 	row("request", "%s/%s", l.Key.Source, l.RequestID)
 	row("requested", "%s, message %d", stamp(l.Time), l.Sequence)
 	row("client/group", "%s/%s", dash(l.Request.ClientName), dash(l.Request.SubclientName))
-	row("code", "%s", l.Code)
+	row("code", "%s", l.CodeText())
+	row("state", "%s", l.State())
 	row("reason", "%s", l.Reason)
 	for _, r := range l.Replays {
 		if l.Notification() {

@@ -67,8 +67,8 @@ func TestARefusedRequestIsReplayedAfterAFix(t *testing.T) {
 	s.WaitForOutcomes()
 
 	code, out, stderr := programtest.Once(t, s.Env, "", "dlq", "ls")
-	const listed = `SEQUENCE  KEPT  SUBJECT                 REQUEST  CLIENT/GROUP  CODE       REPLAYED  REASON
-1         TIME  backup.request.billing  inv-7    files/home    587207178  -         Failed to start backups as no eligible subclients were found.
+	const listed = `SEQUENCE  KEPT  SUBJECT                 REQUEST  CLIENT/GROUP  CODE       STATE REPLAYED  REASON
+1         TIME  backup.request.billing  inv-7    files/home    587207178 (35:4618) open  -         Failed to start backups as no eligible subclients were found.
 `
 	short := strings.ReplaceAll(moments.ReplaceAllString(out, "TIME"), "KEPT                ", "KEPT")
 	if code != exitDone || strings.Join(strings.Fields(short), " ") != strings.Join(strings.Fields(listed), " ") {
@@ -114,6 +114,22 @@ func TestARefusedRequestIsReplayedAfterAFix(t *testing.T) {
 		t.Errorf("once more: exit code %d, %s", code, stderr)
 	}
 
+	for args, want := range map[string]string{
+		"ls --state succeeded": "(35:4618)  succeeded  job ", "drop --succeeded --dry-run": "would drop", "drop --state succeeded --dry-run": "would drop",
+		"ls --state open": "", "ls --state replayed": "", "drop --state open --dry-run": "",
+	} {
+		if code, out, stderr := programtest.Once(t, s.Env, "", append([]string{"dlq"}, strings.Fields(args)...)...); code != exitDone || !strings.Contains(out, want) || want == "" && out != "" {
+			t.Errorf("dlq %s: exit code %d, %s%s", args, code, out, stderr)
+		}
+	}
+	for args, want := range map[string]string{
+		"ls --state done": "must be one of open, replayed, succeeded", "drop --succeeded --state open": "--succeeded does not go with --state open",
+		"drop 1 --succeeded": "sequences do not go with filters",
+	} {
+		if code, _, stderr := programtest.Once(t, s.Env, "", append([]string{"dlq"}, strings.Fields(args)...)...); code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("dlq %s: exit code %d, %s", args, code, stderr)
+		}
+	}
 	if code, out, _ = programtest.Once(t, s.Env, "", "dlq", "drop", "1", "--yes", "--as", "ann"); code != exitDone || !strings.Contains(out, "dropped") || s.Messages(publisher.DeadLetterStream) != 0 {
 		t.Errorf("drop: exit code %d, %s", code, out)
 	}

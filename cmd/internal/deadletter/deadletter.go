@@ -82,6 +82,8 @@ type Message struct {
 	Invalid error
 	// Replays are those on record, oldest first.
 	Replays []Replay
+	// succeeded: a replay has started a job, or a replay of that one.
+	succeeded bool
 	// root is the id that the first of a chain of replays had.
 	root string
 }
@@ -110,6 +112,8 @@ type Filter struct {
 	RequestID string
 	// Since and Until bound when the dead letter was stored.
 	Since, Until time.Time
+	// State is what became of them.
+	State State
 	// Limit is the largest number of results: the newest.
 	Limit int
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -62,6 +63,24 @@ func OfKey(ctx context.Context, js jetstream.JetStream, key publisher.Key) (mess
 	}
 	return messages, err
 }
+
+// Of returns the sequence of the dead letter of a request that has had its outcome since a time,
+// 0 if there is none. It reads what was kept since then.
+func (s *Store) Of(ctx context.Context, key publisher.Key, since time.Time) (number uint64, err error) {
+	from := since.Add(-ofMargin)
+	cfg := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from}
+	err = readHeaders(ctx, s.js, key.Source, cfg, func(l Message) error {
+		if l.Key != key {
+			return nil
+		}
+		number = l.Number
+		return eventlog.ErrStop
+	})
+	return number, err
+}
+
+// ofMargin covers that the clocks of the two streams' leaders may differ.
+const ofMargin = time.Minute
 
 // readHeaders calls visit with the dead letters of one source or of any.
 func readHeaders(ctx context.Context, js jetstream.JetStream, source string, cfg jetstream.ConsumerConfig, visit func(Message) error) error {

@@ -24,7 +24,10 @@ func (s *Store) List(ctx context.Context, f Filter) (messages []Message, older i
 	if !f.Since.IsZero() {
 		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
 	}
-	found := 0
+	found, limit := 0, f.Limit
+	if f.State != "" {
+		limit = 0 // the state is known at the end only
+	}
 	err = eventlog.Messages(ctx, s.js, publisher.DeadLetterStream, cfg, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		if !f.Until.IsZero() && meta.Timestamp.After(f.Until) {
 			return eventlog.ErrStop
@@ -36,18 +39,33 @@ func (s *Store) List(ctx context.Context, f Filter) (messages []Message, older i
 		found++
 		l.Header, l.Data = nil, nil
 		messages = append(messages, l)
-		if f.Limit > 0 && len(messages) >= 2*f.Limit {
-			messages = append(messages[:0], messages[len(messages)-f.Limit:]...)
+		if limit > 0 && len(messages) >= 2*limit {
+			messages = append(messages[:0], messages[len(messages)-limit:]...)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, 0, err
 	}
-	if f.Limit > 0 && len(messages) > f.Limit {
-		messages = messages[len(messages)-f.Limit:]
+	if f.State == "" {
+		messages = newest(messages, f.Limit)
+		return messages, found - len(messages), s.addReplays(ctx, messages)
 	}
-	return messages, found - len(messages), s.addReplays(ctx, messages)
+	if err := s.addReplays(ctx, messages); err != nil {
+		return nil, 0, err
+	}
+	messages = slices.DeleteFunc(messages, func(l Message) bool { return l.State() != f.State })
+	found = len(messages)
+	messages = newest(messages, f.Limit)
+	return messages, found - len(messages), nil
+}
+
+// newest returns the last messages, limit at most, 0 for all.
+func newest(messages []Message, limit int) []Message {
+	if limit > 0 && len(messages) > limit {
+		return messages[len(messages)-limit:]
+	}
+	return messages
 }
 
 // NotFoundError is a dead letter that does not exist, or no longer.
@@ -114,7 +132,7 @@ func (s *Store) addReplays(ctx context.Context, messages []Message) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	places := make(map[messageID]int)
+	places, replayed := make(map[messageID]int), make(chains)
 	for i, l := range messages {
 		places[messageID{l.Number, l.Kept.UnixNano()}] = i
 	}
@@ -128,6 +146,7 @@ func (s *Store) addReplays(ctx context.Context, messages []Message) error {
 		if err != nil {
 			return nil // not ours
 		}
+		replayed.note(e)
 		if i, ok := places[messageID{e.DeadLetter.Sequence, e.DeadLetter.KeptAt.UnixNano()}]; ok {
 			messages[i].noteReplay(e)
 		}
@@ -136,7 +155,7 @@ func (s *Store) addReplays(ctx context.Context, messages []Message) error {
 	if err != nil {
 		return err
 	}
-	return s.addOutcomes(ctx, messages)
+	return s.addOutcomes(ctx, messages, replayed)
 }
 
 // noteReplay adds a replay once. A replay that was recorded again after a crash has
@@ -148,28 +167,4 @@ func (l *Message) noteReplay(e schemas.OperatorEvent) {
 		}
 	}
 	l.Replays = append(l.Replays, Replay{DeadLetterReplay: e.Replay, Actor: e.Actor, Reason: e.Reason, At: e.At})
-}
-
-// addOutcomes reads what became of the replays.
-func (s *Store) addOutcomes(ctx context.Context, messages []Message) error {
-	var events jetstream.Stream
-	for i := range messages {
-		for j := range messages[i].Replays {
-			if events == nil {
-				var err error
-				if events, err = s.js.Stream(ctx, publisher.EventsStream); err != nil {
-					return fmt.Errorf("read %s: %w", publisher.EventsStream, err)
-				}
-			}
-			replay := &messages[i].Replays[j]
-			msg, _, err := publisher.LastEvent(ctx, events, publisher.Key{Source: messages[i].Key.Source, Name: replay.Key}.Filter())
-			if err != nil {
-				return err
-			}
-			if msg != nil {
-				_, replay.Last, _ = publisher.ReadEvent(msg.Subject, msg.Header, msg.Data) // one of a later version is as good as none
-			}
-		}
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"backhaul/cmd/internal/deadletter"
+	"backhaul/publisher"
 )
 
 // DeadLetters is the stream of dead letters. Its methods are those of
@@ -18,6 +19,7 @@ import (
 type DeadLetters interface {
 	Page(ctx context.Context, source string, before, limit uint64) (letters []deadletter.Message, older uint64, err error)
 	Get(ctx context.Context, number uint64) (deadletter.Message, error)
+	Of(ctx context.Context, key publisher.Key, since time.Time) (number uint64, err error)
 	// Replay leaves an event of who sends the letter's message again.
 	Replay(ctx context.Context, l deadletter.Message, o deadletter.Order) (deadletter.Plan, error)
 }

@@ -142,3 +142,29 @@ func TestRequest_leadsToItsCancellation(t *testing.T) {
 		t.Errorf("a started request is offered for cancellation:\n%s", body)
 	}
 }
+
+// The page of a failed request links to its dead letter, where it can be replayed.
+func TestRequest_linksToItsDeadLetter(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.request("billing", "other").fail("587207178", "no such group").keep("587207178", "no such group")
+	number := b.request("billing", "broken").fail("587207178", "no such group").keep("587207178", "no such group")
+	b.request("billing", "lost").fail("2", "busy") // its dead letter was dropped
+	b.request("billing", "done").submit().start("7")
+	b.waitForRow("done", "7")
+	want := fmt.Sprintf(`<a href="/dead-letters/%d#replay">replay the request</a>`, number)
+	if body := b.get("/requests/billing/broken"); !strings.Contains(body, want) {
+		t.Errorf("no %s in\n%s", want, body)
+	}
+	for _, id := range []string{"lost", "done"} {
+		if body := b.get("/requests/billing/" + id); strings.Contains(body, `id="letter"`) {
+			t.Errorf("%s has no dead letter:\n%s", id, body)
+		}
+	}
+	if body := b.get("/dead-letters"); !strings.Contains(body, "<b>587207178 (35:4618)</b>") {
+		t.Errorf("the list does not show the code of the vendor's logs:\n%s", body)
+	}
+	if body := b.get(fmt.Sprintf("/dead-letters/%d", number)); !strings.Contains(body, "<dd>open</dd>") {
+		t.Errorf("the dead letter does not show its state:\n%s", body)
+	}
+}

@@ -27,8 +27,10 @@ type requestPage struct {
 	Raw     []byte
 	TraceID string
 	// Rejections are requests that used the same id.
-	Rejections    []state.Request
-	Trouble       string
+	Rejections []state.Request
+	Trouble    string
+	// Letter is the sequence of the request's dead letter, 0 if it has none.
+	Letter        uint64
 	CommandCenter string
 }
 
@@ -59,10 +61,25 @@ func (p *Page) request(w http.ResponseWriter, r *http.Request) {
 	case len(d.Steps) == 0:
 		p.say(w, r, http.StatusNotFound, "The events stream has nothing under the key %s of the source %s.", key.Name, key.Source)
 	default:
+		d.Letter = p.letterOf(r, d)
 		d.Live = "/live" + requestPath(key)
 		d.Refresh = 15
 		p.render(w, http.StatusOK, "request.html", d)
 	}
+}
+
+// letterOf returns the dead letter of a request that has ended without a job, 0 if it has none or
+// if that cannot be found out: the link to it is missing then.
+func (p *Page) letterOf(r *http.Request, d requestPage) (number uint64) {
+	last := d.Steps[len(d.Steps)-1]
+	if last.Event.Kind() != schemas.KindJobFailed || p.cfg.Letters == nil {
+		return 0
+	}
+	_ = p.demand(r.Context(), func(ctx context.Context) (err error) {
+		number, err = p.cfg.Letters.Of(ctx, d.Key, last.At)
+		return err
+	})
+	return number
 }
 
 // liveRequest reads the history again only when the state has seen more of it.

@@ -56,6 +56,8 @@ func (a *acts) Get(_ context.Context, number uint64) (deadletter.Message, error)
 	return deadletter.Message{Number: number}, nil
 }
 
+func (a *acts) Of(context.Context, publisher.Key, time.Time) (uint64, error) { return 0, nil }
+
 func (a *acts) Page(context.Context, string, uint64, uint64) ([]deadletter.Message, uint64, error) {
 	return nil, 0, nil
 }
