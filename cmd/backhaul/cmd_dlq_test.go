@@ -134,8 +134,8 @@ func TestARefusedRequestIsReplayedAfterAFix(t *testing.T) {
 		t.Errorf("drop: exit code %d, %s", code, out)
 	}
 	code, out, _ = programtest.Once(t, s.Env, "", "events", "--kind", "operator")
-	const told = `TIME  operator          dlq-replay  ann                         dead letter 1 (billing/inv-7, 587207178) as inv-7-replay-1: group made, CHG-17
-TIME  operator          dlq-drop    ann                         dead letter 1 (billing/inv-7, 587207178)
+	const told = `TIME  operator          dlq-replay    ann                         dead letter 1 (billing/inv-7, 587207178) as inv-7-replay-1: group made, CHG-17
+TIME  operator          dlq-drop      ann                         dead letter 1 (billing/inv-7, 587207178)
 `
 	if got := moments.ReplaceAllString(out, "TIME"); code != exitDone || got != told {
 		t.Errorf("exit code %d, got\n%s\nwant\n%s", code, got, told)
