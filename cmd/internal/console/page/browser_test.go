@@ -39,6 +39,9 @@ func TestBrowser(t *testing.T) {
 		"broker away":             brokerAway,
 		"updates can be held":     holdUpdates,
 		"phone":                   phone,
+		"one line":                oneLine,
+		"roles and names":         rolesAndNames,
+		"keyboard only":           keyboardOnly,
 		"colours are legible":     legible,
 		"pictures for the README": pictures,
 	} {

@@ -44,6 +44,7 @@ func functions(versions map[string]string) template.FuncMap {
 		"job":      jobURL,
 		"stateURL": func(s history.Status) string { return "/" + form{State: string(s), Page: 1}.query() },
 		"login":    func(next string) string { return "/login?" + url.Values{"next": {next}}.Encode() },
+		"zero":     zeroClass,
 		"json":     show.JSON,
 		"line":     show.Line,
 		"orDash": func(s string) string {
@@ -73,13 +74,24 @@ func tone(b history.Backup) string {
 	return "held"
 }
 
+// zeroClass returns the class of a number that is 0, which is shown in grey, "" for another.
+func zeroClass(n any) template.HTMLAttr {
+	if fmt.Sprint(n) == "0" {
+		return ` class="zero"`
+	}
+	return ""
+}
+
 // clock returns the time of day, with the date if it is not today.
 func clock(t, now time.Time) string {
 	t, now = t.UTC(), now.UTC()
 	if t.Year() == now.Year() && t.YearDay() == now.YearDay() {
 		return t.Format("15:04:05")
 	}
-	return t.Format("01-02 15:04:05")
+	if t.Year() != now.Year() {
+		return t.Format("2006-01-02")
+	}
+	return t.Format("01-02 15:04")
 }
 
 // duration returns a duration with the precision that a reader needs.

@@ -72,7 +72,7 @@ func TestPage_showsJobs(t *testing.T) {
 	}
 	waittest.Eventually(t, "counts of ends", func() bool {
 		body := b.get("/")
-		return strings.Contains(body, `Backups without an end</a></dt><dd>2<`) && strings.Contains(body, "All data kept</dt><dd>1<") && strings.Contains(body, "Not all kept</a></dt><dd>1<")
+		return strings.Contains(body, `Backups open</a></dt><dd>2<`) && strings.Contains(body, "All data kept</dt><dd>1<") && strings.Contains(body, "Not all kept</a></dt><dd>1<")
 	})
 	for query, want := range map[string]string{"?backup=open": "open pends", "?backup=not-kept": "lost", "?backup=completed": "kept", "?backup=finished&q=ann": "lost", "?backup=nonsense": "open pends kept lost refused"} {
 		body := b.get("/" + query)

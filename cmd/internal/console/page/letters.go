@@ -23,21 +23,66 @@ import (
 type lettersPage struct {
 	chrome
 	Now     time.Time
-	Source  string
+	Filter  letterFilter
 	Letters []deadletter.Message
 	// Older and Newest are the addresses of other pages, "" if there is none.
 	Older, Newest string
 	Trouble       string
 }
 
+// letterFilter says which dead letters to show; empty fields match all.
+type letterFilter struct{ Source, Code, Text string }
+
+// Active reports whether the filter excludes any dead letter.
+func (f letterFilter) Active() bool { return f != letterFilter{} }
+
+// matches reports whether a dead letter has the code, in either form, and the text in its request
+// id, key or reason, whatever the case. The source is the server's matter.
+func (f letterFilter) matches(l deadletter.Message) bool {
+	has := func(s, part string) bool { return strings.Contains(strings.ToLower(s), strings.ToLower(part)) }
+	return (f.Code == "" || strings.EqualFold(l.Code, f.Code) || schemas.LogCode(l.Code) == f.Code) &&
+		(f.Text == "" || has(l.RequestID, f.Text) || has(l.Key.Name, f.Text) || has(l.Reason, f.Text))
+}
+
+// maxLetterPages bounds how many pages are read to fill one with dead letters that match.
+const maxLetterPages = 20
+
+// matchingLetters returns a page of dead letters below before that match, and where the next page
+// begins, 0 at the end. It reads at most maxLetterPages, so a page may have less than it could.
+func (p *Page) matchingLetters(ctx context.Context, f letterFilter, before uint64) (matching []deadletter.Message, older uint64, err error) {
+	for range maxLetterPages {
+		var page []deadletter.Message
+		page, older, err = p.cfg.Letters.Page(ctx, f.Source, before, pageSize)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, l := range page {
+			if !f.matches(l) {
+				continue
+			}
+			if len(matching) == pageSize {
+				return matching, matching[pageSize-1].Number, nil
+			}
+			matching = append(matching, l)
+		}
+		if older == 0 || !f.Active() {
+			break
+		}
+		before = older
+	}
+	return matching, older, nil
+}
+
 func (p *Page) letters(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	l := lettersPage{chrome: p.chrome(r, "Dead letters", "dead-letters"), Now: time.Now(), Source: formOf(q).Source}
+	l := lettersPage{chrome: p.chrome(r, "Dead letters", "dead-letters"), Now: time.Now(), Filter: letterFilter{fieldOf(q, "source"), fieldOf(q, "code"), fieldOf(q, "q")}}
 	before, _ := strconv.ParseUint(q.Get("before"), 10, 64)
 	at := func(before uint64) string {
 		v := url.Values{}
-		if l.Source != "" {
-			v.Set("source", l.Source)
+		for name, value := range map[string]string{"source": l.Filter.Source, "code": l.Filter.Code, "q": l.Filter.Text} {
+			if value != "" {
+				v.Set(name, value)
+			}
 		}
 		if before > 0 {
 			v.Set("before", strconv.FormatUint(before, 10))
@@ -47,7 +92,7 @@ func (p *Page) letters(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	err := p.demand(r.Context(), func(ctx context.Context) (err error) {
 		var older uint64
-		l.Letters, older, err = p.cfg.Letters.Page(ctx, l.Source, before, pageSize)
+		l.Letters, older, err = p.matchingLetters(ctx, l.Filter, before)
 		if older > 0 {
 			l.Older = at(older)
 		}

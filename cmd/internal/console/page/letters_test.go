@@ -61,3 +61,53 @@ func TestAnEventIsShownWithABound(t *testing.T) {
 		t.Errorf("%d bytes", len(body))
 	}
 }
+
+// Dead letters are found by their code, in either form, and by a text, across pages.
+func TestLetters_areFiltered(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for i := range 120 {
+		code, reason := "587207178", "No eligible subclients"
+		if i == 3 {
+			code, reason = schemas.CodeExpired, "too late"
+		}
+		err := b.pub.DeadLetter(t.Context(), publisher.DeadLetter{
+			Subject: "backup.request.billing", Data: []byte("{}"), Key: publisher.NewKey("billing", fmt.Sprintf("r-%d", i)), RequestID: fmt.Sprintf("r-%d", i),
+			Sequence: uint64(i + 1), Time: time.Now(), Code: code, Reason: reason,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for query, want := range map[string]struct {
+		rows  int
+		older bool
+	}{
+		"":                           {50, true},
+		"?code=EXPIRED":              {1, false}, // it is on the third page
+		"?code=35:4618":              {50, true},
+		"?code=35:4618&before=50":    {48, false},
+		"?q=TOO+LATE":                {1, false},
+		"?q=r-11":                    {11, false}, // r-11 and r-110 to r-119
+		"?q=nothing":                 {0, false},
+		"?source=other&code=EXPIRED": {0, false},
+	} {
+		body := b.get("/dead-letters" + query)
+		if rows := strings.Count(body, `data-label="Letter"`); rows != want.rows || strings.Contains(body, ">Older<") != want.older {
+			t.Errorf("%q: %d rows, older ones: %t; want %d, %t", query, rows, strings.Contains(body, ">Older<"), want.rows, want.older)
+		}
+	}
+}
+
+// A request is found by its labels.
+func TestList_searchesLabels(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.request("billing", "with").submit().start("1")
+	b.request("billing", "without", func(c *schemas.JobSubmitting) { c.Request.Labels = nil }).submit().start("2")
+	b.waitForRow("without", "started")
+	body := b.get("/?label=Ticket%3Dchg-17")
+	if !strings.Contains(body, `title="with ticket=CHG-17"`) || strings.Contains(body, ">without<") || !strings.Contains(body, `name="label" value="Ticket=chg-17"`) {
+		t.Errorf("the wrong requests:\n%s", body)
+	}
+}

@@ -34,6 +34,8 @@ type listPage struct {
 	chrome
 	state.View
 	Lights []light
+	// Away says in a sentence that NATS is away, "" if it is not.
+	Away   string
 	Filter form
 	Pager  pager
 	Plot   plot
@@ -95,8 +97,8 @@ func endsOf(counts map[schemas.Outcome]int) (e ends) {
 
 // form is what the page was asked for.
 type form struct {
-	State, Backup, Source, Client, Group, Text string
-	Page                                       int
+	State, Backup, Source, Client, Group, Label, Text string
+	Page                                              int
 }
 
 // fieldOf returns a field of a filter, bounded.
@@ -107,7 +109,7 @@ func fieldOf(q url.Values, name string) string {
 
 func formOf(q url.Values) form {
 	field := func(name string) string { return fieldOf(q, name) }
-	f := form{State: field("state"), Backup: field("backup"), Source: field("source"), Client: field("client"), Group: field("group"), Text: field("q")}
+	f := form{State: field("state"), Backup: field("backup"), Source: field("source"), Client: field("client"), Group: field("group"), Label: field("label"), Text: field("q")}
 	if f.State == "submitting" {
 		f.State = string(history.Claimed) // as addresses of earlier versions have it
 	}
@@ -125,7 +127,7 @@ func formOf(q url.Values) form {
 }
 
 func (f form) filter() state.Filter {
-	return state.Filter{Status: history.Status(f.State), Backup: state.Backup(f.Backup), Source: f.Source, Client: f.Client, ContentGroup: f.Group, Text: f.Text}
+	return state.Filter{Status: history.Status(f.State), Backup: state.Backup(f.Backup), Source: f.Source, Client: f.Client, ContentGroup: f.Group, Label: f.Label, Text: f.Text}
 }
 
 // Active reports whether the filter excludes any request.
@@ -134,7 +136,7 @@ func (f form) Active() bool { return f.filter() != state.Filter{} }
 // query returns the form as the query of an address.
 func (f form) query() string {
 	q := url.Values{}
-	for name, value := range map[string]string{"state": f.State, "backup": f.Backup, "source": f.Source, "client": f.Client, "group": f.Group, "q": f.Text} {
+	for name, value := range map[string]string{"state": f.State, "backup": f.Backup, "source": f.Source, "client": f.Client, "group": f.Group, "label": f.Label, "q": f.Text} {
 		if value != "" {
 			q.Set(name, value)
 		}
@@ -194,7 +196,7 @@ func (p *Page) look(r *http.Request, f form) listPage {
 	}
 	l.Pager = pagerOf(f, len(l.Requests), l.Matching)
 	l.Plot, l.Ends = plotOf(l.Minutes), endsOf(l.View.Ends)
-	l.Lights = p.lights(l.View, time.Now())
+	l.Lights, l.Away = p.lights(l.View, time.Now()), away(l.View)
 	l.Lines, l.MoreLines = linesOf(l.Queue.Lines, p.cfg.Vendor.StartsPerHour)
 	l.Paused = p.paused()
 	if p.cfg.Waits != nil {
@@ -220,6 +222,18 @@ func (p *Page) lookBack(r *http.Request, f form, l *listPage) {
 	if err != nil {
 		l.OldTrouble = err.Error()
 	}
+}
+
+// away returns the sentence about NATS that is away: what is shown then, and what happens to requests.
+func away(v state.View) string {
+	switch {
+	case !strings.HasPrefix(v.Stale, "NATS "):
+		return ""
+	case v.QueueAt.IsZero():
+		return "NATS is not connected: nothing can be shown yet. Requests that it has accepted stay in the queue."
+	}
+	return fmt.Sprintf("NATS is not connected: what is shown is of %s. Requests that it has accepted stay in the queue and go on when it is back.",
+		v.QueueAt.UTC().Format("2006-01-02 15:04:05 UTC"))
 }
 
 // light is one thing that is well or not, in a word.
@@ -335,10 +349,12 @@ func (p *Page) queueLight(v state.View, now time.Time) light {
 	switch {
 	case v.QueueAt.IsZero():
 		return light{"Queue", "unknown", "", warning}
+	case away(v) != "":
+		return light{"Queue", "unknown", "", warning}
 	case v.Queue.PausedFor > 0:
 		until := v.QueueAt.Add(v.Queue.PausedFor)
 		if until.After(now) {
-			return light{"Queue", "paused", fmt.Sprintf("until %s", until.UTC().Format("2006-01-02 15:04:05 UTC")), warning}
+			return light{"Queue", "paused", fmt.Sprintf("until %s%s", until.UTC().Format("2006-01-02 15:04:05 UTC"), pausedBy(v, until)), warning}
 		}
 	case v.Queue.Pulls == 0 && v.Queue.Waiting > 0 && p.limited():
 		return light{"Queue", "waits", "starts are scarce: requests are taken by priority and source", warning}
@@ -346,6 +362,25 @@ func (p *Page) queueLight(v state.View, now time.Time) light {
 		return light{"Queue", "not read", "no replica asks for work", bad}
 	}
 	return light{"Queue", "running", "", well}
+}
+
+// pausedBy returns who paused the queue until a time, and why, to go on from when the pause ends.
+func pausedBy(v state.View, until time.Time) string {
+	const slack = 3 * time.Second // the end is reckoned from an answer
+	for _, a := range v.Actions {
+		switch {
+		case a.Name == schemas.ActionPause && a.Until.Sub(until).Abs() <= slack && a.Reason != "":
+			return ", by " + a.Actor + ": " + a.Reason
+		case a.Name == schemas.ActionPause && a.Until.Sub(until).Abs() <= slack:
+			return ", by " + a.Actor
+		case a.Name == schemas.ActionResume:
+			return ""
+		}
+	}
+	if !v.Complete {
+		return ""
+	}
+	return ", by no operator on record: the vendor asked, or another tool did it"
 }
 
 // limited reports whether this replica starts nothing because of a limit. Then no pull is open.

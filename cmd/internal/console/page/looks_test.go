@@ -82,6 +82,9 @@ func replay(w *tab) {
 	w.excused = "403" // the browser says that it was refused, as it should be
 	w.follow(`.login button`)
 	w.shows("this is not the token")
+	if color := evaluate[string](w, `getComputedStyle(document.getElementById("problem")).color`); color != evaluate[string](w, `(() => { const e = document.createElement("p"); e.style.color = "var(--bad)"; document.body.append(e); const color = getComputedStyle(e).color; e.remove(); return color; })()`) {
+		w.t.Errorf("a wrong token is told in %s", color)
+	}
 	w.run(chromedp.SendKeys(chromedp.CSS("input[name=token]"), token))
 	w.follow(`.login button`)
 	if address := evaluate[string](w, "location.pathname"); address != fmt.Sprintf("/dead-letters/%d", sequence) {
@@ -150,7 +153,12 @@ func brokerAway(w *tab) {
 	w.waitFor("live", live)
 	w.nats.Stop()
 	w.shows("not connected")
+	w.shows("Requests that it has accepted stay in the queue and go on when it is back.")
 	w.shows("known")
+	w.excused = "503"
+	w.open("/dead-letters")
+	w.shows("The dead letters could not be read: NATS is not connected; try again when it is back")
+	w.open("/")
 	w.nats.Restart()
 	w.waitFor("word that all is well", `document.querySelector("#lights .l-ok b").innerText === "connected"`)
 }
@@ -190,6 +198,31 @@ func phone(w *tab) {
 		}
 		w.open(path)
 		w.fits(path)
+		if path == "/" {
+			rows := evaluate[float64](w, `document.querySelector("#rows").getBoundingClientRect().height / document.querySelectorAll("#rows tr").length`)
+			if rows > 110 {
+				w.t.Errorf("a request is %.0f px high on a phone; 50 of them must not fill 16,000 px", rows)
+			}
+		}
+	}
+}
+
+// oneLine checks that a request is one line of a usual window.
+func oneLine(w *tab) {
+	long := strings.Repeat("long-", 20)
+	populate(w.bench)
+	w.request("billing", long, func(c *schemas.JobSubmitting) {
+		c.Request.ClientName, c.Request.SubclientName = strings.Repeat("client", 20), strings.Repeat("group ", 20)
+	}).submit().fail("587207178", strings.Repeat("a long error ", 20))
+	w.waitForRow(long, "failed")
+	w.run(chromedp.EmulateViewport(1280, 960))
+	w.open("/")
+	w.fits("the list")
+	if high := evaluate[float64](w, `Math.max(...[...document.querySelectorAll("#rows tr")].map((row) => row.getBoundingClientRect().height))`); high > 34 {
+		w.t.Errorf("a row is %.0f px high", high)
+	}
+	if over := evaluate[int](w, `document.querySelector(".scroll").scrollWidth - document.querySelector(".scroll").clientWidth`); over > 0 {
+		w.t.Errorf("the table is %d px wider than the window", over)
 	}
 }
 
@@ -280,23 +313,43 @@ func populate(b *bench) *events {
 	return failed
 }
 
-// pictures writes what the README shows, where a flag says so.
+// pictures writes what the README shows, and the other views, where a flag says so.
 func pictures(w *tab) {
-	populate(w.bench)
+	failed := populate(w.bench)
+	sequence := failed.keep("587207178", "Failed to start backups as no eligible subclients were found.")
+	views := map[string]string{
+		"console": "/", "request": "/requests/" + failed.key.String(), "dead-letters": "/dead-letters",
+		"dead-letter": fmt.Sprintf("/dead-letters/%d", sequence), "sign-in": "/login", "cancel": "/cancel",
+	}
 	for _, scheme := range []string{"light", "dark"} {
 		w.scheme(scheme)
-		w.run(chromedp.EmulateViewport(1280, 960))
-		w.open("/")
-		w.waitFor("live", live)
-		w.fits("the page at 1280 px")
-		data, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
-		w.do("take a picture", err)
-		if len(data) > 300<<10 {
-			w.t.Errorf("the picture has %d bytes", len(data))
+		for name, path := range views {
+			w.run(chromedp.EmulateViewport(1280, 960))
+			w.open(path)
+			if path == "/" {
+				w.waitFor("live", live)
+			}
+			w.fits(path + " at 1280 px")
+			w.keepPicture(name + "-" + scheme)
+			if scheme == "light" {
+				w.run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile))
+				w.open(path)
+				w.fits(path + " on a phone")
+				w.keepPicture(name + "-phone")
+			}
 		}
-		if *screenshots == "" {
-			continue
-		}
-		w.do("keep the picture", errors.Join(os.MkdirAll(*screenshots, 0o755), os.WriteFile(filepath.Join(*screenshots, "console-"+scheme+".png"), data, 0o644)))
+	}
+}
+
+// keepPicture takes a picture of what is on the screen, and keeps it where a flag says so.
+func (w *tab) keepPicture(name string) {
+	w.t.Helper()
+	data, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
+	w.do("take a picture", err)
+	if len(data) > 300<<10 {
+		w.t.Errorf("the picture %s has %d bytes", name, len(data))
+	}
+	if *screenshots != "" {
+		w.do("keep the picture", errors.Join(os.MkdirAll(*screenshots, 0o755), os.WriteFile(filepath.Join(*screenshots, name+".png"), data, 0o644)))
 	}
 }

@@ -278,5 +278,14 @@ func (p *Page) demand(ctx context.Context, read func(context.Context) error) err
 	}
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
-	return read(ctx)
+	err := read(ctx)
+	if err != nil && p.cfg.State.Away() {
+		return errAway{}
+	}
+	return err
 }
+
+// errAway says in one sentence why nothing can be read.
+type errAway struct{}
+
+func (errAway) Error() string { return "NATS is not connected; try again when it is back" }

@@ -226,7 +226,7 @@ func TestTheListShowsTheTrigger(t *testing.T) {
 	waittest.Eventually(t, "notifications on the page", func() bool {
 		return strings.Contains(with.get("/"), "<dt>Storage notifications</dt><dd>3</dd>")
 	})
-	if body := with.get("/"); strings.Contains(body, "<dt>Oldest change</dt><dd>–") || !strings.Contains(body, "<dt>Being collected</dt><dd>0</dd>") {
+	if body := with.get("/"); strings.Contains(body, "<dt>Oldest change</dt><dd>–") || !strings.Contains(body, "<dt>Being collected</dt><dd class=\"zero\">0</dd>") {
 		t.Errorf("the page says of the trigger:\n%s", body)
 	}
 	if body := with.get("/"); !strings.Contains(body, "<dt>Open windows</dt><dd>–</dd>") || !strings.Contains(body, "no replica of the trigger says that it reads") {

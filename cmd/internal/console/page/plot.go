@@ -19,10 +19,12 @@ const (
 // plot is the last hour, drawn: how many requests had their outcome in each
 // minute, and how long they took.
 type plot struct {
-	Bars    []bar
-	Ranges  []span
-	Most    int // in one minute
-	Ticks   []tick
+	Bars   []bar
+	Ranges []span
+	Most   int // in one minute
+	Ticks  []tick
+	// Counts are the lines of round numbers of outcomes.
+	Counts  []tick
 	Summary string
 	Empty   bool
 }
@@ -77,6 +79,9 @@ func plotOf(minutes []state.Minute) plot {
 			p.Ticks = append(p.Ticks, tick{number(scale(round.d)), round.label})
 		}
 	}
+	for n := 1; n <= p.Most; n *= 10 {
+		p.Counts = append(p.Counts, tick{number(plotBase - countHeight(n, p.Most)), count(n)})
+	}
 	step := plotWidth / float64(max(len(minutes), 1))
 	for i, m := range minutes {
 		if m.Started+m.Failed > 0 {
@@ -90,9 +95,24 @@ func plotOf(minutes []state.Minute) plot {
 	return p
 }
 
+// countHeight returns the height of a number of outcomes on a logarithmic scale, so that a minute
+// with one failure is seen beside one with thousands of starts.
+func countHeight(n, most int) float64 {
+	return (plotBase - plotTop) * math.Log1p(float64(n)) / math.Log1p(float64(most))
+}
+
+// leastFailed is the least height of a failure.
+const leastFailed = 3.0
+
+// barOf returns the bar of a minute: its height is that of all outcomes, of which the failed ones
+// have their share.
 func barOf(m state.Minute, x, step float64, most int) bar {
-	unit := (plotBase - plotTop) / float64(most)
-	started, failed := float64(m.Started)*unit, float64(m.Failed)*unit
+	height, share := countHeight(m.Started+m.Failed, most), float64(m.Failed)/float64(m.Started+m.Failed)
+	failed := height * share
+	if m.Failed > 0 {
+		failed = min(max(failed, leastFailed), height)
+	}
+	started := height - failed
 	return bar{
 		X: number(x + step*0.1), Width: number(step * 0.8),
 		StartedY: number(plotBase - started), StartedH: number(started),

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +37,8 @@ type Request struct {
 // Naming says what the request is about.
 type Naming struct {
 	RequestID, Client, ContentGroup, Level string
+	// Labels are all of them as one text, in the order of their names.
+	Labels string
 }
 
 // Took returns the time from the request to its outcome, or until now.
@@ -44,6 +47,15 @@ func (r Request) Took(now time.Time) time.Duration {
 		now = r.Changed
 	}
 	return max(now.Sub(r.Requested), 0)
+}
+
+// labelsText returns labels as one text: name=value, separated by spaces.
+func labelsText(labels map[string]string) string {
+	var texts []string
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		texts = append(texts, name+"="+labels[name])
+	}
+	return strings.Join(texts, " ")
 }
 
 // maxText bounds each text that is held: names and messages come from others.
@@ -63,6 +75,7 @@ func (r *Request) apply(e eventlog.Event) {
 	r.Naming = Naming{
 		RequestID: cut(names.RequestID), Client: cut(names.ClientName),
 		ContentGroup: cut(names.SubclientName), Level: cut(names.BackupLevel),
+		Labels: cut(labelsText(names.Labels)),
 	}
 	r.Requested, r.Last = e.Data.Requested().RequestedAt, e.Sequence
 	r.applyJobs(e)
@@ -107,6 +120,7 @@ type Filter struct {
 	Source       string
 	Client       string
 	ContentGroup string
+	Label        string
 	// Text is in the request id, the key, a job id, the error or a job's reason.
 	Text string
 }
@@ -155,13 +169,13 @@ func (b Backup) Matches(of history.Backup) bool {
 // compile makes the filter ready to be used often.
 func (f Filter) compile() Filter {
 	f.Source, f.Client = strings.ToLower(f.Source), strings.ToLower(f.Client)
-	f.ContentGroup, f.Text = strings.ToLower(f.ContentGroup), strings.ToLower(f.Text)
+	f.ContentGroup, f.Label, f.Text = strings.ToLower(f.ContentGroup), strings.ToLower(f.Label), strings.ToLower(f.Text)
 	return f
 }
 
 func (f Filter) matches(r *Request, now time.Time) bool {
 	return (f.Status == "" || f.Status == r.At(now)) && f.Backup.Matches(r.Backup) &&
-		contains(r.Key.Source, f.Source) && contains(r.Client, f.Client) && contains(r.ContentGroup, f.ContentGroup) &&
+		contains(r.Key.Source, f.Source) && contains(r.Client, f.Client) && contains(r.ContentGroup, f.ContentGroup) && contains(r.Labels, f.Label) &&
 		(f.Text == "" || contains(r.RequestID, f.Text) || contains(r.Key.Name, f.Text) || contains(r.JobID, f.Text) ||
 			contains(r.Code, f.Text) || contains(r.LogCode, f.Text) || contains(r.Message, f.Text) ||
 			r.LastError != nil && contains(r.LastError.Text, f.Text) ||

@@ -120,6 +120,9 @@ type Action struct {
 	At    time.Time
 	// Text says to what, and why.
 	Text string
+	// Until is when a pause ends, zero for other actions. Reason is the operator's.
+	Until  time.Time
+	Reason string
 }
 
 // actionOf returns an action with its texts shortened.
@@ -128,6 +131,7 @@ func actionOf(e schemas.OperatorEvent, stored time.Time) Action {
 	deadLetter := fmt.Sprintf("dead letter %d (%s of %s)", e.DeadLetter.Sequence, e.DeadLetter.RequestID, e.DeadLetter.Source)
 	switch e.Action {
 	case schemas.ActionPause:
+		a.Until = e.Pause.Until
 		a.Text = "until " + e.Pause.Until.UTC().Format(time.DateTime)
 	case schemas.ActionDeadLetterReplay:
 		a.Text = deadLetter + " as " + e.Replay.RequestID
@@ -145,7 +149,7 @@ func actionOf(e schemas.OperatorEvent, stored time.Time) Action {
 		a.Text = fmt.Sprintf("archive %s with %d leaves", e.Checkpoint.Log, e.Checkpoint.Size)
 	case schemas.ActionResume:
 	}
-	if e.Reason != "" {
+	if a.Reason = cut(e.Reason); e.Reason != "" {
 		a.Text += ": " + e.Reason
 	}
 	a.Text = cut(a.Text)
@@ -192,6 +196,9 @@ func (s *State) Now() time.Time {
 
 // now is like Now, for a caller that holds mu.
 func (s *State) now() time.Time { return time.Now().Add(s.ahead) }
+
+// Away reports whether NATS is not connected.
+func (s *State) Away() bool { return !s.nc.IsConnected() }
 
 // Version returns a number that changes with every event and every answer of the
 // server. The result of [State.Look] changes with time as well: a lease ends without
