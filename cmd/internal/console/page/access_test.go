@@ -107,8 +107,8 @@ func keyboardOnly(w *tab) {
 	}
 	w.signIn("/")
 	w.tabTo(`form[action="/pause"] select`)
-	w.tabTo(`form[action="/pause"] button`)
-	w.keys("\r")
+	w.tabTo(`form[action="/pause"] input[name=reason]`)
+	w.keys("CHG-17\r")
 	w.shows("by Ann (console)")
 	w.tabTo(`form[action="/resume"] button`)
 	w.keys("\r")
