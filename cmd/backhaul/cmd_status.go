@@ -320,12 +320,16 @@ func (s status) linesText() []string {
 	if s.Queue.StartsPerHour == 0 {
 		return nil
 	}
+	var first time.Duration // until a start is free
+	if s.Budget != nil && s.Budget.View != nil {
+		first = max(s.Budget.Next.Sub(s.AsOf), 0)
+	}
 	var texts []string
 	for _, l := range s.Queue.Lines {
 		if len(texts) == maxLines {
 			return append(texts, fmt.Sprintf("and %d sources and priorities more", len(s.Queue.Lines)-maxLines))
 		}
-		wait := order.Until(order.Ahead(s.Queue.Lines, l.Subject, l.Waiting-1), s.Queue.StartsPerHour)
+		wait := first + order.Until(order.Ahead(s.Queue.Lines, l.Subject, l.Waiting-1), s.Queue.StartsPerHour)
 		texts = append(texts, fmt.Sprintf("%s: %d, the last of them is started in about %s", l.Name(), l.Waiting, ago(wait)))
 	}
 	return texts

@@ -23,6 +23,11 @@ func showHistory(ctx context.Context, w io.Writer, output string, js jetstream.J
 	if err != nil {
 		return err
 	}
+	if cfg.Vendor.WritesPerHour > 0 && s.Queued != nil {
+		if budget, err := lookAtBudget(ctx, js); err == nil && budget != nil && budget.View != nil {
+			s.NoStartBefore = budget.Next
+		}
+	}
 	holds, err := holdUps(ctx, js, &s, cfg.Admin.Listen())
 	if err != nil {
 		return err

@@ -49,6 +49,9 @@ type History struct {
 	Status    Status `json:"state"`
 	// AsOf is the server's time.
 	AsOf time.Time `json:"asOf"`
+	// NoStartBefore is when the next start is free, zero if one is free or that is not known. The
+	// caller sets it.
+	NoStartBefore time.Time `json:"noStartBefore,omitzero"`
 	// Steps are in the order of the stream.
 	Steps []Step `json:"steps"`
 	// Queued is the message in the queue, nil if there is none.

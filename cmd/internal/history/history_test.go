@@ -452,6 +452,11 @@ func TestRead_place(t *testing.T) {
 		if err != nil || h.Queued == nil || h.Queued.Place != c.place {
 			t.Fatalf("%s: %+v, %v, want place %d", c.id, h.Queued, err, c.place)
 		}
+		later := h
+		later.NoStartBefore = h.AsOf.Add(40 * time.Minute)
+		if due := later.Due(60).Sub(h.Due(60)).Round(time.Minute); c.place > 0 && due != 40*time.Minute {
+			t.Errorf("with a start in 40 minutes it is due %s later", due)
+		}
 		if due := h.Due(60).Sub(h.AsOf).Round(time.Minute); due != time.Duration(c.place-1)*time.Minute {
 			t.Errorf("%s: due in %s", c.id, due)
 		}

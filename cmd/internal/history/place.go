@@ -58,12 +58,17 @@ func countBefore(ctx context.Context, requests jetstream.Stream, q *Queued) (uin
 }
 
 // Due estimates when a request that waits is started, at a number of starts of all replicas in
-// an hour. It is zero if its place is not known or the starts are not limited.
+// an hour, none of them before NoStartBefore. It is zero if its place is not known or the starts are
+// not limited.
 func (h *History) Due(perHour int) time.Time {
 	if h.Queued == nil || h.Queued.Place == 0 || perHour <= 0 {
 		return time.Time{}
 	}
-	return h.AsOf.Add(order.Until(h.Queued.Place-1, perHour)).Round(time.Second)
+	first := h.AsOf
+	if h.NoStartBefore.After(first) {
+		first = h.NoStartBefore
+	}
+	return first.Add(order.Until(h.Queued.Place-1, perHour)).Round(time.Second)
 }
 
 // place returns the text for a request that waits for its turn.

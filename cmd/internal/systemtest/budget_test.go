@@ -2,8 +2,10 @@ package systemtest
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"backhaul/cmd/internal/programtest"
 	"backhaul/publisher"
@@ -41,6 +43,17 @@ func TestBudget(t *testing.T) {
 	code, out, _ = programtest.Once(t, s.Env, "", "status", "--admin-addr", "off", "-o", "json")
 	if code != 0 || !strings.Contains(out, `"limit":3,"spent":3,"left":0,"next":"`) {
 		t.Errorf("status: exit code %d\n%s", code, out)
+	}
+	// The estimates begin when the next call is free, in about an hour.
+	code, out, _ = programtest.Once(t, s.Env, "", "status", "billing/three")
+	if due := regexp.MustCompile(`started at about (\S+), at 3 starts`).FindStringSubmatch(out); code != 0 || due == nil {
+		t.Errorf("status billing/three: exit code %d\n%s", code, out)
+	} else if at, err := time.Parse(time.RFC3339, due[1]); err != nil || time.Until(at) < 50*time.Minute {
+		t.Errorf("the request is due at %s, %v", due[1], err)
+	}
+	_, out, _ = programtest.Once(t, s.Env, "", "status", "--admin-addr", "off")
+	if !regexp.MustCompile(`billing: 1, the last of them is started in about (5\dm|1h)`).MatchString(out) {
+		t.Errorf("status:\n%s", out)
 	}
 	// `check` takes its login from the same budget, and does not exceed it.
 	calls := s.Sim.Account().Logins
