@@ -128,3 +128,25 @@ func TestReserve_givesBack(t *testing.T) {
 		}
 	})
 }
+
+// TestReserve_givesBackOneOfTwo: of two calls, one was sent and one was not. One is left.
+func TestReserve_givesBackOneOfTwo(t *testing.T) {
+	onBench(t, func(b *bench) {
+		one := b.budget("a", 40)
+		spend(b.t, one, 38)
+		<-time.After(refresh)
+		sent, err := reserve(one, "s", 0)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		unsent, err := reserve(one, "s", 1)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		sent(true)
+		unsent(false)
+		if left, wait := one.Left(5); left != 1 {
+			b.t.Errorf("%d calls are left, wait %s", left, wait)
+		}
+	})
+}
