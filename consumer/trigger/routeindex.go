@@ -63,6 +63,18 @@ func (x *placeIndex) first(c *Change, fits func(i int) bool) int {
 	return best
 }
 
+// overlapping returns the indices of the places that may have objects below a tree, ascending.
+func (x *placeIndex) overlapping(tree *Change) []int {
+	found := x.names[tree.Container].overlapping(nil, tree.Key)
+	for _, f := range x.forms {
+		if rest := len(tree.Container) - f.tail; f.head <= rest {
+			found = x.globs[affixes{tree.Container[:f.head], tree.Container[rest:]}].overlapping(found, tree.Key)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
 // byPrefix finds places by the prefix of a key.
 type byPrefix struct {
 	lengths []int // ascending
@@ -96,6 +108,19 @@ func (b *byPrefix) first(key string, best int, fits func(i int) bool) int {
 		}
 	}
 	return best
+}
+
+// overlapping adds the indices of the places that may have objects below a key.
+func (b *byPrefix) overlapping(found []int, key string) []int {
+	if b == nil {
+		return found
+	}
+	for prefix, places := range b.places {
+		if strings.HasPrefix(key, prefix) || strings.HasPrefix(prefix, key) {
+			found = append(found, places...)
+		}
+	}
+	return found
 }
 
 // complete prepares the routes for Match.

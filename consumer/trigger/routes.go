@@ -274,7 +274,8 @@ func (rs *Routes) match(c Change) ([]*Route, Reason) {
 func (rs *Routes) matchTree(c *Change) ([]*Route, Reason) {
 	var found []*Route
 	reason := ReasonNoRoute
-	for i, r := range rs.routes {
+	for _, i := range rs.index.overlapping(c) {
+		r := rs.routes[i]
 		if !r.takes(c) || !r.Place.overlaps(c) {
 			continue
 		}

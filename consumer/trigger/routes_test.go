@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,11 +156,12 @@ func TestMatch_takesTheFirst(t *testing.T) {
 }
 
 // The index finds what going through the routes one by one would.
-func TestMatch_agreesWithASimpleSearch(t *testing.T) {
+// manyPlaces returns routes with containers, patterns, prefixes and suffixes of all kinds.
+func manyPlaces(t *testing.T) *Routes {
+	t.Helper()
 	var text strings.Builder
 	text.WriteString("routes:\n")
 	prefixes := []string{"a/b/", "", "a", "a/", "ab", "b"} // not by their lengths
-	n := 0
 	for i := range 300 {
 		prefix, suffix, container := prefixes[i*7%6], []string{"", "x", "yx"}[i*5%3], []string{"c", "d", `"*"`, "c*", `"*c"`, "c*c*", `"*a*"`}[i*11%7]
 		events := []string{"[created]", "[deleted]", "[created, deleted]"}[i/3%3]
@@ -172,7 +174,35 @@ func TestMatch_agreesWithASimpleSearch(t *testing.T) {
 		}
 		text.WriteString(to(fmt.Sprintf("g%d", i)))
 	}
-	rs := parse(t, text.String())
+	return parse(t, text.String())
+}
+
+// A directory leads to every route that may have a part of it, up to the first that takes all of it.
+func TestMatch_ofDirectoriesAgreesWithASimpleSearch(t *testing.T) {
+	rs := manyPlaces(t)
+	for _, container := range []string{"c", "d", "e", "cc", "ca", "ac", "cac", ""} {
+		for _, key := range []string{"a/", "a/b/", "a/b/c/", "ab/", "b/", "z/", ""} {
+			c := Change{Kind: KindCreated, Container: container, Key: key, Tree: true}
+			var want []*Route
+			for _, r := range rs.All() {
+				if !slices.Contains(r.Events, c.Kind) || !matches(r.Place.Container, container) || !strings.HasPrefix(key, r.Place.Prefix) && !strings.HasPrefix(r.Place.Prefix, key) {
+					continue
+				}
+				want = append(want, r)
+				if r.Place.Suffix == "" && strings.HasPrefix(key, r.Place.Prefix) {
+					break
+				}
+			}
+			if got, _ := rs.Match(c); !slices.Equal(got, want) {
+				t.Errorf("%s/%s: %d routes, want %d", container, key, len(got), len(want))
+			}
+		}
+	}
+}
+
+func TestMatch_agreesWithASimpleSearch(t *testing.T) {
+	rs := manyPlaces(t)
+	n := 0
 	for _, container := range []string{"c", "d", "e", "cc", "ca", "ac", "cac", ""} {
 		for _, key := range []string{"a", "a/", "ab", "abx", "a/b/", "a/b/yx", "b", "x", "yx", "a/x", "zz"} {
 			for _, kind := range []Kind{KindCreated, KindDeleted} {

@@ -137,6 +137,7 @@ func TestWindow_add(t *testing.T) {
 		"two delete markers":                     {[]held{created("x", "1").of("v1"), marked("x", "2", "m"), marked("x", "3", "n")}, []bool{true, false, false}, 1},
 		"a marker is deleted as a version":       {[]held{created("x", "1").of("v1"), marked("x", "2", "m"), deleted("x", "3", false).of("m")}, []bool{true, false, false}, 1},
 		"a lone marker is deleted as a version":  {[]held{marked("x", "2", "m"), deleted("x", "3", false).of("m")}, []bool{true, true}, 1},
+		"a lone marker, told twice":              {[]held{marked("x", "2", "m"), marked("x", "2", "m")}, []bool{true, false}, 0},
 		"a marker on the null version":           {[]held{created("x", "1").of("null"), marked("x", "2", "null")}, []bool{true, true}, 0},
 		"a marker removed in a later window":     {[]held{created("x", "1").of("v1"), marked("x", "2", "m")}, []bool{true, false}, 1},
 		"a marker is removed, then told twice":   {[]held{marked("x", "2", "m"), marked("x", "3", "m"), marked("x", "2", "m")}, []bool{true, true, false}, 1},
