@@ -51,26 +51,26 @@ type killed struct {
 
 // measureKill kills the only replica, with default settings, while requests wait, and starts
 // another one at once.
-func measureKill(t *testing.T) killed {
+func measureKill(t *testing.T, latency time.Duration) killed {
 	t.Helper()
-	return killUnderLoad(t, 3000, "BACKHAUL_VENDOR_TIMEOUT=30s", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=60s")
+	return killUnderLoad(t, 300, latency, "BACKHAUL_VENDOR_TIMEOUT=30s", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=60s")
 }
 
 // TestKillUnderLoad kills a replica while requests wait: those that it has claimed and not sent
 // are started once.
 func TestKillUnderLoad(t *testing.T) {
 	t.Parallel()
-	r := killUnderLoad(t, 600, "BACKHAUL_VENDOR_TIMEOUT=1s", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=1s")
+	r := killUnderLoad(t, 600, 50*time.Millisecond, "BACKHAUL_VENDOR_TIMEOUT=1s", "BACKHAUL_VENDOR_VISIBILITY_WINDOW=1s")
 	if r.claimed == 0 {
 		t.Error("the replica had no claim when it was killed: the test shows nothing")
 	}
 	t.Logf("%+v", r)
 }
 
-func killUnderLoad(t *testing.T, requests int, env ...string) killed {
+func killUnderLoad(t *testing.T, requests int, latency time.Duration, env ...string) killed {
 	t.Helper()
 	s := programtest.StartServiceIn(t, env, simulator.Config{Conflict: simulator.ConflictIgnore})
-	slow, err := simulator.ParseFaults("slow=50ms")
+	slow, err := simulator.ParseFaults("slow=" + latency.String())
 	if err != nil {
 		t.Fatal(err)
 	}
