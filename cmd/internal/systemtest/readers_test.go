@@ -67,6 +67,7 @@ func TestNoPageLeavesAConsumer(t *testing.T) {
 		"/dead-letters":                 {"/dead-letters", "/dead-letters?source=billing"},
 		"/dead-letters/{number}":        {"/dead-letters/1", "/dead-letters/999"},
 		"/login":                        {"/login"},
+		"/cancel":                       {"/cancel", "/cancel?source=billing"},
 		"/protection":                   {"/protection", "/protection?state=exposed"},
 		"/protection/{group}":           {"/protection/" + strings.Repeat("0", 32)},
 		"/live":                         {"/live"},
