@@ -23,7 +23,7 @@ func isPaused(err error) bool {
 // hold settles a request of a paused scope. It waits unclaimed, until it is too old. A request that
 // may have a job goes on.
 func (h *handler) hold(ctx context.Context, d *delivery, req *request) (s settlement, paused bool) {
-	p := h.scopes.Of(d.source, &req.BackupRequest)
+	p := h.scopes.Of(req.key.Source, &req.BackupRequest)
 	if p == nil {
 		return settlement{}, false
 	}
