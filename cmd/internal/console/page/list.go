@@ -65,17 +65,31 @@ type waitingLine struct {
 	Last  time.Duration
 }
 
-// linesOf returns the first of the lines with their estimates, and how many there are more.
-func linesOf(all []order.Line, perHour int) (lines []waitingLine, more int) {
+// linesOf returns the first of the lines with their estimates, and how many there are more. first
+// is until a start is free.
+func linesOf(all []order.Line, perHour int, first time.Duration) (lines []waitingLine, more int) {
 	if perHour == 0 {
 		return nil, 0
 	}
 	for _, l := range all[:min(len(all), maxWaits)] {
 		lines = append(lines, waitingLine{
-			Line: l, Place: 1 + order.Ahead(all, l.Subject, 0), Last: order.Until(order.Ahead(all, l.Subject, l.Waiting-1), perHour),
+			Line: l, Place: 1 + order.Ahead(all, l.Subject, 0), Last: first + order.Until(order.Ahead(all, l.Subject, l.Waiting-1), perHour),
 		})
 	}
 	return lines, len(all) - len(lines)
+}
+
+// nextCall returns until the next writing call of the budget, 0 without a budget or if that is not
+// known.
+func (p *Page) nextCall() time.Duration {
+	if p.cfg.Vendor.Budget == nil {
+		return 0
+	}
+	view, err := p.cfg.Vendor.Budget()
+	if err != nil {
+		return 0
+	}
+	return max(time.Until(view.Next), 0)
 }
 
 // maxWaits bounds the content groups that are shown.
@@ -197,7 +211,7 @@ func (p *Page) look(r *http.Request, f form) listPage {
 	l.Pager = pagerOf(f, len(l.Requests), l.Matching)
 	l.Plot, l.Ends = plotOf(l.Minutes), endsOf(l.View.Ends)
 	l.Lights, l.Away = p.lights(l.View, time.Now()), away(l.View)
-	l.Lines, l.MoreLines = linesOf(l.Queue.Lines, p.cfg.Vendor.StartsPerHour)
+	l.Lines, l.MoreLines = linesOf(l.Queue.Lines, p.cfg.Vendor.StartsPerHour, p.nextCall())
 	l.Paused = p.paused()
 	if p.cfg.Waits != nil {
 		l.Waits = p.cfg.Waits()
