@@ -20,7 +20,7 @@ import (
 
 // What the commands share is in the files cli*.go:
 //
-//   - settings and connection: load, join, newLogger
+//   - settings and connection: load, join, newLogger (loggerOn a logWriter)
 //   - flags: addOutputFlag, addOperatorFlags, addYesFlag, addFilter, addSourceFilter,
 //     addMoment, hideFlags, flagOf; checkSource, checkPeriod
 //   - input: readInput
@@ -29,6 +29,8 @@ import (
 //     already; main.go has the exit codes
 //   - NATS: ask makes refusals and timeouts readable, lookAt takes a refusal for an answer
 //   - operators: operatorFlags.by for the record, confirm before what cannot be undone
+//   - scopes: addScopeFlags and scopeFlags.scope for a part of the requests; pauseScope, resumeScope,
+//     pausedScopes, scopesText
 //   - signals: asService and hangups for the services; main asks reloads
 //   - completion: completeFlags finds values for every flag; root.go calls it
 //
