@@ -55,7 +55,8 @@ type line struct {
 type picked struct {
 	p    *picker
 	line *line
-	msg  *jetstream.RawStreamMsg
+	// place is where the message is. What it says is read again: thousands may wait.
+	place *jetstream.RawStreamMsg
 	// from is when the message may be handed over again, zero while it is in flight.
 	from  time.Time
 	times uint64 // that it was handed over
@@ -132,7 +133,7 @@ func (p *picker) follow() {
 	flying := slices.SortedFunc(maps.Keys(p.flying), func(a, b *picked) int { return cmp.Compare(a.turn, b.turn) })
 	for _, m := range flying {
 		if m.turn >= now.Number {
-			p.order.Take(m.msg.Subject)
+			p.order.Take(m.place.Subject)
 		}
 	}
 }
@@ -142,7 +143,7 @@ func (p *picker) take(m *picked) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m.turn = p.order.Number
-	p.order.Take(m.msg.Subject)
+	p.order.Take(m.place.Subject)
 	if p.c.cfg.Starts != nil {
 		p.flying[m] = true
 	}
@@ -188,9 +189,9 @@ func (p *picker) read(ctx context.Context, sequence uint64, options ...jetstream
 // last sequence of the stream.
 func (p *picker) next(ctx context.Context, l order.Line, last uint64) (*delivery, error) {
 	for again := p.due(l.Subject); again != nil; again = p.due(l.Subject) {
-		msg, err := p.read(ctx, again.msg.Sequence)
+		msg, err := p.read(ctx, again.place.Sequence)
 		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound), err == nil && !msg.Time.Equal(again.msg.Time):
+		case errors.Is(err, jetstream.ErrMsgNotFound), err == nil && !msg.Time.Equal(again.place.Time):
 			p.gone(again)
 		case err != nil:
 			return nil, err
@@ -257,10 +258,9 @@ func (p *picker) endOf(l *line, waiting, last uint64) {
 func (p *picker) deliver(m *picked, msg *jetstream.RawStreamMsg) *delivery {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m.msg = msg
 	m.from = time.Time{}
 	m.times++
-	return p.c.readDelivery(m.msg, m.times, m)
+	return p.c.readDelivery(msg, m.times, m)
 }
 
 // keep registers a message that was read. It returns nil if the message is registered already
@@ -272,7 +272,7 @@ func (p *picker) keep(l *line, msg *jetstream.RawStreamMsg) *picked {
 	if l.kept[msg.Sequence] != nil {
 		return nil
 	}
-	m := &picked{p: p, line: l, msg: msg}
+	m := &picked{p: p, line: l, place: &jetstream.RawStreamMsg{Subject: msg.Subject, Sequence: msg.Sequence, Time: msg.Time}}
 	l.kept[msg.Sequence] = m
 	if inFlight {
 		m.from = time.Now().Add(attachedWait)
@@ -303,7 +303,7 @@ func (p *picker) due(subject string) (first *picked) {
 		return nil
 	}
 	for _, m := range p.lines[subject].kept {
-		if !m.from.IsZero() && !m.from.After(now) && (first == nil || m.msg.Sequence < first.msg.Sequence) {
+		if !m.from.IsZero() && !m.from.After(now) && (first == nil || m.place.Sequence < first.place.Sequence) {
 			first = m
 		}
 	}
@@ -337,7 +337,7 @@ func (p *picker) forget() {
 func (p *picker) gone(m *picked) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(m.line.kept, m.msg.Sequence)
+	delete(m.line.kept, m.place.Sequence)
 	delete(p.flying, m)
 }
 
@@ -346,22 +346,20 @@ func (m *picked) postpone(delay time.Duration) {
 	m.p.mu.Lock()
 	defer m.p.mu.Unlock()
 	delete(m.p.flying, m)
-	// The rest is read again: thousands may wait.
-	m.msg = &jetstream.RawStreamMsg{Subject: m.msg.Subject, Sequence: m.msg.Sequence, Time: m.msg.Time}
 	m.from = time.Now().Add(delay)
 }
 
 // remove deletes the message. If that fails, the message is handed over again, and its outcome
 // is found on record.
 func (m *picked) remove() {
-	err := m.p.c.deleteRequest(m.msg)
+	err := m.p.c.deleteRequest(m.place)
 	if err == nil {
 		m.p.gone(m)
 		return
 	}
 	m.postpone(lastDelay)
 	if err = m.p.failed(err); m.p.err() == nil {
-		m.p.c.log.Warn().Err(err).Uint64("sequence", m.msg.Sequence).Msg("cannot delete a finished request; it is tried again")
+		m.p.c.log.Warn().Err(err).Uint64("sequence", m.place.Sequence).Msg("cannot delete a finished request; it is tried again")
 	}
 }
 

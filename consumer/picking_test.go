@@ -3,6 +3,7 @@ package consumer
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,6 +118,20 @@ func TestPicker(t *testing.T) {
 	}
 }
 
+// A message that attached is postponed by its own handler, while the one of the other delivery
+// may remove it.
+func TestPicker_attachedAndRemoved(t *testing.T) {
+	t.Parallel()
+	c, js := newPicking(t)
+	publishTo(t, js, "backup.request.a")
+	d := wantPick(t, c.picker, 1)
+	var both sync.WaitGroup
+	both.Go(d.ack)
+	both.Go(func() { (&settler{log: zerolog.Nop()}).settle(d, settlement{verb: attached}) })
+	both.Wait()
+	wantPick(t, c.picker, 0)
+}
+
 // Of a message that was postponed only its place is kept, and it is read again.
 func TestPicker_keepsPlaces(t *testing.T) {
 	t.Parallel()
@@ -130,7 +145,7 @@ func TestPicker_keepsPlaces(t *testing.T) {
 			t.Errorf("the message is %q", d.msg.Data)
 		}
 		d.nak(0)
-		if kept := c.picker.lines["backup.request.a"].kept[1].msg; kept.Data != nil || string(d.msg.Data) != "content" {
+		if kept := c.picker.lines["backup.request.a"].kept[1].place; kept.Data != nil || string(d.msg.Data) != "content" {
 			t.Errorf("kept is %q, the delivery has %q", kept.Data, d.msg.Data)
 		}
 	}
@@ -186,7 +201,7 @@ func TestPicker_whatHasAttached(t *testing.T) {
 	}
 	// While the other is in flight, the message would only attach again.
 	req := &request{key: publisher.NewKey("a", "id")}
-	c.inFlight.enter(req, c.readDelivery(m.msg, 1, nil))
+	c.inFlight.enter(req, c.readDelivery(m.place, 1, nil))
 	c.inFlight.enter(req, d)
 	m.from = time.Now()
 	wantPick(t, c.picker, 0)
