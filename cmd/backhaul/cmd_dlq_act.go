@@ -257,19 +257,11 @@ func selectDeadLetters(ctx context.Context, store *deadletter.Store, numbers []u
 
 // question names what is selected by source, so that a filter that is too wide is seen.
 func (a act) question(deadLetters []deadletter.Message) string {
-	counts := make(map[string]int)
-	for _, l := range deadLetters {
-		counts[l.Key.Source]++
-	}
-	var parts []string
-	for _, source := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%d of %s", counts[source], source))
-	}
 	noun := "dead letters"
 	if len(deadLetters) == 1 {
 		noun = "dead letter"
 	}
-	return fmt.Sprintf("%s %d %s (%s)?", a.verb, len(deadLetters), noun, strings.Join(parts, ", "))
+	return fmt.Sprintf("%s %d %s (%s)?", a.verb, len(deadLetters), noun, deadletter.Counts(deadLetters))
 }
 
 // actOnEach acts on one dead letter after the other and prints the results. It goes on

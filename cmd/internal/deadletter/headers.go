@@ -15,8 +15,7 @@ import (
 
 // Page returns dead letters with a sequence below before, 0 for the newest, the
 // newest first, of one source or of any. older is the value of before for the next
-// page, 0 at the end. It reads headers only, whatever the size of the messages, and
-// no replays.
+// page, 0 at the end. It reads headers only, whatever the size of the messages.
 func (s *Store) Page(ctx context.Context, source string, before, limit uint64) (messages []Message, older uint64, err error) {
 	if source != "" && publisher.CheckSource(source) != nil {
 		return nil, 0, nil
@@ -44,8 +43,14 @@ func (s *Store) Page(ctx context.Context, source string, before, limit uint64) (
 		messages = append(messages, l)
 		return nil
 	})
+	if err == nil {
+		err = s.addReplays(ctx, messages)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
 	slices.Reverse(messages)
-	return messages, older, err
+	return messages, older, nil
 }
 
 // OfKey returns the dead letters of a request, the oldest first, by their headers. A

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -58,6 +60,20 @@ func (s *Store) List(ctx context.Context, f Filter) (messages []Message, older i
 	found = len(messages)
 	messages = newest(messages, f.Limit)
 	return messages, found - len(messages), nil
+}
+
+// Counts returns how many dead letters are of which source, so that a filter that is too wide is
+// seen.
+func Counts(messages []Message) string {
+	counts := make(map[string]int)
+	for _, l := range messages {
+		counts[l.Key.Source]++
+	}
+	var parts []string
+	for _, source := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d of %s", counts[source], source))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // newest returns the last messages, limit at most, 0 for all.

@@ -65,6 +65,7 @@ func TestNoPageLeavesAConsumer(t *testing.T) {
 		"/{$}":                          {"/", "/?state=failed", "/?q=letter-1"},
 		"/requests/{source}/{key}":      {"/requests/billing/page-1", "/requests/billing/letter-1", "/requests/billing/nothing"},
 		"/dead-letters":                 {"/dead-letters", "/dead-letters?source=billing"},
+		"/dead-letters/replay":          {"/dead-letters/replay", "/dead-letters/replay?source=billing", "/dead-letters/replay?all=yes"},
 		"/dead-letters/{number}":        {"/dead-letters/1", "/dead-letters/999"},
 		"/login":                        {"/login"},
 		"/cancel":                       {"/cancel", "/cancel?source=billing"},

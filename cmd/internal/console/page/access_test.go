@@ -50,7 +50,7 @@ func rolesAndNames(w *tab) {
 			w.t.Errorf("%s: contrast %.2f at %s, AA wants 4.5", path, least.Ratio, least.Text)
 		}
 	}
-	views := []string{"/", "/requests/" + failed.key.String(), "/dead-letters", fmt.Sprintf("/dead-letters/%d", sequence), "/protection", "/cancel"}
+	views := []string{"/", "/requests/" + failed.key.String(), "/dead-letters", fmt.Sprintf("/dead-letters/%d", sequence), "/protection", "/cancel", "/dead-letters/replay?all=yes"}
 	for _, path := range append(views, "/login") {
 		check(path)
 	}
@@ -96,6 +96,7 @@ func (w *tab) tabTo(selector string) {
 func keyboardOnly(w *tab) {
 	s := w.request("billing", "broken").fail("587207178", "no eligible subclients")
 	sequence := s.keep("587207178", "no eligible subclients")
+	w.request("billing", "other").fail("587207178", "no eligible subclients").keep("587207178", "no eligible subclients")
 	w.open("/")
 	w.shows("broken")
 	if n := evaluate[int](w, `document.querySelectorAll("form[method=post]").length`); n != 0 {
@@ -117,6 +118,15 @@ func keyboardOnly(w *tab) {
 	w.tabTo(".replay button")
 	w.keys("\r")
 	w.shows("Replayed as broken-replay-1")
+	w.open("/dead-letters?state=open")
+	w.tabTo("#replay-all")
+	w.keys("\r")
+	w.shows("would replay: as other-replay-2")
+	w.tabTo(".replay input[name=reason]")
+	w.keys("CHG-17")
+	w.tabTo(".replay button")
+	w.keys("\r")
+	w.shows("1 replayed.")
 	w.tabTo(".signed button")
 	w.keys("\r")
 	w.shows("Sign in")

@@ -20,6 +20,8 @@ type DeadLetters interface {
 	Page(ctx context.Context, source string, before, limit uint64) (letters []deadletter.Message, older uint64, err error)
 	Get(ctx context.Context, number uint64) (deadletter.Message, error)
 	Of(ctx context.Context, key publisher.Key, since time.Time) (number uint64, err error)
+	// Plan returns what Replay would do.
+	Plan(ctx context.Context, l deadletter.Message, o deadletter.Order) (deadletter.Plan, error)
 	// Replay leaves an event of who sends the letter's message again.
 	Replay(ctx context.Context, l deadletter.Message, o deadletter.Order) (deadletter.Plan, error)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/console/state"
+	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/protection/watch"
 	"backhaul/cmd/internal/show"
@@ -37,16 +38,17 @@ func functions(versions map[string]string) template.FuncMap {
 		"backupURL": func(b state.Backup) string {
 			return "/" + form{Backup: string(b), Page: 1}.query()
 		},
-		"statuses": func() []history.Status { return history.Statuses },
-		"rowID":    rowID,
-		"link":     requestPath,
-		"replayed": replayedPath,
-		"job":      jobURL,
-		"stateURL": func(s history.Status) string { return "/" + form{State: string(s), Page: 1}.query() },
-		"login":    func(next string) string { return "/login?" + url.Values{"next": {next}}.Encode() },
-		"zero":     zeroClass,
-		"json":     show.JSON,
-		"line":     show.Line,
+		"letterStates": func() []deadletter.State { return deadletter.States },
+		"statuses":     func() []history.Status { return history.Statuses },
+		"rowID":        rowID,
+		"link":         requestPath,
+		"replayed":     replayedPath,
+		"job":          jobURL,
+		"stateURL":     func(s history.Status) string { return "/" + form{State: string(s), Page: 1}.query() },
+		"login":        func(next string) string { return "/login?" + url.Values{"next": {next}}.Encode() },
+		"zero":         zeroClass,
+		"json":         show.JSON,
+		"line":         show.Line,
 		"orDash": func(s string) string {
 			if s == "" {
 				return "–"

@@ -27,20 +27,42 @@ type lettersPage struct {
 	Letters []deadletter.Message
 	// Older and Newest are the addresses of other pages, "" if there is none.
 	Older, Newest string
-	Trouble       string
+	// ReplayAll is the address where those that match can be replayed.
+	ReplayAll string
+	Trouble   string
 }
 
 // letterFilter says which dead letters to show; empty fields match all.
-type letterFilter struct{ Source, Code, Text string }
+type letterFilter struct {
+	Source, Code, Text string
+	State              deadletter.State
+}
+
+// letterFilterOf returns the filter of an address or a form. A state that does not exist is kept,
+// and matches none: an action must not select more than was meant.
+func letterFilterOf(q url.Values) letterFilter {
+	return letterFilter{Source: fieldOf(q, "source"), Code: fieldOf(q, "code"), Text: fieldOf(q, "q"), State: deadletter.State(fieldOf(q, "state"))}
+}
+
+// query returns the filter as it is in an address.
+func (f letterFilter) query() url.Values {
+	v := url.Values{}
+	for name, value := range map[string]string{"source": f.Source, "code": f.Code, "q": f.Text, "state": string(f.State)} {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	return v
+}
 
 // Active reports whether the filter excludes any dead letter.
 func (f letterFilter) Active() bool { return f != letterFilter{} }
 
-// matches reports whether a dead letter has the code, in either form, and the text in its request
+// matches reports whether a dead letter has the state, the code, in either form, and the text in its request
 // id, key or reason, whatever the case. The source is the server's matter.
 func (f letterFilter) matches(l deadletter.Message) bool {
 	has := func(s, part string) bool { return strings.Contains(strings.ToLower(s), strings.ToLower(part)) }
-	return (f.Code == "" || strings.EqualFold(l.Code, f.Code) || schemas.LogCode(l.Code) == f.Code) &&
+	return (f.State == "" || l.State() == f.State) && (f.Code == "" || strings.EqualFold(l.Code, f.Code) || schemas.LogCode(l.Code) == f.Code) &&
 		(f.Text == "" || has(l.RequestID, f.Text) || has(l.Key.Name, f.Text) || has(l.Reason, f.Text))
 }
 
@@ -75,15 +97,11 @@ func (p *Page) matchingLetters(ctx context.Context, f letterFilter, before uint6
 
 func (p *Page) letters(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	l := lettersPage{chrome: p.chrome(r, "Dead letters", "dead-letters"), Now: time.Now(), Filter: letterFilter{fieldOf(q, "source"), fieldOf(q, "code"), fieldOf(q, "q")}}
+	l := lettersPage{chrome: p.chrome(r, "Dead letters", "dead-letters"), Now: time.Now(), Filter: letterFilterOf(q)}
+	l.ReplayAll = replayForm{l.Filter, !l.Filter.Active()}.path()
 	before, _ := strconv.ParseUint(q.Get("before"), 10, 64)
 	at := func(before uint64) string {
-		v := url.Values{}
-		for name, value := range map[string]string{"source": l.Filter.Source, "code": l.Filter.Code, "q": l.Filter.Text} {
-			if value != "" {
-				v.Set(name, value)
-			}
-		}
+		v := l.Filter.query()
 		if before > 0 {
 			v.Set("before", strconv.FormatUint(before, 10))
 		}

@@ -319,7 +319,7 @@ func pictures(w *tab) {
 	sequence := failed.keep("587207178", "Failed to start backups as no eligible subclients were found.")
 	views := map[string]string{
 		"console": "/", "request": "/requests/" + failed.key.String(), "dead-letters": "/dead-letters",
-		"dead-letter": fmt.Sprintf("/dead-letters/%d", sequence), "sign-in": "/login", "cancel": "/cancel",
+		"dead-letter": fmt.Sprintf("/dead-letters/%d", sequence), "sign-in": "/login", "cancel": "/cancel", "replay": "/dead-letters/replay?all=yes",
 	}
 	for _, scheme := range []string{"light", "dark"} {
 		w.scheme(scheme)

@@ -3,11 +3,13 @@
 //	GET  /                                recent requests, counts, the last hour; ?state=&backup=&source=&client=&group=&q=&page=
 //	GET  /requests/{source}/{key}         one request with all its events
 //	GET  /protection, /protection/{group} content groups: until when each is protected; ?state=&client=&group=&owner=&page=
-//	GET  /dead-letters, /dead-letters/{n} failed requests, and why
+//	GET  /dead-letters, /dead-letters/{n} failed requests, and why; ?source=&code=&state=&q=&before=
 //	GET  /live, /live/…                   the changes of a page, as server-sent events
 //	GET  /assets/…                        style, script, icon
 //	GET  /login, POST /login, /logout     a session, for users with the token
 //	POST /dead-letters/{n}/replay         the request again, under a new id
+//	GET  /dead-letters/replay             the dead letters that a filter selects, and what a replay does; ?source=&code=&state=&q=&all=
+//	POST /dead-letters/replay             replays them
 //	GET  /cancel                          the requests that wait and are selected; ?source=&client=&group=&label=&id=&all=
 //	POST /cancel                          ends them, where nothing was sent
 //	POST /pause, /resume                  the queue, for all replicas
@@ -152,6 +154,8 @@ func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Page, error) {
 	p.mux.HandleFunc("GET /live/protection/{group}", p.liveGroup)
 	p.mux.HandleFunc("GET /dead-letters", p.letters)
 	p.mux.HandleFunc("GET /dead-letters/{number}", p.letter)
+	p.mux.HandleFunc("GET /dead-letters/replay", p.replayForm)
+	p.mux.Handle("POST /dead-letters/replay", p.action(p.replayAll))
 	p.mux.HandleFunc("GET /cancel", p.cancelForm)
 	p.mux.Handle("POST /cancel", p.action(p.cancel))
 	p.mux.HandleFunc("GET /login", p.loginForm)

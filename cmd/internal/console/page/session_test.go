@@ -62,6 +62,10 @@ func (a *acts) Page(context.Context, string, uint64, uint64) ([]deadletter.Messa
 	return nil, 0, nil
 }
 
+func (a *acts) Plan(context.Context, deadletter.Message, deadletter.Order) (deadletter.Plan, error) {
+	return deadletter.Plan{}, nil
+}
+
 func (a *acts) Replay(_ context.Context, l deadletter.Message, o deadletter.Order) (deadletter.Plan, error) {
 	switch l.Number {
 	case 409:
