@@ -63,6 +63,8 @@ type Config struct {
 	Pace Pace
 	// Observer, if non-nil, is called for each exchange, attempt and wait.
 	Observer Observer
+	// Answered, if non-nil, is called with the head of each answer, likewise.
+	Answered func(AnswerHead)
 	// Dial connects to the vendor. Defaults to the network; simulated vendors have others.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -91,7 +93,8 @@ type Client struct {
 	limits         *gate.Limits
 	budget         Budget // nil for none
 
-	observer Observer // nil for none
+	observer Observer         // nil for none
+	answered func(AnswerHead) // nil for none
 	// tokenExpires is in UNIX seconds, 0 when it is not known.
 	tokenExpires atomic.Int64
 }
@@ -124,7 +127,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		endpoint: strings.TrimRight(cfg.Endpoint, "/"), timeout: cfg.Timeout, body: body,
 		breaker: gate.NewBreaker(isOutage, saysNothing), limits: gate.NewLimits(cfg.Pace.PerHour, cfg.Pace.PerSecond),
-		budget: cfg.Pace.Budget, observer: cfg.Observer,
+		budget: cfg.Pace.Budget, observer: cfg.Observer, answered: cfg.Answered,
 	}
 	c.session = newSession(c, cfg.Auth)
 	server, err := url.Parse(c.endpoint)
@@ -287,6 +290,9 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 			c.noteDate(h)
 			c.cookies.keep(h)
 			c.heed(cl, status, h)
+			if c.answered != nil {
+				c.answered(headOf(Call{Op: cl.op, Method: cl.method, URL: c.endpoint + cl.path}, status, h))
+			}
 		},
 	})
 	if failure, ok := errors.AsType[*http1.Error](err); ok {

@@ -22,9 +22,9 @@
 //     tokenpair.go, renew.go, whoami.go, flock.go)
 //   - gate: when a job may be started (pace.go), and internal/gate
 //   - client: starting and finding jobs (client.go, create_task.go, find.go, joblist.go,
-//     jobpages.go, listing.go, description.go, probe.go, base.go), following them (jobread.go,
-//     jobinfo.go, jobevents.go), the exchange that all of them use (observe.go, read.go), and
-//     [Retrier] on it (retry.go, lookup.go)
+//     jobpages.go, listing.go, listways.go, description.go, probe.go, directory.go, base.go),
+//     following them (jobread.go, jobinfo.go, jobevents.go), the exchange that all of them use
+//     (observe.go, read.go), and [Retrier] on it (retry.go, lookup.go)
 //
 // Session and gate are parts of the [Client]: the session sends its calls through it, and the gate
 // asks it for the session. The session also shares [Error], the envelope and the redaction of
@@ -242,8 +242,8 @@
 //
 //	/CreateTask  /Job  /Jobs  /JobDetails  /Events  /WhoAmI  /V4/AccessToken/Renew
 //
-// /Jobs is for vendors that do not answer GET Job, /Events for the reasons of ends. It does not
-// need /Login and /Logout. Without /WhoAmI, a call that is not permitted looks like an expired
+// /Jobs is for vendors that do not answer GET Job, /Events for the reasons of ends. [Client.Clients]
+// needs /Client, and only names what exists. It does not need /Login and /Logout. Without /WhoAmI, a call that is not permitted looks like an expired
 // token, and delays the other calls. A token cannot create or change tokens (documented [6]), so an
 // operator creates its pair: renewable until a date, at the longest for ever, and within 14 days of
 // its last expiry [5].

@@ -142,11 +142,12 @@ func (c *Client) CanListJobs(ctx context.Context) error {
 	return err
 }
 
-// Description returns the text that a job was started with, "" if the vendor does not show it.
+// Description reads the text that a job was started with from the vendor, "" if the vendor does not
+// show it. It does not use what this client knows of jobs that it started.
 func (c *Client) Description(ctx context.Context, jobID string) (string, error) {
 	id := positive(jobID)
 	if id == "" {
 		return "", &Error{Op: opTaskDetails, Verdict: NotSent, Message: fmt.Sprintf("job id %.40q must be a number above 0", jobID)}
 	}
-	return c.description(ctx, id)
+	return c.readDescription(ctx, id)
 }

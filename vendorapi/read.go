@@ -1,13 +1,14 @@
 package vendorapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 )
 
-// read makes a call that changes nothing and whose answer is JSON.
+// read makes a call that changes nothing. It asks for JSON unless the call asks for another format.
 func (c *Client) read(ctx context.Context, cl call) (response, error) {
-	cl.accept, cl.limit = "application/json", maxList
+	cl.accept, cl.limit = cmp.Or(cl.accept, "application/json"), maxList
 	resp, err := c.authorised(ctx, cl)
 	if err != nil {
 		return resp, err

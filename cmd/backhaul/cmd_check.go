@@ -23,6 +23,7 @@ import (
 )
 
 func newCheckCommand() *cobra.Command {
+	var f canaryFlags
 	var output string
 	cmd := &cobra.Command{
 		Use:   "check",
@@ -34,22 +35,41 @@ a page of jobs. If the settings name routes with directives, it writes a small o
 below the prefix of each (backhaul-check.txt). Like a replica it notes a refused login on the events stream, and does
 not send that password again for a while: the vendor locks accounts. It also asks
 the replica at BACKHAUL_ADMIN_ADDR, if one answers there, for its conditions.
+
+With --canary it then asks whether to start one real job, an incremental backup of a
+content group, and observes it: how long until it is listed, whether its description is
+shown, how jobs are listed, what the answers say about limits, and the statuses up to
+the end. It suggests BACKHAUL_VENDOR_VISIBILITY_WINDOW and BACKHAUL_IN_DOUBT. A job
+whose answer is lost is searched and not started again. No job is started after an error
+of the check. An interrupt leaves the job running and prints its id. The calls count in
+BACKHAUL_WRITES_PER_HOUR. The job belongs to no request: no event is written.
+
 Exit codes: 0 no error, 1 an error, 2 configuration, 3 NATS or the
 vendor out of reach. Notes and warnings are not errors.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runCheck(cmd, output) },
+		Example: `  backhaul check
+  backhaul check --canary s-adhoc-object-storage/stestgroup`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runCheck(cmd, output, f) },
 	}
+	addCanaryFlags(cmd, &f)
 	config.AddFlags(cmd.Flags(), config.GroupNATS, config.GroupVendor, config.GroupTrigger, config.GroupStore, config.GroupLog)
 	addOutputFlag(cmd, &output)
 	return cmd
 }
 
-func runCheck(cmd *cobra.Command, output string) error {
+func runCheck(cmd *cobra.Command, output string, f canaryFlags) error {
+	c, err := f.canary()
+	if err != nil {
+		return err
+	}
 	cfg, log, err := load(cmd)
 	if err != nil {
 		return err
 	}
 	if err := cfg.CheckRun(); err != nil {
+		return err
+	}
+	if err := c.configure(cfg); err != nil {
 		return err
 	}
 	store := &logins.Store{Log: log}
@@ -62,6 +82,7 @@ func runCheck(cmd *cobra.Command, output string) error {
 	if allowance != nil && cfg.NATS.URL != "" {
 		clientConfig.Pace.Budget = allowance
 	}
+	clientConfig.Answered = c.answered()
 	client, err := vendorapi.New(clientConfig)
 	if err != nil {
 		return &config.Error{Problems: []string{err.Error()}}
@@ -107,6 +128,8 @@ func runCheck(cmd *cobra.Command, output string) error {
 		return errSaidUnreachable
 	case doctor.Failed(findings):
 		return errSaid
+	case c != nil:
+		return runCanary(cmd, output, f.yes, c, client)
 	}
 	return nil
 }

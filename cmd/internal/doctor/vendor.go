@@ -197,7 +197,7 @@ func unlisted(ctx context.Context, client *vendorapi.Client, id string) bool {
 func mayStart(past *Past) Finding {
 	const check = "vendor permission to start jobs"
 	if past == nil {
-		return finding(Note, check, "cannot be known without starting a job", "send one request for a small content group: `backhaul request --wait`")
+		return finding(Note, check, "cannot be known without starting a job", "start one job of a small content group: `backhaul check --canary CLIENT/GROUP`")
 	}
 	return ok(check, "job %s was started at %s", past.Event.JobID, past.Event.StartedAt.UTC().Format(time.RFC3339))
 }
