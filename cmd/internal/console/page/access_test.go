@@ -37,6 +37,7 @@ const unnamed = `(() => {
 func rolesAndNames(w *tab) {
 	failed := populate(w.bench)
 	sequence := failed.keep("587207178", "no eligible subclients")
+	w.queued("crm", "CHG-17", "waits")
 	check := func(path string) {
 		w.open(path)
 		if wrong := evaluate[[]string](w, unnamed); len(wrong) > 0 {
@@ -50,7 +51,7 @@ func rolesAndNames(w *tab) {
 			w.t.Errorf("%s: contrast %.2f at %s, AA wants 4.5", path, least.Ratio, least.Text)
 		}
 	}
-	views := []string{"/", "/requests/" + failed.key.String(), "/dead-letters", fmt.Sprintf("/dead-letters/%d", sequence), "/protection", "/cancel", "/dead-letters/replay?all=yes"}
+	views := []string{"/", "/requests/" + failed.key.String(), "/dead-letters", fmt.Sprintf("/dead-letters/%d", sequence), "/protection", "/cancel", "/dead-letters/replay?all=yes", "/requests/crm/waits"}
 	for _, path := range append(views, "/login") {
 		check(path)
 	}

@@ -58,6 +58,7 @@ func (p *Page) request(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case d.Trouble != "":
 		p.render(w, http.StatusServiceUnavailable, "request.html", d)
+	case len(d.Steps) == 0 && p.waits(w, r, d):
 	case len(d.Steps) == 0:
 		p.say(w, r, http.StatusNotFound, "The events stream has nothing under the key %s of the source %s.", key.Name, key.Source)
 	default:

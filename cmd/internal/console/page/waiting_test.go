@@ -1,0 +1,62 @@
+package page_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"backhaul/cmd/internal/console/page"
+)
+
+// A request that only waits in the queue has a page: its place, what holds it up, and the way to
+// its cancellation.
+func TestRequest_thatWaits(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.queued("crm", "CHG-17", "other")
+	b.queued("billing", "CHG-17", "b-1", "b-2", "b-3")
+
+	if body := b.get("/cancel?source=billing&id=b-2"); !strings.Contains(body, `href="/requests/billing/b-2"`) {
+		t.Errorf("the cancellation does not link to it:\n%s", body)
+	}
+	body := b.get("/requests/billing/b-2")
+	for _, want := range []string{"number 2 of the 3 of billing", `<a href="/cancel?source=billing&amp;id=b-2">`, "<dd>files</dd>", "<h1>b-2</h1>"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page does not have %q:\n%s", want, body)
+		}
+	}
+	if strings.Contains(body, "held up") {
+		t.Errorf("nothing holds it up:\n%s", body)
+	}
+	inert(t, "a request that waits", body)
+
+	csrf := b.signIn()
+	for source, reason := range map[string]string{"billing": "audit", "crm": "move"} {
+		if resp, body := b.do(http.MethodPost, "/pause", with(url.Values{"for": {"1h"}, "reason": {reason}, "source": {source}}, csrf)); resp.StatusCode != http.StatusSeeOther {
+			t.Fatalf("pause: %d\n%s", resp.StatusCode, body)
+		}
+	}
+	if body := b.get("/requests/billing/b-2"); !strings.Contains(body, "It is held up: source billing is paused until") || !strings.Contains(body, "Ann (console): audit") || strings.Contains(body, "source crm") {
+		t.Errorf("the pause of its source is not named:\n%s", body)
+	}
+	for _, path := range []string{"/requests/billing/nothing", "/requests/crm/b-2", "/requests/a%3Eb/b-2"} {
+		if resp, _ := b.do(http.MethodGet, path, nil); resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %d, want 404", path, resp.StatusCode)
+		}
+	}
+	b.request("billing", "b-2").submit()
+	if body := b.get("/requests/billing/b-2"); strings.Contains(body, `id="waits"`) || !strings.Contains(body, "job-submitting") {
+		t.Errorf("its first event does not replace the page:\n%s", body)
+	}
+}
+
+// A process that cannot read the queue does not know of requests without events.
+func TestRequest_thatWaitsUnread(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *page.Config) { c.Canceller = nil })
+	b.queued("billing", "CHG-17", "b-1")
+	if resp, _ := b.do(http.MethodGet, "/requests/billing/b-1", nil); resp.StatusCode != http.StatusNotFound {
+		t.Errorf("%d, want 404", resp.StatusCode)
+	}
+}
