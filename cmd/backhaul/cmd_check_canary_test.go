@@ -59,3 +59,18 @@ func TestCheckCanary(t *testing.T) {
 		t.Errorf("%d jobs, want no canary after an error of the check", jobs)
 	}
 }
+
+// Ctrl-C leaves the job running, and its id is printed.
+func TestCheckCanary_interrupt(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{JobDuration: time.Hour})
+	p := programtest.Start(t, s.Env, "backhaul", "check", "--canary", "s-adhoc-object-storage/stestgroup", "--yes")
+	p.WaitFor(t, "canary: Running after")
+	if code := p.Stop(t); code != exitInterrupted {
+		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+	p.WaitFor(t, "job 5976 is left alone after an interrupt: Running")
+	if a := s.Sim.Account(); a.JobsStarted != 1 || a.Calls["JobAction"] != 0 {
+		t.Errorf("%d jobs, %d actions", a.JobsStarted, a.Calls["JobAction"])
+	}
+}
