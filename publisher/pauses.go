@@ -2,9 +2,7 @@ package publisher
 
 import (
 	"context"
-	"fmt"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -17,20 +15,11 @@ const PausesSubject = eventPrefix + "paused.scopes"
 // none, and returns its sequence. It repeats the same write until the server has decided about it,
 // with the errors of [Publisher.Append].
 func (p *Publisher) RecordPauses(ctx context.Context, after uint64, list []byte) (uint64, error) {
-	return p.compareAndSet(ctx, PausesSubject, func() (uint64, error) {
-		return p.writeAfter(ctx, &nats.Msg{Subject: PausesSubject, Data: list}, PausesSubject, after)
-	})
+	return p.record(ctx, PausesSubject, after, list)
 }
 
 // LastPauses returns the last list of the paused scopes, from the stream's leader, with its
 // sequence: nil and 0 if there is none.
 func LastPauses(ctx context.Context, events jetstream.Stream) (list []byte, sequence uint64, err error) {
-	msg, err := events.GetLastMsgForSubject(ctx, PausesSubject)
-	if hasCode(err, jetstream.JSErrCodeMessageNotFound) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("read %s: %w", PausesSubject, err)
-	}
-	return msg.Data, msg.Sequence, nil
+	return lastRecord(ctx, events, PausesSubject)
 }

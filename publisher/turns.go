@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -22,22 +20,11 @@ func TurnSubject(group string) string {
 // none, and returns its sequence. It repeats the same write until the server has decided about
 // it, with the errors of [Publisher.Append].
 func (p *Publisher) RecordTurn(ctx context.Context, group string, after uint64, record []byte) (uint64, error) {
-	subject := TurnSubject(group)
-	return p.compareAndSet(ctx, subject, func() (uint64, error) {
-		return p.writeAfter(ctx, &nats.Msg{Subject: subject, Data: record}, subject, after)
-	})
+	return p.record(ctx, TurnSubject(group), after, record)
 }
 
 // LastTurn returns the last turn of a content group, from the stream's leader, with its
 // sequence: nil and 0 if there is none.
 func LastTurn(ctx context.Context, events jetstream.Stream, group string) (record []byte, sequence uint64, err error) {
-	subject := TurnSubject(group)
-	msg, err := events.GetLastMsgForSubject(ctx, subject)
-	if hasCode(err, jetstream.JSErrCodeMessageNotFound) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("read %s: %w", subject, err)
-	}
-	return msg.Data, msg.Sequence, nil
+	return lastRecord(ctx, events, TurnSubject(group))
 }

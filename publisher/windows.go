@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -42,10 +41,7 @@ func WindowSubject(group string) string {
 // one. It repeats the same write until the server has decided about it, as
 // [Publisher.Append] does, with the same errors.
 func (p *Publisher) RecordWindow(ctx context.Context, group string, after uint64, record []byte) (uint64, error) {
-	subject := WindowSubject(group)
-	return p.compareAndSet(ctx, subject, func() (uint64, error) {
-		return p.writeAfter(ctx, &nats.Msg{Subject: subject, Data: record}, subject, after)
-	})
+	return p.record(ctx, WindowSubject(group), after, record)
 }
 
 // NewestWindow returns the last record of any content group, nil if there is none.
@@ -63,14 +59,7 @@ func NewestWindow(ctx context.Context, windows jetstream.Stream) (*jetstream.Raw
 // LastWindow is the group's last record, from the stream's leader, and its
 // sequence: nil and 0 if there is none.
 func LastWindow(ctx context.Context, windows jetstream.Stream, group string) (record []byte, sequence uint64, err error) {
-	msg, err := windows.GetLastMsgForSubject(ctx, WindowSubject(group))
-	if hasCode(err, jetstream.JSErrCodeMessageNotFound) {
-		return nil, 0, nil
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("read %s: %w", WindowSubject(group), err)
-	}
-	return msg.Data, msg.Sequence, nil
+	return lastRecord(ctx, windows, WindowSubject(group))
 }
 
 // IsStorageSubject reports whether a storage notification may be published on a subject.
