@@ -62,18 +62,18 @@ func TestGathering(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{}
 		c := newGathering(n)
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
 		write(t, c, "a", "b", "c")
-		n.sent(t, "a") // at once, because nothing was sent before
-		time.Sleep(gatherFor - 1)
+		n.sent(t, "a")            // at once, because nothing was sent before
+		time.Sleep(gatherFor - 1) //nolint:forbidigo // the bubble's time
 		n.sent(t, "a")
-		time.Sleep(1)
+		time.Sleep(1) //nolint:forbidigo // the bubble's time
 		n.sent(t, "a", "bc")
 		write(t, c, "d")
 		n.sent(t, "a", "bc")
-		time.Sleep(gatherFor)
+		time.Sleep(gatherFor) //nolint:forbidigo // the bubble's time
 		n.sent(t, "a", "bc", "d")
-		time.Sleep(gatherFor)
+		time.Sleep(gatherFor) //nolint:forbidigo // the bubble's time
 		write(t, c, "e")
 		n.sent(t, "a", "bc", "d", "e")
 		write(t, c, "f")
@@ -107,7 +107,7 @@ func TestGathering_fails(t *testing.T) {
 		n.mu.Lock()
 		n.fails = broken
 		n.mu.Unlock()
-		time.Sleep(gatherFor)
+		time.Sleep(gatherFor) //nolint:forbidigo // the bubble's time
 		synctest.Wait()
 		if !n.closed {
 			t.Error("the connection is still open")

@@ -34,7 +34,7 @@ func TestLogLines(t *testing.T) {
 		log.Info().Msg("b")
 		log.Info().Msg("c")
 		want("a")
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the bubble's time
 		want("a", "b", "c")
 		log.Info().Msg("d")
 		log.Warn().Msg("e")

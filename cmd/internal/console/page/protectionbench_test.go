@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 )
 
@@ -63,9 +64,9 @@ func (b *bench) fillGroups(groups, requests int) {
 func BenchmarkProtection(b *testing.B) {
 	bench := newPromising(b, gold)
 	bench.fillGroups(*protectionGroups, *protectionRequests)
-	for strings.Count(bench.get("/protection"), `<tr role="row" id="g`) < min(50, *protectionGroups) {
-		time.Sleep(100 * time.Millisecond)
-	}
+	waittest.Eventually(b, "page of groups", func() bool {
+		return strings.Count(bench.get("/protection"), `<tr role="row" id="g`) >= min(50, *protectionGroups)
+	})
 	before := processorTime(b)
 	for b.Loop() {
 		bench.get("/protection")
