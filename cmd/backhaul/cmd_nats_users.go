@@ -26,13 +26,13 @@ public keys, and for each user a file USER.nk with its seed, readable by its own
 only. The server needs no seed: give each file to its client, and delete it here.
 
 The keys are new each time and are kept nowhere else. NATS is not asked. The service's user
-may make no streams: "backhaul setup" makes them as the provisioner, and "backhaul run"
-needs BACKHAUL_NATS_PROVISION=false. deploy/nats/README.md says what each role may do,
-and how to add, rotate and revoke keys.`,
+may make no streams: "backhaul setup" makes them as the provisioner, before the first
+"backhaul run". deploy/nats/README.md says what each role may do, and how to add, rotate
+and revoke keys.`,
 		Example: `  backhaul nats-users /etc/nats/backhaul
   NATS_STORE_DIR=/var/lib/nats nats-server -c /etc/nats/backhaul/permissions.conf
   BACKHAUL_NATS_NKEY=/etc/nats/backhaul/provisioner.nk backhaul setup --nats nats://127.0.0.1:4222 --nats-inbox-prefix _INBOX_provisioner
-  BACKHAUL_NATS_NKEY=/etc/nats/backhaul/backhaul.nk BACKHAUL_NATS_INBOX_PREFIX=_INBOX_backhaul BACKHAUL_NATS_PROVISION=false backhaul run --nats nats://127.0.0.1:4222`,
+  BACKHAUL_NATS_NKEY=/etc/nats/backhaul/backhaul.nk BACKHAUL_NATS_INBOX_PREFIX=_INBOX_backhaul backhaul run --nats nats://127.0.0.1:4222`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runNATSUsers(cmd, args[0], accounts) },
 	}

@@ -290,6 +290,9 @@ accounts { B { jetstream: enabled, users: [
 		"warning | nats permissions | this user may not publish on $JS.API.CONSUMER.RESET.BACKUP_EVENTS.follower: started jobs are not followed to their end",
 		"warning | nats permissions | this user may not publish on $JS.ACK.BACKUP_EVENTS.follower.>: started jobs are not followed to their end",
 		"warning | nats permissions | this user may not publish on backup.follower.state: `backhaul status` does not show the jobs that are followed",
+		"warning | nats permissions | this user may not publish on $JS.API.STREAM.INFO.BACKUP_PROTECTION: with objectives, every event is read at each start",
+		"warning | nats permissions | this user may not publish on backup.protection.*: with objectives, every event is read at each start",
+		"warning | nats permissions | this user may not publish on $JS.API.DIRECT.GET.BACKUP_PROTECTION.backup.protection.*: with objectives, every event is read at each start",
 		"warning | nats permissions | this user may not publish on $JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul: each replica meets the vendor's pause by itself",
 		"warning | nats permissions | this user may not publish on $JS.API.STREAM.MSG.DELETE.BACKUP_REQUESTS: a request that the server forgot stays in the stream after its outcome",
 	)
@@ -301,7 +304,7 @@ accounts { B { jetstream: enabled, users: [
 		"note | nats permissions | cannot be known: this user may not ask for $SYS.REQ.USER.INFO")
 	nc, js = connect(t, url, "poor")
 	findings := NATS(t.Context(), nc, js)
-	if errs := only(findings, "nats permissions"); len(errs) != 12 || errs[0].Level != Error || !strings.Contains(errs[0].What, "backup.event.>") {
+	if errs := only(findings, "nats permissions"); len(errs) != 13 || errs[0].Level != Error || !strings.Contains(errs[0].What, "backup.event.>") {
 		t.Errorf("a user who may do little: %s", text(errs))
 	}
 	if streams := only(findings, "streams"); len(streams) != 1 || streams[0].Level != Error || !strings.Contains(streams[0].What, "not permitted") {

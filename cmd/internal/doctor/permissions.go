@@ -42,11 +42,16 @@ var needs = []need{
 	{"$JS.API.CONSUMER.RESET." + publisher.EventsStream + "." + publisher.FollowerConsumer, withoutFollower},
 	{"$JS.ACK." + publisher.EventsStream + "." + publisher.FollowerConsumer + ".>", withoutFollower},
 	{publisher.FollowerStateSubject, "`backhaul status` does not show the jobs that are followed"},
+	{"$JS.API.STREAM.INFO." + publisher.DigestStream, withoutDigests},
+	{publisher.AnyDigest, withoutDigests},
+	{"$JS.API.DIRECT.GET." + publisher.DigestStream + "." + publisher.AnyDigest, withoutDigests},
 	{"$JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer, "each replica meets the vendor's pause by itself"},
 	{"$JS.API.STREAM.MSG.DELETE." + publisher.RequestsStream, "a request that the server forgot stays in the stream after its outcome"},
 }
 
 const withoutMark = "a ledger that is lost while no replica runs is not noticed"
+
+const withoutDigests = "with objectives, every event is read at each start"
 
 type subjects struct {
 	Allow []string `json:"allow"`

@@ -121,6 +121,8 @@ var optional = map[string]bool{
 	"publish on $JS.API.STREAM.MSG.GET." + publisher.MarkStream:                                        true,
 	"publish on $JS.API.STREAM.CREATE." + publisher.MarkStream:                                         true,
 	"publish on " + publisher.MarkSubject:                                                              true,
+	"publish on $JS.API.STREAM.INFO." + publisher.DigestStream:                                         true,
+	"publish on $JS.API.STREAM.CREATE." + publisher.DigestStream:                                       true,
 	"publish on " + publisher.AnyDigest:                                                                true,
 	"publish on $JS.API.DIRECT.GET." + publisher.DigestStream + "." + publisher.AnyDigest:              true,
 	"publish on " + publisher.StateSubject:                                                             true,

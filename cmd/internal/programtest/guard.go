@@ -105,7 +105,7 @@ func StartGuarded(t *testing.T, without ...string) *Service {
 	}
 	return &Service{
 		Client: &Client{T: t, NC: nc, JS: js}, Sim: sim,
-		Env: append(ServiceEnv("", endpoint), append(g.As("backhaul"), "BACKHAUL_NATS_PROVISION=false")...),
+		Env: append(ServiceEnv("", endpoint), g.As("backhaul")...),
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/provision"
 	"backhaul/cmd/internal/serverurl"
-	"backhaul/publisher"
 )
 
 // Join connects to the server of the settings. name is how the server lists the connection.
@@ -71,7 +70,8 @@ func onceAnswered(ctx context.Context, nc *nats.Conn, admin *console.Console, lo
 	})
 }
 
-// prepare makes or checks the streams.
+// prepare makes or checks the streams. The service starts without those that are optional: an
+// older role may not look at them or make them.
 func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, withBudget bool, log zerolog.Logger) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -82,36 +82,45 @@ func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, withBudget boo
 	if err != nil || !cfg.Provision {
 		return err
 	}
-	short, cancel := context.WithTimeout(ctx, markPatience)
-	defer cancel()
-	actions, err = provision.ApplyMark(short, js, natsconn.Replicas(nc, cfg.Replicas))
-	logCreated(log, actions)
-	if err != nil { // an older role may not make it; the service works without
-		log.Warn().Err(err).Str("stream", publisher.MarkStream).Msg("cannot make the stream in which what is known of the ledger is kept")
+	replicas := natsconn.Replicas(nc, cfg.Replicas)
+	optional := []struct {
+		level   zerolog.Level
+		without string
+		apply   func(context.Context) ([]provision.Action, error)
+	}{
+		{zerolog.WarnLevel, "cannot make the stream in which what is known of the ledger is kept", func(ctx context.Context) ([]provision.Action, error) {
+			return provision.ApplyMark(ctx, js, replicas)
+		}},
+		// The follower says so as long as it lasts.
+		{zerolog.WarnLevel, "cannot make the consumer of the jobs that are followed", func(ctx context.Context) ([]provision.Action, error) {
+			return provision.ApplyFollow(ctx, js)
+		}},
+		// Every event is read instead.
+		{zerolog.DebugLevel, "cannot make the stream of the digests of events", func(ctx context.Context) ([]provision.Action, error) {
+			return provision.ApplyDigests(ctx, js, replicas)
+		}},
+		// The budget says so, and grants nothing.
+		{zerolog.ErrorLevel, "cannot make the stream of the budget of writing calls", func(ctx context.Context) ([]provision.Action, error) {
+			if !withBudget {
+				return nil, nil
+			}
+			return provision.ApplyBudget(ctx, js, replicas)
+		}},
 	}
-	actions, err = provision.ApplyFollow(short, js)
-	logCreated(log, actions)
-	if err != nil { // the same; the follower says so as long as it lasts
-		log.Warn().Err(err).Str("consumer", publisher.FollowerConsumer).Msg("cannot make the consumer of the jobs that are followed")
-	}
-	actions, err = provision.ApplyDigests(short, js, natsconn.Replicas(nc, cfg.Replicas))
-	logCreated(log, actions)
-	if err != nil { // every event is read instead
-		log.Debug().Err(err).Str("stream", publisher.DigestStream).Msg("cannot make the stream of the digests of events")
-	}
-	if !withBudget {
-		return nil
-	}
-	actions, err = provision.ApplyBudget(short, js, natsconn.Replicas(nc, cfg.Replicas))
-	logCreated(log, actions)
-	if err != nil { // the budget says so, and grants nothing
-		log.Error().Err(err).Str("stream", publisher.BudgetStream).Msg("cannot make the stream of the budget of writing calls")
+	for _, o := range optional {
+		short, cancel := context.WithTimeout(ctx, optionalPatience)
+		actions, err := o.apply(short)
+		cancel()
+		logCreated(log, actions)
+		if err != nil {
+			log.WithLevel(o.level).Err(err).Msg(o.without)
+		}
 	}
 	return nil
 }
 
-// markPatience bounds the wait for a stream that is not necessary.
-const markPatience = 2 * time.Second
+// optionalPatience bounds the wait for a stream that the service starts without.
+const optionalPatience = 2 * time.Second
 
 func logCreated(log zerolog.Logger, actions []provision.Action) {
 	for _, action := range actions {

@@ -99,6 +99,16 @@ func TestNotPermittedToLookAtTheStreams(t *testing.T) {
 	}
 }
 
+// The role of an earlier version may not look at a stream that the service starts without.
+func TestARoleWithoutAnOptionalStream(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartGuarded(t, "$JS.API.STREAM.INFO.BACKUP_PROTECTION")
+	s.StartRun(t)
+	s.Publish("backup.request.billing", nil, programtest.SampleRequest("older-1"))
+	s.Run.WaitFor(t, `"requestId":"older-1"`)
+	s.Run.WaitFor(t, `"grant":"publish on $JS.API.STREAM.INFO.BACKUP_PROTECTION"`)
+}
+
 // With --provision=false nothing is made, and what is missing is named.
 func TestWithoutProvisioning(t *testing.T) {
 	t.Parallel()
