@@ -43,6 +43,24 @@ func TestRequest_hasRoomForAllLabels(t *testing.T) {
 	}
 }
 
+// The label of the users takes the room of LabelUntil, and never that of a route's label.
+func TestRequest_hasRoomForUsers(t *testing.T) {
+	for n, want := range map[int][]bool{0: {true, true}, MaxLabels - 2: {true, true}, MaxLabels - 1: {true, false}, MaxLabels: {false, false}} {
+		labels := make(map[string]string)
+		for i := range n {
+			labels[fmt.Sprint("l", i)] = "v"
+		}
+		w := window{since: time.Unix(1, 0), latest: time.Unix(2, 0)}
+		w.users.add("ann")
+		req := w.request(&group{name: "g", route: &Route{Request: schemas.BackupRequest{ClientName: "c", SubclientName: "g", Labels: labels}}})
+		_, user := req.Labels[LabelUser]
+		_, until := req.Labels[LabelUntil]
+		if user != want[0] || until != want[1] {
+			t.Errorf("with %d labels: %v", n, req.Labels)
+		}
+	}
+}
+
 // The same changes make the same file, in whatever order they came.
 func TestList_isSorted(t *testing.T) {
 	c := newCollector(t, Window{MaxPaths: 100})

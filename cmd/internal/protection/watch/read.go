@@ -125,13 +125,13 @@ func (w *Watch) take(ctx context.Context, m protection.Message) {
 
 // keep writes a digest. What is not written costs those who begin to read later some time.
 func (w *Watch) keep(ctx context.Context, d *protection.Digester, complete *protection.CompleteDigest) {
-	if time.Now().Before(w.keepAgain) {
+	if w.clock().Before(w.keepAgain) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, keepLimit)
 	defer cancel()
 	if err := d.Write(ctx, complete); err != nil { // an outage, or a stream that was not made
-		w.keepAgain = time.Now().Add(keepPause)
+		w.keepAgain = w.clock().Add(keepPause)
 		w.log.Debug().Err(err).Str("stream", publisher.DigestStream).Msg("digests of events are not stored for a while")
 	}
 }

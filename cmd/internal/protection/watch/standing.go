@@ -105,7 +105,7 @@ func (w *Watch) now() time.Time {
 	if w.server.IsZero() {
 		return time.Time{}
 	}
-	return w.server.Add(time.Since(w.asked))
+	return w.server.Add(w.clock().Sub(w.asked))
 }
 
 // Group returns how the group with a hash ([protection.Group.Hash]) stands now. ok is false if

@@ -99,6 +99,9 @@ type Watch struct {
 	js  jetstream.JetStream
 	pub *publisher.Publisher
 	log zerolog.Logger
+	// clock is this replica's. Only differences of its times are used: what a watch says and
+	// publishes has the server's times.
+	clock func() time.Time
 
 	viewed atomic.Int64 // when somebody last wanted it, unix nanoseconds
 	wake   chan struct{}
@@ -148,7 +151,7 @@ func New(nc *nats.Conn, cfg Config, log zerolog.Logger) (*Watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Watch{cfg: cfg, nc: nc, js: js, pub: pub, log: log, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ended: make(chan struct{}, 1)}
+	w := &Watch{cfg: cfg, nc: nc, js: js, pub: pub, log: log, clock: time.Now, wake: make(chan struct{}, 1), moved: make(chan struct{}, 1), ended: make(chan struct{}, 1)}
 	w.known = empty()
 	return w, nil
 }
@@ -159,7 +162,7 @@ func empty() known {
 
 // Want records that a viewer needs the watch.
 func (w *Watch) Want() {
-	w.viewed.Store(time.Now().UnixNano())
+	w.viewed.Store(w.clock().UnixNano())
 	notify(w.wake)
 }
 
@@ -172,7 +175,7 @@ func notify(c chan struct{}) {
 
 // wanted reports whether the watch has to read.
 func (w *Watch) wanted() bool {
-	return w.cfg.Objectives != nil || time.Since(time.Unix(0, w.viewed.Load())) < idleAfter
+	return w.cfg.Objectives != nil || w.clock().Sub(time.Unix(0, w.viewed.Load())) < idleAfter
 }
 
 // Caught waits until the groups were judged once, at most until ctx ends.
@@ -306,7 +309,7 @@ func (w *Watch) agree(ctx context.Context) (time.Time, error) {
 	if err := w.readQueue(ctx); err != nil {
 		return time.Time{}, err
 	}
-	asked := time.Now()
+	asked := w.clock()
 	stream, err := w.js.Stream(ctx, publisher.EventsStream)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("ask for stream %s: %w", publisher.EventsStream, err)

@@ -350,9 +350,7 @@ func TestWatch_readsOnDemand(t *testing.T) {
 	}
 	w.viewed.Store(0)
 	waittest.Eventually(t, "no reader", func() bool { return readers() == 0 })
-	if !w.Look().At.IsZero() {
-		t.Error("it still has what it read")
-	}
+	waittest.Eventually(t, "nothing of what it read", func() bool { return w.Look().At.IsZero() })
 	w.Want()
 	w.Caught(t.Context())
 	if n := len(w.Look().Groups); n != 2 {
