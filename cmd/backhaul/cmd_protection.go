@@ -100,10 +100,18 @@ func runProtection(cmd *cobra.Command, f protectionFlags) error {
 	if err := printStandings(cmd.OutOrStdout(), f.output, standings, f.breached, at); err != nil {
 		return err
 	}
+	sayUnused(cmd, promises.Unused(fold.Groups()))
 	if f.breached && len(standings) > 0 {
 		return errSaid
 	}
 	return nil
+}
+
+// sayUnused names on stderr the objectives that no content group has: a pattern may be wrong.
+func sayUnused(cmd *cobra.Command, unused []string) {
+	if len(unused) > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "objectives of no content group on record: %s\n", strings.Join(unused, ", "))
+	}
 }
 
 // frugally collects garbage often until restore is called. The fold is most of the memory of such a

@@ -106,6 +106,7 @@ func runProtectionReport(cmd *cobra.Command, f reportFlags) error {
 		return explain(err)
 	}
 	made.Made = now.UTC()
+	sayUnused(cmd, made.Unused)
 	return printProtectionReport(cmd.OutOrStdout(), f.output, made)
 }
 

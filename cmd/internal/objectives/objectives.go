@@ -117,6 +117,22 @@ func (o *Objectives) For(g protection.Group) (objective protection.Objective, ok
 	return protection.Objective{}, false
 }
 
+// Unused returns the names of the objectives that are those of none of the groups.
+func (o *Objectives) Unused(groups []protection.Group) (names []string) {
+	used := make(map[string]bool)
+	for _, g := range groups {
+		if objective, ok := o.For(g); ok {
+			used[objective.Name] = true
+		}
+	}
+	for _, objective := range o.All() {
+		if !used[objective.Name] {
+			names = append(names, objective.Name)
+		}
+	}
+	return names
+}
+
 // All returns the objectives in the order of the file.
 func (o *Objectives) All() []protection.Objective {
 	if o == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,27 @@ func TestExample(t *testing.T) {
 		if got, ok := o.For(test.group); !ok || got != test.want {
 			t.Errorf("%s: got %+v, want %+v", name, got, test.want)
 		}
+	}
+}
+
+// An objective that no group has is named, also if another one takes all that its patterns fit.
+func TestUnused(t *testing.T) {
+	t.Parallel()
+	o, err := Parse("o.yaml", []byte(`objectives:
+- {name: all-of-c, clientName: [c], subclientName: ["*"], rpo: 1h}
+- {name: hidden, clientName: [c], subclientName: [g], rpo: 1h}
+- {name: used, clientName: [d], subclientName: [g], rpo: 1h}
+- {name: mistyped, clientName: [d], subclientName: [gg], rpo: 1h}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := o.Unused([]protection.Group{group("c", "g"), group("d", "g"), group("e", "g")})
+	if want := []string{"hidden", "mistyped"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := (*Objectives)(nil).Unused([]protection.Group{group("c", "g")}); got != nil {
+		t.Errorf("without a file: %q", got)
 	}
 }
 

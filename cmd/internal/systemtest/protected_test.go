@@ -34,7 +34,8 @@ func TestAChangeIsProtected(t *testing.T) {
 	s := programtest.StartServiceIn(t, fastFollow, simulator.Config{JobDuration: time.Second})
 	dir := t.TempDir()
 	objectives := filepath.Join(dir, "objectives.yaml")
-	programtest.PutFile(t, objectives, "objectives:\n- {name: gold, clientName: [\"*\"], subclientName: [stest*], rpo: 3s}\n")
+	programtest.PutFile(t, objectives, "objectives:\n- {name: gold, clientName: [\"*\"], subclientName: [stest*], rpo: 3s}\n"+
+		"- {name: mistyped, clientName: [\"*\"], subclientName: [tsest*], rpo: 3s}\n")
 	env := append(s.Env, "BACKHAUL_OBJECTIVES_FILE="+objectives)
 	once(t, env, programtest.ExitDone, "setup", "--trigger")
 	look := func() (p protectedGroup) {
@@ -140,6 +141,11 @@ func TestAChangeIsProtected(t *testing.T) {
 	b := g.Breaches[0]
 	if g.Share <= 0 || g.Share >= 1 || b.Promise != "rpo" || b.Lasts || len(b.Events) < 3 || !strings.Contains(b.Events[0].ID, "/job-started") || !strings.Contains(b.Events[len(b.Events)-1].ID, "/job-finished/") {
 		t.Errorf("the report says %s", out)
+	}
+	for _, args := range [][]string{{"protection", "--breached"}, {"protection", "report"}} {
+		if code, _, stderr := programtest.Once(t, env, "", args...); code != programtest.ExitDone || stderr != "objectives of no content group on record: mistyped\n" {
+			t.Errorf("%q: exit code %d: %q", args, code, stderr)
+		}
 	}
 	if out := once(t, env, programtest.ExitDone, "protection", "report", "--from", "1h", "--output", "html"); !strings.Contains(out, "s-adhoc-object-storage/stestgroup") {
 		t.Errorf("the report as a page:\n%s", out)

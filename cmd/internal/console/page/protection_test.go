@@ -248,6 +248,9 @@ func protectionOnAPhone(w *tab) {
 	}
 	waittest.Eventually(w.t, "the groups", func() bool { return len(rowsOf(w.get("/protection"))) == 3 })
 	w.fitsOn("/protection")
+	if below := evaluate[int](w, `[...document.querySelectorAll('#rows td > *')].filter(e => e.getBoundingClientRect().left < 120).length`); below > 0 {
+		w.t.Errorf("%d values are below their labels, not beside them", below)
+	}
 	w.fitsOn(regexp.MustCompile(`href="(/protection/[0-9a-f]{32})">ledger<`).FindStringSubmatch(w.get("/protection"))[1])
 	w.picture("protection-phone")
 }

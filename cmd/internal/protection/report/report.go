@@ -27,8 +27,10 @@ type Report struct {
 	// Made is the server's time when the events were read.
 	Made time.Time `json:"made"`
 	// Objectives is the SHA-256 of the file with the promises.
-	Objectives string  `json:"objectivesSha256"`
-	Groups     []Group `json:"groups"`
+	Objectives string `json:"objectivesSha256"`
+	// Unused has the objectives that no content group on record has, whatever is selected.
+	Unused []string `json:"unusedObjectives,omitempty"`
+	Groups []Group  `json:"groups"`
 }
 
 // Group is a content group with a promise.
@@ -89,7 +91,7 @@ func FromStream(stream jetstream.Stream) Lookup {
 
 // Make returns the report of the groups that an objective fits and that selected accepts.
 func Make(ctx context.Context, f *protection.Fold, all *objectives.Objectives, from, to time.Time, selected func(protection.Group) bool, lookup Lookup) (*Report, error) {
-	r := &Report{From: from.UTC(), To: to.UTC(), Objectives: all.Sum, Groups: []Group{}}
+	r := &Report{From: from.UTC(), To: to.UTC(), Objectives: all.Sum, Unused: all.Unused(f.Groups()), Groups: []Group{}}
 	known := make(map[uint64]Event)
 	for _, name := range f.Groups() {
 		o, ok := all.For(name)

@@ -45,7 +45,8 @@ func fold(groups ...string) *protection.Fold {
 
 func made(t *testing.T, groups ...string) *Report {
 	t.Helper()
-	all, err := objectives.Parse("o.yaml", []byte("objectives:\n- {name: gold, owner: \"=team\", clientName: [c], subclientName: [\"g*\", \"=*\"], rpo: 1h}\n"))
+	all, err := objectives.Parse("o.yaml", []byte("objectives:\n- {name: gold, owner: \"=team\", clientName: [c], subclientName: [\"g*\", \"=*\"], rpo: 1h}\n"+
+		"- {name: mistyped, clientName: [d], subclientName: [g], rpo: 1h}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +140,7 @@ func TestJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`"clientName":"c"`, `"subclientName":"g-1"`, `"share":0.5`, `"promise":"rpo"`,
+		`"unusedObjectives":["mistyped"]`, `"clientName":"c"`, `"subclientName":"g-1"`, `"share":0.5`, `"promise":"rpo"`,
 		`"events":[{"sequence":1},{"sequence":2,"id":"the/end","stored":"2026-11-23T15:00:00Z"}]`,
 	} {
 		if !strings.Contains(string(text), want) {
@@ -155,7 +156,7 @@ func TestHTML(t *testing.T) {
 	if err := r.HTML(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"g-&lt;script&gt;", "50.000 %", "the job has not ended", "2026-11-23T13:00:00.000Z", "1 (expired)", "2 the/end", "2h0m0s"} {
+	for _, want := range []string{"g-&lt;script&gt;", "50.000 %", "the job has not ended", "2026-11-23T13:00:00.000Z", "1 (expired)", "2 the/end", "2h0m0s", "no content group on record: mistyped."} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in %s", want, &out)
 		}
