@@ -134,11 +134,11 @@ func TestAChangeIsProtected(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil || len(report.Groups) != 1 || len(report.Groups[0].Breaches) != 1 {
+	if err := json.Unmarshal([]byte(out), &report); err != nil || len(report.Groups) != 1 || len(report.Groups[0].Breaches) == 0 {
 		t.Fatalf("%v: %s", err, out)
 	}
 	g := report.Groups[0]
-	b := g.Breaches[0]
+	b := g.Breaches[len(g.Breaches)-1] // on a slow machine the first backup is too late, too
 	if g.Share <= 0 || g.Share >= 1 || b.Promise != "rpo" || b.Lasts || len(b.Events) < 3 || !strings.Contains(b.Events[0].ID, "/job-started") || !strings.Contains(b.Events[len(b.Events)-1].ID, "/job-finished/") {
 		t.Errorf("the report says %s", out)
 	}
