@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,14 +97,15 @@ func TestParseDigest_RefusesOthers(t *testing.T) {
 	t.Parallel()
 	good := bytesOf(backup("r", nil))
 	for name, data := range map[string][]byte{
-		"nothing":               nil,
-		"a byte":                good[:1],
-		"another version":       append([]byte{digestVersion + 1}, good[1:]...),
-		"more outcomes":         append([]byte{digestVersion, byte(len(schemas.Outcomes)) + 1}, good[2:]...),
-		"cut off":               good[:len(good)-1],
-		"more than it has":      append(bytes.Clone(good), 0),
-		"an event after Last":   digestEndingAt(backup("r", nil), 2),
-		"more events than bits": append([]byte{digestVersion, byte(len(schemas.Outcomes))}, bytes.Repeat([]byte{0xff}, 9)...),
+		"nothing":                  nil,
+		"a byte":                   good[:1],
+		"another version":          append([]byte{digestVersion + 1}, good[1:]...),
+		"more outcomes":            append([]byte{digestVersion, byte(len(schemas.Outcomes)) + 1}, good[2:]...),
+		"cut off":                  good[:len(good)-1],
+		"more than it has":         append(bytes.Clone(good), 0),
+		"an event after Last":      digestEndingAt(backup("r", nil), 2),
+		"more events than one has": bytesOf(slices.Repeat(backup("r", nil)[:1], digestEvents+1)),
+		"more events than bits":    append([]byte{digestVersion, byte(len(schemas.Outcomes))}, bytes.Repeat([]byte{0xff}, 9)...),
 	} {
 		if d, err := ParseDigest(data); err == nil {
 			t.Errorf("%s: read as %+v", name, d)

@@ -135,6 +135,50 @@ func TestState_ACancelledRequest(t *testing.T) {
 	}
 }
 
+// The first outcome in the stream counts, in whatever order the events are added.
+func TestState_OfTwoOutcomes(t *testing.T) {
+	t.Parallel()
+	all := backup("r", nil)[:2]
+	all = append(all, all[1])
+	all[2].kind, all[2].stored = schemas.KindJobFailed, 25
+	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}} {
+		f := New()
+		for _, i := range order {
+			f.Add(all[i].message(i + 1))
+		}
+		if s, _ := f.State(one, Objective{}, at(28)); s.Why != WhyRunning || len(s.Running) != 1 {
+			t.Errorf("added as %v: %+v", order, s)
+		}
+	}
+}
+
+// A claim that is added after the state was looked at counts.
+func TestState_AfterALateClaim(t *testing.T) {
+	t.Parallel()
+	all := backup("r", nil)
+	f := New()
+	f.Add(all[1].message(2))
+	f.Add(all[2].message(3))
+	for _, want := range []int{20, 22} {
+		if s, _ := f.State(one, Objective{}, at(40)); seconds(s.LastGoodStart) != want {
+			t.Errorf("the last good start is %d, want %d", seconds(s.LastGoodStart), want)
+		}
+		f.Add(all[0].message(1))
+	}
+}
+
+// A backup covers its own window also if all has the same time, as with a coarse clock.
+func TestState_AtOneTime(t *testing.T) {
+	t.Parallel()
+	all := backup("r", func(e *fact) { e.since, e.requested = 30, 30 })
+	for i := range all {
+		all[i].stored = 30
+	}
+	if s := stateOf(t, all, Objective{}, 30); len(s.Exposed) > 0 || s.NeverBackedUp {
+		t.Errorf("got %+v", s)
+	}
+}
+
 func TestState_AcceptsWhatTheObjectiveDoes(t *testing.T) {
 	t.Parallel()
 	f := foldOf(backup("r", func(e *fact) { e.outcome = schemas.OutcomeCommitted }))

@@ -29,7 +29,7 @@ func (f *Fold) points(g *group) []point {
 		switch {
 		case a.at != b.at:
 			return cmp.Compare(a.at, b.at)
-		case a.ends != b.ends && a.ends: // what begins at the end of a job is not covered by it
+		case a.ends != b.ends && a.ends: // a window comes before the end of its own job
 			return 1
 		case a.ends != b.ends:
 			return -1
