@@ -27,6 +27,7 @@ func eachCommand(cmd *cobra.Command, visit func(*cobra.Command)) {
 func completions(t *testing.T, args ...string) (offers []string, directive string) {
 	t.Helper()
 	root := newRootCommand()
+	completeFlags(root)
 	var out bytes.Buffer
 	root.SetOut(&out)
 	root.SetErr(&out)

@@ -13,8 +13,8 @@ import (
 const reloadsAnnotation = "backhaul/reloads"
 
 // reloads reports whether the command line is that of a service.
-func reloads(args []string) bool {
-	cmd, _, err := newRootCommand().Find(args)
+func reloads(root *cobra.Command, args []string) bool {
+	cmd, _, err := root.Find(args)
 	return err == nil && cmd.Annotations[reloadsAnnotation] != ""
 }
 

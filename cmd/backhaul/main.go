@@ -9,12 +9,14 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 
 	// What a system usually has as files, for those that have none, such as our image;
 	// together 0.6 MB of the program. The system's own are preferred.
 	_ "time/tzdata"
 
+	"github.com/spf13/cobra"
 	_ "golang.org/x/crypto/x509roots/fallback" // the roots of the Mozilla programme
 
 	"backhaul/cmd/internal/config"
@@ -34,19 +36,22 @@ const (
 
 func main() {
 	runtime.MemProfileRate = 0 // its samples take 1 MB; package service turns them on where they can be asked for
+	root, args := newRootCommand(), os.Args[1:]
 	// The first signal ends ctx, which every command takes as "finish and stop".
 	// The second one is not ours any more and kills.
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !reloads(os.Args[1:]) && !signal.Ignored(syscall.SIGHUP) { // nohup
+	if !reloads(root, args) && !signal.Ignored(syscall.SIGHUP) { // nohup
 		signals = append(signals, syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:]))
+	os.Exit(run(ctx, root, args))
 }
 
-func run(ctx context.Context, args []string) int {
-	root := newRootCommand()
+func run(ctx context.Context, root *cobra.Command, args []string) int {
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		completeFlags(root) // which takes a tenth of a start
+	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errSaid) {

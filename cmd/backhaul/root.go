@@ -65,7 +65,6 @@ exactly one true event.`,
 	root.Version = readVersion().text()
 	root.SetVersionTemplate("{{.Version}}\n")
 	refuseByUsage(root)
-	completeFlags(root)
 	return root
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -15,10 +16,13 @@ const (
 	fileEnv  = "BACKHAUL_CONFIG"
 )
 
+// allSettings has every setting, for all commands of the process.
+var allSettings = sync.OnceValue(func() []setting { return new(Config).settings() })
+
 // AddFlags adds the flags of some groups, and the one for a configuration file.
 func AddFlags(flags *pflag.FlagSet, groups ...Group) {
 	flags.String(fileFlag, "", "YAML `file` with settings ("+fileEnv+")")
-	for _, s := range new(Config).settings() {
+	for _, s := range allSettings() {
 		if s.flag == "" || !slices.Contains(groups, s.group) {
 			continue
 		}
@@ -45,7 +49,7 @@ func AddFlags(flags *pflag.FlagSet, groups ...Group) {
 // AddFlag adds the flag of one setting that is a text, with a usage that fits the command.
 // A setting without this flag is a mistake in the code: it panics.
 func AddFlag(flags *pflag.FlagSet, name, usage string) {
-	for _, s := range new(Config).settings() {
+	for _, s := range allSettings() {
 		if s.flag == name {
 			flags.String(name, s.fallback, usage+" ("+s.env+")")
 			return
