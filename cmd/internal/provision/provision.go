@@ -148,12 +148,14 @@ func ApplyDigests(ctx context.Context, js jetstream.JetStream, replicas int) ([]
 }
 
 func (s set) checkAndApply(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {
-	if create {
-		if err := overlaps(ctx, js, s); err != nil {
-			return nil, err
-		}
+	actions, err := s.apply(ctx, js, replicas, false)
+	if _, missing := errors.AsType[*MissingError](err); !missing || !create {
+		return actions, err
 	}
-	return s.apply(ctx, js, replicas, create)
+	if err := overlaps(ctx, js, s); err != nil {
+		return nil, err
+	}
+	return s.apply(ctx, js, replicas, true)
 }
 
 func (s set) apply(ctx context.Context, js jetstream.JetStream, replicas int, create bool) ([]Action, error) {

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -107,15 +108,19 @@ func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, withBudget boo
 			return provision.ApplyBudget(ctx, js, replicas)
 		}},
 	}
+	short, cancel := context.WithTimeout(ctx, optionalPatience)
+	defer cancel()
+	var applying sync.WaitGroup
 	for _, o := range optional {
-		short, cancel := context.WithTimeout(ctx, optionalPatience)
-		actions, err := o.apply(short)
-		cancel()
-		logCreated(log, actions)
-		if err != nil {
-			log.WithLevel(o.level).Err(err).Msg(o.without)
-		}
+		applying.Go(func() {
+			actions, err := o.apply(short)
+			logCreated(log, actions)
+			if err != nil {
+				log.WithLevel(o.level).Err(err).Msg(o.without)
+			}
+		})
 	}
+	applying.Wait()
 	return nil
 }
 
