@@ -54,7 +54,7 @@ func (d *decoder) pubSub(doc *members) {
 		at = "attributes."
 		err = doc.parse("attributes", &m.Attributes)
 	case !doc.filled("subscription") && !doc.filled("ackId"):
-		d.unknownFormat("looks like Pub/Sub, but has neither the subscription nor the ackId that Pub/Sub sends with a message")
+		d.unknownFormat("%s", doc.resembles())
 		return
 	default:
 		m = pubSubMessage{}

@@ -37,6 +37,8 @@ func (m *members) resembles() string {
 		return "looks like IBM Cloud Object Storage, but has no notification"
 	case m.has("body"):
 		return "looks like SQS, but its eventSource is not aws:sqs"
+	case m.is("message", '{'):
+		return "looks like Pub/Sub, but has neither the subscription nor the ackId that Pub/Sub sends with a message"
 	case m.has("message"), m.has("subscription"):
 		return "looks like Pub/Sub, but its message is not an object"
 	}

@@ -236,6 +236,8 @@ var problems = map[string]struct {
 	"directive, half":  {"routes:\n- {container: a, directive: {container: a}" + to("g"), []string{"the directive has no prefix"}},
 	"directive, all":   {"routes:\n- {container: a, directive: {container: a, prefix: x}" + to("g"), []string{"must end in a slash"}},
 	"directive, path":  {"routes:\n- {container: a, directive: {container: a, prefix: /x/}" + to("g"), []string{"is not a path: it has an empty part"}},
+	"directive, up":    {"routes:\n- {container: a, directive: {container: .., prefix: x/}" + to("g"), []string{`container is "..", must be the name of one bucket`}},
+	"directive, line":  {"routes:\n- {container: a, directive: {container: \"a\\u2028b\", prefix: x/}" + to("g"), []string{"must be the name of one bucket"}},
 	"directive, any":   {"routes:\n- {container: a, directive: {container: \"*\", prefix: x/}" + to("g"), []string{"must be the name of one bucket"}},
 	"directive, full":  {"routes:\n- {container: a, backupLevel: FULL, directive: {container: a, prefix: x/}" + to("g"), []string{"does not go with the level FULL"}},
 	"ignore":           {"routes:\n- {container: a, ignore: true, window: {quiet: 1s}" + to("g"), []string{"window does not go with ignore", "clientName does not go with ignore", "subclientName does not go with ignore"}},

@@ -101,7 +101,9 @@ func (l *loader) directive(n *yaml.Node) *trigger.Directive {
 		switch {
 		case s == "":
 		case key == "container":
-			if d.Container = s; strings.ContainsAny(s, "/*") {
+			// The vendor gets the path of the file, and must find it by that.
+			_, why := trigger.Change{Kind: trigger.KindCreated, Container: s, Key: "x"}.Path()
+			if d.Container = s; strings.Contains(s, "*") || why != "" {
 				l.Problem(value.Line, "the directive's container is %q, must be the name of one bucket or container, or have a placeholder such as {container}", s)
 			}
 		case !strings.HasSuffix(s, "/"):
@@ -110,7 +112,6 @@ func (l *loader) directive(n *yaml.Node) *trigger.Directive {
 			l.Problem(value.Line, "the directive's prefix is %q, must have a folder of its own before the first placeholder, such as .backhaul/{container}/: all below it starts nothing", s)
 		default:
 			d.Prefix = s
-			// The vendor gets the path of the file, and must find it by that.
 			file := trigger.Change{Kind: trigger.KindCreated, Container: "c", Key: s + "x"}
 			if _, why := file.Path(); why != "" {
 				l.Problem(value.Line, "the directive's prefix is %q, which is not a path: %s", s, strings.Replace(why, "its key", "it", 1))
