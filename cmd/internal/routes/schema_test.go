@@ -57,6 +57,8 @@ var unseen = map[string]bool{
 	"our label":        true,
 	"short interval":   true,
 	"sizes backwards":  true,
+	"directive, line":  true,
+	"directive, up":    true,
 	"two days":         true,
 	"two directives":   true,
 	"two levels":       true,
