@@ -63,8 +63,8 @@ type Config struct {
 	Pace Pace
 	// Observer, if non-nil, is called for each exchange, attempt and wait.
 	Observer Observer
-	// Answered, if non-nil, is called with the head of each answer, likewise.
-	Answered func(AnswerHead)
+	// Answered, if non-nil, is called with each answer, likewise.
+	Answered func(Answer)
 	// Dial connects to the vendor. Defaults to the network; simulated vendors have others.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -93,8 +93,8 @@ type Client struct {
 	limits         *gate.Limits
 	budget         Budget // nil for none
 
-	observer Observer         // nil for none
-	answered func(AnswerHead) // nil for none
+	observer Observer     // nil for none
+	answered func(Answer) // nil for none
 	// tokenExpires is in UNIX seconds, 0 when it is not known.
 	tokenExpires atomic.Int64
 }
@@ -290,9 +290,6 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 			c.noteDate(h)
 			c.cookies.keep(h)
 			c.heed(cl, status, h)
-			if c.answered != nil {
-				c.answered(headOf(Call{Op: cl.op, Method: cl.method, URL: c.endpoint + cl.path}, status, h))
-			}
 		},
 	})
 	if failure, ok := errors.AsType[*http1.Error](err); ok {
@@ -302,10 +299,15 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 		e.noAnswer = failure.Status == 0 && !gaveUp
 		if !failure.Written {
 			e.Verdict = NotSent
+		} else {
+			c.noteAnswer(cl, began, response{}, header)
 		}
 		return response{}, e
 	}
 	resp.Body = c.cookies.hide(inUnicode(resp.Body, resp.Header))
+	if err == nil {
+		c.noteAnswer(cl, began, resp, header)
+	}
 	return resp, err
 }
 

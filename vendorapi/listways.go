@@ -5,27 +5,100 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
+
+	"backhaul/vendorapi/internal/http1"
 )
 
-// AnswerHead is what the head of an answer says. It contains no secret.
-type AnswerHead struct {
-	Call   Call
+// Answer is what is told of an answer. It contains no token and no password.
+type Answer struct {
+	Call Call
+	// Asked is FormatXML or FormatJSON, "" if the call accepts any.
+	Asked string
+	// Status is 0 if a call was sent and no complete answer came.
 	Status int
+	Took   time.Duration
+	// Format is FormatXML, FormatJSON, "html", "text" or "empty".
+	Format string
+	// Code and Message are those of an error. Message is "" for operations whose answers may repeat
+	// credentials. Nested reports that the error was in an inner object.
+	Code, Message string
+	Nested        bool
 	// Limits has the fields about limits on calls, such as "X-Ratelimit-Limit: 100", by name.
 	Limits []string
 }
 
-func headOf(cl Call, status int, h http.Header) AnswerHead {
-	head := AnswerHead{Call: cl, Status: status}
-	for name, values := range h {
-		if isLimit(name) {
-			for _, value := range values {
-				head.Limits = append(head.Limits, name+": "+value)
+// noteAnswer tells the observer of answers about one. The header is that of the request.
+func (c *Client) noteAnswer(cl call, began time.Time, resp response, header []http1.Field) {
+	if c.answered == nil {
+		return
+	}
+	a := Answer{Call: Call{Op: cl.op, Method: cl.method, URL: c.endpoint + cl.path}, Asked: askedFormat(cl.accept), Status: resp.Status, Took: time.Since(began)}
+	if resp.Status != 0 {
+		body := resp.Body
+		for _, field := range header {
+			if _, token, both := strings.Cut(field.Value, " "); both && field.Name == "Authorization" {
+				field.Value = token
+			}
+			if field.Name == "Authorization" || field.Name == "Authtoken" {
+				body = hidden(body, field.Value)
+			}
+		}
+		env, _ := readEnvelope(body)
+		if a.Format, a.Limits = shapeOf(body), limitsOf(resp.Header); env.failed() {
+			a.Code, a.Nested = env.code, env.nested
+			if tellsMessage(cl.op) {
+				a.Message = env.message
 			}
 		}
 	}
-	slices.Sort(head.Limits)
-	return head
+	c.answered(a)
+}
+
+// tellsMessage reports whether the errors of an operation are free of credentials: those of other
+// operations may repeat what they were sent.
+func tellsMessage(op string) bool {
+	switch op {
+	case opCreateTask, opJob, opJobList, opJobs, opTaskDetails, opEvents, opClients:
+		return true
+	}
+	return false
+}
+
+func askedFormat(accept string) string {
+	for format, b := range bodies {
+		if accept == b.mediaType {
+			return format
+		}
+	}
+	return ""
+}
+
+// shapeOf returns the format of a body.
+func shapeOf(body []byte) string {
+	switch text := trimmed(body); {
+	case len(text) == 0:
+		return "empty"
+	case isPage(text):
+		return "html"
+	case isXML(text):
+		return FormatXML
+	case text[0] == '{' || text[0] == '[':
+		return FormatJSON
+	}
+	return "text"
+}
+
+func limitsOf(h http.Header) (limits []string) {
+	for name, values := range h {
+		if isLimit(name) {
+			for _, value := range values {
+				limits = append(limits, name+": "+value)
+			}
+		}
+	}
+	slices.Sort(limits)
+	return limits
 }
 
 // isLimit reports whether a field is about limits on calls. Basis: the SaaS gateway's X-RateLimit-…

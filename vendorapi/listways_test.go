@@ -29,9 +29,9 @@ func TestClient_ListWays(t *testing.T) {
 // The heads of answers name limits and no secret.
 func TestClient_Answered(t *testing.T) {
 	var mu sync.Mutex
-	var heads []AnswerHead
+	var heads []Answer
 	sim, c := onLoopback(t, simulator.Config{}, func(cfg *Config) {
-		cfg.Answered = func(h AnswerHead) {
+		cfg.Answered = func(h Answer) {
 			mu.Lock()
 			defer mu.Unlock()
 			heads = append(heads, h)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,12 +44,15 @@ the end. It suggests BACKHAUL_VENDOR_VISIBILITY_WINDOW and BACKHAUL_IN_DOUBT. A 
 whose answer is lost is searched and not started again. No job is started after an error
 of the check. An interrupt leaves the job running and prints its id. The calls count in
 BACKHAUL_WRITES_PER_HOUR. The job belongs to no request: no event is written.
+With --record it writes the answers' statuses, formats, errors and limits and the job's
+statuses to a new file, without names, ids, tokens and passwords.
 
 Exit codes: 0 no error, 1 an error, 2 configuration, 3 NATS or the
 vendor out of reach. Notes and warnings are not errors.`,
 		Args: cobra.NoArgs,
 		Example: `  backhaul check
-  backhaul check --canary s-adhoc-object-storage/stestgroup`,
+  backhaul check --canary s-adhoc-object-storage/stestgroup
+  backhaul check --canary s-adhoc-object-storage/stestgroup --record tenant.jsonl`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCheck(cmd, output, f) },
 	}
 	addCanaryFlags(cmd, &f)
@@ -57,7 +61,7 @@ vendor out of reach. Notes and warnings are not errors.`,
 	return cmd
 }
 
-func runCheck(cmd *cobra.Command, output string, f canaryFlags) error {
+func runCheck(cmd *cobra.Command, output string, f canaryFlags) (err error) {
 	c, err := f.canary()
 	if err != nil {
 		return err
@@ -72,6 +76,7 @@ func runCheck(cmd *cobra.Command, output string, f canaryFlags) error {
 	if err := c.configure(cfg); err != nil {
 		return err
 	}
+	defer func() { err = cmp.Or(err, c.endRecording(cmd.ErrOrStderr())) }()
 	store := &logins.Store{Log: log}
 	clientConfig := cfg.Vendor.Client(1)
 	if cfg.NATS.URL != "" {

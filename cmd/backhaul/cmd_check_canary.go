@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -20,21 +22,30 @@ import (
 type canaryFlags struct {
 	target  string
 	timeout time.Duration
+	record  string
 	yes     bool
 }
 
 func addCanaryFlags(cmd *cobra.Command, f *canaryFlags) {
 	cmd.Flags().StringVar(&f.target, "canary", "", "start one real job of `CLIENT/GROUP` and observe it")
 	cmd.Flags().DurationVar(&f.timeout, "canary-timeout", 30*time.Minute, "how long the job is observed; it goes on after that")
+	cmd.Flags().StringVar(&f.record, "record", "", "write what the canary sees to a new `FILE`, for `backhaul simulator --recording`")
 	addYesFlag(cmd, &f.yes)
 }
 
 // canaryCheck is the canary of a command, nil without one.
-type canaryCheck struct{ canary.Canary }
+type canaryCheck struct {
+	canary.Canary
+	record string
+	file   *os.File
+}
 
 // canary returns the canary that the flags ask for, nil if they do not.
 func (f canaryFlags) canary() (*canaryCheck, error) {
 	if f.target == "" {
+		if f.record != "" {
+			return nil, &usageError{errors.New("--record needs --canary: it records what a canary sees")}
+		}
 		return nil, nil
 	}
 	client, group, _ := strings.Cut(f.target, "/")
@@ -44,7 +55,7 @@ func (f canaryFlags) canary() (*canaryCheck, error) {
 	case f.timeout <= 0:
 		return nil, &usageError{errors.New("--canary-timeout must be above 0")}
 	}
-	return &canaryCheck{canary.Canary{Task: canary.NewTask(client, group), Timeout: f.timeout, Limits: new(canary.Limits)}}, nil
+	return &canaryCheck{record: f.record, Canary: canary.Canary{Task: canary.NewTask(client, group), Timeout: f.timeout, Limits: new(canary.Limits)}}, nil
 }
 
 // configure takes what the canary needs from the settings.
@@ -56,15 +67,44 @@ func (c *canaryCheck) configure(cfg *config.Config) error {
 		return &config.Error{Problems: []string{"BACKHAUL_NATS_URL: is needed for --canary with BACKHAUL_WRITES_PER_HOUR: the calls are taken from the budget that all replicas share"}}
 	}
 	c.Window, c.InDoubt = cfg.Vendor.VisibilityWindow, cfg.Work.InDoubt
+	if c.record == "" {
+		return nil
+	}
+	var err error
+	if c.file, err = os.OpenFile(c.record, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return &usageError{fmt.Errorf("--record: %w", err)}
+	}
+	if c.Recorder, err = canary.NewRecorder(c.file); err != nil {
+		return &usageError{fmt.Errorf("--record: %w", err)}
+	}
+	c.Recorder.Names = []string{cfg.Vendor.Username, c.Task.ClientName, c.Task.SubclientName}
 	return nil
 }
 
+// endRecording closes the recording, and says what is in it.
+func (c *canaryCheck) endRecording(w io.Writer) error {
+	if c == nil || c.file == nil {
+		return nil
+	}
+	lines, err := c.Recorder.End()
+	if err = errors.Join(err, c.file.Close()); err != nil {
+		return fmt.Errorf("--record %s: %w", c.record, err)
+	}
+	_, err = fmt.Fprintf(w, "%s has %s: read it before you pass it on, and play it with `backhaul simulator --recording %[1]s`\n", c.record, show.Count(lines, "line"))
+	return err
+}
+
 // answered returns the observer of answers, nil without a canary.
-func (c *canaryCheck) answered() func(vendorapi.AnswerHead) {
+func (c *canaryCheck) answered() func(vendorapi.Answer) {
 	if c == nil {
 		return nil
 	}
-	return c.Limits.Answered
+	return func(a vendorapi.Answer) {
+		c.Limits.Answered(a)
+		if c.Recorder != nil {
+			c.Recorder.Answered(a)
+		}
+	}
 }
 
 // runCanary asks, starts the job and prints what was learned.

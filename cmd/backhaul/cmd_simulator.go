@@ -15,6 +15,7 @@ import (
 
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/httplimit"
+	"backhaul/vendorapi/recording"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -22,7 +23,7 @@ import (
 type simulatorFlags struct {
 	simulator.Config
 	listen, world, faults, script, conflict string
-	lives, lifeScript                       string
+	lives, lifeScript, recording            string
 }
 
 func newSimulatorCommand() *cobra.Command {
@@ -62,6 +63,7 @@ changes one active job, and /simulator/clock moves the clock on by a duration.
   backhaul simulator --fault cut-after-start=0.05,503=0.05,slow=0.1:3s --seed 7
   backhaul simulator --script cut-after-start,none,Jobs/502
   backhaul simulator --life 'failed=0.05;load-*/pending:2m,killed(ann not needed)=0.1'
+  backhaul simulator --recording tenant.jsonl
   curl -d 'pending:1m,failed' http://127.0.0.1:8081/simulator/next-lives
   curl -d 10m http://127.0.0.1:8081/simulator/clock
   curl -d trickle=0.1 http://127.0.0.1:8081/simulator/faults
@@ -92,6 +94,7 @@ changes one active job, and /simulator/clock moves the clock on by a duration.
 	flags.DurationVar(&f.ActionTime, "action-time", 0, "how long a job is Suspend Pending or Kill Pending")
 	flags.BoolVar(&f.OldRelease, "old-release", false, "job answers without end time and transfer figures")
 	flags.BoolVar(&f.ForgetReasons, "forget-reasons", false, "summaries of ended jobs without pending reasons")
+	flags.StringVar(&f.recording, "recording", "", "answer as a vendor did in the `file` of `backhaul check --canary … --record`")
 	config.AddFlags(flags, config.GroupLog)
 	return cmd
 }
@@ -111,6 +114,11 @@ func runSimulator(cmd *cobra.Command, f simulatorFlags) error {
 	if err != nil {
 		return err
 	}
+	for _, other := range []string{"visible-after", "life", "next-lives", "fault", "script"} {
+		if f.recording != "" && cmd.Flags().Changed(other) {
+			return &usageError{fmt.Errorf("--%s cannot be given with --recording, which sets it", other)}
+		}
+	}
 	cfg, err := f.config()
 	if err != nil {
 		return &usageError{err}
@@ -128,7 +136,9 @@ func runSimulator(cmd *cobra.Command, f simulatorFlags) error {
 		return &usageError{fmt.Errorf("--next-lives: %w", err)}
 	}
 	sim := simulator.New(cfg)
-	sim.SetFaults(faults)
+	if f.recording == "" {
+		sim.SetFaults(faults)
+	}
 	sim.ScriptLives(next...)
 	for endpoint, next := range script {
 		sim.ScriptFor(endpoint, next...)
@@ -158,6 +168,9 @@ func (f simulatorFlags) config() (cfg simulator.Config, err error) {
 	if cfg.Lives, err = simulator.ParseLives(f.lives); err != nil {
 		return cfg, fmt.Errorf("--life: %w", err)
 	}
+	if cfg.Recording, err = readRecording(f.recording); err != nil {
+		return cfg, err
+	}
 	if f.world == "" {
 		return cfg, nil
 	}
@@ -170,6 +183,23 @@ func (f simulatorFlags) config() (cfg simulator.Config, err error) {
 		return cfg, fmt.Errorf("--world %s: %w", f.world, err)
 	}
 	return cfg, nil
+}
+
+// readRecording reads the file of --recording, nil without one.
+func readRecording(name string) (*recording.Recording, error) {
+	if name == "" {
+		return nil, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("--recording: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	rec, err := simulator.ReadRecording(file)
+	if err != nil {
+		return nil, fmt.Errorf("--recording %s: %w", name, err)
+	}
+	return rec, nil
 }
 
 // simulatorConnections bounds the simulator's connections: a service has one for

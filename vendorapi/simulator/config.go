@@ -3,6 +3,8 @@ package simulator
 import (
 	"fmt"
 	"time"
+
+	"backhaul/vendorapi/recording"
 )
 
 // Config configures a simulated Commvault. The zero value is valid: every field's zero
@@ -30,6 +32,10 @@ type Config struct {
 	Sticky bool
 	// VisibleAfter is how long a started job stays invisible to every job request. Defaults to 0.
 	VisibleAfter time.Duration
+	// ListedAfter is how long a started job stays out of lists, while GET Job/{id} may show it. Defaults to 0.
+	ListedAfter time.Duration
+	// DescribedAfter is how long TaskDetails leaves jobDescription out. Defaults to 0.
+	DescribedAfter time.Duration
 	// HideDescriptions leaves jobDescription out of TaskDetails. Defaults to false.
 	HideDescriptions bool
 	// Conflict selects what happens to a backup whose content group is being backed up. Defaults to ConflictQueue.
@@ -51,6 +57,9 @@ type Config struct {
 	Localized map[string]string
 	// RateLimit is the tenant's limit on calls. Defaults to none.
 	RateLimit RateLimit
+	// Recording, if non-nil, sets VisibleAfter, ListedAfter, DescribedAfter, Lives, and the errors,
+	// formats and header fields of the endpoints. See [ReadRecording].
+	Recording *recording.Recording
 	// Seed makes the draws of fault probabilities repeatable. Defaults to 0.
 	Seed int64
 }

@@ -154,7 +154,8 @@ func (s *Simulator) taskDetails(c *call) answer {
 			{{"errorCode", 2}, {"errorMessage", "Task details not available for job [" + c.args[0] + "]."}}}}}}})
 	}
 	common := fields{{"notifyUserOnJobCompletion", false}}
-	if j.asked.description != "" && !s.cfg.HideDescriptions {
+	hidden := s.cfg.HideDescriptions || c.now.Before(j.created.Add(s.cfg.DescribedAfter))
+	if j.asked.description != "" && !hidden {
 		common = append(common, field{"jobDescription", j.asked.description})
 	}
 	backup := fields{

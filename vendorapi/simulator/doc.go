@@ -58,6 +58,18 @@
 // /simulator/next-lives, /simulator/life, /simulator/clock, /simulator/blackout and
 // /simulator/reset. It is not part of Commvault.
 //
+// # Recordings
+//
+// Config.Recording takes over what `backhaul check --canary … --record` has seen of a vendor: how late
+// a job is shown, listed and described, its statuses and reasons with their times, and for each
+// endpoint the format of its answers, their fields about limits, and its errors, at the same calls as
+// in the recording. An endpoint that has never succeeded keeps failing. The simulator remains the
+// one that keeps sessions and jobs: a tape of answers could serve only the calls that were recorded,
+// in their order, with the recorded ids, and no service. Clients, content groups and users are those
+// of the World. A recording has times from polls, so a job is shown here no earlier than it was seen
+// there, and a state shorter than a poll is missing. Spellings of JSON, and which pages a list has,
+// are not recorded.
+//
 // # Concurrency and time
 //
 // All methods are safe for concurrent use. The package starts no goroutines: the handler

@@ -122,6 +122,7 @@ type answer struct {
 	status      int
 	message     *message
 	onlyXML     bool // the message is XML regardless of Accept
+	onlyJSON    bool // the message is JSON regardless of Accept
 	preferJSON  bool // the message is JSON unless the caller accepts only XML
 	contentType string
 	header      map[string]string
@@ -171,7 +172,7 @@ func (s *Simulator) serve(w http.ResponseWriter, r *http.Request, e *endpoint, a
 		s.write(w, c, a, None)
 		return
 	}
-	a := e.answer(s, c)
+	a := s.asRecorded(e, e.answer(s, c))
 	s.after(w, c, p, a)
 }
 
@@ -219,7 +220,7 @@ func (s *Simulator) encode(r *http.Request, a answer, spelling Kind) (body []byt
 	if a.message == nil {
 		return a.body, a.contentType
 	}
-	st := style{json: acceptsJSON(r.Header.Get("Accept"), a.preferJSON) && !a.onlyXML || a.message.root == "", spelling: spelling}
+	st := style{json: acceptsJSON(r.Header.Get("Accept"), a.preferJSON) && !a.onlyXML || a.onlyJSON || a.message.root == "", spelling: spelling}
 	return a.message.encode(st), st.contentType()
 }
 

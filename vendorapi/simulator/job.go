@@ -17,7 +17,8 @@ type job struct {
 	asked    order
 	course   *course
 	created  time.Time // jobStartTime
-	visible  time.Time // when job requests begin to list it
+	visible  time.Time // when job requests begin to show it
+	listed   time.Time // when lists begin to, if it is visible
 	runs     time.Time // when its course begins; zero until a blackout window or an endless job ends
 	queued   bool      // runs after the earlier jobs of its group
 	blackout bool      // waits for the end of a blackout window

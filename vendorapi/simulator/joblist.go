@@ -84,6 +84,7 @@ func (s *Simulator) selects(q query, j *job, now time.Time) bool {
 		q.set != 0 && j.group.set.id != q.set,
 		q.subclient != 0 && j.group.id != q.subclient,
 		!q.aged && j.aged(now),
+		now.Before(j.listed),
 		!j.shown(now):
 		return false
 	}

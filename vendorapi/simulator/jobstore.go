@@ -10,6 +10,7 @@ import (
 // jobStore holds all jobs. The directory's clients and groups also index their own.
 type jobStore struct {
 	visible  time.Duration
+	listed   time.Duration
 	blackout bool
 	tasks    int
 	jobs     []*job // by id
@@ -67,7 +68,7 @@ func (s *jobStore) start(g *group, u *user, asked order, how launch, now time.Ti
 		id: firstJobID + len(s.jobs), task: firstTaskID + s.tasks, group: g, user: u, asked: asked,
 		course: how.course, created: now.Add(how.late), from: how.from,
 	}
-	j.visible = j.created.Add(s.visible)
+	j.visible, j.listed = j.created.Add(s.visible), j.created.Add(s.listed)
 	inQueue := how.late == 0 && len(how.course.steps) > 0 // a job that fails to start waits for nothing
 	j.queued = how.queue && inQueue
 	switch {
@@ -114,7 +115,7 @@ func (s *jobStore) moveNext(j *job) {
 	if at.IsZero() || !j.course.end.Later.Resubmitted {
 		at = j.created.Add(never)
 	}
-	j.next.created, j.next.runs, j.next.visible = at, at, at.Add(s.visible)
+	j.next.created, j.next.runs, j.next.visible, j.next.listed = at, at, at.Add(s.visible), at.Add(s.listed)
 	s.moveNext(j.next)
 }
 

@@ -39,6 +39,9 @@ type Life struct {
 	// Level is the name of the level that the vendor runs instead of what was asked, such as
 	// "Full". Defaults to what was asked.
 	Level string
+	// AsGiven leaves steps and an end without a reason as they are. Defaults to false: a status that
+	// usually has a reason gets one.
+	AsGiven bool
 }
 
 // Forever is the time of a step that only an action ends: resume, kill or SetLife.
@@ -101,7 +104,7 @@ func newCourse(l Life, byDefault time.Duration) *course {
 	c := &course{end: l.End, steps: make([]Step, len(l.Steps))}
 	for i, step := range l.Steps {
 		step.For = cmp.Or(step.For, byDefault)
-		if reason := defaultReasons[step.Status]; step.Reason == "" && step.Code == "" {
+		if reason := defaultReasons[step.Status]; step.Reason == "" && step.Code == "" && !l.AsGiven {
 			step.Reason, step.Code = reason.text, reason.code
 		}
 		c.steps[i] = step
@@ -110,7 +113,9 @@ func newCourse(l Life, byDefault time.Duration) *course {
 		c.steps[n-1].For = Forever
 	}
 	c.end.Status = cmp.Or(c.end.Status, statusCompleted)
-	c.end = c.end.withReason()
+	if !l.AsGiven {
+		c.end = c.end.withReason()
+	}
 	for i := range levels {
 		if strings.EqualFold(levels[i].nameInAnswer, l.Level) {
 			c.level = &levels[i]

@@ -13,6 +13,7 @@ type Simulator struct {
 	cfg       Config
 	basePaths []string // lower case, without a slash at the end
 	clock     clock
+	recorded  map[string]recorded // by endpoint; never changes
 
 	// mu guards the fields below and everything that they refer to.
 	mu       sync.Mutex
@@ -29,7 +30,11 @@ type Simulator struct {
 // New returns a simulator. It starts no goroutines.
 func New(cfg Config) *Simulator {
 	cfg = cfg.withDefaults()
-	s := &Simulator{cfg: cfg, basePaths: basePaths(cfg.BasePath), clock: clock{base: cfg.Now}}
+	s := &Simulator{basePaths: basePaths(cfg.BasePath), clock: clock{base: cfg.Now}}
+	if cfg.Recording != nil {
+		s.recorded = cfg.replay(*cfg.Recording)
+	}
+	s.cfg = cfg
 	s.Reset()
 	return s
 }
@@ -69,11 +74,12 @@ func (s *Simulator) Reset() {
 			s.sessions.issue(&chain{user: u}, u.AccessToken, u.RefreshToken, now)
 		}
 	}
-	s.jobs = jobStore{visible: cfg.VisibleAfter, blackout: cfg.Blackout}
+	s.jobs = jobStore{visible: cfg.VisibleAfter, listed: cfg.ListedAfter, blackout: cfg.Blackout}
 	s.lives = lives{seed: cfg.Seed, usual: newCourse(Life{Steps: []Step{{Status: statusRunning}}, End: End{Status: statusCompleted}}, cfg.JobDuration)}
 	s.lives.set(cfg.Lives, cfg.JobDuration)
 	s.limit = limiter{limit: cfg.RateLimit, windows: make(map[string]*window), waits: make(map[*user]*waits)}
 	s.chaos = newChaos(cfg.Seed)
+	s.replayFaults()
 	s.account = newAccount()
 }
 

@@ -62,6 +62,8 @@ type Canary struct {
 	Interval time.Duration
 	// Limits has what the answers said about limits, nil if that is not observed.
 	Limits *Limits
+	// Recorder records the views of the job, nil for no recording.
+	Recorder *Recorder
 	// Say is called with what happens meanwhile, in order.
 	Say func(line string)
 }

@@ -15,17 +15,17 @@ type Limits struct {
 }
 
 // Answered is for [vendorapi.Config].
-func (l *Limits) Answered(head vendorapi.AnswerHead) {
+func (l *Limits) Answered(a vendorapi.Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(head.Limits) == 0 {
+	if len(a.Limits) == 0 {
 		return
 	}
 	if l.first == nil {
 		l.first = make(map[string][]string)
 	}
-	if _, had := l.first[head.Call.Op]; !had {
-		l.first[head.Call.Op] = head.Limits
+	if _, had := l.first[a.Call.Op]; !had {
+		l.first[a.Call.Op] = a.Limits
 	}
 }
 

@@ -40,6 +40,7 @@ type watch struct {
 	path   []string // the statuses, each with its time and reason
 	// throttled is the pause that the vendor asked for last; it precedes the next calls.
 	throttled time.Duration
+	known     bool // GET Job/{id} has shown it
 }
 
 // seen is when what was shown of the job, from the start; 0 if it was not.
@@ -114,6 +115,7 @@ func (w *watch) poll(ctx context.Context, wait time.Duration, done func() bool) 
 func (w *watch) look(ctx context.Context) {
 	info, err := w.Vendor.Job(ctx, w.id)
 	w.heed(err)
+	w.known = w.known || err == nil
 	if w.seen.listed == 0 || err != nil {
 		if listed, ok := w.list(ctx); ok {
 			if w.seen.listed == 0 {
@@ -128,9 +130,11 @@ func (w *watch) look(ctx context.Context) {
 	if w.seen.marked == 0 && w.seen.reads < maxReads {
 		w.readMarker(ctx)
 	}
-	if err != nil {
-		return // not shown yet, or a failure that may pass
+	if err != nil { // not shown yet, or a failure that may pass
+		w.record(w.info)
+		return
 	}
+	w.record(info)
 	if info.Status != w.info.Status || info.Reason != w.info.Reason {
 		status := fmt.Sprintf("%s after %s", info.Status, w.since())
 		if why := strings.TrimSpace(info.Reason.Code + " " + info.Reason.Text); why != "" {

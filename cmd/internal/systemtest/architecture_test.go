@@ -29,7 +29,8 @@ var arrows = []struct {
 	{"backhaul/publisher", []string{"backhaul/schemas"}},
 	// The simulator shares nothing with the client that is tested against it.
 	{"backhaul/vendorapi/simulator/simulatortest", []string{"backhaul/vendorapi/simulator"}},
-	{"backhaul/vendorapi/simulator", nil},
+	{"backhaul/vendorapi/simulator", []string{"backhaul/vendorapi/recording"}},
+	{"backhaul/vendorapi/recording", nil},
 	{"backhaul/vendorapi/internal/gate", nil},
 	{"backhaul/vendorapi/internal/http1", nil},
 	{"backhaul/vendorapi", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/vendorapi/internal/gate", "backhaul/vendorapi/internal/http1"}},
@@ -54,7 +55,7 @@ var arrows = []struct {
 	// Settings and the vendor stay out of the connection to NATS.
 	{"backhaul/cmd/internal/natsconn", []string{"backhaul/publisher", "backhaul/cmd/internal/serverurl", "backhaul/cmd/internal/storedir"}},
 	{"backhaul/cmd/internal/secret", []string{"backhaul/schemas/bounded"}},
-	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/logonce", "backhaul/consumer/archiver", "backhaul/consumer/budget", "backhaul/consumer/follower", "backhaul/consumer/order", "backhaul/consumer/scope", "backhaul/consumer/trigger", "backhaul/consumer/trigger/blackout", "backhaul/consumer/trigger/objectstore", "backhaul/consumer/turn", "backhaul/deploy", "backhaul/cmd"}},
+	{"backhaul/cmd", []string{"backhaul/schemas", "backhaul/schemas/bounded", "backhaul/publisher", "backhaul/vendorapi", "backhaul/vendorapi/recording", "backhaul/vendorapi/simulator", "backhaul/consumer", "backhaul/consumer/logonce", "backhaul/consumer/archiver", "backhaul/consumer/budget", "backhaul/consumer/follower", "backhaul/consumer/order", "backhaul/consumer/scope", "backhaul/consumer/trigger", "backhaul/consumer/trigger/blackout", "backhaul/consumer/trigger/objectstore", "backhaul/consumer/turn", "backhaul/deploy", "backhaul/cmd"}},
 }
 
 // listed is the output of `go list` for a package.

@@ -1,0 +1,181 @@
+package canary
+
+import (
+	"bytes"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"backhaul/cmd/internal/doctor"
+	"backhaul/vendorapi"
+	"backhaul/vendorapi/recording"
+	"backhaul/vendorapi/secretstest"
+	"backhaul/vendorapi/simulator"
+)
+
+// recorded runs a canary at a vendor and returns its result and its recording.
+func recorded(t *testing.T, cfg simulator.Config, script func(*simulator.Simulator)) (got Result, text string) {
+	t.Helper()
+	var file bytes.Buffer
+	recorder, err := NewRecorder(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, cfg, func(c *vendorapi.Config) {
+		limits := c.Answered
+		c.Answered = func(a vendorapi.Answer) {
+			limits(a)
+			recorder.Answered(a)
+		}
+	})
+	r.Recorder = recorder
+	script(r.sim)
+	got = r.Run(t.Context())
+	if _, err := recorder.End(); err != nil {
+		t.Fatal(err)
+	}
+	// The job's own text, names and ids are no more in it than secrets are.
+	secretstest.NotShown(t, append(r.sim.Secrets(), r.Task.Marker, "backhaul-canary:", "s-adhoc-object-storage", "stestgroup", "127.0.0.1", "5976"), file.String())
+	secretstest.NotShown(t, r.sim.Secrets(), r.said)
+	return got, file.String()
+}
+
+// summary is what two recordings have in common that do not differ in time.
+type summary struct {
+	errors  []recording.Answer // all but the times
+	formats map[string]string  // of the first answer of an operation without an error
+	limits  map[string][]string
+	path    []recording.Job // the statuses
+}
+
+func summarise(t *testing.T, text string) (s summary, listed, described time.Duration) {
+	t.Helper()
+	rec, err := simulator.ReadRecording(strings.NewReader(text))
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	s.formats, s.limits = make(map[string]string), make(map[string][]string)
+	var start int64
+	for _, l := range rec.Lines {
+		a, j := l.Answer, l.Job
+		switch {
+		case a != nil:
+			if a.Op == "CreateTask" {
+				start = l.AtMs - a.TookMs
+			}
+			one := *a
+			one.TookMs = 0
+			if a.Op == "TaskDetails" && a.Code != "" {
+				continue // the job is not shown yet: how often depends on the time
+			}
+			if a.Status != http.StatusOK || a.Code != "" {
+				s.errors = append(s.errors, one)
+			} else if _, had := s.formats[a.Op+a.Asked]; !had {
+				s.formats[a.Op+a.Asked], s.limits[a.Op] = a.Format, a.Limits
+			}
+		case j.Listed && listed == 0:
+			listed = time.Duration(l.AtMs-start) * time.Millisecond
+		}
+		if j != nil && j.Described && described == 0 {
+			described = time.Duration(l.AtMs-start) * time.Millisecond
+		}
+		if j != nil && j.Status != "" {
+			view := recording.Job{Status: j.Status, Code: j.Code, Reason: j.Reason, Ended: j.Ended}
+			if n := len(s.path); n == 0 || s.path[n-1] != view {
+				s.path = append(s.path, view)
+			}
+		}
+	}
+	return s, listed, described
+}
+
+// A canary at a simulator that plays a recording sees what the recording has.
+func TestRecorder_roundTrip(t *testing.T) {
+	limits := map[string]string{"X-RateLimit-Limit": "100", "X-RateLimit-Remaining": "7", "X-RateLimit-User": "ann.smith", "Set-Cookie": "session=5ec7e75ec7e7", "Authtoken": "5ec7e75ec7e7"}
+	for name, c := range map[string]struct {
+		cfg    simulator.Config
+		script func(*simulator.Simulator)
+		level  doctor.Level
+		check  string
+		says   string
+	}{
+		"a late list, a late description, and a pending job": {
+			simulator.Config{VisibleAfter: 150 * time.Millisecond, ListedAfter: 500 * time.Millisecond, DescribedAfter: 900 * time.Millisecond},
+			func(sim *simulator.Simulator) {
+				sim.ScriptLives(simulator.MustParseLife("queued:200ms(not now),pending:400ms(13:30 No contact with [media7] for ann@example.com),running:300ms,completed-with-errors(9:64 Some files failed)"))
+			}, doctor.Warning, "end", "13:30 No contact with … for …",
+		},
+		"lists by POST only": {
+			simulator.Config{}, func(sim *simulator.Simulator) {
+				sim.SetFaults([]simulator.Chance{{Endpoint: "JobList", Probability: 1, Fault: simulator.Fault{Kind: simulator.Status, Status: 405, Header: limits, Body: "no"}}})
+			}, doctor.Warning, "job list", "only POST is answered",
+		},
+		"no such content group": {
+			simulator.Config{}, func(sim *simulator.Simulator) {
+				sim.Script(simulator.Fault{Kind: simulator.Status, Status: 200, Header: limits, Body: `{"errorMessage":"No eligible subclients for [ann.smith] were found.","errorCode":587207178}`})
+			}, doctor.Error, "start", "no client or content group matches",
+		},
+		"a lost answer": {
+			simulator.Config{JobDuration: 2 * time.Second}, func(sim *simulator.Simulator) { sim.Script(simulator.Fault{Kind: simulator.CutAfterStart}) },
+			doctor.Warning, "start", "was found by its description",
+		},
+		"a throttled read, a page, and no description": {
+			simulator.Config{HideDescriptions: true, JobDuration: 300 * time.Millisecond}, func(sim *simulator.Simulator) {
+				sim.ScriptFor("Job", simulator.Fault{Kind: simulator.None}, simulator.Fault{Kind: simulator.TooManyRequests}, simulator.Fault{Kind: simulator.Status, Status: 502})
+			}, doctor.Warning, "description", "is not shown",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.cfg.Conflict = simulator.ConflictIgnore
+			_, first := recorded(t, c.cfg, c.script)
+			for _, leak := range []string{"ann", "media7", "5ec7e7"} {
+				if strings.Contains(first, leak) {
+					t.Errorf("%q is recorded:\n%s", leak, first)
+				}
+			}
+			rec, err := simulator.ReadRecording(strings.NewReader(first))
+			if err != nil {
+				t.Fatalf("%v in\n%s", err, first)
+			}
+			got, second := recorded(t, simulator.Config{Recording: rec}, func(*simulator.Simulator) {})
+			(&rig{t: t}).want(got, c.level, c.check, c.says)
+			want, listed, described := summarise(t, first)
+			again, listedAgain, describedAgain := summarise(t, second)
+			if !reflect.DeepEqual(want.path, again.path) || !reflect.DeepEqual(want.formats, again.formats) || !reflect.DeepEqual(want.limits, again.limits) {
+				t.Errorf("got\n%s\nwant\n%s", second, first)
+			}
+			if !reflect.DeepEqual(want.errors, again.errors) {
+				t.Errorf("errors %+v, want %+v", again.errors, want.errors)
+			}
+			if listedAgain < listed || describedAgain < described || (described == 0) != (describedAgain == 0) {
+				t.Errorf("listed after %s, described after %s; recorded %s, %s", listedAgain, describedAgain, listed, described)
+			}
+		})
+	}
+}
+
+// The format of lists and the fields about limits are those of the recording.
+func TestRecorder_formats(t *testing.T) {
+	t.Parallel()
+	const text = `{"recording":"backhaul-canary","version":1}
+{"atMs":1,"answer":{"op":"JobList","method":"GET","asked":"json","status":200,"format":"xml","tookMs":1,"limits":["X-Ratelimit-Limit: 100"]}}
+{"atMs":2,"answer":{"op":"JobList","method":"GET","asked":"xml","status":200,"format":"xml","tookMs":1}}
+`
+	rec, err := simulator.ReadRecording(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, second := recorded(t, simulator.Config{Recording: rec}, func(*simulator.Simulator) {})
+	r := &rig{t: t}
+	r.want(got, doctor.OK, "job list", "GET, asked for JSON: a list in XML")
+	r.want(got, doctor.Note, "limits", "JobList: X-Ratelimit-Limit: 100")
+	if s, _, _ := summarise(t, second); s.formats["JobListjson"] != "xml" {
+		t.Errorf("formats %v", s.formats)
+	}
+	if _, err := simulator.ReadRecording(strings.NewReader(strings.ReplaceAll(text, "JobList", "Reboot"))); err == nil || !strings.Contains(err.Error(), `line 2: answer.op "Reboot"`) {
+		t.Errorf("an unknown operation: %v", err)
+	}
+}
