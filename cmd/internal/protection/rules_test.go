@@ -115,6 +115,17 @@ func TestState_EachRule(t *testing.T) {
 	}
 }
 
+// A job that started before the last good one, and ended after it, makes nothing older.
+func TestState_AfterAnEarlierStart(t *testing.T) {
+	t.Parallel()
+	long := backup("long", func(e *fact) { e.job, e.jobs = 8, []int{8} })
+	long[2].stored = 60
+	s := stateOf(t, append(later(10, backup("short", nil)), long...), Objective{}, 100)
+	if !s.LastGoodStart.Equal(at(32)) || s.GoodEnd != 3 {
+		t.Errorf("the last good start is %s, proven by event %d", s.LastGoodStart, s.GoodEnd)
+	}
+}
+
 // The changes of a request that an operator cancelled stay exposed, and the state says why.
 func TestState_ACancelledRequest(t *testing.T) {
 	t.Parallel()
