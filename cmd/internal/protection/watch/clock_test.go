@@ -1,35 +1,15 @@
 package watch
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/rs/zerolog"
 
 	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 )
-
-// startAt runs a watch on a replica whose clock is wrong.
-func (b *bench) startAt(wrong time.Duration) (w *Watch, stop func()) {
-	b.Helper()
-	w, err := New(b.nats.Connect(b), b.config(), zerolog.Nop())
-	if err != nil {
-		b.Fatal(err)
-	}
-	w.clock = func() time.Time { return time.Now().Add(wrong) }
-	ctx, cancel := context.WithCancel(b.Context())
-	var running sync.WaitGroup
-	running.Go(func() { w.Run(ctx) })
-	stop = func() { cancel(); running.Wait() }
-	b.Cleanup(stop)
-	return w, stop
-}
 
 // A replica whose clock is a day fast or slow says and publishes what others do, with the same
 // times.
@@ -43,7 +23,7 @@ func TestWatch_wrongClock(t *testing.T) {
 			b.changes("g", since).end(schemas.OutcomeFailed)
 			b.changes("fresh", ago(hour/2)).end(schemas.OutcomeFailed)
 			before := time.Now()
-			w, stop := b.startAt(wrong)
+			w, stop := b.startAt(b.config(), func() time.Time { return time.Now().Add(wrong) })
 			b.wait("breached rpo")
 			b.settle(w)
 			b.wait("breached rpo")

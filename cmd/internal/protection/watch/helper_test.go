@@ -76,10 +76,17 @@ func (b *bench) config() Config {
 // start runs a watch, as a replica does, until stop or the test ends.
 func (b *bench) start(cfg Config) (w *Watch, stop func()) {
 	b.Helper()
+	return b.startAt(cfg, time.Now)
+}
+
+// startAt is like start, on a replica with this clock.
+func (b *bench) startAt(cfg Config, clock func() time.Time) (w *Watch, stop func()) {
+	b.Helper()
 	w, err := New(b.nats.Connect(b), cfg, zerolog.Nop())
 	if err != nil {
 		b.Fatal(err)
 	}
+	w.clock = clock
 	ctx, cancel := context.WithCancel(b.Context())
 	var running sync.WaitGroup
 	running.Go(func() { w.Run(ctx) })
