@@ -107,6 +107,17 @@ func TestChoicesAreOffered(t *testing.T) {
 	}
 }
 
+// The program offers the values of flags, and not only a root command that a test completes.
+func TestCompletions_ofTheProgram(t *testing.T) {
+	t.Parallel()
+	for _, request := range []string{cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd} {
+		code, out, stderr := programtest.Once(t, nil, "", request, "run", "--vendor-format", "")
+		if code != exitDone || !strings.HasPrefix(out, "xml\njson\n:4") {
+			t.Errorf("%s: exit code %d, %q %s", request, code, out, stderr)
+		}
+	}
+}
+
 func TestEveryShellHasACompletion(t *testing.T) {
 	t.Parallel()
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
