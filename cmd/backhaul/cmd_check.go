@@ -45,7 +45,8 @@ whose answer is lost is searched and not started again. No job is started after 
 of the check. An interrupt leaves the job running and prints its id. The calls count in
 BACKHAUL_WRITES_PER_HOUR. The job belongs to no request: no event is written.
 With --record it writes the answers' statuses, formats, errors and limits and the job's
-statuses to a new file, without names, ids, tokens and passwords.
+statuses to a new file, without ids, tokens, passwords and what looks like a name. Read it
+before you pass it on.
 
 Exit codes: 0 no error, 1 an error, 2 configuration, 3 NATS or the
 vendor out of reach. Notes and warnings are not errors.`,

@@ -81,13 +81,17 @@ func (c *canaryCheck) configure(cfg *config.Config) error {
 	return nil
 }
 
-// endRecording closes the recording, and says what is in it.
+// endRecording closes the recording, and says what is in it. Without a canary it is removed.
 func (c *canaryCheck) endRecording(w io.Writer) error {
 	if c == nil || c.file == nil {
 		return nil
 	}
 	lines, err := c.Recorder.End()
-	if err = errors.Join(err, c.file.Close()); err != nil {
+	err = errors.Join(err, c.file.Close())
+	if c.Vendor == nil {
+		return errors.Join(err, os.Remove(c.record))
+	}
+	if err != nil {
 		return fmt.Errorf("--record %s: %w", c.record, err)
 	}
 	_, err = fmt.Fprintf(w, "%s has %s: read it before you pass it on, and play it with `backhaul simulator --recording %[1]s`\n", c.record, show.Count(lines, "line"))

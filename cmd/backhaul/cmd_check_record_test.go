@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,13 @@ func TestCheckCanary_record(t *testing.T) {
 		}
 	}
 	refused("file exists", check...)
+	unused := filepath.Join(t.TempDir(), "unused.jsonl")
+	if code, out, stderr := programtest.Once(t, s.Env, "", "check", "--canary", "s-adhoc-object-storage/stestgroup", "--record", unused); code == exitDone {
+		t.Errorf("without --yes and a terminal: %s%s", out, stderr)
+	}
+	if _, err := os.Stat(unused); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the recording of no canary is left: %v", err)
+	}
 	refused("--record needs --canary", "check", "--record", file)
 	refused("--visible-after cannot be given with --recording", "simulator", "--recording", file, "--visible-after", "1s")
 	if jobs := s.Sim.Account().JobsStarted; jobs != 1 {

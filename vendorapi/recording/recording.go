@@ -21,8 +21,9 @@
 // A recording has no bodies, paths and fields of a header, from which secrets would have to be
 // removed. It has the members of [Answer] and [Job] only, and their values have a narrow form:
 // numbers, words of an enumeration, and texts of errors and reasons, from which [Clean] has removed
-// everything that can be a name or a token. Names of clients, content groups and users, ids of jobs,
-// the description and the endpoint are not in it.
+// what looks like a name or a token. The names of the canary's client, content group and user, ids of
+// jobs, the description and the endpoint are not in it. A name that is a plain word, as in "killed by
+// ann", cannot be told from other words and stays: a recording is to be read before it is passed on.
 package recording
 
 import (
@@ -138,7 +139,7 @@ func (a *Answer) check() error {
 	case a.Code != "" && !code.MatchString(a.Code):
 		return fmt.Errorf("answer.code %.60q must be a number", a.Code)
 	case !clean(a.Message):
-		return fmt.Errorf("answer.message %.60q must be a line of at most %d bytes, without what can be a name or a token", a.Message, maxText)
+		return fmt.Errorf("answer.message %.60q must be a line of at most %d bytes, without what looks like a name or a token", a.Message, maxText)
 	case len(a.Limits) > 20:
 		return fmt.Errorf("answer.limits has %d fields: must be at most 20", len(a.Limits))
 	}
@@ -157,7 +158,7 @@ func (j *Job) check() error {
 	case j.Code != "" && !code.MatchString(j.Code):
 		return fmt.Errorf("job.code %.60q must be a number such as 13:30", j.Code)
 	case !clean(j.Reason):
-		return fmt.Errorf("job.reason %.60q must be a line of at most %d bytes, without what can be a name or a token", j.Reason, maxText)
+		return fmt.Errorf("job.reason %.60q must be a line of at most %d bytes, without what looks like a name or a token", j.Reason, maxText)
 	}
 	return nil
 }
@@ -165,7 +166,7 @@ func (j *Job) check() error {
 // removed takes the place of what was removed from a text.
 const removed = "…"
 
-// Clean returns a vendor's text without what can be a name or a token: text in brackets or quotes,
+// Clean returns a vendor's text without what looks like a name or a token: text in brackets or quotes,
 // words with a character that names of users, hosts and files have, words with a digit, long words,
 // and the given names.
 func Clean(text string, names ...string) string {
