@@ -124,7 +124,7 @@ func TestNoCommandLeavesAConsumer(t *testing.T) {
 		for _, args := range runs[path] {
 			_, out, stderr := programtest.Once(t, env, "", words(path, args)...)
 			unchanged(path + " " + args)
-			if strings.Contains(stderr, "unknown flag") || strings.Contains(stderr, "10026") {
+			if strings.Contains(stderr, "unknown flag") || strings.Contains(stderr, "err_code=10026") {
 				t.Errorf("%s %s: %s%s", path, args, out, stderr)
 			}
 		}
