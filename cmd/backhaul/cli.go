@@ -27,7 +27,8 @@ import (
 //   - output: printJSON, newTable, stamp, ago, short, dash, sayProblems
 //   - errors: usageError for a wrong command line, errSaid after a failure that is printed
 //     already; main.go has the exit codes
-//   - NATS: ask makes refusals and timeouts readable, lookAt takes a refusal for an answer
+//   - NATS: ask makes refusals and timeouts readable, lookAt takes a refusal for an answer,
+//     unlogged keeps refusals out of the log
 //   - operators: operatorFlags.by for the record, confirm before what cannot be undone
 //   - scopes: addScopeFlags and scopeFlags.scope for a part of the requests; pauseScope, resumeScope,
 //     pausedScopes, scopesText

@@ -58,6 +58,17 @@ func ask(ctx context.Context, nc *nats.Conn) (_ context.Context, explain func(er
 	}
 }
 
+// unlogged keeps refusals out of the log, for a call that returns them or goes on without.
+func unlogged(nc *nats.Conn) (restore func()) {
+	before := nc.ErrorHandler()
+	nc.SetErrorHandler(func(nc *nats.Conn, sub *nats.Subscription, err error) {
+		if !errors.Is(err, nats.ErrPermissionViolation) {
+			before(nc, sub, err)
+		}
+	})
+	return func() { nc.SetErrorHandler(before) }
+}
+
 // ledgerGone is [consumer.Gone] for a user that may not be permitted to ask.
 func ledgerGone(ctx context.Context, nc *nats.Conn) error {
 	js, err := jetstream.New(nc)

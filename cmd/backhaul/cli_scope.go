@@ -44,7 +44,7 @@ func pauseScope(cmd *cobra.Command, f queueFlags, s scope.Scope, d time.Duration
 		if err != nil {
 			return p, "", err
 		}
-		text := fmt.Sprintf("%s is paused until %s; other requests go on", p.Scope, stamp(p.Until))
+		text := fmt.Sprintf("%s is paused until %s; replicas know of it within %s. Other requests go on, and so do those that are claimed", p.Scope, stamp(p.Until), scope.Interval)
 		if p.Kept {
 			text = fmt.Sprintf("%s is paused already until %s, which is longer: left as it is", p.Scope, stamp(p.Until))
 		}
@@ -61,7 +61,7 @@ func pauseScope(cmd *cobra.Command, f queueFlags, s scope.Scope, d time.Duration
 func resumeScope(cmd *cobra.Command, f queueFlags, s scope.Scope) error {
 	return onQueue(cmd, f, func(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, by operator.By) (any, string, error) {
 		p, err := queue.ResumeScope(ctx, js, pub, s, by)
-		return p, fmt.Sprintf("%s is resumed; it was paused until %s by %s", p.Scope, stamp(p.Until), cmp.Or(p.Actor, "nobody on record")), err
+		return p, fmt.Sprintf("%s is resumed; replicas know of it within %s. It was paused until %s by %s", p.Scope, scope.Interval, stamp(p.Until), cmp.Or(p.Actor, "nobody on record")), err
 	})
 }
 

@@ -20,12 +20,14 @@ func TestPauseAndResumeOfAScope(t *testing.T) {
 		}
 	}
 	run(exitUsage, "one token of a subject", "pause", "--source", "a.b")
-	run(exitDone, "are the names right?", "pause", "--source", "billing", "--for", "1h", "--reason", "CHG-17", "--as", "ann")
-	run(exitDone, "which is longer", "pause", "--source", "billing", "--for", "1m")
+	run(exitDone, "replicas know of it within 1s", "pause", "--source", "billing", "--for", "1h", "--reason", "CHG-17", "--as", "ann")
+	run(exitDone, "are the names right?", "pause", "--source", "billing", "--for", "1m")
 	run(exitDone, "source billing: since 2", "status")
 	run(exitDone, "source billing is paused until 2", "check")
 	run(exitDone, "the request waits: source billing is paused until 2", "request", "--source", "billing", "--request-id", "p-1",
 		"--client-name", "s-adhoc-object-storage", "--subclient-name", "stestgroup")
+	run(exitDone, "held up by  paused scope: source billing is paused until 2", "status", "billing/p-1")
+	run(exitDone, `"holdUps":[{"what":"paused scope","text":"source billing is paused until 2`, "status", "billing/p-1", "-o", "json")
 	run(exitDone, "by ann: CHG-17", "status", "billing/p-1")
 	run(exitFailed, "by which it was paused: source billing", "resume", "--client", "billing")
 	run(exitDone, "source billing is resumed", "resume", "--source", "billing")

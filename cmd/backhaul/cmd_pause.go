@@ -72,7 +72,7 @@ func runPause(cmd *cobra.Command, f queueFlags) error {
 		if p.Kept {
 			return p, fmt.Sprintf("paused already until %s, which is longer: left as it is", stamp(p.Until)), err
 		}
-		return p, "paused until " + stamp(p.Until), err
+		return p, "paused until " + stamp(p.Until) + "; requests in flight are finished", err
 	})
 }
 

@@ -108,6 +108,7 @@ func runRequest(cmd *cobra.Command, f requestFlags) error {
 		return err
 	}
 	defer nc.Close()
+	defer unlogged(nc)() // the report says them
 	if b.Wait == batch.WaitFinished && !f.quiet {
 		sayUnfollowed(cmd, nc)
 	}

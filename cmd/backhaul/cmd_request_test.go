@@ -325,6 +325,19 @@ func TestRequest_withoutAnInboxPublishesNothing(t *testing.T) {
 	}
 }
 
+// A user who may only publish is told once what cannot be looked up.
+func TestRequest_saysARefusalOnce(t *testing.T) {
+	t.Parallel()
+	g := programtest.GuardedServer(t)
+	if code, _, stderr := programtest.Once(t, g.As("provisioner"), "", "setup"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	code, out, stderr := programtest.Once(t, g.As("billing"), string(programtest.SampleRequest("r-1")), "request", "--source", "billing", "--file", "-")
+	if code != exitDone || !strings.HasPrefix(out, "sent  billing/r-1 ") || !strings.Contains(stderr, "outcomes cannot be looked up") || strings.Contains(stderr, `"level":"error"`) {
+		t.Errorf("exit code %d: %s%s", code, out, stderr)
+	}
+}
+
 // A server whose storage is used up is named as the cause, with the way out.
 func TestRequest_saysThatTheStorageIsUsedUp(t *testing.T) {
 	t.Parallel()

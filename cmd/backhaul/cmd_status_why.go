@@ -11,16 +11,17 @@ import (
 	"backhaul/cmd/internal/replica"
 )
 
-// holdUp is what holds up every request, and so the one that is asked about.
+// holdUp is what holds up a request.
 type holdUp struct {
-	// What is "pause" for a pause of the queue, else the condition of the replica that was asked.
+	// What is "pause" for a pause of the queue, "paused scope" for that of a scope, else the
+	// condition of the replica that was asked.
 	What  string    `json:"what"`
 	Text  string    `json:"text"`
 	Until time.Time `json:"until,omitzero"`
 }
 
-// holdUps returns what holds up a request that has no outcome: a pause of the queue, and the
-// troubles of the replica at an address. A user who may not see the queue gets no pause.
+// holdUps returns what holds up a request that has no outcome: a pause of the queue or of its
+// scope, and the troubles of the replica at an address. A user who may not see the queue gets no pause.
 func holdUps(ctx context.Context, js jetstream.JetStream, h *history.History, admin string) ([]holdUp, error) {
 	if h.Status != history.Waiting && h.Status != history.InDoubt {
 		return nil, nil
@@ -37,6 +38,9 @@ func holdUps(ctx context.Context, js jetstream.JetStream, h *history.History, ad
 			return nil, err
 		}
 		all = append(all, holdUp{What: "pause", Text: "the queue is paused until " + stamp(until) + who.text(), Until: until})
+	}
+	if p := h.Paused; p != nil {
+		all = append(all, holdUp{What: "paused scope", Text: p.String(), Until: p.Until})
 	}
 	if r := replica.Ask(ctx, admin); r != nil && r.Answered {
 		for _, c := range r.Checks {

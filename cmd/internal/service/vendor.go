@@ -34,7 +34,8 @@ type watchedVendor struct {
 // unless that is nil.
 func newVendor(cfg *config.Config, owner string, store *logins.Store, allowance *budget.Budget, observer *telemetry.Vendor) (*watchedVendor, error) {
 	settings := cfg.Vendor.Client(cfg.Work.MaxInFlight)
-	settings.Observer = observer
+	v := &watchedVendor{observer: observer, budget: allowance}
+	settings.Observer = attempts{Vendor: observer, note: v.note}
 	settings.Auth.Logins, settings.Auth.Process = store, owner
 	if allowance != nil {
 		settings.Pace.Budget = allowance
@@ -43,9 +44,23 @@ func newVendor(cfg *config.Config, owner string, store *logins.Store, allowance 
 	if err != nil {
 		return nil, &config.Error{Problems: []string{err.Error()}}
 	}
-	return &watchedVendor{client: client, observer: observer, budget: allowance, Vendor: &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
+	v.client, v.Vendor = client, &vendorapi.Retrier{Client: client, Policy: vendorapi.Policy{
 		Budget: cfg.Vendor.RetryBudget, AttemptTimeout: cfg.Vendor.Timeout, CapacityWait: consumer.CapacityWait, LookupAfter: cfg.Vendor.LookAfter,
-	}}}, nil
+	}}
+	return v, nil
+}
+
+// attempts notes what an attempt says of the vendor while it is repeated, which may take minutes.
+type attempts struct {
+	*telemetry.Vendor
+	note func(context.Context, error)
+}
+
+func (a attempts) Wait(ctx context.Context, w vendorapi.Wait) {
+	a.Vendor.Wait(ctx, w)
+	if e, ok := errors.AsType[*vendorapi.Error](w.Err); ok && e.Verdict != vendorapi.Throttled {
+		a.note(ctx, e)
+	}
 }
 
 // close ends the session at the vendor.

@@ -1,9 +1,12 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
+	"backhaul/cmd/internal/telemetry"
 	"backhaul/vendorapi"
 )
 
@@ -29,5 +32,28 @@ func TestWatchedVendor_remark(t *testing.T) {
 		if got := v.remark(); got != call.want || (v.trouble() != nil) != call.hasTrouble {
 			t.Errorf("after %v: %q, trouble %v", call.err, got, v.trouble())
 		}
+	}
+}
+
+// An attempt that is repeated is known before the last one ends, unless the vendor only throttles.
+func TestWatchedVendor_attempts(t *testing.T) {
+	t.Parallel()
+	v := &watchedVendor{}
+	observer := attempts{Vendor: &telemetry.Vendor{Metrics: telemetry.NewMetrics(telemetry.Build{})}, note: v.note}
+	wait := func(err error) { observer.Wait(t.Context(), vendorapi.Wait{For: time.Second, Err: err}) }
+	wait(nil)
+	wait(&vendorapi.Error{Verdict: vendorapi.Throttled})
+	if got := v.remark(); got != notAsked || v.trouble() != nil {
+		t.Errorf("throttled: %q, trouble %v", got, v.trouble())
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	observer.Wait(ended, vendorapi.Wait{Err: &vendorapi.Error{Verdict: vendorapi.NotSent}})
+	if v.trouble() != nil {
+		t.Errorf("a call that we ended: %v", v.trouble())
+	}
+	wait(&vendorapi.Error{Verdict: vendorapi.NotSent})
+	if got := v.remark(); got != "" || v.trouble() == nil {
+		t.Errorf("not sent: %q, trouble %v", got, v.trouble())
 	}
 }

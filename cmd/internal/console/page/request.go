@@ -29,6 +29,8 @@ type requestPage struct {
 	// Rejections are requests that used the same id.
 	Rejections []state.Request
 	Trouble    string
+	standing
+	placed time.Time // when Place was read
 	// Letter is the sequence of the request's dead letter, 0 if it has none.
 	Letter        uint64
 	CommandCenter string
@@ -63,6 +65,7 @@ func (p *Page) request(w http.ResponseWriter, r *http.Request) {
 		p.say(w, r, http.StatusNotFound, "The events stream has nothing under the key %s of the source %s.", key.Name, key.Source)
 	default:
 		d.Letter = p.letterOf(r, d)
+		p.stand(r.Context(), &d)
 		d.Live = "/live" + requestPath(key)
 		d.Refresh = 15
 		p.render(w, http.StatusOK, "request.html", d)
@@ -96,6 +99,7 @@ func (p *Page) liveRequest(w http.ResponseWriter, r *http.Request) {
 		if !read || current != last {
 			fresh := p.history(r, key)
 			if fresh.Trouble == "" {
+				fresh.standing, fresh.placed = d.standing, d.placed
 				d, last, read = fresh, current, true
 			}
 		}
@@ -104,6 +108,7 @@ func (p *Page) liveRequest(w http.ResponseWriter, r *http.Request) {
 		}
 		d.Now = p.cfg.State.Now()
 		d.Request.Status = d.Request.At(d.Now)
+		p.stand(r.Context(), &d)
 		return d, []string{"outcome", "jobs", "timeline"}
 	})
 }

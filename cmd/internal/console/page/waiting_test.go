@@ -1,12 +1,14 @@
 package page_test
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"backhaul/cmd/internal/console/page"
+	"backhaul/schemas"
 )
 
 // A request that only waits in the queue has a page: its place, what holds it up, and the way to
@@ -58,5 +60,33 @@ func TestRequest_thatWaitsUnread(t *testing.T) {
 	b.queued("billing", "CHG-17", "b-1")
 	if resp, _ := b.do(http.MethodGet, "/requests/billing/b-1", nil); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("%d, want 404", resp.StatusCode)
+	}
+}
+
+// The page of a request that waits and has events says the same.
+func TestRequest_thatWaitsAgain(t *testing.T) {
+	t.Parallel()
+	outage := errors.New("connection refused")
+	b := newBench(t, func(c *page.Config) { c.Vendor.Trouble = func() error { return outage } })
+	b.queued("billing", "CHG-17", "b-1", "b-2")
+	csrf := b.signIn()
+	for _, source := range []string{"billing", "crm"} {
+		if resp, body := b.do(http.MethodPost, "/pause", with(url.Values{"for": {"1h"}, "reason": {"audit"}, "source": {source}}, csrf)); resp.StatusCode != http.StatusSeeOther {
+			t.Fatalf("pause: %d\n%s", resp.StatusCode, body)
+		}
+	}
+	b.request("billing", "b-2", func(c *schemas.JobSubmitting) { c.LeaseMillis = 0 }).submit()
+	body := b.get("/requests/billing/b-2")
+	for _, want := range []string{"number 2 of the 2 of billing", "<dd>source billing is paused until", "Ann (console): audit", "<dd>vendor: connection refused</dd>"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page does not have %q:\n%s", want, body)
+		}
+	}
+	if strings.Contains(body, "source crm is paused") {
+		t.Errorf("another source's pause is shown:\n%s", body)
+	}
+	b.request("billing", "b-1").submit()
+	if body := b.get("/requests/billing/b-1"); strings.Contains(body, "Held up by") || strings.Contains(body, "<dt>Place") {
+		t.Errorf("a claimed request does not wait:\n%s", body)
 	}
 }
