@@ -13,7 +13,8 @@
 //	{"atMs":1204,"answer":{"op":"JobList","method":"GET","asked":"json","status":200,"format":"xml","tookMs":31,"limits":["X-Ratelimit-Limit: 100"]}}
 //	{"atMs":2210,"job":{"known":true,"listed":true,"described":true,"status":"Pending","code":"13:30","reason":"No contact with the MediaAgent."}}
 //
-// A view is written when it differs from the one before. Unknown members, other versions and values
+// The first view is that of the first look at the job; another one is written when it differs from the
+// one before. Unknown members, other versions and values
 // out of range are errors, which name the line and the member.
 //
 // # What it does not contain

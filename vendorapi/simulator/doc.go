@@ -66,8 +66,8 @@
 // in the recording. An endpoint that has never succeeded keeps failing. The simulator remains the
 // one that keeps sessions and jobs: a tape of answers could serve only the calls that were recorded,
 // in their order, with the recorded ids, and no service. Clients, content groups and users are those
-// of the World. A recording has times from polls, so a job is shown here no earlier than it was seen
-// there, and a state shorter than a poll is missing. Spellings of JSON, and which pages a list has,
+// of the World. A recording has times from polls: a job is shown here at once if the first poll has seen
+// it, else no earlier than it was seen there, and a state shorter than a poll is missing. Spellings of JSON, and which pages a list has,
 // are not recorded.
 //
 // # Concurrency and time

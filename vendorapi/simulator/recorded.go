@@ -68,10 +68,14 @@ func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond 
 func (c *Config) replayJob(views []recording.Line, start time.Duration) {
 	since := func(l recording.Line) time.Duration { return max(0, millis(l.AtMs)-start) }
 	first := func(is func(recording.Job) bool) time.Duration {
-		if i := slices.IndexFunc(views, func(l recording.Line) bool { return is(*l.Job) }); i >= 0 {
+		switch i := slices.IndexFunc(views, func(l recording.Line) bool { return is(*l.Job) }); i {
+		case -1:
+			return never
+		case 0: // by the first look: nothing says that it took any time
+			return 0
+		default:
 			return since(views[i])
 		}
-		return never
 	}
 	c.ListedAfter = first(func(j recording.Job) bool { return j.Listed })
 	c.DescribedAfter = first(func(j recording.Job) bool { return j.Described })

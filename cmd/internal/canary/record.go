@@ -18,7 +18,7 @@ type Recorder struct {
 	began time.Time
 	mu    sync.Mutex
 	w     *recording.Writer
-	last  recording.Job
+	last  *recording.Job // nil before the first view
 	lines int
 	err   error
 }
@@ -61,7 +61,8 @@ func (r *Recorder) End() (lines int, err error) {
 	return r.lines, r.err
 }
 
-// record writes a view of the job if it differs from the last one.
+// record writes a view of the job if it is the first one or differs from the last one. What the first
+// look shows needs no time to be shown.
 func (w *watch) record(info vendorapi.JobInfo) {
 	r := w.Recorder
 	if r == nil {
@@ -74,9 +75,9 @@ func (w *watch) record(info vendorapi.JobInfo) {
 		Status: recording.Clean(info.Status, r.Names...), Code: recording.CleanCode(info.Reason.Code),
 		Reason: recording.Clean(info.Reason.Text, r.Names...), Ended: info.State == vendorapi.StateFinished,
 	}
-	if view == r.last {
+	if r.last != nil && view == *r.last {
 		return
 	}
-	r.last = view
+	r.last = &view
 	r.write(recording.Line{Job: &view})
 }

@@ -50,45 +50,55 @@ type summary struct {
 	path    []recording.Job // the statuses
 }
 
-func summarise(t *testing.T, text string) (s summary, listed, described time.Duration) {
+// shown is when a job was listed and described, 0 if that was at the first look, -1 for never.
+type shown struct{ listed, described time.Duration }
+
+func summarise(t *testing.T, text string) (s summary, when shown) {
 	t.Helper()
 	rec, err := simulator.ReadRecording(strings.NewReader(text))
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
 	s.formats, s.limits = make(map[string]string), make(map[string][]string)
+	when = shown{-1, -1}
 	var start int64
-	for _, l := range rec.Lines {
-		a, j := l.Answer, l.Job
+	first := true
+	note := func(at *time.Duration, seen bool, ms int64) {
 		switch {
-		case a != nil:
-			if a.Op == "CreateTask" {
-				start = l.AtMs - a.TookMs
-			}
-			one := *a
-			one.TookMs = 0
-			if a.Op == "TaskDetails" && a.Code != "" {
-				continue // the job is not shown yet: how often depends on the time
-			}
-			if a.Status != http.StatusOK || a.Code != "" {
-				s.errors = append(s.errors, one)
-			} else if _, had := s.formats[a.Op+a.Asked]; !had {
-				s.formats[a.Op+a.Asked], s.limits[a.Op] = a.Format, a.Limits
-			}
-		case j.Listed && listed == 0:
-			listed = time.Duration(l.AtMs-start) * time.Millisecond
-		}
-		if j != nil && j.Described && described == 0 {
-			described = time.Duration(l.AtMs-start) * time.Millisecond
-		}
-		if j != nil && j.Status != "" {
-			view := recording.Job{Status: j.Status, Code: j.Code, Reason: j.Reason, Ended: j.Ended}
-			if n := len(s.path); n == 0 || s.path[n-1] != view {
-				s.path = append(s.path, view)
-			}
+		case !seen || *at >= 0:
+		case first:
+			*at = 0
+		default:
+			*at = time.Duration(ms-start) * time.Millisecond
 		}
 	}
-	return s, listed, described
+	for _, l := range rec.Lines {
+		if j := l.Job; j != nil {
+			note(&when.listed, j.Listed, l.AtMs)
+			note(&when.described, j.Described, l.AtMs)
+			first = false
+			view := recording.Job{Status: j.Status, Code: j.Code, Reason: j.Reason, Ended: j.Ended}
+			if n := len(s.path); j.Status != "" && (n == 0 || s.path[n-1] != view) {
+				s.path = append(s.path, view)
+			}
+			continue
+		}
+		a := l.Answer
+		if a.Op == "CreateTask" {
+			start = l.AtMs - a.TookMs
+		}
+		one := *a
+		one.TookMs = 0
+		if a.Op == "TaskDetails" && a.Code != "" {
+			continue // the job is not shown yet: how often depends on the time
+		}
+		if a.Status != http.StatusOK || a.Code != "" {
+			s.errors = append(s.errors, one)
+		} else if _, had := s.formats[a.Op+a.Asked]; !had {
+			s.formats[a.Op+a.Asked], s.limits[a.Op] = a.Format, a.Limits
+		}
+	}
+	return s, when
 }
 
 // A canary at a simulator that plays a recording sees what the recording has.
@@ -104,11 +114,11 @@ func TestRecorder_roundTrip(t *testing.T) {
 		"a late list, a late description, and a pending job": {
 			simulator.Config{VisibleAfter: 150 * time.Millisecond, ListedAfter: 500 * time.Millisecond, DescribedAfter: 900 * time.Millisecond},
 			func(sim *simulator.Simulator) {
-				sim.ScriptLives(simulator.MustParseLife("queued:200ms(not now),pending:400ms(13:30 No contact with [media7] for ann@example.com),running:300ms,completed-with-errors(9:64 Some files failed)"))
+				sim.ScriptLives(simulator.MustParseLife("queued:900ms(not now),pending:700ms(13:30 No contact with [media7] for ann@example.com),running:700ms,completed-with-errors(9:64 Some files failed)"))
 			}, doctor.Warning, "end", "13:30 No contact with … for …",
 		},
-		"lists by POST only": {
-			simulator.Config{}, func(sim *simulator.Simulator) {
+		"lists by POST only": { // polled every 200 ms
+			simulator.Config{JobDuration: time.Second}, func(sim *simulator.Simulator) {
 				sim.SetFaults([]simulator.Chance{{Endpoint: "JobList", Probability: 1, Fault: simulator.Fault{Kind: simulator.Status, Status: 405, Header: limits, Body: "no"}}})
 			}, doctor.Warning, "job list", "only POST is answered",
 		},
@@ -122,7 +132,7 @@ func TestRecorder_roundTrip(t *testing.T) {
 			doctor.Warning, "start", "was found by its description",
 		},
 		"a throttled read, a page, and no description": {
-			simulator.Config{HideDescriptions: true, JobDuration: 300 * time.Millisecond}, func(sim *simulator.Simulator) {
+			simulator.Config{HideDescriptions: true, JobDuration: time.Second}, func(sim *simulator.Simulator) {
 				sim.ScriptFor("Job", simulator.Fault{Kind: simulator.None}, simulator.Fault{Kind: simulator.TooManyRequests}, simulator.Fault{Kind: simulator.Status, Status: 502})
 			}, doctor.Warning, "description", "is not shown",
 		},
@@ -142,16 +152,16 @@ func TestRecorder_roundTrip(t *testing.T) {
 			}
 			got, second := recorded(t, simulator.Config{Recording: rec}, func(*simulator.Simulator) {})
 			(&rig{t: t}).want(got, c.level, c.check, c.says)
-			want, listed, described := summarise(t, first)
-			again, listedAgain, describedAgain := summarise(t, second)
+			want, when := summarise(t, first)
+			again, whenAgain := summarise(t, second)
 			if !reflect.DeepEqual(want.path, again.path) || !reflect.DeepEqual(want.formats, again.formats) || !reflect.DeepEqual(want.limits, again.limits) {
 				t.Errorf("got\n%s\nwant\n%s", second, first)
 			}
 			if !reflect.DeepEqual(want.errors, again.errors) {
 				t.Errorf("errors %+v, want %+v", again.errors, want.errors)
 			}
-			if listedAgain < listed || describedAgain < described || (described == 0) != (describedAgain == 0) {
-				t.Errorf("listed after %s, described after %s; recorded %s, %s", listedAgain, describedAgain, listed, described)
+			if whenAgain.listed < when.listed || whenAgain.described < when.described || (when.described < 0) != (whenAgain.described < 0) {
+				t.Errorf("shown after %+v; recorded %+v", whenAgain, when)
 			}
 		})
 	}
@@ -172,7 +182,7 @@ func TestRecorder_formats(t *testing.T) {
 	r := &rig{t: t}
 	r.want(got, doctor.OK, "job list", "GET, asked for JSON: a list in XML")
 	r.want(got, doctor.Note, "limits", "JobList: X-Ratelimit-Limit: 100")
-	if s, _, _ := summarise(t, second); s.formats["JobListjson"] != "xml" {
+	if s, _ := summarise(t, second); s.formats["JobListjson"] != "xml" {
 		t.Errorf("formats %v", s.formats)
 	}
 	if _, err := simulator.ReadRecording(strings.NewReader(strings.ReplaceAll(text, "JobList", "Reboot"))); err == nil || !strings.Contains(err.Error(), `line 2: answer.op "Reboot"`) {
