@@ -183,11 +183,15 @@
 //	more requests wait for their content group   they are picked, and others too      TestManyRequestsThatWaitDelayNoOthers
 //	than the queue delivers
 //	cancel against claim                         compare-and-set on the same event:   TestCancel_againstClaims,
-//	                                             the other one is refused, or finds   TestCancel_property
-//	                                             the outcome
+//	                                             the other one is refused, or finds   TestCancel_property,
+//	                                             the outcome, in every order          TestCancel_everyOrder
 //	cancel against release and take-over         a claim is cancelled only as         TestCancel_aClaimThatIsReleased,
-//	                                             released, without a doubt            TestCancel_refuses
-//	two operators cancel a request               one event; the other is told of it   TestCancel_twice
+//	                                             released, without a doubt            TestCancel_refuses,
+//	                                                                                  TestCancel_everyOrder
+//	cancel against a denial, and against the     as against claim                     TestCancel_everyOrder
+//	end of a wait
+//	two operators cancel a request               one event; the other is told of it   TestCancel_twice,
+//	                                                                                  TestCancel_everyOrder
 //	the acknowledgement of a cancellation is     the operator finds its own event     TestCancel_aLostAcknowledgement
 //	lost
 //	cancel against a replay                      a replay is another request, with    TestCancel_replay
