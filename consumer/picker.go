@@ -32,6 +32,8 @@ type picker struct {
 	seen   *jetstream.StreamInfo
 	seenAt time.Time
 	fresh  bool // it is of this pick
+	// width is how many messages of a line are read at once.
+	width int
 
 	mu    sync.Mutex
 	lines map[string]*line // by subject
@@ -49,6 +51,7 @@ type line struct {
 	end     uint64
 	kept    map[uint64]*picked
 	skipped skipped
+	ahead   readAhead
 }
 
 // picked is a message that was handed over and is not deleted yet.
@@ -91,8 +94,8 @@ var (
 )
 
 // pick returns the delivery of the request whose turn it is, nil if none may be taken at the
-// moment.
-func (p *picker) pick(ctx context.Context) (*delivery, error) {
+// moment. free is how many more may be picked at once.
+func (p *picker) pick(ctx context.Context, free int) (*delivery, error) {
 	if p.fresh = p.seen == nil || time.Since(p.seenAt) >= lookAfter; p.fresh {
 		if err := p.look(ctx); err != nil {
 			return nil, err
@@ -101,6 +104,7 @@ func (p *picker) pick(ctx context.Context) (*delivery, error) {
 	p.follow()
 	lines := order.Lines(p.seen.State.Subjects)
 	p.order.Sort(lines)
+	p.width = width(free, len(lines))
 	var more error
 	for _, l := range lines {
 		d, err := p.next(ctx, l, p.seen.State.LastSeq)
@@ -155,6 +159,7 @@ func (p *picker) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 	p.seen, p.seenAt = nil, time.Now()
+	p.forgetAhead()
 	info, err := p.c.requests.Info(ctx, jetstream.WithSubjectFilter(publisher.AnyRequest))
 	if err != nil {
 		return p.failed(fmt.Errorf("stream %s: %w", publisher.RequestsStream, err))
@@ -189,7 +194,7 @@ func (p *picker) read(ctx context.Context, sequence uint64, options ...jetstream
 // last sequence of the stream.
 func (p *picker) next(ctx context.Context, l order.Line, last uint64) (*delivery, error) {
 	for again := p.due(l.Subject); again != nil; again = p.due(l.Subject) {
-		msg, err := p.read(ctx, again.place.Sequence)
+		msg, err := p.reread(ctx, again)
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound), err == nil && !msg.Time.Equal(again.place.Time):
 			p.gone(again)
@@ -212,7 +217,7 @@ func (p *picker) unread(ctx context.Context, l order.Line, last uint64) (*delive
 		if skipped == maxSkipped {
 			return nil, errMore
 		}
-		msg, err := p.read(ctx, line.read+1, jetstream.WithGetMsgSubject(l.Subject))
+		msg, err := p.first(ctx, line, l.Subject)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			p.endOf(line, l.Waiting, last)
 			return nil, nil
@@ -296,19 +301,21 @@ func (p *picker) line(subject string) *line {
 // due returns the first message of a subject that was handed over and may be again, nil if
 // there is none.
 func (p *picker) due(subject string) (first *picked) {
-	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lines[subject] == nil {
 		return nil
 	}
 	for _, m := range p.lines[subject].kept {
-		if !m.from.IsZero() && !m.from.After(now) && (first == nil || m.place.Sequence < first.place.Sequence) {
+		if m.isDue() && (first == nil || m.place.Sequence < first.place.Sequence) {
 			first = m
 		}
 	}
 	return first
 }
+
+// isDue reports whether the message may be handed over again; p.mu is held.
+func (m *picked) isDue() bool { return !m.from.IsZero() && !m.from.After(time.Now()) }
 
 // tidy forgets subjects of which nothing waits, if there are many.
 func (p *picker) tidy(waiting map[string]uint64) {

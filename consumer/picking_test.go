@@ -71,7 +71,7 @@ func wantPick(t *testing.T, p *picker, want uint64) *delivery {
 	if p.seenAt.Before(time.Now()) { // else the test shares the look
 		p.seenAt = time.Time{}
 	}
-	d, err := p.pick(t.Context())
+	d, err := p.pick(t.Context(), 1)
 	var got uint64
 	if d != nil {
 		got = d.sequence
@@ -225,7 +225,7 @@ func TestPicker_aSubjectThatIsAFilter(t *testing.T) {
 	last := publishTo(t, js, "backup.request.*")
 	var picks uint64
 	for picks = 1; ; picks++ {
-		d, err := c.picker.pick(t.Context())
+		d, err := c.picker.pick(t.Context(), 1)
 		if err != nil || d == nil {
 			t.Fatalf("nothing is picked after %d messages, %v", picks, err)
 		}
@@ -281,7 +281,7 @@ func TestPicker_findsWhatWasLeftOut(t *testing.T) {
 	publishTo(t, js, "backup.request.a")
 	publishTo(t, js, "backup.request.a")
 	c.picker.line("backup.request.a").read = 1
-	if _, err := c.picker.pick(t.Context()); err != nil { // it learns when the stream was made, and forgets
+	if _, err := c.picker.pick(t.Context(), 1); err != nil { // it learns when the stream was made, and forgets
 		t.Fatal(err)
 	}
 	c.picker.line("backup.request.a").read = 2

@@ -176,7 +176,7 @@ func (p *puller) ask(ctx context.Context, work func(*delivery)) (again time.Dura
 // pull for one waits for the next, whose turn it is then.
 func (p *puller) pickAll(ctx context.Context, free int, again time.Duration, work func(*delivery)) (time.Duration, error) {
 	for ; free > 0; free, again = p.room(ctx, p.slots.free()-p.pulls.Asked) {
-		d, err := p.picking.pick(ctx)
+		d, err := p.picking.pick(ctx, free)
 		switch {
 		case ctx.Err() != nil:
 			return 0, nil

@@ -66,7 +66,7 @@ func (p *picker) rewind(l *line) {
 
 // startAgain makes the line be read from its beginning.
 func (l *line) startAgain() {
-	l.read, l.end = 0, 0
+	l.read, l.end, l.ahead = 0, 0, readAhead{}
 	l.skipped = skipped{version: l.skipped.version, since: time.Now()}
 }
 

@@ -69,7 +69,7 @@ func (p *pausedPicker) sequences() (all []uint64) {
 	p.Helper()
 	for more := true; more; {
 		p.picker.seenAt = time.Time{}
-		d, err := p.picker.pick(p.Context())
+		d, err := p.picker.pick(p.Context(), 64)
 		switch {
 		case d != nil:
 			all = append(all, d.sequence)
