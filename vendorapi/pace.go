@@ -57,6 +57,24 @@ func (r CooldownReason) String() string {
 	}
 }
 
+// Text returns the reason in words.
+func (r CooldownReason) Text() string {
+	switch r {
+	case CooldownThrottled:
+		return "the vendor asked for a pause"
+	case CooldownOutage:
+		return "the vendor is out of reach"
+	case CooldownRate:
+		return "the limit on starts is used up"
+	case CooldownLogin:
+		return "the vendor refuses the credentials of this process"
+	case CooldownBudget:
+		return "the budget of writing calls allows none now"
+	default:
+		return ""
+	}
+}
+
 // Limit reports whether the reason is a limit on how many jobs may be started, and not trouble. The
 // order in which jobs are started matters then.
 func (r CooldownReason) Limit() bool {
@@ -176,7 +194,10 @@ func (c *Client) notAsked(h Cooldown) error {
 	e := &Error{Verdict: NotSent, Op: opCreateTask, RetryAfter: h.For, notAsked: true}
 	switch h.Reason {
 	case CooldownThrottled:
-		e.Verdict, e.Message = Throttled, "the vendor asked for a pause"
+		e.Verdict, e.Message = Throttled, h.Reason.Text()
+		if by := c.throttledBy.Load(); by != nil && c.throttled.Left() > 0 {
+			e.Message += ": " + *by
+		}
 	case CooldownLogin:
 		if refusal := c.session.refusal(); refusal != nil {
 			return refusal
@@ -188,9 +209,9 @@ func (c *Client) notAsked(h Cooldown) error {
 			e.Message += ": " + cause.Error()
 		}
 	case CooldownBudget:
-		e.Message = "the budget of writing calls allows none now"
+		e.Message = h.Reason.Text()
 	default:
-		e.Message = "the limit on starts is used up"
+		e.Message = CooldownRate.Text()
 	}
 	return e
 }

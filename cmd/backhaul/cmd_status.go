@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,8 +43,9 @@ whom, what the replica at --admin-addr says of itself and of the vendor, and, if
 that wait for it, its open windows and the oldest change in them, how many requests
 it has made of how many changes, and which window it decided last.
 
-With a request id: the request's whole history, and what happens next. Of one that
-waits while starts are limited: its place in the queue and an estimate of when it is
+With a request id: the request's whole history, and what happens next. Of one without
+an outcome: what holds it up, its last error, and when it is tried again. Of one that waits: its
+place in the queue, in the order of starts, and while starts are limited an estimate of when it is
 started; both change with what comes after it. Give its
 source with --source or as SOURCE/ID; without one it is looked for under every
 source. Nothing is changed, and nothing is asked of the vendor.`,
@@ -357,10 +357,6 @@ func printReplica(t table, r *replica.Replica) {
 		return
 	}
 	for _, c := range r.Checks {
-		text := cmp.Or(c.Note, "ok")
-		if !c.OK {
-			text = c.Error
-		}
-		t.row("  "+c.Name, text)
+		t.row("  "+c.Name, c.Text())
 	}
 }

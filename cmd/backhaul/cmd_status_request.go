@@ -91,8 +91,8 @@ func printHistory(w io.Writer, s history.History, summary string, holds []holdUp
 	} else {
 		t.row("queued", "no")
 	}
-	if s.Queued != nil && s.Queued.Place > 0 {
-		t.row("place", fmt.Sprint(s.Queued.Place))
+	if place := s.Queued.PlaceText(); place != "" {
+		t.row("place", place)
 	}
 	for _, hold := range holds {
 		t.row("held up by", hold.What+": "+hold.Text)

@@ -15,18 +15,35 @@ import (
 type holdUp struct {
 	// What is "pause" for a pause of the queue, "paused scope" for that of a scope, else the
 	// condition of the replica that was asked.
-	What  string    `json:"what"`
-	Text  string    `json:"text"`
+	What string `json:"what"`
+	Text string `json:"text"`
+	// Until is when it ends, or when what the condition says is tried again; zero if not known.
 	Until time.Time `json:"until,omitzero"`
 }
 
 // holdUps returns what holds up a request that has no outcome: a pause of the queue or of its
-// scope, and the troubles of the replica at an address. A user who may not see the queue gets no pause.
-func holdUps(ctx context.Context, js jetstream.JetStream, h *history.History, admin string) ([]holdUp, error) {
-	if h.Status != history.Waiting && h.Status != history.InDoubt {
+// scope, and what the replica at an address says is wrong, or waits for. A request that is claimed
+// waits for none of the pauses. A user who may not see the queue gets no pause.
+func holdUps(ctx context.Context, js jetstream.JetStream, h *history.History, admin string) (all []holdUp, err error) {
+	switch h.Status {
+	case history.Waiting, history.InDoubt:
+		all, err = pausesOf(ctx, js, h)
+	case history.Claimed:
+	default:
 		return nil, nil
 	}
-	var all []holdUp
+	if r := replica.Ask(ctx, admin); r != nil && r.Answered {
+		for _, c := range r.Checks {
+			if !c.OK || !c.Until.IsZero() {
+				all = append(all, holdUp{What: c.Name, Text: c.Text(), Until: c.Until})
+			}
+		}
+	}
+	return all, err
+}
+
+// pausesOf returns the pauses of the queue and of the request's scope.
+func pausesOf(ctx context.Context, js jetstream.JetStream, h *history.History) (all []holdUp, err error) {
 	state, err := lookAt(ctx, js, func(ctx context.Context, js jetstream.JetStream) (queue.State, error) { return queue.Look(ctx, js) })
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -41,13 +58,6 @@ func holdUps(ctx context.Context, js jetstream.JetStream, h *history.History, ad
 	}
 	if p := h.Paused; p != nil {
 		all = append(all, holdUp{What: "paused scope", Text: p.String(), Until: p.Until})
-	}
-	if r := replica.Ask(ctx, admin); r != nil && r.Answered {
-		for _, c := range r.Checks {
-			if !c.OK {
-				all = append(all, holdUp{What: c.Name, Text: c.Error})
-			}
-		}
 	}
 	return all, nil
 }

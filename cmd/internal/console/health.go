@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"backhaul/cmd/internal/show"
 )
@@ -17,17 +18,20 @@ type Check struct {
 	Probe func() error
 	// Note, if non-nil, returns what to add to a check that passes, or "".
 	Note func() string
+	// Until, if non-nil, returns when what the check says is tried again, or zero.
+	Until func() time.Time
 	// Condition is true if the check is shown but does not decide readiness.
 	Condition bool
 }
 
 // result is a check's answer.
 type result struct {
-	Name      string `json:"name"`
-	OK        bool   `json:"ok"`
-	Condition bool   `json:"condition,omitempty"`
-	Error     string `json:"error,omitempty"`
-	Note      string `json:"note,omitempty"`
+	Name      string    `json:"name"`
+	OK        bool      `json:"ok"`
+	Condition bool      `json:"condition,omitempty"`
+	Error     string    `json:"error,omitempty"`
+	Note      string    `json:"note,omitempty"`
+	Until     time.Time `json:"until,omitzero"`
 }
 
 func live(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") }
@@ -47,6 +51,9 @@ func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
 			}
 		} else if check.Note != nil {
 			one.Note = check.Note()
+		}
+		if check.Until != nil {
+			one.Until = check.Until()
 		}
 		results = append(results, one)
 	}

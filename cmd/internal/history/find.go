@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -88,8 +87,8 @@ func findWaiting(ctx context.Context, js jetstream.JetStream, source, id string)
 	var all []Found
 	names := Names(id)
 	err := scan(ctx, js, source, func(msg *jetstream.RawStreamMsg, before uint64) bool {
-		if key, group, ok := keyOf(msg); ok && slices.Contains(names, key.Name) && !hasKey(all, key) {
-			all = append(all, Found{Key: key, queued: queuedAs(msg, group).behind(before)})
+		if key, req, ok := keyOf(msg); ok && slices.Contains(names, key.Name) && !hasKey(all, key) {
+			all = append(all, Found{Key: key, queued: queuedAs(msg, req).behind(before)})
 		}
 		return len(all) == 0 || source == "" // another source may have it as well
 	})
@@ -103,8 +102,6 @@ func findWaiting(ctx context.Context, js jetstream.JetStream, source, id string)
 type Message struct {
 	publisher.Key
 	Queued
-	// Request is what the message asks for, as far as it can be read.
-	Request schemas.BackupRequest
 }
 
 // Messages returns the first messages in the queue, of one source or of any with "", and whether
@@ -115,9 +112,8 @@ func Messages(ctx context.Context, js jetstream.JetStream, source string, limit 
 			more = true
 			return false
 		}
-		if key, group, ok := keyOf(msg); ok {
-			m, _ := schemas.DecodeRequest(schemas.Header(msg.Header), msg.Data)
-			all = append(all, Message{Key: key, Queued: *queuedAs(msg, group), Request: m.Request})
+		if key, req, ok := keyOf(msg); ok {
+			all = append(all, Message{key, *queuedAs(msg, req)})
 		}
 		return true
 	})
@@ -160,9 +156,9 @@ func scan(ctx context.Context, js jetstream.JetStream, source string, visit func
 }
 
 // queuedAs returns a message as a request's message in the queue.
-func queuedAs(msg *jetstream.RawStreamMsg, group turn.Group) *Queued {
+func queuedAs(msg *jetstream.RawStreamMsg, req schemas.BackupRequest) *Queued {
 	_, priority, _ := publisher.ParseRequestSubject(msg.Subject)
-	return &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC(), Priority: priority.Name(), group: group, subject: msg.Subject}
+	return &Queued{Sequence: msg.Sequence, Since: msg.Time.UTC(), Priority: priority.Name(), Request: req, subject: msg.Subject}
 }
 
 // behind says how many messages of its subject come before it.
@@ -171,19 +167,17 @@ func (q *Queued) behind(n uint64) *Queued {
 	return q
 }
 
-// keyOf returns the key that the service will use for a message, and the content group that it
-// names.
-func keyOf(msg *jetstream.RawStreamMsg) (publisher.Key, turn.Group, bool) {
+// keyOf returns the key that the service will use for a message, and what the message asks for.
+func keyOf(msg *jetstream.RawStreamMsg) (publisher.Key, schemas.BackupRequest, bool) {
 	source, _, err := publisher.ParseRequestSubject(msg.Subject)
 	if err != nil {
-		return publisher.Key{}, turn.Group{}, false
+		return publisher.Key{}, schemas.BackupRequest{}, false
 	}
 	m, _ := schemas.DecodeRequest(schemas.Header(msg.Header), msg.Data) // an invalid one has a history too
-	group := turn.Group{Client: m.Request.ClientName, Subclient: m.Request.SubclientName}
 	if m.Request.RequestID == "" {
-		return publisher.SequenceKey(source, msg.Sequence, msg.Time), group, true
+		return publisher.SequenceKey(source, msg.Sequence, msg.Time), m.Request, true
 	}
-	return publisher.NewKey(source, m.Request.RequestID), group, true
+	return publisher.NewKey(source, m.Request.RequestID), m.Request, true
 }
 
 // findQueued returns the request's message in the queue, nil if it is not there. If an
@@ -192,8 +186,8 @@ func findQueued(ctx context.Context, js jetstream.JetStream, key publisher.Key, 
 	if stored.IsZero() {
 		var found *Queued
 		err := scan(ctx, js, key.Source, func(msg *jetstream.RawStreamMsg, before uint64) bool {
-			if of, group, ok := keyOf(msg); ok && of == key {
-				found = queuedAs(msg, group).behind(before)
+			if of, req, ok := keyOf(msg); ok && of == key {
+				found = queuedAs(msg, req).behind(before)
 			}
 			return found == nil
 		})
@@ -223,7 +217,8 @@ func findStored(ctx context.Context, requests jetstream.Stream, subject string, 
 		case err != nil:
 			return nil, fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
 		case msg.Time.Equal(stored):
-			return queuedAs(msg, turn.Group{}), nil
+			_, req, _ := keyOf(msg)
+			return queuedAs(msg, req), nil
 		case msg.Time.Before(stored):
 			low = msg.Sequence + 1
 		default:

@@ -75,11 +75,12 @@ type Queued struct {
 	Since    time.Time `json:"since"`
 	// Priority is high, normal or low.
 	Priority string `json:"priority"`
-	// Place is which of the requests that wait it is, 1 for the next one, by the order in which
-	// they are taken while starts are scarce. 0 if that is not known.
+	// Place is which of the requests in the queue it is, 1 for the next one, by the order in which
+	// they are started while starts are scarce. 0 if that is not known. Of is how many they are.
 	Place uint64 `json:"place,omitempty"`
-	// group is the content group that the message names.
-	group turn.Group
+	Of    uint64 `json:"of,omitempty"`
+	// Request is what the message asks for, as far as it can be read.
+	Request schemas.BackupRequest `json:"-"`
 	// before is how many messages of its subject come before it, if they were counted.
 	before  uint64
 	counted bool
@@ -142,7 +143,10 @@ func (f Found) Read(ctx context.Context, js jetstream.JetStream) (History, error
 	if h.Wait, err = turn.New(js, events, nil).Holder(ctx, h.group(), turn.Rule{}); err != nil {
 		return h, err
 	}
-	return h, h.readPlace(ctx, js)
+	if h.Queued == nil {
+		return h, nil
+	}
+	return h, h.Queued.readPlace(ctx, js)
 }
 
 // readPause finds out whether an operator has paused the scope of a request that waits.
@@ -162,7 +166,7 @@ func (h *History) group() turn.Group {
 		names := last.Event.Names()
 		return turn.Group{Client: names.ClientName, Subclient: names.SubclientName}
 	}
-	return h.Queued.group
+	return turn.Group{Client: h.Queued.Request.ClientName, Subclient: h.Queued.Request.SubclientName}
 }
 
 // own returns the key whose history it is.

@@ -449,8 +449,14 @@ func TestRead_place(t *testing.T) {
 			t.Fatalf("%s: found %v, %v", c.id, found, err)
 		}
 		h, err := found[0].Read(t.Context(), w.js)
-		if err != nil || h.Queued == nil || h.Queued.Place != c.place {
-			t.Fatalf("%s: %+v, %v, want place %d", c.id, h.Queued, err, c.place)
+		if err != nil || h.Queued == nil || h.Queued.Place != c.place || h.Queued.Of != 10 {
+			t.Fatalf("%s: %+v, %v, want place %d of 10", c.id, h.Queued, err, c.place)
+		}
+		for _, stored := range []time.Time{{}, h.Queued.Since} {
+			q, err := Place(t.Context(), w.js, found[0].Key, stored)
+			if err != nil || q.PlaceText() != h.Queued.PlaceText() || q.Request.ClientName != request(c.id).ClientName {
+				t.Errorf("%s, stored %s: %+v, %v, want %q", c.id, stored, q, err, h.Queued.PlaceText())
+			}
 		}
 		later := h
 		later.NoStartBefore = h.AsOf.Add(40 * time.Minute)
@@ -465,6 +471,15 @@ func TestRead_place(t *testing.T) {
 		if !strings.Contains(limited, want) || !strings.HasSuffix(limited, ", at 60 starts an hour") || strings.Contains(unlimited, "place") {
 			t.Errorf("%s: %s\n%s", c.id, limited, unlimited)
 		}
+	}
+}
+
+// A request whose message is not in the queue has no place.
+func TestPlace_notQueued(t *testing.T) {
+	t.Parallel()
+	w := newRig(t)
+	if q, err := Place(t.Context(), w.js, publisher.NewKey("billing", "gone"), time.Time{}); q != nil || err != nil || q.PlaceText() != "" {
+		t.Errorf("%+v, %v", q, err)
 	}
 }
 

@@ -15,13 +15,19 @@ import (
 // maxCounted bounds the messages that are read to count those before a request.
 const maxCounted = 5000
 
-// readPlace finds out which place a request that waits has, by the order in which requests are
-// taken while starts are scarce. It is unknown behind maxCounted others of its source and
-// priority, unless they were counted when it was found.
-func (h *History) readPlace(ctx context.Context, js jetstream.JetStream) error {
-	if h.Status != Waiting || h.Queued == nil {
-		return nil
+// Place finds a request in the queue, with its place. stored is when its message was stored, zero if
+// that is not known. It returns nil if the message is not there.
+func Place(ctx context.Context, js jetstream.JetStream, key publisher.Key, stored time.Time) (*Queued, error) {
+	q, err := findQueued(ctx, js, key, stored)
+	if err != nil || q == nil {
+		return nil, err
 	}
+	return q, q.readPlace(ctx, js)
+}
+
+// readPlace finds out which place the request has. It is unknown behind maxCounted others of its
+// source and priority, unless they were counted when it was found.
+func (q *Queued) readPlace(ctx context.Context, js jetstream.JetStream) error {
 	requests, err := js.Stream(ctx, publisher.RequestsStream)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
@@ -30,14 +36,22 @@ func (h *History) readPlace(ctx context.Context, js jetstream.JetStream) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", publisher.RequestsStream, err)
 	}
-	if !h.Queued.counted {
-		h.Queued.before, h.Queued.counted, err = countBefore(ctx, requests, h.Queued)
-		if err != nil || !h.Queued.counted {
+	if !q.counted {
+		q.before, q.counted, err = countBefore(ctx, requests, q)
+		if err != nil || !q.counted {
 			return err
 		}
 	}
-	h.Queued.Place = 1 + order.Ahead(order.Lines(info.State.Subjects), h.Queued.subject, h.Queued.before)
+	q.Place, q.Of = 1+order.Ahead(order.Lines(info.State.Subjects), q.subject, q.before), info.State.Msgs
 	return nil
+}
+
+// PlaceText returns the place in words, "" if it is not known.
+func (q *Queued) PlaceText() string {
+	if q == nil || q.Place == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d in the queue, in the order of starts", q.Place, q.Of)
 }
 
 // countBefore counts the messages of the same subject before one, and reports whether it came to

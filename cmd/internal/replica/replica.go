@@ -4,6 +4,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,6 +38,20 @@ type Check struct {
 	Error     string `json:"error,omitempty"`
 	// Note adds to a check that passes.
 	Note string `json:"note,omitempty"`
+	// Until is when what the check says is tried again, zero if that is not known.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// Text returns the check in words.
+func (c Check) Text() string {
+	text := cmp.Or(c.Note, "ok")
+	if !c.OK {
+		text = c.Error
+	}
+	if !c.Until.IsZero() {
+		text += "; the next try is at " + c.Until.UTC().Format(time.RFC3339)
+	}
+	return text
 }
 
 const (
@@ -129,7 +144,7 @@ func (r *Replica) Findings() (all []doctor.Finding) {
 				level = doctor.Error
 			}
 			all = append(all, doctor.Finding{
-				Check: "replica " + c.Name, Level: level, What: r.Address + ": " + c.Error,
+				Check: "replica " + c.Name, Level: level, What: r.Address + ": " + c.Text(),
 				Fix: "its log says more, and deploy/RUNBOOK.md what each condition means",
 			})
 		}

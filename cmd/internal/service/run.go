@@ -155,7 +155,7 @@ func runChecks(worker *consumer.Consumer, permissions *natsconn.Permissions, ven
 	checks := []console.Check{
 		{Name: "requests", Probe: worker.Ready},
 		{Name: "nats", Probe: permissions.Trouble},
-		{Name: "vendor", Probe: vendor.trouble, Note: vendor.remark, Condition: true},
+		{Name: "vendor", Probe: vendor.trouble, Note: vendor.waits, Until: vendor.next, Condition: true},
 	}
 	if embedded != nil {
 		checks = append(checks, console.Check{Name: "embedded nats", Probe: embedded.Trouble})

@@ -347,13 +347,13 @@ func (p *Page) breakerLight() light {
 	case vendorapi.CooldownOutage:
 		return light{"Breaker", "open", wait, bad}
 	case vendorapi.CooldownThrottled:
-		return light{"Breaker", "closed", "the vendor asked for a pause: " + wait, warning}
+		return light{"Breaker", "closed", cooldown.Reason.Text() + ": " + wait, warning}
 	case vendorapi.CooldownLogin:
-		return light{"Breaker", "closed", "the vendor refuses this replica's credentials: " + wait, bad}
+		return light{"Breaker", "closed", cooldown.Reason.Text() + ": " + wait, bad}
 	case vendorapi.CooldownRate:
-		return light{"Breaker", "closed", "our own limit of starts is used up: " + wait, warning}
+		return light{"Breaker", "closed", cooldown.Reason.Text() + ": " + wait, warning}
 	case vendorapi.CooldownBudget:
-		return light{"Breaker", "closed", "the budget of writing calls allows none: " + wait, warning}
+		return light{"Breaker", "closed", cooldown.Reason.Text() + ": " + wait, warning}
 	default:
 		return closed
 	}

@@ -93,6 +93,9 @@ type Vendor struct {
 	Remark func() string
 	// Cooldown returns how long no job may be started, and why.
 	Cooldown func() vendorapi.Cooldown
+	// Next returns when a job may be started again, or when an attempt that failed is repeated;
+	// zero if that is now, or not known.
+	Next func() time.Time
 	// StartsPerHour is the most jobs that are started in an hour, 0 for any number.
 	StartsPerHour int
 	// Budget returns what is left of the budget of writing calls, and why it cannot be used as it

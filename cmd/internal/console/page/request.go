@@ -30,7 +30,7 @@ type requestPage struct {
 	Rejections []state.Request
 	Trouble    string
 	standing
-	placed time.Time // when Place was read
+	placed time.Time // when InQueue was read
 	// Letter is the sequence of the request's dead letter, 0 if it has none.
 	Letter        uint64
 	CommandCenter string

@@ -3,10 +3,8 @@ package page
 import (
 	"context"
 	"net/http"
-	"slices"
 	"time"
 
-	"backhaul/cmd/internal/cancel"
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/history"
 	"backhaul/publisher"
@@ -15,58 +13,46 @@ import (
 // waitingPage is the page of a request that waits in the queue and has no event yet.
 type waitingPage struct {
 	chrome
-	cancel.Request
+	Key publisher.Key
+	history.Queued
 	standing
 }
 
 // standing is where a request stands that has no outcome.
 type standing struct {
-	// Place is its place among the requests of its source that are in the queue, Of how many they
-	// are; 0 if it is not known.
-	Place, Of int
+	// InQueue is its message with its place, nil if it is not there or that cannot be read.
+	InQueue *history.Queued
 	// HoldUps hold it up.
 	HoldUps []string
 }
 
 // waits answers with the page of a request that waits in the queue, and reports whether it has
-// answered.
+// answered. A source that is none has no queue.
 func (p *Page) waits(w http.ResponseWriter, r *http.Request, d requestPage) bool {
-	if p.cfg.Canceller == nil || publisher.CheckSource(d.Key.Source) != nil {
-		return false
-	}
-	wp := waitingPage{chrome: d.chrome}
+	wp := waitingPage{chrome: d.chrome, Key: d.Key}
 	err := p.demand(r.Context(), func(ctx context.Context) (err error) {
-		wp.Request, wp.Place, wp.Of, err = p.place(ctx, d.Key)
+		wp.InQueue, err = p.cfg.State.Queued(ctx, d.Key, time.Time{})
 		return err
 	})
 	if err != nil {
-		p.say(w, r, http.StatusServiceUnavailable, "The request has no event, and the queue could not be read: %v", err)
+		p.say(w, r, http.StatusServiceUnavailable, "The queue could not be read: %v.", err)
 		return true
 	}
-	if wp.Place == 0 {
+	if wp.InQueue == nil {
 		return false
 	}
-	wp.HoldUps = p.holdUps(history.Waiting, d.Key, wp.Client, wp.Subclient)
+	wp.Queued = *wp.InQueue
+	wp.HoldUps = p.holdUps(history.Waiting, d.Key, wp.Queued.Request.ClientName, wp.Queued.Request.SubclientName)
 	wp.Refresh = 15
 	p.render(w, http.StatusOK, "waiting.html", wp)
 	return true
 }
 
-// place finds a request among those of its source that are in the queue. The place is 0 if it is
-// not there.
-func (p *Page) place(ctx context.Context, key publisher.Key) (found cancel.Request, place, of int, err error) {
-	all, err := p.cfg.Canceller.Select(ctx, cancel.Filter{Source: key.Source})
-	if i := slices.IndexFunc(all, func(one cancel.Request) bool { return one.Key == key }); i >= 0 {
-		found, place = all[i], i+1
-	}
-	return found, place, len(all), err
-}
-
 // stand finds out where a request with events stands. A place that cannot be read is left out.
 func (p *Page) stand(ctx context.Context, d *requestPage) {
 	d.HoldUps = p.holdUps(d.Request.Status, d.Key, d.Naming.ClientName, d.Naming.SubclientName)
-	if d.Request.Status != history.Waiting || p.cfg.Canceller == nil {
-		d.Place = 0
+	if d.Request.Status != history.Waiting {
+		d.InQueue = nil
 		return
 	}
 	if time.Since(d.placed) < placeEvery {
@@ -74,10 +60,10 @@ func (p *Page) stand(ctx context.Context, d *requestPage) {
 	}
 	d.placed = time.Now()
 	if p.demand(ctx, func(ctx context.Context) (err error) {
-		_, d.Place, d.Of, err = p.place(ctx, d.Key)
+		d.InQueue, err = p.cfg.State.Queued(ctx, d.Key, d.Request.Requested)
 		return err
 	}) != nil {
-		d.Place = 0
+		d.InQueue = nil
 	}
 }
 
@@ -85,12 +71,12 @@ func (p *Page) stand(ctx context.Context, d *requestPage) {
 const placeEvery = 15 * time.Second
 
 // holdUps returns what holds up a request that has no outcome: the queue, the paused scopes that
-// it is in, and the vendor.
+// it is in, and the vendor. A request that is claimed waits for the vendor only.
 func (p *Page) holdUps(status history.Status, key publisher.Key, client, group string) (all []string) {
-	if status != history.Waiting && status != history.InDoubt {
+	if status != history.Waiting && status != history.InDoubt && status != history.Claimed {
 		return nil
 	}
-	if l := p.queueLight(p.cfg.State.Look(state.Filter{}, 0, 0), time.Now()); l.Word == "paused" {
+	if l := p.queueLight(p.cfg.State.Look(state.Filter{}, 0, 0), time.Now()); l.Word == "paused" && status != history.Claimed {
 		all = append(all, "the queue is paused "+l.Detail)
 	}
 	for _, pause := range p.paused() {
@@ -98,8 +84,27 @@ func (p *Page) holdUps(status history.Status, key publisher.Key, client, group s
 			all = append(all, pause.String())
 		}
 	}
-	if l := p.vendorLight(); l.Level == bad {
-		all = append(all, "vendor: "+l.Detail)
+	if text := p.vendorHoldUp(); text != "" {
+		all = append(all, "vendor: "+text)
 	}
 	return all
+}
+
+// vendorHoldUp returns why no job is started at the moment, and when the next one is tried; "" if
+// nothing keeps jobs from being started.
+func (p *Page) vendorHoldUp() (text string) {
+	if l := p.vendorLight(); l.Level == bad {
+		text = l.Detail
+	} else if p.cfg.Vendor.Cooldown != nil {
+		if cooldown := p.cfg.Vendor.Cooldown(); cooldown.For > 0 {
+			text = cooldown.Reason.Text()
+		}
+	}
+	if text == "" || p.cfg.Vendor.Next == nil {
+		return text
+	}
+	if next := p.cfg.Vendor.Next(); !next.IsZero() {
+		text += "; the next try is at " + next.UTC().Format(time.RFC3339)
+	}
+	return text
 }

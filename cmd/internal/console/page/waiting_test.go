@@ -6,9 +6,13 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"backhaul/cmd/internal/console/page"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
 	"backhaul/schemas"
+	"backhaul/vendorapi"
 )
 
 // A request that only waits in the queue has a page: its place, what holds it up, and the way to
@@ -23,7 +27,7 @@ func TestRequest_thatWaits(t *testing.T) {
 		t.Errorf("the cancellation does not link to it:\n%s", body)
 	}
 	body := b.get("/requests/billing/b-2")
-	for _, want := range []string{"number 2 of the 3 of billing", `<a href="/cancel?source=billing&amp;id=b-2">`, "<dd>files</dd>", "<h1>b-2</h1>"} {
+	for _, want := range []string{"Its place is 3 of 4 in the queue, in the order of starts.", `<a href="/cancel?source=billing&amp;id=b-2">`, "<dd>files</dd>", "<h1>b-2</h1>"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page does not have %q:\n%s", want, body)
 		}
@@ -53,21 +57,15 @@ func TestRequest_thatWaits(t *testing.T) {
 	}
 }
 
-// A process that cannot read the queue does not know of requests without events.
-func TestRequest_thatWaitsUnread(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, func(c *page.Config) { c.Canceller = nil })
-	b.queued("billing", "CHG-17", "b-1")
-	if resp, _ := b.do(http.MethodGet, "/requests/billing/b-1", nil); resp.StatusCode != http.StatusNotFound {
-		t.Errorf("%d, want 404", resp.StatusCode)
-	}
-}
-
 // The page of a request that waits and has events says the same.
 func TestRequest_thatWaitsAgain(t *testing.T) {
 	t.Parallel()
 	outage := errors.New("connection refused")
-	b := newBench(t, func(c *page.Config) { c.Vendor.Trouble = func() error { return outage } })
+	next := time.Date(2026, 11, 29, 5, 0, 0, 0, time.UTC)
+	b := newBench(t, func(c *page.Config) {
+		c.Vendor.Trouble = func() error { return outage }
+		c.Vendor.Next = func() time.Time { return next }
+	})
 	b.queued("billing", "CHG-17", "b-1", "b-2")
 	csrf := b.signIn()
 	for _, source := range []string{"billing", "crm"} {
@@ -75,9 +73,14 @@ func TestRequest_thatWaitsAgain(t *testing.T) {
 			t.Fatalf("pause: %d\n%s", resp.StatusCode, body)
 		}
 	}
-	b.request("billing", "b-2", func(c *schemas.JobSubmitting) { c.LeaseMillis = 0 }).submit()
+	stored, err := natstest.Stream(t, b.js, publisher.RequestsStream).GetMsg(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.request("billing", "b-2", func(c *schemas.JobSubmitting) { c.LeaseMillis, c.Message.RequestedAt = 0, stored.Time }).submit()
+	const vendorAway = "<dd>vendor: connection refused; the next try is at 2026-11-29T05:00:00Z</dd>"
 	body := b.get("/requests/billing/b-2")
-	for _, want := range []string{"number 2 of the 2 of billing", "<dd>source billing is paused until", "Ann (console): audit", "<dd>vendor: connection refused</dd>"} {
+	for _, want := range []string{"<dd>2 of 2 in the queue, in the order of starts</dd>", "<dd>source billing is paused until", "Ann (console): audit", vendorAway} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page does not have %q:\n%s", want, body)
 		}
@@ -86,7 +89,25 @@ func TestRequest_thatWaitsAgain(t *testing.T) {
 		t.Errorf("another source's pause is shown:\n%s", body)
 	}
 	b.request("billing", "b-1").submit()
-	if body := b.get("/requests/billing/b-1"); strings.Contains(body, "Held up by") || strings.Contains(body, "<dt>Place") {
-		t.Errorf("a claimed request does not wait:\n%s", body)
+	if body := b.get("/requests/billing/b-1"); strings.Count(body, "Held up by") != 1 || !strings.Contains(body, vendorAway) || strings.Contains(body, "<dt>Place") {
+		t.Errorf("a claimed request waits for the vendor only:\n%s", body)
+	}
+	b.request("billing", "b-3").submit().start("7")
+	if body := b.get("/requests/billing/b-3"); strings.Contains(body, "Held up by") {
+		t.Errorf("a started request does not wait:\n%s", body)
+	}
+}
+
+// A limit holds up a request although the vendor answers.
+func TestRequest_thatWaitsForALimit(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *page.Config) {
+		c.Vendor.Cooldown = func() vendorapi.Cooldown {
+			return vendorapi.Cooldown{For: time.Minute, Reason: vendorapi.CooldownBudget}
+		}
+	})
+	b.queued("billing", "CHG-17", "b-1")
+	if body := b.get("/requests/billing/b-1"); !strings.Contains(body, "It is held up: vendor: the budget of writing calls allows none now.") {
+		t.Errorf("the limit is not named:\n%s", body)
 	}
 }

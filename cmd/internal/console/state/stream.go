@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"time"
 
 	"backhaul/cmd/internal/eventlog"
+	"backhaul/cmd/internal/history"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -64,6 +66,15 @@ func (s *State) Find(ctx context.Context, source, id string) (r Request, found b
 		}
 	}
 	return r, found, err
+}
+
+// Queued returns the message of a request in the queue, with its place; nil if it is not there.
+// stored is when the message was stored, zero if that is not known.
+func (s *State) Queued(ctx context.Context, key publisher.Key, stored time.Time) (*history.Queued, error) {
+	if publisher.CheckSource(key.Source) != nil {
+		return nil, nil
+	}
+	return history.Place(ctx, s.js, key, stored)
 }
 
 func (s *State) lastOf(ctx context.Context, key publisher.Key) (r Request, found bool, err error) {
