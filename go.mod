@@ -14,7 +14,6 @@ require (
 	github.com/nats-io/nats.go v1.55.0 // the client, with its jetstream package
 	github.com/prometheus/client_golang v1.25.0 // the metrics; behind cmd/internal/telemetry only
 	github.com/rs/zerolog v1.35.1 // the log
-	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // holds events against their schemas, for `schema validate` and in tests
 	github.com/schollz/progressbar/v3 v3.19.1 // the bar of `backhaul request --file` on a terminal
 	github.com/sony/gobreaker/v2 v2.4.0 // no attempts while the vendor is out of reach; behind vendorapi/breaker.go only
 	github.com/spf13/cobra v1.10.2 // subcommands, help, completions
@@ -30,7 +29,7 @@ require (
 	// and whose driver for S3 needs MySQL: a directory and a bucket would not be the same.
 	golang.org/x/mod v0.41.0
 	golang.org/x/net v0.60.0 // SOCKS proxies and what may be a header; behind vendorapi/internal/http1 only
-	golang.org/x/text v0.43.0 // character sets of the vendor's answers; the words of the validator of schemas
+	golang.org/x/text v0.43.0 // character sets of the vendor's answers
 	golang.org/x/time v0.16.0 // limits on starts per hour and second
 )
 
@@ -44,6 +43,7 @@ require (
 	github.com/moby/moby/api v1.56.1 // the types of the next
 	github.com/moby/moby/client v0.6.2 // faults that testcontainers-go has no call for: kill, pause, disconnect
 	github.com/nats-io/nkeys v0.4.16 // users of NATS by key
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // a second opinion on documents and schemas
 	github.com/testcontainers/testcontainers-go v0.45.0 // a cluster of containers; package clustertest only
 	github.com/transparency-dev/merkle v0.0.2 // a second opinion on inclusion proofs; package archive only, as is the next
 	github.com/transparency-dev/tessera v1.0.4 // a second opinion on tiles and checkpoints

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -106,11 +107,11 @@ func (p *Publisher) keep(ctx context.Context, msg *nats.Msg) (first bool, err er
 func (d DeadLetter) message(original schemas.Header) *nats.Msg {
 	msg := &nats.Msg{Subject: DeadLetterSubject(d.Key.Source), Header: nats.Header{}, Data: d.Data}
 	for name, values := range original {
-		if !headerName.MatchString(name) {
+		if !headerName().MatchString(name) {
 			continue
 		}
 		encoded, changed := encodeAll(values)
-		if changed || notTheirs.MatchString(name) {
+		if changed || notTheirs().MatchString(name) {
 			name, values = HeaderOriginalPrefix+name, encoded
 		}
 		msg.Header[name] = values
@@ -148,10 +149,12 @@ func encodeAll(values []string) (encoded []string, changed bool) {
 
 var (
 	// headerName are the names that nats.go writes: tokens of RFC 7230.
-	headerName = regexp.MustCompile("^[0-9A-Za-z!#$%&'*+.^_`|~-]+$")
-	notTheirs  = regexp.MustCompile(`^(?i:Nats-.*|Backhaul-(Dlq|Original)-.*|Status|Description)$`)
+	headerName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("^[0-9A-Za-z!#$%&'*+.^_`|~-]+$") })
+	notTheirs  = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?i:Nats-.*|Backhaul-(Dlq|Original)-.*|Status|Description)$`)
+	})
 	// instruction are the headers by which a publisher instructs JetStream.
-	instruction = regexp.MustCompile(`^(?i:Nats-.*)$`)
+	instruction = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?i:Nats-.*)$`) })
 )
 
 // oneLine makes text fit for a header.

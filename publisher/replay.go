@@ -34,7 +34,7 @@ func ReadDeadLetter(subject string, header nats.Header, data []byte) DeadLetter 
 			for _, value := range values {
 				d.Header[original] = append(d.Header[original], schemas.DecodeHeader(value))
 			}
-		} else if !notTheirs.MatchString(name) {
+		} else if !notTheirs().MatchString(name) {
 			d.Header[name] = values
 		}
 	}
@@ -68,7 +68,7 @@ func (d DeadLetter) ReplayMessage(requestID string) *nats.Msg {
 func (d DeadLetter) original() *nats.Msg {
 	msg := &nats.Msg{Subject: d.Subject, Header: make(nats.Header), Data: d.Data}
 	for name, values := range d.Header {
-		if headerName.MatchString(name) && !instruction.MatchString(name) {
+		if headerName().MatchString(name) && !instruction().MatchString(name) {
 			msg.Header[name] = values
 		}
 	}

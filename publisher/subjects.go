@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -38,7 +39,7 @@ const (
 
 // tokenSafe are the request ids that are keys themselves, up to maxToken. The length
 // is not part of the expression: it would be compiled into that many states.
-var tokenSafe = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_:-]*$`)
+var tokenSafe = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_:-]*$`) })
 
 const maxToken = 128
 
@@ -52,7 +53,7 @@ type Key struct {
 
 // NewKey is the key of a request with an id.
 func NewKey(source, requestID string) Key {
-	if len(requestID) <= maxToken && tokenSafe.MatchString(requestID) && !strings.HasPrefix(requestID, sequencePrefix) && !strings.HasPrefix(requestID, hashPrefix) {
+	if len(requestID) <= maxToken && tokenSafe().MatchString(requestID) && !strings.HasPrefix(requestID, sequencePrefix) && !strings.HasPrefix(requestID, hashPrefix) {
 		return Key{Source: source, Name: requestID}
 	}
 	sum := sha256.Sum256([]byte(requestID))

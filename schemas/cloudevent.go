@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -192,7 +193,7 @@ func binaryAttributes(h Header, ps, notes *problems) attributes {
 	return a
 }
 
-var attributeName = regexp.MustCompile(`^[a-z0-9]+$`)
+var attributeName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]+$`) })
 
 // event reads a JSON-format event with a request as its data. Extension
 // attributes are allowed.
@@ -215,7 +216,7 @@ func (r *requestReader) event(a attributes) error {
 			return data(r.request)
 		case name == "data_base64":
 			return data(r.base64Request)
-		case !attributeName.MatchString(name):
+		case !attributeName().MatchString(name):
 			r.problem("is not a CloudEvents attribute name: lower case letters and digits only")
 		case slices.Contains(requestAttributes, name):
 			return r.attribute(name, a)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -24,10 +25,12 @@ var (
 	levels = []string{LevelFull, LevelIncremental, LevelDifferential, LevelSyntheticFull}
 	// dateTime is narrower than RFC 3339 where its readers differ: upper case
 	// letters only, no leap second, no year that some of them cannot hold.
-	dateTime = regexp.MustCompile(`^[1-9]\d{3}-\d{2}-\d{2}T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+	dateTime = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[1-9]\d{3}-\d{2}-\d{2}T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+	})
 	// An offset may carry a time into another year. dateTimeInUTC keeps that
 	// away from the ends of the calendar, where UTC would need a fifth digit.
-	dateTimeInUTC = regexp.MustCompile(`^2|(Z|[+-]00:00)$`)
+	dateTimeInUTC = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^2|(Z|[+-]00:00)$`) })
 )
 
 // requestReader reads one backup request.
@@ -188,9 +191,9 @@ func (r *requestReader) time() error {
 	}
 	t, err := time.Parse(time.RFC3339, s)
 	switch {
-	case err != nil || !dateTime.MatchString(s):
+	case err != nil || !dateTime().MatchString(s):
 		r.problem("is %.100q, must be a time such as 2026-11-24T00:00:00Z", s)
-	case !dateTimeInUTC.MatchString(s):
+	case !dateTimeInUTC().MatchString(s):
 		r.problem("is %q, must be in UTC (with a Z at the end) outside the years 2000 to 2999", s)
 	default:
 		r.req.NotAfter = t.UTC()

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -32,7 +33,9 @@ const (
 // HeaderTraceparent is the W3C trace context of a message.
 const HeaderTraceparent = "traceparent"
 
-var traceparentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+var traceparentForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+})
 
 // RequestMessage is a request as it arrived.
 type RequestMessage struct {
@@ -103,7 +106,7 @@ func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
 	m.Notes = notes
 	m.readReplay(h, &ps)
 	for _, t := range []string{h.Get(HeaderTraceparent), event[HeaderTraceparent]} {
-		if m.Traceparent == "" && traceparentForm.MatchString(t) {
+		if m.Traceparent == "" && traceparentForm().MatchString(t) {
 			m.Traceparent = t
 		}
 	}
@@ -116,14 +119,14 @@ func DecodeRequest(h Header, data []byte) (RequestMessage, error) {
 
 // requestKey is a source and a key, each of maxPart characters at most. A source may
 // have a slash in it, a key not.
-var requestKey = regexp.MustCompile(`^[^\s.*>]+/[A-Za-z0-9][A-Za-z0-9_:-]*$`)
+var requestKey = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[^\s.*>]+/[A-Za-z0-9][A-Za-z0-9_:-]*$`) })
 
 // maxPart is not part of the expression: it would be compiled into that many states.
 const maxPart = 128
 
 func isRequestKey(s string) bool {
 	slash := strings.LastIndexByte(s, '/')
-	return requestKey.MatchString(s) && utf8.RuneCountInString(s[:slash]) <= maxPart && len(s[slash+1:]) <= maxPart
+	return requestKey().MatchString(s) && utf8.RuneCountInString(s[:slash]) <= maxPart && len(s[slash+1:]) <= maxPart
 }
 
 // readReplay takes what the headers of a replayed request say, also of one that

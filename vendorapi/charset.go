@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
@@ -26,7 +27,7 @@ func inUnicode(body []byte, header http.Header) []byte {
 		body = decoded(utf16, body)
 	}
 	body = bytes.TrimPrefix(body, utf8BOM)
-	declaration := xmlDeclaration.FindSubmatch(body)
+	declaration := xmlDeclaration().FindSubmatch(body)
 	if !utf8.Valid(body) {
 		label := ""
 		if declaration != nil {
@@ -34,7 +35,7 @@ func inUnicode(body []byte, header http.Header) []byte {
 		}
 		body = decoded(charsetOf(body, label, header), body)
 	}
-	body = body[len(xmlDeclaration.Find(body)):]
+	body = body[len(xmlDeclaration().Find(body)):]
 	if isXML(bytes.TrimSpace(body)) {
 		body = withoutControls(body)
 	}
@@ -42,7 +43,9 @@ func inUnicode(body []byte, header http.Header) []byte {
 }
 
 // xmlDeclaration matches an XML declaration. Its group is the label in it.
-var xmlDeclaration = regexp.MustCompile(`^\s*<\?xml\s(?:[^>]*?\bencoding\s*=\s*["']([^"'>]*)["'])?[^>]*\?>`)
+var xmlDeclaration = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\s*<\?xml\s(?:[^>]*?\bencoding\s*=\s*["']([^"'>]*)["'])?[^>]*\?>`)
+})
 
 // utf16Of returns the encoding of text in UTF-16, nil for other text. Without a byte order mark,
 // the first character decides: all answers begin with an ASCII character.
@@ -124,7 +127,7 @@ func withoutControls(text []byte) []byte {
 	if !bytes.Contains(text, []byte("&#")) {
 		return text
 	}
-	return xmlReference.ReplaceAllFunc(text, func(reference []byte) []byte {
+	return xmlReference().ReplaceAllFunc(text, func(reference []byte) []byte {
 		digits, base := string(reference[2:len(reference)-1]), 10
 		if digits[0] == 'x' {
 			digits, base = digits[1:], 16
@@ -136,4 +139,4 @@ func withoutControls(text []byte) []byte {
 	})
 }
 
-var xmlReference = regexp.MustCompile(`&#(?:[0-9]{1,8}|x[0-9a-fA-F]{1,8});`)
+var xmlReference = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`&#(?:[0-9]{1,8}|x[0-9a-fA-F]{1,8});`) })

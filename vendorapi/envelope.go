@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -148,7 +149,7 @@ func readEnvelope(body []byte, roots ...string) (envelope, error) {
 // of a page, else the beginning. The rest of a page is markup, and some pages repeat the request.
 func excerpt(body []byte) string {
 	s := string(body[:min(len(body), maxMessage)])
-	if title := pageTitle.FindStringSubmatch(s); title != nil {
+	if title := pageTitle().FindStringSubmatch(s); title != nil {
 		s = title[1]
 	} else if isPage(body) {
 		s = "a page without a title"
@@ -161,7 +162,7 @@ func excerpt(body []byte) string {
 	return s
 }
 
-var pageTitle = regexp.MustCompile(`(?is)<title(?:\s[^>]*)?>(.*?)</title>`)
+var pageTitle = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?is)<title(?:\s[^>]*)?>(.*?)</title>`) })
 
 // isPage reports whether a body is HTML: it comes from a proxy or from the web server, not from the
 // API.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -133,10 +134,12 @@ func (e JobEvent) weight() int {
 }
 
 // byUser finds the user in the text of 19:1081, such as "killed by user [admin]. Reason:[…]".
-var byUser = regexp.MustCompile(`(?i)\bby\s+(?:the\s+)?(?:user\s*)?(?:\[([^\]]+)\]|"([^"]+)"|user\s+([^\s,;\[\]]+))`)
+var byUser = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)\bby\s+(?:the\s+)?(?:user\s*)?(?:\[([^\]]+)\]|"([^"]+)"|user\s+([^\s,;\[\]]+))`)
+})
 
 func killer(text string) string {
-	found := byUser.FindStringSubmatch(text)
+	found := byUser().FindStringSubmatch(text)
 	if found == nil {
 		return ""
 	}

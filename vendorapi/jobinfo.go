@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"backhaul/schemas"
@@ -172,13 +173,13 @@ func smallNumber(text flexibleText) int {
 	return int(*n)
 }
 
-var htmlTag = regexp.MustCompile(`</?[A-Za-z][^<>]*>|<!--.*?-->`)
+var htmlTag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`</?[A-Za-z][^<>]*>|<!--.*?-->`) })
 
 // plainText returns a text without the HTML that it may have, shortened. Basis:
 // https://github.com/elohmeier/commvault-exporter removes tags.
 func plainText(s string) string {
 	if strings.ContainsAny(s, "<&") {
-		s = html.UnescapeString(htmlTag.ReplaceAllString(s, " "))
+		s = html.UnescapeString(htmlTag().ReplaceAllString(s, " "))
 	}
 	return shortened(strings.Join(strings.Fields(s), " "))
 }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 )
@@ -68,14 +69,18 @@ func readRenewal(resp response, old tokenPair) (tokenPair, error) {
 // src/apps/backup/commvault/commserve/restapi/custom/api.pm, works around that. Other public
 // clients read the pair from an inner object, and other operations answer in XML whatever Accept
 // names.
-var pairMember = regexp.MustCompile(`\b(accessToken|refreshToken)"?\s*[:=]\s*("(?:[^"\\]|\\.)*")`)
+var pairMember = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\b(accessToken|refreshToken)"?\s*[:=]\s*("(?:[^"\\]|\\.)*")`)
+})
 
 // tokenExpiry matches the expiry of the new access token, in UNIX seconds. Basis: public clients
 // read it. It is only displayed: a token is used until it is refused.
-var tokenExpiry = regexp.MustCompile(`\btokenExpiryTimestamp"?\s*[:=]\s*"?([0-9]{1,12})\b`)
+var tokenExpiry = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\btokenExpiryTimestamp"?\s*[:=]\s*"?([0-9]{1,12})\b`)
+})
 
 func expiry(body []byte) int64 {
-	found := tokenExpiry.FindSubmatch(body)
+	found := tokenExpiry().FindSubmatch(body)
 	if found == nil {
 		return 0
 	}
@@ -84,7 +89,7 @@ func expiry(body []byte) int64 {
 }
 
 func findPair(body string) (pair tokenPair) {
-	for _, found := range pairMember.FindAllStringSubmatch(body, -1) {
+	for _, found := range pairMember().FindAllStringSubmatch(body, -1) {
 		field := &pair.Access
 		if found[1] == "refreshToken" {
 			field = &pair.Refresh

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"regexp"
+	"sync"
 	"time"
 )
 
@@ -73,7 +74,7 @@ func (c *Client) knows(ctx context.Context, t *token) (bool, error) {
 	switch {
 	case err != nil:
 		return false, err
-	case resp.Status == http.StatusOK && !isAccessDenied(resp) && userName.Match(resp.Body) && !isPage(resp.Body):
+	case resp.Status == http.StatusOK && !isAccessDenied(resp) && userName().Match(resp.Body) && !isPage(resp.Body):
 		return true, nil
 	case isAccessDenied(resp), isClientError(resp.Status) && loadOf(resp.Status, resp.Header) == loadNormal:
 		return false, nil
@@ -87,4 +88,4 @@ func (c *Client) knows(ctx context.Context, t *token) (bool, error) {
 }
 
 // userName matches the user in an answer in XML or JSON.
-var userName = regexp.MustCompile(`\buserName"?\s*[:=]\s*"[^"]+"`)
+var userName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\buserName"?\s*[:=]\s*"[^"]+"`) })

@@ -33,6 +33,7 @@ import (
 //   - scopes: addScopeFlags and scopeFlags.scope for a part of the requests; pauseScope, resumeScope,
 //     pausedScopes, scopesText
 //   - signals: asService and hangups for the services; main asks reloads
+//   - trust: useRoots before a command runs
 //   - completion: completeFlags finds values for every flag; main calls it when a shell asks
 //
 // A command binds its flags to variables (StringVar, BoolVar, …) and never asks for a flag by

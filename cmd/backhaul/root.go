@@ -28,7 +28,10 @@ exactly one true event.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		// What a command prints is read by a terminal or a pipeline, and much of it is
 		// the text of other people.
-		PersistentPreRun: func(cmd *cobra.Command, _ []string) { cmd.SetOut(show.NewWriter(cmd.OutOrStdout())) },
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			useRoots()
+			cmd.SetOut(show.NewWriter(cmd.OutOrStdout()))
+		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{suggesting(plainNumber(err), nearestFlag(cmd, err))}

@@ -38,6 +38,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -105,9 +106,11 @@ type head struct {
 }
 
 var (
-	operation = regexp.MustCompile(`^[A-Za-z]{1,40}$`)
-	code      = regexp.MustCompile(`^[0-9]{1,12}(:[0-9]{1,12})?$`)
-	limit     = regexp.MustCompile(`^(?i:x-)?[Rr][A-Za-z-]{1,40}: ([0-9]{1,12}([,;] ?([a-z]{1,9}=)?[0-9]{1,12}){0,9}|[A-Z][a-z]{2}, [0-9A-Za-z :]{20} GMT|…)$`)
+	operation = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z]{1,40}$`) })
+	code      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]{1,12}(:[0-9]{1,12})?$`) })
+	limit     = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?i:x-)?[Rr][A-Za-z-]{1,40}: ([0-9]{1,12}([,;] ?([a-z]{1,9}=)?[0-9]{1,12}){0,9}|[A-Z][a-z]{2}, [0-9A-Za-z :]{20} GMT|…)$`)
+	})
 )
 
 // check returns an error that names the member.
@@ -125,7 +128,7 @@ func (l Line) check(before int64) error {
 
 func (a *Answer) check() error {
 	switch {
-	case !operation.MatchString(a.Op):
+	case !operation().MatchString(a.Op):
 		return fmt.Errorf("answer.op %.60q must be the name of an operation", a.Op)
 	case !slices.Contains([]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete}, a.Method):
 		return fmt.Errorf("answer.method %.60q must be GET, POST, PUT or DELETE", a.Method)
@@ -137,7 +140,7 @@ func (a *Answer) check() error {
 		return fmt.Errorf("answer.format %.60q must be xml, json, html, text or empty, and missing with status 0", a.Format)
 	case a.TookMs < 0 || a.TookMs > maxAt:
 		return fmt.Errorf("answer.tookMs %d must be between 0 and %d", a.TookMs, int64(maxAt))
-	case a.Code != "" && !code.MatchString(a.Code):
+	case a.Code != "" && !code().MatchString(a.Code):
 		return fmt.Errorf("answer.code %.60q must be a number", a.Code)
 	case !clean(a.Message):
 		return fmt.Errorf("answer.message %.60q must be a line of at most %d bytes, without what looks like a name or a token", a.Message, maxText)
@@ -145,7 +148,7 @@ func (a *Answer) check() error {
 		return fmt.Errorf("answer.limits has %d fields: must be at most 20", len(a.Limits))
 	}
 	for i, field := range a.Limits {
-		if !limit.MatchString(field) {
+		if !limit().MatchString(field) {
 			return fmt.Errorf("answer.limits[%d] %.60q must be a field about limits and its numbers", i, field)
 		}
 	}
@@ -156,7 +159,7 @@ func (j *Job) check() error {
 	switch {
 	case !clean(j.Status) || j.Ended && j.Status == "":
 		return fmt.Errorf("job.status %.60q must be a status, and of a job that has ended not empty", j.Status)
-	case j.Code != "" && !code.MatchString(j.Code):
+	case j.Code != "" && !code().MatchString(j.Code):
 		return fmt.Errorf("job.code %.60q must be a number such as 13:30", j.Code)
 	case !clean(j.Reason):
 		return fmt.Errorf("job.reason %.60q must be a line of at most %d bytes, without what looks like a name or a token", j.Reason, maxText)
@@ -176,10 +179,10 @@ func Clean(text string, names ...string) string {
 			text = strings.ReplaceAll(text, name, removed)
 		}
 	}
-	text = bracketed.ReplaceAllString(strings.ToValidUTF8(text, removed), " "+removed+" ")
+	text = bracketed().ReplaceAllString(strings.ToValidUTF8(text, removed), " "+removed+" ")
 	words := strings.Fields(text)
 	for i, word := range words {
-		if !plain.MatchString(word) {
+		if !plain().MatchString(word) {
 			words[i] = removed
 		}
 	}
@@ -191,9 +194,13 @@ func Clean(text string, names ...string) string {
 }
 
 var (
-	bracketed = regexp.MustCompile("\\[[^]]*(\\]|$)|\"[^\"]*(\"|$)|`[^`]*(`|$)|<[^>]*(>|$)|\\{[^}]*(\\}|$)|(^|\\s)'[^']*('|$)")
+	bracketed = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile("\\[[^]]*(\\]|$)|\"[^\"]*(\"|$)|`[^`]*(`|$)|<[^>]*(>|$)|\\{[^}]*(\\}|$)|(^|\\s)'[^']*('|$)")
+	})
 	// plain is a word of at most 24 letters with punctuation around it.
-	plain = regexp.MustCompile(`^[(]?(\pL{1,24}([/'-]\pL{1,24}){0,2}|[0-9]{1,3}|[-…&]|w/)[.,;:!?)]{0,3}$`)
+	plain = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[(]?(\pL{1,24}([/'-]\pL{1,24}){0,2}|[0-9]{1,3}|[-…&]|w/)[.,;:!?)]{0,3}$`)
+	})
 )
 
 func clean(text string) bool { return Clean(text) == text }
@@ -201,7 +208,7 @@ func clean(text string) bool { return Clean(text) == text }
 // CleanLimit returns a field about limits, as "Name: value", with its value only if that is numbers
 // or a date.
 func CleanLimit(field string) string {
-	if name, _, _ := strings.Cut(field, ":"); !limit.MatchString(field) {
+	if name, _, _ := strings.Cut(field, ":"); !limit().MatchString(field) {
 		return name + ": " + removed
 	}
 	return field
@@ -209,7 +216,7 @@ func CleanLimit(field string) string {
 
 // CleanCode returns a code, "" unless it is a number or two.
 func CleanCode(text string) string {
-	if !code.MatchString(text) {
+	if !code().MatchString(text) {
 		return ""
 	}
 	return text

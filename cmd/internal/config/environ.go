@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"backhaul/cmd/internal/strictyaml"
 	"backhaul/schemas"
@@ -113,19 +114,21 @@ func nearestEnv(rest string, settings []setting) string {
 // serviceEnv matches the names of the variables that Kubernetes gives a container for
 // each service: the service's name, and which part of its address the variable has.
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-var serviceEnv = regexp.MustCompile(`^BACKHAUL(?:_[A-Z0-9_]+?)??_(?:(SERVICE_HOST)|(SERVICE_PORT)(?:_[A-Z0-9_]+)?|(PORT)|(PORT)_[0-9]+_(?:TCP|UDP|SCTP)|PORT_[0-9]+_(?:TCP|UDP|SCTP)_(?:(PROTO)|(PORT)|(ADDR)))$`)
+var serviceEnv = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^BACKHAUL(?:_[A-Z0-9_]+?)??_(?:(SERVICE_HOST)|(SERVICE_PORT)(?:_[A-Z0-9_]+)?|(PORT)|(PORT)_[0-9]+_(?:TCP|UDP|SCTP)|PORT_[0-9]+_(?:TCP|UDP|SCTP)_(?:(PROTO)|(PORT)|(ADDR)))$`)
+})
 
 var (
-	number     = regexp.MustCompile(`^[0-9]{1,5}$`)
-	serviceURL = regexp.MustCompile(`^(?:tcp|udp|sctp)://[^/]+:[0-9]{1,5}$`)
-	protocol   = regexp.MustCompile(`^(?:tcp|udp|sctp)$`)
+	number     = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]{1,5}$`) })
+	serviceURL = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:tcp|udp|sctp)://[^/]+:[0-9]{1,5}$`) })
+	protocol   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:tcp|udp|sctp)$`) })
 )
 
 // ofKubernetes reports whether a variable is that of a Kubernetes service whose name
 // begins with backhaul. The value must fit as well: BACKHAUL_ADMIN_PORT=9090 is a
 // setting that a user guessed.
 func ofKubernetes(name, value string) bool {
-	m := serviceEnv.FindStringSubmatch(name)
+	m := serviceEnv().FindStringSubmatch(name)
 	if m == nil {
 		return false
 	}
@@ -133,9 +136,9 @@ func ofKubernetes(name, value string) bool {
 	case m[1] != "" || m[7] != "":
 		return net.ParseIP(value) != nil
 	case m[2] != "" || m[6] != "":
-		return number.MatchString(value)
+		return number().MatchString(value)
 	case m[5] != "":
-		return protocol.MatchString(value)
+		return protocol().MatchString(value)
 	}
-	return serviceURL.MatchString(value)
+	return serviceURL().MatchString(value)
 }

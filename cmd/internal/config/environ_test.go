@@ -72,7 +72,7 @@ func TestLoad_acceptsVariablesThatAreNoSettings(t *testing.T) {
 // A setting with such a name could not be distinguished from a service's address.
 func TestSettings_areNotNamedAsServices(t *testing.T) {
 	for _, s := range new(Config).settings() {
-		if serviceEnv.MatchString(s.env) {
+		if serviceEnv().MatchString(s.env) {
 			t.Errorf("%s is a name that Kubernetes may give", s.env)
 		}
 		if err := loadEnviron(s.env + "=0"); err != nil && strings.Contains(err.Error(), "unknown") {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,13 +18,13 @@ import (
 
 // ownName matches the names of keys that are not request ids; people copy them from
 // subjects and events.
-var ownName = regexp.MustCompile(`^(seq-[0-9]+(-[0-9]+)?|sha256-[0-9a-f]{64})$`)
+var ownName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(seq-[0-9]+(-[0-9]+)?|sha256-[0-9a-f]{64})$`) })
 
 // Names returns the names of the keys that a request id, as people give it, may
 // stand for.
 func Names(id string) []string {
 	names := []string{publisher.NewKey("", id).Name}
-	if ownName.MatchString(id) {
+	if ownName().MatchString(id) {
 		names = append(names, id)
 	}
 	return names

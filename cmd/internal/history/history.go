@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -194,12 +195,12 @@ func (h *History) readSteps(ctx context.Context, js jetstream.JetStream) error {
 
 // earlierName matches the names of keys that may stand for several messages: a sequence
 // without a time comes again in a stream that is made again.
-var earlierName = regexp.MustCompile(`^seq-[0-9]+$`)
+var earlierName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^seq-[0-9]+$`) })
 
 // keepLastMessage leaves out the events of other messages than the last one, where the
 // key may stand for several.
 func (h *History) keepLastMessage() {
-	if last := h.Last(); last != nil && earlierName.MatchString(h.Key) {
+	if last := h.Last(); last != nil && earlierName().MatchString(h.Key) {
 		about := last.Event.Requested().RequestedAt
 		h.Steps = slices.DeleteFunc(h.Steps, func(step Step) bool { return !step.Event.Requested().RequestedAt.Equal(about) })
 	}
@@ -229,7 +230,7 @@ func (h *History) readDeadLetters(ctx context.Context, js jetstream.JetStream) e
 	letters, err := deadletter.OfKey(ctx, js, h.own())
 	about := h.requestedAt()
 	for _, l := range letters {
-		if !about.IsZero() && earlierName.MatchString(h.Key) && !l.Time.Equal(about) {
+		if !about.IsZero() && earlierName().MatchString(h.Key) && !l.Time.Equal(about) {
 			continue
 		}
 		h.DeadLetters = append(h.DeadLetters, DeadLetter{

@@ -132,21 +132,25 @@ var optional = map[string]bool{
 }
 
 // digest is the subject of a digest.
-var digest = regexp.MustCompile(`(` + regexp.QuoteMeta(strings.TrimSuffix(publisher.AnyDigest, "*")) + `)[0-9]+$`)
+var digest = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(` + regexp.QuoteMeta(strings.TrimSuffix(publisher.AnyDigest, "*")) + `)[0-9]+$`)
+})
 
 // reader is the name of a reader's consumer, which is another one each time.
-var reader = regexp.MustCompile(`\.reader-[A-Z0-9]+`)
+var reader = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\.reader-[A-Z0-9]+`) })
 
-var violated = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]*)"`)
+var violated = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]*)"`)
+})
 
 // grantFor returns what has to be granted: the subject, with a wildcard for each token
 // that differs between requests.
 func grantFor(text string) string {
-	m := violated.FindStringSubmatch(text)
+	m := violated().FindStringSubmatch(text)
 	if m == nil {
 		return "what the error names"
 	}
-	subject := digest.ReplaceAllString(reader.ReplaceAllString(m[2], ".*"), "${1}*")
+	subject := digest().ReplaceAllString(reader().ReplaceAllString(m[2], ".*"), "${1}*")
 	if strings.EqualFold(m[1], "subscription") {
 		if subject == publisher.StateSubject || subject == publisher.FollowerStateSubject {
 			return "subscribe to " + subject

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -34,7 +35,7 @@ const (
 // nameText are the names of objectives, which become labels of metrics.
 const nameText = `^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`
 
-var isName = regexp.MustCompile(nameText)
+var isName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(nameText) })
 
 // words maps everyday words, in lower case, to the keys that they stand for.
 var words = map[string]string{
@@ -135,7 +136,7 @@ func (d *decoder) name(n *yaml.Node) string {
 	if name == "" {
 		return ""
 	}
-	if !isName.MatchString(name) {
+	if !isName().MatchString(name) {
 		d.Problem(n.Line, "name %s must have letters, digits, '.', '_' and '-' only, at most 63, and begin with a letter or digit", strictyaml.Quoted(name))
 		return ""
 	}

@@ -66,7 +66,7 @@ func TestValidator_Read(t *testing.T) {
 		"an event": {"", event(schemas.KindJobStarted, `{"requestId":"r","source":"s","jobId":"x","jobIds":["1"],"requestedAt":"2026-11-23T09:00:00Z",
 "payloadHash":"`+strings.Repeat("0", 64)+`","attempts":1,"startedAt":"yesterday"}`), []string{
 			"1 job-started.v1; 2 /data/adopted is required; 2 /data/jobId 'x' does not match pattern '^[1-9][0-9]*$'" +
-				"; 3 /data/startedAt 'yesterday' is not valid date-time: less than 20 characters long",
+				"; 3 /data/startedAt 'yesterday' is not valid date-time: must be a time as in RFC 3339, such as 2026-11-23T09:00:00Z",
 		}},
 		"an event without data": {"", `{"specversion":"1.0","type":"backhaul.job.failed.v1"}`, []string{
 			"1 job-failed.v1; 1 /data is required: the data of the event",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"sync"
 	"time"
 
 	"backhaul/cmd/internal/protection"
@@ -14,7 +15,11 @@ import (
 //go:embed report.html
 var pageText string
 
-var page = template.Must(template.New("report").Funcs(template.FuncMap{
+var page = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("report").Funcs(functions).Parse(pageText))
+})
+
+var functions = template.FuncMap{
 	"stamp": stamp, "text": show.Cell,
 	"span": func(s float64) string {
 		return (time.Duration(s * float64(time.Second))).Round(time.Second).String()
@@ -31,7 +36,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		}
 		return b.Why.Text()
 	},
-}).Parse(pageText))
+}
 
 // HTML writes the report as one page without scripts.
-func (r *Report) HTML(w io.Writer) error { return page.Execute(w, r) }
+func (r *Report) HTML(w io.Writer) error { return page().Execute(w, r) }
