@@ -239,6 +239,7 @@ func openLedger(ctx context.Context, cfg Config, nc *nats.Conn, js jetstream.Jet
 		lease:      cfg.lease(),
 		visibility: cfg.VisibilityWindow,
 		observer:   cfg.Observer,
+		released:   newReleases(),
 		foreign: func(msg *jetstream.RawStreamMsg) {
 			log.Error().Str("subject", msg.Subject).Uint64("sequence", msg.Sequence).
 				Msg("ignoring a foreign message in the events stream; deploy/nats/README.md, Reply subjects, has the cause")

@@ -24,7 +24,8 @@ type ledger struct {
 	lease     time.Duration
 	// visibility is how long the vendor may take to show a job.
 	visibility time.Duration
-	observer   Observer // may be nil
+	observer   Observer  // may be nil
+	released   *releases // nil to remember none
 	// foreign, if non-nil, is called for the last message on a key if it is not an event.
 	foreign func(*jetstream.RawStreamMsg)
 	// capped, if non-nil, is called with an event that is too large for the stream, and
@@ -125,14 +126,17 @@ var errNotConfirmed = errors.New("the claim was not confirmed within its lease")
 // claim claims a request that has no event, or whose claim was released. It returns an error
 // if the ledger could not be read or written.
 func (l *ledger) claim(ctx context.Context, req *request) (claiming, error) {
+	if got, claimed, err := l.claimAgain(ctx, req); claimed {
+		return got, err
+	}
 	c := &claim{req: req, epoch: 1}
-	err := l.write(ctx, c, StepClaim, 0, l.lease)
+	own, err := l.put(ctx, c, StepClaim, 0, l.lease)
 	if !errors.Is(err, errTakenOver) {
 		return claiming{claim: c}, err
 	}
-	last, err := l.last(ctx, req.key)
+	last, err := recordOf(own)
 	if err != nil {
-		return claiming{}, err
+		return claiming{}, &unreadableError{err}
 	}
 	submitting, isClaim := last.event.(*schemas.JobSubmitting)
 	switch {
@@ -250,15 +254,10 @@ func (l *ledger) renew(ctx context.Context, c *claim) error {
 	return l.write(ctx, c, StepRenew, c.sequence, lease)
 }
 
-// release ends the claim, so that the next owner does not wait for the end of its lease.
-func (l *ledger) release(ctx context.Context, c *claim) error {
-	return l.write(ctx, c, StepRelease, c.sequence, 0)
-}
-
-// write appends the claim if the last event of its key has the sequence after. Otherwise the
-// error is errTakenOver, unless the last event is this very write, by its nonce: then only
-// its acknowledgement was lost.
-func (l *ledger) write(ctx context.Context, c *claim, step Step, after uint64, lease time.Duration) (err error) {
+// put appends the claim if the last event of its key has the sequence after. Otherwise the
+// error is errTakenOver and first the last event, unless that is this very write, by its nonce:
+// then only its acknowledgement was lost.
+func (l *ledger) put(ctx context.Context, c *claim, step Step, after uint64, lease time.Duration) (first *jetstream.RawStreamMsg, err error) {
 	taken := time.Now()
 	defer func() { l.wrote(ctx, schemas.KindJobSubmitting, step, taken, err) }()
 	nonce := rand.Text()
@@ -280,15 +279,15 @@ func (l *ledger) write(ctx context.Context, c *claim, step Step, after uint64, l
 	if errors.Is(err, publisher.ErrConflict) {
 		last, unreadable := recordOf(own)
 		if mine, ok := last.event.(*schemas.JobSubmitting); unreadable != nil || !ok || mine.Nonce != nonce {
-			return errTakenOver
+			return own, errTakenOver
 		}
 		sequence, err = last.sequence, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c.sequence, c.taken, c.lease, c.trouble = sequence, taken, lease, trouble{}
-	return l.guard.wrote(before, sequence)
+	return nil, l.guard.wrote(before, sequence)
 }
 
 // redoubt puts a request whose claim the ledger has forgotten in doubt since the request was
