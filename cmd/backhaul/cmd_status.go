@@ -39,7 +39,7 @@ which source and priority and until about when, what is in flight, whether the q
 a scope is paused, until when and by whom, the events and until when they are archived, the dead letters, how many started jobs are followed to
 their end, since when and by whom, when the vendor was last asked about them and how
 many reads are left in this hour, how much of the budget of writing calls is spent and by
-whom, what the replica at --admin-addr says of itself and of the vendor, and, if "backhaul trigger" is in use: the notifications
+whom, what the replica at --admin-addr says of itself, of the vendor and of the trigger, and, if "backhaul trigger" is in use: the notifications
 that wait for it, its open windows and the oldest change in them, how many requests
 it has made of how many changes, and which window it decided last.
 

@@ -47,6 +47,9 @@ func (s *triggerStatus) print(t table, now time.Time) {
 	if !s.Oldest.IsZero() {
 		t.row("  oldest", fmt.Sprintf("%s, %s ago", stamp(s.Oldest), ago(s.Age(now))))
 	}
+	if r := s.Reader; r != nil && r.Owner != "" {
+		t.row("  read by", plainText(r.Owner))
+	}
 	if r := s.Reader; r == nil {
 		t.row("  windows", "not known: no replica says that it reads")
 	} else {

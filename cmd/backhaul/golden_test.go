@@ -52,7 +52,7 @@ var unstable = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:PORT"},
-	{regexp.MustCompile(`by [^ ,]+/\d+`), "by HOST/PID"},
+	{regexp.MustCompile(`by( +)[^ ,]+/\d+`), "by${1}HOST/PID"},
 	{regexp.MustCompile(`"owner":"[^"]+"`), `"owner":"HOST/PID"`},
 	{regexp.MustCompile(`"nonce":"[^"]+"`), `"nonce":"NONCE"`},
 	{regexp.MustCompile(`[\d.]+ (Ki)?B, TIME`), "N KiB, TIME"},
@@ -156,7 +156,10 @@ func TestOutputs(t *testing.T) {
 		s.Publish("backup.request.billing", nil, []byte(`{"requestId":"done-1","clientName":"other","subclientName":"group"}`))
 		s.WaitForOutcomes()
 		env := append(s.Env, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(programtest.AdminURL(t, s.Run), "http://"))
-		waittest.Eventually(t, "a pull", func() bool { return pulls(s.Client) == 1 })
+		waittest.Eventually(t, "a pull, and the first question about the trigger", func() bool {
+			_, text := programtest.Probe(t, programtest.AdminURL(t, s.Run)+"/readyz?verbose")
+			return pulls(s.Client) == 1 && strings.Contains(text, "not in use")
+		})
 		show(t, env, exitDone, "", "status", "status")
 		show(t, env, exitDone, "", "status-request-done", "status", "done-1")
 		show(t, env, exitDone, "", "status-request-refused", "status", "billing/refused-1")

@@ -36,6 +36,8 @@ func (silent) Activated()                           {}
 type State struct {
 	// Reading is false while another replica reads, or none can.
 	Reading bool `json:"reading"`
+	// Owner names the process.
+	Owner string `json:"owner,omitempty"`
 	// Windows is how many windows are open, or ended without a published request yet.
 	Windows int `json:"windows"`
 	// Held is how many of them wait for a job of their content group.

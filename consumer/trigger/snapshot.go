@@ -9,7 +9,7 @@ import (
 
 // snapshot returns what the session is doing.
 func (s *session) snapshot() *State {
-	state := &State{Reading: true, Unrouted: s.trigger.unrouted.state(), Conditions: s.trigger.conditions(), Notifications: len(s.collected.messages), Changes: s.collected.changes, Asked: s.trigger.done}
+	state := &State{Reading: true, Owner: s.trigger.cfg.Owner, Unrouted: s.trigger.unrouted.state(), Conditions: s.trigger.conditions(), Notifications: len(s.collected.messages), Changes: s.collected.changes, Asked: s.trigger.done}
 	var waiting []*group
 	now := s.collected.now()
 	for _, g := range s.collected.groups {

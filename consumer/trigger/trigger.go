@@ -23,6 +23,8 @@ import (
 
 // Config has the options of a [Trigger]. Zero values mean the defaults.
 type Config struct {
+	// Owner names this process, for [State].Owner.
+	Owner string
 	// Observer, if not nil, receives what happens to notifications.
 	Observer Observer
 	// StoreGivesUp is how long to try to write a directive file before requesting a plain

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"backhaul/cmd/internal/admission"
+	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/protection/watch"
 	"backhaul/cmd/internal/routes"
@@ -23,7 +24,7 @@ func TestRunChecks_AreInTheRunbook(t *testing.T) {
 	}
 	_, table, _ := strings.Cut(string(text), "\n## BackhaulConditionLasts\n")
 	table, _, _ = strings.Cut(table, "\n## ")
-	checks := slices.Concat(runChecks(nil, nil, nil, new(natsconn.Embedded), new(admission.File)), followChecks(new(follower.Follower)), protectChecks(new(objectivesFile), new(watch.Watch)), triggerChecks(nil, nil, new(routes.File)))
+	checks := slices.Concat(runChecks(nil, nil, nil, new(natsconn.Embedded), new(admission.File)), followChecks(new(follower.Follower)), protectChecks(new(objectivesFile), new(watch.Watch)), triggerChecks(nil, nil, new(routes.File)), []console.Check{new(triggerWatch).check()})
 	for _, check := range checks {
 		if !strings.Contains(table, "`"+check.Name+"`") {
 			t.Errorf("deploy/RUNBOOK.md, BackhaulConditionLasts, has no row for %s", check.Name)

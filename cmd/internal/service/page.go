@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"backhaul/cmd/internal/cancel"
@@ -20,8 +21,8 @@ import (
 // if there is one.
 //
 // The page has a connection of its own: what it may not read, or reads a lot of,
-// must not make the service unready or slow.
-func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, owner string, shows page.Config) (stop func(), err error) {
+// must not make the service unready or slow. The trigger is asked on it as well.
+func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, owner string, asking *triggerWatch, shows page.Config) (stop func(), err error) {
 	cfg, log := o.Config, o.Log
 	if cfg.Admin.Off() {
 		return func() {}, nil
@@ -32,6 +33,11 @@ func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, o
 	}
 	nc, err := Join(ctx, join, "backhaul console", log)
 	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -48,6 +54,7 @@ func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, o
 		return nil, err
 	}
 	reading.Go(func() { known.Run(ctx) })
+	reading.Go(func() { asking.run(ctx, js) })
 	admin.Handle("/", shown)
 	if admin.Exposed() {
 		log.Warn().Str("addr", cfg.Admin.Addr).Msg("the console page can be read by everybody who reaches this address")

@@ -123,9 +123,13 @@ func Run(ctx context.Context, o Options) error {
 	}
 	stops.add("protection", stopWatch)
 	checks := slices.Concat(runChecks(worker, permissions, vendor, embedded, policyFile), followChecks(following), budgetChecks(allowance), protectChecks(objectives, watched))
+	asking := new(triggerWatch)
+	if !cfg.Admin.Off() {
+		checks = append(checks, asking.check())
+	}
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
-	stopPage, err := showPage(ctx, admin, o, url, owner, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Waits: worker.Waits, Paused: worker.Paused, Protection: watched})
+	stopPage, err := showPage(ctx, admin, o, url, owner, asking, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Waits: worker.Waits, Paused: worker.Paused, Protection: watched})
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func Trigger(ctx context.Context, o Options, file *routes.File) error {
 	permissions := natsconn.WatchPermissions(nc, log)
 	var worker *trigger.Trigger
 	var checks []console.Check
-	cfgWorker := trigger.Config{Observer: metrics, Conditions: func() []trigger.Condition { return conditionsOf(checks) }}
+	cfgWorker := trigger.Config{Owner: Owner(), Observer: metrics, Conditions: func() []trigger.Condition { return conditionsOf(checks) }}
 	if err := onceAnswered(ctx, nc, admin, log, func(ctx context.Context) (err error) {
 		if err := prepareTrigger(ctx, nc, cfg.NATS, log); err != nil {
 			return err

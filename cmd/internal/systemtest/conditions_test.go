@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"backhaul/cmd/internal/programtest"
+	"backhaul/consumer/trigger/objectstore/objectstoretest"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
@@ -103,5 +104,28 @@ func TestAWrongPasswordLocksNoAccount(t *testing.T) {
 	}
 	if others > 8 { // each of them may try one at a time, every 30 s
 		t.Errorf("%d of 40 requests were claimed by replicas whose credentials are refused", others)
+	}
+}
+
+// A trigger is another process, and `run` says how it stands: in /readyz?verbose at its own address,
+// and so in `status`.
+func TestRunSaysHowTheTriggerStands(t *testing.T) {
+	t.Parallel()
+	url := programtest.NATSServer(t)
+	env := programtest.TriggerEnv(t, url, objectstoretest.Start(t, "invoices"), "routes:\n- {container: invoices, clientName: c, subclientName: s, directive: {container: missing, prefix: lists/}}\n")
+	trigger := programtest.Start(t, env, "backhaul", "trigger")
+	trigger.WaitFor(t, "cannot be written")
+	sim, endpoint := simulatortest.Start(t, simulator.Config{World: programtest.World()})
+	s := &programtest.Service{Client: programtest.Connect(t, url), Sim: sim, Env: programtest.ServiceEnv(url, endpoint)}
+	s.StartRun(t)
+	admin := programtest.AdminURL(t, s.Run)
+	const directives = "directives: /missing/lists/ cannot be written"
+	waittest.Eventually(t, "the condition in /readyz?verbose", func() bool {
+		status, text := programtest.Probe(t, admin+"/readyz?verbose")
+		return status == http.StatusOK && strings.Contains(text, `{"name":"trigger","ok":false,"condition":true,"error":"`+directives)
+	})
+	_, out, stderr := programtest.Once(t, append(s.Env, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(admin, "http://")), "", "status")
+	if !strings.Contains(out, "  trigger        "+directives) || !strings.Contains(out, "  read by        ") {
+		t.Errorf("status does not say it:\n%s%s", out, stderr)
 	}
 }
