@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -14,13 +15,14 @@ import (
 
 var throughput = struct {
 	requests, rounds, old *int
-	base                  *string
+	base, only            *string
 	recovery              *bool
 }{
 	requests: flag.Int("throughput.requests", 0, "compare with the hand-written loop, with this many requests (make bench)"),
 	rounds:   flag.Int("throughput.rounds", 5, "rounds of each, of which the median counts"),
 	old:      flag.Int("throughput.old", 0, "events that lie in the stream before"),
 	base:     flag.String("throughput.base", "", "another backhaul program, such as one built before a change, to measure in the same turns"),
+	only:     flag.String("throughput.only", "", "measure only the set-ups whose names contain this, and no starts"),
 	recovery: flag.Bool("throughput.recovery", false, "also measure how long requests wait after replicas were killed"),
 }
 
@@ -66,6 +68,9 @@ func TestThroughput(t *testing.T) {
 	fmt.Fprintf(out, "%d requests, 64 in flight, %d old events, median of %d\n", *throughput.requests, *throughput.old, *throughput.rounds)
 	fmt.Fprintln(out, "set-up\tcontender\trequests/s\tCPU µs\tserver CPU µs\tRSS MiB\t")
 	for _, s := range setUps {
+		if !strings.Contains(s.name, *throughput.only) {
+			continue
+		}
 		runs := make([][]measurement, len(all))
 		for range *throughput.rounds {
 			for i, c := range all {
@@ -83,6 +88,10 @@ func TestThroughput(t *testing.T) {
 				fmt.Fprintf(out, "\tof the ceiling\t%.2f\t\t\t\t\n", m.perSecond*s.latency.Seconds()/64)
 			}
 		}
+	}
+	if *throughput.only != "" {
+		_ = out.Flush()
+		return
 	}
 	fmt.Fprintln(out, "start\tcontender\tms to ready\tCPU ms\t\tidle RSS MiB\t")
 	runs := make([][]start, len(all))
