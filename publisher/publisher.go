@@ -64,19 +64,31 @@ func IsJobID(id string) bool {
 }
 
 func (p *Publisher) appendEvent(ctx context.Context, subject, filter string, after uint64, key Key, e schemas.Event, traceparent string) (uint64, error) {
-	event := schemas.NewCloudEvent(EventID(key, e), e, traceparent)
-	header := headers.Get().(nats.Header)
-	defer headers.Put(header)
-	clear(header)
-	event.SetBinary(schemas.Header(header))
-	msg := &nats.Msg{Subject: subject, Header: header, Data: event.Data}
+	b := buffers.Get().(*buffer)
+	defer buffers.Put(b)
+	clear(b.header)
+	event := schemas.AppendCloudEvent(b.data[:0], EventID(key, e), e, traceparent)
+	if cap(event.Data) <= maxKept {
+		b.data = event.Data
+	}
+	event.SetBinary(schemas.Header(b.header))
+	msg := &nats.Msg{Subject: subject, Header: b.header, Data: event.Data}
 	return p.compareAndSet(ctx, subject, func() (uint64, error) {
 		return p.writeAfter(ctx, msg, filter, after)
 	})
 }
 
-// headers has headers of events, to which nothing refers after the write.
-var headers = sync.Pool{New: func() any { return make(nats.Header, 16) }}
+// buffer has an event while it is written. Nothing refers to it after the write: the client
+// copies what it publishes.
+type buffer struct {
+	header nats.Header
+	data   []byte
+}
+
+var buffers = sync.Pool{New: func() any { return &buffer{header: make(nats.Header, 16)} }}
+
+// maxKept is the largest data in bytes whose memory is kept for another event.
+const maxKept = 64 << 10
 
 // compareAndSet repeats a write until the server has decided about it.
 func (p *Publisher) compareAndSet(ctx context.Context, subject string, write func() (uint64, error)) (uint64, error) {

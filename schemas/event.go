@@ -337,19 +337,21 @@ func (e *JobFailed) At() time.Time       { return e.FailedAt }
 func (e *RequestRejected) At() time.Time { return e.RejectedAt }
 
 // EncodeEvent is the event's data as JSON.
-func EncodeEvent(e Event) []byte {
+func EncodeEvent(e Event) []byte { return appendEvent(make([]byte, 0, encodedSize), e) }
+
+func appendEvent(data []byte, e Event) []byte {
 	switch e := e.(type) {
 	case *JobSubmitting:
-		w := objectWriter{make([]byte, 0, encodedSize)}
+		w := objectWriter{data}
 		w.submitting(e)
 		return w.data
 	case *JobStarted:
-		w := objectWriter{make([]byte, 0, encodedSize)}
+		w := objectWriter{data}
 		w.started(e)
 		return w.data
 	case *JobFailed, *RequestRejected, *JobChanged, *JobFinished, *JobUnfollowed: // rarer
 	}
-	return mustMarshal(e)
+	return append(data, mustMarshal(e)...)
 }
 
 // DecodeEvent reads the data of an event of this kind. Unknown members are
@@ -371,6 +373,11 @@ func DecodeEvent(kind Kind, data []byte) (Event, error) {
 // NewCloudEvent wraps the event's data with its attributes. id must be unique for
 // each event of [EventSource].
 func NewCloudEvent(id string, e Event, traceparent string) CloudEvent {
+	return AppendCloudEvent(make([]byte, 0, encodedSize), id, e, traceparent)
+}
+
+// AppendCloudEvent is NewCloudEvent with the event's data in a buffer of the caller, which is empty.
+func AppendCloudEvent(buffer []byte, id string, e Event, traceparent string) CloudEvent {
 	names := e.Names()
 	subject := ""
 	if names.ClientName != "" && names.SubclientName != "" {
@@ -378,6 +385,6 @@ func NewCloudEvent(id string, e Event, traceparent string) CloudEvent {
 	}
 	return CloudEvent{
 		ID: id, Source: EventSource, Type: e.Kind().Type(), Subject: subject,
-		Time: e.At(), Traceparent: traceparent, Data: EncodeEvent(e),
+		Time: e.At(), Traceparent: traceparent, Data: appendEvent(buffer, e),
 	}
 }

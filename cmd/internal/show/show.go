@@ -95,6 +95,16 @@ func isPlain[T string | []byte](s T) bool {
 	return true
 }
 
+// isPlainLines reports whether a text is printable ASCII in lines.
+func isPlainLines(s []byte) bool {
+	for _, c := range s {
+		if (c < ' ' || c > '~') && c != '\n' {
+			return false
+		}
+	}
+	return true
+}
+
 // isControl reports whether a terminal interprets a character instead of displaying it:
 // controls, and characters that end a line or change its direction.
 func isControl(c rune) bool {

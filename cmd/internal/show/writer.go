@@ -24,7 +24,7 @@ func NewWriter(w io.Writer) *Writer {
 func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.rest) == 0 && len(p) > 0 && isPlain(p[:len(p)-1]) && (p[len(p)-1] == '\n' || isPlain(p[len(p)-1:])) {
+	if len(w.rest) == 0 && isPlainLines(p) {
 		return w.w.Write(p) // the common case
 	}
 	text := append(w.rest, p...)
