@@ -162,12 +162,14 @@ func readAck(m *nats.Msg) answer {
 	return answer{sequence: ack.Sequence}
 }
 
-// plainAck reads the acknowledgement as servers write it for a message that was stored. Any other
-// text is left to the decoder.
+// plainAck reads the acknowledgement as servers write it for a message that was stored; up to 2.11
+// they write a space before "seq". Any other text is left to the decoder.
 func plainAck(data []byte) (sequence uint64, ok bool) {
-	name, rest, _ := bytes.Cut(data, []byte(`", "seq":`))
-	digits, ended := bytes.CutSuffix(rest, []byte("}"))
-	if !ended || !bytes.HasPrefix(name, []byte(`{"stream":"`)) {
+	stream, isAck := bytes.CutPrefix(data, []byte(`{"stream":"`))
+	_, rest, _ := bytes.Cut(stream, []byte(`",`))
+	digits, hasSequence := bytes.CutPrefix(bytes.TrimPrefix(rest, []byte(" ")), []byte(`"seq":`))
+	digits, ended := bytes.CutSuffix(digits, []byte("}"))
+	if !isAck || !hasSequence || !ended {
 		return 0, false
 	}
 	sequence, err := strconv.ParseUint(string(digits), 10, 64)

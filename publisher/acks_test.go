@@ -11,6 +11,7 @@ import (
 
 	"backhaul/publisher/natstest"
 	"backhaul/publisher/natstest/waittest"
+	"backhaul/schemas"
 )
 
 func TestReadAck(t *testing.T) {
@@ -37,6 +38,19 @@ func TestReadAck(t *testing.T) {
 		if got := readAck(&nats.Msg{Data: []byte(data)}); !errors.Is(got.err, jetstream.ErrInvalidJSAck) {
 			t.Errorf("%q: %+v, want an invalid acknowledgement", data, got)
 		}
+	}
+}
+
+// What the server of go.mod answers is read without the decoder.
+func TestPlainAck_ofThisServer(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t).Connect(t)
+	answer, err := nc.Request(NewKey("billing", "r").Subject(schemas.KindJobStarted), nil, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, plain := plainAck(answer.Data); got != 1 || !plain {
+		t.Errorf("%s: %d, plain %t, want 1", answer.Data, got, plain)
 	}
 }
 
