@@ -54,7 +54,7 @@ func Budget(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) []Findin
 	}
 	if publish, err := d.mayPublish(ctx); err == nil && publish != nil {
 		for _, subject := range budgetNeeds {
-			if !publish.allows(subject) {
+			if !publish.Allows(subject) {
 				all = append(all, finding(Error, check, "this user may not publish on "+subject+": "+withoutBudget, "allow it"))
 			}
 		}

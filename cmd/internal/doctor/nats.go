@@ -213,7 +213,7 @@ func (d *natsDoctor) wayToMake(ctx context.Context, one provision.Existing) stri
 	if name == publisher.EventsStream+"/"+publisher.FollowerConsumer {
 		create += ".>" // the filter of the consumer
 	}
-	if publish, err := d.mayPublish(ctx); err == nil && publish != nil && !publish.allows(create) {
+	if publish, err := d.mayPublish(ctx); err == nil && publish != nil && !publish.Allows(create) {
 		return "run `backhaul setup` as the provisioner of deploy/nats/roles.conf: this user may not make it"
 	}
 	return "`backhaul setup` makes it, and `backhaul run` does unless --provision=false"

@@ -2,18 +2,13 @@ package doctor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 
+	"backhaul/cmd/internal/natsconn"
 	"backhaul/publisher"
 )
-
-// userInfo is JetStream-free: any server from 2.10 on answers it, if it is
-// permitted, with what the user may publish and subscribe to.
-const userInfo = "$SYS.REQ.USER.INFO"
 
 // need is a subject that `backhaul run` publishes on.
 type need struct {
@@ -53,31 +48,13 @@ const withoutMark = "a ledger that is lost while no replica runs is not noticed"
 
 const withoutDigests = "with objectives, every event is read at each start"
 
-type subjects struct {
-	Allow []string `json:"allow"`
-	Deny  []string `json:"deny"`
-}
-
 // mayPublish asks the server what this user may publish, nil if that is everything.
-func (d *natsDoctor) mayPublish(ctx context.Context) (*subjects, error) {
-	var answer struct {
-		Data struct {
-			Permissions *struct {
-				Publish *subjects `json:"publish"`
-			} `json:"permissions"`
-		} `json:"data"`
-	}
-	err := d.ask(ctx, func(ctx context.Context) error {
-		msg, err := d.nc.RequestWithContext(ctx, userInfo, nil)
-		if err == nil {
-			err = json.Unmarshal(msg.Data, &answer)
-		}
+func (d *natsDoctor) mayPublish(ctx context.Context) (publish *natsconn.Subjects, err error) {
+	err = d.ask(ctx, func(ctx context.Context) (err error) {
+		publish, err = natsconn.MayPublish(ctx, d.nc)
 		return err
 	})
-	if err != nil || answer.Data.Permissions == nil {
-		return nil, err
-	}
-	return answer.Data.Permissions.Publish, nil
+	return publish, err
 }
 
 // permissions asks the server what this user may publish. To try it would be to
@@ -86,7 +63,7 @@ func (d *natsDoctor) permissions(ctx context.Context) []Finding {
 	const check = "nats permissions"
 	publish, err := d.mayPublish(ctx)
 	if errors.Is(err, nats.ErrPermissionViolation) {
-		return []Finding{finding(Note, check, "cannot be known: this user may not ask for "+userInfo, "allow it to publish there, or see the log of `backhaul run`: a refusal is an error there")}
+		return []Finding{finding(Note, check, "cannot be known: this user may not ask for "+natsconn.UserInfo, "allow it to publish there, or see the log of `backhaul run`: a refusal is an error there")}
 	}
 	if err != nil {
 		return []Finding{finding(Note, check, "cannot be known: "+err.Error(), "")}
@@ -97,7 +74,7 @@ func (d *natsDoctor) permissions(ctx context.Context) []Finding {
 	var all []Finding
 	for _, n := range needs {
 		switch {
-		case publish.allows(n.subject):
+		case publish.Allows(n.subject):
 		case n.without == "":
 			all = append(all, finding(Error, check, "this user may not publish on "+n.subject, "allow it: the service does not work without"))
 		default:
@@ -108,46 +85,4 @@ func (d *natsDoctor) permissions(ctx context.Context) []Finding {
 		all = append(all, ok(check, "this user may publish all that `backhaul run` needs"))
 	}
 	return all
-}
-
-// allows reports whether every subject that matches may be published.
-func (s *subjects) allows(subject string) bool {
-	allowed := len(s.Allow) == 0
-	for _, pattern := range s.Allow {
-		allowed = allowed || covers(pattern, subject)
-	}
-	for _, pattern := range s.Deny {
-		if overlaps(pattern, subject) {
-			return false
-		}
-	}
-	return allowed
-}
-
-// covers reports whether a pattern matches everything that another one matches.
-func covers(pattern, other string) bool {
-	have, want := strings.Split(pattern, "."), strings.Split(other, ".")
-	for i, token := range have {
-		switch {
-		case token == ">":
-			return len(want) > i
-		case i >= len(want), want[i] == ">", token != "*" && token != want[i]:
-			return false
-		}
-	}
-	return len(have) == len(want)
-}
-
-// overlaps reports whether some subject matches both patterns.
-func overlaps(a, b string) bool {
-	x, y := strings.Split(a, "."), strings.Split(b, ".")
-	for i := range min(len(x), len(y)) {
-		switch {
-		case x[i] == ">", y[i] == ">":
-			return true
-		case x[i] != "*" && y[i] != "*" && x[i] != y[i]:
-			return false
-		}
-	}
-	return len(x) == len(y)
 }

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/cmd/internal/eventlog"
@@ -34,6 +35,34 @@ import (
 type Vendor interface {
 	Job(ctx context.Context, id string) (vendorapi.JobInfo, error)
 	Act(ctx context.Context, id string, action vendorapi.JobAction) error
+}
+
+// Desk finds jobs and acts on them, through one connection and one client of the vendor.
+type Desk struct {
+	js     jetstream.JetStream
+	pub    *publisher.Publisher
+	vendor Vendor
+}
+
+// New returns a desk behind a connection.
+func New(nc *nats.Conn, vendor Vendor) (*Desk, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	pub, err := publisher.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	return &Desk{js: js, pub: pub, vendor: vendor}, nil
+}
+
+// Find is like the function [Find].
+func (d *Desk) Find(ctx context.Context, id string) (Job, error) { return Find(ctx, d.js, id) }
+
+// Act is like the function [Act].
+func (d *Desk) Act(ctx context.Context, job Job, action vendorapi.JobAction, by operator.By) (Result, error) {
+	return Act(ctx, d.pub, d.vendor, job, action, by)
 }
 
 // Job is a job that a request has started.

@@ -112,8 +112,8 @@ func (p *Permissions) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
 	p.log.WithLevel(level).Err(err).Str("grant", grant).Msg("NATS does not permit this user what it needs")
 }
 
-// optional is what the docs of consumer, its follower and trigger say can be done without, and
-// digests of the events.
+// optional is what the docs of consumer, its follower and trigger say can be done without, digests of
+// the events, and the question what else is missing.
 var optional = map[string]bool{
 	"publish on $JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer: true,
 	"publish on $JS.API.STREAM.MSG.DELETE." + publisher.RequestsStream:                                 true,
@@ -125,6 +125,7 @@ var optional = map[string]bool{
 	"publish on $JS.API.STREAM.CREATE." + publisher.DigestStream:                                       true,
 	"publish on " + publisher.AnyDigest:                                                                true,
 	"publish on $JS.API.DIRECT.GET." + publisher.DigestStream + "." + publisher.AnyDigest:              true,
+	"publish on " + UserInfo:                                                                           true,
 	"publish on " + publisher.StateSubject:                                                             true,
 	"publish on " + publisher.FollowerStateSubject:                                                     true,
 	"publish on $JS.API.CONSUMER.RESET." + publisher.EventsStream + "." + publisher.FollowerConsumer:   true,

@@ -14,6 +14,8 @@ import (
 	"backhaul/cmd/internal/console/page"
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/jobact"
+	"backhaul/cmd/internal/natsconn"
 )
 
 // showPage puts the operators' page on the admin listener. It is there for as
@@ -22,7 +24,7 @@ import (
 //
 // The page has a connection of its own: what it may not read, or reads a lot of,
 // must not make the service unready or slow. The trigger is asked on it as well.
-func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, owner string, asking *triggerWatch, shows page.Config) (stop func(), err error) {
+func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, owner string, vendor jobact.Vendor, asking *triggerWatch, shows page.Config) (stop func(), err error) {
 	cfg, log := o.Config, o.Log
 	if cfg.Admin.Off() {
 		return func() {}, nil
@@ -48,7 +50,7 @@ func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, o
 		nc.Close()
 	}
 	shows.Version, shows.Owner, shows.Exposed = o.Build.Version, owner, admin.Exposed()
-	shown, known, err := newPage(ctx, nc, cfg.Admin, shows, log)
+	shown, known, err := newPage(ctx, nc, cfg.Admin, vendor, shows, log)
 	if err != nil {
 		stop()
 		return nil, err
@@ -63,7 +65,7 @@ func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, o
 }
 
 // newPage returns the page and the state that it shows.
-func newPage(ctx context.Context, nc *nats.Conn, admin config.Admin, cfg page.Config, log zerolog.Logger) (*page.Page, *state.State, error) {
+func newPage(ctx context.Context, nc *nats.Conn, admin config.Admin, vendor jobact.Vendor, cfg page.Config, log zerolog.Logger) (*page.Page, *state.State, error) {
 	known, err := state.New(nc)
 	if err != nil {
 		return nil, nil, err
@@ -76,6 +78,11 @@ func newPage(ctx context.Context, nc *nats.Conn, admin config.Admin, cfg page.Co
 	if err != nil {
 		return nil, nil, err
 	}
+	jobs, err := jobact.New(nc, vendor)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg.Jobs, cfg.Missing, cfg.Explain = jobs, natsconn.NewGrants(nc).Missing, natsconn.WatchPermissions(nc, log).AddTo
 	cfg.State, cfg.Letters, cfg.Queue, cfg.Canceller = known, deadLetters, queue, cancel.New(nc)
 	cfg.CommandCenter, cfg.Token = admin.CommandCenterURL, admin.AdminToken()
 	shown, err := page.New(ctx, cfg, log)

@@ -129,7 +129,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
-	stopPage, err := showPage(ctx, admin, o, url, owner, asking, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Waits: worker.Waits, Paused: worker.Paused, Protection: watched})
+	stopPage, err := showPage(ctx, admin, o, url, owner, vendor.client, asking, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Waits: worker.Waits, Paused: worker.Paused, Protection: watched})
 	if err != nil {
 		return err
 	}

@@ -40,16 +40,7 @@ func rolesAndNames(w *tab) {
 	w.queued("crm", "CHG-17", "waits")
 	check := func(path string) {
 		w.open(path)
-		if wrong := evaluate[[]string](w, unnamed); len(wrong) > 0 {
-			w.t.Errorf("%s:\n%s", path, strings.Join(wrong, "\n"))
-		}
-		least := evaluate[struct {
-			Ratio float64 `json:"ratio"`
-			Text  string  `json:"text"`
-		}](w, contrasts)
-		if least.Ratio < 4.5 {
-			w.t.Errorf("%s: contrast %.2f at %s, AA wants 4.5", path, least.Ratio, least.Text)
-		}
+		w.looksRight(path)
 	}
 	views := []string{"/", "/requests/" + failed.key.String(), "/dead-letters", fmt.Sprintf("/dead-letters/%d", sequence), "/protection", "/cancel", "/dead-letters/replay?all=yes", "/requests/crm/waits"}
 	for _, path := range append(views, "/login") {
@@ -59,6 +50,21 @@ func rolesAndNames(w *tab) {
 	w.scheme("dark")
 	for _, path := range views {
 		check(path)
+	}
+}
+
+// looksRight checks roles, names and contrast of what is shown.
+func (w *tab) looksRight(what string) {
+	w.t.Helper()
+	if wrong := evaluate[[]string](w, unnamed); len(wrong) > 0 {
+		w.t.Errorf("%s:\n%s", what, strings.Join(wrong, "\n"))
+	}
+	least := evaluate[struct {
+		Ratio float64 `json:"ratio"`
+		Text  string  `json:"text"`
+	}](w, contrasts)
+	if least.Ratio < 4.5 {
+		w.t.Errorf("%s: contrast %.2f at %s, AA wants 4.5", what, least.Ratio, least.Text)
 	}
 }
 

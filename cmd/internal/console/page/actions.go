@@ -30,6 +30,10 @@ type DeadLetters interface {
 // queue.Pause.
 const actionLimit = 30 * time.Second
 
+// answerLimit bounds how long the answer to an action may take: it is longer than the console's own
+// limit, because an action that takes all of its time still has to say what came of it.
+const answerLimit = actionLimit + 40*time.Second
+
 // act performs an action in a session.
 type act func(w http.ResponseWriter, r *http.Request, by *session)
 
@@ -55,6 +59,7 @@ func (p *Page) action(do act) http.Handler {
 			p.say(w, r, http.StatusForbidden, "The form is out of date: go back, reload, and try again. Nothing was done.")
 			return
 		}
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerLimit))
 		ctx, cancel := context.WithTimeout(r.Context(), actionLimit)
 		defer cancel()
 		do(w, r.WithContext(ctx), by)
@@ -168,6 +173,24 @@ func (p *Page) failed(w http.ResponseWriter, r *http.Request, what string, err e
 		p.say(w, r, http.StatusConflict, "Nothing was done: %v.", err)
 		return
 	}
+	err = p.explained(err)
 	p.log.Error().Err(err).Str("action", what).Msg("an action of the console failed")
 	p.say(w, r, http.StatusBadGateway, "It failed: %v", err)
+}
+
+// explained adds to the error of an action what NATS did not permit.
+func (p *Page) explained(err error) error {
+	if err == nil || p.cfg.Explain == nil {
+		return err
+	}
+	return p.cfg.Explain(err)
+}
+
+// missing returns those of the subjects on which this process is known not to be permitted to
+// publish.
+func (p *Page) missing(ctx context.Context, subjects ...string) []string {
+	if p.cfg.Missing == nil {
+		return nil
+	}
+	return p.cfg.Missing(ctx, subjects...)
 }

@@ -50,6 +50,17 @@ func TestBrowser(t *testing.T) {
 			test(openTab(browser, newBench(t)))
 		})
 	}
+	for name, test := range map[string]func(vendorTab){
+		"act on a job":              actOnAJob,
+		"a form that is filled in":  fillingIn,
+		"pictures of acts on a job": jobPictures,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newVendorBench(t, 5*time.Second)
+			test(vendorTab{openTab(browser, b.bench), b})
+		})
+	}
 	for name, test := range map[string]func(*tab){
 		"protection":                    protectionLive,
 		"protection without JavaScript": protectionWithoutScript,

@@ -321,24 +321,36 @@ func pictures(w *tab) {
 		"console": "/", "request": "/requests/" + failed.key.String(), "dead-letters": "/dead-letters",
 		"dead-letter": fmt.Sprintf("/dead-letters/%d", sequence), "sign-in": "/login", "cancel": "/cancel", "replay": "/dead-letters/replay?all=yes",
 	}
-	for _, scheme := range []string{"light", "dark"} {
-		w.scheme(scheme)
+	w.eachLook(func(look string) {
 		for name, path := range views {
-			w.run(chromedp.EmulateViewport(1280, 960))
 			w.open(path)
 			if path == "/" {
 				w.waitFor("live", live)
 			}
-			w.fits(path + " at 1280 px")
-			w.keepPicture(name + "-" + scheme)
-			if scheme == "light" {
-				w.run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile))
-				w.open(path)
-				w.fits(path + " on a phone")
-				w.keepPicture(name + "-phone")
-			}
+			w.picture(name, look)
 		}
+	})
+}
+
+// eachLook does something in a window in both schemes, and on a phone.
+func (w *tab) eachLook(do func(look string)) {
+	w.t.Helper()
+	for _, look := range []string{"dark", "light", "phone"} {
+		if look == "phone" {
+			w.run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile))
+		} else {
+			w.scheme(look)
+			w.run(chromedp.EmulateViewport(1280, 960))
+		}
+		do(look)
 	}
+}
+
+// picture checks that what is shown fits on the screen, and takes a picture of it.
+func (w *tab) picture(name, look string) {
+	w.t.Helper()
+	w.fits(name + ", " + look)
+	w.keepPicture(name + "-" + look)
 }
 
 // keepPicture takes a picture of what is on the screen, and keeps it where a flag says so.

@@ -12,6 +12,7 @@
 //	POST /dead-letters/replay             replays them
 //	GET  /cancel                          the requests that wait and are selected; ?source=&client=&group=&label=&id=&all=
 //	POST /cancel                          ends them, where nothing was sent
+//	POST /requests/{source}/{key}/jobs/{job}  suspends, resumes or kills a job of the request at the vendor
 //	POST /pause, /resume                  the queue, for all replicas
 //
 // # Without and with JavaScript
@@ -81,6 +82,13 @@ type Config struct {
 	Queue   Queue
 	// Canceller cancels requests; nil if this process may not.
 	Canceller Canceller
+	// Jobs acts on jobs at the vendor; nil if this process has no credentials of the vendor.
+	Jobs Jobs
+	// Missing returns those of the subjects on which this process may not publish, none if that
+	// cannot be found out. Nil is like none.
+	Missing func(ctx context.Context, subjects ...string) []string
+	// Explain adds to the error of an action what NATS did not permit meanwhile. Nil adds nothing.
+	Explain func(error) error
 	// Protection is how content groups stand.
 	Protection *watch.Watch
 }
@@ -165,6 +173,7 @@ func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Page, error) {
 	p.mux.HandleFunc("POST /login", p.login)
 	p.mux.Handle("POST /logout", p.action(p.logout))
 	p.mux.Handle("POST /dead-letters/{number}/replay", p.action(p.replay))
+	p.mux.Handle("POST /requests/{source}/{key}/jobs/{job}", p.action(p.actOnJob))
 	p.mux.Handle("POST /pause", p.action(p.pause))
 	p.mux.Handle("POST /resume", p.action(p.resume))
 	return p, nil

@@ -2,11 +2,8 @@ package page_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -252,7 +249,7 @@ func protectionOnAPhone(w *tab) {
 		w.t.Errorf("%d values are below their labels, not beside them", below)
 	}
 	w.fitsOn(regexp.MustCompile(`href="(/protection/[0-9a-f]{32})">ledger<`).FindStringSubmatch(w.get("/protection"))[1])
-	w.picture("protection-phone")
+	w.keepPicture("protection-phone")
 }
 
 func (w *tab) fitsOn(path string) {
@@ -276,20 +273,7 @@ func protectionLegible(w *tab) {
 			}
 		}
 		w.fits("the page of a group")
-		w.picture("protection-group-" + scheme) // the last of the paths
-	}
-}
-
-// picture writes what the browser shows, where a flag says so.
-func (w *tab) picture(name string) {
-	w.t.Helper()
-	data, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
-	w.do("take a picture", err)
-	if len(data) > 300<<10 {
-		w.t.Errorf("the picture %s has %d bytes", name, len(data))
-	}
-	if *screenshots != "" {
-		w.do("keep the picture", errors.Join(os.MkdirAll(*screenshots, 0o755), os.WriteFile(filepath.Join(*screenshots, name+".png"), data, 0o644)))
+		w.keepPicture("protection-group-" + scheme) // the last of the paths
 	}
 }
 
@@ -301,6 +285,6 @@ func protectionPictures(w *tab) {
 		w.open(paths[0])
 		w.waitFor("live", live)
 		w.fits("the page at 1280 px")
-		w.picture("protection-" + scheme)
+		w.keepPicture("protection-" + scheme)
 	}
 }

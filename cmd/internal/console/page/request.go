@@ -34,6 +34,8 @@ type requestPage struct {
 	// Letter is the sequence of the request's dead letter, 0 if it has none.
 	Letter        uint64
 	CommandCenter string
+	// CanAct: this process can act on jobs.
+	CanAct bool
 }
 
 // step is one event of the timeline.
@@ -98,6 +100,7 @@ func (p *Page) liveRequest(w http.ResponseWriter, r *http.Request) {
 		current := p.cfg.State.Last(key)
 		if !read || current != last {
 			fresh := p.history(r, key)
+			fresh.Self = requestPath(key) // a link to sign in leads back to the page, not to its stream
 			if fresh.Trouble == "" {
 				fresh.standing, fresh.placed = d.standing, d.placed
 				d, last, read = fresh, current, true
@@ -109,13 +112,13 @@ func (p *Page) liveRequest(w http.ResponseWriter, r *http.Request) {
 		d.Now = p.cfg.State.Now()
 		d.Request.Status = d.Request.At(d.Now)
 		p.stand(r.Context(), &d)
-		return d, []string{"outcome", "jobs", "timeline"}
+		return d, []string{"outcome", "jobs", "jobacts", "timeline"}
 	})
 }
 
 // history reads everything that the stream has of a request.
 func (p *Page) history(r *http.Request, key publisher.Key) requestPage {
-	d := requestPage{chrome: p.chrome(r, key.Name, "requests"), Key: key, CommandCenter: p.cfg.CommandCenter}
+	d := requestPage{chrome: p.chrome(r, key.Name, "requests"), Key: key, CommandCenter: p.cfg.CommandCenter, CanAct: p.cfg.Jobs != nil}
 	err := p.demand(r.Context(), func(ctx context.Context) error {
 		events, more, err := p.cfg.State.Events(ctx, key)
 		d.Now, d.More = p.cfg.State.Now(), more

@@ -15,13 +15,24 @@
     state.dataset.state = word;
   };
 
+  // A form that somebody fills in stays as it is until it is left or empty again.
+  const later = new Map();
+  const filling = (part) => [...part.querySelectorAll("form")].some((form) => form.contains(document.activeElement) ||
+    [...form.elements].some((e) => e.type !== "hidden" && (e.matches("input") && e.value !== e.defaultValue)));
+  document.addEventListener("focusout", () => setTimeout(() => {
+    const parts = [...later.values()];
+    later.clear();
+    parts.forEach((next) => { const old = document.getElementById(next.id); if (old) replace(old, next); });
+  }));
+
   // A part keeps what has the focus and what is folded open, as far as it is
   // still there.
   function replace(old, next) {
+    if (next.id) later.delete(next.id);
     if (old.isEqualNode(next)) return;
+    if (next.id && filling(old)) return void later.set(next.id, next);
     const open = [...old.querySelectorAll("details")].map((d) => d.open);
     const focused = old.contains(document.activeElement) ? document.activeElement : null;
-    if (focused && focused.matches("select, input")) return; // somebody is filling it in
     next.querySelectorAll("details").forEach((d, i) => { d.open = open[i] ?? d.open; });
     const again = focused && focused.getAttribute("href");
     old.replaceWith(next);
