@@ -96,6 +96,10 @@ func TestPicker_skips(t *testing.T) {
 	}
 	p.request("backup.request.a", "old", "paused", `,"notAfter":"2020-01-01T00:00:00Z"`)
 	p.request("backup.request.a", "other", "other", "")
+	d, err := p.picker.pick(t.Context(), 1)
+	if read := p.picker.lines["backup.request.a"].skipped.number; d != nil || err != errMore || read != maxSkipped { //nolint:errorlint // as it is returned
+		t.Errorf("%d were read past before the other lines have their turn, %v; want %d", read, err, maxSkipped)
+	}
 	if got := p.sequences(); fmt.Sprint(got) != "[101 102]" {
 		t.Errorf("%v were picked", got)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/schemas"
 )
 
@@ -265,9 +266,11 @@ func TestWatch(t *testing.T) {
 		t.Error(w.Trouble())
 	}
 	r.nc.Close()
-	for paused := true; paused; _, paused = w.Version() {
+	waittest.Eventually(t, "end of the pause", func() bool {
 		w.Refresh(t.Context())
-	}
+		_, paused := w.Version()
+		return !paused
+	})
 	expect("", 4)
 	if w.Trouble() == nil {
 		t.Error("no trouble without a connection")
