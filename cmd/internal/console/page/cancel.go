@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"backhaul/cmd/internal/cancel"
 	"backhaul/cmd/internal/operator"
 	"backhaul/consumer"
+	"backhaul/publisher"
 )
 
 // Canceller cancels requests that wait. Its methods are those of [cancel.Desk].
@@ -32,6 +37,8 @@ type cancelPage struct {
 	// Selected is how many requests are selected, Sources how many of each source.
 	Selected int
 	Sources  string
+	// Before is above the place of each of them in the queue.
+	Before   uint64
 	Requests []cancelled
 	Trouble  string
 	// Done is what a cancellation did, "" before.
@@ -44,24 +51,41 @@ type cancelled struct {
 	cancel.Outcome
 }
 
-// cancelForm is what selects requests, as it is in the address.
+// cancelForm is what selects requests, as it is in the address. The fields are compared as they are:
+// one that is made shorter would select other requests.
 type cancelForm struct {
 	Source, Client, Group, Label, ID string
 	All                              bool
 }
 
 func cancelFormOf(q url.Values) cancelForm {
-	field := func(name string) string { return oneLine(q.Get(name), maxField) }
+	field := func(name string) string { return strings.TrimSpace(q.Get(name)) }
 	return cancelForm{Source: field("source"), Client: field("client"), Group: field("group"), Label: field("label"), ID: field("id"), All: q.Get("all") == "yes"}
 }
+
+// maxSelector bounds a field in bytes: no name, label or id is longer.
+const maxSelector = 4096
+
+// selectorError is the error of a field that can select nothing.
+type selectorError struct{ text string }
+
+func (e *selectorError) Error() string { return e.text }
 
 // Asked reports whether the form selects requests.
 func (f cancelForm) Asked() bool { return f != cancelForm{} }
 
-var errLabel = errors.New("a label is given as name=value")
-
 // filter returns what the form selects.
 func (f cancelForm) filter() (cancel.Filter, error) {
+	for name, text := range map[string]string{"source": f.Source, "client": f.Client, "content group": f.Group, "label": f.Label, "request id": f.ID} {
+		if len(text) > maxSelector || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+			return cancel.Filter{}, &selectorError{fmt.Sprintf("the %s must be text on one line, of at most %d bytes", name, maxSelector)}
+		}
+	}
+	if f.Source != "" {
+		if err := publisher.CheckSource(f.Source); err != nil {
+			return cancel.Filter{}, &selectorError{err.Error()}
+		}
+	}
 	filter := cancel.Filter{Source: f.Source, Client: f.Client, Subclient: f.Group}
 	if f.ID != "" {
 		filter.IDs = map[string]bool{f.ID: true}
@@ -71,7 +95,7 @@ func (f cancelForm) filter() (cancel.Filter, error) {
 	}
 	name, value, ok := strings.Cut(f.Label, "=")
 	if !ok {
-		return filter, errLabel
+		return filter, &selectorError{"a label is given as name=value"}
 	}
 	filter.Labels = map[string]string{name: value}
 	return filter, nil
@@ -88,6 +112,9 @@ func (p *Page) cancelForm(w http.ResponseWriter, r *http.Request) {
 				return err
 			}
 			c.Selected, c.Sources = len(selected), cancel.Counts(selected)
+			if len(selected) > 0 {
+				c.Before = selected[len(selected)-1].Sequence + 1
+			}
 			for _, request := range selected[:min(len(selected), mostChecked)] {
 				outcome, err := p.cfg.Canceller.Check(ctx, request)
 				if err != nil {
@@ -100,7 +127,7 @@ func (p *Page) cancelForm(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			c.Trouble, status = err.Error(), http.StatusServiceUnavailable
 		}
-		if errors.Is(err, errLabel) {
+		if _, wrong := errors.AsType[*selectorError](err); wrong {
 			status = http.StatusUnprocessableEntity
 		}
 	}
@@ -118,7 +145,8 @@ func (p *Page) selected(ctx context.Context, f cancelForm) ([]cancel.Request, er
 	return p.cfg.Canceller.Select(ctx, filter)
 }
 
-// cancel cancels the requests that the form selects, and lists those that were refused.
+// cancel cancels the requests that the form selects, and lists those that were refused. It leaves out
+// those that were stored after the form was shown.
 func (p *Page) cancel(w http.ResponseWriter, r *http.Request, by *session) {
 	form := cancelFormOf(r.PostForm)
 	who := by.by(r)
@@ -126,15 +154,17 @@ func (p *Page) cancel(w http.ResponseWriter, r *http.Request, by *session) {
 		p.say(w, r, http.StatusUnprocessableEntity, "Nothing was done: %v.", err)
 		return
 	}
-	if !form.Asked() {
+	before, _ := strconv.ParseUint(r.PostForm.Get("before"), 10, 64)
+	if !form.Asked() || before == 0 {
 		p.say(w, r, http.StatusUnprocessableEntity, "Which requests? Nothing was done.")
 		return
 	}
 	requests, err := p.selected(r.Context(), form)
-	if errors.Is(err, errLabel) {
+	if _, wrong := errors.AsType[*selectorError](err); wrong {
 		p.say(w, r, http.StatusUnprocessableEntity, "Nothing was done: %v.", err)
 		return
 	}
+	requests = slices.DeleteFunc(requests, func(r cancel.Request) bool { return r.Sequence >= before })
 	counts := make(map[cancel.Result]int)
 	c := cancelPage{chrome: p.chrome(r, "Cancel requests", "cancel"), cancelForm: form, Now: time.Now(), Selected: len(requests), Sources: cancel.Counts(requests)}
 	c.Self = "/cancel?" + form.query()

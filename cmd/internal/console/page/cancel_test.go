@@ -74,17 +74,20 @@ func TestCancel(t *testing.T) {
 	}
 
 	csrf := b.signIn()
-	form := url.Values{"label": {"ticket=CHG-17"}, "reason": {"sent by mistake"}}
+	form := url.Values{"label": {"ticket=CHG-17"}, "before": {"6"}, "reason": {"sent by mistake"}}
 	for name, test := range map[string]struct {
 		form    url.Values
 		headers []string
 		want    int
 	}{
-		"without the secret":  {form, nil, http.StatusForbidden},
-		"from another site":   {with(form, csrf), []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
-		"without a reason":    {with(url.Values{"label": {"ticket=CHG-17"}}, csrf), nil, http.StatusUnprocessableEntity},
-		"without a selection": {with(url.Values{"reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
-		"with a bad label":    {with(url.Values{"label": {"x"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
+		"without the secret":         {form, nil, http.StatusForbidden},
+		"from another site":          {with(form, csrf), []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
+		"without a reason":           {with(url.Values{"label": {"ticket=CHG-17"}, "before": {"6"}}, csrf), nil, http.StatusUnprocessableEntity},
+		"without a selection":        {with(url.Values{"before": {"6"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
+		"without what was seen":      {with(url.Values{"label": {"ticket=CHG-17"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
+		"with a bad label":           {with(url.Values{"label": {"x"}, "before": {"6"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
+		"with a control character":   {with(url.Values{"source": {"billing"}, "group": {"<b>\x00home</b>"}, "before": {"6"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
+		"with a source that is none": {with(url.Values{"source": {"*"}, "before": {"6"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
 	} {
 		if resp, body := b.do(http.MethodPost, "/cancel", test.form, test.headers...); resp.StatusCode != test.want {
 			t.Errorf("%s: %d, want %d\n%s", name, resp.StatusCode, test.want, body)
@@ -93,9 +96,10 @@ func TestCancel(t *testing.T) {
 	if n := len(b.outcomes()); n != 0 {
 		t.Fatalf("%d requests were cancelled", n)
 	}
-	if body := b.get(path); !strings.Contains(body, "<button>Cancel 4 requests</button>") {
+	if body := b.get(path); !strings.Contains(body, "<button>Cancel 4 requests</button>") || !strings.Contains(body, `name="before" value="6"`) {
 		t.Errorf("no form:\n%s", body)
 	}
+	b.queued("billing", "CHG-17", "later") // after the form was shown
 	resp, body := b.do(http.MethodPost, "/cancel", with(form, csrf))
 	if resp.StatusCode != http.StatusOK || !strings.Contains(body, `id="done">3 cancelled, 0 cancelled before, 1 refused.`) || !strings.Contains(body, "refused: host/7 has claimed it until") {
 		t.Errorf("%d\n%s", resp.StatusCode, body)

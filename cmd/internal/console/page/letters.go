@@ -39,9 +39,10 @@ type letterFilter struct {
 }
 
 // letterFilterOf returns the filter of an address or a form. A state that does not exist is kept,
-// and matches none: an action must not select more than was meant.
+// and matches none, and no field is made shorter: an action must not select more than was meant.
 func letterFilterOf(q url.Values) letterFilter {
-	return letterFilter{Source: fieldOf(q, "source"), Code: fieldOf(q, "code"), Text: fieldOf(q, "q"), State: deadletter.State(fieldOf(q, "state"))}
+	field := func(name string) string { return strings.TrimSpace(q.Get(name)) }
+	return letterFilter{Source: field("source"), Code: field("code"), Text: field("q"), State: deadletter.State(field("state"))}
 }
 
 // query returns the filter as it is in an address.
