@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -77,8 +79,18 @@ func (c *canaryCheck) configure(cfg *config.Config) error {
 	if c.Recorder, err = canary.NewRecorder(c.file); err != nil {
 		return &usageError{fmt.Errorf("--record: %w", err)}
 	}
-	c.Recorder.Names = []string{cfg.Vendor.Username, c.Task.ClientName, c.Task.SubclientName}
+	c.Recorder.Names = append(userNames(cfg.Vendor.Username), c.Task.ClientName, c.Task.SubclientName)
+	if endpoint, err := url.Parse(cfg.Vendor.Endpoint); err == nil {
+		c.Recorder.Names = append(c.Recorder.Names, endpoint.Hostname())
+	}
 	return nil
+}
+
+// userNames returns the names by which the vendor may call a user: with a domain and without it.
+func userNames(user string) []string {
+	_, inDomain, _ := strings.Cut(user, `\`)
+	local, _, _ := strings.Cut(cmp.Or(inDomain, user), "@")
+	return []string{user, inDomain, local}
 }
 
 // endRecording closes the recording, and says what is in it. Without a canary it is removed.

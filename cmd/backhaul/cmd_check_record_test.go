@@ -64,3 +64,13 @@ func TestCheckCanary_record(t *testing.T) {
 	refused(`line 2: answer.method "XGET"`, "simulator", "--recording", bad)
 	refused("no such file", "simulator", "--recording", bad+"x")
 }
+
+// A user is called by the name with and without the domain.
+func TestUserNames(t *testing.T) {
+	t.Parallel()
+	for user, want := range map[string]string{`EXAMPLE\ann`: `EXAMPLE\ann ann ann`, "ann@example.com": "ann@example.com  ann", "ann": "ann  ann", "": "  "} {
+		if got := strings.Join(userNames(user), " "); got != want {
+			t.Errorf("%q: %q, want %q", user, got, want)
+		}
+	}
+}

@@ -172,14 +172,15 @@ const removed = "…"
 
 // Clean returns a vendor's text without what looks like a name or a token: text in brackets or quotes,
 // words with a character that names of users, hosts and files have, words with a digit, long words,
-// and the given names.
+// and the given names, in upper or lower case.
 func Clean(text string, names ...string) string {
+	text = strings.ToValidUTF8(text, removed)
 	for _, name := range names {
-		if name != "" {
-			text = strings.ReplaceAll(text, name, removed)
+		if name != "" && utf8.ValidString(name) {
+			text = regexp.MustCompile("(?i)"+regexp.QuoteMeta(name)).ReplaceAllLiteralString(text, removed)
 		}
 	}
-	text = bracketed().ReplaceAllString(strings.ToValidUTF8(text, removed), " "+removed+" ")
+	text = bracketed().ReplaceAllString(text, " "+removed+" ")
 	words := strings.Fields(text)
 	for i, word := range words {
 		if !plain().MatchString(word) {

@@ -92,6 +92,7 @@ func TestClean(t *testing.T) {
 		"token eyJhbGciOiJIUzI1NiJ9 is bad":                   "token … is bad",
 		"token QSDKabcdefghijklmnopqrstuvwxyzabcdef":          "token …",
 		"Please ask Anna first":                               "Please ask … first",
+		"Please ask ANNA first":                               "Please ask … first",
 		"Completed w/ one or more errors":                     "Completed w/ one or more errors",
 		"two\nlines":                                          "two lines",
 		"not \xff UTF":                                        "not … UTF",
