@@ -22,7 +22,7 @@ import (
 //
 //   - settings and connection: load, join, newLogger (loggerOn a logWriter)
 //   - flags: addOutputFlag, addOperatorFlags, addYesFlag, addFilter, addSourceFilter,
-//     addMoment, hideFlags, flagOf; checkSource, checkPeriod
+//     addLabels, addMoment, hideFlags, flagOf; checkSource, checkPeriod
 //   - input: readInput
 //   - output: printJSON, newTable, stamp, ago, short, dash, sayProblems
 //   - errors: usageError for a wrong command line, errSaid after a failure that is printed

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,6 +72,33 @@ func addFilter(cmd *cobra.Command, text *string, name, usage string) {
 // addSourceFilter adds --source as a filter.
 func addSourceFilter(cmd *cobra.Command, source *string) {
 	cmd.Flags().Var(filterValue{text: source, check: publisher.CheckSource}, "source", "only requests of this `source`")
+}
+
+// addLabels adds --label, which gives a label each time.
+func addLabels(cmd *cobra.Command, labels *map[string]string, usage string) {
+	cmd.Flags().Var(labelsValue{labels}, "label", usage)
+}
+
+// labelsValue is the value of a flag that gives a label each time. What follows the first = is the
+// label's value as it is, with its commas and quotes.
+type labelsValue struct{ labels *map[string]string }
+
+func (v labelsValue) String() string { return "" }
+func (v labelsValue) Type() string   { return "string" }
+
+func (v labelsValue) Set(text string) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok || name == "" {
+		return errors.New("must be name=value")
+	}
+	if before, given := (*v.labels)[name]; given && before != value {
+		return fmt.Errorf("the label %s has two values: %q and %q", name, before, value)
+	}
+	if *v.labels == nil {
+		*v.labels = make(map[string]string)
+	}
+	(*v.labels)[name] = value
+	return nil
 }
 
 // checkSource checks a --source that is not a filter. The error is a [*usageError].

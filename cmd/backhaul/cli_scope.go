@@ -21,9 +21,9 @@ import (
 type scopeFlags struct{ source, client, group string }
 
 func addScopeFlags(cmd *cobra.Command, f *scopeFlags) {
-	cmd.Flags().StringVar(&f.source, "source", "", "only requests of this `source`")
-	cmd.Flags().StringVar(&f.client, "client", "", "only requests for this client: `name`, upper and lower case are the same")
-	cmd.Flags().StringVar(&f.group, "group", "", "only requests for this content group: `name`, of every client unless --client is given")
+	addSourceFilter(cmd, &f.source)
+	addFilter(cmd, &f.client, "client", "only requests for this client: `name`, upper and lower case are the same")
+	addFilter(cmd, &f.group, "group", "only requests for this content group: `name`, of every client unless --client is given")
 }
 
 // scope returns the scope of the flags, and whether one is given. The error is a [*usageError].

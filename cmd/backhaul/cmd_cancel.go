@@ -61,7 +61,7 @@ Exit codes: 0 all are cancelled, now or before; 1 some were refused.`,
 	addSourceFilter(cmd, &f.filter.Source)
 	addFilter(cmd, &f.filter.Client, "client-name", "only requests for this object storage `client`")
 	addFilter(cmd, &f.filter.Subclient, "subclient-name", "only requests for this content `group`")
-	flags.StringToStringVar(&f.filter.Labels, "label", nil, "only requests with this label, `name=value`; with several, those that have all")
+	addLabels(cmd, &f.filter.Labels, "only requests with this label, `name=value`; with several, those that have all")
 	flags.StringVar(&f.file, "file", "", "only the requests of this `file`, - for standard input, which were sent with the source cli unless --source says another")
 	flags.StringVar(&f.batch, "batch", "", "`name` that was given when the file was sent, by default the file's")
 	flags.BoolVar(&f.all, "all", false, "select all requests that wait")

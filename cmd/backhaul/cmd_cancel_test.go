@@ -29,7 +29,10 @@ func TestCancel_usage(t *testing.T) {
 		{"billing/x", "--reason: the reason is missing: the event that the request's source reads says why"},
 		{"--all --as= --reason x --as \x01", "one line"},
 		{"--file none.ndjson --reason x", "--file: open none.ndjson: no such file"},
-		{"--label ticket --reason x", "must be formatted as key=value"},
+		{"--label ticket --reason x", "must be name=value"},
+		{"--label =x --reason x", "must be name=value"},
+		{"--label n=1 --label n=2 --reason x", `the label n has two values: "1" and "2"`},
+		{"--client-name= --source billing --reason x", "it is empty"},
 		{"billing/x --reason x", "needs a server: set --nats or BACKHAUL_NATS_URL"},
 	} {
 		code, out, stderr := programtest.Once(t, nil, "", append([]string{"cancel"}, strings.Fields(test.args)...)...)
@@ -65,6 +68,10 @@ func TestCancel_selects(t *testing.T) {
 	s.Publish("backup.request.crm", nil, labelled("c-1", "CHG-17"))
 	s.Publish("backup.request.crm", nil, labelled("c-2", "CHG-18"))
 	s.Publish("backup.request.crm", nil, []byte(`{"clientName":"photos","subclientName":"home"}`))
+	if code, _, stderr := programtest.Once(t, s.Env, "", "request", "--source", "odd", "--request-id", "o-1", "--client-name", "Files", "--subclient-name", "odd",
+		"--label", `note=a,b=c "d"`); code != exitDone {
+		t.Fatalf("request: exit code %d, %s", code, stderr)
+	}
 	file := filepath.Join(t.TempDir(), "monday.ndjson")
 	if err := os.WriteFile(file, []byte(`{"clientName":"files","subclientName":"home"}`+"\n"+`{"requestId":"own","clientName":"files","subclientName":"home"}`), 0o600); err != nil {
 		t.Fatal(err)
@@ -81,11 +88,14 @@ func TestCancel_selects(t *testing.T) {
 	run(exitDone, b0, "4 would cancel", "--source", "billing", "--label", "ticket=CHG-17", "--label", "n=1", "--dry-run")
 	run(exitDone, "", "no request that waits is selected", "--label", "ticket=CHG-17", "--label", "n=2", "--dry-run")
 	run(exitDone, "", "no request that waits is selected", "--subclient-name", "other", "--reason", "x")
+	// A label is compared as it is. Upper and lower case of the vendor's names are the same.
+	run(exitDone, "odd/o-1  would cancel\n", "1 would cancel", "--label", `note=a,b=c "d"`, "--client-name", "FILES", "--dry-run")
+	run(exitDone, "", "no request that waits is selected", "--label", `note=a,b=c "d`, "--dry-run")
 	if code, out, _ := programtest.Once(t, s.Env, "", "cancel", "--client-name", "photos", "--dry-run"); code != exitDone || !strings.HasPrefix(out, "crm/seq-7-") || !strings.HasSuffix(out, "  would cancel\n") {
 		t.Errorf("a request without an id: exit code %d, %s", code, out)
 	}
 	run(exitUsage, "", "Cancel 5 requests (4 of billing, 1 of crm)? There is no terminal to ask on: give --yes", "--label", "ticket=CHG-17", "--reason", "x")
-	run(exitUsage, "", "Cancel 7 requests (4 of billing, 3 of crm)?", "--all", "--reason", "x")
+	run(exitUsage, "", "Cancel 8 requests (4 of billing, 3 of crm, 1 of odd)?", "--all", "--reason", "x")
 	if n := len(s.Stored(publisher.EventsStream, "backup.event.>")); n != 0 {
 		t.Errorf("%d events of what was not done", n)
 	}

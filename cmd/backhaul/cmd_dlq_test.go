@@ -335,6 +335,8 @@ func TestOperatorsCommandLines(t *testing.T) {
 		"no sequence":        {[]string{"dlq", "show", "inv-7"}, `"inv-7"`},
 		"which dead letters": {[]string{"dlq", "drop", "--yes"}, "--all"},
 		"an empty filter":    {[]string{"dlq", "drop", "--source", "", "--error-code", "EXPIRED", "--yes"}, `"--source" flag: it is empty`},
+		"a pause of nothing": {[]string{"pause", "--source", ""}, `"--source" flag: it is empty`},
+		"no pause is ended":  {[]string{"resume", "--group", ""}, `"--group" flag: it is empty`},
 		"an empty time":      {[]string{"events", "--since", ""}, `"--since" flag: it is empty`},
 		"both":               {[]string{"dlq", "drop", "1", "--source", "a"}, "do not go with"},
 		"a file for many":    {[]string{"dlq", "replay", "--all", "--file", "x"}, "one dead letter"},

@@ -34,7 +34,7 @@ func addQueryFlags(cmd *cobra.Command, f *queryFlags) {
 	addFilter(cmd, &f.requestID, "request-id", "only requests with this `id`, and the rejections of others with it")
 	addFilter(cmd, &f.client, "client-name", "only what is about this object storage `client`")
 	addFilter(cmd, &f.subclient, "subclient-name", "only what is about this content `group`")
-	cmd.Flags().StringToStringVar(&f.labels, "label", nil, "only requests with this label, `name=value`; all of them if there are several")
+	addLabels(cmd, &f.labels, "only requests with this label, `name=value`; all of them if there are several")
 	addFilter(cmd, &f.jobID, "job-id", "only events about the job with this `id` of the vendor")
 	addFilter(cmd, &f.outcome, "outcome", "only jobs that ended with this `outcome`, such as failed")
 	addFilter(cmd, &f.errorCode, "error-code", "only failures with this `code`, ours or the vendor's in either form")

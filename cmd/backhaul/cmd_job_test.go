@@ -1,11 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"backhaul/cmd/internal/programtest"
+	"backhaul/publisher"
+	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/simulator"
 )
 
@@ -34,6 +37,30 @@ func TestPauseAndResumeOfAScope(t *testing.T) {
 	s.WaitForOutcomes()
 	s.OneJob("p-1")
 	run(exitDone, "resume-scope", "events", "--kind", "operator")
+}
+
+// The list of pauses may have been written by another program: what a terminal interprets in it is not
+// printed.
+func TestPauseOfAScope_byAnotherProgram(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{})
+	now := time.Now().UTC()
+	list := fmt.Appendf(nil, `{"pauses":[{"source":"billing","since":%q,"until":%q,"actor":"bob\u001b[31m","reason":"a\u0007\nb\u202e","operationId":"1"}]}`,
+		now.Format(time.RFC3339), now.Add(time.Hour).Format(time.RFC3339))
+	s.Publish(publisher.PausesSubject, nil, list)
+	waittest.Eventually(t, "replica that knows the pause", func() bool {
+		_, out, _ := programtest.Once(t, s.Env, "", "status")
+		return strings.Contains(out, "source billing: since 2")
+	})
+	for _, args := range [][]string{
+		{"status"}, {"check"}, {"request", "--source", "billing", "--request-id", "p-1", "--client-name", "s-adhoc-object-storage", "--subclient-name", "stestgroup"},
+		{"status", "billing/p-1"}, {"requests"}, {"pause", "--source", "billing", "--for", "1m"}, {"resume", "--source", "crm"}, {"resume", "--source", "billing"},
+	} {
+		_, out, stderr := programtest.Once(t, s.Env, "", args...)
+		if text := out + stderr; strings.ContainsAny(text, "\x1b\a\u202e") || !strings.Contains(text, "billing") {
+			t.Errorf("%v prints %q", args, text)
+		}
+	}
 }
 
 // A job is killed by its id, and the follower reports the end.

@@ -80,7 +80,7 @@ the file is wrong and nothing was sent; 3 NATS is out of reach; 130 interrupted.
 	flags.BoolVar(&f.dryRun, "dry-run", false, "send nothing; show the messages, and what would be sent to the vendor for each")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress bar, notes and summary on standard error")
 	addMemberFlags(cmd)
-	flags.StringToStringVar(&f.labels, "label", nil, "labels, `name=value`")
+	addLabels(cmd, &f.labels, "labels, `name=value`")
 	config.AddFlag(flags, "vendor-format", "for --dry-run, how CreateTask is written: `xml|json`")
 	config.AddFlags(flags, config.GroupNATS, config.GroupLog)
 	addOutputFlag(cmd, &f.output)

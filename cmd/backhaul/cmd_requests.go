@@ -65,7 +65,7 @@ With --watch the list is followed by a line for each request whenever an event c
 	addSourceFilter(cmd, &f.source)
 	addFilter(cmd, &f.client, "client-name", "only requests of this object storage `client`")
 	addFilter(cmd, &f.group, "subclient-name", "only requests of this content `group`")
-	flags.StringToStringVar(&f.labels, "label", nil, "only requests with this label, `name=value`; all of them if there are several")
+	addLabels(cmd, &f.labels, "only requests with this label, `name=value`; all of them if there are several")
 	addMoment(cmd, &f.since, "since", "only requests with an event since this `time` (2026-11-23T10:00:00Z) or age (90m, 7d), or stored in the queue since")
 	flags.IntVar(&f.limit, "limit", 500, "end after this `number` of requests, 0 means no limit")
 	flags.BoolVarP(&f.watch, "watch", "w", false, "go on with what changes")
@@ -207,11 +207,12 @@ func (f requestsFlags) mayWait() bool {
 // matches reports whether a message in the queue is wanted by what it says.
 func (f requestsFlags) matches(m history.Message) bool {
 	for name, value := range f.labels {
-		if m.Request.Labels[name] != value {
+		if have, ok := m.Request.Labels[name]; !ok || have != value {
 			return false
 		}
 	}
-	return (f.client == "" || f.client == m.Request.ClientName) && (f.group == "" || f.group == m.Request.SubclientName) && !m.Since.Before(f.since)
+	return (f.client == "" || strings.EqualFold(f.client, m.Request.ClientName)) &&
+		(f.group == "" || strings.EqualFold(f.group, m.Request.SubclientName)) && !m.Since.Before(f.since)
 }
 
 // follow prints each request that an event changes, until ctx ends.

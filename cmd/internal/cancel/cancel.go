@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +31,9 @@ import (
 
 // Filter selects requests in the queue. The zero value selects all.
 type Filter struct {
-	Source, Client, Subclient string
+	Source string
+	// Client and Subclient are names of the vendor: upper and lower case are the same.
+	Client, Subclient string
 	// Labels must all be among those of the request.
 	Labels map[string]string
 	// IDs are the ids that are selected, or the names of keys; nil selects any.
@@ -48,7 +51,7 @@ func (f Filter) matches(req *schemas.BackupRequest) bool {
 			return false
 		}
 	}
-	return (f.Client == "" || f.Client == req.ClientName) && (f.Subclient == "" || f.Subclient == req.SubclientName)
+	return (f.Client == "" || strings.EqualFold(f.Client, req.ClientName)) && (f.Subclient == "" || strings.EqualFold(f.Subclient, req.SubclientName))
 }
 
 // Request is a request's message in the queue.

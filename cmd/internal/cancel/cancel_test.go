@@ -48,7 +48,7 @@ func TestDesk_Select(t *testing.T) {
 	}{
 		"all":            {Filter{}, "1 2 3 4 5 6 7"},
 		"a source":       {Filter{Source: "billing"}, "1 2 4 5"},
-		"a client":       {Filter{Client: "c-1"}, "2 4 6"},
+		"a client":       {Filter{Client: "C-1"}, "2 4 6"},
 		"a group":        {Filter{Source: "crm", Subclient: "g"}, "3"},
 		"a label":        {Filter{Labels: map[string]string{"n": "3"}}, "4"},
 		"two labels":     {Filter{Labels: map[string]string{"n": "3", "all": "x"}}, "4"},

@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,12 +35,15 @@ func (m Match) matches(e schemas.Event) bool {
 			return false
 		}
 	}
-	return is(m.RequestID, names.RequestID) && is(m.Client, names.ClientName) && is(m.Subclient, names.SubclientName) &&
+	return is(m.RequestID, names.RequestID) && same(m.Client, names.ClientName) && same(m.Subclient, names.SubclientName) &&
 		(m.JobID == "" || hasJob(e, m.JobID)) && (m.Outcome == "" || hasOutcome(e, m.Outcome)) &&
 		(m.ErrorCode == "" || hasCode(e, m.ErrorCode))
 }
 
 func is(wanted, have string) bool { return wanted == "" || wanted == have }
+
+// same is for names of the vendor: upper and lower case are the same.
+func same(wanted, have string) bool { return wanted == "" || strings.EqualFold(wanted, have) }
 
 func hasJob(e schemas.Event, id string) bool {
 	switch e := e.(type) {
