@@ -28,6 +28,8 @@ const (
 	guardBind = time.Minute
 	// guardProbe is how often the mark is written again if it has not changed.
 	guardProbe = 30 * time.Second
+	// guardFull is how often it is written while the server's storage is used up.
+	guardFull = 5 * time.Second
 	// suspicion is how long a difference must last before the ledger counts as lost: a
 	// former leader that has not noticed yet answers with an old state.
 	suspicion        = 500 * time.Millisecond
@@ -80,6 +82,7 @@ type guard struct {
 	marks     jetstream.Stream // nil until bound
 	boundAt   time.Time        // when binding was last tried
 	probedAt  time.Time        // when the mark was last written
+	full      bool             // the server had no storage for it
 	known     publisher.Mark
 	kept      publisher.Mark // the mark in BACKUP_MARK
 	sequence  uint64         // of the message with the kept mark

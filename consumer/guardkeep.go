@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,8 +51,9 @@ func (g *guard) noteKeeping(err error) {
 	if err == nil {
 		g.unkept.Store(nil)
 	} else {
-		err = fmt.Errorf("what is known of the ledger is not kept, so a ledger that is lost while no replica runs is not noticed: stream %s: %w; see `backhaul setup` and deploy/nats/roles.conf",
-			publisher.MarkStream, err)
+		way := cmp.Or(publisher.WayOut(err), "see `backhaul setup` and deploy/nats/roles.conf")
+		err = fmt.Errorf("what is known of the ledger is not kept, so a ledger that is lost while no replica runs is not noticed: stream %s: %w; %s",
+			publisher.MarkStream, err, way)
 		g.unkept.Store(&err)
 	}
 	if g.keeping.Changed(err) && err != nil {
@@ -62,13 +64,16 @@ func (g *guard) noteKeeping(err error) {
 // keep writes the mark if it has changed. Another replica may have written first, and may
 // have seen more.
 func (g *guard) keep(ctx context.Context) {
-	if g.marks == nil || g.known == g.kept {
+	if g.marks == nil || g.known == g.kept || g.full && time.Since(g.probedAt) < guardFull {
 		return
 	}
-	sequence, err := g.record(ctx, g.known)
+	short, cancel := context.WithTimeout(ctx, guardTimeout/4)
+	defer cancel()
+	sequence, err := g.record(short, g.known)
 	switch {
 	case errors.Is(err, publisher.ErrConflict):
 		g.reread(ctx)
+	case publisher.StorageUsedUp(err): // stored reports it, and the next write tries again
 	case err != nil:
 		g.marks = nil
 		g.noteKeeping(err)
@@ -80,7 +85,11 @@ func (g *guard) keep(ctx context.Context) {
 // probe writes the kept mark again if it was not written for a while. While no request comes,
 // only this tells whether the server stores messages; and without storage no request comes.
 func (g *guard) probe(ctx context.Context) {
-	if g.marks == nil || g.sequence == 0 || time.Since(g.probedAt) < guardProbe {
+	every := guardProbe
+	if g.full {
+		every = guardFull
+	}
+	if g.marks == nil || g.sequence == 0 || time.Since(g.probedAt) < every {
 		return
 	}
 	short, cancel := context.WithTimeout(ctx, guardTimeout/4)
@@ -97,6 +106,7 @@ func (g *guard) probe(ctx context.Context) {
 func (g *guard) record(ctx context.Context, m publisher.Mark) (uint64, error) {
 	g.probedAt = time.Now()
 	sequence, err := g.pub.RecordMark(ctx, g.sequence, m)
+	g.full = publisher.StorageUsedUp(err)
 	if g.stored != nil {
 		g.stored(err)
 	}

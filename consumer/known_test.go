@@ -333,10 +333,24 @@ func TestGuardProbe_storageUsedUp(t *testing.T) {
 	if probe(); c.Writable() == nil || c.DeadLetters() == nil || !strings.Contains(c.Writable().Error(), publisher.StorageHint) {
 		t.Errorf("%v, %v, want the hint", c.Writable(), c.DeadLetters())
 	}
+	before = g.sequence
+	if g.probe(t.Context()); g.probedAt.IsZero() || g.sequence != before {
+		t.Error("it probes more often than it should")
+	}
+	// A mark that has changed is not given up, and does not hide the reason.
+	g.known.Last++
+	g.probedAt = time.Time{}
+	if g.keep(t.Context()); g.marks == nil || g.unkept.Load() != nil || c.Writable() == nil {
+		t.Errorf("the mark is kept no more: %v, %v", g.condition(), c.Writable())
+	}
 	connected = nc.StatusChanged(nats.CONNECTED)
 	server.LimitStorage(0)
 	<-connected
-	if probe(); c.Writable() != nil || c.DeadLetters() != nil {
-		t.Errorf("%v, %v", c.Writable(), c.DeadLetters())
+	if g.keep(t.Context()); c.Writable() == nil {
+		t.Error("it writes more often than it should")
+	}
+	g.probedAt = time.Now().Add(-guardFull)
+	if g.keep(t.Context()); g.kept != g.known || c.Writable() != nil || c.DeadLetters() != nil {
+		t.Errorf("kept %+v of %+v; %v, %v", g.kept, g.known, c.Writable(), c.DeadLetters())
 	}
 }

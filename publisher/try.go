@@ -1,6 +1,7 @@
 package publisher
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -75,6 +76,24 @@ func StorageUsedUp(err error) bool {
 		return strings.Contains(refusal.Description, "resource")
 	}
 	return false
+}
+
+// SilenceHint is the way out when a server answers, but not to what is written to a stream.
+const SilenceHint = "the NATS server does not store it: look into its log and at its disk, because a stream whose disk was full stays closed until nats-server is restarted; " +
+	"in a cluster the stream may have no leader (`nats stream report`)"
+
+// WayOut returns what to do about a write that a stream does not take, "" if the error itself says it.
+func WayOut(err error) string {
+	_, answered := errors.AsType[*jetstream.APIError](err)
+	switch {
+	case StorageUsedUp(err):
+		return StorageHint
+	case answered:
+		return ""
+	case errors.Is(err, nats.ErrTimeout), errors.Is(err, jetstream.ErrAsyncPublishTimeout), errors.Is(err, context.DeadlineExceeded):
+		return SilenceHint
+	}
+	return ""
 }
 
 // UnconfirmedError says that it is not known whether a message was stored.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,10 +21,6 @@ type holdUp struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
-// holding has the conditions of a replica that keep it from starting jobs. The others are about
-// work that has its job, or none.
-var holding = []string{"start", "requests", "nats", "embedded nats", "vendor", "budget", "ledger", "ledger writes", "paused scopes"}
-
 // holdUps returns what holds up a request that has no outcome: a pause of the queue or of its
 // scope, and what the replica at an address says is wrong, or waits for. A request that is claimed
 // waits for none of the pauses. A user who may not see the queue gets no pause.
@@ -39,7 +34,7 @@ func holdUps(ctx context.Context, js jetstream.JetStream, h *history.History, ad
 	}
 	if r := replica.Ask(ctx, admin); r != nil && r.Answered {
 		for _, c := range r.Checks {
-			if slices.Contains(holding, c.Name) && (!c.OK || !c.Until.IsZero()) {
+			if c.HoldsUp && (!c.OK || !c.Until.IsZero()) {
 				all = append(all, holdUp{What: c.Name, Text: c.Text(), Until: c.Until})
 			}
 		}

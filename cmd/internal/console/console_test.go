@@ -66,35 +66,35 @@ func TestReadiness(t *testing.T) {
 		checks []Check
 		status int
 		text   string
-		want   []result
+		want   []Result
 	}{
 		"well": {
 			[]Check{check("requests", nil), condition("vendor", nil)}, http.StatusOK, "ready\n",
-			[]result{{Name: "requests", OK: true}, {Name: "vendor", OK: true, Condition: true}},
+			[]Result{{Name: "requests", OK: true}, {Name: "vendor", OK: true, Condition: true}},
 		},
 		"a remark": {
 			[]Check{remark("vendor", "not asked yet", nil), remark("queue", "", nil), remark("nats", "up", away)}, http.StatusServiceUnavailable, "not ready: nats: NATS is not connected\n",
-			[]result{{Name: "vendor", OK: true, Note: "not asked yet"}, {Name: "queue", OK: true}, {Name: "nats", Error: away.Error()}},
+			[]Result{{Name: "vendor", OK: true, Note: "not asked yet"}, {Name: "queue", OK: true}, {Name: "nats", Error: away.Error()}},
 		},
 		"not": {
 			[]Check{check("requests", away), check("other", nil)}, http.StatusServiceUnavailable, "not ready: requests: NATS is not connected\n",
-			[]result{{Name: "requests", Error: away.Error()}, {Name: "other", OK: true}},
+			[]Result{{Name: "requests", Error: away.Error()}, {Name: "other", OK: true}},
 		},
 		"a condition": {
 			[]Check{check("requests", nil), condition("vendor", away)}, http.StatusOK, "ready\n",
-			[]result{{Name: "requests", OK: true}, {Name: "vendor", Condition: true, Error: away.Error()}},
+			[]Result{{Name: "requests", OK: true}, {Name: "vendor", Condition: true, Error: away.Error()}},
 		},
 		"both": {
 			[]Check{check("requests", away), condition("vendor", away)}, http.StatusServiceUnavailable, "not ready: requests: NATS is not connected\n",
-			[]result{{Name: "requests", Error: away.Error()}, {Name: "vendor", Condition: true, Error: away.Error()}},
+			[]Result{{Name: "requests", Error: away.Error()}, {Name: "vendor", Condition: true, Error: away.Error()}},
 		},
 		"several errors": {
 			[]Check{check("requests", errors.Join(away, errors.New("and:\n  a\r\n  b")))}, http.StatusServiceUnavailable,
-			"not ready: requests: NATS is not connected; and:; a; b\n", []result{{Name: "requests", Error: "NATS is not connected; and:; a; b"}},
+			"not ready: requests: NATS is not connected; and:; a; b\n", []Result{{Name: "requests", Error: "NATS is not connected; and:; a; b"}},
 		},
 		"before there are checks": {
 			nil, http.StatusServiceUnavailable, "not ready: start: starting\n",
-			[]result{{Name: "start", Error: "starting"}},
+			[]Result{{Name: "start", Error: "starting"}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestReadiness(t *testing.T) {
 			resp, text := ask(t, c, http.MethodGet, "/readyz?verbose")
 			var got struct {
 				Ready  bool
-				Checks []result
+				Checks []Result
 			}
 			if err := json.Unmarshal([]byte(text), &got); err != nil {
 				t.Fatalf("%v in %s", err, text)

@@ -22,33 +22,27 @@ type Check struct {
 	Until func() time.Time
 	// Condition is true if the check is shown but does not decide readiness.
 	Condition bool
+	// HoldsUp is true if no request is started while the check fails.
+	HoldsUp bool
 }
 
-// result is a check's answer.
-type result struct {
+// Result is a check's answer.
+type Result struct {
 	Name      string    `json:"name"`
 	OK        bool      `json:"ok"`
 	Condition bool      `json:"condition,omitempty"`
+	HoldsUp   bool      `json:"holdsUp,omitempty"`
 	Error     string    `json:"error,omitempty"`
 	Note      string    `json:"note,omitempty"`
 	Until     time.Time `json:"until,omitzero"`
 }
 
-func live(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") }
-
-// ready writes 200, or 503 with the reason.
-func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
-	var (
-		results []result
-		failed  []string
-	)
-	for _, check := range *c.checks.Load() {
-		one := result{Name: check.Name, OK: true, Condition: check.Condition}
+// Ask returns the answers of the checks.
+func Ask(checks []Check) (results []Result) {
+	for _, check := range checks {
+		one := Result{Name: check.Name, OK: true, Condition: check.Condition, HoldsUp: check.HoldsUp}
 		if err := check.Probe(); err != nil {
 			one.OK, one.Error = false, inOneLine(err)
-			if !check.Condition {
-				failed = append(failed, check.Name+": "+one.Error)
-			}
 		} else if check.Note != nil {
 			one.Note = check.Note()
 		}
@@ -56,6 +50,20 @@ func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
 			one.Until = check.Until()
 		}
 		results = append(results, one)
+	}
+	return results
+}
+
+func live(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") }
+
+// ready writes 200, or 503 with the reason.
+func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
+	results := Ask(*c.checks.Load())
+	var failed []string
+	for _, one := range results {
+		if !one.OK && !one.Condition {
+			failed = append(failed, one.Name+": "+one.Error)
+		}
 	}
 	status := http.StatusOK
 	if len(failed) > 0 {
@@ -65,7 +73,7 @@ func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Query().Has("verbose"):
 		answerJSON(w, status, struct {
 			Ready  bool     `json:"ready"`
-			Checks []result `json:"checks"`
+			Checks []Result `json:"checks"`
 		}{len(failed) == 0, results})
 	case len(failed) > 0:
 		answer(w, status, "not ready: "+strings.Join(failed, "; "))

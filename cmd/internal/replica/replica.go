@@ -34,8 +34,10 @@ type Check struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
 	// Condition is true if it does not decide whether the replica is ready.
-	Condition bool   `json:"condition"`
-	Error     string `json:"error,omitempty"`
+	Condition bool `json:"condition"`
+	// HoldsUp is true if no request is started while the check fails.
+	HoldsUp bool   `json:"holdsUp,omitempty"`
+	Error   string `json:"error,omitempty"`
 	// Note adds to a check that passes.
 	Note string `json:"note,omitempty"`
 	// Until is when what the check says is tried again, zero if that is not known.

@@ -44,5 +44,5 @@ func budgetChecks(allowance *budget.Budget) []console.Check {
 	if allowance == nil {
 		return nil
 	}
-	return []console.Check{{Name: "budget", Probe: allowance.Trouble, Note: allowance.Remark, Condition: true}}
+	return []console.Check{{Name: "budget", Probe: allowance.Trouble, Note: allowance.Remark, Condition: true, HoldsUp: true}}
 }

@@ -129,7 +129,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
-	stopPage, err := showPage(ctx, admin, o, url, owner, vendor.client, asking, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Waits: worker.Waits, Paused: worker.Paused, Protection: watched})
+	stopPage, err := showPage(ctx, admin, o, url, owner, vendor.client, asking, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Checks: checks, Waits: worker.Waits, Paused: worker.Paused, Protection: watched})
 	if err != nil {
 		return err
 	}
@@ -157,19 +157,19 @@ func probes(checks []console.Check) map[string]func() error {
 // runChecks returns what /readyz answers from, in the order that it is shown in.
 func runChecks(worker *consumer.Consumer, permissions *natsconn.Permissions, vendor *watchedVendor, embedded *natsconn.Embedded, policy *admission.File) []console.Check {
 	checks := []console.Check{
-		{Name: "requests", Probe: worker.Ready},
-		{Name: "nats", Probe: permissions.Trouble},
-		{Name: "vendor", Probe: vendor.trouble, Note: vendor.waits, Until: vendor.next, Condition: true},
+		{Name: "requests", Probe: worker.Ready, HoldsUp: true},
+		{Name: "nats", Probe: permissions.Trouble, HoldsUp: true},
+		{Name: "vendor", Probe: vendor.trouble, Note: vendor.waits, Until: vendor.next, Condition: true, HoldsUp: true},
 	}
 	if embedded != nil {
-		checks = append(checks, console.Check{Name: "embedded nats", Probe: embedded.Trouble})
+		checks = append(checks, console.Check{Name: "embedded nats", Probe: embedded.Trouble, HoldsUp: true})
 	}
 	if policy != nil {
 		checks = append(checks, console.Check{Name: "policy", Probe: policy.Trouble, Condition: true})
 	}
 	return append(checks,
-		console.Check{Name: "ledger", Probe: worker.Ledger, Condition: true},
-		console.Check{Name: "ledger writes", Probe: worker.Writable},
+		console.Check{Name: "ledger", Probe: worker.Ledger, Condition: true, HoldsUp: true},
+		console.Check{Name: "ledger writes", Probe: worker.Writable, HoldsUp: true},
 		console.Check{Name: "dead letters", Probe: worker.DeadLetters, Condition: true},
 		console.Check{Name: "doubt", Probe: worker.Unclear, Condition: true},
 		console.Check{Name: "paused scopes", Probe: worker.Scopes, Note: worker.PausedNote, Condition: true},

@@ -1,7 +1,9 @@
 package systemtest
 
 import (
+	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,6 +14,7 @@ import (
 	"backhaul/publisher/natstest"
 	"backhaul/publisher/natstest/waittest"
 	"backhaul/vendorapi/simulator"
+	"backhaul/vendorapi/simulator/simulatortest"
 )
 
 // A ledger that is full between claim and outcome is reported in every view of an operator, and
@@ -50,5 +53,47 @@ func TestAFullLedgerIsSaid(t *testing.T) {
 	setLimit(100)
 	s.WaitForOutcomes()
 	s.OneJob("full-1")
+	programtest.WaitForStatus(t, admin+"/readyz", http.StatusOK)
+}
+
+// While the server's storage is used up, an idle replica says so and names the way out, and says
+// soon that it is over.
+func TestUsedUpStorageIsSaidByAnIdleReplica(t *testing.T) {
+	t.Parallel()
+	address := programtest.FreeAddress(t)
+	conf := filepath.Join(t.TempDir(), "nats.conf")
+	programtest.PutFile(t, conf, fmt.Sprintf("listen: %q\njetstream { store_dir: %q, max_file_store: 1MB }\n", address, t.TempDir()))
+	programtest.Start(t, nil, "nats-server", "-c", conf).WaitFor(t, "Server is ready")
+	url := "nats://" + address
+	sim, endpoint := simulatortest.Start(t, simulator.Config{World: programtest.World()})
+	s := &programtest.Service{Client: programtest.Connect(t, url), Sim: sim, Env: programtest.ServiceEnv(url, endpoint)}
+	s.StartRun(t)
+	admin := programtest.AdminURL(t, s.Run)
+	programtest.WaitForStatus(t, admin+"/readyz", http.StatusOK)
+	if _, err := s.JS.CreateStream(t.Context(), jetstream.StreamConfig{Name: "FILL", Subjects: []string{"fill"}}); err != nil {
+		t.Fatal(err)
+	}
+	for size := 100_000; size > 10; size /= 10 {
+		for err := error(nil); err == nil; { // until it is full
+			_, err = s.JS.Publish(t.Context(), "fill", make([]byte, size))
+		}
+	}
+	const says = "stream BACKUP_EVENTS does not take what is written to it: the storage of the server or account is used up: raise max_file_store or the account's limit"
+	waittest.Eventually(t, "the reason in /readyz?verbose", func() bool { // it is asked every 30 s
+		status, text := programtest.Probe(t, admin+"/readyz?verbose")
+		return status == http.StatusServiceUnavailable && strings.Contains(text, says)
+	})
+	env := append(s.Env, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(admin, "http://"))
+	for _, command := range []string{"status", "check"} {
+		if _, out, stderr := programtest.Once(t, env, "", command); !strings.Contains(out, says) || strings.Contains(out, "backhaul setup") {
+			t.Errorf("%s does not say it, or names another way out:\n%s%s", command, out, stderr)
+		}
+	}
+	if _, text := programtest.Probe(t, admin+"/"); !strings.Contains(text, "<b>ledger writes</b>: stream BACKUP_EVENTS does not take") {
+		t.Errorf("the page does not say it:\n%s", text)
+	}
+	if err := s.JS.DeleteStream(t.Context(), "FILL"); err != nil {
+		t.Fatal(err)
+	}
 	programtest.WaitForStatus(t, admin+"/readyz", http.StatusOK)
 }

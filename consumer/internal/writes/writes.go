@@ -74,8 +74,8 @@ func (w *Watch) Trouble(streams ...string) error {
 	defer w.mu.Unlock()
 	for _, name := range streams {
 		if f := w.streams[name]; f != nil && f.err != nil && time.Since(f.at) < lasts {
-			if publisher.StorageUsedUp(f.err) {
-				return fmt.Errorf("stream %s does not take what is written to it: %w: %s", name, f.err, publisher.StorageHint)
+			if way := publisher.WayOut(f.err); way != "" {
+				return fmt.Errorf("stream %s does not take what is written to it: %s (%w)", name, way, f.err)
 			}
 			return fmt.Errorf("stream %s does not take what is written to it: %w", name, f.err)
 		}

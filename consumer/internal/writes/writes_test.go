@@ -1,12 +1,14 @@
 package writes
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"backhaul/publisher"
@@ -51,4 +53,25 @@ func TestWatch(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A failure that does not say what to do about it says so with a hint.
+func TestWatch_saysTheWayOut(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		err  error
+		want string
+	}{
+		"storage":       {&publisher.UnconfirmedError{Subject: "backup.mark", Last: &jetstream.APIError{ErrorCode: 10023}, End: context.DeadlineExceeded}, "written to it: " + publisher.StorageHint + " ("},
+		"no answer":     {jetstream.ErrAsyncPublishTimeout, "written to it: " + publisher.SilenceHint + " (nats: timeout"},
+		"no answer yet": {&publisher.UnconfirmedError{Subject: "backup.mark", End: context.DeadlineExceeded}, "written to it: " + publisher.SilenceHint + " ("},
+		"the stream":    {&jetstream.APIError{ErrorCode: 10077, Description: "maximum messages exceeded"}, "written to it: nats: API error"},
+		"another":       {errors.New("refused"), "written to it: refused"},
+	} {
+		w := Watch{Log: zerolog.Nop()}
+		w.Note(publisher.Try{Stream: "one", Err: tt.err})
+		if got := w.Trouble("one"); got == nil || !strings.Contains(got.Error(), tt.want) || !errors.Is(got, tt.err) {
+			t.Errorf("%s: %v, want %q", name, got, tt.want)
+		}
+	}
 }

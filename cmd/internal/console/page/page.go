@@ -52,6 +52,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/console/state"
 	"backhaul/cmd/internal/operator"
 	"backhaul/cmd/internal/protection/watch"
@@ -74,6 +75,8 @@ type Config struct {
 
 	State  *state.State
 	Vendor Vendor
+	// Checks are those of the process.
+	Checks []console.Check
 	// Waits returns the content groups with requests that wait for each other; nil for none.
 	Waits func() []turn.Waiting
 	// Paused returns the scopes that are paused; nil for none.

@@ -50,7 +50,7 @@ func TestTheListShowsTheBudget(t *testing.T) {
 			}
 		}
 	}
-	says("<b>not known</b>", "no &lt;stream&gt;", "the budget of writing calls allows none: no job is started for ")
+	says("<b>not known</b>", "no &lt;stream&gt;", "the budget of writing calls allows none now: no job is started for ")
 	view = budget.View{Limit: 100, Left: 60, AsOf: time.Now()}
 	says("<b>60 of 100 left</b>", "no &lt;stream&gt;")
 	trouble, view.Left, view.Next = nil, 0, time.Date(2026, 11, 28, 16, 45, 12, 0, time.UTC)

@@ -71,7 +71,8 @@ func (p *Page) stand(ctx context.Context, d *requestPage) {
 const placeEvery = 15 * time.Second
 
 // holdUps returns what holds up a request that has no outcome: the queue, the paused scopes that
-// it is in, and the vendor. A request that is claimed waits for the vendor only.
+// it is in, what fails in this process, and the vendor. A pause does not hold up a request that is
+// claimed.
 func (p *Page) holdUps(status history.Status, key publisher.Key, client, group string) (all []string) {
 	if status != history.Waiting && status != history.InDoubt && status != history.Claimed {
 		return nil
@@ -82,6 +83,11 @@ func (p *Page) holdUps(status history.Status, key publisher.Key, client, group s
 	for _, pause := range p.paused() {
 		if status == history.Waiting && pause.Has(key.Source, client, group) {
 			all = append(all, pause.String())
+		}
+	}
+	for _, check := range p.failing() {
+		if check.HoldsUp {
+			all = append(all, check.Name+": "+check.Error)
 		}
 	}
 	if text := p.vendorHoldUp(); text != "" {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/cmd/internal/console"
 	"backhaul/cmd/internal/console/page"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
@@ -109,5 +110,34 @@ func TestRequest_thatWaitsForALimit(t *testing.T) {
 	b.queued("billing", "CHG-17", "b-1")
 	if body := b.get("/requests/billing/b-1"); !strings.Contains(body, "It is held up: vendor: the budget of writing calls allows none now.") {
 		t.Errorf("the limit is not named:\n%s", body)
+	}
+}
+
+// What fails in the process is on the page of requests. It is among what holds up a request if
+// requests are not started because of it.
+func TestList_whatFails(t *testing.T) {
+	t.Parallel()
+	fails := func(text string) func() error { return func() error { return errors.New(text) } }
+	b := newBench(t, func(c *page.Config) {
+		c.Checks = []console.Check{
+			{Name: "requests", Probe: func() error { return nil }, HoldsUp: true},
+			{Name: "ledger writes", Probe: fails("raise max_file_store <now>"), HoldsUp: true},
+			{Name: "following", Probe: fails("list of jobs"), Condition: true},
+			{Name: "vendor", Probe: fails("has a light"), Condition: true, HoldsUp: true},
+		}
+	})
+	b.queued("billing", "CHG-17", "b-1")
+	body := b.get("/")
+	for _, want := range []string{`<p class="note bad" role="status"><b>ledger writes</b>: raise max_file_store &lt;now&gt;</p>`, `<p class="note" role="status"><b>following</b>: list of jobs</p>`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page does not have %q:\n%s", want, body)
+		}
+	}
+	if strings.Contains(body, "<b>requests</b>") || strings.Contains(body, "has a light") {
+		t.Errorf("the page has a check that passes, or one that has a light:\n%s", body)
+	}
+	body = b.get("/requests/billing/b-1")
+	if !strings.Contains(body, "It is held up: ledger writes: raise max_file_store &lt;now&gt;.") || strings.Contains(body, "list of jobs") || strings.Contains(body, "has a light") {
+		t.Errorf("the page of the request does not have what holds it up, and only that:\n%s", body)
 	}
 }
