@@ -59,6 +59,9 @@ type Config struct {
 	SweepInterval time.Duration
 	// InDoubt is one of the InDoubt constants. Defaults to InDoubtReconcile.
 	InDoubt string
+	// ClaimsDir is a directory on this machine in which the process keeps which of its claims it
+	// has not sent, for the next process after a kill (package journal). "" for none.
+	ClaimsDir string
 	// Observer, if non-nil, receives what happens to requests.
 	Observer Observer
 	// Policy decides which requests are allowed. If nil, all are.
@@ -264,6 +267,9 @@ func (c *Consumer) Run(ctx context.Context) {
 
 	guard := c.handler.ledger.guard
 	guard.compare(ctx)
+	c.inherit(ctx)
+	c.openJournal()
+	defer c.closeJournal()
 	var guarding sync.WaitGroup
 	guarding.Go(func() { guard.run(ctx) })
 	guarding.Go(func() { c.scopes.Run(ctx) })

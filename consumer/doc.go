@@ -103,6 +103,22 @@
 //	                                             has the time of the one that was     TestDeleteRequest_anotherMessage
 //	                                             picked
 //
+// The same where the next process on the machine finds the journal of a process that was killed
+// ([Config].ClaimsDir, package journal). It releases the claims before it reads requests, and every
+// replica may take them then.
+//
+//	step            the next owner finds         why it is safe                       test
+//	claim sent,     nothing, or a claim that     the journal says that no call was    TestACrashThatTheJournalKnows/claim,_unacknowledged
+//	claim           was released                 made: it is written before the       TestACrashThatTheJournalKnows/claim
+//	                                             claim, and marked before a call
+//	wire            a claim that was released    no call is made after the death of   TestACrashThatTheJournalKnows/wire
+//	                with a doubt                 the process, so its job is looked    TestACrashThatTheJournalKnows/wire,_not_arrived
+//	                                             up during the window from then on
+//	released,       a claim that was released    compare-and-set on the dead          TestInherit_twice
+//	unacknowledged                               process's claim; again, it is found
+//	a process that  its claim                    it holds the lock of its journal     TestInherit_leavesTheLivingAlone,
+//	is only frozen                                                                    TestFindDead_aKilledProcess (package journal)
+//
 // And for a request of a content group whose requests follow each other (package turn):
 //
 //	step            the next owner finds         why it is safe                       test
@@ -324,7 +340,8 @@
 // 32, are in flight in addition: waiting to be claimed, claimed ahead, or with their outcome on
 // its way to the stream, so that the vendor does not wait for the ledger. If the process dies, a
 // request that was claimed and not sent waits for lease and window, one that was not claimed only
-// for its acknowledgement wait. So no more are claimed ahead than the vendor finishes during two
+// for its acknowledgement wait. (If the next process starts on the same machine, it knows what was
+// not sent, see above.) So no more are claimed ahead than the vendor finishes during two
 // claims, plus two: at 50 ms of the vendor about 8, at a second 3. Each request in flight has a
 // goroutine. Claims and outcomes are published asynchronously and share network writes.
 // Any number of consumers may share the durable consumer; keep its max_ack_pending well

@@ -61,6 +61,7 @@ func (h *handler) handle(ctx, stop context.Context, d *delivery) settlement {
 		}
 		defer end()
 		got, err := h.claim(ctx, d, req, ticket)
+		defer got.claim.end()
 		if err != nil || got.result != claimMine {
 			return h.unclaimed(ctx, d, req, got, err)
 		}

@@ -5,11 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer/internal/journal"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -26,6 +26,7 @@ type ledger struct {
 	visibility time.Duration
 	observer   Observer  // may be nil
 	released   *releases // nil to remember none
+	journal    *journal.Journal
 	// foreign, if non-nil, is called for the last message on a key if it is not an event.
 	foreign func(*jetstream.RawStreamMsg)
 	// capped, if non-nil, is called with an event that is too large for the stream, and
@@ -53,25 +54,8 @@ type claim struct {
 	lease time.Duration
 	doubt
 	trouble trouble
+	entry   *journal.Entry
 }
-
-// trouble is why a request has no outcome yet. People read it, the protocol does not.
-type trouble struct {
-	err  error
-	next time.Time // of the next attempt, zero if that is not known
-}
-
-// text returns the error as an event has it, "" for none.
-func (t trouble) text() string {
-	if t.err == nil {
-		return ""
-	}
-	text := t.err.Error()
-	return strings.ToValidUTF8(text[:min(len(text), maxTrouble)], "")
-}
-
-// maxTrouble bounds an error in a claim.
-const maxTrouble = 1 << 10
 
 // doubt records that a call to the vendor may have started a job.
 type doubt struct {
@@ -275,6 +259,8 @@ func (l *ledger) put(ctx context.Context, c *claim, step Step, after uint64, lea
 		SubmittingAt: taken.UTC(),
 	}
 	before := l.guard.seen()
+	entry := l.begin(c, step, nonce)
+	defer func() { entry.End() }()
 	sequence, own, err := l.append(ctx, c.req, after, event)
 	if errors.Is(err, publisher.ErrConflict) {
 		last, unreadable := recordOf(own)
@@ -287,6 +273,7 @@ func (l *ledger) put(ctx context.Context, c *claim, step Step, after uint64, lea
 		return nil, err
 	}
 	c.sequence, c.taken, c.lease, c.trouble = sequence, taken, lease, trouble{}
+	c.entry, entry = entry, c.entry
 	return nil, l.guard.wrote(before, sequence)
 }
 

@@ -112,7 +112,7 @@ func TestLedgerClaim_again(t *testing.T) {
 		req, _ := released(t, "h", doubt{})
 		one.guard.era.Add(1)
 		claims(t, req, claimMine, 9)
-		if asked.Load() == 1 {
+		if asked.Load() < 4 { // a write that is refused, a read, a write, and the test's own read
 			t.Error("the release in the earlier ledger is taken for the last event")
 		}
 	})

@@ -148,6 +148,9 @@ func (h *handler) permit(ctx, stop context.Context, c *claim) (time.Time, error)
 			return time.Time{}, err
 		}
 	}
+	if err := c.entry.Sent(); err != nil {
+		return time.Time{}, err
+	}
 	return c.taken.Add(lease - margin), nil
 }
 

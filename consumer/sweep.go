@@ -31,6 +31,7 @@ func (c *Consumer) sweep(ctx context.Context, work func(*delivery)) {
 	var trouble logonce.Last
 	var before uint64 // the floor of the sweep before
 	for sleep.For(ctx, c.cfg.SweepInterval) {
+		c.inherit(ctx)
 		floor, err := c.floor(ctx)
 		if err == nil {
 			err = c.sweepBelow(ctx, min(before, floor), work)

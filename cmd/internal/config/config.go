@@ -24,6 +24,8 @@ package config
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -183,7 +185,19 @@ func (c *Config) Consumer(owner string) consumer.Config {
 		GiveUpAfter:      c.Work.GiveUpAfter,
 		DrainTimeout:     c.Work.DrainTimeout,
 		InDoubt:          c.Work.InDoubt,
+		ClaimsDir:        c.claimsDir(),
 	}
+}
+
+// claimsDir returns the directory for what a process has not sent: below that of the embedded
+// server, if there is one, else among the temporary files. A process that is started again has the
+// same one.
+func (c *Config) claimsDir() string {
+	store := c.NATS.Embedded.StoreDir
+	if info, err := os.Stat(store); c.NATS.URL == "" || err == nil && info.IsDir() {
+		return filepath.Join(store, "claims")
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("backhaul-claims-%d", os.Getuid()))
 }
 
 // defaultStoreDir returns a directory below the one that the program was started in.

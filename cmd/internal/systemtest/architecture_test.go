@@ -37,6 +37,7 @@ var arrows = []struct {
 	// The trigger asks as any other publisher; it does not know the vendor.
 	{"backhaul/consumer/logonce", nil},
 	{"backhaul/consumer/internal/sleep", nil},
+	{"backhaul/consumer/internal/journal", nil},
 	{"backhaul/consumer/internal/pull", nil},
 	{"backhaul/consumer/internal/reader", []string{"backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep"}},
 	{"backhaul/consumer/internal/writes", []string{"backhaul/consumer/logonce", "backhaul/publisher"}},
@@ -49,7 +50,7 @@ var arrows = []struct {
 	{"backhaul/consumer/follower", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/consumer/budget", []string{"backhaul/consumer/logonce", "backhaul/consumer/order", "backhaul/consumer/internal/sleep", "backhaul/publisher", "backhaul/vendorapi"}},
 	{"backhaul/consumer/archiver", []string{"backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/reader", "backhaul/consumer/internal/sleep", "backhaul/schemas", "backhaul/publisher"}},
-	{"backhaul/consumer", []string{"backhaul/consumer/order", "backhaul/consumer/scope", "backhaul/consumer/turn", "backhaul/consumer/logonce", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
+	{"backhaul/consumer", []string{"backhaul/consumer/order", "backhaul/consumer/scope", "backhaul/consumer/turn", "backhaul/consumer/logonce", "backhaul/consumer/internal/journal", "backhaul/consumer/internal/pull", "backhaul/consumer/internal/sleep", "backhaul/consumer/internal/writes", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi"}},
 	// It runs the program from outside, and what the program talks to.
 	{"backhaul/cmd/internal/programtest", []string{"backhaul/publisher/natstest/waittest", "backhaul/schemas", "backhaul/publisher", "backhaul/vendorapi/secretstest", "backhaul/vendorapi/simulator", "backhaul/vendorapi/simulator/simulatortest", "backhaul/consumer/trigger/objectstore/objectstoretest"}},
 	// Settings and the vendor stay out of the connection to NATS.
