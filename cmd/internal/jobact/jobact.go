@@ -1,7 +1,7 @@
 // Package jobact suspends, resumes and kills jobs at the vendor for an operator.
 //
 // Only a job that is on our ledger is touched: one of a job-started event, whose client and content
-// group are those that the vendor shows for the job. What is asked for is recorded as an operator's
+// group are those that the vendor shows for the job. If it shows none, the job is not touched. What is asked for is recorded as an operator's
 // event first, and nothing is asked of the vendor without that record. The action is one writing
 // call, counted in the tenant's budget; it is never repeated, because a job that was resumed by
 // somebody else meanwhile would be suspended again. What became of it is read from the vendor
@@ -145,6 +145,8 @@ func Act(ctx context.Context, pub *publisher.Publisher, vendor Vendor, job Job, 
 	r.Before = info.Status
 	names := vendorapi.JobNames{Client: job.Started.ClientName, Subclient: job.Started.SubclientName}
 	switch {
+	case info.Names.Client == "" || info.Names.Subclient == "":
+		return r, &RefusedError{fmt.Errorf("the vendor does not show whose backup job %s is, and nothing was done: act on it at the vendor", job.ID)}
 	case !info.Names.Match(names):
 		return r, &RefusedError{fmt.Errorf("job %s at the vendor is a backup of %s/%s, and the request's is of %s/%s: the vendor has given the id again, and nothing was done",
 			job.ID, info.Names.Client, info.Names.Subclient, names.Client, names.Subclient)}

@@ -134,8 +134,88 @@ func TestOtherJobsAreNotTouched(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the vendor has given the id again") {
 		t.Errorf("another content group's job: %v", err)
 	}
+	started := *r.job.Started
+	started.ClientName, started.SubclientName = "other", "stestgroup"
+	r.job.Started = &started
+	if _, err = r.act(vendorapi.KillJob); err == nil || !strings.Contains(err.Error(), "the vendor has given the id again") {
+		t.Errorf("another client's job: %v", err)
+	}
+	started.ClientName = "S-Adhoc-Object-Storage"
+	if _, err = Act(t.Context(), r.pub, nameless{r.client}, r.job, vendorapi.KillJob, ann); err == nil || !strings.Contains(err.Error(), "does not show whose backup") {
+		t.Errorf("a job without names: %v", err)
+	}
 	if calls := r.sim.Account().Calls["JobAction"]; calls != 0 || len(r.recorded()) != 0 {
 		t.Errorf("%d calls, %d events", calls, len(r.recorded()))
+	}
+}
+
+// nameless leaves the names out, as a vendor may.
+type nameless struct{ *vendorapi.Client }
+
+func (v nameless) Job(ctx context.Context, id string) (vendorapi.JobInfo, error) {
+	info, err := v.Client.Job(ctx, id)
+	info.Names = vendorapi.JobNames{}
+	return info, err
+}
+
+func TestAJobThatCannotBeLookedAt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 5*time.Second)
+	r.sim.SetFaults([]simulator.Chance{{Endpoint: "Job", Probability: 1, Fault: simulator.Fault{Kind: simulator.Status, Status: 403, Body: "no"}}})
+	_, err := r.act(vendorapi.KillJob)
+	if _, refused := errors.AsType[*RefusedError](err); !refused || !strings.Contains(err.Error(), "cannot be looked at, and nothing was done") {
+		t.Errorf("%v", err)
+	}
+	if calls := r.sim.Account().Calls["JobAction"]; calls != 0 || len(r.recorded()) != 0 {
+		t.Errorf("%d calls, %d events", calls, len(r.recorded()))
+	}
+}
+
+// interrupted ends the operator's context as soon as the vendor has answered.
+type interrupted struct {
+	*vendorapi.Client
+	end context.CancelFunc
+}
+
+func (v interrupted) Act(ctx context.Context, id string, action vendorapi.JobAction) error {
+	defer v.end()
+	return v.Client.Act(ctx, id, action)
+}
+
+// What became of the job is said also after an interrupt.
+func TestAnInterruptAfterTheAction(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 5*time.Second)
+	ctx, end := context.WithCancel(t.Context())
+	got, err := Act(ctx, r.pub, interrupted{r.client, end}, r.job, vendorapi.KillJob, ann)
+	if err != nil || got.After != "Killed" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// Two operators act on one job: each action is recorded, and the vendor is asked in turn.
+func TestTwoOperatorsAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 20*time.Second)
+	done := make(chan error, 8)
+	for i := range cap(done) {
+		go func() {
+			_, err := Act(t.Context(), r.pub, r.client, r.job, vendorapi.KillJob, operator.By{Actor: []string{"ann", "bob"}[i%2], Reason: "both"})
+			done <- err
+		}()
+	}
+	killed := 0
+	for range cap(done) {
+		err := <-done
+		if _, refused := errors.AsType[*RefusedError](err); err != nil && !refused {
+			t.Error(err)
+		}
+		if err == nil {
+			killed++
+		}
+	}
+	if calls := r.sim.Account().Calls["JobAction"]; killed != 1 || calls != len(r.recorded()) {
+		t.Errorf("%d were told that they killed it; %d calls, %d events", killed, calls, len(r.recorded()))
 	}
 }
 
@@ -145,6 +225,9 @@ func TestNothingIsDoneWithoutARecord(t *testing.T) {
 	r := newRig(t, 5*time.Second)
 	if _, err := Act(t.Context(), r.pub, r.client, r.job, vendorapi.KillJob, operator.By{Actor: "ann"}); err == nil || !strings.Contains(err.Error(), "the reason is missing") {
 		t.Errorf("without a reason: %v", err)
+	}
+	if _, err := Act(t.Context(), r.pub, r.client, r.job, vendorapi.KillJob, operator.By{Actor: "ann", Reason: "a\nb"}); err == nil || !strings.Contains(err.Error(), "text on one line") {
+		t.Errorf("a reason on two lines: %v", err)
 	}
 	r.js.Conn().Close()
 	_, err := r.act(vendorapi.KillJob)
