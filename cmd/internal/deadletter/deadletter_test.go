@@ -162,6 +162,9 @@ func TestStore_Drop(t *testing.T) {
 	d := newDesk(t)
 	first := d.get(d.keep())
 	second := d.get(d.keep())
+	if err := d.Drop(t.Context(), first, operator.By{}); err == nil || !strings.Contains(err.Error(), "who acts") || d.count(publisher.DeadLetterStream) != 2 {
+		t.Errorf("nobody drops: %v", err)
+	}
 	if err := d.Drop(t.Context(), first, ann); err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"backhaul/cmd/internal/operator"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -184,10 +182,17 @@ func (s *Store) Drop(ctx context.Context, l Message, by operator.By) error {
 	if err == nil {
 		err = stream.DeleteMsg(ctx, l.Number)
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) { // another operator was first
+	if err != nil && !s.gone(ctx, l) { // another operator was first
 		return fmt.Errorf("recorded, but not dropped; drop it once more: %w", err)
 	}
 	return nil
+}
+
+// gone reports whether a dead letter is no longer there. The server's error does not tell.
+func (s *Store) gone(ctx context.Context, l Message) bool {
+	_, err := s.same(ctx, l)
+	_, gone := errors.AsType[*NotFoundError](err)
+	return gone
 }
 
 // same returns the dead letter as it is in the stream now, with its known replays. A

@@ -167,6 +167,14 @@ func TestMessage_PlanRefuses(t *testing.T) {
 			t.Errorf("%s, forced: %+v, %v", name, plan.event.Replay, err)
 		}
 	}
+	part := d.get(d.keep())
+	part.Size = 10_000
+	if plan, err := part.Plan(Order{By: ann, Force: true}); err == nil || !strings.Contains(err.Error(), "were kept") {
+		t.Errorf("a message of which a part was kept: %+v, %v", plan, err)
+	}
+	if _, err := part.Plan(Order{By: ann, Payload: []byte(payload)}); err != nil {
+		t.Errorf("it is corrected: %v", err)
+	}
 	for _, e := range d.operatorEvents() {
 		if e.Replay.Forced && e.Replay.MessageHash == schemas.HashBytes([]byte(payload)) && e.DeadLetter.ErrorCode == "587207178" {
 			t.Errorf("forced without need: %+v", e)

@@ -1,10 +1,13 @@
 package deadletter
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -109,5 +112,58 @@ func TestStore_StateOfANotification(t *testing.T) {
 	l.Replays = []Replay{{Actor: "ann"}}
 	if l.State() != Replayed {
 		t.Errorf("the state is %s, want %s", l.State(), Replayed)
+	}
+}
+
+// Only the replays of this dead letter count, each once.
+func TestStore_replaysOfAnEarlierStream(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	l := d.get(d.keep())
+	plan, err := l.Plan(Order{By: ann})
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := func(kept time.Time, operation string) {
+		t.Helper()
+		e := plan.event
+		e.At, e.DeadLetter.KeptAt, e.OperationID = time.Now().UTC(), kept, operation
+		if err := d.pub.Operator(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record(l.Kept.Add(-time.Minute), "earlier") // the stream was made again: the number is another letter's
+	if l = d.get(l.Number); l.State() != Open || len(l.Replays) != 0 {
+		t.Errorf("%s, %d replays of another dead letter", l.State(), len(l.Replays))
+	}
+	for _, operation := range []string{"first", "again"} {
+		record(l.Kept, operation)
+	}
+	if l = d.get(l.Number); l.State() != Replayed || len(l.Replays) != 1 {
+		t.Errorf("%s, %d replays, want 1", l.State(), len(l.Replays))
+	}
+}
+
+// quicker is another operator, who drops the dead letter as soon as this one has looked at it.
+type quicker struct {
+	jetstream.JetStream
+	looks int
+}
+
+func (q *quicker) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	s, err := q.JetStream.Stream(ctx, name)
+	if q.looks++; err == nil && q.looks == 2 {
+		err = s.DeleteMsg(ctx, 1)
+	}
+	return s, err
+}
+
+func TestStore_DropByTwo(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	l := d.get(d.keep())
+	d.Store = &Store{js: &quicker{JetStream: d.js}, pub: d.pub}
+	if err := d.Drop(t.Context(), l, ann); err != nil || d.count(publisher.DeadLetterStream) != 0 {
+		t.Errorf("%v", err)
 	}
 }
