@@ -69,6 +69,8 @@ func TestRead_refuses(t *testing.T) {
 		`line 2: answer.message "by ann@example.com"`: answer(`,"message":"by ann@example.com"`),
 		`line 2: answer.limits[0] "Authtoken: 5ec7"`:  answer(`,"limits":["Authtoken: 5ec7"]`),
 		`line 2: job.reason "[ann]"`:                  first + `{"atMs":1,"job":{"reason":"[ann]"}}`,
+		`line 2: job.status "[ann]"`:                  first + `{"atMs":1,"job":{"status":"[ann]"}}`,
+		"line 2: must have one of answer and jo":      first + `{"atMs":1,"job":{},"answer":{"op":"Job","method":"GET","status":200,"format":"xml","tookMs":1}}`,
 		`line 2: job.code "ann"`:                      first + `{"atMs":1,"job":{"code":"ann"}}`,
 		`line 2: job.status ""`:                       first + `{"atMs":1,"job":{"ended":true}}`,
 		"line 2: must be UTF-8":                       first + "\xff",
@@ -94,6 +96,7 @@ func TestClean(t *testing.T) {
 		"Please ask Anna first":                               "Please ask … first",
 		"Please ask ANNA first":                               "Please ask … first",
 		"Completed w/ one or more errors":                     "Completed w/ one or more errors",
+		"job 5976 of 120 files":                               "job … of 120 files",
 		"two\nlines":                                          "two lines",
 		"not \xff UTF":                                        "not … UTF",
 	} {
@@ -101,11 +104,55 @@ func TestClean(t *testing.T) {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
+	if got := Clean(strings.Repeat("one two ", 100)); len(got) > maxText || !strings.HasPrefix(got, "one two one two") {
+		t.Errorf("a long text has %d bytes: %s", len(got), got)
+	}
+	for text, want := range map[string]string{"13:30": "13:30", "2": "2", "ann": "", "2 ann": ""} {
+		if got := CleanCode(text); got != want {
+			t.Errorf("the code %q: %q", text, got)
+		}
+	}
 	if got := CleanLimit("Retry-After: 7"); got != "Retry-After: 7" {
 		t.Error(got)
 	}
 	if got := CleanLimit("X-Ratelimit-User: ann"); got != "X-Ratelimit-User: …" {
 		t.Error(got)
+	}
+}
+
+// A line that cannot be read again is not written.
+func TestWriter_refuses(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	w, err := NewWriter(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := b.String()
+	for want, l := range map[string]Line{
+		"answer.message": {Answer: &Answer{Op: "Job", Method: "GET", Status: 500, Format: JSON, Message: "by ann@example.com"}},
+		"answer.limits":  {Answer: &Answer{Op: "Job", Method: "GET", Status: 500, Format: JSON, Limits: []string{"Authtoken: 5ec7"}}},
+		"job.reason":     {Job: &Job{Reason: "[ann]"}},
+		"must have one":  {},
+	} {
+		if err := w.Write(l); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %s", l, err, want)
+		}
+	}
+	if b.String() != head {
+		t.Errorf("written: %s", b.String())
+	}
+}
+
+func TestRead_bounds(t *testing.T) {
+	t.Parallel()
+	const first = `{"recording":"backhaul-canary","version":1}` + "\n"
+	if _, err := Read(strings.NewReader(first + strings.Repeat(`{"atMs":1,"job":{}}`+"\n", maxLines))); err == nil || !strings.Contains(err.Error(), "a recording has at most 100000 lines") {
+		t.Errorf("one line too many: %v", err)
+	}
+	fields := strings.TrimSuffix(strings.Repeat(`"Retry-After: 1",`, 21), ",")
+	if _, err := Read(strings.NewReader(first + `{"atMs":1,"answer":{"op":"Job","method":"GET","status":200,"format":"xml","tookMs":1,"limits":[` + fields + `]}}`)); err == nil || !strings.Contains(err.Error(), "has 21 fields") {
+		t.Errorf("too many fields: %v", err)
 	}
 }
 

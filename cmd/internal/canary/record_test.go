@@ -2,6 +2,7 @@ package canary
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"reflect"
 	"strings"
@@ -187,5 +188,54 @@ func TestRecorder_formats(t *testing.T) {
 	}
 	if _, err := simulator.ReadRecording(strings.NewReader(strings.ReplaceAll(text, "JobList", "Reboot"))); err == nil || !strings.Contains(err.Error(), `line 2: answer.op "Reboot"`) {
 		t.Errorf("an unknown operation: %v", err)
+	}
+}
+
+// The names that are given are in no text, in whatever case, and a view is recorded once.
+func TestRecorder_names(t *testing.T) {
+	t.Parallel()
+	var file bytes.Buffer
+	r, err := NewRecorder(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Names = []string{"Ann", "commserve"}
+	r.Answered(vendorapi.Answer{Call: vendorapi.Call{Op: "Job", Method: http.MethodGet}, Status: 500, Format: recording.JSON, Code: "2", Message: "ann has no right on CommServe now"})
+	w := &watch{Canary: &Canary{Recorder: r}}
+	info := vendorapi.JobInfo{Status: "Waiting for ANN", Reason: vendorapi.JobReason{Code: "13:30", Text: "Commserve has asked Ann"}}
+	w.record(info)
+	w.record(info)
+	if _, err := r.End(); err != nil {
+		t.Fatal(err)
+	}
+	const want = `"message":"… has no right on … now"`
+	if text := file.String(); strings.Contains(strings.ToLower(text), "ann") || strings.Contains(strings.ToLower(text), "commserve") || !strings.Contains(text, want) || strings.Count(text, "\n") != 3 {
+		t.Errorf("recorded:\n%s", text)
+	}
+}
+
+// full is a disk that takes one line.
+type full struct{ lines int }
+
+func (f *full) Write(p []byte) (int, error) {
+	if f.lines++; f.lines == 2 {
+		return 0, errors.New("no space left on device")
+	}
+	return len(p), nil
+}
+
+// After a line that could not be written there is no other one: the recording would have a gap.
+func TestRecorder_aFailedWrite(t *testing.T) {
+	t.Parallel()
+	disk := &full{}
+	r, err := NewRecorder(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		r.Answered(vendorapi.Answer{Call: vendorapi.Call{Op: "Job", Method: http.MethodGet}, Status: 200, Format: recording.JSON})
+	}
+	if lines, err := r.End(); lines != 0 || err == nil || !strings.Contains(err.Error(), "no space left") || disk.lines != 2 {
+		t.Errorf("%d lines, %v, %d writes", lines, err, disk.lines)
 	}
 }
