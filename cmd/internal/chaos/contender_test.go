@@ -28,16 +28,22 @@ type bench struct {
 
 func newBench(t *testing.T, latency time.Duration) *bench {
 	t.Helper()
+	server, url := programtest.NATSServerProcess(t)
+	if code, _, stderr := programtest.Once(t, []string{"BACKHAUL_NATS_URL=" + url}, "", "setup"); code != programtest.ExitDone {
+		t.Fatal(stderr)
+	}
+	return benchOn(t, server, url, latency)
+}
+
+// benchOn starts a simulated vendor beside a server that has the streams.
+func benchOn(t *testing.T, server *programtest.Process, url string, latency time.Duration) *bench {
+	t.Helper()
 	args := []string{"simulator", "--listen", "127.0.0.1:0", "--log-format", "json", "--conflict", "ignore"}
 	if latency > 0 {
 		args = append(args, "--fault", "slow="+latency.String())
 	}
 	sim := programtest.Start(t, nil, "backhaul", args...)
 	sim.WaitFor(t, "simulating Commvault")
-	server, url := programtest.NATSServerProcess(t)
-	if code, _, stderr := programtest.Once(t, []string{"BACKHAUL_NATS_URL=" + url}, "", "setup"); code != programtest.ExitDone {
-		t.Fatal(stderr)
-	}
 	return &bench{
 		Client: programtest.Connect(t, url), server: server, sim: sim,
 		env: append(programtest.ServiceEnv(url, simulatedEndpoint.FindString(sim.Output.String())),

@@ -2,7 +2,11 @@ package chaos
 
 import (
 	"flag"
+	"fmt"
+	"net/http"
 	"os"
+	"path"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,8 +19,9 @@ import (
 var loadEvents = flag.Int("events.many", 3000, "events of TestServerWithManyEvents")
 
 // TestServerWithManyEvents measures what the events stream costs the NATS server: its memory, and the
-// time until it answers for the stream after a stop and after a kill. `make events-load` runs it with
-// a million, three for each request.
+// time until it answers for the stream after a stop and after a kill. Then it measures what the
+// stream's length costs who reads it: commands, the start of a replica and its page. `make
+// events-load` runs it with a million, three for each request.
 func TestServerWithManyEvents(t *testing.T) {
 	t.Parallel()
 	n := *loadEvents - *loadEvents%3
@@ -43,4 +48,33 @@ func TestServerWithManyEvents(t *testing.T) {
 		})
 		t.Logf("after %v: answers after %.1f s with %.1f s of CPU, %d MiB resident", how, time.Since(began).Seconds(), cpuTime(t, p.Cmd.Process.Pid).Seconds(), residentMiB(t, p.Cmd.Process.Pid))
 	}
+	measureReaders(t, p, url, n)
+}
+
+// measureReaders measures what reads a stream of n events.
+func measureReaders(t *testing.T, p *programtest.Process, url string, n int) {
+	t.Helper()
+	env := []string{"BACKHAUL_NATS_URL=" + url}
+	last := fmt.Sprintf("billing/r-%d", n/3-1)
+	for _, args := range [][]string{{"status"}, {"status", last}, {"requests", "--state", "failed"}} {
+		began := time.Now()
+		code, stdout, stderr := programtest.Once(t, env, "", args...)
+		if code != programtest.ExitDone {
+			t.Fatalf("%v: exit code %d: %s%s", args, code, stdout, stderr)
+		}
+		t.Logf("backhaul %s: %.2f s", strings.Join(args, " "), time.Since(began).Seconds())
+	}
+	began := time.Now()
+	b := benchOn(t, p, url, 0)
+	run := programtest.Start(t, b.env, "backhaul", "run")
+	run.WaitFor(t, "reading requests")
+	t.Logf("backhaul run: reads requests after %.2f s, with the simulator's start", time.Since(began).Seconds())
+	began = time.Now()
+	waittest.Eventually(t, "page with the last request", func() bool {
+		status, text := programtest.Probe(t, programtest.AdminURL(t, run)+"/requests/"+last)
+		return status == http.StatusOK && strings.Contains(text, path.Base(last))
+	})
+	t.Logf("page of the last request: %.2f s, %d MiB resident", time.Since(began).Seconds(), residentMiB(t, run.Cmd.Process.Pid))
+	run.Stop(t)
+	b.close()
 }

@@ -1,6 +1,8 @@
 package programtest
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -36,13 +38,19 @@ func InRepository(t *testing.T, parts ...string) string {
 	}
 }
 
-// FreeAddress returns an address on which no program listens.
+// FreeAddress returns an address on which no program listens. Its port is below those that the
+// kernel gives to connections and listeners, so it stays free while a server that has it is started
+// again.
 func FreeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		listener, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 15000+rand.IntN(15000)))
+		if err != nil {
+			continue
+		}
+		_ = listener.Close()
+		return listener.Addr().String()
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	t.Fatal("no port between 15000 and 30000 is free")
+	return ""
 }
