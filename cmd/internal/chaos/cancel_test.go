@@ -32,6 +32,7 @@ func (p *chaosPlan) planCancels() {
 		if r.cancelled = true; random.IntN(2) == 0 {
 			r.cancelAfter = time.Duration(random.Int64N(int64(chaosCancelLate)))
 		}
+		r.cancelTwice = random.IntN(3) == 0
 	}
 }
 
@@ -49,7 +50,9 @@ type operators struct {
 	mu   sync.Mutex
 	wait sync.WaitGroup
 	told map[string]cancel.Result // by request id
-	err  error
+	// twice are requests that two operators were told to have cancelled.
+	twice []string
+	err   error
 }
 
 func startOperators(ctx context.Context, t *testing.T, url string) *operators {
@@ -63,11 +66,18 @@ func startOperators(ctx context.Context, t *testing.T, url string) *operators {
 	return &operators{ctx: ctx, nc: nc, desk: cancel.New(nc), slots: make(chan struct{}, maxOperators), told: make(map[string]cancel.Result)}
 }
 
-// stored starts the cancellation of a request that JetStream has stored.
+// stored starts the cancellation of a request that JetStream has stored, by one operator or two.
 func (o *operators) stored(r chaosRequest, ack *jetstream.PubAck) {
 	if !r.cancelled {
 		return
 	}
+	o.cancelLater(r, ack, "ann")
+	if r.cancelTwice {
+		o.cancelLater(r, ack, "bob")
+	}
+}
+
+func (o *operators) cancelLater(r chaosRequest, ack *jetstream.PubAck, actor string) {
 	o.wait.Go(func() {
 		timer := time.NewTimer(r.cancelAfter)
 		defer timer.Stop()
@@ -78,20 +88,23 @@ func (o *operators) stored(r chaosRequest, ack *jetstream.PubAck) {
 		}
 		o.slots <- struct{}{}
 		defer func() { <-o.slots }()
-		result, err := o.cancel(r, ack.Sequence)
+		result, err := o.cancel(r, ack.Sequence, actor)
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if err != nil && o.err == nil {
 			o.err = fmt.Errorf("cancel %s: %w", r.id, err)
 		}
-		if result != "" && o.told[r.id] != cancel.Cancelled {
+		switch {
+		case o.told[r.id] != cancel.Cancelled && result != "":
 			o.told[r.id] = result
+		case o.told[r.id] == cancel.Cancelled && result == cancel.Cancelled:
+			o.twice = append(o.twice, r.id)
 		}
 	})
 }
 
 // cancel tries until there is an answer. It returns "" for a message that has left the queue.
-func (o *operators) cancel(r chaosRequest, sequence uint64) (cancel.Result, error) {
+func (o *operators) cancel(r chaosRequest, sequence uint64, actor string) (cancel.Result, error) {
 	js, err := jetstream.New(o.nc)
 	if err != nil {
 		return "", err
@@ -113,7 +126,7 @@ func (o *operators) cancel(r chaosRequest, sequence uint64) (cancel.Result, erro
 		if err == nil {
 			request.Stored = msg.Time
 			var outcome cancel.Outcome
-			outcome, err = o.desk.Cancel(try, request, operator.By{Actor: "chaos", Reason: "by chance"})
+			outcome, err = o.desk.Cancel(try, request, operator.By{Actor: actor, Reason: "by chance"})
 			if err == nil {
 				stop()
 				return outcome.Result, nil
@@ -128,9 +141,13 @@ func (o *operators) cancel(r chaosRequest, sequence uint64) (cancel.Result, erro
 	}
 }
 
-// judgeCancels finds requests that an operator was told to be cancelled, and are not. That a
+// judgeCancels finds requests that an operator was told to be cancelled, and are not, and those that
+// two operators have cancelled. That a
 // cancelled request has no job, and one terminal event, is judged for all that failed.
-func judgeCancels(told map[string]cancel.Result, histories map[string]*chaosHistory) (findings []chaosFinding) {
+func judgeCancels(told map[string]cancel.Result, twice []string, histories map[string]*chaosHistory) (findings []chaosFinding) {
+	for _, id := range twice {
+		findings = append(findings, chaosFinding{Kind: foundCancelledTwice, ID: id, Text: "two operators were told that they have cancelled it"})
+	}
 	for id, result := range told {
 		if result != cancel.Cancelled && result != cancel.Before {
 			continue

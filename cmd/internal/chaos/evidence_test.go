@@ -29,6 +29,7 @@ type chaosEvidence struct {
 	Events           []storedEvent         // by sequence
 	DeadLetters      map[string]int        // by request id
 	Cancels          map[string]cancel.Result
+	CancelledTwice   []string // request ids
 	Account          simulator.Account
 	Starts           []startCall
 	Stuck            []string
@@ -57,7 +58,7 @@ func (r *chaosRun) collect(ctx context.Context) chaosEvidence {
 		}
 	}
 	if r.operators != nil {
-		e.Cancels = r.operators.told
+		e.Cancels, e.CancelledTwice = r.operators.told, r.operators.twice
 	}
 	for _, msg := range r.everything(ctx, publisher.DeadLetterStream) {
 		e.DeadLetters[msg.Headers().Get(publisher.HeaderDeadLetterRequestID)]++

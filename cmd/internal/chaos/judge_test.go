@@ -19,24 +19,25 @@ type chaosFinding struct {
 
 // The kinds of findings.
 const (
-	foundLost          = "lost"               // accepted by JetStream, no terminal event
-	foundSecondJob     = "second job"         // more than one job for one request
-	foundUnannounced   = "unannounced job"    // a job without an event
-	foundContradiction = "contradiction"      // the event says that there is no job, and there is
-	foundDuplicate     = "duplicate terminal" // more than one terminal event
-	foundLate          = "event after end"    // something follows the terminal event
-	foundWrongJob      = "wrong job id"       // announced job is not the request's
-	foundFailure       = "needless failure"   // failed although nothing was wrong with it
-	foundAccepted      = "wrongly started"    // announced although the vendor refuses it
-	foundUnknown       = "outcome unknown"    // although the vendor shows its descriptions
-	foundStranger      = "stranger"           // an event or job without a request
-	foundNoLetter      = "no dead letter"     // a failure that was not kept
-	foundImpatience    = "impatience"         // a call before an announced wait was over
-	foundStuck         = "stuck"              // the request stream did not become empty
-	foundProblem       = "program"            // a program that crashed, or would not stop
-	foundSecondEnd     = "second end"         // more than one job-finished event for one job
-	foundNotCancelled  = "not cancelled"      // although an operator was told so
-	foundStrangeEnd    = "end of another job" // an event about a job that the request did not start
+	foundLost           = "lost"               // accepted by JetStream, no terminal event
+	foundSecondJob      = "second job"         // more than one job for one request
+	foundUnannounced    = "unannounced job"    // a job without an event
+	foundContradiction  = "contradiction"      // the event says that there is no job, and there is
+	foundDuplicate      = "duplicate terminal" // more than one terminal event
+	foundLate           = "event after end"    // something follows the terminal event
+	foundWrongJob       = "wrong job id"       // announced job is not the request's
+	foundFailure        = "needless failure"   // failed although nothing was wrong with it
+	foundAccepted       = "wrongly started"    // announced although the vendor refuses it
+	foundUnknown        = "outcome unknown"    // although the vendor shows its descriptions
+	foundStranger       = "stranger"           // an event or job without a request
+	foundNoLetter       = "no dead letter"     // a failure that was not kept
+	foundImpatience     = "impatience"         // a call before an announced wait was over
+	foundStuck          = "stuck"              // the request stream did not become empty
+	foundProblem        = "program"            // a program that crashed, or would not stop
+	foundSecondEnd      = "second end"         // more than one job-finished event for one job
+	foundNotCancelled   = "not cancelled"      // although an operator was told so
+	foundCancelledTwice = "cancelled twice"    // by two operators
+	foundStrangeEnd     = "end of another job" // an event about a job that the request did not start
 )
 
 // noGroupCode is the vendor's answer for a content group that it does not know.
@@ -93,7 +94,7 @@ func judgeChaos(e chaosEvidence) []chaosFinding {
 	}
 	findings = append(findings, e.strangers(histories)...)
 	findings = append(findings, impatient(e.Starts)...)
-	findings = append(findings, judgeCancels(e.Cancels, histories)...)
+	findings = append(findings, judgeCancels(e.Cancels, e.CancelledTwice, histories)...)
 	if len(e.Stuck) > 0 {
 		findings = append(findings, chaosFinding{Kind: foundStuck, Text: "requests are left:\n  " + strings.Join(e.Stuck, "\n  ")})
 	}

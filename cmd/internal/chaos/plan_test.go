@@ -48,6 +48,7 @@ type chaosRequest struct {
 	// cancelled: an operator tries to cancel it, so long after its publication.
 	cancelled   bool
 	cancelAfter time.Duration
+	cancelTwice bool               // two operators try it
 	priority    publisher.Priority // of a publication
 }
 

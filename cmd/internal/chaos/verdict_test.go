@@ -150,8 +150,12 @@ func TestJudgeFindsEveryBrokenPromise(t *testing.T) {
 		}, []string{foundFailure}},
 		"told to be cancelled": {func(e *chaosEvidence) { e.Cancels = map[string]cancel.Result{"a": cancel.Before} }, []string{foundNotCancelled}},
 		"told to be refused":   {func(e *chaosEvidence) { e.Cancels = map[string]cancel.Result{"a": cancel.Refused} }, nil},
-		"stuck":                {func(e *chaosEvidence) { e.Stuck = []string{"a"} }, []string{foundStuck}},
-		"crash":                {func(e *chaosEvidence) { e.Problems = []string{"panic"} }, []string{foundProblem}},
+		"told to two": {func(e *chaosEvidence) {
+			cancelA(e)
+			e.Account, e.CancelledTwice = simulator.Account{}, []string{"a"}
+		}, []string{foundCancelledTwice}},
+		"stuck": {func(e *chaosEvidence) { e.Stuck = []string{"a"} }, []string{foundStuck}},
+		"crash": {func(e *chaosEvidence) { e.Problems = []string{"panic"} }, []string{foundProblem}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
