@@ -50,6 +50,9 @@ import (
 	"backhaul/schemas"
 )
 
+// DropNeeds are the subjects on which Drop publishes.
+var DropNeeds = []string{publisher.AnyOperator, "$JS.API.STREAM.MSG.DELETE." + publisher.DeadLetterStream}
+
 // Store is the stream of dead letters.
 type Store struct {
 	js  jetstream.JetStream

@@ -295,6 +295,7 @@ accounts { B { jetstream: enabled, users: [
 		"warning | nats permissions | this user may not publish on $JS.API.DIRECT.GET.BACKUP_PROTECTION.backup.protection.*: with objectives, every event is read at each start",
 		"warning | nats permissions | this user may not publish on $JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul: each replica meets the vendor's pause by itself",
 		"warning | nats permissions | this user may not publish on $JS.API.STREAM.MSG.DELETE.BACKUP_REQUESTS: a request that the server forgot stays in the stream after its outcome",
+		"warning | nats permissions | this user may not publish on $JS.API.STREAM.MSG.DELETE.BACKUP_DLQ: dead letters cannot be dropped from the page",
 	)
 	if f := only(NATS(t.Context(), nc, js), "trigger"); len(f) != 1 || f[0].Level != Note || !strings.Contains(f[0].What, publisher.StorageStream) {
 		t.Errorf("a trigger that may not be looked at: %s", text(f))

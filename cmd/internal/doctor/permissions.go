@@ -42,6 +42,7 @@ var needs = []need{
 	{"$JS.API.DIRECT.GET." + publisher.DigestStream + "." + publisher.AnyDigest, withoutDigests},
 	{"$JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer, "each replica meets the vendor's pause by itself"},
 	{"$JS.API.STREAM.MSG.DELETE." + publisher.RequestsStream, "a request that the server forgot stays in the stream after its outcome"},
+	{"$JS.API.STREAM.MSG.DELETE." + publisher.DeadLetterStream, "dead letters cannot be dropped from the page"},
 }
 
 const withoutMark = "a ledger that is lost while no replica runs is not noticed"

@@ -1,6 +1,7 @@
 package natsconn
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -57,11 +58,16 @@ func newPermissions(log zerolog.Logger) *Permissions {
 // Trouble returns the needed permission that was missing within the last minute, nil
 // if none was.
 func (p *Permissions) Trouble() error {
+	return p.missing(func(grant string) bool { return !optional[grant] })
+}
+
+// missing returns those of the permissions that were missing within the last minute, nil for none.
+func (p *Permissions) missing(of func(grant string) bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var missing []string
 	for grant, v := range p.violations {
-		if !optional[grant] && p.now().Sub(v.seen) < violationLasts {
+		if of(grant) && p.now().Sub(v.seen) < violationLasts {
 			missing = append(missing, grant)
 		}
 	}
@@ -70,6 +76,19 @@ func (p *Permissions) Trouble() error {
 	}
 	slices.Sort(missing)
 	return fmt.Errorf("not permitted by NATS; grant %s", strings.Join(missing, ", "))
+}
+
+// Explain adds what was not permitted within the last minute to an error that there was no answer:
+// what is not permitted has none.
+func (p *Permissions) Explain(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout) {
+		return err
+	}
+	why := p.missing(func(grant string) bool { return grant != "publish on "+UserInfo })
+	if why == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, why)
 }
 
 // AddTo adds what is not permitted to an error that does not name it.
@@ -117,6 +136,7 @@ func (p *Permissions) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
 var optional = map[string]bool{
 	"publish on $JS.API.CONSUMER.PAUSE." + publisher.RequestsStream + "." + publisher.RequestsConsumer: true,
 	"publish on $JS.API.STREAM.MSG.DELETE." + publisher.RequestsStream:                                 true,
+	"publish on $JS.API.STREAM.MSG.DELETE." + publisher.DeadLetterStream:                               true,
 	"publish on $JS.API.STREAM.INFO." + publisher.MarkStream:                                           true,
 	"publish on $JS.API.STREAM.MSG.GET." + publisher.MarkStream:                                        true,
 	"publish on $JS.API.STREAM.CREATE." + publisher.MarkStream:                                         true,

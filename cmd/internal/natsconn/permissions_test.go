@@ -2,6 +2,8 @@ package natsconn
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -76,6 +78,20 @@ func TestViolations_beginAndEnd(t *testing.T) {
 	violate("$JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul")
 	if err := p.Trouble(); err != nil || !strings.Contains(log.String(), `"level":"warn"`) {
 		t.Errorf("an optional permission: %v", err)
+	}
+	// What has no answer is explained by it, and nothing else.
+	violate(UserInfo)
+	const grant = "not permitted by NATS; grant publish on $JS.API.CONSUMER.PAUSE.BACKUP_REQUESTS.backhaul"
+	for err, want := range map[error]string{
+		nats.ErrTimeout: "nats: timeout: " + grant, context.DeadlineExceeded: "context deadline exceeded: " + grant, nats.ErrConnectionClosed: "nats: connection closed",
+	} {
+		if got := p.Explain(err); got.Error() != want || !errors.Is(got, err) {
+			t.Errorf("%v is explained as %q, want %q", err, got, want)
+		}
+	}
+	now = now.Add(violationLasts)
+	if got := p.Explain(nats.ErrTimeout); got.Error() != "nats: timeout" {
+		t.Errorf("a minute later: %v", got)
 	}
 }
 

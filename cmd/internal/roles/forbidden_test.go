@@ -69,6 +69,7 @@ var forbiddenActions = []forbidden{
 	{"backhaul", "create a stream", "$JS.API.STREAM.CREATE.BACKUP_EVENTS", false},
 	{"backhaul", "change a stream", "$JS.API.STREAM.UPDATE.BACKUP_EVENTS", false},
 	{"backhaul", "purge the events", "$JS.API.STREAM.PURGE.BACKUP_EVENTS", false},
+	{"backhaul", "purge the dead letters", "$JS.API.STREAM.PURGE.BACKUP_DLQ", false},
 	{"backhaul", "delete an event", "$JS.API.STREAM.MSG.DELETE.BACKUP_EVENTS", false},
 	{"backhaul", "request a backup", "backup.request.billing", false},
 	{"backhaul", "change the consumer of the followed jobs", "$JS.API.CONSUMER.CREATE.BACKUP_EVENTS.follower.backup.event.job-started.>", false},

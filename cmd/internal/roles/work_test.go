@@ -55,6 +55,7 @@ var jobs = []job{
 	{"backhaul", "works on requests: starts jobs, pauses, counts, keeps dead letters, sweeps", func(g *guarded) error {
 		return readTriggerState(g, "backhaul") // as the page does; everything did the rest
 	}},
+	{"backhaul", "drops a dead letter, for a user of the page", dropOne},
 	{"backhaul", "backhaul check: reads its own permissions and the account's limits", func(g *guarded) error {
 		for _, f := range doctor.NATS(g.within(), g.as("backhaul"), g.jetstream("backhaul")) {
 			if f.Check == "nats permissions" && f.Level != doctor.OK {
@@ -277,6 +278,28 @@ func TestRoles_AllowAndDeny(t *testing.T) {
 	if begin := strings.Join(strings.SplitAfter(text, "\n")[:25], ""); !strings.Contains(string(index), begin) {
 		t.Error("deploy/README.md does not show the beginning of roles.txt")
 	}
+}
+
+// dropOne keeps a dead letter and drops it.
+func dropOne(g *guarded) error {
+	nc := g.as("backhaul")
+	pub, err := publisher.New(nc)
+	if err != nil {
+		return err
+	}
+	key := publisher.NewKey("billing", "done-since")
+	if err := pub.DeadLetter(g.within(), publisher.DeadLetter{Subject: "backup.request.billing", Data: sample("done-since").JSON(), Key: key, RequestID: key.Name, Code: "2"}); err != nil {
+		return err
+	}
+	dlq, err := deadletter.New(nc)
+	if err != nil {
+		return err
+	}
+	found, _, err := dlq.List(g.within(), deadletter.Filter{RequestID: key.Name})
+	if err != nil || len(found) != 1 {
+		return errors.Join(fmt.Errorf("found %v", found), err)
+	}
+	return dlq.Drop(g.within(), found[0], operator.By{Actor: "ann@ops", Reason: "CHG-17"})
 }
 
 func readBudget(g *guarded, user string) error {

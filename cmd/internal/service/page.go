@@ -82,7 +82,7 @@ func newPage(ctx context.Context, nc *nats.Conn, admin config.Admin, vendor joba
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg.Jobs, cfg.Missing, cfg.Explain = jobs, natsconn.NewGrants(nc).Missing, natsconn.WatchPermissions(nc, log).AddTo
+	cfg.Jobs, cfg.Missing, cfg.Explain = jobs, natsconn.NewGrants(nc).Missing, natsconn.WatchPermissions(nc, log).Explain
 	cfg.State, cfg.Letters, cfg.Queue, cfg.Canceller = known, deadLetters, queue, cancel.New(nc)
 	cfg.CommandCenter, cfg.Token = admin.CommandCenterURL, admin.AdminToken()
 	shown, err := page.New(ctx, cfg, log)

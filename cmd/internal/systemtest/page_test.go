@@ -92,6 +92,62 @@ func TestAJobIsSuspendedFromThePage(t *testing.T) {
 	})
 }
 
+// Dead letters are dropped from the page with the shipped permissions. Without the line for it the page
+// names it, and records nothing; where it cannot be known, the answer names it.
+func TestADeadLetterIsDroppedFromThePage(t *testing.T) {
+	t.Parallel()
+	const grant, question = "$JS.API.STREAM.MSG.DELETE.BACKUP_DLQ", "$SYS.REQ.USER.INFO"
+	for name, without := range map[string][]string{"as shipped": nil, "without the line": {grant}, "and without the question": {grant, question}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := programtest.StartGuarded(t, without...)
+			s.Env = append(s.Env, tokenFile(t))
+			s.StartRun(t)
+			s.Publish("backup.request.billing", nil, []byte(`{"requestId":"drop-1","clientName":"c"}`))
+			s.Run.WaitFor(t, `"message":"job-failed"`)
+			admin := programtest.AdminURL(t, s.Run)
+			ask := asker(t, admin)
+			do := func(path string, form url.Values) string { _, body := ask(path, form); return body }
+			csrf := signIn(t, do, "/")
+			body := do("/dead-letters/drop?all=yes", nil)
+			form := url.Values{"csrf": {csrf}, "all": {"yes"}, "before": {"2"}, "reason": {"test data"}}
+			if !strings.Contains(body, "<b>1</b> dead letter is selected: 1 of billing; 1 open.") {
+				t.Errorf("the dry run:\n%s", body)
+			}
+			switch len(without) {
+			case 0:
+				if body := do("/dead-letters/drop", form); !strings.Contains(body, "1 dropped.") {
+					t.Errorf("after the drop:\n%s", body)
+				}
+				if body := do("/dead-letters", nil); !strings.Contains(body, "No dead letter.") {
+					t.Errorf("the list after the drop:\n%s", body)
+				}
+				if strings.Contains(s.Run.Output.String(), "does not permit") {
+					t.Error("something was not permitted")
+				}
+				// A replay is not granted by default, and the page says so.
+				s.Publish("backup.request.billing", nil, []byte(`{"requestId":"drop-2","clientName":"c"}`))
+				waittest.Eventually(t, "the second dead letter", func() bool { return strings.Contains(do("/dead-letters", nil), ">drop-2</a>") })
+				if body := do("/dead-letters/replay?all=yes", nil); !strings.Contains(body, "<code>backup.request.billing</code>") {
+					t.Errorf("the replay does not name the permission:\n%s", body)
+				}
+			case 1:
+				if !strings.Contains(body, "<code>"+grant+"</code>") || strings.Contains(body, `class="replay"`) {
+					t.Errorf("the page does not name the permission:\n%s", body)
+				}
+			case 2:
+				status, body := ask("/dead-letters/drop", form)
+				if status != http.StatusBadGateway || !strings.Contains(body, "recorded, but not dropped") || !strings.Contains(body, "grant publish on "+grant) {
+					t.Errorf("%d\n%s", status, body)
+				}
+			}
+			if code := s.Run.Stop(t); code != programtest.ExitDone {
+				t.Errorf("exit code %d", code)
+			}
+		})
+	}
+}
+
 // token is what the page asks for.
 const token = "seiten-token-Ü-4711-8f2c"
 
@@ -106,12 +162,26 @@ func tokenFile(t *testing.T) string {
 // viewer returns a browser without scripts: it gets a path, or posts a form there, and keeps cookies.
 func viewer(t *testing.T, admin string) func(path string, form url.Values) string {
 	t.Helper()
+	ask := asker(t, admin)
+	return func(path string, form url.Values) string {
+		t.Helper()
+		status, body := ask(path, form)
+		if status != http.StatusOK {
+			t.Fatalf("%s: %d\n%s", path, status, body)
+		}
+		return body
+	}
+}
+
+// asker is like viewer, and returns the status as well.
+func asker(t *testing.T, admin string) func(path string, form url.Values) (status int, body string) {
+	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}
-	return func(path string, form url.Values) string {
+	return func(path string, form url.Values) (status int, body string) {
 		t.Helper()
 		resp, err := client.Get(admin + path)
 		if form != nil {
@@ -121,18 +191,15 @@ func viewer(t *testing.T, admin string) func(path string, form url.Values) strin
 			t.Fatal(err)
 		}
 		defer func() { _ = resp.Body.Close() }()
-		body, err := io.ReadAll(resp.Body)
+		text, err := io.ReadAll(resp.Body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if resp.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %d\n%s", path, resp.StatusCode, body)
-		}
-		programtest.NoSecrets(t, string(body))
-		if strings.Contains(string(body), token) {
+		programtest.NoSecrets(t, string(text))
+		if strings.Contains(string(text), token) {
 			t.Errorf("%s shows the token", path)
 		}
-		return string(body)
+		return resp.StatusCode, string(text)
 	}
 }
 

@@ -66,6 +66,7 @@ func TestNoPageLeavesAConsumer(t *testing.T) {
 		"/requests/{source}/{key}":      {"/requests/billing/page-1", "/requests/billing/letter-1", "/requests/billing/nothing"},
 		"/dead-letters":                 {"/dead-letters", "/dead-letters?source=billing"},
 		"/dead-letters/replay":          {"/dead-letters/replay", "/dead-letters/replay?source=billing", "/dead-letters/replay?all=yes"},
+		"/dead-letters/drop":            {"/dead-letters/drop", "/dead-letters/drop?source=billing", "/dead-letters/drop?all=yes"},
 		"/dead-letters/{number}":        {"/dead-letters/1", "/dead-letters/999"},
 		"/login":                        {"/login"},
 		"/cancel":                       {"/cancel", "/cancel?source=billing"},

@@ -42,14 +42,16 @@ func rolesAndNames(w *tab) {
 		w.open(path)
 		w.looksRight(path)
 	}
-	views := []string{"/", "/requests/" + failed.key.String(), "/dead-letters", fmt.Sprintf("/dead-letters/%d", sequence), "/protection", "/cancel", "/dead-letters/replay?all=yes", "/requests/crm/waits"}
+	views := []string{"/", "/requests/" + failed.key.String(), "/dead-letters", fmt.Sprintf("/dead-letters/%d", sequence), "/protection", "/cancel", "/cancel?all=yes", "/dead-letters/replay?all=yes", "/dead-letters/drop?all=yes", "/requests/crm/waits"}
 	for _, path := range append(views, "/login") {
 		check(path)
 	}
 	w.signIn("/")
-	w.scheme("dark")
-	for _, path := range views {
-		check(path)
+	for _, scheme := range []string{"light", "dark"} {
+		w.scheme(scheme)
+		for _, path := range views {
+			check(path)
+		}
 	}
 }
 
@@ -134,7 +136,61 @@ func keyboardOnly(w *tab) {
 	w.tabTo(".replay button")
 	w.keys("\r")
 	w.shows("1 replayed.")
+	w.open("/dead-letters?code=35:4618")
+	w.tabTo("#drop-all")
+	w.keys("\r")
+	w.shows("2 dead letters are selected: 2 of billing; 2 replayed.")
+	w.tabTo(".replay button")
+	w.keys("\r") // without a reason the browser sends nothing
+	w.waitFor("the field without a reason", `document.activeElement.matches(".replay input[name=reason]:invalid")`)
+	w.keys("done since")
+	w.tabTo(".replay button")
+	w.keys("\r")
+	w.shows("2 dropped.")
+	w.looksRight("what was dropped")
 	w.tabTo(".signed button")
 	w.keys("\r")
 	w.shows("Sign in")
+}
+
+// keyboardCancel cancels requests and pauses a part of them with the keyboard, and no session is no way
+// around.
+func keyboardCancel(w *tab) {
+	w.queued("crm", "CHG-17", "waits-1", "waits-2")
+	w.queued("billing", "CHG-18", "stays")
+	w.open("/cancel?label=ticket%3DCHG-17")
+	w.shows("2 requests wait: 2 of crm.")
+	w.tabTo("#do ~ p a")
+	w.keys("\r")
+	w.shows("Admin token")
+	w.tabTo("input[name=actor]")
+	w.keys("Ann")
+	w.tabTo("input[name=token]")
+	w.keys(token + "\r")
+	w.shows("Sign out")
+	w.tabTo(".replay input[name=reason]")
+	w.keys("sent by mistake")
+	w.tabTo(".replay button")
+	w.keys("\r")
+	w.shows("2 cancelled, 0 cancelled before, 0 refused.")
+	w.looksRight("what was cancelled")
+	if n := len(w.outcomes()); n != 2 {
+		w.t.Errorf("%d requests were cancelled", n)
+	}
+	w.open("/")
+	w.waitFor("live", live)
+	w.tabTo(`form[action="/pause"] input[name=reason]`)
+	w.keys("CHG-19")
+	w.tabTo(`form[action="/pause"] summary`)
+	w.keys("\r")
+	w.tabTo(`form[action="/pause"] input[name=source]`)
+	w.keys("billing")
+	w.tabTo(`form[action="/pause"] button`)
+	w.looksRight("the pause of a part")
+	w.keys("\r")
+	w.shows("source billing is paused until")
+	w.looksRight("a part that is paused")
+	w.tabTo(`ul.paused button`)
+	w.keys("\r")
+	w.waitFor("the end of the pause", `document.querySelector("ul.paused") === null`)
 }

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"backhaul/cmd/internal/deadletter"
+	"backhaul/cmd/internal/operator"
 	"backhaul/publisher"
 )
 
@@ -24,6 +25,8 @@ type DeadLetters interface {
 	Plan(ctx context.Context, l deadletter.Message, o deadletter.Order) (deadletter.Plan, error)
 	// Replay leaves an event of who sends the letter's message again.
 	Replay(ctx context.Context, l deadletter.Message, o deadletter.Order) (deadletter.Plan, error)
+	// Drop deletes a dead letter after it has left an event of who does.
+	Drop(ctx context.Context, l deadletter.Message, by operator.By) error
 }
 
 // actionLimit bounds how long one action may take. A pause takes some seconds, see
@@ -145,6 +148,10 @@ func (p *Page) replay(w http.ResponseWriter, r *http.Request, by *session) {
 	letter, err := p.cfg.Letters.Get(r.Context(), number)
 	if err != nil {
 		p.failed(w, r, "replay", err)
+		return
+	}
+	if missing := p.missing(r.Context(), publisher.AnyOperator, letter.Subject); len(missing) > 0 {
+		p.notPermitted(w, r, missing)
 		return
 	}
 	plan, err := p.cfg.Letters.Replay(r.Context(), letter, deadletter.Order{By: by.by(r), Again: r.PostFormValue("again") == "yes"})

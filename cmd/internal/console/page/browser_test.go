@@ -42,6 +42,7 @@ func TestBrowser(t *testing.T) {
 		"one line":                oneLine,
 		"roles and names":         rolesAndNames,
 		"keyboard only":           keyboardOnly,
+		"keyboard only, requests": keyboardCancel,
 		"colours are legible":     legible,
 		"pictures for the README": pictures,
 	} {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/jobact"
@@ -71,7 +70,7 @@ func (p *Page) actOnJob(w http.ResponseWriter, r *http.Request, by *session) {
 		return
 	}
 	if missing := p.missing(r.Context(), publisher.AnyOperator); len(missing) > 0 {
-		p.say(w, r, http.StatusForbidden, "Nothing was done: the record of it is not permitted to the NATS user of this process; grant publish on %s.", strings.Join(missing, ", "))
+		p.notPermitted(w, r, missing)
 		return
 	}
 	// Also if the browser leaves: what became of the job is recorded in the log then.

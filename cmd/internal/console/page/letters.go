@@ -27,9 +27,9 @@ type lettersPage struct {
 	Letters []deadletter.Message
 	// Older and Newest are the addresses of other pages, "" if there is none.
 	Older, Newest string
-	// ReplayAll is the address where those that match can be replayed.
-	ReplayAll string
-	Trouble   string
+	// ReplayAll and DropAll are the addresses where those that match can be replayed, and dropped.
+	ReplayAll, DropAll string
+	Trouble            string
 }
 
 // letterFilter says which dead letters to show; empty fields match all.
@@ -99,7 +99,8 @@ func (p *Page) matchingLetters(ctx context.Context, f letterFilter, before uint6
 func (p *Page) letters(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	l := lettersPage{chrome: p.chrome(r, "Dead letters", "dead-letters"), Now: time.Now(), Filter: letterFilterOf(q)}
-	l.ReplayAll = replayForm{l.Filter, !l.Filter.Active()}.path()
+	form := lettersForm{l.Filter, !l.Filter.Active()}
+	l.ReplayAll, l.DropAll = form.path("replay"), form.path("drop")
 	before, _ := strconv.ParseUint(q.Get("before"), 10, 64)
 	at := func(before uint64) string {
 		v := l.Filter.query()
@@ -141,6 +142,8 @@ type letterPage struct {
 	Again bool
 	// As is the id that it would be replayed under, Refusal why it cannot be.
 	As, Refusal string
+	// Missing are the subjects on which this process may not publish, and would.
+	Missing []string
 }
 
 // ReplayKey returns the key of the request that a replay created.
@@ -185,6 +188,9 @@ func (p *Page) letter(w http.ResponseWriter, r *http.Request) {
 		l.Refusal = err.Error()
 	} else {
 		l.As = plan.RequestID
+		if l.Session != nil {
+			l.Missing = p.missing(r.Context(), publisher.AnyOperator, l.Subject)
+		}
 	}
 	if q := r.URL.Query(); q.Has("replayed") {
 		l.Replayed = &publisher.Key{Source: q.Get("source"), Name: q.Get("replayed")}

@@ -191,7 +191,7 @@ func phone(w *tab) {
 	sequence := s.keep("587207178", "no eligible subclients were found "+strings.Repeat("x", 300))
 	w.run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile))
 	for _, path := range []string{
-		"/", "/?state=failed&q=a", "/dead-letters", fmt.Sprintf("/dead-letters/%d", sequence), "/requests/" + s.key.String(), "/login", "/requests/a/b",
+		"/", "/?state=failed&q=a", "/dead-letters", fmt.Sprintf("/dead-letters/%d", sequence), "/dead-letters/drop?all=yes", "/requests/" + s.key.String(), "/login", "/requests/a/b",
 	} {
 		if path == "/requests/a/b" {
 			w.excused = "404"
@@ -317,9 +317,11 @@ func populate(b *bench) *events {
 func pictures(w *tab) {
 	failed := populate(w.bench)
 	sequence := failed.keep("587207178", "Failed to start backups as no eligible subclients were found.")
+	w.queued("crm", "CHG-17", "crm-2026-11-24-0001", "crm-2026-11-24-0002")
 	views := map[string]string{
 		"console": "/", "request": "/requests/" + failed.key.String(), "dead-letters": "/dead-letters",
-		"dead-letter": fmt.Sprintf("/dead-letters/%d", sequence), "sign-in": "/login", "cancel": "/cancel", "replay": "/dead-letters/replay?all=yes",
+		"dead-letter": fmt.Sprintf("/dead-letters/%d", sequence), "sign-in": "/login", "cancel": "/cancel?all=yes", "replay": "/dead-letters/replay?all=yes",
+		"drop": "/dead-letters/drop?all=yes",
 	}
 	w.eachLook(func(look string) {
 		for name, path := range views {

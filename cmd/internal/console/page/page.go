@@ -10,6 +10,8 @@
 //	POST /dead-letters/{n}/replay         the request again, under a new id
 //	GET  /dead-letters/replay             the dead letters that a filter selects, and what a replay does; ?source=&code=&state=&q=&all=
 //	POST /dead-letters/replay             replays them
+//	GET  /dead-letters/drop               the dead letters that a filter selects, and what a drop does; ?source=&code=&state=&q=&all=
+//	POST /dead-letters/drop               drops them
 //	GET  /cancel                          the requests that wait and are selected; ?source=&client=&group=&label=&id=&all=
 //	POST /cancel                          ends them, where nothing was sent
 //	POST /requests/{source}/{key}/jobs/{job}  suspends, resumes or kills a job of the request at the vendor
@@ -170,6 +172,8 @@ func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Page, error) {
 	p.mux.HandleFunc("GET /dead-letters/{number}", p.letter)
 	p.mux.HandleFunc("GET /dead-letters/replay", p.replayForm)
 	p.mux.Handle("POST /dead-letters/replay", p.action(p.replayAll))
+	p.mux.HandleFunc("GET /dead-letters/drop", p.dropForm)
+	p.mux.Handle("POST /dead-letters/drop", p.action(p.dropAll))
 	p.mux.HandleFunc("GET /cancel", p.cancelForm)
 	p.mux.Handle("POST /cancel", p.action(p.cancel))
 	p.mux.HandleFunc("GET /login", p.loginForm)

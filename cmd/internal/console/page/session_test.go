@@ -77,6 +77,8 @@ func (a *acts) Replay(_ context.Context, l deadletter.Message, o deadletter.Orde
 	return deadletter.Plan{Key: publisher.NewKey("billing", "new")}, nil
 }
 
+func (a *acts) Drop(context.Context, deadletter.Message, operator.By) error { return nil }
+
 func (a *acts) in(c *page.Config) { c.Queue, c.Letters = a, a }
 
 // actions are all that change something, with a form that is in order.
