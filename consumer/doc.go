@@ -104,16 +104,18 @@
 //	                                             picked
 //
 // The same where the next process on the machine finds the journal of a process that was killed
-// ([Config].ClaimsDir, package journal). It releases the claims before it reads requests, and every
-// replica may take them then.
+// ([Config].ClaimsDir, package journal). It ends the claims before it reads requests, for all
+// replicas.
 //
 //	step            the next owner finds         why it is safe                       test
 //	claim sent,     nothing, or a claim that     the journal says that no call was    TestACrashThatTheJournalKnows/claim,_unacknowledged
 //	claim           was released                 made: it is written before the       TestACrashThatTheJournalKnows/claim
 //	                                             claim, and marked before a call
-//	wire            a claim that was released    no call is made after the death of   TestACrashThatTheJournalKnows/wire
-//	                with a doubt                 the process, so its job is looked    TestACrashThatTheJournalKnows/wire,_not_arrived
+//	wire            a claim in doubt whose       no call is made after the death of   TestACrashThatTheJournalKnows/wire
+//	                lease is over                the process, so its job is looked    TestACrashThatTheJournalKnows/wire,_not_arrived
 //	                                             up during the window from then on
+//	wire, and the   the same claim, or one that  the window does not begin again: no  TestLedgerInherit_onlyThatClaim
+//	next one dies   was taken over after it      claim is taken over before its end
 //	released,       a claim that was released    compare-and-set on the dead          TestInherit_twice
 //	unacknowledged                               process's claim; again, it is found
 //	a process that  its claim                    it holds the lock of its journal     TestInherit_leavesTheLivingAlone,

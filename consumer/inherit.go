@@ -69,10 +69,10 @@ func (c *Consumer) ledgerName() string {
 	return strconv.FormatInt(c.handler.ledger.events.CachedInfo().Created.UnixNano(), 36)
 }
 
-// inherit releases the claims of processes of this machine that are dead: nothing is sent under
-// them any more, so their leases need not be waited for. A claim that was not sent is released
-// without a doubt. One that may have been sent is released with a doubt, as in a drain: its job is
-// looked up during the whole visibility window.
+// inherit ends the claims of processes of this machine that are dead: nothing is sent under them
+// any more, so their leases need not be waited for. A claim that was not sent is released. The
+// lease of one that may have been sent is cut to overLease: the visibility window begins with the
+// death of the process, and nobody claims the request before its end.
 func (c *Consumer) inherit(ctx context.Context) {
 	l := c.handler.ledger
 	if c.cfg.ClaimsDir == "" || l.guard.err() != nil {
@@ -85,19 +85,24 @@ func (c *Consumer) inherit(ctx context.Context) {
 		c.log.Debug().Err(err).Msg("cannot read every journal of claims")
 	}
 	for _, dead := range all {
-		released, err := l.inheritAll(ctx, dead.Claims)
-		if released > 0 {
-			c.log.Info().Int("claims", released).Msg("released the claims of a process that is dead")
+		ended, err := l.inheritAll(ctx, dead.Claims)
+		if ended > 0 {
+			c.log.Info().Int("claims", ended).Msg("ended the claims of a process that is dead")
 		}
 		if err = errors.Join(err, dead.Close(err == nil)); err != nil {
-			c.log.Debug().Err(err).Msg("cannot release every claim of a process that is dead")
+			c.log.Debug().Err(err).Msg("cannot end every claim of a process that is dead")
 		}
 	}
 }
 
-// inheritAll releases the claims in the journal of a dead process, and returns how many there were
-// in the ledger.
-func (l *ledger) inheritAll(ctx context.Context, claims []journal.Claim) (released int, err error) {
+// overLease is the lease of a claim that is over. A released claim, which has none, is claimed at
+// once. Its next owner would wait for the visibility window, and if that one died as well, the window
+// would begin again.
+const overLease = time.Millisecond
+
+// inheritAll ends the claims in the journal of a dead process, and returns how many there were in
+// the ledger.
+func (l *ledger) inheritAll(ctx context.Context, claims []journal.Claim) (ended int, err error) {
 	var (
 		mu     sync.Mutex
 		failed error
@@ -112,16 +117,16 @@ func (l *ledger) inheritAll(ctx context.Context, claims []journal.Claim) (releas
 			mu.Lock()
 			defer mu.Unlock()
 			if failed = errors.Join(failed, err); is {
-				released++
+				ended++
 			}
 		})
 	}
 	work.Wait()
-	return released, failed
+	return ended, failed
 }
 
-// inherit releases the claim of a dead process if it is the last event of its request.
-func (l *ledger) inherit(ctx context.Context, left journal.Claim) (released bool, err error) {
+// inherit ends the claim of a dead process if it is the last event of its request.
+func (l *ledger) inherit(ctx context.Context, left journal.Claim) (ended bool, err error) {
 	key, nonce, ok := keyOfEntry(left.Text)
 	if !ok {
 		return false, nil
@@ -145,13 +150,16 @@ func (l *ledger) inherit(ctx context.Context, left journal.Claim) (released bool
 		doubt: doubt{under: former.DoubtSequence, task: former.DoubtTaskID, unlikely: former.DoubtUnlikely},
 	}
 	c.req.RequestID = former.RequestID
-	if left.Sent {
-		if c.inDoubt() {
-			return false, nil // nothing is sent under a claim in doubt: it is waited for
-		}
-		c.doubt = doubt{under: last.sequence}
+	var lease time.Duration
+	switch {
+	case left.Sent && c.inDoubt(), c.inDoubt() && !c.unlikely && leaseLeft(last) <= overLease:
+		return false, nil // it is waited for as ever
+	case left.Sent:
+		c.doubt, lease = doubt{under: last.sequence}, overLease
+	case c.inDoubt() && !c.unlikely:
+		lease = overLease
 	}
-	err = l.write(ctx, c, StepRelease, last.sequence, 0)
+	err = l.write(ctx, c, StepRelease, last.sequence, lease)
 	if errors.Is(err, errTakenOver) {
 		return false, nil
 	}

@@ -19,11 +19,26 @@ func TestLedgerInherit_onlyThatClaim(t *testing.T) {
 		before   func(*testing.T, *claim) // what the dead process has written behind the claim
 		sent     bool
 		released bool
+		lease    time.Duration
 		doubt    func(*claim) schemas.Claim
 	}{
 		"not sent": {released: true, doubt: func(*claim) schemas.Claim { return schemas.Claim{} }},
-		"sent":     {sent: true, released: true, doubt: func(c *claim) schemas.Claim { return schemas.Claim{DoubtSequence: c.sequence} }},
+		"sent":     {sent: true, released: true, lease: overLease, doubt: func(c *claim) schemas.Claim { return schemas.Claim{DoubtSequence: c.sequence} }},
 		"in doubt": {before: func(t *testing.T, c *claim) {
+			c.doubt = doubt{under: 7, task: "4038"}
+			if err := two.renew(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}, released: true, lease: overLease, doubt: func(*claim) schemas.Claim {
+			return schemas.Claim{DoubtSequence: 7, DoubtTaskID: "4038"}
+		}},
+		"in a doubt that is over": {before: func(t *testing.T, c *claim) {
+			c.doubt = doubt{under: 7}
+			if err := two.write(t.Context(), c, StepRenew, c.sequence, overLease); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"unlikely": {before: func(t *testing.T, c *claim) {
 			c.doubt = doubt{under: 7, task: "4038", unlikely: true}
 			if err := two.renew(t.Context(), c); err != nil {
 				t.Fatal(err)
@@ -80,8 +95,14 @@ func TestLedgerInherit_onlyThatClaim(t *testing.T) {
 			}
 			_, got := l.lastClaim(t, req)
 			want := test.doubt(c)
-			if got.LeaseMillis != 0 || got.DoubtSequence != want.DoubtSequence || got.DoubtTaskID != want.DoubtTaskID || got.DoubtUnlikely != want.DoubtUnlikely {
+			if got.LeaseMillis != test.lease.Milliseconds() || got.DoubtSequence != want.DoubtSequence || got.DoubtTaskID != want.DoubtTaskID || got.DoubtUnlikely != want.DoubtUnlikely {
 				t.Errorf("the claim is %+v, want the doubt %+v", got, want)
+			}
+			if test.lease > 0 { // nobody claims it before the end of the window
+				if next, err := l.claim(t.Context(), req); err != nil || next.result != claimHeld {
+					t.Errorf("the next claim is %+v, %v", next, err)
+				}
+				return
 			}
 			if next, err := l.claim(t.Context(), req); err != nil || next.result != claimMine || next.claim.epoch != c.epoch+1 {
 				t.Errorf("the next claim is %+v, %v", next, err)
