@@ -294,6 +294,7 @@ func cancelModels(t *testing.T) func(modelT) *cancelModel {
 				events: events, reader: publisher.NewLastReader(events), publisher: pub, owner: fmt.Sprint("replica-", i), lease: time.Minute,
 			}})
 		}
+		m.replicas[0].ledger.released = newReleases() // the other one finds its releases in the ledger
 		return m
 	}
 }

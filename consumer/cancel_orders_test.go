@@ -89,6 +89,7 @@ func TestCancel_everyOrder(t *testing.T) {
 		"a claim":                         {[]func() []action{ann, replicaActs(0, "claim call answer")}, 10, "cancelled started"},
 		"a claim that is refused":         {[]func() []action{ann, replicaActs(0, "claim call? refusal")}, 10, "cancelled failed"},
 		"a claim that is released":        {[]func() []action{ann, replicaActs(0, "claim release"), replicaActs(1, "claim call answer")}, 210, " cancelled started"},
+		"a claim again after a release":   {[]func() []action{ann, replicaActs(0, "claim release claim call answer")}, 21, "cancelled started"},
 		"two claims":                      {[]func() []action{ann, replicaActs(0, "claim call answer"), replicaActs(1, "claim call answer")}, 560, "cancelled started"},
 		"a dead owner with a job":         {[]func() []action{ann, replicaActs(0, "claim call"), replicaActs(1, "claim? release claim")}, 210, " cancelled started"},
 		"a dead owner without a job":      {[]func() []action{ann, replicaActs(0, "claim call?"), replicaActs(1, "claim? release claim release")}, 420, " cancelled"},
