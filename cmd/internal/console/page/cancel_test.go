@@ -80,14 +80,16 @@ func TestCancel(t *testing.T) {
 		headers []string
 		want    int
 	}{
-		"without the secret":         {form, nil, http.StatusForbidden},
-		"from another site":          {with(form, csrf), []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
-		"without a reason":           {with(url.Values{"label": {"ticket=CHG-17"}, "before": {"6"}}, csrf), nil, http.StatusUnprocessableEntity},
-		"without a selection":        {with(url.Values{"before": {"6"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
-		"without what was seen":      {with(url.Values{"label": {"ticket=CHG-17"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
-		"with a bad label":           {with(url.Values{"label": {"x"}, "before": {"6"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
-		"with a control character":   {with(url.Values{"source": {"billing"}, "group": {"<b>\x00home</b>"}, "before": {"6"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
-		"with a source that is none": {with(url.Values{"source": {"*"}, "before": {"6"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
+		"without the secret":             {form, nil, http.StatusForbidden},
+		"from another site":              {with(form, csrf), []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
+		"without a reason":               {with(url.Values{"label": {"ticket=CHG-17"}, "before": {"6"}}, csrf), nil, http.StatusUnprocessableEntity},
+		"without a selection":            {with(url.Values{"before": {"6"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
+		"without what was seen":          {with(url.Values{"label": {"ticket=CHG-17"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
+		"with a reason that is too long": {with(url.Values{"label": {"ticket=CHG-17"}, "before": {"6"}, "reason": {strings.Repeat("ö", 1025)}}, csrf), nil, http.StatusUnprocessableEntity},
+		"with a form of a megabyte":      {with(url.Values{"label": {"ticket=CHG-17"}, "before": {"6"}, "reason": {strings.Repeat("x", 1<<20)}}, csrf), nil, http.StatusForbidden},
+		"with a bad label":               {with(url.Values{"label": {"x"}, "before": {"6"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
+		"with a control character":       {with(url.Values{"source": {"billing"}, "group": {"<b>\x00home</b>"}, "before": {"6"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
+		"with a source that is none":     {with(url.Values{"source": {"*"}, "before": {"6"}, "reason": {"x"}}, csrf), nil, http.StatusUnprocessableEntity},
 	} {
 		if resp, body := b.do(http.MethodPost, "/cancel", test.form, test.headers...); resp.StatusCode != test.want {
 			t.Errorf("%s: %d, want %d\n%s", name, resp.StatusCode, test.want, body)

@@ -26,8 +26,9 @@ const (
 	wrongEvery  = 10 * time.Second
 	// maxActor bounds the name of a user.
 	maxActor = 64
-	// maxReason bounds the reason of an action.
-	maxReason = 200
+	// maxReason bounds the reason of an action in bytes: operator.By refuses a longer one by its
+	// characters, so that none is cut.
+	maxReason = 8 << 10
 )
 
 // session is a user who had the token.

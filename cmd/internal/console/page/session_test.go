@@ -144,7 +144,7 @@ func TestOnlyASessionMayAct(t *testing.T) {
 		}
 	}
 	for says, form := range map[string]url.Values{
-		"Why? Enter a reason": {"for": {"1h"}}, "one token of a subject": {"for": {"1h"}, "reason": {"x"}, "source": {"a.b"}},
+		"Why? Enter a reason": {"for": {"1h"}}, "Why? Enter a reason:": {"for": {"1h"}, "reason": {" \u2028\x00 "}}, "one token of a subject": {"for": {"1h"}, "reason": {"x"}, "source": {"a.b"}},
 	} {
 		if resp, body := b.do(http.MethodPost, "/pause", with(form, csrf)); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, says) {
 			t.Errorf("%v: %d\n%s", form, resp.StatusCode, body)
