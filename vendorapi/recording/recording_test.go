@@ -84,11 +84,13 @@ func TestRead_refuses(t *testing.T) {
 
 func TestClean(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                            "",
-		"The job is waiting.":         "The job is waiting.",
-		"Killed by [ann smith].":      "Killed by …",
-		`Access to "C:\x" denied`:     "Access to … denied",
-		"user 'ann smith' has failed": "user … has failed",
+		"":                             "",
+		"The job is waiting.":          "The job is waiting.",
+		"Killed by [ann maria smith].": "Killed by …",
+		"user 'ann maria smith' has \"left the house\" now":   "user … has … now",
+		"Killed by [ann smith].":                              "Killed by …",
+		`Access to "C:\x" denied`:                             "Access to … denied",
+		"user 'ann smith' has failed":                         "user … has failed",
 		"Job of ann@example.com on host-7.example.com failed": "Job of … on … failed",
 		`EXAMPLE\ann has suspended it`:                        "… has suspended it",
 		"token eyJhbGciOiJIUzI1NiJ9 is bad":                   "token … is bad",
