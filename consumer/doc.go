@@ -269,6 +269,10 @@
 //   - A request id of the lost part that is sent again after Recover.
 //   - A requests stream that is deleted, made again and filled within the milliseconds between
 //     the last reading of a picked or forgotten message and its deletion.
+//   - An answer 503 with Retry-After of a server in front of the vendor, although the vendor has
+//     taken the task, and whose job the vendor shows later than after that wait. It counts as
+//     throttled, and its job is looked up once: if each 503 were a doubt, an overloaded vendor would
+//     hold up every request for the visibility window.
 //   - A process that is frozen between the last check of its clock and the write to the
 //     socket could send after its lease. The connection's write deadline ends with the
 //     lease, and the lease ends well before another owner takes over. What remains is a
