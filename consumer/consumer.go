@@ -163,19 +163,16 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	if err != nil {
 		return nil, err
 	}
-	requests, err := js.Stream(ctx, publisher.RequestsStream)
+	bound, err := bind(ctx, js)
 	if err != nil {
-		return nil, fmt.Errorf("bind to stream %s: %w", publisher.RequestsStream, err)
+		return nil, err
 	}
-	queue, err := js.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
-	if err != nil {
-		return nil, fmt.Errorf("bind to consumer %s of %s: %w", publisher.RequestsConsumer, publisher.RequestsStream, err)
-	}
+	requests, queue := bound.requests, bound.queue
 	if n := queue.CachedInfo().Config.MaxDeliver; n > 0 {
 		return nil, fmt.Errorf("consumer %s of %s gives up after %d deliveries, and requests would stay in the stream without an outcome: set max_deliver to -1",
 			publisher.RequestsConsumer, publisher.RequestsStream, n)
 	}
-	ledger, err := openLedger(ctx, cfg, nc, js, pub, log)
+	ledger, err := openLedger(cfg, nc, js, bound, pub, log)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +186,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		inFlight: newInFlight(),
 		log:      log,
 	}
-	if c.scopes, err = watchScopes(ctx, js, log); err != nil {
+	if c.scopes, err = scope.NewWatch(ctx, bound.scopes, log); err != nil {
 		return nil, err
 	}
 	c.picker = newPicker(c)
@@ -211,32 +208,54 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 	return c, nil
 }
 
-// watchScopes returns the watch of the paused scopes.
-func watchScopes(ctx context.Context, js jetstream.JetStream, log zerolog.Logger) (*scope.Watch, error) {
-	events, err := js.Stream(ctx, publisher.EventsStream) // a handle of its own, see openLedger
-	if err != nil {
-		return nil, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
+// bound are the streams and the durable consumer. Info stores the state in its handle, and reads
+// depend on it (allow_direct): so the guard and the watch of scopes have handles of their own.
+type bound struct {
+	requests, ledger, guarded, scopes jetstream.Stream
+	queue                             jetstream.Consumer
+}
+
+// bind asks for all of them at once.
+func bind(ctx context.Context, js jetstream.JetStream) (b bound, err error) {
+	errs := make([]error, 5) // in the order in which they are reported
+	var asking sync.WaitGroup
+	stream := func(i int, name string, handle *jetstream.Stream) {
+		asking.Go(func() {
+			var err error
+			if *handle, err = js.Stream(ctx, name); err != nil {
+				errs[i] = fmt.Errorf("bind to stream %s: %w", name, err)
+			}
+		})
 	}
-	return scope.NewWatch(ctx, events, log)
+	stream(0, publisher.RequestsStream, &b.requests)
+	asking.Go(func() {
+		var err error
+		if b.queue, err = js.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer); err != nil {
+			errs[1] = fmt.Errorf("bind to consumer %s of %s: %w", publisher.RequestsConsumer, publisher.RequestsStream, err)
+		}
+	})
+	for i, handle := range []*jetstream.Stream{&b.ledger, &b.guarded, &b.scopes} {
+		stream(2+i, publisher.EventsStream, handle)
+	}
+	asking.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return b, err
+		}
+	}
+	return b, nil
 }
 
 // openLedger returns the ledger on the events stream, with its guard.
-func openLedger(ctx context.Context, cfg Config, nc *nats.Conn, js jetstream.JetStream, pub *publisher.Publisher, log zerolog.Logger) (*ledger, error) {
-	events, err := js.Stream(ctx, publisher.EventsStream)
-	if err != nil {
-		return nil, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
-	}
+func openLedger(cfg Config, nc *nats.Conn, js jetstream.JetStream, bound bound, pub *publisher.Publisher, log zerolog.Logger) (*ledger, error) {
+	events := bound.ledger
 	if events.CachedInfo().Config.AllowDirect {
 		return nil, fmt.Errorf("stream %s allows direct reads, which may be stale, and claims depend on reads: set allow_direct to false", publisher.EventsStream)
-	}
-	guarded, err := js.Stream(ctx, publisher.EventsStream) // a handle of its own, because Info stores the state in it
-	if err != nil {
-		return nil, fmt.Errorf("bind to stream %s: %w", publisher.EventsStream, err)
 	}
 	return &ledger{
 		events:     events,
 		reader:     publisher.NewLastReader(events),
-		guard:      newGuard(nc, js, pub, guarded, log),
+		guard:      newGuard(nc, js, pub, bound.guarded, log),
 		publisher:  pub,
 		owner:      cfg.Owner,
 		lease:      cfg.lease(),

@@ -7,10 +7,15 @@ import (
 )
 
 const (
-	// gatherFor is the shortest time between two writes to the network. Under load it gathers
+	// gatherFor is the shortest time between two writes to the network under load. It gathers
 	// claims, events and acknowledgements into one write, which costs this process and the server
 	// less. A write after a pause goes out at once.
 	gatherFor = 500 * time.Microsecond
+	// A connection is under load if it had at least loadWrites writes in the last loadWindow. Without
+	// load, gathering would only delay questions that wait for the answer before them, of which a
+	// start and most commands consist.
+	loadWindow = 100 * time.Millisecond
+	loadWrites = 100
 	// maxGathered is how many bytes are gathered at most.
 	maxGathered = 32 << 10
 	// writeTimeout bounds a write to the network, as the library's own does.
@@ -28,7 +33,7 @@ func (d gatheringDialer) Dial(network, address string) (net.Conn, error) {
 	return newGathering(conn), nil
 }
 
-// gathering is a connection that gathers what is written within gatherFor. What it gathered is
+// gathering is a connection that gathers what is written within gatherFor under load. What it gathered is
 // sent at the end of that time, so an error of that write is returned by the next one.
 type gathering struct {
 	net.Conn
@@ -38,6 +43,24 @@ type gathering struct {
 	gathered []byte
 	last     time.Time // of the last write to the network
 	err      error
+	load     load
+}
+
+// load counts writes.
+type load struct {
+	begin  time.Time // of the window
+	writes int       // in the window
+	high   bool      // in the window before
+}
+
+// note counts a write, and reports whether there is load.
+func (l *load) note(now time.Time) bool {
+	if past := now.Sub(l.begin); past >= loadWindow {
+		l.high = l.writes >= loadWrites && past < 2*loadWindow
+		l.begin, l.writes = now, 0
+	}
+	l.writes++
+	return l.high
 }
 
 func newGathering(conn net.Conn) *gathering {
@@ -54,8 +77,9 @@ func (c *gathering) Write(p []byte) (int, error) {
 		return 0, c.err
 	}
 	now := time.Now()
+	loaded := c.load.note(now)
 	wait := gatherFor - now.Sub(c.last)
-	if wait <= 0 && len(c.gathered) == 0 {
+	if (wait <= 0 || !loaded) && len(c.gathered) == 0 {
 		c.last = now
 		return c.Conn.Write(p)
 	}

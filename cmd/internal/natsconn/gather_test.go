@@ -57,12 +57,64 @@ func write(t *testing.T, c net.Conn, texts ...string) {
 	}
 }
 
-func TestGathering(t *testing.T) {
+// underLoad returns a connection that gathers, and what is written to it from now on.
+func underLoad(t *testing.T) (net.Conn, *network) {
+	t.Helper()
+	n := &network{}
+	c := newGathering(n)
+	for range loadWrites {
+		write(t, c, "load")
+	}
+	time.Sleep(loadWindow) //nolint:forbidigo // the bubble's time
+	write(t, c, "load")
+	time.Sleep(gatherFor) //nolint:forbidigo // the bubble's time
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.writes = nil
+	return c, n
+}
+
+// Questions that wait for the answer before them go out at once, however fast the answers are.
+func TestGathering_withoutLoad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{}
 		c := newGathering(n)
-		time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
+		write(t, c, "a", "b", "c")
+		n.sent(t, "a", "b", "c")
+		time.Sleep(loadWindow) //nolint:forbidigo // the bubble's time
+		write(t, c, "d", "e")
+		n.sent(t, "a", "b", "c", "d", "e")
+	})
+}
+
+// Load ends with the first window that has few writes, or none.
+func TestGathering_afterLoad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, pause := range []time.Duration{loadWindow, 3 * loadWindow} {
+			c, n := underLoad(t)
+			time.Sleep(pause) //nolint:forbidigo // the bubble's time
+			write(t, c, "a", "b")
+			n.sent(t, "a", "b")
+		}
+		// Many writes a long time ago are no load.
+		n := &network{}
+		c := newGathering(n)
+		for range loadWrites {
+			write(t, c, "load")
+		}
+		n.writes = nil
+		time.Sleep(2 * loadWindow) //nolint:forbidigo // the bubble's time
+		write(t, c, "a", "b")
+		n.sent(t, "a", "b")
+	})
+}
+
+func TestGathering(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, n := underLoad(t)
 		write(t, c, "a", "b", "c")
 		n.sent(t, "a")            // at once, because nothing was sent before
 		time.Sleep(gatherFor - 1) //nolint:forbidigo // the bubble's time
@@ -87,8 +139,7 @@ func TestGathering(t *testing.T) {
 func TestGathering_isBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := &network{}
-		c := newGathering(n)
+		c, n := underLoad(t)
 		write(t, c, "first")
 		half := string(make([]byte, maxGathered/2))
 		write(t, c, half, half)
@@ -101,8 +152,7 @@ func TestGathering_fails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken pipe")
-		n := &network{}
-		c := newGathering(n)
+		c, n := underLoad(t)
 		write(t, c, "a", "b")
 		n.mu.Lock()
 		n.fails = broken

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -163,18 +164,19 @@ func (s set) apply(ctx context.Context, js jetstream.JetStream, replicas int, cr
 	if err != nil {
 		return nil, err
 	}
+	existing := s.look(ctx, js, names)
 	var actions []Action
 	var drift DriftError
-	for _, name := range names {
+	for i, name := range names {
 		data, err := s.files.ReadFile(name)
 		if err != nil {
 			return actions, err
 		}
 		var action Action
 		if stream, durable, ok := s.consumerOf(name); ok {
-			action, err = applyConsumer(ctx, js, stream, durable, data, create, &drift)
+			action, err = applyConsumer(ctx, js, existing[i], stream, durable, data, create, &drift)
 		} else {
-			action, err = s.applyStream(ctx, js, data, replicas, create, &drift)
+			action, err = s.applyStream(ctx, js, existing[i], data, replicas, create, &drift)
 		}
 		if err != nil {
 			return actions, s.named(err)
@@ -185,6 +187,46 @@ func (s set) apply(ctx context.Context, js jetstream.JetStream, replicas int, cr
 		return actions, &drift
 	}
 	return actions, nil
+}
+
+// found is a stream or consumer that exists, or why it is not known.
+type found struct {
+	stream   *jetstream.StreamInfo
+	consumer *jetstream.ConsumerInfo
+	err      error
+}
+
+// look asks for all streams and consumers of the set at once.
+func (s set) look(ctx context.Context, js jetstream.JetStream, names []string) []found {
+	all := make([]found, len(names))
+	var asking sync.WaitGroup
+	for i, name := range names {
+		asking.Go(func() {
+			if stream, durable, ok := s.consumerOf(name); ok {
+				all[i] = lookConsumer(ctx, js, stream, durable)
+			} else {
+				all[i] = lookStream(ctx, js, strings.TrimSuffix(strings.TrimPrefix(name, s.dir), ".json"))
+			}
+		})
+	}
+	asking.Wait()
+	return all
+}
+
+func lookStream(ctx context.Context, js jetstream.JetStream, name string) found {
+	stream, err := js.Stream(ctx, name)
+	if err != nil {
+		return found{err: err}
+	}
+	return found{stream: stream.CachedInfo()}
+}
+
+func lookConsumer(ctx context.Context, js jetstream.JetStream, stream, durable string) found {
+	consumer, err := js.Consumer(ctx, stream, durable)
+	if err != nil {
+		return found{err: err}
+	}
+	return found{consumer: consumer.CachedInfo()}
 }
 
 // named adds the command that makes the set to an error about what is missing.
@@ -237,7 +279,7 @@ func definitions(files fs.FS, dir string) ([]string, error) {
 	return names, err
 }
 
-func (s set) applyStream(ctx context.Context, js jetstream.JetStream, data []byte, replicas int, create bool, drift *DriftError) (Action, error) {
+func (s set) applyStream(ctx context.Context, js jetstream.JetStream, existing found, data []byte, replicas int, create bool, drift *DriftError) (Action, error) {
 	var want jetstream.StreamConfig
 	if err := json.Unmarshal(data, &want); err != nil {
 		return Action{}, err
@@ -247,7 +289,7 @@ func (s set) applyStream(ctx context.Context, js jetstream.JetStream, data []byt
 		want.MaxAge = s.eventsMaxAge
 	}
 	action := Action{Name: want.Name}
-	stream, err := js.Stream(ctx, want.Name)
+	err := existing.err
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if !create {
 			return action, &MissingError{Name: "stream " + want.Name}
@@ -258,18 +300,19 @@ func (s set) applyStream(ctx context.Context, js jetstream.JetStream, data []byt
 			}
 		}
 		// Two replicas may start at once: creating the same stream again is not an error.
+		var stream jetstream.Stream
 		if stream, err = js.CreateStream(ctx, want); err != nil {
 			if refusal, ok := errors.AsType[*jetstream.APIError](err); ok && refusal.ErrorCode == subjectsOverlap {
 				return action, &OverlapError{[]Overlap{{Stream: want.Name, Subject: want.Subjects[0]}}}
 			}
 			return action, notMade(js, "stream "+want.Name, "$JS.API.STREAM.CREATE."+want.Name, err)
 		}
-		action.Created = true
+		existing.stream, action.Created = stream.CachedInfo(), true
 	}
 	if err != nil {
 		return action, fmt.Errorf("stream %s: %w", want.Name, err)
 	}
-	have := stream.CachedInfo().Config
+	have := existing.stream.Config
 	if lacksPriorities(want, have) && len(have.Subjects) < len(want.Subjects) {
 		action.Note = WithoutPriorities
 	}
@@ -280,26 +323,30 @@ func (s set) applyStream(ctx context.Context, js jetstream.JetStream, data []byt
 	return action, nil
 }
 
-func applyConsumer(ctx context.Context, js jetstream.JetStream, stream, durable string, data []byte, create bool, drift *DriftError) (Action, error) {
+func applyConsumer(ctx context.Context, js jetstream.JetStream, existing found, stream, durable string, data []byte, create bool, drift *DriftError) (Action, error) {
 	var want jetstream.ConsumerConfig
 	if err := json.Unmarshal(data, &want); err != nil {
 		return Action{}, err
 	}
 	action := Action{Name: stream + "/" + durable}
-	consumer, err := js.Consumer(ctx, stream, durable)
+	if create && errors.Is(existing.err, jetstream.ErrStreamNotFound) { // it was made since
+		existing = lookConsumer(ctx, js, stream, durable)
+	}
+	err := existing.err
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		if !create {
 			return action, &MissingError{Name: "consumer " + action.Name}
 		}
+		var consumer jetstream.Consumer
 		if consumer, err = js.CreateConsumer(ctx, stream, created(want)); err != nil {
 			return action, notMade(js, "consumer "+action.Name, "$JS.API.CONSUMER.CREATE."+stream+"."+durable, err)
 		}
-		action.Created = true
+		existing.consumer, action.Created = consumer.CachedInfo(), true
 	}
 	if err != nil {
 		return action, fmt.Errorf("consumer %s: %w", action.Name, err)
 	}
-	drift.add(consumerDifferences(action.Name, want, consumer.CachedInfo().Config))
+	drift.add(consumerDifferences(action.Name, want, existing.consumer.Config))
 	return action, nil
 }
 

@@ -35,6 +35,40 @@ func Join(ctx context.Context, cfg config.NATS, name string, log zerolog.Logger)
 	return natsconn.Connect(ctx, options, name, log)
 }
 
+// aside is a connection that is made while other things are started. Its methods must not be called
+// by several goroutines at a time.
+type aside struct {
+	made chan struct{}
+	nc   *nats.Conn
+	err  error
+}
+
+// joinAside begins to connect as [Join] does, to the server at natsURL if the settings name none.
+func joinAside(ctx context.Context, cfg config.NATS, natsURL, name string, log zerolog.Logger) *aside {
+	if cfg.URL == "" {
+		cfg.URL = natsURL
+	}
+	a := &aside{made: make(chan struct{})}
+	go func() {
+		defer close(a.made)
+		a.nc, a.err = Join(ctx, cfg, name, log)
+	}()
+	return a
+}
+
+// wait returns the connection.
+func (a *aside) wait() (*nats.Conn, error) {
+	<-a.made
+	return a.nc, a.err
+}
+
+// close closes the connection.
+func (a *aside) close() {
+	if nc, err := a.wait(); err == nil {
+		nc.Close()
+	}
+}
+
 // connect connects to a server, or starts an embedded one.
 func connect(ctx context.Context, cfg config.NATS, log zerolog.Logger) (nc *nats.Conn, url string, embedded *natsconn.Embedded, err error) {
 	if cfg.URL != "" {
@@ -71,18 +105,29 @@ func onceAnswered(ctx context.Context, nc *nats.Conn, admin *console.Console, lo
 	})
 }
 
-// prepare makes or checks the streams. The service starts without those that are optional: an
-// older role may not look at them or make them.
-func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, withBudget bool, log zerolog.Logger) error {
+// prepare makes or checks the streams, and then calls work.
+func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, withBudget bool, log zerolog.Logger, work func() error) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return err
 	}
 	actions, err := provision.Apply(ctx, js, natsconn.Replicas(nc, cfg.Replicas), cfg.Provision)
 	logCreated(log, actions)
-	if err != nil || !cfg.Provision {
+	if err != nil {
 		return err
 	}
+	var applying sync.WaitGroup
+	if cfg.Provision {
+		applying.Go(func() { prepareOptional(ctx, nc, js, cfg, withBudget, log) })
+	}
+	err = work()
+	applying.Wait()
+	return err
+}
+
+// prepareOptional makes or checks the streams that the service starts without: an older role may not
+// look at them or make them.
+func prepareOptional(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, cfg config.NATS, withBudget bool, log zerolog.Logger) {
 	replicas := natsconn.Replicas(nc, cfg.Replicas)
 	optional := []struct {
 		level   zerolog.Level
@@ -121,7 +166,6 @@ func prepare(ctx context.Context, nc *nats.Conn, cfg config.NATS, withBudget boo
 		})
 	}
 	applying.Wait()
-	return nil
 }
 
 // optionalPatience bounds the wait for a stream that the service starts without.

@@ -19,21 +19,16 @@ import (
 )
 
 // showPage puts the operators' page on the admin listener. It is there for as
-// long as the process drains, until stop. natsURL is that of the embedded server,
-// if there is one.
+// long as the process drains, until stop.
 //
 // The page has a connection of its own: what it may not read, or reads a lot of,
 // must not make the service unready or slow. The trigger is asked on it as well.
-func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, owner string, vendor jobact.Vendor, asking *triggerWatch, shows page.Config) (stop func(), err error) {
+func showPage(ctx context.Context, admin *console.Console, o Options, own *aside, owner string, vendor jobact.Vendor, asking *triggerWatch, shows page.Config) (stop func(), err error) {
 	cfg, log := o.Config, o.Log
 	if cfg.Admin.Off() {
 		return func() {}, nil
 	}
-	join := cfg.NATS
-	if join.URL == "" {
-		join.URL = natsURL
-	}
-	nc, err := Join(ctx, join, "backhaul console", log)
+	nc, err := own.wait()
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +42,6 @@ func showPage(ctx context.Context, admin *console.Console, o Options, natsURL, o
 	stop = func() {
 		cancel()
 		reading.Wait()
-		nc.Close()
 	}
 	shows.Version, shows.Owner, shows.Exposed = o.Build.Version, owner, admin.Exposed()
 	shown, known, err := newPage(ctx, nc, cfg.Admin, vendor, shows, log)

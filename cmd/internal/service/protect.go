@@ -40,26 +40,20 @@ func openObjectives(cfg config.Protection, log zerolog.Logger) (*objectivesFile,
 }
 
 // protect watches the protection of content groups, for the page, and publishes it if there are
-// objectives. It returns nil if neither is wanted. natsURL is that of the embedded server, if
-// there is one.
+// objectives. It returns nil if neither is wanted.
 //
 // It has a connection of its own, as the page has: it reads a lot, and what it may not read must
 // not make the service unready.
-func protect(ctx context.Context, o Options, natsURL string, file *objectivesFile, following *follower.Follower, metrics *telemetry.Metrics, reload <-chan os.Signal) (w *watch.Watch, stop func(), err error) {
+func protect(ctx context.Context, o Options, own *aside, file *objectivesFile, following *follower.Follower, metrics *telemetry.Metrics, reload <-chan os.Signal) (w *watch.Watch, stop func(), err error) {
 	if file == nil && o.Config.Admin.Off() {
 		return nil, func() {}, nil
 	}
-	join := o.Config.NATS
-	if join.URL == "" {
-		join.URL = natsURL
-	}
-	nc, err := Join(ctx, join, "backhaul protection", o.Log)
+	nc, err := own.wait()
 	if err != nil {
 		return nil, nil, err
 	}
 	w, err = newWatch(nc, file, following, metrics, o.Log)
 	if err != nil {
-		nc.Close()
 		return nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -71,7 +65,6 @@ func protect(ctx context.Context, o Options, natsURL string, file *objectivesFil
 	return w, func() {
 		cancel()
 		running.Wait()
-		nc.Close()
 	}, nil
 }
 

@@ -74,6 +74,16 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	permissions := natsconn.WatchPermissions(nc, log)
+	// Each needs some answers of the server: they are made while the streams are looked at.
+	var ofProtection, ofPage *aside
+	if !cfg.Admin.Off() || objectives != nil {
+		ofProtection = joinAside(ctx, cfg.NATS, url, "backhaul protection", log)
+		stops.add("NATS connection of protection", ofProtection.close)
+	}
+	if !cfg.Admin.Off() {
+		ofPage = joinAside(ctx, cfg.NATS, url, "backhaul console", log)
+		stops.add("NATS connection of the console page", ofPage.close)
+	}
 
 	work := cfg.Consumer(owner)
 	work.Observer = telemetry.Consumer{Metrics: metrics, Traces: traces}
@@ -95,11 +105,10 @@ func Run(ctx context.Context, o Options) error {
 	stops.add("reloads", reload.start(o.Reload, "there is no policy file (BACKHAUL_POLICY_FILE) and no file of objectives (BACKHAUL_OBJECTIVES_FILE), and other settings are read at the start", log))
 	var worker *consumer.Consumer
 	if err := onceAnswered(ctx, nc, admin, log, func(ctx context.Context) (err error) {
-		if err := prepare(ctx, nc, cfg.NATS, allowance != nil, log); err != nil {
+		return prepare(ctx, nc, cfg.NATS, allowance != nil, log, func() error {
+			worker, err = consumer.New(ctx, work, nc, vendor, log)
 			return err
-		}
-		worker, err = consumer.New(ctx, work, nc, vendor, log)
-		return err
+		})
 	}); err != nil {
 		return permissions.AddTo(err)
 	}
@@ -117,7 +126,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	stops.add("follower", stopFollowing)
-	watched, stopWatch, err := protect(ctx, o, url, objectives, following, metrics, reloadObjectives)
+	watched, stopWatch, err := protect(ctx, o, ofProtection, objectives, following, metrics, reloadObjectives)
 	if err != nil {
 		return err
 	}
@@ -129,7 +138,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	admin.Watch(checks...)
 	metrics.WatchConditions(probes(checks))
-	stopPage, err := showPage(ctx, admin, o, url, owner, vendor.client, asking, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Checks: checks, Waits: worker.Waits, Paused: worker.Paused, Protection: watched})
+	stopPage, err := showPage(ctx, admin, o, ofPage, owner, vendor.client, asking, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Checks: checks, Waits: worker.Waits, Paused: worker.Paused, Protection: watched})
 	if err != nil {
 		return err
 	}

@@ -172,7 +172,7 @@ func followRoutes(file *routes.File, worker *trigger.Trigger, reload <-chan os.S
 // asked to look at the service's either.
 func prepareTrigger(ctx context.Context, nc *nats.Conn, cfg config.NATS, log zerolog.Logger) error {
 	if cfg.Provision {
-		if err := prepare(ctx, nc, cfg, false, log); err != nil {
+		if err := prepare(ctx, nc, cfg, false, log, func() error { return nil }); err != nil {
 			return notProvisioner(ctx, err)
 		}
 	}
