@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"backhaul/consumer/internal/journal"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
 	"backhaul/schemas"
@@ -28,6 +29,8 @@ type modelReplica struct {
 	claim  *claim
 	// calls is a call of the vendor that is not answered.
 	calls bool
+	// left is the claim in the journal of a process that died, nil before.
+	left *journal.Claim
 }
 
 // cancelModel interleaves operators, replicas and the vendor, with a real ledger. Operators and
@@ -176,6 +179,26 @@ func (m *cancelModel) release(r *modelReplica) {
 func (m *cancelModel) renew(r *modelReplica) {
 	if r.claim != nil {
 		m.fenced(r.ledger.renew(m.t.Context(), r.claim))
+	}
+}
+
+// die ends the process of a replica. Its journal has the claim, and whether a call was made under it.
+func (m *cancelModel) die(r *modelReplica) {
+	if r.claim == nil {
+		return
+	}
+	if last := m.last(); last.sequence == r.claim.sequence {
+		nonce := last.event.(*schemas.JobSubmitting).Nonce
+		r.left = &journal.Claim{Text: nonce + " " + m.key.Source + " " + m.key.Name, Sent: r.calls}
+	}
+	r.claim, r.calls = nil, false
+}
+
+// inherit ends the claim of a process that died.
+func (m *cancelModel) inherit(r *modelReplica) {
+	if r.left != nil {
+		_, err := r.ledger.inherit(m.t.Context(), *r.left)
+		m.fenced(err)
 	}
 }
 

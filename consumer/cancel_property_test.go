@@ -23,6 +23,8 @@ func TestCancel_property(t *testing.T) {
 			"reconcile": func(rt *rapid.T) { m.reconcile(replica.Draw(rt, "replica")) },
 			"release":   func(rt *rapid.T) { m.release(replica.Draw(rt, "replica")) },
 			"renew":     func(rt *rapid.T) { m.renew(replica.Draw(rt, "replica")) },
+			"die":       func(rt *rapid.T) { m.die(replica.Draw(rt, "replica")) },
+			"inherit":   func(rt *rapid.T) { m.inherit(replica.Draw(rt, "replica")) },
 			"wait":      func(*rapid.T) { m.expire = m.wait() },
 			"expire": func(*rapid.T) {
 				if m.expire != nil {

@@ -206,6 +206,8 @@
 //	cancel against release and take-over         a claim is cancelled only as         TestCancel_aClaimThatIsReleased,
 //	                                             released, without a doubt            TestCancel_refuses,
 //	                                                                                  TestCancel_everyOrder
+//	cancel against the claim of a killed         only if the journal says that        TestCancel_everyOrder
+//	process                                      nothing was sent
 //	cancel against a denial, and against the     as against claim                     TestCancel_everyOrder
 //	end of a wait
 //	two operators cancel a request               one event; the other is told of it   TestCancel_twice,

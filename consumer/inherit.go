@@ -74,10 +74,10 @@ func (c *Consumer) ledgerName() string {
 // lease of one that may have been sent is cut to overLease: the visibility window begins with the
 // death of the process, and nobody claims the request before its end.
 func (c *Consumer) inherit(ctx context.Context) {
-	l := c.handler.ledger
-	if c.cfg.ClaimsDir == "" || l.guard.err() != nil {
+	if c.cfg.ClaimsDir == "" || c.handler.ledger.guard.err() != nil {
 		return
 	}
+	l := c.handler.ledger
 	ctx, cancel := context.WithTimeout(ctx, inheritTimeout)
 	defer cancel()
 	all, err := journal.FindDead(c.cfg.ClaimsDir, c.ledgerName())
