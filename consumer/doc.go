@@ -114,8 +114,8 @@
 //	wire            a claim in doubt whose       no call is made after the death of   TestACrashThatTheJournalKnows/wire
 //	                lease is over                the process, so its job is looked    TestACrashThatTheJournalKnows/wire,_not_arrived
 //	                                             up during the window from then on
-//	wire, and the   the same claim, or one that  the window does not begin again: no  TestLedgerInherit_onlyThatClaim
-//	next one dies   was taken over after it      claim is taken over before its end
+//	wire, and the   the same doubt               the window of a call does not begin  TestLedgerInherit_onlyThatClaim
+//	next one dies                                again with each owner                TestLedgerDoubtOf_aSecondOwnerDies
 //	released,       a claim that was released    compare-and-set on the dead          TestInherit_twice
 //	unacknowledged                               process's claim; again, it is found
 //	a process that  its claim                    it holds the lock of its journal     TestInherit_leavesTheLivingAlone,

@@ -200,11 +200,13 @@ func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 		return d, nil
 	}
 	began := last.stored
+	var shown time.Time // when the job of the call must have shown, zero if that is not known
 	if d.under != last.sequence {
 		msg, err := l.events.GetMsg(ctx, d.under)
 		switch {
 		case err == nil:
 			began = msg.Time
+			shown = l.shown(msg, former)
 		case errors.Is(err, jetstream.ErrMsgNotFound): // removed by the stream's limits
 			began = former.RequestedAt
 		default:
@@ -223,6 +225,10 @@ func (l *ledger) doubtOf(ctx context.Context, last record) (doubt, error) {
 	d.until = time.Now().Add(last.stored.Sub(info.TimeStamp))
 	if former.LeaseMillis > 0 || !d.unlikely {
 		d.until = d.until.Add(time.Duration(former.LeaseMillis)*time.Millisecond + l.visibility)
+	}
+	if !shown.IsZero() { // the window of one call does not begin again with each owner
+		lease := time.Duration(former.LeaseMillis) * time.Millisecond
+		d.until = earlier(d.until, time.Now().Add(later(shown, last.stored.Add(lease)).Sub(info.TimeStamp)))
 	}
 	return d, nil
 }

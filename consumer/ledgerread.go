@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -69,4 +70,34 @@ func recordOf(msg *jetstream.RawStreamMsg) (record, error) {
 		return record{}, fmt.Errorf("read the ledger for %s: %w", msg.Subject, err)
 	}
 	return record{event: event, sequence: msg.Sequence, stored: msg.Time}, nil
+}
+
+// shown returns when the job of a call must have shown, by the server's clock: after the lease of
+// the claim under which the call was made, and the visibility window. Nothing is sent under a claim
+// in doubt, so later claims of the request do not change that. The result is zero if the message is
+// no such claim of the same request, as after [Recover].
+func (l *ledger) shown(msg *jetstream.RawStreamMsg, former *schemas.JobSubmitting) time.Time {
+	r, err := recordOf(msg)
+	if err != nil {
+		return time.Time{}
+	}
+	c, isClaim := r.event.(*schemas.JobSubmitting)
+	if !isClaim || c.Source != former.Source || c.RequestID != former.RequestID || c.LeaseMillis <= 0 || c.DoubtSequence != 0 {
+		return time.Time{}
+	}
+	return r.stored.Add(time.Duration(c.LeaseMillis)*time.Millisecond + l.visibility)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

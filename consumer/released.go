@@ -56,11 +56,11 @@ func (l *ledger) noteRelease(c *claim) {
 		return
 	}
 	left := c.doubt
-	if left.inDoubt() {
-		left.until = time.Now()
-		if !left.unlikely {
-			left.until = left.until.Add(l.visibility)
-		}
+	switch {
+	case left.unlikely:
+		left.until = time.Now() // it was waited for, and is looked up once
+	case left.inDoubt() && left.until.IsZero():
+		left.until = time.Now().Add(l.visibility)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
