@@ -87,7 +87,7 @@ type Client struct {
 	// searching is on while jobs are listed by POST, because GET was not answered.
 	searching gate.Pause
 	// The gate of CreateTask, see Capacity.
-	throttled      gate.Pause             // requested by the vendor
+	throttled      gate.Throttle          // requested by the vendor
 	throttledBy    atomic.Pointer[string] // the answer that requested it, in words
 	loginThrottled gate.Pause             // the same, of logins: the session knows and answers at once
 	breaker        *gate.Breaker
@@ -319,9 +319,15 @@ func (c *Client) exchange(ctx context.Context, cl call, header ...http1.Field) (
 func (c *Client) heed(cl call, status int, h http.Header) {
 	load := loadOf(status, h)
 	if cl.op == opCreateTask && load.pauses() || cl.op == opJobs && load == rateLimited {
-		c.throttled.Extend(retryAfter(h))
+		if cl.op == opCreateTask {
+			c.throttled.Ask(retryAfter(h))
+		} else {
+			c.throttled.Extend(retryAfter(h))
+		}
 		by := fmt.Sprintf("HTTP %d to %s", status, cl.op)
 		c.throttledBy.Store(&by)
+	} else if cl.op == opCreateTask {
+		c.throttled.Answered()
 	}
 	if c.budget != nil && cl.writes() {
 		c.budget.Correct(allowanceOf(status, h))

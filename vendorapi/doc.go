@@ -148,6 +148,8 @@
 //
 // A 429 or 503 of a read is returned to its caller. It pauses no start and is no outage for the
 // circuit breaker; a 429 of CreateTask or Jobs pauses the starts.
+// While CreateTask is answered by nothing but pauses, the third one and those after it are longer than
+// the vendor asks for: 2 s, and twice as long each time, up to 30 s; one attempt is made after each.
 //
 // # Following jobs
 //

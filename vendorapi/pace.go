@@ -93,14 +93,18 @@ type Cooldown struct {
 func (c *Client) LoginTrouble() error { return c.session.trouble() }
 
 // Capacity returns how many jobs may be started now, at most n. If none may be, cooldown has the
-// time and the reason; if a limit allows fewer than n, it has the reason. Capacity reserves nothing: two calls return the same capacity twice. After
-// an outage, and after refused credentials, it is one, for a trial.
+// time and the reason; if a limit allows fewer than n, it has the reason.
+// Capacity reserves nothing: two calls return the same capacity twice. After an outage, after
+// refused credentials, and after several pauses without another answer, it is one, for a trial.
 func (c *Client) Capacity(n int) (capacity int, cooldown Cooldown) {
 	if n <= 0 {
 		return 0, Cooldown{}
 	}
 	if left := max(c.throttled.Left(), c.loginThrottled.Left()); left > 0 {
 		return 0, Cooldown{left, CooldownThrottled}
+	}
+	if c.throttled.Trial() {
+		n = 1
 	}
 	if c.session.wasRefused() {
 		if refusal := c.session.kept(); refusal != nil {

@@ -195,6 +195,29 @@ func TestTakeSlot_endsWithWaits(t *testing.T) {
 	}
 }
 
+// TestClient_pausesWithoutAnotherAnswer: a vendor that answers each attempt by a pause gets one
+// attempt after each, and those become rare. One other answer ends that.
+func TestClient_pausesWithoutAnotherAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, c := onPipe(t, simulator.Config{}, byToken)
+		sim.SetFaults(everyCall(simulator.Fault{Kind: simulator.TooManyRequests}))
+		for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); {
+			_, err := c.CreateTask(t.Context(), testTask())
+			wantVerdict(t, err, Throttled)
+			<-time.After(c.throttled.Left())
+		}
+		if n := sim.Account().CreateTaskCalls; n > 30 {
+			t.Errorf("%d attempts in ten minutes", n)
+		}
+		wantCapacity(t, c, 1, Cooldown{})
+		sim.SetFaults(nil)
+		if _, err := c.CreateTask(t.Context(), testTask()); err != nil {
+			t.Fatal(err)
+		}
+		wantCapacity(t, c, 64, Cooldown{})
+	})
+}
+
 // TestTakeSlot_waitsOnce: a waiting call continues in time, and the wait is not an attempt.
 func TestTakeSlot_waitsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
