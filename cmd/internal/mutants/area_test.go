@@ -130,7 +130,7 @@ func (a *Area) test(ctx context.Context, built *binaries, pkg string, r run) (Ou
 	if r.binary, err = built.of(ctx, pkg); err != nil {
 		return Outcome{}, err
 	}
-	r.dir = filepath.Join(a.Root, pkg)
+	r.dir, r.overlay = filepath.Join(a.Root, pkg), built.overlay
 	return r.do(ctx)
 }
 

@@ -43,7 +43,8 @@
 //
 // The sources are passed to the compiler as an overlay, so the tree is never changed. First
 // all tests run with a variant of each function that has no mutant in it. They must pass, so
-// that a failure later is the mutant's. Each mutant then has a process of its own.
+// that a failure later is the mutant's. Each mutant then has a process of its own. A program
+// that a test builds has the same sources: the go command takes the overlay from GOFLAGS.
 //
 // A mutant has a build of its own, which is slower, if it changes a constant, a package
 // variable, a type, a function's signature or more than one function. The same applies to
@@ -66,8 +67,7 @@
 //
 // # Limits
 //
-// A program that a test builds itself has no mutant in it. The tests run without the race
-// detector. A frame of the variant is in each stack trace.
+// The tests run without the race detector. A frame of the variant is in each stack trace.
 //
 // # Why not gremlins
 //

@@ -24,6 +24,7 @@ type Outcome struct {
 // run is one run of a test binary.
 type run struct {
 	binary, dir string
+	overlay     string // for programs that the tests build
 	number      int    // of the variants
 	tests       string // regular expression, "" for all
 	timeout     time.Duration
@@ -37,7 +38,8 @@ func (r run) do(ctx context.Context) (Outcome, error) {
 	defer cancel()
 	cmd := exec.CommandContext(limited, r.binary, "-test.v", "-test.failfast", "-test.paniconexit0", "-test.run", cmp.Or(r.tests, "."))
 	cmd.Dir = r.dir
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", environment, r.number))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", environment, r.number),
+		strings.TrimSpace("GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+r.overlay))
 	// The processes of the test end with it, even if it is cancelled.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
