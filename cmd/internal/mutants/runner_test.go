@@ -38,13 +38,14 @@ func TestRunner_findsWhatTheTestsFind(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"a generic function":                "TestBounded",
-		"a variadic function":               "TestBounded",
-		"a method":                          "TestCounter",
-		"found by a test that is not named": "TestCounter",
-		"a constant":                        "TestBounded",
-		"a panic":                           "TestBounded",
-		"the same result":                   "",
+		"a generic function":                    "TestBounded",
+		"a variadic function":                   "TestBounded",
+		"a method":                              "TestCounter",
+		"found by a test that is not named":     "TestCounter",
+		"a constant":                            "TestBounded",
+		"a panic":                               "TestBounded",
+		"found by a program that a test builds": "TestProgram",
+		"the same result":                       "",
 	}
 	for _, m := range list.Mutants {
 		if m.Equivalent != "" {
