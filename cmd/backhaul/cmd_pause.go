@@ -58,7 +58,7 @@ func addQueueFlags(cmd *cobra.Command, f *queueFlags) {
 func runPause(cmd *cobra.Command, f queueFlags) error {
 	d := time.Duration(f.length)
 	if d < time.Second || d > queue.LongestPause {
-		return &usageError{fmt.Errorf("--for is %s, must be 1s to %s", d, queue.LongestPause)}
+		return &usageError{fmt.Errorf("--for is %s, must be 1s to %s", timespan.Format(d), timespan.Format(queue.LongestPause))}
 	}
 	s, scoped, err := f.scope()
 	if err != nil {

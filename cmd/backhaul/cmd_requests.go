@@ -160,7 +160,10 @@ func runRequests(cmd *cobra.Command, f requestsFlags) error {
 	}
 	switch {
 	case f.watch:
-		return explain(f.follow(ctx, js, held, p))
+		if err := f.follow(ctx, js, held, p); cmd.Context().Err() == nil {
+			return explain(err)
+		}
+		return nil // it has no other end
 	case len(all) == 0 && f.output != outputJSON:
 		fmt.Fprintln(cmd.ErrOrStderr(), "backhaul: no request matches")
 	}

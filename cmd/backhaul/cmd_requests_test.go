@@ -58,5 +58,7 @@ func TestRequests_lists(t *testing.T) {
 	watch.WaitFor(t, "billing/one")
 	s.StartRun(t)
 	watch.WaitFor(t, "billing/three  started")
-	watch.Stop(t)
+	if code := watch.Stop(t); code != exitDone || strings.Contains(watch.Output.String(), "canceled") {
+		t.Errorf("a stop of --watch is an error: exit code %d\n%s", code, watch.Output.String())
+	}
 }

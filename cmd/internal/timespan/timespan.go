@@ -36,6 +36,14 @@ func Parse(text string) (time.Duration, error) {
 	return d + more, nil
 }
 
+// Format returns a duration as Parse reads it, in days if it is some.
+func Format(d time.Duration) string {
+	if d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	return d.String()
+}
+
 func invalid(text string) error {
 	return fmt.Errorf("%.40q is no duration such as 90m, 12h or 7d", text)
 }

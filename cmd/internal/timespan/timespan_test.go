@@ -29,3 +29,16 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestFormat(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"8d": "8d", "24h": "1d", "1d12h": "36h0m0s", "90m": "1h30m0s", "0s": "0s"} {
+		d, err := Parse(text)
+		if got := Format(d); err != nil || got != want {
+			t.Errorf("%s: %s, %v, want %s", text, got, err, want)
+		}
+		if again, err := Parse(Format(d)); err != nil || again != d {
+			t.Errorf("%s: %s is read as %s, %v", text, Format(d), again, err)
+		}
+	}
+}
