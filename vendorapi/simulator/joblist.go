@@ -129,14 +129,17 @@ func (s *Simulator) jobList(c *call) answer {
 		limit:      page("limit", defaultLimit),
 	}
 	if filter := strings.ToLower(values.Get("jobFilter")); filter != "" {
-		types := strings.Split(filter, ",")
+		types := strings.Split(strings.NewReplacer(" ", "", "_", "").Replace(filter), ",")
+		kept := make(map[string]bool) // by the type of a job
 		q.keep = func(j *job, _ time.Time) bool {
 			jobType, _ := j.kind()
-			name := strings.ReplaceAll(strings.ToLower(jobType), " ", "")
-			return slices.ContainsFunc(types, func(t string) bool {
-				t = strings.NewReplacer(" ", "", "_", "").Replace(t)
-				return t == name || t == "synthfull" && name == "syntheticfull"
-			})
+			keep, known := kept[jobType]
+			if !known {
+				name := strings.ReplaceAll(strings.ToLower(jobType), " ", "")
+				keep = slices.Contains(types, name) || name == "syntheticfull" && slices.Contains(types, "synthfull")
+				kept[jobType] = keep
+			}
+			return keep
 		}
 	}
 	s.mu.Lock()
