@@ -202,6 +202,12 @@ func (m *cancelModel) inherit(r *modelReplica) {
 	}
 }
 
+// doubtAll puts the request in doubt, as Recover does with all that wait.
+func (m *cancelModel) doubtAll(r *modelReplica) {
+	d := newDelivery(&nats.Msg{Subject: m.message.Subject, Data: m.message.Data}, m.message.Sequence, m.message.Time, 1)
+	m.fenced(r.ledger.doubt(m.t.Context(), d, doubt{under: noEvent}, nil, &Recovered{}))
+}
+
 // fenced fails for an error other than that another event was first.
 func (m *cancelModel) fenced(err error) {
 	if err != nil && !errors.Is(err, errTakenOver) {

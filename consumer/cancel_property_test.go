@@ -25,6 +25,7 @@ func TestCancel_property(t *testing.T) {
 			"renew":     func(rt *rapid.T) { m.renew(replica.Draw(rt, "replica")) },
 			"die":       func(rt *rapid.T) { m.die(replica.Draw(rt, "replica")) },
 			"inherit":   func(rt *rapid.T) { m.inherit(replica.Draw(rt, "replica")) },
+			"recover":   func(rt *rapid.T) { m.doubtAll(replica.Draw(rt, "replica")) },
 			"wait":      func(*rapid.T) { m.expire = m.wait() },
 			"expire": func(*rapid.T) {
 				if m.expire != nil {

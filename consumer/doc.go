@@ -210,6 +210,7 @@
 //	process                                      nothing was sent
 //	cancel against a denial, and against the     as against claim                     TestCancel_everyOrder
 //	end of a wait
+//	cancel against Recover                       a request in doubt is not cancelled  TestCancel_everyOrder
 //	two operators cancel a request               one event; the other is told of it   TestCancel_twice,
 //	                                                                                  TestCancel_everyOrder
 //	the acknowledgement of a cancellation is     the operator finds its own event     TestCancel_aLostAcknowledgement
