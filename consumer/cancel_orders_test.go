@@ -100,7 +100,7 @@ func TestCancel_everyOrder(t *testing.T) {
 		"a killed owner without a job":    {[]func() []action{ann, replicaActs(0, "claim die"), replicaActs(1, "inherit claim call answer")}, 420, " cancelled started"},
 		"a lost answer with a job":        {[]func() []action{ann, replicaActs(0, "claim call release"), replicaActs(1, "claim reconcile")}, 210, " cancelled started"},
 		"a lost answer without a job":     {[]func() []action{ann, replicaActs(0, "claim call? answer reconcile release")}, 21, " cancelled"},
-		"a ledger that is recovered":      {[]func() []action{ann, replicaActs(0, "recover"), replicaActs(1, "claim reconcile call answer")}, 105, " cancelled started"},
+		"a ledger that is recovered":      {[]func() []action{ann, replicaActs(0, "recover"), replicaActs(1, "claim reconcile call answer")}, 105, "cancelled started"},
 		"two operators":                   {[]func() []action{ann, bob, replicaActs(0, "claim call answer")}, 210, "cancelled started"},
 		"two operators, after a release":  {[]func() []action{ann, bob, replicaActs(0, "claim release claim")}, 210, " cancelled"},
 		"a copy of the request":           {[]func() []action{ann, copied, replicaActs(0, "claim call answer")}, 210, "cancelled started"},
