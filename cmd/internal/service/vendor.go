@@ -189,8 +189,17 @@ func (v *watchedVendor) trouble() error {
 // next returns when a job may be started again, or when an attempt that failed is repeated. It is
 // zero if that is now, or not known.
 func (v *watchedVendor) next() time.Time {
+	cooldown := v.cooldown()
+	if cooldown.Reason == vendorapi.CooldownLogin {
+		// The wait is that for looking whether the credentials were replaced.
+		refused, _ := errors.AsType[*vendorapi.LoginError](v.client.LoginTrouble())
+		if refused == nil || refused.Until.IsZero() {
+			return time.Time{}
+		}
+		return refused.Until.UTC().Truncate(time.Second)
+	}
 	now := time.Now()
-	next := now.Add(v.cooldown().For)
+	next := now.Add(cooldown.For)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.starts.err != nil && v.tried.After(next) {

@@ -3,6 +3,7 @@ package systemtest
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +48,8 @@ func TestADoubtThatGoesRoundIsACondition(t *testing.T) {
 	}
 }
 
+var triedAgain = regexp.MustCompile(`not sent again before (\S+), a changed one at once; the next try is at (\S+)`)
+
 // A wrong password of two replicas and of `check` locks no account, is said wherever
 // an operator looks, and a right one is tried at once.
 func TestAWrongPasswordLocksNoAccount(t *testing.T) {
@@ -72,8 +75,12 @@ func TestAWrongPasswordLocksNoAccount(t *testing.T) {
 		s.Run.WaitFor(t, "login refused: code 1116")
 		env := append(wrong, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(admin, "http://"))
 		for _, command := range []string{"status", "check"} {
-			if _, out, stderr := programtest.Once(t, env, "", command); !strings.Contains(out, "login refused: code 1116") {
+			_, out, stderr := programtest.Once(t, env, "", command)
+			if !strings.Contains(out, "login refused: code 1116") {
 				t.Errorf("%s does not say it:\n%s%s", command, out, stderr)
+			}
+			if times := triedAgain.FindStringSubmatch(out); times == nil || times[1] != times[2] {
+				t.Errorf("%s names no time, or two, at which the password is tried again: %q\n%s", command, times, out)
 			}
 		}
 	}
