@@ -61,6 +61,9 @@ func pauseScope(cmd *cobra.Command, f queueFlags, s scope.Scope, d time.Duration
 func resumeScope(cmd *cobra.Command, f queueFlags, s scope.Scope) error {
 	return onQueue(cmd, f, func(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, by operator.By) (any, string, error) {
 		p, err := queue.ResumeScope(ctx, js, pub, s, by)
+		if err == nil && p.Until.IsZero() {
+			return p, fmt.Sprintf("%s is resumed, and every other scope: the list of the paused ones could not be read and is empty now; replicas know of it within %s", s, scope.Interval), nil
+		}
 		return p, fmt.Sprintf("%s is resumed; replicas know of it within %s. It was paused until %s by %s", p.Scope, scope.Interval, stamp(p.Until), cmp.Or(p.Actor, "nobody on record")), err
 	})
 }

@@ -63,6 +63,23 @@ func TestPauseOfAScope_byAnotherProgram(t *testing.T) {
 	}
 }
 
+// A pause can be ended although another program has damaged the list.
+func TestResumeOfAScope_withADamagedList(t *testing.T) {
+	t.Parallel()
+	s := waitingService(t)
+	run := func(want int, says string, args ...string) {
+		t.Helper()
+		if code, out, stderr := programtest.Once(t, s.Env, "", args...); code != want || !strings.Contains(out+stderr, says) {
+			t.Errorf("%v: exit code %d, want %d with %q: %s%s", args, code, want, says, out, stderr)
+		}
+	}
+	run(exitDone, "source billing is paused until 2", "pause", "--source", "billing", "--for", "1h", "--reason", "x")
+	s.Publish(publisher.PausesSubject, nil, []byte("garbage"))
+	run(exitDone, "source billing is resumed, and every other scope: the list of the paused ones could not be read", "resume", "--source", "billing", "--reason", "x")
+	run(exitFailed, "source billing is not paused, nor is another scope", "resume", "--source", "billing")
+	run(exitDone, "resume-scope", "events", "--kind", "operator")
+}
+
 // A job is killed by its id, and the follower reports the end.
 func TestJobCommand(t *testing.T) {
 	t.Parallel()

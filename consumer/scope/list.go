@@ -145,10 +145,10 @@ func Add(ctx context.Context, events jetstream.Stream, pub *publisher.Publisher,
 	return inForce, err
 }
 
-// Remove ends the pause of a scope.
+// Remove ends the pause of a scope. A list that cannot be read is replaced by an empty one.
 func Remove(ctx context.Context, events jetstream.Stream, pub *publisher.Publisher, s Scope) error {
 	return change(ctx, events, pub, func(l *List) error {
-		if l.find(s) == nil {
+		if l.find(s) == nil && l.Unreadable == nil {
 			return errDone
 		}
 		l.Pauses = slices.DeleteFunc(l.Pauses, func(p Pause) bool { return p.Is(s) })

@@ -277,6 +277,33 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// A list that cannot be read is replaced by the next change, also by the end of a pause: replicas keep
+// the pauses that they know until then.
+func TestAListThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	billing := Scope{Source: "billing"}
+	r.add(billing, time.Hour, "1")
+	w, err := NewWatch(t.Context(), r.events, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.js.Publish(t.Context(), publisher.PausesSubject, []byte("garbage")); err != nil {
+		t.Fatal(err)
+	}
+	w.Refresh(t.Context())
+	if ids(w.Pauses()) != "1" || w.Trouble() == nil {
+		t.Errorf("pauses %q, trouble %v", ids(w.Pauses()), w.Trouble())
+	}
+	if err := Remove(t.Context(), r.events, r.pub, billing); err != nil {
+		t.Fatal(err)
+	}
+	w.Refresh(t.Context())
+	if _, paused := w.Version(); paused || w.Trouble() != nil || r.list() != "" {
+		t.Errorf("paused %t, trouble %v, on record %q", paused, w.Trouble(), r.list())
+	}
+}
+
 // A watch that cannot be without: a nil one knows of no pause.
 func TestWatch_nil(t *testing.T) {
 	t.Parallel()

@@ -89,7 +89,8 @@ func (e *NotPausedError) Error() string {
 
 // ResumeScope ends the pause of a scope and returns it. Replicas know of it within
 // [scope.Interval]. The error is a [*NotPausedError] if the scope is not paused; then nothing is
-// recorded.
+// recorded. If the list cannot be read, replicas keep the pauses that they know: it is replaced, and
+// the pause that is returned has no end.
 func ResumeScope(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, s scope.Scope, by operator.By) (scope.Pause, error) {
 	if err := checkScope(s, by); err != nil {
 		return scope.Pause{}, err
@@ -103,7 +104,10 @@ func ResumeScope(ctx context.Context, js jetstream.JetStream, pub *publisher.Pub
 		return scope.Pause{}, err
 	}
 	p, ok := list.Find(s)
-	if !ok {
+	switch {
+	case !ok && list.Unreadable != nil:
+		p.Scope = s
+	case !ok:
 		return scope.Pause{}, &NotPausedError{Scope: s, Paused: list.Pauses}
 	}
 	if err := recordScope(ctx, pub, schemas.ActionResumeScope, p, by); err != nil {
