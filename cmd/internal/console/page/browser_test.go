@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"backhaul/cmd/internal/browsertest"
+	"backhaul/cmd/internal/console/page"
 )
 
 var (
@@ -51,6 +52,10 @@ func TestBrowser(t *testing.T) {
 			test(openTab(browser, newBench(t)))
 		})
 	}
+	t.Run("without a token", func(t *testing.T) {
+		t.Parallel()
+		withoutToken(openTab(browser, newBench(t, func(c *page.Config) { c.Token = nil })))
+	})
 	for name, test := range map[string]func(vendorTab){
 		"act on a job":              actOnAJob,
 		"a form that is filled in":  fillingIn,

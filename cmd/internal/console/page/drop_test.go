@@ -57,8 +57,8 @@ func TestDropMany(t *testing.T) {
 		t.Errorf("the list does not lead to the drop:\n%s", body)
 	}
 	for query, want := range map[string][]string{
-		"all=yes":        {"<b>4</b> dead letters are selected: 2 of billing, 2 of crm; 3 open, 1 replayed.", "3 of them were never replayed", "would drop"},
-		"source=billing": {"<b>2</b> dead letters are selected: 2 of billing; 1 open, 1 replayed.", "1 of them was never replayed"},
+		"all=yes":        {"<b>4</b> dead letters are selected: 2 of billing, 2 of crm; 3 open, 1 replayed.", "3 of 4 were never replayed", "would drop"},
+		"source=billing": {"<b>2</b> dead letters are selected: 2 of billing; 1 open, 1 replayed.", "1 of 2 was never replayed"},
 		"code=35:4618":   {"<b>3</b> dead letters are selected: 2 of billing, 1 of crm; 2 open, 1 replayed."},
 		"state=replayed": {"<b>1</b> dead letter is selected: 1 of billing; 1 replayed."},
 		"state=opne":     {"No dead letter is selected."},

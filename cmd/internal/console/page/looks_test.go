@@ -2,11 +2,8 @@ package page_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -242,6 +239,12 @@ const contrasts = `(() => {
 		const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 		if (ratio < least.ratio) least = {ratio, text: text.slice(0, 60) + " (" + e.tagName + " " + e.className + ")"};
 	}
+	for (const e of document.querySelectorAll("input[placeholder]")) {
+		if (!e.checkVisibility()) continue;
+		const [a, b] = [light(channels(getComputedStyle(e, "::placeholder").color)), light(channels(getComputedStyle(e).backgroundColor))];
+		const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+		if (ratio < least.ratio) least = {ratio, text: "the placeholder " + e.placeholder};
+	}
 	return least;
 })()`
 
@@ -313,57 +316,20 @@ func populate(b *bench) *events {
 	return failed
 }
 
-// pictures writes what the README shows, and the other views, where a flag says so.
-func pictures(w *tab) {
-	failed := populate(w.bench)
-	sequence := failed.keep("587207178", "Failed to start backups as no eligible subclients were found.")
-	w.queued("crm", "CHG-17", "crm-2026-11-24-0001", "crm-2026-11-24-0002")
-	views := map[string]string{
-		"console": "/", "request": "/requests/" + failed.key.String(), "dead-letters": "/dead-letters",
-		"dead-letter": fmt.Sprintf("/dead-letters/%d", sequence), "sign-in": "/login", "cancel": "/cancel?all=yes", "replay": "/dead-letters/replay?all=yes",
-		"drop": "/dead-letters/drop?all=yes",
-	}
-	w.eachLook(func(look string) {
-		for name, path := range views {
-			w.open(path)
-			if path == "/" {
-				w.waitFor("live", live)
-			}
-			w.picture(name, look)
+// withoutToken looks at the views of a page without a token: nothing can be changed, and it says so.
+func withoutToken(w *tab) {
+	s := populate(w.bench)
+	sequence := s.keep("587207178", "no eligible subclients")
+	w.queued("crm", "CHG-17", "waits")
+	for _, path := range []string{
+		"/", "/requests/" + s.key.String(), "/requests/photos/img-batch-119", "/dead-letters", fmt.Sprintf("/dead-letters/%d", sequence),
+		"/cancel?all=yes", "/dead-letters/replay?all=yes", "/dead-letters/drop?all=yes", "/protection",
+	} {
+		w.open(path)
+		w.shows("read-only")
+		if n := evaluate[int](w, `document.querySelectorAll("form[method=post], a[href^='/login']").length`); n != 0 {
+			w.t.Errorf("%s offers %d actions or sign-ins", path, n)
 		}
-	})
-}
-
-// eachLook does something in a window in both schemes, and on a phone.
-func (w *tab) eachLook(do func(look string)) {
-	w.t.Helper()
-	for _, look := range []string{"dark", "light", "phone"} {
-		if look == "phone" {
-			w.run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile))
-		} else {
-			w.scheme(look)
-			w.run(chromedp.EmulateViewport(1280, 960))
-		}
-		do(look)
-	}
-}
-
-// picture checks that what is shown fits on the screen, and takes a picture of it.
-func (w *tab) picture(name, look string) {
-	w.t.Helper()
-	w.fits(name + ", " + look)
-	w.keepPicture(name + "-" + look)
-}
-
-// keepPicture takes a picture of what is on the screen, and keeps it where a flag says so.
-func (w *tab) keepPicture(name string) {
-	w.t.Helper()
-	data, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
-	w.do("take a picture", err)
-	if len(data) > 300<<10 {
-		w.t.Errorf("the picture %s has %d bytes", name, len(data))
-	}
-	if *screenshots != "" {
-		w.do("keep the picture", errors.Join(os.MkdirAll(*screenshots, 0o755), os.WriteFile(filepath.Join(*screenshots, name+".png"), data, 0o644)))
+		w.looksRight(path)
 	}
 }

@@ -249,7 +249,6 @@ func protectionOnAPhone(w *tab) {
 		w.t.Errorf("%d values are below their labels, not beside them", below)
 	}
 	w.fitsOn(regexp.MustCompile(`href="(/protection/[0-9a-f]{32})">ledger<`).FindStringSubmatch(w.get("/protection"))[1])
-	w.keepPicture("protection-phone")
 }
 
 func (w *tab) fitsOn(path string) {
@@ -273,18 +272,16 @@ func protectionLegible(w *tab) {
 			}
 		}
 		w.fits("the page of a group")
-		w.keepPicture("protection-group-" + scheme) // the last of the paths
 	}
 }
 
 func protectionPictures(w *tab) {
 	paths := w.paths()
-	for _, scheme := range []string{"light", "dark"} {
-		w.scheme(scheme)
-		w.run(chromedp.EmulateViewport(1280, 800))
-		w.open(paths[0])
-		w.waitFor("live", live)
-		w.fits("the page at 1280 px")
-		w.keepPicture("protection-" + scheme)
-	}
+	w.eachLook(func(look string) {
+		for name, path := range map[string]string{"protection": paths[0], "protection-group": paths[len(paths)-1]} {
+			w.open(path)
+			w.waitFor("live", live)
+			w.picture(name, look)
+		}
+	})
 }
