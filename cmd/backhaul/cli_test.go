@@ -322,6 +322,23 @@ func TestMistakesAreNamedAlike(t *testing.T) {
 	}
 }
 
+// A wrong number of arguments is answered by their names.
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"job suspend":           "arguments: 0 given, must be `backhaul job suspend JOB`",
+		"job kill 1 2":          "arguments: 2 given, must be `backhaul job kill JOB`",
+		"status a b":            "arguments: 2 given, must be `backhaul status [REQUEST]`",
+		"schema validate":       "arguments: 0 given, must be `backhaul schema validate FILE...`",
+		"pause now":             "unexpected argument",
+		"trigger explain a b c": "",
+	} {
+		if code, _, stderr := programtest.Once(t, nil, "", strings.Fields(line)...); code != exitUsage || !strings.Contains(stderr, want) || strings.Contains(stderr, "arg(s)") {
+			t.Errorf("%s: exit code %d, %s, want %q", line, code, stderr, want)
+		}
+	}
+}
+
 func TestVersionFlag(t *testing.T) {
 	t.Parallel()
 	_, want, _ := programtest.Once(t, nil, "", "version")

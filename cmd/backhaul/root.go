@@ -77,7 +77,7 @@ func refuseByUsage(cmd *cobra.Command) {
 	if refuse := cmd.Args; refuse != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := refuse(cmd, args); err != nil {
-				return &usageError{suggesting(err, nearestCommand(cmd, args))}
+				return &usageError{suggesting(namingArguments(cmd, args, err), nearestCommand(cmd, args))}
 			}
 			return nil
 		}
@@ -85,6 +85,19 @@ func refuseByUsage(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		refuseByUsage(sub)
 	}
+}
+
+// namingArguments puts the error of a wrong number of arguments into words, with their names. The
+// library takes an argument of a command without any for the name of another command.
+func namingArguments(cmd *cobra.Command, args []string, err error) error {
+	if len(args) > 0 && !cmd.HasSubCommands() && strings.HasPrefix(err.Error(), "unknown command") {
+		return fmt.Errorf("unexpected argument %q", args[0])
+	}
+	_, names, has := strings.Cut(cmd.Use, " ")
+	if !has || !strings.Contains(err.Error(), "arg(s)") {
+		return err
+	}
+	return fmt.Errorf("arguments: %d given, must be `%s %s`", len(args), cmd.CommandPath(), names)
 }
 
 // plainNumber puts the error of a flag's number into words.
