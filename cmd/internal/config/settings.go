@@ -140,7 +140,7 @@ func (n *NATS) settings() []setting {
 			group: GroupEmbedded, key: "nats.storeDir", env: "BACKHAUL_STORE_DIR", flag: "store-dir",
 			field: &n.Embedded.StoreDir, fallback: defaultStoreDir(),
 			usage: "`directory` of the embedded server's streams",
-			doc:   "One process at a time: a lock in it refuses a second one.",
+			doc:   "One process at a time: a lock in it refuses a second one. A replica keeps in its directory `claims` what it has claimed and not sent, also if it joins another server and the directory exists.",
 		},
 		{
 			group: GroupEmbedded, key: "nats.provision", env: "BACKHAUL_NATS_PROVISION", flag: "provision",
