@@ -189,10 +189,13 @@ func (c *Config) Consumer(owner string) consumer.Config {
 	}
 }
 
-// claimsDir returns the directory for what a process has not sent: below that of the embedded
-// server, if there is one, else among the temporary files. A process that is started again has the
-// same one.
+// claimsDir returns the directory for what a process has not sent: below the one that systemd makes
+// for a running service, or below that of the embedded server, if there is one, else among the
+// temporary files. A process that is started again has the same one.
 func (c *Config) claimsDir() string {
+	if running, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":"); running != "" {
+		return filepath.Join(running, "claims")
+	}
 	store := c.NATS.Embedded.StoreDir
 	if info, err := os.Stat(store); c.NATS.URL == "" || err == nil && info.IsDir() {
 		return filepath.Join(store, "claims")

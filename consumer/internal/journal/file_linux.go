@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// tmpfs is in memory: what is in it does not outlive a boot.
+const tmpfs = 0x01021994
+
 // localTypes are the file systems of one machine, by statfs(2). A lock on another one may be lost
 // while its process lives.
 var localTypes = []int64{
@@ -17,7 +20,7 @@ var localTypes = []int64{
 	0x9123683E, // btrfs
 	0xF2F52010, // f2fs
 	0x2FC12FC1, // zfs
-	0x01021994, // tmpfs
+	tmpfs,
 	0x794C7630, // overlayfs
 }
 
@@ -64,7 +67,11 @@ func openFile(path string) (*os.File, error) {
 // headerOf returns the beginning of a journal that was written to this file since the machine was
 // started.
 func headerOf(file *os.File) ([]byte, error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	var system syscall.Statfs_t
+	if err := syscall.Fstatfs(int(file.Fd()), &system); err != nil {
+		return nil, err
+	}
+	boot, err := bootOf("/proc/sys/kernel/random/boot_id", int64(system.Type)) //nolint:unconvert // 32 bits on some platforms
 	if err != nil {
 		return nil, err
 	}
@@ -76,5 +83,15 @@ func headerOf(file *os.File) ([]byte, error) {
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
-	return fmt.Appendf(nil, "backhaul claims 1\nboot %s\nfile %d.%d\n", strings.TrimSpace(string(boot)), place.Dev, place.Ino), nil
+	return fmt.Appendf(nil, "backhaul claims 1\nboot %s\nfile %d.%d\n", boot, place.Dev, place.Ino), nil
+}
+
+// bootOf returns the id of this boot. A service whose /proc is cut short (ProcSubset of systemd) cannot
+// read it, and needs none for a file in memory.
+func bootOf(path string, fileSystem int64) (string, error) {
+	id, err := os.ReadFile(path)
+	if err != nil && fileSystem == tmpfs {
+		return "in memory", nil
+	}
+	return strings.TrimSpace(string(id)), err
 }

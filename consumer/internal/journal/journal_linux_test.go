@@ -276,3 +276,21 @@ func TestFindDead_removesWhatIsOld(t *testing.T) {
 		t.Errorf("%d files are left, want the young one and that of the process that is alive", n)
 	}
 }
+
+// Without the id of a boot only a file in memory is known to be of this one.
+func TestBootOf(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "id")
+	if _, err := bootOf(path, localTypes[0]); err == nil {
+		t.Error("a file on a disk is taken for one of this boot")
+	}
+	if _, err := bootOf(path, tmpfs); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(path, []byte("7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := bootOf(path, tmpfs); id != "7" || err != nil {
+		t.Errorf("%q, %v", id, err)
+	}
+}
