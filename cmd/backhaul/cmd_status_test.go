@@ -142,7 +142,7 @@ func TestStatusFindsTheRequest(t *testing.T) {
 		{"other/" + odd, exitDone, ": started: job "},
 		{"--source|a.b|one", exitUsage, "--source"},
 		{"--source|other", exitUsage, "--source needs"},
-		{"one|both", exitUsage, "accepts at most 1"},
+		{"one|both", exitUsage, "must be `backhaul status [REQUEST]`"},
 	} {
 		code, out, stderr := programtest.Once(t, s.Env, "", append([]string{"status"}, strings.Split(c.args, "|")...)...)
 		if code != c.code || !strings.Contains(out+stderr, c.want) {
