@@ -1,11 +1,13 @@
 package chaos
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +16,6 @@ import (
 
 	"backhaul/cmd/internal/programtest"
 	"backhaul/publisher"
-	"backhaul/publisher/natstest/waittest"
 )
 
 var simulatedEndpoint = regexp.MustCompile(`http://127\.0\.0\.1:\d+/webconsole/api`)
@@ -104,16 +105,38 @@ func measureStart(t *testing.T, c contender, idle time.Duration) start {
 	b := newBench(t, 0)
 	began := time.Now()
 	p, _ := c.start(t, b.env)
-	waittest.Eventually(t, "pull", func() bool {
-		queue, err := b.JS.Consumer(t.Context(), publisher.RequestsStream, publisher.RequestsConsumer)
-		return err == nil && queue.CachedInfo().NumWaiting > 0
-	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for tick := time.Tick(time.Millisecond); ; <-tick { // waittest's 10 ms are too coarse
+		queue, err := b.JS.Consumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer)
+		if err == nil && queue.CachedInfo().NumWaiting > 0 {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal("no pull within a minute")
+		}
+	}
 	s := start{ready: float64(time.Since(began).Microseconds()) / 1000, cpu: float64(cpuTime(t, p.Cmd.Process.Pid).Microseconds()) / 1000}
 	<-time.After(idle)
-	s.idle = float64(residentMiB(t, p.Cmd.Process.Pid))
+	s.idle, s.own = memoryMiB(t, p.Cmd.Process.Pid, "VmRSS"), memoryMiB(t, p.Cmd.Process.Pid, "RssAnon")
 	p.Stop(t)
 	b.close()
 	return s
+}
+
+// memoryMiB returns a field of the status of a process.
+func memoryMiB(t *testing.T, pid int, field string) float64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "\n"+field+":")
+	var kB float64
+	if _, err := fmt.Sscan(after, &kB); err != nil {
+		t.Fatalf("%s: %v", field, err)
+	}
+	return kB / 1024
 }
 
 // fill publishes the requests and the old events.

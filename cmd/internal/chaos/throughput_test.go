@@ -16,13 +16,14 @@ import (
 var throughput = struct {
 	requests, rounds, old *int
 	base, only            *string
-	recovery              *bool
+	recovery, starts      *bool
 }{
 	requests: flag.Int("throughput.requests", 0, "compare with the hand-written loop, with this many requests (make bench)"),
 	rounds:   flag.Int("throughput.rounds", 5, "rounds of each, of which the median counts"),
 	old:      flag.Int("throughput.old", 0, "events that lie in the stream before"),
 	base:     flag.String("throughput.base", "", "another backhaul program, such as one built before a change, to measure in the same turns"),
 	only:     flag.String("throughput.only", "", "measure only the set-ups whose names contain this, and no starts"),
+	starts:   flag.Bool("throughput.starts", false, "measure starts only"),
 	recovery: flag.Bool("throughput.recovery", false, "also measure how long requests wait after replicas were killed"),
 }
 
@@ -53,6 +54,7 @@ type start struct {
 	ready float64 // ms until it waits for requests
 	cpu   float64 // ms used until then
 	idle  float64 // MiB resident some seconds later
+	own   float64 // MiB of them that are memory; the others are pages of the program's file
 }
 
 // TestThroughput compares the service with the yardstick: same server, same
@@ -60,11 +62,37 @@ type start struct {
 // time; `make bench` prints the figures.
 func TestThroughput(t *testing.T) {
 	idle := 5 * time.Second
-	if *throughput.requests == 0 {
+	if *throughput.starts {
+		idle = 10 * time.Second
+	} else if *throughput.requests == 0 {
 		*throughput.requests, *throughput.rounds, idle = 200, 1, 0
 	}
 	all := contenders(t)
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if !*throughput.starts {
+		compareRates(t, out, all)
+	}
+	if *throughput.only != "" {
+		_ = out.Flush()
+		return
+	}
+	compareStarts(t, out, all, idle)
+	if *throughput.recovery {
+		for _, replicas := range []int{4, 1} {
+			fmt.Fprintf(out, "chaos, %d replicas, one killed each second\tp99 s\t%.1f\t\t\t\t\n", replicas, chaosP99(t, replicas))
+		}
+		for _, latency := range []time.Duration{50 * time.Millisecond, time.Second} {
+			r := measureKill(t, latency)
+			fmt.Fprintf(out, "kill -9, %s, default settings\tclaimed\t%d\t\t\t\t\n", latency, r.claimed)
+			fmt.Fprintf(out, "\tof them not sent\t%d\t\t\t\t\n", r.unsent)
+			fmt.Fprintf(out, "\tthese waited s, median\t%.1f\t\t\t\t\n", r.median.Seconds())
+			fmt.Fprintf(out, "\tlongest\t%.1f\t\t\t\t\n", r.longest.Seconds())
+		}
+	}
+	_ = out.Flush()
+}
+
+func compareRates(t *testing.T, out *tabwriter.Writer, all []contender) {
 	fmt.Fprintf(out, "%d requests, 64 in flight, %d old events, median of %d\n", *throughput.requests, *throughput.old, *throughput.rounds)
 	fmt.Fprintln(out, "set-up\tcontender\trequests/s\tCPU µs\tserver CPU µs\tRSS MiB\t")
 	for _, s := range setUps {
@@ -89,11 +117,10 @@ func TestThroughput(t *testing.T) {
 			}
 		}
 	}
-	if *throughput.only != "" {
-		_ = out.Flush()
-		return
-	}
-	fmt.Fprintln(out, "start\tcontender\tms to ready\tCPU ms\t\tidle RSS MiB\t")
+}
+
+func compareStarts(t *testing.T, out *tabwriter.Writer, all []contender, idle time.Duration) {
+	fmt.Fprintln(out, "start\tcontender\tms to ready\tCPU ms\tidle RSS MiB\tof them memory\t")
 	runs := make([][]start, len(all))
 	for range *throughput.rounds {
 		for i, c := range all {
@@ -101,22 +128,9 @@ func TestThroughput(t *testing.T) {
 		}
 	}
 	for i, c := range all {
-		fmt.Fprintf(out, "\t%s\t%.0f\t%.0f\t\t%.1f\t\n", c.name, median(runs[i], func(s start) float64 { return s.ready }),
-			median(runs[i], func(s start) float64 { return s.cpu }), median(runs[i], func(s start) float64 { return s.idle }))
+		fmt.Fprintf(out, "\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t\n", c.name, median(runs[i], func(s start) float64 { return s.ready }),
+			median(runs[i], func(s start) float64 { return s.cpu }), median(runs[i], func(s start) float64 { return s.idle }), median(runs[i], func(s start) float64 { return s.own }))
 	}
-	if *throughput.recovery {
-		for _, replicas := range []int{4, 1} {
-			fmt.Fprintf(out, "chaos, %d replicas, one killed each second\tp99 s\t%.1f\t\t\t\t\n", replicas, chaosP99(t, replicas))
-		}
-		for _, latency := range []time.Duration{50 * time.Millisecond, time.Second} {
-			r := measureKill(t, latency)
-			fmt.Fprintf(out, "kill -9, %s, default settings\tclaimed\t%d\t\t\t\t\n", latency, r.claimed)
-			fmt.Fprintf(out, "\tof them not sent\t%d\t\t\t\t\n", r.unsent)
-			fmt.Fprintf(out, "\tthese waited s, median\t%.1f\t\t\t\t\n", r.median.Seconds())
-			fmt.Fprintf(out, "\tlongest\t%.1f\t\t\t\t\n", r.longest.Seconds())
-		}
-	}
-	_ = out.Flush()
 }
 
 // contender is a program that does the requests.
