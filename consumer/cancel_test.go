@@ -215,14 +215,17 @@ func TestCancel_isCountedOnce(t *testing.T) {
 		b.start(owner(name), scarce.limited, func(s *setup) { s.cfg.Observer = told })
 	}
 	b.settled()
-	counted := 0
-	for _, line := range told.all() {
-		if strings.HasSuffix(line, fmt.Sprintf(" %d job-failed ", consumer.ResultOutcome)) {
-			counted++
+	counted := func() (n int) {
+		for _, line := range told.all() {
+			if strings.HasSuffix(line, fmt.Sprintf(" %d job-failed ", consumer.ResultOutcome)) {
+				n++
+			}
 		}
+		return n
 	}
-	if counted != requests || len(b.deadLetters()) != requests {
-		t.Errorf("%d cancelled requests were counted, with %d dead letters, want %d", counted, len(b.deadLetters()), requests)
+	b.eventually("count of each", func() bool { return counted() >= requests }) // after the message is settled
+	if n := counted(); n != requests || len(b.deadLetters()) != requests {
+		t.Errorf("%d cancelled requests were counted, with %d dead letters, want %d", n, len(b.deadLetters()), requests)
 	}
 	b.checkCalls(0)
 }
