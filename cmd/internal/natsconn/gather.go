@@ -15,7 +15,7 @@ const (
 	// load, gathering would only delay questions that wait for the answer before them, of which a
 	// start and most commands consist.
 	loadWindow = 100 * time.Millisecond
-	loadWrites = 100
+	loadWrites = 20
 	// maxGathered is how many bytes are gathered at most.
 	maxGathered = 32 << 10
 	// writeTimeout bounds a write to the network, as the library's own does.
