@@ -6,6 +6,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,6 +85,23 @@ func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event
 		r.target = lastOf(ctx, js, r.stream, cfg)
 	}
 	return r.run(ctx)
+}
+
+// OfKey returns the events of a request and of its jobs in the order of the stream. Each of the two filters has a consumer of its own: one with both would cost the server a
+// look at every subject, seconds in a stream of millions of requests. The request's own events are
+// read last, so that none about a job comes without its start.
+func OfKey(ctx context.Context, js jetstream.JetStream, key publisher.Key) (events []Event, err error) {
+	for _, filter := range []string{key.JobsFilter(), key.Filter()} {
+		err := Read(ctx, js, Query{Filters: []string{filter}, UpToLeader: true}, func(e Event) error {
+			events = append(events, e)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	return events, nil
 }
 
 func readError(err error) error { return fmt.Errorf("read %s: %w", publisher.EventsStream, err) }

@@ -24,6 +24,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -176,21 +177,28 @@ func (h *History) own() publisher.Key { return publisher.Key{Source: h.Source, N
 // readSteps reads the key's own events, and the rejections that name its id.
 func (h *History) readSteps(ctx context.Context, js jetstream.JetStream) error {
 	own := h.own()
+	rejections := eventlog.Query{Filters: []string{publisher.EventFilter(schemas.KindRequestRejected, own.Source)}, UpToLeader: true}
 	var events []eventlog.Event
-	q := eventlog.Query{Filters: eventlog.RequestFilters(own.Source, []string{own.Name}, schemas.Kinds), UpToLeader: true}
-	err := eventlog.Read(ctx, js, q, func(e eventlog.Event) error {
-		switch {
-		case e.Key == own:
-			h.RequestID = e.Data.Names().RequestID
-		case e.Kind == schemas.KindRequestRejected && publisher.NewKey(own.Source, e.Data.Names().RequestID) == own:
-		default:
-			return nil
+	err := eventlog.Read(ctx, js, rejections, func(e eventlog.Event) error {
+		if e.Key != own && publisher.NewKey(own.Source, e.Data.Names().RequestID) == own {
+			events = append(events, e)
 		}
-		events = append(events, e)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	of, err := eventlog.OfKey(ctx, js, own)
+	if err != nil {
+		return err
+	}
+	if len(of) > 0 {
+		h.RequestID = of[len(of)-1].Data.Names().RequestID
+	}
+	events = append(events, of...)
+	slices.SortFunc(events, func(a, b eventlog.Event) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	h.Steps = Timeline(events)
-	return err
+	return nil
 }
 
 // earlierName matches the names of keys that may stand for several messages: a sequence

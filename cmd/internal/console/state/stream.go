@@ -23,15 +23,14 @@ func (s *State) Events(ctx context.Context, key publisher.Key) (events []eventlo
 	if publisher.CheckSource(key.Source) != nil || !subjectSafe(key.Name) {
 		return nil, false, nil // nothing is stored under such a subject
 	}
-	q := eventlog.Query{Filters: []string{key.Filter(), key.JobsFilter()}, UpToLeader: true}
-	err = eventlog.Read(ctx, s.js, q, func(e eventlog.Event) error {
+	all, err := eventlog.OfKey(ctx, s.js, key)
+	for _, e := range all {
 		if last := len(events) - 1; last+1 >= maxEvents && repeats(events[last].Kind) {
 			events[last], more = e, true
 		} else {
 			events = append(events, e)
 		}
-		return nil
-	})
+	}
 	return events, more, err
 }
 
