@@ -50,12 +50,18 @@ becomes of the job: job-changed, or job-finished with the outcome killed.`,
 func newJobAction(name, short string, action vendorapi.JobAction) *cobra.Command {
 	var f jobFlags
 	cmd := &cobra.Command{
-		Use:     name + " JOB",
-		Short:   short,
-		Long:    short + ". `backhaul job --help` says which jobs, and what is recorded.\n\nExit codes: 0 the vendor accepted it; 1 it was refused, or is not known; 2 configuration;\n3 NATS is out of reach.",
-		Example: fmt.Sprintf("  backhaul job %s 5976 --reason \"wrong content group, CHG-17\"", name),
-		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return runJob(cmd, args[0], action, f) },
+		Use:   name + " JOB...",
+		Short: short,
+		Long: short + ". `backhaul job --help` says which jobs, and what is recorded.\n\n" +
+			`Of several jobs each must be on record, or nothing is done. Then they are acted on one after
+the other; one that is refused does not hold up the others.
+
+Exit codes: 0 the vendor accepted all; 1 one was refused, or is not known; 2 configuration;
+3 NATS is out of reach.`,
+		Example: fmt.Sprintf("  backhaul job %[1]s 5976 --reason \"wrong content group, CHG-17\"\n"+
+			"  backhaul job %[1]s --reason \"wrong file\" $(backhaul requests --source billing --since 10m --state started -o job)", name),
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runJobs(cmd, args, action, f) },
 	}
 	if action == vendorapi.KillJob {
 		addYesFlag(cmd, &f.yes)
@@ -68,15 +74,18 @@ func newJobAction(name, short string, action vendorapi.JobAction) *cobra.Command
 	return cmd
 }
 
-func runJob(cmd *cobra.Command, id string, action vendorapi.JobAction, f jobFlags) error {
+func runJobs(cmd *cobra.Command, ids []string, action vendorapi.JobAction, f jobFlags) error {
 	by, err := f.by()
 	switch {
 	case err != nil:
 		return err
 	case by.Reason == "":
 		return &usageError{errors.New("--reason is missing: the record says why the job was touched")}
-	case !publisher.IsJobID(id):
-		return &usageError{fmt.Errorf("%q is not a job id: give the vendor's number, as `backhaul status REQUEST` shows it", id)}
+	}
+	for _, id := range ids {
+		if !publisher.IsJobID(id) {
+			return &usageError{fmt.Errorf("%q is not a job id: give the vendor's number, as `backhaul status REQUEST` shows it", id)}
+		}
 	}
 	cfg, log, err := load(cmd)
 	if err != nil {
@@ -95,12 +104,11 @@ func runJob(cmd *cobra.Command, id string, action vendorapi.JobAction, f jobFlag
 		return err
 	}
 	asking, explain := ask(cmd.Context(), nc)
-	job, err := jobact.Find(asking, js, id)
+	jobs, err := jobact.Find(asking, js, ids...)
 	if err != nil {
 		return explain(err)
 	}
-	question := fmt.Sprintf("Job %s of request %s backs up %s of %s. Kill it?", id, job.Key, job.Started.SubclientName, job.Started.ClientName)
-	if err := confirm(cmd, f.yes, question); err != nil {
+	if err := confirm(cmd, f.yes, killQuestion(jobs)); err != nil {
 		return err
 	}
 	client, end, err := jobClient(cmd.Context(), cfg, nc, &logins.Store{Log: log})
@@ -108,11 +116,35 @@ func runJob(cmd *cobra.Command, id string, action vendorapi.JobAction, f jobFlag
 		return err
 	}
 	defer end()
-	r, err := jobact.Act(asking, pub, client, job, action, by)
-	if err != nil {
-		return explain(err)
+	var failed error
+	for _, job := range jobs {
+		asking, explain := ask(cmd.Context(), nc)
+		r, err := jobact.Act(asking, pub, client, job, action, by)
+		switch refused, is := errors.AsType[*jobact.RefusedError](err); {
+		case err == nil:
+			err = printJobResult(cmd, f.output, r)
+		case is && len(jobs) > 1:
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "backhaul: job %s: %v\n", job.ID, explain(refused))
+			err = errSaid
+		default:
+			err = explain(err)
+		}
+		if err != nil && !errors.Is(err, errSaid) {
+			return err
+		}
+		failed = cmp.Or(failed, err)
 	}
-	return printJobResult(cmd, f.output, r)
+	return failed
+}
+
+// killQuestion asks whether jobs are to be killed.
+func killQuestion(jobs []jobact.Job) string {
+	first := jobs[0]
+	text := fmt.Sprintf("Job %s of request %s backs up %s of %s.", first.ID, first.Key, first.Started.SubclientName, first.Started.ClientName)
+	if len(jobs) > 1 {
+		return fmt.Sprintf("%s Kill it and %d more?", text, len(jobs)-1)
+	}
+	return text + " Kill it?"
 }
 
 // jobClient returns a client of the vendor that shares refused logins and the budget with the

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,4 +103,42 @@ func TestJobCommand(t *testing.T) {
 	run(exitDone, `"statusAfter":"Killed"`, "job", "kill", id, "--yes", "--reason", "CHG-17", "-o", "json")
 	run(exitFailed, "has ended already: Killed", "job", "kill", id, "--yes", "--reason", "x")
 	run(exitDone, "job "+id+" of billing/k-1: CHG-17", "events", "--kind", "operator")
+}
+
+// Several jobs are acted on one after the other, if all of them are on record.
+func TestJobCommand_severalJobs(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{JobDuration: time.Hour, Conflict: simulator.ConflictIgnore})
+	for _, id := range []string{"k-1", "k-2"} {
+		s.Publish("backup.request.billing", nil, programtest.SampleRequest(id))
+	}
+	s.WaitForOutcomes()
+	run := func(want int, args ...string) string {
+		t.Helper()
+		code, out, stderr := programtest.Once(t, s.Env, "", args...)
+		if code != want {
+			t.Errorf("%v: exit code %d, want %d: %s%s", args, code, want, out, stderr)
+		}
+		return out + stderr
+	}
+	ids := strings.Fields(run(exitDone, "requests", "--state", "started", "-o", "job"))
+	one, two := s.OneJob("k-1")["jobId"], s.OneJob("k-2")["jobId"]
+	if len(ids) != 2 || !slices.Contains(ids, one.(string)) || !slices.Contains(ids, two.(string)) {
+		t.Fatalf("started jobs %q, want %s and %s", ids, one, two)
+	}
+	act := func(want int, with ...string) string {
+		t.Helper()
+		return run(want, slices.Concat([]string{"job", "kill", "--reason", "CHG-17"}, ids, with)...)
+	}
+	if said := act(exitUsage); !strings.Contains(said, "Kill it and 1 more?") {
+		t.Errorf("the question is %s", said)
+	}
+	act(exitFailed, "--yes", "1") // is nobody's, so nothing is done
+	run(exitDone, "job", "kill", "--reason", "CHG-17", "--yes", ids[0])
+	if said := act(exitFailed, "--yes", ids[0]); strings.Count(said, "has ended already") != 1 || strings.Count(said, "the vendor accepted it; was Running, is Killed") != 1 {
+		t.Errorf("the one that has ended holds up the other, or is asked for twice: %s", said)
+	}
+	if said := act(exitFailed, "--yes"); strings.Count(said, "has ended already: Killed") != 2 {
+		t.Errorf("again: %s", said)
+	}
 }

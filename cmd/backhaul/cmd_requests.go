@@ -71,7 +71,7 @@ With --watch the list is followed by a line for each request whenever an event c
 	flags.BoolVarP(&f.watch, "watch", "w", false, "go on with what changes")
 	config.AddFlags(flags, config.GroupNATS, config.GroupLog)
 	f.output = outputTable
-	flags.VarP((*listOutput)(&f.output), "output", "o", "`table|wide|json|name`")
+	flags.VarP((*listOutput)(&f.output), "output", "o", "`table|wide|json|name|job`; name and job print nothing else, for other commands")
 	return cmd
 }
 
@@ -81,14 +81,15 @@ type listOutput string
 const (
 	outputWide = "wide"
 	outputName = "name"
+	outputJob  = "job"
 )
 
 func (v *listOutput) String() string { return string(*v) }
 func (v *listOutput) Type() string   { return "string" }
 
 func (v *listOutput) Set(text string) error {
-	if !slices.Contains([]string{outputTable, outputWide, outputJSON, outputName}, text) {
-		return fmt.Errorf("must be %s, %s, %s or %s", outputTable, outputWide, outputJSON, outputName)
+	if !slices.Contains([]string{outputTable, outputWide, outputJSON, outputName, outputJob}, text) {
+		return fmt.Errorf("must be %s, %s, %s, %s or %s", outputTable, outputWide, outputJSON, outputName, outputJob)
 	}
 	*v = listOutput(text)
 	return nil
@@ -348,6 +349,12 @@ func (p *listPrinter) print(r listed) error {
 		return printJSON(p.w, r)
 	case outputName:
 		_, err := fmt.Fprintln(p.w, show.Line(r.Name))
+		return err
+	case outputJob:
+		if r.Outcome.JobID == "" {
+			return nil
+		}
+		_, err := fmt.Fprintln(p.w, show.Line(r.Outcome.JobID))
 		return err
 	}
 	if !p.headed {

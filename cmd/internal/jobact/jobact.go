@@ -19,6 +19,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -57,8 +58,14 @@ func New(nc *nats.Conn, vendor Vendor) (*Desk, error) {
 	return &Desk{js: js, pub: pub, vendor: vendor}, nil
 }
 
-// Find is like the function [Find].
-func (d *Desk) Find(ctx context.Context, id string) (Job, error) { return Find(ctx, d.js, id) }
+// Find is like the function [Find], for one job.
+func (d *Desk) Find(ctx context.Context, id string) (Job, error) {
+	jobs, err := Find(ctx, d.js, id)
+	if err != nil {
+		return Job{}, err
+	}
+	return jobs[0], nil
+}
 
 // Act is like the function [Act].
 func (d *Desk) Act(ctx context.Context, job Job, action vendorapi.JobAction, by operator.By) (Result, error) {
@@ -80,21 +87,35 @@ func (e *NotOursError) Error() string {
 	return fmt.Sprintf("job %s is on record for no request, and only such jobs are touched: see `backhaul events --job-id %s`, or act on it at the vendor", e.ID, e.ID)
 }
 
-// Find returns the job with an id: that of the newest job-started, because a vendor that was
-// installed again gives ids again. The error is a [*NotOursError] if there is none.
-func Find(ctx context.Context, js jetstream.JetStream, id string) (Job, error) {
-	var job Job
-	q := eventlog.Query{
-		Filters: []string{publisher.EventFilter(schemas.KindJobStarted, "")}, Match: eventlog.Match{JobID: id}, UpToLeader: true,
-	}
+// Find returns the jobs with these ids, in their order and each once: those of the newest
+// job-started, because a vendor that was installed again gives ids again. The error is a
+// [*NotOursError] if there is none for an id.
+func Find(ctx context.Context, js jetstream.JetStream, ids ...string) ([]Job, error) {
+	found := make(map[string]Job)
+	q := eventlog.Query{Filters: []string{publisher.EventFilter(schemas.KindJobStarted, "")}, UpToLeader: true}
 	err := eventlog.Read(ctx, js, q, func(e eventlog.Event) error {
-		job = Job{ID: id, Key: e.Key, Started: e.Data.(*schemas.JobStarted)}
+		started := e.Data.(*schemas.JobStarted)
+		for _, id := range append(started.JobIDs, started.JobID) {
+			if slices.Contains(ids, id) {
+				found[id] = Job{ID: id, Key: e.Key, Started: started}
+			}
+		}
 		return nil
 	})
-	if err == nil && job.ID == "" {
-		err = &NotOursError{ID: id}
+	if err != nil {
+		return nil, err
 	}
-	return job, err
+	var jobs []Job
+	for _, id := range ids {
+		job, ours := found[id]
+		if !ours {
+			return nil, &NotOursError{ID: id}
+		}
+		if !slices.ContainsFunc(jobs, func(j Job) bool { return j.ID == id }) {
+			jobs = append(jobs, job)
+		}
+	}
+	return jobs, nil
 }
 
 // actions are the operator's actions by what the vendor is asked for.

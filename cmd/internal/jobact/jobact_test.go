@@ -56,7 +56,7 @@ func newRig(t *testing.T, timeout time.Duration) *rig {
 		t.Fatal(err)
 	}
 	r.record(started.ID, "stestgroup")
-	if r.job, err = Find(t.Context(), r.js, started.ID); err != nil {
+	if r.job, err = find(t, r.js, started.ID); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -127,7 +127,7 @@ func TestOtherJobsAreNotTouched(t *testing.T) {
 	}
 	r.record(r.job.ID, "load-1")
 	var err error
-	if r.job, err = Find(t.Context(), r.js, r.job.ID); err != nil || r.job.Started.SubclientName != "load-1" {
+	if r.job, err = find(t, r.js, r.job.ID); err != nil || r.job.Started.SubclientName != "load-1" {
 		t.Fatalf("found %+v, %v", r.job, err)
 	}
 	_, err = r.act(vendorapi.KillJob)
@@ -270,4 +270,10 @@ func TestTheVendorRefusesAnAction(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "is running") {
 		t.Errorf("a running job is resumed: %v", err)
 	}
+}
+
+// find returns one job.
+func find(t *testing.T, js jetstream.JetStream, id string) (Job, error) {
+	t.Helper()
+	return (&Desk{js: js}).Find(t.Context(), id)
 }
