@@ -134,7 +134,7 @@ func TestALostLedger(t *testing.T) {
 	s.Publish("backup.request.billing", nil, programtest.SampleRequest("one"))
 	s.Publish("backup.request.billing", nil, programtest.SampleRequest("three"))
 	s.Run.WaitFor(t, "nothing is claimed; run `backhaul recover`")
-	if _, text := programtest.Probe(t, admin+"/readyz?verbose"); !strings.Contains(text, `"name":"ledger","ok":false,"condition":true,"error":"the ledger cannot be relied on`) {
+	if _, text := programtest.Probe(t, admin+"/readyz?verbose"); !strings.Contains(text, `"name":"ledger","ok":false,"condition":true,"holdsUp":true,"error":"the ledger cannot be relied on`) {
 		t.Errorf("readyz: %s", text)
 	}
 	if code, out, _ := programtest.Once(t, s.Env, "", "status"); code != programtest.ExitDone || !strings.Contains(out, "nothing is claimed until `backhaul recover` accepts it") {
