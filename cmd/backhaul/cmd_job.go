@@ -59,7 +59,7 @@ the other; one that is refused does not hold up the others.
 Exit codes: 0 the vendor accepted all; 1 one was refused, or is not known; 2 configuration;
 3 NATS is out of reach.`,
 		Example: fmt.Sprintf("  backhaul job %[1]s 5976 --reason \"wrong content group, CHG-17\"\n"+
-			"  backhaul job %[1]s --reason \"wrong file\" $(backhaul requests --source billing --since 10m --state started -o job)", name),
+			"  backhaul job %[1]s --reason \"wrong file\" $(backhaul requests --label ticket=CHG-17 --state open -o job)", name),
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runJobs(cmd, args, action, f) },
 	}

@@ -121,7 +121,7 @@ func TestJobCommand_severalJobs(t *testing.T) {
 		}
 		return out + stderr
 	}
-	ids := strings.Fields(run(exitDone, "requests", "--state", "started", "-o", "job"))
+	ids := strings.Fields(run(exitDone, "requests", "--state", "open", "-o", "job"))
 	one, two := s.OneJob("k-1")["jobId"], s.OneJob("k-2")["jobId"]
 	if len(ids) != 2 || !slices.Contains(ids, one.(string)) || !slices.Contains(ids, two.(string)) {
 		t.Fatalf("started jobs %q, want %s and %s", ids, one, two)
