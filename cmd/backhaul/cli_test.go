@@ -326,8 +326,8 @@ func TestMistakesAreNamedAlike(t *testing.T) {
 func TestArguments(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"job suspend":           "arguments: 0 given, must be `backhaul job suspend JOB`",
-		"job kill 1 2":          "arguments: 2 given, must be `backhaul job kill JOB`",
+		"job suspend":           "arguments: 0 given, must be `backhaul job suspend JOB...`",
+		"job kill 1 2":          "--reason is missing",
 		"status a b":            "arguments: 2 given, must be `backhaul status [REQUEST]`",
 		"schema validate":       "arguments: 0 given, must be `backhaul schema validate FILE...`",
 		"pause now":             "unexpected argument",
