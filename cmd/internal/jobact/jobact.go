@@ -1,12 +1,12 @@
 // Package jobact suspends, resumes and kills jobs at the vendor for an operator.
 //
 // Only a job that is on our ledger is touched: one of a job-started event, whose client and content
-// group are those that the vendor shows for the job. If it shows none, the job is not touched. What is asked for is recorded as an operator's
-// event first, and nothing is asked of the vendor without that record. The action is one writing
-// call, counted in the tenant's budget; it is never repeated, because a job that was resumed by
-// somebody else meanwhile would be suspended again. What became of it is read from the vendor
-// afterwards, also where the call had no answer. The follower reports job-changed or job-finished as
-// for any job.
+// group are those that the vendor shows for the job. If it shows none, the job is not touched. What
+// is asked for is recorded as an operator's event first, and nothing is asked of the vendor without
+// that record. The action is one writing call, counted in the tenant's budget; it is never repeated,
+// because a job that was resumed by somebody else meanwhile would be suspended again. What became of
+// it is read from the vendor afterwards, also where the call had no answer. The follower reports
+// job-changed or job-finished as for any job.
 //
 //	crash after             what is found
 //	the event               an event of an action that was not asked for

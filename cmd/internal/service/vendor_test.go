@@ -75,12 +75,12 @@ func TestWatchedVendor_startsFailLookupsDoNot(t *testing.T) {
 		if got := v.trouble(); got == nil || got.Error() != first {
 			t.Errorf("after lookups that were answered: %v, want %s", got, first)
 		}
-		time.Sleep(startsKept)
+		time.Sleep(startsKept) //nolint:forbidigo // the bubble's time
 		v.note(t.Context(), &v.lookups, nil)
 		if got := v.trouble(); got == nil {
 			t.Error("the failure is forgotten too soon")
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
 		v.note(t.Context(), &v.lookups, nil)
 		if got := v.trouble(); got != nil {
 			t.Errorf("nothing was started for long, and lookups are answered: %v", got)
@@ -107,7 +107,7 @@ func TestWatchedVendor_next(t *testing.T) {
 		if next := v.next(); !next.Equal(time.Now().Add(10 * time.Second)) {
 			t.Errorf("the next try is at %s", next)
 		}
-		time.Sleep(10 * time.Second)
+		time.Sleep(10 * time.Second) //nolint:forbidigo // the bubble's time
 		if next := v.next(); !next.IsZero() {
 			t.Errorf("a try that is due: %s", next)
 		}
