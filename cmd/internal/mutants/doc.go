@@ -1,8 +1,8 @@
 // Package mutants checks the tests of the code that the promise depends on: it introduces
 // one plausible mistake at a time into a package and expects the package's own tests to
 // fail. `make mutants` runs all mutants, `make mutants AREA=consumer` those of one area. A
-// run is started by hand; the quick tests of this package keep the lists from becoming
-// stale.
+// run is started by hand. The quick tests of this package keep the lists from becoming stale:
+// each mutant must apply once and compile.
 //
 // # Lists
 //
