@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,10 +28,11 @@ func limited(stream string, messages, bytes int64) natstest.Change {
 	}
 }
 
-// warnings counts the lines of a log at level warn that contain a text.
-func warnings(log, text string) (n int) {
+// warnings counts the lines of a log at level warn that contain all of these texts.
+func warnings(log string, texts ...string) (n int) {
 	for line := range strings.Lines(log) {
-		if strings.Contains(line, `"level":"warn"`) && strings.Contains(line, text) {
+		lacks := func(text string) bool { return !strings.Contains(line, text) }
+		if strings.Contains(line, `"level":"warn"`) && !slices.ContainsFunc(texts, lacks) {
 			n++
 		}
 	}
@@ -44,21 +46,22 @@ func TestConsumer_SaysThatAStreamIsFull(t *testing.T) {
 		full        natstest.Change
 		stream      string
 		members     []string
-		counted     string // as the observer is called
+		attempts    func(*setup) // the lease of the claims
+		counted     string       // as the observer is called
 		jobs        int
-		redelivered int // lines about redeliveries
+		redelivered int // lines about redeliveries that the stream is the reason of
 	}{
-		"events before the claims": {limited(publisher.EventsStream, 0, 300), publisher.EventsStream, nil,
+		"events before the claims": {limited(publisher.EventsStream, 0, 300), publisher.EventsStream, nil, hasty,
 			"wrote <nil> claim job-submitting false false", 5, 1},
-		"events between claim and outcome": {limited(publisher.EventsStream, 5, 0), publisher.EventsStream, nil,
+		"events between claim and outcome": {limited(publisher.EventsStream, 5, 0), publisher.EventsStream, nil, unhurried, // a claim that is not written keeps trying for its lease
 			"wrote <nil> record job-started false false", 5, 0},
-		"dead letters": {limited(publisher.DeadLetterStream, 0, 300), publisher.DeadLetterStream, []string{refused}, "", 0, 1},
+		"dead letters": {limited(publisher.DeadLetterStream, 0, 300), publisher.DeadLetterStream, []string{refused}, hasty, "", 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newRig(t, simulator.Config{}, c.full)
 			told := new(notes)
-			w := b.start(hasty, func(s *setup) { s.cfg.Observer = told })
+			w := b.start(c.attempts, func(s *setup) { s.cfg.Observer = told })
 			trouble := w.consumer.Writable
 			if c.stream == publisher.DeadLetterStream {
 				trouble = w.consumer.DeadLetters
@@ -84,7 +87,7 @@ func TestConsumer_SaysThatAStreamIsFull(t *testing.T) {
 			if n := warnings(w.log.String(), "a stream does not take"); n < 1 || n > 2 {
 				t.Errorf("%d lines about the stream, want one for each reason\n%s", n, w.log.String())
 			}
-			if n := warnings(w.log.String(), "request postponed"); n != c.redelivered {
+			if n := warnings(w.log.String(), "maximum", "request postponed"); n != c.redelivered {
 				t.Errorf("%d lines about %d requests that wait for one reason, want %d\n%s", n, requests, c.redelivered, w.log.String())
 			}
 
