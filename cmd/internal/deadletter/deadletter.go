@@ -80,7 +80,8 @@ type Message struct {
 	// DeadLetter has no header and no data when it comes from [Store.List].
 	publisher.DeadLetter
 	// Request has the fields of the request that could be read. Invalid is why the message
-	// is not a valid request, nil if it is valid. Both are empty when only headers were read ([Store.Page], [OfKey]).
+	// is not a valid request, nil if it is valid. Both are empty when only headers were read ([Store.Page], [OfKey]);
+	// [Store.AddRequests] adds them.
 	Request schemas.BackupRequest
 	Invalid error
 	// Replays are those on record, oldest first.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -96,4 +97,44 @@ func readHeaders(ctx context.Context, js jetstream.JetStream, source string, cfg
 	return eventlog.Messages(ctx, js, publisher.DeadLetterStream, cfg, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		return visit(headersOf(msg.Subject(), msg.Headers(), meta.Sequence.Stream, meta.Timestamp))
 	})
+}
+
+// requestReads is how many dead letters are read at once by [Store.AddRequests].
+const requestReads = 8
+
+// AddRequests adds the requests of dead letters of which only headers were read ([Store.Page]). A
+// dead letter that does not exist any more keeps an empty one. After an error some are empty.
+func (s *Store) AddRequests(ctx context.Context, messages []Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	stream, err := s.js.Stream(ctx, publisher.DeadLetterStream)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", publisher.DeadLetterStream, err)
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	slots := make(chan struct{}, requestReads)
+	var reading sync.WaitGroup
+	for i := range messages {
+		l := &messages[i]
+		slots <- struct{}{}
+		reading.Go(func() {
+			defer func() { <-slots }()
+			if ctx.Err() != nil {
+				return
+			}
+			msg, err := stream.GetMsg(ctx, l.Number)
+			switch {
+			case errors.Is(err, jetstream.ErrMsgNotFound):
+			case err != nil:
+				stop(fmt.Errorf("read dead letter %d: %w", l.Number, err)) // the first one counts
+			default:
+				whole := messageOf(msg.Subject, msg.Header, msg.Data, msg.Sequence, msg.Time)
+				l.Request, l.Invalid = whole.Request, whole.Invalid
+			}
+		})
+	}
+	reading.Wait()
+	return context.Cause(ctx)
 }

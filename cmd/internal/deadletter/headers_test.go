@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -38,6 +39,24 @@ func TestBoxPage_readsHeadersOfOneSource(t *testing.T) {
 			break
 		}
 		before = older
+	}
+	page, _, err := d.Page(t.Context(), "photos", 0, 10)
+	if err != nil || len(page) == 0 || page[0].Request.ClientName != "" {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	page = append(page, Message{Number: 4711})
+	if err := d.AddRequests(t.Context(), page); err != nil {
+		t.Error(err)
+	}
+	for _, l := range page {
+		if known := l.Number != 4711; (l.Request.SubclientName == "home") != known || l.Data != nil {
+			t.Errorf("dead letter %d has the request %+v", l.Number, l.Request)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := d.AddRequests(ctx, page); err == nil {
+		t.Error("read without a context")
 	}
 	if got, want := strings.Join(seen, " "), "d23 d21 d19 d17 d15 d13 d11 d9 d7 d5 d3 d1"; got != want {
 		t.Errorf("got %s, want %s", got, want)

@@ -19,6 +19,8 @@ import (
 // [deadletter.Store].
 type DeadLetters interface {
 	Page(ctx context.Context, source string, before, limit uint64) (letters []deadletter.Message, older uint64, err error)
+	// AddRequests adds the requests to what Page returned.
+	AddRequests(ctx context.Context, letters []deadletter.Message) error
 	Get(ctx context.Context, number uint64) (deadletter.Message, error)
 	Of(ctx context.Context, key publisher.Key, since time.Time) (number uint64, err error)
 	// Plan returns what Replay would do.

@@ -30,6 +30,8 @@ type lettersPage struct {
 	// ReplayAll and DropAll are the addresses where those that match can be replayed, and dropped.
 	ReplayAll, DropAll string
 	Trouble            string
+	// Unnamed is why clients and content groups are missing, "" if they were read.
+	Unnamed string
 }
 
 // letterFilter says which dead letters to show; empty fields match all.
@@ -115,6 +117,11 @@ func (p *Page) letters(w http.ResponseWriter, r *http.Request) {
 		l.Letters, older, err = p.matchingLetters(ctx, l.Filter, before)
 		if older > 0 {
 			l.Older = at(older)
+		}
+		if err == nil {
+			if unread := p.cfg.Letters.AddRequests(ctx, l.Letters); unread != nil {
+				l.Unnamed = unread.Error()
+			}
 		}
 		return err
 	})

@@ -1,6 +1,8 @@
 package page_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -8,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"backhaul/cmd/internal/console/page"
+	"backhaul/cmd/internal/deadletter"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -97,6 +101,46 @@ func TestLetters_areFiltered(t *testing.T) {
 			t.Errorf("%q: %d rows, older ones: %t; want %d, %t", query, rows, strings.Contains(body, ">Older<"), want.rows, want.older)
 		}
 	}
+}
+
+// The list names the client and the content group of each dead letter, also of one whose message is
+// no valid request as far as it has them, and says why they are missing.
+func TestLetters_nameClientAndGroup(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	denied := newBench(t, func(c *page.Config) { c.Letters = unread{c.Letters} })
+	for _, b := range []*bench{b, denied} {
+		for i, data := range []string{`{"clientName":"s-archive","subclientName":"mail-eu"}`, `{"clientName":"s-odd","subclientName":"x","backupLevel":"full"}`, "not JSON"} {
+			id := fmt.Sprint("r-", i)
+			err := b.pub.DeadLetter(t.Context(), publisher.DeadLetter{
+				Subject: "backup.request.billing", Data: []byte(data), Key: publisher.NewKey("billing", id), RequestID: id,
+				Sequence: uint64(i + 1), Time: time.Now(), Code: "587207178", Reason: "No eligible subclients",
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const missing = "The clients and content groups could not be read: no permission"
+	body := b.get("/dead-letters")
+	for _, want := range []string{`title="s-archive">s-archive</td>`, `title="mail-eu">mail-eu</td>`, `title="s-odd">s-odd</td>`, `class="c-client" title="">–</td>`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in\n%s", want, body)
+		}
+	}
+	if strings.Contains(body, missing) {
+		t.Error("what was read is missing")
+	}
+	if body := denied.get("/dead-letters"); !strings.Contains(body, missing) || strings.Count(body, `data-label="Letter"`) != 3 {
+		t.Errorf("without the permission to read messages:\n%s", body)
+	}
+}
+
+// unread is a box of which only headers can be read.
+type unread struct{ page.DeadLetters }
+
+func (unread) AddRequests(context.Context, []deadletter.Message) error {
+	return errors.New("no permission")
 }
 
 // A request is found by its labels.

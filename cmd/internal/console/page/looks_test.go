@@ -201,25 +201,33 @@ func phone(w *tab) {
 				w.t.Errorf("a request is %.0f px high on a phone; 50 of them must not fill 16,000 px", rows)
 			}
 		}
+		if path == "/dead-letters" {
+			if high := evaluate[float64](w, `document.querySelector(".letters tbody tr").getBoundingClientRect().height`); high > 110 {
+				w.t.Errorf("a dead letter is %.0f px high on a phone", high)
+			}
+		}
 	}
 }
 
-// oneLine checks that a request is one line of a usual window.
+// oneLine checks that a request, and a dead letter, is one line of a usual window.
 func oneLine(w *tab) {
 	long := strings.Repeat("long-", 20)
 	populate(w.bench)
-	w.request("billing", long, func(c *schemas.JobSubmitting) {
+	s := w.request("billing", long, func(c *schemas.JobSubmitting) {
 		c.Request.ClientName, c.Request.SubclientName = strings.Repeat("client", 20), strings.Repeat("group ", 20)
 	}).submit().fail("587207178", strings.Repeat("a long error ", 20))
+	s.keep("587207178", strings.Repeat("a long error ", 20))
 	w.waitForRow(long, "failed")
 	w.run(chromedp.EmulateViewport(1280, 960))
-	w.open("/")
-	w.fits("the list")
-	if high := evaluate[float64](w, `Math.max(...[...document.querySelectorAll("#rows tr")].map((row) => row.getBoundingClientRect().height))`); high > 34 {
-		w.t.Errorf("a row is %.0f px high", high)
-	}
-	if over := evaluate[int](w, `document.querySelector(".scroll").scrollWidth - document.querySelector(".scroll").clientWidth`); over > 0 {
-		w.t.Errorf("the table is %d px wider than the window", over)
+	for _, path := range []string{"/", "/dead-letters"} {
+		w.open(path)
+		w.fits(path)
+		if high := evaluate[float64](w, `Math.max(...[...document.querySelectorAll(".list tbody tr")].map((row) => row.getBoundingClientRect().height))`); high > 34 {
+			w.t.Errorf("%s: a row is %.0f px high", path, high)
+		}
+		if over := evaluate[int](w, `document.querySelector(".scroll").scrollWidth - document.querySelector(".scroll").clientWidth`); over > 0 {
+			w.t.Errorf("%s: the table is %d px wider than the window", path, over)
+		}
 	}
 }
 

@@ -49,6 +49,8 @@ func (a *acts) Resume(_ context.Context, by operator.By) error {
 	return nil
 }
 
+func (a *acts) AddRequests(context.Context, []deadletter.Message) error { return nil }
+
 func (a *acts) Get(_ context.Context, number uint64) (deadletter.Message, error) {
 	if number == 404 {
 		return deadletter.Message{}, &deadletter.NotFoundError{Number: number}
