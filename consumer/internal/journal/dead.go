@@ -79,6 +79,11 @@ func openDead(path string) (*Dead, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readDead(file)
+}
+
+// readDead reads an open journal, and closes the file unless it returns one.
+func readDead(file *os.File) (*Dead, error) {
 	if busy, err := lock(file); err != nil || busy {
 		return nil, errors.Join(err, file.Close())
 	}
