@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +16,120 @@ import (
 	"backhaul/cmd/internal/operator"
 )
 
-// What the replay of many dead letters and their drop have in common.
+// bulkAction is an action on many dead letters: their replay, or their drop.
+type bulkAction struct {
+	verb  string // the last token of the page's address
+	past  string // as the action's result says it
+	title string
+	// selects reports whether the form selects a dead letter.
+	selects func(lettersForm, deadletter.Message) bool
+	// needs are the subjects on which the action publishes.
+	needs func(selection) []string
+	// plan returns what act would do.
+	plan func(context.Context, deadletter.Message) (outcome, error)
+	// act does it to one dead letter. An error ends the action.
+	act func(context.Context, deadletter.Message, operator.By) (outcome, error)
+}
+
+// outcome is what an action did with one dead letter, or would do.
+type outcome struct {
+	result, why string
+	stays       bool // nothing was done, for the reason why
+}
+
+// refused is the result for a dead letter that the action refuses.
+const refused = "refused"
+
+// bulkPage returns the page of an action with a form.
+func (p *Page) bulkPage(r *http.Request, a bulkAction, form lettersForm) bulkPage {
+	return bulkPage{Verb: a.verb, chrome: p.chrome(r, a.title, "dead-letters"), lettersForm: form, Now: time.Now()}
+}
+
+// bulkForm returns a handler that shows the dead letters that are selected, and what the action
+// would do.
+func (p *Page) bulkForm(a bulkAction) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, status := p.bulkPage(r, a, lettersFormOf(r.URL.Query())), http.StatusOK
+		if c.Asked() {
+			if err := p.demand(r.Context(), func(ctx context.Context) error { return p.planAll(ctx, a, &c) }); err != nil {
+				c.Trouble, status = err.Error(), http.StatusServiceUnavailable
+			}
+		}
+		p.render(w, status, a.verb+".html", c)
+	}
+}
+
+// planAll sets the dead letters that the form selects, and what the action would do.
+func (p *Page) planAll(ctx context.Context, a bulkAction, c *bulkPage) (err error) {
+	if c.selection, err = p.selectLetters(ctx, a, c.lettersForm, 0); err != nil {
+		return err
+	}
+	for _, l := range c.letters[:min(c.Selected(), mostChecked)] {
+		would, err := a.plan(ctx, l)
+		if err != nil {
+			return err
+		}
+		c.Letters = append(c.Letters, plannedLetter{l, would.result, would.why})
+	}
+	if c.Session != nil {
+		c.Missing = p.missing(ctx, a.needs(c.selection)...)
+	}
+	return nil
+}
+
+// bulkAct returns a handler that does the action to the dead letters that the form selects, and lists
+// those to which nothing was done. It leaves out those that were kept after the form was shown.
+func (p *Page) bulkAct(a bulkAction) func(http.ResponseWriter, *http.Request, *session) {
+	return func(w http.ResponseWriter, r *http.Request, by *session) {
+		form, who := lettersFormOf(r.PostForm), by.by(r)
+		before, _ := strconv.ParseUint(r.PostForm.Get("before"), 10, 64)
+		if problem := form.problem(who, before); problem != "" {
+			p.say(w, r, http.StatusUnprocessableEntity, "%s Nothing was done.", problem)
+			return
+		}
+		c := p.bulkPage(r, a, form)
+		c.Self = form.path(a.verb)
+		var err error
+		if c.selection, err = p.selectLetters(r.Context(), a, form, before); err != nil {
+			p.failed(w, r, a.verb+" many", err)
+			return
+		}
+		if missing := p.missing(r.Context(), a.needs(c.selection)...); len(missing) > 0 {
+			p.notPermitted(w, r, missing)
+			return
+		}
+		counts, err := p.actOnAll(r.Context(), a, &c, who)
+		p.log.Info().Str("actor", by.Actor).Int(a.past, counts[a.past]).Int("refused", counts[refused]).Msgf("dead letters %s from the console", a.past)
+		c.Done = doneText(a.past, counts, c.Left, a.verb+" them now")
+		status := http.StatusOK
+		if err = p.explained(err); err != nil {
+			left := c.Selected()
+			for _, n := range counts {
+				left -= n
+			}
+			status, c.Trouble = http.StatusBadGateway, fmt.Sprintf("%v; %d of %d dead letters were not %s: do it again for them", err, left, c.Selected(), a.past)
+			p.log.Error().Err(err).Str("action", a.verb+" many").Msg("an action of the console failed")
+		}
+		p.render(w, status, a.verb+".html", c)
+	}
+}
+
+// actOnAll does the action to the selected dead letters up to the first that fails, and counts the
+// results.
+func (p *Page) actOnAll(ctx context.Context, a bulkAction, c *bulkPage, who operator.By) (map[string]int, error) {
+	counts := make(map[string]int)
+	for _, l := range c.letters {
+		did, err := a.act(ctx, l, who)
+		if err != nil {
+			return counts, fmt.Errorf("dead letter %d: %w", l.Number, err)
+		}
+		counts[did.result]++
+		if did.stays && len(c.Letters) < mostChecked {
+			c.Letters = append(c.Letters, plannedLetter{l, did.result, did.why})
+		}
+	}
+	return counts, nil
+}
 
 // mostAtOnce bounds how many dead letters one action replays or drops: it must end within actionLimit.
 const mostAtOnce = 200
@@ -120,20 +234,20 @@ type plannedLetter struct {
 	Result, Why string
 }
 
-// selectLetters returns the oldest dead letters of a source below before that are selected. Source ""
-// is any, before 0 no bound.
-func (p *Page) selectLetters(ctx context.Context, source string, selects func(deadletter.Message) bool, before uint64) (selection, error) {
+// selectLetters returns the oldest dead letters below before that the form selects for an action.
+// before 0 is no bound.
+func (p *Page) selectLetters(ctx context.Context, a bulkAction, form lettersForm, before uint64) (selection, error) {
 	s := selection{Before: before}
 	if p.cfg.Letters == nil {
 		return s, errors.New("this process cannot do that")
 	}
 	for at := before; ; {
-		page, older, err := p.cfg.Letters.Page(ctx, source, at, selectionPage)
+		page, older, err := p.cfg.Letters.Page(ctx, form.Filter.Source, at, selectionPage)
 		if err != nil {
 			return s, err
 		}
 		for _, l := range page {
-			if !selects(l) {
+			if !a.selects(form, l) {
 				continue
 			}
 			if before == 0 && len(s.letters) == 0 {
