@@ -20,6 +20,10 @@ type clientList struct {
 	}] `json:"clientProperties" xml:"clientProperties"`
 }
 
+// CodeNoEligible is the vendor's code when no client or content group matches the names: 35:4618.
+// Basis: the page of CreateTask.
+const CodeNoEligible = "587207178"
+
 // Clients returns the names of the vendor's clients that the user may see, sorted. The error is an
 // [*Error].
 func (c *Client) Clients(ctx context.Context) ([]string, error) {

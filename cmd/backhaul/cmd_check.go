@@ -99,13 +99,15 @@ func runCheck(cmd *cobra.Command, output string, f canaryFlags) (err error) {
 		return err
 	}
 	var past *doctor.Past
+	var unmatched *doctor.Mismatch
 	if nc != nil {
 		defer nc.Close()
 		js, err := jetstream.New(nc)
 		if err != nil {
 			return err
 		}
-		findings, past = doctor.NATS(cmd.Context(), nc, js), doctor.LastJob(cmd.Context(), js)
+		findings = doctor.NATS(cmd.Context(), nc, js)
+		past, unmatched = doctor.LastJob(cmd.Context(), js), doctor.LastMismatch(cmd.Context(), js)
 		if err := store.Use(nc); err != nil {
 			return err
 		}
@@ -117,7 +119,7 @@ func runCheck(cmd *cobra.Command, output string, f canaryFlags) (err error) {
 			defer allowance.Settle(cmd.Context())
 		}
 	}
-	findings = append(findings, doctor.Vendor(cmd.Context(), client, past)...)
+	findings = append(findings, doctor.Vendor(cmd.Context(), client, past, unmatched)...)
 	stored, err := checkRoutes(cmd.Context(), cfg)
 	if err != nil {
 		return err

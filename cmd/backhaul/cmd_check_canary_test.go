@@ -53,6 +53,11 @@ func TestCheckCanary(t *testing.T) {
 	s.WaitForOutcomes()
 	s.OneJob("after-canary")
 
+	s.Publish("backup.request.billing", nil, []byte(`{"requestId":"typo","clientName":"nosuch","subclientName":"stestgroup"}`))
+	s.WaitForOutcomes()
+	run(exitDone, "nothing matches nosuch/stestgroup, which the last failed request named: billing/typo")
+	run(exitDone, "the vendor has the clients s-adhoc-object-storage")
+
 	s.Sim.ScriptFor("Login", simulator.Fault{Kind: simulator.Crash})
 	run(exitUnreachable, "logins", "--canary", "s-adhoc-object-storage/stestgroup", "--yes")
 	if jobs := s.Sim.Account().JobsStarted; jobs != 2 {

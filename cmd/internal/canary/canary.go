@@ -17,7 +17,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -144,14 +143,11 @@ func (r *Result) lists(ways []vendorapi.ListWay) (byPost bool) {
 	return byPost
 }
 
-// noGroup is the vendor's code when no content group matches the names: 35:4618.
-const noGroup = "587207178"
-
 // refused adds why there certainly is no job.
 func (c *Canary) refused(ctx context.Context, r *Result, e *vendorapi.Error) {
 	switch {
-	case e.Code == noGroup:
-		r.add(doctor.Error, "start", fmt.Sprintf("no client or content group matches %s/%s: %v", c.Task.ClientName, c.Task.SubclientName, e), c.names(ctx))
+	case e.Code == vendorapi.CodeNoEligible:
+		r.add(doctor.Error, "start", fmt.Sprintf("no client or content group matches %s/%s: %v", c.Task.ClientName, c.Task.SubclientName, e), doctor.NamesFix(ctx, c.Vendor, c.Task.ClientName))
 	case e.NotAsked():
 		r.add(doctor.Error, "start", "no call was made: "+e.Error(), fmt.Sprintf("try again in %s", e.RetryAfter.Round(time.Second)))
 	case e.Verdict == vendorapi.AuthRefused:
@@ -159,22 +155,4 @@ func (c *Canary) refused(ctx context.Context, r *Result, e *vendorapi.Error) {
 	default:
 		r.add(doctor.Error, "start", "no job was started: "+e.Error(), "")
 	}
-}
-
-// maxNames bounds the names that a finding lists.
-const maxNames = 20
-
-// names returns which names to give.
-func (c *Canary) names(ctx context.Context) string {
-	names, err := c.Vendor.Clients(ctx)
-	same := func(name string) bool { return vendorapi.FoldName(name) == vendorapi.FoldName(c.Task.ClientName) }
-	switch {
-	case err != nil || len(names) == 0:
-		return "see the names at the vendor, which does not list its clients to this user"
-	case slices.ContainsFunc(names, same):
-		return "the vendor has the client: see the name of the content group, and whether it is enabled for backups"
-	case len(names) > maxNames:
-		return fmt.Sprintf("the vendor has %d clients, the first of them %s", len(names), strings.Join(names[:maxNames], ", "))
-	}
-	return "the vendor has the clients " + strings.Join(names, ", ")
 }

@@ -221,6 +221,9 @@ func TestNATSWithoutStreams(t *testing.T) {
 	if past := LastJob(t.Context(), js); past != nil {
 		t.Errorf("a job of nobody: %+v", past)
 	}
+	if unmatched := LastMismatch(t.Context(), js); unmatched != nil {
+		t.Errorf("a request of nobody: %+v", unmatched)
+	}
 }
 
 // configured runs a server with a configuration file's text.
@@ -362,7 +365,7 @@ func TestVendorInOrder(t *testing.T) {
 		"ok | vendor clock | within 2s", "ok | vendor login | accepted",
 		"ok | vendor job list | can be read: a job whose answer was lost can be found",
 	}
-	want(t, Vendor(t.Context(), c, nil), append(way,
+	want(t, Vendor(t.Context(), c, nil, nil), append(way,
 		"note | vendor job description | cannot be known before a job was started",
 		"note | vendor permission to start jobs | cannot be known without starting a job")...)
 	if a := sim.Account(); a.CreateTaskCalls != 0 || a.Logins != 1 {
@@ -378,7 +381,7 @@ func TestVendorInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	past := &Past{Key: key, Event: &schemas.JobStarted{JobID: job.ID, StartedAt: time.Now()}}
-	want(t, Vendor(t.Context(), c, past), append(way,
+	want(t, Vendor(t.Context(), c, past, nil), append(way,
 		"ok | vendor job description | job 5976 shows the one that it was started with",
 		"ok | vendor permission to start jobs | job 5976 was started at TIME")...)
 	sim.ScriptFor("TaskDetails", simulator.Fault{Kind: simulator.Status, Status: 404})
@@ -392,6 +395,50 @@ func TestVendorInOrder(t *testing.T) {
 	past.Key.Name = "inv-8"
 	if f := pastJob(t.Context(), c, past); f.Level != Warning || !strings.Contains(f.What, "another") {
 		t.Errorf("another description: %+v", f)
+	}
+}
+
+// A request whose names match nothing is shown, with the clients that the vendor has.
+func TestVendor_namesItsClients(t *testing.T) {
+	t.Parallel()
+	_, endpoint := simulatortest.Start(t, simulator.Config{})
+	c := client(t, endpoint, "simulator")
+	failed := func(clientName, group string, ago time.Duration) *Mismatch {
+		return &Mismatch{Key: publisher.NewKey("billing", "inv-8"), Event: &schemas.JobFailed{
+			Naming: schemas.Naming{ClientName: clientName, SubclientName: group}, FailedAt: time.Now().Add(-ago),
+		}}
+	}
+	started := func(group string, ago time.Duration) *Past {
+		return &Past{Key: publisher.NewKey("billing", "inv-9"), Event: &schemas.JobStarted{
+			JobID: "1", Naming: schemas.Naming{ClientName: "NoSuch", SubclientName: group}, StartedAt: time.Now().Add(-ago),
+		}}
+	}
+	const clients, group = "the vendor has the clients s-adhoc-object-storage", "the vendor has the client: see the name of the content group"
+	for name, test := range map[string]struct {
+		past      *Past
+		unmatched *Mismatch
+		fix       string // "" for no finding
+	}{
+		"no client":                 {nil, failed("nosuch", "g", time.Minute), clients},
+		"no content group":          {nil, failed("S-Adhoc-Object-Storage", "g", time.Minute), group},
+		"none failed":               {},
+		"long ago":                  {nil, failed("nosuch", "g", hidden+time.Hour), ""},
+		"started before":            {started("g", time.Hour), failed("nosuch", "g", time.Minute), clients},
+		"another one started since": {started("h", time.Second), failed("nosuch", "g", time.Minute), clients},
+		"started since":             {started("G", time.Second), failed("nosuch", "g", time.Minute), ""},
+	} {
+		var fix string
+		for _, f := range Vendor(t.Context(), c, test.past, test.unmatched) {
+			if f.Check == "vendor names" {
+				fix = f.Fix
+				if f.Level != Note || !strings.Contains(f.What, test.unmatched.Event.ClientName+"/g, which the last failed request named: billing/inv-8") {
+					t.Errorf("%s: %+v", name, f)
+				}
+			}
+		}
+		if (test.fix == "") != (fix == "") || !strings.HasPrefix(fix, test.fix) {
+			t.Errorf("%s: %q, want %q", name, fix, test.fix)
+		}
 	}
 }
 
@@ -436,7 +483,7 @@ func TestVendorInTrouble(t *testing.T) {
 			if test.endpoint != "" {
 				endpoint = test.endpoint
 			}
-			findings := Vendor(t.Context(), client(t, endpoint, test.password), past)
+			findings := Vendor(t.Context(), client(t, endpoint, test.password), past, nil)
 			var found *Finding
 			for i, f := range findings {
 				if f.Level == test.level {

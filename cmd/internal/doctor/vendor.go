@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,8 +19,9 @@ import (
 )
 
 // Vendor checks the way to the vendor, the login and what it lets us see. past is
-// the last job that was started, nil if none is known.
-func Vendor(ctx context.Context, client *vendorapi.Client, past *Past) []Finding {
+// the last job that was started, unmatched the last request, if it named what the vendor does not
+// have; each is nil if none is known.
+func Vendor(ctx context.Context, client *vendorapi.Client, past *Past, unmatched *Mismatch) []Finding {
 	all, reached := reach(ctx, client)
 	if !reached {
 		return all
@@ -28,7 +31,54 @@ func Vendor(ctx context.Context, client *vendorapi.Client, past *Past) []Finding
 	if !loggedIn {
 		return all
 	}
-	return append(all, listJobs(ctx, client), pastJob(ctx, client, past), mayStart(past))
+	all = append(all, listJobs(ctx, client), pastJob(ctx, client, past), mayStart(past))
+	if unmatched.stands(past) {
+		names := unmatched.Event.Names()
+		all = append(all, finding(Note, "vendor names", fmt.Sprintf("nothing matches %s/%s, which the last failed request named: %s, at %s",
+			names.ClientName, names.SubclientName, unmatched.Key, unmatched.Event.FailedAt.UTC().Format(time.RFC3339)), NamesFix(ctx, client, names.ClientName)))
+	}
+	return all
+}
+
+// Mismatch is a request that failed because the vendor has no such client or content group.
+type Mismatch struct {
+	Key   publisher.Key
+	Event *schemas.JobFailed
+}
+
+// stands reports whether the mismatch is worth a word: it is not old, and the job that was started
+// last is not one of the same names that came after it.
+func (m *Mismatch) stands(past *Past) bool {
+	if m == nil || time.Since(m.Event.FailedAt) > hidden {
+		return false
+	}
+	if past == nil || past.Event.StartedAt.Before(m.Event.FailedAt) {
+		return true
+	}
+	failed, started := m.Event.Names(), past.Event.Names()
+	return vendorapi.FoldName(failed.ClientName) != vendorapi.FoldName(started.ClientName) ||
+		vendorapi.FoldName(failed.SubclientName) != vendorapi.FoldName(started.SubclientName)
+}
+
+// maxNames bounds the names that a finding lists.
+const maxNames = 20
+
+// NamesFix returns which names to give in place of those that match nothing.
+func NamesFix(ctx context.Context, vendor interface {
+	Clients(ctx context.Context) ([]string, error)
+}, client string,
+) string {
+	names, err := vendor.Clients(ctx)
+	same := func(name string) bool { return vendorapi.FoldName(name) == vendorapi.FoldName(client) }
+	switch {
+	case err != nil || len(names) == 0:
+		return "see the names at the vendor, which does not list its clients to this user"
+	case slices.ContainsFunc(names, same):
+		return "the vendor has the client: see the name of the content group, and whether it is enabled for backups"
+	case len(names) > maxNames:
+		return fmt.Sprintf("the vendor has %d clients, the first of them %s", len(names), strings.Join(names[:maxNames], ", "))
+	}
+	return "the vendor has the clients " + strings.Join(names, ", ")
 }
 
 // certificateWarned is how long before its end a certificate is worth a word.
