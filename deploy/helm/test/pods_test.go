@@ -66,7 +66,7 @@ func TestPodsAreRestricted(t *testing.T) {
 func is(b *bool, want bool) bool { return b != nil && *b == want }
 
 // mounts: each volume is mounted and each mount has its volume; what can be written
-// is a claim.
+// is a claim, or the bounded directory in which a replica keeps what it has not sent.
 func mounts(t *testing.T, name string, pod corev1.PodSpec, c corev1.Container) {
 	t.Helper()
 	volumes := make(map[string]corev1.Volume)
@@ -78,13 +78,33 @@ func mounts(t *testing.T, name string, pod corev1.PodSpec, c corev1.Container) {
 		if !ok {
 			t.Errorf("%s mounts %s, which does not exist", name, m.Name)
 		}
-		if !m.ReadOnly && v.PersistentVolumeClaim == nil {
+		kept := m.Name == "claims" && m.MountPath == "/data" && v.EmptyDir != nil && v.EmptyDir.SizeLimit != nil
+		if !m.ReadOnly && v.PersistentVolumeClaim == nil && !kept {
 			t.Errorf("%s may write to %s", name, m.Name)
 		}
 		delete(volumes, m.Name)
 	}
 	if len(volumes) > 0 {
 		t.Errorf("%s does not mount %v", name, volumes)
+	}
+}
+
+// A container of the service that is started again has what the one before has written to /data:
+// which of its claims were not sent.
+func TestClaimsOutliveTheContainer(t *testing.T) {
+	for file, objects := range everything(t) {
+		for name, template := range pods(objects) {
+			if template.Labels["app.kubernetes.io/component"] != "run" {
+				continue
+			}
+			kept := false
+			for _, m := range template.Spec.Containers[0].VolumeMounts {
+				kept = kept || m.MountPath == "/data" && !m.ReadOnly
+			}
+			if !kept {
+				t.Errorf("%s: %s has no volume on /data", file, name)
+			}
+		}
 	}
 }
 
