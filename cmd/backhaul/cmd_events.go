@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/archive"
@@ -70,7 +72,7 @@ func runEvents(cmd *cobra.Command, f eventsFlags) error {
 	case archived && (query.Follow || f.last > 0):
 		return &usageError{errors.New("--archive does not go with --follow and --last")}
 	}
-	read, close, err := eventsOf(cmd, archived, &query, f.last)
+	read, close, err := eventsOf(cmd, archived, &query, f)
 	if err != nil {
 		return err
 	}
@@ -111,7 +113,7 @@ func runEvents(cmd *cobra.Command, f eventsFlags) error {
 
 // eventsOf returns how to read the events that a query selects, from the stream or from an archive,
 // and what to call afterwards.
-func eventsOf(cmd *cobra.Command, archived bool, query *eventlog.Query, last int) (read func(func(eventlog.Event) error) error, close func(), err error) {
+func eventsOf(cmd *cobra.Command, archived bool, query *eventlog.Query, f eventsFlags) (read func(func(eventlog.Event) error) error, close func(), err error) {
 	if archived {
 		reader, err := openArchive(cmd)
 		if err != nil {
@@ -133,13 +135,33 @@ func eventsOf(cmd *cobra.Command, archived bool, query *eventlog.Query, last int
 	}
 	ctx, explain := ask(cmd.Context(), nc)
 	return func(visit func(eventlog.Event) error) error {
-		if last > 0 { // of all that the query wants by now
-			if query.From, err = eventlog.Tail(ctx, js, *query, last); err != nil || query.From == 0 && !query.Follow {
+		if f.requestID != "" && !f.follow {
+			return explain(visitOfRequest(ctx, js, *query, f.last, visit))
+		}
+		if f.last > 0 { // of all that the query wants by now
+			if query.From, err = eventlog.Tail(ctx, js, *query, f.last); err != nil || query.From == 0 && !query.Follow {
 				return explain(err)
 			}
 		}
 		return explain(eventlog.Read(ctx, js, *query, visit))
 	}, nc.Close, nil
+}
+
+// visitOfRequest calls visit for the events of one request, which a query selects, or for the last of them.
+func visitOfRequest(ctx context.Context, js jetstream.JetStream, query eventlog.Query, last int, visit func(eventlog.Event) error) error {
+	events, err := eventlog.OfFilters(ctx, js, query)
+	if last > 0 {
+		events = events[max(0, len(events)-last):]
+	}
+	for _, e := range events {
+		if err := visit(e); err != nil {
+			if errors.Is(err, eventlog.ErrStop) {
+				return nil
+			}
+			return err
+		}
+	}
+	return err
 }
 
 // printEvent writes one event as a line.

@@ -219,6 +219,8 @@ func TestEventsFilters(t *testing.T) {
 		"--request-id f-1":                    3, // its two, and the rejection of another
 		"--request-id f-1 --source other":     0,
 		"--request-id f-1 --kind job-started": 1,
+		"--request-id f-1 --last 2":           2,
+		"--request-id f-1 --limit 1":          1,
 		"--client-name c":                     1,
 		"--subclient-name stestgroup":         6,
 		"--label ticket=CHG-17":               6,

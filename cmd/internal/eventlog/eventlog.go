@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -87,12 +88,20 @@ func Read(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event
 	return r.run(ctx)
 }
 
-// OfKey returns the events of a request and of its jobs in the order of the stream. Each of the two filters has a consumer of its own: one with both would cost the server a
-// look at every subject, seconds in a stream of millions of requests. The request's own events are
-// read last, so that none about a job comes without its start.
-func OfKey(ctx context.Context, js jetstream.JetStream, key publisher.Key) (events []Event, err error) {
-	for _, filter := range []string{key.JobsFilter(), key.Filter()} {
-		err := Read(ctx, js, Query{Filters: []string{filter}, UpToLeader: true}, func(e Event) error {
+// OfKey returns the events of a request and of its jobs in the order of the stream. The request's
+// own events are read last, so that none about a job comes without its start.
+func OfKey(ctx context.Context, js jetstream.JetStream, key publisher.Key) ([]Event, error) {
+	return OfFilters(ctx, js, Query{Filters: []string{key.JobsFilter(), key.Filter()}, UpToLeader: true})
+}
+
+// OfFilters returns the events that a query without Follow selects, in the order of the stream. They
+// should be few. Each of the filters has a consumer of its own: one with several would cost the
+// server a look at every subject, seconds in a stream of millions of requests.
+func OfFilters(ctx context.Context, js jetstream.JetStream, q Query) (events []Event, err error) {
+	for _, filter := range q.Filters {
+		one := q
+		one.Filters = []string{filter}
+		err := Read(ctx, js, one, func(e Event) error {
 			events = append(events, e)
 			return nil
 		})
@@ -102,6 +111,35 @@ func OfKey(ctx context.Context, js jetstream.JetStream, key publisher.Key) (even
 	}
 	slices.SortFunc(events, func(a, b Event) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	return events, nil
+}
+
+// ReadNewest calls visit with the events in parts of the stream, the last part first and each in its
+// order, until enough reports after a part that no earlier one is needed. From, Since and Follow of q
+// mean nothing to it.
+func ReadNewest(ctx context.Context, js jetstream.JetStream, q Query, visit func(Event) error, enough func() bool) error {
+	stream, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		return readError(err)
+	}
+	state := stream.CachedInfo().State
+	q.Since, q.Follow = time.Time{}, false
+	end := uint64(math.MaxUint64) // the first sequence that was read already
+	for span := uint64(minSpan); ; span *= partGrowth {
+		all := state.LastSeq < state.FirstSeq+span
+		if q.From = 1; !all {
+			q.From = state.LastSeq - span + 1
+		}
+		err := Read(ctx, js, q, func(e Event) error {
+			if e.Sequence >= end {
+				return ErrStop
+			}
+			return visit(e)
+		})
+		if err != nil || all || enough() {
+			return err
+		}
+		end, q.UpToLeader = q.From, false
+	}
 }
 
 func readError(err error) error { return fmt.Errorf("read %s: %w", publisher.EventsStream, err) }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
@@ -311,5 +312,75 @@ func TestMatchesAny(t *testing.T) {
 	}
 	if !matchesAny(nil, "a") {
 		t.Error("no filter matches all")
+	}
+}
+
+// A consumer with several filters makes the server look at every subject of the stream.
+func TestOfFilters(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	for _, id := range []string{"r-1", "r-2", "r-3"} {
+		l.append(started("billing", id, nil))
+	}
+	made, err := l.js.Conn().SubscribeSync("$JS.API.CONSUMER.CREATE." + publisher.EventsStream + ".>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := Query{Filters: KeyFilters("", []string{"r-3", "r-1"}, []schemas.Kind{schemas.KindJobFailed, schemas.KindJobStarted})}
+	events, err := OfFilters(t.Context(), l.js, q)
+	if err != nil || len(events) != 2 || events[0].Key.Name != "r-1" || events[1].Key.Name != "r-3" {
+		t.Errorf("%v, %v", events, err)
+	}
+	if err := l.js.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := made.Pending(); n != len(q.Filters) || err != nil {
+		t.Errorf("%d consumers, %v", n, err)
+	}
+}
+
+// The newest part of the stream is read first, nothing is read twice, and nothing that is not needed.
+func TestReadNewest(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	const n = 2*minSpan*partGrowth + 10
+	for i := range n {
+		key, e := started("billing", fmt.Sprint(i), nil)
+		cloud := schemas.AppendCloudEvent(nil, publisher.EventID(key, e), e, "")
+		header := schemas.Header{}
+		cloud.SetBinary(header)
+		if _, err := l.js.PublishMsgAsync(&nats.Msg{Subject: key.Subject(e.Kind()), Header: nats.Header(header), Data: cloud.Data}, jetstream.WithStallWait(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-l.js.PublishAsyncComplete()
+	for enough, want := range map[uint64][][2]uint64{
+		n:     {{n - minSpan + 1, n}},
+		n / 2: {{n - minSpan + 1, n}, {n - minSpan*partGrowth + 1, n - minSpan}, {1, n - minSpan*partGrowth}},
+		0:     {{n - minSpan + 1, n}, {n - minSpan*partGrowth + 1, n - minSpan}, {1, n - minSpan*partGrowth}},
+	} {
+		var parts [][2]uint64
+		begin, last := uint64(0), uint64(0)
+		visit := func(e Event) error {
+			if begin == 0 {
+				begin = e.Sequence
+			} else if e.Sequence != last+1 {
+				t.Fatalf("%d after %d", e.Sequence, last)
+			}
+			last = e.Sequence
+			return nil
+		}
+		err := ReadNewest(t.Context(), l.js, Query{UpToLeader: true}, visit, func() bool {
+			parts = append(parts, [2]uint64{begin, last})
+			found := enough >= begin && enough > 0
+			begin = 0
+			return found
+		})
+		if begin > 0 { // the whole stream was read
+			parts = append(parts, [2]uint64{begin, last})
+		}
+		if err != nil || !slices.Equal(parts, want) {
+			t.Errorf("until %d: %v, want %v; %v", enough, parts, want, err)
+		}
 	}
 }

@@ -111,7 +111,7 @@ func Tail(ctx context.Context, js jetstream.JetStream, q Query, n int) (uint64, 
 	}
 	state := stream.CachedInfo().State
 	q.Follow = false
-	for span := uint64(max(n, minSpan)); ; span *= 8 {
+	for span := uint64(max(n, minSpan)); ; span *= partGrowth {
 		step := q
 		all := span >= state.LastSeq || state.LastSeq-span < state.FirstSeq
 		if !all {
@@ -144,5 +144,9 @@ func Tail(ctx context.Context, js jetstream.JetStream, q Query, n int) (uint64, 
 	}
 }
 
-// minSpan is how much of the stream's end is read at least.
-const minSpan = 1000
+const (
+	// minSpan is how much of the stream's end is read at least.
+	minSpan = 1000
+	// partGrowth is how many times as much is read if that was not enough.
+	partGrowth = 8
+)

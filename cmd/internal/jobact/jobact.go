@@ -88,31 +88,35 @@ func (e *NotOursError) Error() string {
 }
 
 // Find returns the jobs with these ids, in their order and each once: those of the newest
-// job-started, because a vendor that was installed again gives ids again. The error is a
-// [*NotOursError] if there is none for an id.
+// job-started, because a vendor that was installed again gives ids again. It reads the stream from
+// its end, and no further than the jobs need. The error is a [*NotOursError] if there is none for an
+// id.
 func Find(ctx context.Context, js jetstream.JetStream, ids ...string) ([]Job, error) {
-	found := make(map[string]Job)
+	newest := make(map[string]eventlog.Event)
 	q := eventlog.Query{Filters: []string{publisher.EventFilter(schemas.KindJobStarted, "")}, UpToLeader: true}
-	err := eventlog.Read(ctx, js, q, func(e eventlog.Event) error {
+	visit := func(e eventlog.Event) error {
 		started := e.Data.(*schemas.JobStarted)
 		for _, id := range append(started.JobIDs, started.JobID) {
-			if slices.Contains(ids, id) {
-				found[id] = Job{ID: id, Key: e.Key, Started: started}
+			if slices.Contains(ids, id) && e.Sequence > newest[id].Sequence {
+				newest[id] = e
 			}
 		}
 		return nil
-	})
-	if err != nil {
+	}
+	found := func() bool {
+		return !slices.ContainsFunc(ids, func(id string) bool { return newest[id].Sequence == 0 })
+	}
+	if err := eventlog.ReadNewest(ctx, js, q, visit, found); err != nil {
 		return nil, err
 	}
 	var jobs []Job
 	for _, id := range ids {
-		job, ours := found[id]
+		e, ours := newest[id]
 		if !ours {
 			return nil, &NotOursError{ID: id}
 		}
 		if !slices.ContainsFunc(jobs, func(j Job) bool { return j.ID == id }) {
-			jobs = append(jobs, job)
+			jobs = append(jobs, Job{ID: id, Key: e.Key, Started: e.Data.(*schemas.JobStarted)})
 		}
 	}
 	return jobs, nil

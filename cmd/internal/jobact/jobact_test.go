@@ -3,6 +3,7 @@ package jobact
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -269,6 +270,38 @@ func TestTheVendorRefusesAnAction(t *testing.T) {
 	_, err := r.act(vendorapi.ResumeJob)
 	if err == nil || !strings.Contains(err.Error(), "is running") {
 		t.Errorf("a running job is resumed: %v", err)
+	}
+}
+
+// A job that was started just now is found in the newest part of the stream, the rest of which is not
+// read. An older start under the same id does not count.
+func TestFind_newestFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, time.Second)
+	for i := range 1100 {
+		r.record("77", fmt.Sprint("old-", i))
+	}
+	r.record("78", "older")
+	r.record("78", "newer")
+	made, err := r.js.Conn().SubscribeSync("$JS.API.CONSUMER.CREATE." + publisher.EventsStream + ".>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if job, err := find(t, r.js, "78"); err != nil || job.Started.SubclientName != "newer" {
+		t.Errorf("%+v, %v", job.Started, err)
+	}
+	if err := r.js.Conn().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := made.Pending(); n != 1 || err != nil {
+		t.Errorf("%d consumers, %v", n, err)
+	}
+	msg, err := made.NextMsg(time.Second)
+	if err != nil || !strings.Contains(string(msg.Data), `"opt_start_seq":10`) {
+		t.Errorf("read by %s, %v", msg.Data, err)
+	}
+	if job, err := find(t, r.js, r.job.ID); err != nil || job.ID != r.job.ID {
+		t.Errorf("the oldest job: %+v, %v", job, err)
 	}
 }
 
