@@ -278,6 +278,7 @@ func TestTheVendorRefusesAnAction(t *testing.T) {
 func TestFind_newestFirst(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, time.Second)
+	r.record("78", "oldest")
 	for i := range 1100 {
 		r.record("77", fmt.Sprint("old-", i))
 	}
@@ -300,8 +301,9 @@ func TestFind_newestFirst(t *testing.T) {
 	if err != nil || !strings.Contains(string(msg.Data), `"opt_start_seq":10`) {
 		t.Errorf("read by %s, %v", msg.Data, err)
 	}
-	if job, err := find(t, r.js, r.job.ID); err != nil || job.ID != r.job.ID {
-		t.Errorf("the oldest job: %+v, %v", job, err)
+	jobs, err := Find(t.Context(), r.js, "78", r.job.ID)
+	if err != nil || len(jobs) != 2 || jobs[0].Started.SubclientName != "newer" || jobs[1].ID != r.job.ID {
+		t.Errorf("%+v, %v", jobs, err)
 	}
 }
 
