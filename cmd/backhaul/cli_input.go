@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"backhaul/cmd/internal/show"
 	"backhaul/cmd/internal/timespan"
 	"backhaul/publisher"
 	"backhaul/schemas/bounded"
@@ -33,6 +36,14 @@ func readInput(cmd *cobra.Command, name string) ([]byte, error) {
 		return nil, &os.PathError{Op: "read", Path: name, Err: err}
 	}
 	return data, err
+}
+
+// noteMark notes a byte order mark, which is removed from a file and which the service refuses in a
+// message: a file that is valid here may be published as it is.
+func noteMark(w io.Writer, name string, data []byte) {
+	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
+		fmt.Fprintf(w, "note: %s: it begins with a byte order mark, save it as UTF-8 without one: the service refuses a message with it\n", show.Line(name))
+	}
 }
 
 // filterValue is the value of a flag that selects. It refuses to be empty, as a variable of

@@ -313,10 +313,14 @@ func TestMistakesAreNamedAlike(t *testing.T) {
 			}
 		})
 	}
-	// Windows writes files with a byte order mark, and no message has one.
-	file := writeFile(t, "\ufeff"+`{"clientName":"c","subclientName":"s"}`)
+	// Windows writes files with a byte order mark. It is removed from a file, and refused in a message.
+	const marked, mark = "\ufeff" + `{"clientName":"c","subclientName":"s"}`, "it begins with a byte order mark, save it as UTF-8 without one"
+	file := writeFile(t, marked)
+	if _, err := schemas.DecodeRequest(nil, []byte(marked)); err == nil || !strings.Contains(err.Error(), mark) {
+		t.Errorf("the service says %v, want %q", err, mark)
+	}
 	for _, args := range [][]string{{"schema", "validate", file}, {"request", "--file", file, "--dry-run"}} {
-		if code, out, stderr := programtest.Once(t, nil, "", args...); code != exitDone {
+		if code, out, stderr := programtest.Once(t, nil, "", args...); code != exitDone || !strings.Contains(stderr, mark) {
 			t.Errorf("%v: exit code %d, %s%s", args, code, out, stderr)
 		}
 	}

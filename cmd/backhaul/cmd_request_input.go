@@ -60,6 +60,9 @@ func readRequests(cmd *cobra.Command, f requestFlags) (batch.File, error) {
 	if err != nil {
 		return batch.File{}, &usageError{err}
 	}
+	if !f.quiet {
+		noteMark(cmd.ErrOrStderr(), f.file, data)
+	}
 	file, err := batch.ReadFile(f.file, data, cmp.Or(f.batch, filepath.Base(f.file)))
 	if err != nil {
 		return batch.File{}, &usageError{err}

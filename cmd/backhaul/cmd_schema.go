@@ -121,6 +121,7 @@ func runValidate(cmd *cobra.Command, files []string, schema, output string) erro
 		if err != nil {
 			return &usageError{err}
 		}
+		noteMark(cmd.ErrOrStderr(), file, data)
 		err = v.Read(data, func(d validate.Document) error {
 			documents++
 			if !d.Valid() {
