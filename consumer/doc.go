@@ -253,7 +253,8 @@
 // still answer). Then the service stops claiming until [Recover] has accepted the ledger.
 // The mark says why, so that every replica knows. A replica that finds no mark accepts
 // the ledger as it is. A replica of a version without marks goes on claiming, and may
-// start jobs again after a loss.
+// start jobs again after a loss. An empty ledger that is made again while replicas run counts as
+// lost as well, if a write reaches it before the next comparison.
 //
 //	crash after                    the next replica finds
 //	a write, before the mark       an older mark: the loss of what was written since
@@ -297,7 +298,7 @@
 // An operator can pause the requests of a source, a client or a content group (package scope). Such
 // a request waits, unclaimed, until the pause ends, up to [Config].GiveUpAfter or its notAfter; then
 // it ends as EXPIRED. A request that was claimed before goes on, because it may have a job; only
-// a claim that was released without a doubt is none. While a scope is paused, requests are picked
+// one whose claim was released without a doubt waits again. While a scope is paused, requests are picked
 // (section Picking), so that those that wait are not delivered: they would fill max_ack_pending and
 // hold up the others. The picker reads past them and keeps nothing of them but their number. It
 // reads a line again from its beginning when the pauses change, when one of them expires, and now

@@ -155,49 +155,6 @@ func leaseLeft(last record) time.Duration {
 	return min(time.Until(last.stored.Add(lease)), lease)
 }
 
-const (
-	// claimLead is how long before the end of a pause requests are pulled and
-	// claimed again, so that they are ready to be sent when it is over.
-	claimLead = 40 * time.Millisecond
-	// CapacityWait is how long the vendor's client may make a claimed request wait for
-	// capacity. A longer wait releases the claim and redelivers the request, because
-	// the claim of an owner that dies delays the next one.
-	CapacityWait = 3 * claimLead
-)
-
-// capacity returns how many of n requests may be claimed now, and if none, for how long.
-func (h *handler) capacity(n int) (capacity int, cooldown vendorapi.Cooldown) {
-	if err := h.ledger.guard.err(); err != nil {
-		return 0, vendorapi.Cooldown{For: guardRetry}
-	}
-	capacity, cooldown = h.vendor.Capacity(n)
-	if capacity == 0 && cooldown.Reason == vendorapi.CooldownThrottled {
-		if cooldown.For -= claimLead; cooldown.For <= 0 {
-			return n, vendorapi.Cooldown{}
-		}
-	}
-	return capacity, cooldown
-}
-
-// scarce reports whether this replica may start fewer jobs now than it could: the budget or the
-// limit of starts holds, or a pause that the vendor asked for. Then the order in which requests
-// are taken matters. It asks nothing of the vendor and is cheap.
-func (h *handler) scarce() bool {
-	_, cooldown := h.vendor.Capacity(h.cfg.MaxInFlight)
-	return cooldown.Reason.Limit()
-}
-
-// picks reports whether requests are taken in another order than the queue's: starts are scarce, a
-// scope is paused, or so many requests wait for their content group that the queue would bring no
-// others.
-func (h *handler) picks() bool {
-	_, paused := h.scopes.Version()
-	return paused || h.scarce() || h.turns.crowded()
-}
-
-// errNoCapacity is returned while nothing may be sent to the vendor.
-var errNoCapacity = errors.New("no vendor capacity")
-
 // announce records the outcome of a claimed request.
 func (h *handler) announce(ctx context.Context, d *delivery, c *claim, outcome schemas.Event) settlement {
 	h.unclear.settled(c.req.key)
@@ -383,57 +340,5 @@ func (h *handler) releaseClaim(ctx context.Context, d *delivery, c *claim, err e
 	return redeliver(d, err)
 }
 
-// guardWait returns the wait before the redelivery of a request that may not be claimed because
-// of the ledger.
-func guardWait(err error) time.Duration {
-	if errors.Is(err, errUnverified) {
-		return guardRetry
-	}
-	return lastDelay / 6
-}
-
-const (
-	// releaseTimeout bounds the write that releases a claim.
-	releaseTimeout = 3 * time.Second
-	// firstDelay and lastDelay bound the wait before a redelivery.
-	firstDelay = time.Second
-	lastDelay  = 30 * time.Second
-)
-
-// redeliverAfter returns a redelivery after a wait that is not a failure: for another owner,
-// for the end of a pause, or for the comparison of the ledger.
-//
-// A request that is not admitted for lack of capacity is redelivered at once. Nothing is
-// pulled meanwhile, so another replica gets it, or it keeps its place in the queue and later
-// requests do not overtake it. It was delivered because a pull was open when the pause began;
-// each such delivery uses up a part of that pull.
-func redeliverAfter(delay time.Duration, err error) settlement {
-	return settlement{verb: nak, delay: delay, waits: true, err: err}
-}
-
-// redeliver returns a redelivery after a delay that grows with the message's age, or that is as
-// long as the vendor asked for. If the vendor refused the credentials of this process, the
-// delay is short: another replica may have the right ones, and this one pulls nothing until
-// they are replaced.
-func redeliver(d *delivery, err error) settlement {
-	delay := min(max(time.Since(d.stored)/2, firstDelay), lastDelay)
-	if e, ok := errors.AsType[*vendorapi.Error](err); ok && e.RetryAfter > 0 {
-		delay = max(e.RetryAfter-claimLead, shortestCooldown)
-		if _, refused := errors.AsType[*vendorapi.LoginError](err); refused || e.NotAsked() {
-			delay = shortestCooldown
-		}
-	}
-	waiting, waits := errors.AsType[*waitError](err)
-	_, paused := errors.AsType[*pausedError](err)
-	switch {
-	case waits:
-		delay = waiting.delay(time.Since(d.stored))
-	case paused:
-		delay = pausedDelay(d)
-	case errors.Is(err, errTakenOver):
-		delay = firstLookup // the other owner works on it or is done
-	case errors.Is(err, errStopping):
-		delay = 0
-	}
-	return settlement{verb: nak, delay: delay, waits: waits || paused, err: err}
-}
+// releaseTimeout bounds the write that releases a claim.
+const releaseTimeout = 3 * time.Second

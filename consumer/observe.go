@@ -91,7 +91,7 @@ type Step string
 // The steps.
 const (
 	StepClaim    Step = "claim"     // claim a request that has no claim
-	StepTakeOver Step = "take_over" // replace a claim that has ended
+	StepTakeOver Step = "take_over" // replace a claim that has ended or was released
 	StepRenew    Step = "renew"     // extend a claim
 	StepRelease  Step = "release"   // end a claim
 	StepDoubt    Step = "doubt"     // put a request in doubt whose claim the ledger has forgotten
