@@ -46,7 +46,7 @@ func (b *book) admit(name string, requested time.Time, limit int, now time.Time)
 		if first.Sub(requested) >= time.Hour {
 			break
 		}
-		if later(last, requested).Sub(earlier(first, requested)) < time.Hour {
+		if max(last.Sub(first), last.Sub(requested), requested.Sub(first)) < time.Hour {
 			return b.accepted[len(b.accepted)-limit].requested.Add(time.Hour)
 		}
 	}
@@ -92,18 +92,4 @@ func (b *book) insert(name string, requested time.Time) {
 // after returns the index of the first request made after a time.
 func (b *book) after(t time.Time) int {
 	return sort.Search(len(b.accepted), func(i int) bool { return b.accepted[i].requested.After(t) })
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
-func later(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }
