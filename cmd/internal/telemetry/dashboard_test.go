@@ -34,7 +34,7 @@ var rows = []struct {
 		{kind: "stat", title: "Duplicates held back", about: "Requests that came again after their outcome, and were not started again.", queries: []query{{`sum(increase(backhaul_duplicates_total{$s}[$__range]))`, ""}}},
 		{kind: "stat", title: "Answers lost", about: "Attempts of which it was not known whether the vendor had started a job.", queries: []query{{`sum(increase(backhaul_vendor_attempts_total{verdict="unknown", $s}[$__range]))`, ""}}},
 		{kind: "stat", title: "Jobs found again", about: "Jobs whose answer was lost and that were adopted.", queries: []query{{`sum(increase(backhaul_jobs_adopted_total{$s}[$__range]))`, ""}}},
-		{kind: "stat", title: "Claims taken over", about: "Of replicas that died with a request in flight.", queries: []query{{`sum(increase(backhaul_ledger_writes_total{step="take_over", result="ok", $s}[$__range]))`, ""}}},
+		{kind: "stat", title: "Claims taken over", about: "Of replicas that died with a request in flight, or that released it.", queries: []query{{`sum(increase(backhaul_ledger_writes_total{step="take_over", result="ok", $s}[$__range]))`, ""}}},
 		{kind: "stat", title: "Outcome unknown", about: "Somebody has to look: deploy/RUNBOOK.md, BackhaulOutcomeUnknown.", bad: true, queries: []query{{`sum(increase(backhaul_requests_total{result="outcome_unknown", $s}[$__range]))`, ""}}},
 	}},
 	{"Requests", []panel{
