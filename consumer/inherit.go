@@ -72,7 +72,7 @@ func (c *Consumer) ledgerName() string {
 // inherit ends the claims of processes of this machine that are dead: nothing is sent under them
 // any more, so their leases need not be waited for. A claim that was not sent is released. The
 // lease of one that may have been sent is cut to overLease: the visibility window begins with the
-// death of the process, and nobody claims the request before its end.
+// death of the process, and no replica claims the request before its end.
 func (c *Consumer) inherit(ctx context.Context) {
 	if c.cfg.ClaimsDir == "" || c.handler.ledger.guard.err() != nil {
 		return

@@ -171,7 +171,7 @@ type Message struct {
 // Requested makes the embedding events report their message.
 func (m Message) Requested() Message { return m }
 
-// Claim is what a job-submitting event says beside the request: who holds it.
+// Claim is what a job-submitting event says in addition to the request: who holds it.
 type Claim struct {
 	// Owner names the process that holds the claim, for people.
 	Owner string `json:"owner"`
@@ -181,7 +181,7 @@ type Claim struct {
 	// Epoch counts the owners, starting with 1.
 	Epoch int `json:"epoch"`
 	// LeaseMillis is how long the claim holds, from the time at which JetStream
-	// stored it. 0 means released: nobody holds the request any more.
+	// stored it. 0 means released: no replica holds the request any more.
 	LeaseMillis int64 `json:"leaseMillis"`
 	// DoubtSequence is set when a call to the vendor may have started a job
 	// already: the sequence, in this stream, of the claim under which it was made.

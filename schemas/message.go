@@ -51,7 +51,7 @@ type RequestMessage struct {
 // DecodeRequest reads a request in any of its three forms. The request id is
 // the header Backhaul-Request-Id, else the member requestId, else the CloudEvents
 // id, else the header Nats-Msg-Id, else "". Any error is an [*InvalidError]; what could be read is returned
-// beside it, without defaults.
+// with it, without defaults.
 //
 // A message that is a copy of another one ([Header.CopyOf]) is not a request, and what it
 // names is not returned: its id may be that of a request of another source.

@@ -33,8 +33,8 @@ const (
 	ActionJobKill    Action = "job-kill"
 	// ActionCancel ends a request for which nothing was sent: job-failed CANCELLED.
 	ActionCancel Action = "cancel"
-	// ActionSealed is not an operator's: the archiver has signed a checkpoint, which whoever
-	// stores this event is a witness of.
+	// ActionSealed is not an operator's: the archiver has signed a checkpoint. Every subscriber that
+	// stores this event is a witness of it.
 	ActionSealed Action = "sealed"
 )
 

@@ -47,13 +47,13 @@
 //	restored from a snapshot          the archive says so too
 //	a consumer with a filter          it is not read                                        TestAConsumerThatDoesNotFit
 //	headers of JetStream's answers    it is a message like any other                        TestForeignMessages
-//	headers that are none             the message is kept without them                      TestHeadersThatAreNone
+//	headers that cannot be read       the message is kept without them                      TestHeadersThatAreNone
 //
 // # Checkpoints
 //
 // After a time ([Config].SealEvery), if the archive has more than the last one, its newest
 // checkpoint is published as an event (backup.event.operator.sealed). Whoever stores that event is
-// a witness: an archive that was made anew, with the same key, does not fit it. The event is in the
+// a witness: an archive that was made again, with the same key, does not fit it. The event is in the
 // archive as well, so the archive is compared with its own earlier checkpoints. An event of this
 // kind alone is no reason for another one.
 //
@@ -78,6 +78,6 @@
 // The archiver needs nats-server 2.14 or later for the reset of a consumer. It needs permission to
 // publish on backup.event.operator.sealed, $JS.ACK.BACKUP_EVENTS.archiver.> and, below $JS.API, on
 // CONSUMER.{INFO,MSG.NEXT,RESET}.BACKUP_EVENTS.archiver, STREAM.INFO.BACKUP_EVENTS and
-// STREAM.MSG.GET.BACKUP_EVENTS. Without the first one the archive is complete, but nobody is told
+// STREAM.MSG.GET.BACKUP_EVENTS. Without the first one the archive is complete, but no subscriber is told
 // of its checkpoints.
 package archiver

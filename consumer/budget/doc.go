@@ -3,9 +3,9 @@
 //
 // # Guarantees
 //
-// In any hour, of which the vendor's clock decides, at most Config.PerHour calls arrive, whatever
-// the replicas do and whatever their clocks say, as long as the calls are Backhaul's. A call is
-// sent only after it is on record. Without a record that can be relied on, none is sent.
+// In any hour of the vendor's clock at most Config.PerHour calls arrive, whatever the replicas do
+// and whatever their clocks say, as long as the calls are Backhaul's. A call is sent only
+// after it is on record. Without a record that can be relied on, none is sent.
 //
 // # The record
 //
@@ -15,10 +15,10 @@
 // one hour by the vendor's clock, the later one was granted while the earlier one counted: it cannot
 // arrive before its grant, and the earlier one cannot arrive after its end.
 //
-// A grant is a part of the process's lease: an entry with how many calls it has taken that have not
-// ended, and until when they will have. The end of a call is put on record with the next grant, or a
-// second later. A lease is a twentieth of the budget at most, and calls are granted when they are
-// due, so a process that dies hardly loses any. What is certainly not sent is given back.
+// A grant is a part of the process's lease. The lease is an entry that says how many of its calls
+// have not ended, and by when they will have ended. The end of a call is put on record with the
+// next grant, or a second later. A lease is a twentieth of the budget at most, and calls are granted
+// when they are due, so a process that dies hardly loses any. What is certainly not sent is given back.
 //
 // # The order of starts
 //

@@ -77,8 +77,8 @@
 // [Config].ReadsPerHour bounds all reads of a process in any hour. Lists have 60 % of it, which is
 // one list in 30 s at the default of 200. The rest is for jobs that are read by themselves and for
 // the reasons of bad ends; if it is used up, ends are reported without the vendor's events. A read
-// that the vendor answers with 429 or 503 holds all reads for as long as it asks for, and longer
-// each time. It does not hold requests.
+// that the vendor answers with 429 or 503 stops all reads for as long as it asks for, and longer
+// each time. It does not stop requests.
 //
 // # Reasons
 //

@@ -52,7 +52,7 @@ func (l Line) Name() string {
 }
 
 // parse returns source and priority of the line. A subject that names none is a source of normal
-// priority: its requests are invalid, and somebody has to say so.
+// priority: its requests are invalid, and a replica has to say so.
 func (l Line) parse() (source string, p publisher.Priority) {
 	source, p, err := publisher.ParseRequestSubject(l.Subject)
 	if err != nil {

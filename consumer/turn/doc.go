@@ -39,10 +39,10 @@
 //
 // # What remains open
 //
-//   - Jobs that nobody follows: those of a request that ended as OUTCOME_UNKNOWN, and those that
+//   - Jobs that are not followed: those of a request that ended as OUTCOME_UNKNOWN, and those that
 //     were started by hand or by the vendor's schedules.
 //   - Replicas with different rules: one that has no rule for a group neither waits nor takes
-//     turns. So does a version without rules.
+//     turns. Neither does a version without rules.
 //   - A claim whose request was deleted from the queue holds the turn until it is [Abandoned] old.
 //
 // # Concurrency

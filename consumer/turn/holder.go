@@ -12,7 +12,7 @@ import (
 	"backhaul/schemas"
 )
 
-// Abandoned is the age at which a claim that nobody renews holds no turn any more. Replicas give
+// Abandoned is the age at which a claim that is not renewed no longer holds a turn. Replicas give
 // requests up sooner: such a request was deleted from the queue.
 const Abandoned = 48 * time.Hour
 

@@ -29,7 +29,7 @@ type record struct {
 	Nonce string `json:"nonce"`
 }
 
-// found is the nonce of a turn that nobody took: a job of its request ran before the first turn.
+// found is the nonce of a turn that was not taken by a request: a job of its request ran before the first turn.
 const found = "found"
 
 func (r *record) holder() publisher.Key { return publisher.Key{Source: r.Source, Name: r.Key} }

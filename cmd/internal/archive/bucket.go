@@ -24,7 +24,7 @@ type Bucket struct {
 
 // BucketOptions are those of [NewBucket].
 type BucketOptions struct {
-	// Retention is how long nobody can delete what was archived, from the time at which the
+	// Retention is how long what was archived cannot be deleted, from the time at which the
 	// events were stored. Defaults to the bucket's own retention.
 	Retention time.Duration
 	// Governance lets users with a permission of their own end it before.

@@ -17,7 +17,7 @@
 // the sequence that the archive wants next.
 //
 // All of it depends on the messages and the key alone: no clock of ours, no order of writes. So the
-// same messages make the same files, whoever writes them and however often.
+// same messages make the same files, regardless of who writes them and how often.
 //
 // # Guarantees
 //
@@ -56,7 +56,7 @@
 // Times that go back are listed, and are no fault of the archive: they are those of the NATS servers' clocks.
 //
 // What no key can show: an archive that was cut back to an earlier checkpoint of its own, or made
-// anew by who has the key. A checkpoint that someone else has kept shows both.
+// again by the owner of the key. A checkpoint that someone else has kept shows both.
 //
 // # Concurrency
 //

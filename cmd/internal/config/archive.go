@@ -37,7 +37,7 @@ type Archive struct {
 // ArchiveBucket has the settings of an archive in a bucket.
 type ArchiveBucket struct {
 	S3
-	// Retention is how long nobody can delete what was archived.
+	// Retention is how long what was archived cannot be deleted.
 	Retention time.Duration
 	// LockMode is compliance or governance.
 	LockMode string

@@ -4,7 +4,7 @@
 // group are those that the vendor shows for the job. If it shows none, the job is not touched. What
 // is asked for is recorded as an operator's event first, and nothing is asked of the vendor without
 // that record. The action is one writing call, counted in the tenant's budget; it is never repeated,
-// because a job that was resumed by somebody else meanwhile would be suspended again. What became of
+// because a job that was resumed by another person meanwhile would be suspended again. What became of
 // it is read from the vendor afterwards, also where the call had no answer. The follower reports
 // job-changed or job-finished as for any job.
 //

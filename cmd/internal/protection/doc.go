@@ -37,7 +37,7 @@
 // # Digests
 //
 // A [Digest] has what the events with 4,096 consecutive sequences say, in few bytes. Replicas that
-// watch write them ([Digester]), and whoever begins to read reads them instead of the events
+// watch write them ([Digester]), and a new reader reads them instead of the events
 // ([Past]). A digest is used if it names the stream's time of creation, and its last event was
 // stored when the stream's event with this sequence was. So one of a stream that was made again, or
 // has lost its end, is not read but replaced. Events of which there is no digest are read as they

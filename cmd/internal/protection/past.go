@@ -17,7 +17,7 @@ const digestEvents = 4096
 // digestsAtOnce is how many digests are read at the same time.
 const digestsAtOnce = 4
 
-// Past is what a stream has when somebody begins to read it.
+// Past is what a stream has when a reader begins.
 type Past struct {
 	js     jetstream.JetStream
 	events jetstream.Stream

@@ -1,15 +1,16 @@
 // Package service wires the long-running commands: [Run] turns requests into jobs,
-// [Trigger] turns changes in object storage into requests, [Archive] keeps events. Each is one straight line, on
-// purpose: a reader sees from top to bottom what is started, in which order, and what
-// each part is given.
+// [Trigger] turns changes in object storage into requests, [Archive] keeps events. Each is
+// one straight line, on purpose: a reader sees from top to bottom what is started, in which
+// order, and what each part is given.
 //
-// Both run until their context ends, then finish the work in progress, and stop what they
+// Each runs until its context ends, then finishes the work in progress, and stops what it
 // started in reverse order. Each stop has a name and a bound. One that fails or exceeds its
 // bound is logged by its name and does not keep the others from running; it does not
-// change what they return, because the work is done by then.
+// change the result, because the work is done by then.
 //
 // An error before the work begins is a [*config.Error], a [*natsconn.OptionsError] or a
-// [*console.ListenError] if the settings cause it, and a [*natsconn.UnreachableError] if NATS or JetStream does not answer.
+// [*console.ListenError] if the settings cause it, and a [*natsconn.UnreachableError] if NATS
+// or JetStream does not answer.
 package service
 
 import (

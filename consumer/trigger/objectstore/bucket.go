@@ -34,7 +34,7 @@ type Condition struct {
 	ETag string
 }
 
-// Lock says how long nobody can delete an object. The bucket must have object lock.
+// Lock says how long an object cannot be deleted. The bucket must have object lock.
 type Lock struct {
 	// Until is when retention ends. Defaults to the bucket's default.
 	Until time.Time

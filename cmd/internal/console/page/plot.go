@@ -96,7 +96,7 @@ func plotOf(minutes []state.Minute) plot {
 }
 
 // countHeight returns the height of a number of outcomes on a logarithmic scale, so that a minute
-// with one failure is seen beside one with thousands of starts.
+// with one failure is seen next to one with thousands of starts.
 func countHeight(n, most int) float64 {
 	return (plotBase - plotTop) * math.Log1p(float64(n)) / math.Log1p(float64(most))
 }

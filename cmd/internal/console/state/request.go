@@ -129,7 +129,7 @@ type Filter struct {
 // [schemas.Outcome].
 type Backup string
 
-// What can be selected beside an outcome.
+// What can be selected in addition to an outcome.
 const (
 	BackupOpen       Backup = "open"       // a job has no end yet
 	BackupFinished   Backup = "finished"   // every job has ended

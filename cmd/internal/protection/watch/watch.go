@@ -103,7 +103,7 @@ type Watch struct {
 	// publishes has the server's times.
 	clock func() time.Time
 
-	viewed atomic.Int64 // when somebody last wanted it, unix nanoseconds
+	viewed atomic.Int64 // when it was last wanted, unix nanoseconds
 	wake   chan struct{}
 	moved  chan struct{} // the reader has read more
 	ended  chan struct{} // the reader has read the end of a job
