@@ -175,7 +175,7 @@ func checkServer(ctx context.Context, cfg config.NATS, log zerolog.Logger) (*nat
 		return nil, []doctor.Finding{doctor.Unreachable(check, unreachable, fix)}, nil
 	}
 	if inbox, ok := errors.AsType[*natsconn.InboxError](err); ok {
-		return nil, []doctor.Finding{{Check: check, Level: doctor.Error, What: inbox.Error(), Fix: "the role of this user has its inbox prefix: deploy/nats/README.md"}}, nil
+		return nil, []doctor.Finding{{Check: check, Level: doctor.Error, What: inbox.Error(), Fix: inbox.Fix()}}, nil
 	}
 	return nc, nil, err
 }

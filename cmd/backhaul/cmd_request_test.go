@@ -316,7 +316,7 @@ func TestRequest_withoutAnInboxPublishesNothing(t *testing.T) {
 	env := g.As("billing")[:2]
 	args := []string{"request", "--source", "billing", "--client-name", "c", "--subclient-name", "g", "--timeout", "1s"}
 	code, out, stderr := programtest.Once(t, env, "", args...)
-	if code != exitFailed || out != "" || !strings.Contains(stderr, "subscribe to _INBOX.>") || !strings.Contains(stderr, "BACKHAUL_NATS_INBOX_PREFIX") {
+	if code != exitFailed || out != "" || !strings.Contains(stderr, "subscribe to _INBOX.>") || !strings.Contains(stderr, "set BACKHAUL_NATS_INBOX_PREFIX=_INBOX_billing,") {
 		t.Errorf("exit code %d, %s%s", code, out, stderr)
 	}
 	code, out, stderr = programtest.Once(t, append(env, "BACKHAUL_NATS_INBOX_PREFIX=_INBOX_billing"), "", args...)

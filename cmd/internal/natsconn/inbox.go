@@ -13,12 +13,23 @@ import (
 // publishes is stored, and the acknowledgement never arrives.
 type InboxError struct {
 	Server, Prefix string
-	Err            error
+	// Permitted is a documented prefix that the user may use, "" if there is none.
+	Permitted string
+	Err       error
 }
 
 func (e *InboxError) Error() string {
-	return fmt.Sprintf("%s does not permit this user to subscribe to %s.>, where its answers arrive: set the inbox prefix that is permitted (BACKHAUL_NATS_INBOX_PREFIX, --nats-inbox-prefix), or grant subscribe to %[2]s.>; nothing was sent: %v",
-		e.Server, e.Prefix, e.Err)
+	return fmt.Sprintf("%s does not permit this user to subscribe to %s.>, where its answers arrive: %s; nothing was sent: %v",
+		e.Server, e.Prefix, e.Fix(), e.Err)
+}
+
+// Fix returns the way out.
+func (e *InboxError) Fix() string {
+	if e.Permitted != "" {
+		return fmt.Sprintf("this user may use another inbox prefix: set BACKHAUL_NATS_INBOX_PREFIX=%s, or give --nats-inbox-prefix %[1]s", e.Permitted)
+	}
+	return fmt.Sprintf("set the inbox prefix of this user (BACKHAUL_NATS_INBOX_PREFIX, --nats-inbox-prefix; it is in the subscribe permissions of its role in the server's configuration, "+
+		"such as _INBOX_billing for the source billing), or grant subscribe to %s.>", e.Prefix)
 }
 func (e *InboxError) Unwrap() error { return e.Err }
 
@@ -45,7 +56,35 @@ func receives(ctx context.Context, nc *nats.Conn, server string) error {
 		return &UnreachableError{What: server, Err: err}
 	}
 	if err := nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
-		return &InboxError{Server: server, Prefix: inbox[:strings.LastIndex(inbox, ".")], Err: err}
+		end := strings.LastIndex(inbox, ".")
+		return &InboxError{Server: server, Prefix: inbox[:end], Permitted: permittedInbox(ctx, nc, inbox[end:]), Err: err}
 	}
 	return nil
+}
+
+// documentedUsers are those of deploy/nats/permissions.conf whose programs or people use the commands. The
+// inbox prefix of each is _INBOX_ and its name.
+var documentedUsers = []string{"backhaul", "trigger", "archiver", "operator", "reader", "provisioner", "protection", "admin", "billing", "crm"}
+
+// permittedInbox returns the documented inbox prefix that the user of a connection may use, "" if there is none.
+// The user cannot ask for its permissions, because it would not hear the answer: each prefix is
+// tried, with the unique end of an inbox.
+func permittedInbox(ctx context.Context, nc *nats.Conn, unique string) string {
+	for _, user := range documentedUsers {
+		prefix := "_INBOX_" + user
+		subject := prefix + unique
+		sub, err := nc.SubscribeSync(subject)
+		if err != nil {
+			return ""
+		}
+		err = nc.FlushWithContext(ctx)
+		_ = sub.Unsubscribe()
+		switch {
+		case err != nil:
+			return ""
+		case !strings.Contains(fmt.Sprint(nc.LastError()), subject):
+			return prefix
+		}
+	}
+	return ""
 }
