@@ -23,7 +23,7 @@ import (
 //   - settings and connection: load, join, newLogger (loggerOn a logWriter)
 //   - flags: addOutputFlag, addOperatorFlags, addYesFlag, addFilter, addSourceFilter,
 //     addLabels, addMoment, hideFlags, flagOf; checkSource, checkPeriod
-//   - input: readInput, noteMark
+//   - input: readInput, readFileIDs, errBatchAlone, noteMark
 //   - output: printJSON, newTable, stamp, ago, short, dash, sayProblems
 //   - errors: usageError for a wrong command line, errSaid after a failure that is printed
 //     already; main.go has the exit codes

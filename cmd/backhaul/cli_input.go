@@ -2,15 +2,18 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"backhaul/cmd/internal/batch"
 	"backhaul/cmd/internal/show"
 	"backhaul/cmd/internal/timespan"
 	"backhaul/publisher"
@@ -157,4 +160,28 @@ func checkPeriod(since, until time.Time) error {
 		return &usageError{errors.New("--until is before --since")}
 	}
 	return nil
+}
+
+// readFileIDs returns the ids of the requests of a file that `backhaul request --file` has sent, and sets the
+// source to that command's if none is given. The error is a [*usageError].
+func readFileIDs(cmd *cobra.Command, name, batchName string, source *string) (map[string]bool, error) {
+	data, err := readInput(cmd, name)
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("--file: %w", err)}
+	}
+	file, err := batch.ReadFile(name, data, cmp.Or(batchName, filepath.Base(name)))
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	*source = cmp.Or(*source, ownSource)
+	ids := make(map[string]bool, len(file.Requests))
+	for _, req := range file.Requests {
+		ids[req.RequestID] = true
+	}
+	return ids, nil
+}
+
+// errBatchAlone refuses --batch without --file.
+func errBatchAlone() error {
+	return &usageError{errors.New("--batch goes with --file, the file that was sent: it is part of the ids of its requests")}
 }

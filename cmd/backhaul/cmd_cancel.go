@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	"backhaul/cmd/internal/batch"
 	"backhaul/cmd/internal/cancel"
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/history"
@@ -108,7 +106,7 @@ func (f *cancelFlags) check(args []string) (operator.By, error) {
 	case len(args) > 0 && (filtered || f.all):
 		return operator.By{}, &usageError{errors.New("requests that are named do not go with filters, --file or --all")}
 	case f.batch != "" && f.file == "":
-		return operator.By{}, &usageError{errors.New("--batch goes with --file, the file that was sent: it is part of the ids of its requests")}
+		return operator.By{}, errBatchAlone()
 	case len(args) == 0 && !filtered && !f.all:
 		return operator.By{}, &usageError{errors.New("which requests? Give SOURCE/ID, filters such as --source and --label, --file, or --all")}
 	}
@@ -128,21 +126,9 @@ func (f *cancelFlags) check(args []string) (operator.By, error) {
 }
 
 // readFile makes the filter select the requests of the file.
-func (f *cancelFlags) readFile(cmd *cobra.Command) error {
-	data, err := readInput(cmd, f.file)
-	if err != nil {
-		return &usageError{fmt.Errorf("--file: %w", err)}
-	}
-	file, err := batch.ReadFile(f.file, data, cmp.Or(f.batch, filepath.Base(f.file)))
-	if err != nil {
-		return &usageError{err}
-	}
-	f.filter.Source = cmp.Or(f.filter.Source, ownSource)
-	f.filter.IDs = make(map[string]bool, len(file.Requests))
-	for _, req := range file.Requests {
-		f.filter.IDs[req.RequestID] = true
-	}
-	return nil
+func (f *cancelFlags) readFile(cmd *cobra.Command) (err error) {
+	f.filter.IDs, err = readFileIDs(cmd, f.file, f.batch, &f.filter.Source)
+	return err
 }
 
 // canceller cancels requests one after the other and prints what came of each.

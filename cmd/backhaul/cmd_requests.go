@@ -23,6 +23,8 @@ import (
 type requestsFlags struct {
 	states        []string
 	source        string
+	file, batch   string
+	ids           map[string]bool // of the file, nil without one
 	client, group string
 	labels        map[string]string
 	since         time.Time
@@ -52,11 +54,18 @@ A state is that of the request or of its backup; of several, one must hold:
   %s,
   %s.
 
+--file selects those that "backhaul request --file" has sent, with the same --source and --batch;
+how many of them are not listed is said on standard error.
+
+"started" stays the state of a request whose job was killed or has ended otherwise. The backup
+of a job that has no end yet is "open".
+
 With --watch the list is followed by a line for each request whenever an event changes it.`,
 			maxListedEvents, state.MaxRequests, maxListedMessages, joined(history.Statuses), joined(backupStates())),
 		Example: `  backhaul requests --nats nats://127.0.0.1:4222 --state waiting,in-doubt -o wide
   backhaul requests --nats nats://127.0.0.1:4222 --source billing --since 2h --state failed -o name
-  backhaul requests --nats nats://127.0.0.1:4222 --label ticket=CHG-17 --watch`,
+  backhaul requests --nats nats://127.0.0.1:4222 --label ticket=CHG-17 --watch
+  backhaul requests --source billing --file requests.ndjson --state open -o job`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRequests(cmd, f) },
 	}
@@ -67,7 +76,9 @@ With --watch the list is followed by a line for each request whenever an event c
 	addFilter(cmd, &f.group, "subclient-name", "only requests of this content `group`")
 	addLabels(cmd, &f.labels, "only requests with this label, `name=value`; all of them if there are several")
 	addMoment(cmd, &f.since, "since", "only requests with an event since this `time` (2026-11-23T10:00:00Z) or age (90m, 7d), or stored in the queue since")
-	flags.IntVar(&f.limit, "limit", 500, "end after this `number` of requests, 0 means no limit")
+	flags.StringVar(&f.file, "file", "", "only the requests of this `file`, - for standard input, which were sent with the source cli unless --source says another")
+	flags.StringVar(&f.batch, "batch", "", "`name` that was given when the file was sent, by default the file's")
+	flags.IntVar(&f.limit, "limit", 500, "end after this `number` of requests, 0 means no limit, as with --file")
 	flags.BoolVarP(&f.watch, "watch", "w", false, "go on with what changes")
 	config.AddFlags(flags, config.GroupNATS, config.GroupLog)
 	f.output = outputTable
@@ -102,6 +113,11 @@ func backupStates() []state.Backup {
 	})
 }
 
+// inFile reports whether a request is one of the file, if there is one.
+func (f requestsFlags) inFile(requestID string, key publisher.Key) bool {
+	return f.ids == nil || f.ids[requestID] || f.ids[key.Name]
+}
+
 // wants reports whether a request is in one of the states.
 func (f requestsFlags) wants(r listed) bool {
 	return len(f.states) == 0 || slices.ContainsFunc(f.states, func(name string) bool {
@@ -117,6 +133,9 @@ func (f requestsFlags) check() error {
 		if !slices.Contains(history.Statuses, history.Status(name)) && !slices.Contains(state.Backups, state.Backup(name)) {
 			return &usageError{fmt.Errorf("--state: unknown state %q: must be one of %s, %s", name, joined(history.Statuses), joined(backupStates()))}
 		}
+	}
+	if f.batch != "" && f.file == "" {
+		return errBatchAlone()
 	}
 	if f.limit < 0 {
 		return &usageError{fmt.Errorf("--limit must not be negative")}
@@ -135,6 +154,15 @@ func (f requestsFlags) query() eventlog.Query {
 func runRequests(cmd *cobra.Command, f requestsFlags) error {
 	if err := f.check(); err != nil {
 		return err
+	}
+	if f.file != "" {
+		if !flagOf(cmd, "limit").Changed {
+			f.limit = 0 // the file is the limit
+		}
+		var err error
+		if f.ids, err = readFileIDs(cmd, f.file, f.batch, &f.source); err != nil {
+			return err
+		}
 	}
 	nc, js, _, err := join(cmd)
 	if err != nil {
@@ -179,7 +207,7 @@ func (f requestsFlags) list(ctx context.Context, js jetstream.JetStream, held *s
 			return nil, nil, err
 		}
 		for _, m := range queued {
-			if r := listedMessage(m, held.AsOf); !held.Has(m.Key) && f.matches(m) && f.wants(r) {
+			if r := listedMessage(m, held.AsOf); !held.Has(m.Key) && f.inFile(m.Request.RequestID, m.Key) && f.matches(m) && f.wants(r) {
 				all = append(all, r)
 			}
 		}
@@ -188,13 +216,17 @@ func (f requestsFlags) list(ctx context.Context, js jetstream.JetStream, held *s
 		}
 	}
 	for _, r := range held.Requests() {
-		if l := listedRequest(r, held.AsOf); f.wants(l) {
+		if l := listedRequest(r, held.AsOf); f.inFile(r.RequestID, r.Key) && f.wants(l) {
 			all = append(all, l)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b listed) int { return b.Requested.Compare(a.Requested) })
 	if held.Begins > 0 {
 		notes = append(notes, fmt.Sprintf("events before %d were not read: only the last %d are", held.Begins, maxListedEvents))
+	}
+	if missing := len(f.ids) - len(all); missing > 0 {
+		notes = append(notes, fmt.Sprintf("%d of the file's %s not listed: not selected by another flag, not read, or never sent by the source %s with this name of the batch",
+			missing, plural(len(f.ids), "request is", "requests are"), f.source))
 	}
 	if f.limit > 0 && len(all) > f.limit {
 		notes = append(notes, fmt.Sprintf("%d older requests are not shown (--limit)", len(all)-f.limit))
@@ -224,8 +256,9 @@ func (f requestsFlags) follow(ctx context.Context, js jetstream.JetStream, held 
 	q := f.query()
 	q.From, q.Follow = held.Last+1, true
 	return eventlog.Read(ctx, js, q, func(e eventlog.Event) error {
-		if r := listedRequest(held.Apply(e), e.Stored); f.wants(r) {
-			return p.print(r)
+		r := held.Apply(e)
+		if l := listedRequest(r, e.Stored); f.inFile(r.RequestID, r.Key) && f.wants(l) {
+			return p.print(l)
 		}
 		return nil
 	})

@@ -54,6 +54,21 @@ func TestRequests_lists(t *testing.T) {
 			t.Errorf("%s: exit code %d, %s", args, code, out)
 		}
 	}
+	const file = `{"requestId":"one","clientName":"c","subclientName":"g"}{"requestId":"three","clientName":"c","subclientName":"g"}{"requestId":"two","clientName":"c","subclientName":"g"}`
+	for args, want := range map[string]string{
+		"-o name --file - --source billing":                 "billing/three\nbilling/one\n",
+		"-o name --file - --source billing --state waiting": "billing/three\n",
+		"-o name --file - --source crm":                     "crm/two\n",
+		"-o name --file -":                                  "",
+	} {
+		code, out, stderr := programtest.Once(t, s.Env, file, append([]string{"requests"}, strings.Fields(args)...)...)
+		if code != exitDone || out != want || !strings.Contains(stderr, "of the file's 3 requests are not listed") {
+			t.Errorf("%s: exit code %d, %q, want %q\n%s", args, code, out, want, stderr)
+		}
+	}
+	if code, _, stderr := programtest.Once(t, s.Env, "", "requests", "--batch", "x"); code != exitUsage || !strings.Contains(stderr, "--batch goes with --file") {
+		t.Errorf("--batch alone: exit code %d, %s", code, stderr)
+	}
 	watch := programtest.Start(t, s.Env, "backhaul", "requests", "--watch", "--state", "claimed,started", "--source", "billing")
 	watch.WaitFor(t, "billing/one")
 	s.StartRun(t)
