@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"backhaul/cmd/internal/batch"
@@ -116,6 +117,9 @@ func runRequest(cmd *cobra.Command, f requestFlags) error {
 	report.sayPaused(cmd.Context(), js)
 	summary, err := batch.Run(cmd.Context(), nc, js, b, report)
 	report.end(summary)
+	if summary.NotSent > 0 && nc.IsConnected() {
+		err = notStored(err)
+	}
 	return requestError(cmd.Context(), b, summary, err)
 }
 
@@ -136,6 +140,14 @@ func (f requestFlags) batchOf() (b batch.Batch, err error) {
 		return b, &usageError{errors.New("--timeout must be above 0")}
 	}
 	return b, nil
+}
+
+// notStored adds the way out to an error that a server which is connected does not confirm what it is sent.
+func notStored(err error) error {
+	if errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrAsyncPublishTimeout) {
+		return fmt.Errorf("%w: %s", err, publisher.SilenceHint)
+	}
+	return err
 }
 
 // requestError says how a batch ended, and how to go on.

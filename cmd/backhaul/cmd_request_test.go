@@ -360,6 +360,24 @@ func TestRequest_saysThatTheStorageIsUsedUp(t *testing.T) {
 	}
 }
 
+// A server that is connected and confirms nothing, as one whose disk is full, is named as the cause, with the
+// way out. Here another program answers in the place of the stream, never.
+func TestRequest_saysThatNothingIsStored(t *testing.T) {
+	t.Parallel()
+	address := programtest.FreeAddress(t)
+	conf := filepath.Join(t.TempDir(), "nats.conf")
+	programtest.PutFile(t, conf, fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\n", address, t.TempDir()))
+	programtest.Start(t, nil, "nats-server", "-c", conf).WaitFor(t, "Server is ready")
+	if _, err := programtest.Connect(t, "nats://"+address).JS.Conn().SubscribeSync("backup.request.>"); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := programtest.Once(t, []string{"BACKHAUL_NATS_URL=nats://" + address}, string(programtest.SampleRequest("r-1")),
+		strings.Fields("request --source billing --file - --timeout 6s")...)
+	if code != exitUnreachable || strings.Count(stderr, publisher.SilenceHint) != 1 {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
 // The same is an error of check, though no stream has reached a limit of its own.
 func TestCheck_saysThatTheStorageIsUsedUp(t *testing.T) {
 	t.Parallel()

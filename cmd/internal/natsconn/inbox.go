@@ -28,8 +28,8 @@ func (e *InboxError) Fix() string {
 	if e.Permitted != "" {
 		return fmt.Sprintf("this user may use another inbox prefix: set BACKHAUL_NATS_INBOX_PREFIX=%s, or give --nats-inbox-prefix %[1]s", e.Permitted)
 	}
-	return fmt.Sprintf("set the inbox prefix of this user (BACKHAUL_NATS_INBOX_PREFIX, --nats-inbox-prefix; it is in the subscribe permissions of its role in the server's configuration, "+
-		"such as _INBOX_billing for the source billing), or grant subscribe to %s.>", e.Prefix)
+	return fmt.Sprintf("set the inbox prefix that is permitted (BACKHAUL_NATS_INBOX_PREFIX, --nats-inbox-prefix): it is in the subscribe permissions of this user's role "+
+		"in the server's configuration, such as _INBOX_billing for the source billing; or grant subscribe to %s.>", e.Prefix)
 }
 func (e *InboxError) Unwrap() error { return e.Err }
 
