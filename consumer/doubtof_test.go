@@ -242,7 +242,7 @@ func TestAdmit_keepsNothingThatIsTooLate(t *testing.T) {
 			t.Errorf("%s: %+v", req.RequestID, s)
 		}
 	}
-	if s, admitted := h.admit(t.Context(), nil, testRequest("fresh"), nil); admitted || !s.waits || !errors.Is(s.err, errNoCapacity) {
+	if s, admitted := h.admit(t.Context(), &delivery{}, testRequest("fresh"), nil); admitted || !s.waits || !errors.Is(s.err, errNoCapacity) {
 		t.Errorf("a fresh request: %+v, want that it waits", s)
 	}
 }
