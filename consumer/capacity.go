@@ -32,6 +32,19 @@ func (h *handler) capacity(n int) (capacity int, cooldown vendorapi.Cooldown) {
 	return capacity, cooldown
 }
 
+// nextTry returns when a request that is redelivered after a delay is tried again, as people read it:
+// not before there is capacity again, and not before refused credentials are sent again.
+func (h *handler) nextTry(err error, delay time.Duration) time.Time {
+	if capacity, cooldown := h.capacity(1); capacity == 0 {
+		delay = max(delay, cooldown.For)
+	}
+	next := time.Now().Add(delay)
+	if refused, is := errors.AsType[*vendorapi.LoginError](err); is && refused.Until.After(next) {
+		next = refused.Until
+	}
+	return next
+}
+
 // scarce reports whether this replica may start fewer jobs now than it could: the budget or the
 // limit of starts holds, or a pause that the vendor asked for. Then the order in which requests
 // are taken matters. It asks nothing of the vendor and is cheap.

@@ -328,7 +328,7 @@ func (h *handler) releaseClaim(ctx context.Context, d *delivery, c *claim, err e
 	releaseErr := err
 	s := redeliver(d, err)
 	if !errors.Is(err, errStopping) {
-		c.trouble = trouble{err: err, next: time.Now().Add(s.delay).Truncate(time.Millisecond).UTC()}
+		c.trouble = trouble{err: err, next: h.nextTry(err, s.delay).Truncate(time.Millisecond).UTC()}
 	}
 	if !errors.Is(err, errForgotten) {
 		releaseErr = h.ledger.release(ctx, c)
