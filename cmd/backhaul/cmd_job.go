@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
@@ -124,7 +125,11 @@ func runJobs(cmd *cobra.Command, ids []string, action vendorapi.JobAction, f job
 		case err == nil:
 			err = printJobResult(cmd, f.output, r)
 		case is && len(jobs) > 1:
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "backhaul: job %s: %v\n", job.ID, explain(refused))
+			text := explain(refused).Error()
+			if about := "job " + job.ID; !strings.HasPrefix(text, about+" ") {
+				text = about + ": " + text
+			}
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "backhaul: %s\n", text)
 			err = errSaid
 		default:
 			err = explain(err)

@@ -138,7 +138,7 @@ func TestJobCommand_severalJobs(t *testing.T) {
 	if said := act(exitFailed, "--yes", ids[0]); strings.Count(said, "has ended already") != 1 || strings.Count(said, "the vendor accepted it; was Running, is Killed") != 1 {
 		t.Errorf("the one that has ended holds up the other, or is asked for twice: %s", said)
 	}
-	if said := act(exitFailed, "--yes"); strings.Count(said, "has ended already: Killed") != 2 {
+	if said := act(exitFailed, "--yes"); strings.Count(said, "backhaul: job "+ids[0]+" has ended already: Killed") != 1 || strings.Count(said, "has ended already: Killed") != 2 {
 		t.Errorf("again: %s", said)
 	}
 }

@@ -62,7 +62,7 @@ func TestLastError_After(t *testing.T) {
 	if text := last.Line(time.Unix(2, 0)); text != "HTTP 503; at 1970-01-01T00:00:01Z; the next try is at 1970-01-01T00:00:31Z" {
 		t.Error(text)
 	}
-	if text := last.Line(time.Unix(40, 0)); !strings.HasSuffix(text, "the next try is due") {
+	if text := last.Line(time.Unix(40, 0)); !strings.HasSuffix(text, "; the next try was planned for 1970-01-01T00:00:31Z") {
 		t.Error(text)
 	}
 	at(41, claimOf(schemas.Claim{Epoch: 2, LeaseMillis: 1000}))
@@ -76,5 +76,28 @@ func TestLastError_After(t *testing.T) {
 	at(45, &schemas.JobStarted{})
 	if last != nil {
 		t.Errorf("after its outcome: %+v", last)
+	}
+}
+
+// What a vendor says often ends with a full stop, which another part of the line follows.
+func TestText_fullStop(t *testing.T) {
+	t.Parallel()
+	e := &schemas.JobFailed{ErrorCode: "5", ErrorMessage: "No subclients were found.", ErrorSource: schemas.ErrorSourceVendor, Attempts: 1, Candidates: []string{"7"}}
+	for _, text := range []string{textOf(e, time.Time{}), (&LastError{Text: "Try later.", Errors: 1}).Line(time.Time{}), (&LastError{Text: "Try later.", Errors: 2}).Line(time.Time{})} {
+		if strings.Contains(text, ".;") || !strings.Contains(text, ";") {
+			t.Error(text)
+		}
+	}
+}
+
+// While an error says when the next try is, the summary does not say that it is now.
+func TestSummary_releasedAfterAnError(t *testing.T) {
+	t.Parallel()
+	key := publisher.NewKey("billing", "r-1")
+	c := claim(schemas.Message{}, "a/1", 1, 0, 0)
+	h := &History{Status: Waiting, Queued: &Queued{}, Steps: []Step{{Event: c, key: key}}, LastError: &LastError{Text: "HTTP 503"}}
+	h.Source, h.Key = key.Source, key.Name
+	if text := h.Summary(Replicas{}); strings.Contains(text, "next delivery") || !strings.Contains(text, "released by a/1") {
+		t.Error(text)
 	}
 }

@@ -156,7 +156,7 @@ func textOf(e schemas.Event, doubtSince time.Time) string {
 		if e.Cancelled() {
 			return e.ErrorMessage
 		}
-		text := failure(e) + "; reported by " + e.ErrorSource + " after " + show.Count(e.Attempts, "attempt")
+		text := joined(failure(e), "reported by "+e.ErrorSource+" after "+show.Count(e.Attempts, "attempt"))
 		if e.Retryable {
 			text += "; the same request under a new id may succeed"
 		}
@@ -212,9 +212,12 @@ func failure(e *schemas.JobFailed) string {
 	r := ResultOf(e)
 	text := r.CodeText() + ": " + r.Message
 	if len(e.Candidates) > 0 {
-		text += "; candidates " + strings.Join(e.Candidates, ", ")
+		text = joined(text, "candidates "+strings.Join(e.Candidates, ", "))
 	}
 	return text
 }
+
+// joined returns a text, often a sentence of the vendor, and what follows it.
+func joined(text, more string) string { return strings.TrimSuffix(text, ".") + "; " + more }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -15,7 +15,7 @@ type LastError struct {
 	Since time.Time `json:"since"`
 	// Errors is how many were recorded.
 	Errors int `json:"errors"`
-	// Next is when the request is tried again at the latest, zero if that is not known.
+	// Next is when the request is tried again, zero if that is not known.
 	Next time.Time `json:"nextAttemptAt,omitzero"`
 }
 
@@ -45,18 +45,16 @@ func (l *LastError) Line(now time.Time) string {
 	if l == nil {
 		return ""
 	}
-	text := l.Text
+	text := joined(l.Text, "at "+stamp(l.At))
 	if l.Errors > 1 {
-		text += fmt.Sprintf("; %d errors since %s", l.Errors, stamp(l.Since))
-	} else {
-		text += "; at " + stamp(l.At)
+		text = joined(l.Text, fmt.Sprintf("%d errors since %s", l.Errors, stamp(l.Since)))
 	}
 	switch {
 	case l.Next.IsZero():
 	case l.Next.After(now):
 		text += "; the next try is at " + stamp(l.Next)
 	default:
-		text += "; the next try is due"
+		text += "; the next try was planned for " + stamp(l.Next)
 	}
 	return text
 }

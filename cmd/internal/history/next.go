@@ -34,7 +34,11 @@ func (h *History) Summary(replicas Replicas) string {
 		if last == nil {
 			return fmt.Sprintf("waiting since %s: no replica has claimed it yet", stamp(h.Queued.Since)) + h.place(replicas.StartsPerHour)
 		}
-		return fmt.Sprintf("waiting since %s: released by %s, the next delivery claims it", stamp(h.requestedAt()), owner(last)) + h.notQueued() + h.place(replicas.StartsPerHour)
+		text := fmt.Sprintf("waiting since %s: released by %s", stamp(h.requestedAt()), owner(last))
+		if h.LastError == nil { // else it says when the next try is
+			text += ", the next delivery claims it"
+		}
+		return text + h.notQueued() + h.place(replicas.StartsPerHour)
 	case InDoubt:
 		return h.doubt(*last, replicas) + h.notQueued()
 	case Started:
