@@ -272,8 +272,16 @@ func TestWatch(t *testing.T) {
 		return !paused
 	})
 	expect("", 4)
-	if w.Trouble() == nil {
-		t.Error("no trouble without a connection")
+	if err := w.Trouble(); err == nil || err.Error() != "NATS is not connected" {
+		t.Errorf("without a connection the trouble is %v", err)
+	}
+	for _, err := range []error{nats.ErrReconnectBufExceeded, nats.ErrDisconnected} {
+		if !isAway(fmt.Errorf("read the list: %w", err)) {
+			t.Errorf("%v is taken for an answer", err)
+		}
+	}
+	if isAway(nats.ErrPermissionViolation) {
+		t.Error("a refusal is taken for a lost connection")
 	}
 }
 

@@ -3,11 +3,13 @@ package scope
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
@@ -77,6 +79,14 @@ func (w *Watch) Run(ctx context.Context) {
 	}
 }
 
+// errAway replaces the client's words for a question that cannot be sent.
+var errAway = errors.New("NATS is not connected")
+
+// isAway reports whether a question was not sent because there is no connection.
+func isAway(err error) bool {
+	return errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrConnectionClosed)
+}
+
 // Refresh reads the list and forgets the pauses that have ended. It must not be called while Run runs.
 func (w *Watch) Refresh(ctx context.Context) {
 	short, cancel := context.WithTimeout(ctx, watchTimeout)
@@ -84,6 +94,9 @@ func (w *Watch) Refresh(ctx context.Context) {
 	pauses, err := w.read(short)
 	if ctx.Err() != nil {
 		return
+	}
+	if isAway(err) {
+		err = errAway
 	}
 	if w.trouble.Changed(err) && err != nil {
 		w.log.Warn().Err(err).Msg("cannot read which scopes are paused; those that are known stay paused until their time")

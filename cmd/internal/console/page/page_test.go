@@ -589,3 +589,16 @@ func TestStyle_hasEveryStatus(t *testing.T) {
 		}
 	}
 }
+
+// A page that has read nothing yet, because NATS is away, does not call the stream empty.
+func TestList_beforeItIsRead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.nats.Stop()
+	body := b.get("/")
+	for _, want := range []string{"nothing can be shown yet", "The events stream is not read yet.", "No request is read yet."} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %q in\n%s", want, body)
+		}
+	}
+}
