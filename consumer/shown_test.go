@@ -3,6 +3,10 @@ package consumer
 import (
 	"testing"
 	"time"
+
+	"backhaul/publisher"
+	"backhaul/publisher/natstest"
+	"backhaul/schemas"
 )
 
 // The job of one call shows within the lease of its claim and the window, however many owners look
@@ -50,11 +54,37 @@ func TestLedgerDoubtOf_aSecondOwnerDies(t *testing.T) {
 // Only the claim of the call itself says when its window ends.
 func TestLedgerDoubtOf_anotherEvent(t *testing.T) {
 	t.Parallel()
-	l := newLedger(t, time.Minute)
+	nc := natstest.Start(t).Connect(t)
+	l := newLedgerOn(t, nc, time.Minute)
 	l.visibility = time.Hour
 	for name, under := range map[string]func(*testing.T, *request, *claim) uint64{
 		"another request's claim": func(t *testing.T, _ *request, _ *claim) uint64 {
 			return l.claimed(t, testRequest("other")).sequence
+		},
+		"a claim of another source": func(t *testing.T, req *request, _ *claim) uint64 {
+			other := *req
+			other.key.Source = "other"
+			return l.claimed(t, &other).sequence
+		},
+		"a message that cannot be read": func(t *testing.T, req *request, _ *claim) uint64 {
+			other := publisher.NewKey("other", "unreadable-"+req.key.Name)
+			ack, err := natstest.JetStream(t, nc).Publish(t.Context(), other.Subject(schemas.KindJobSubmitting), []byte(`{"leaseMillis":"long"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ack.Sequence
+		},
+		"an outcome": func(t *testing.T, _ *request, _ *claim) uint64 {
+			other := testRequest("with-its-outcome")
+			c := l.claimed(t, other)
+			if err := l.record(t.Context(), other, c.sequence, started(other.RequestID)); err != nil {
+				t.Fatal(err)
+			}
+			last, err := l.last(t.Context(), other.key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return last.sequence
 		},
 		"a release": func(t *testing.T, _ *request, c *claim) uint64 {
 			if err := l.release(t.Context(), c); err != nil {

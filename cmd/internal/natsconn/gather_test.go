@@ -17,6 +17,7 @@ type network struct {
 	writes []string
 	fails  error
 	closed bool
+	until  time.Time // of the last write
 }
 
 func (n *network) Write(p []byte) (int, error) {
@@ -29,7 +30,10 @@ func (n *network) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (n *network) SetWriteDeadline(time.Time) error { return nil }
+func (n *network) SetWriteDeadline(until time.Time) error {
+	n.until = until
+	return nil
+}
 
 func (n *network) Close() error {
 	n.mu.Lock()
@@ -136,6 +140,55 @@ func TestGathering(t *testing.T) {
 	})
 }
 
+// What was gathered keeps its place before a write that comes when the load has ended, and a write
+// behind it does not put it off.
+func TestGathering_keepsTheOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, n := underLoad(t)
+		write(t, c, "a", "b")
+		time.Sleep(gatherFor / 2) //nolint:forbidigo // the bubble's time
+		write(t, c, "c")
+		time.Sleep(gatherFor / 2) //nolint:forbidigo // the bubble's time
+		n.sent(t, "a", "bc")
+		if want := time.Now().Add(writeTimeout); !n.until.Equal(want) {
+			t.Errorf("the write ends by %s, want %s", n.until, want)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{}
+		c := newGathering(n)
+		c.last, c.gathered = time.Now().Add(-gatherFor), []byte("a") // the timer's goroutine comes late
+		write(t, c, "b")
+		n.sent(t)
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		n.sent(t, "ab")
+	})
+}
+
+// A window has load from so many writes on.
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	for writes, want := range map[int]bool{loadWrites - 1: false, loadWrites: true} {
+		var l load
+		begin := time.Now()
+		for range writes {
+			if l.note(begin) {
+				t.Errorf("load in the first window")
+			}
+		}
+		if l.note(begin.Add(loadWindow - 1)) {
+			t.Errorf("load in the first window")
+		}
+		l = load{begin: begin, writes: writes}
+		if got := l.note(begin.Add(loadWindow)); got != want {
+			t.Errorf("%d writes: load %t, want %t", writes, got, want)
+		}
+	}
+}
+
 func TestGathering_isBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -143,6 +196,8 @@ func TestGathering_isBounded(t *testing.T) {
 		write(t, c, "first")
 		half := string(make([]byte, maxGathered/2))
 		write(t, c, half, half)
+		n.sent(t, "first", half+half)
+		time.Sleep(gatherFor) //nolint:forbidigo // the bubble's time
 		n.sent(t, "first", half+half)
 	})
 }
@@ -162,9 +217,28 @@ func TestGathering_fails(t *testing.T) {
 		if !n.closed {
 			t.Error("the connection is still open")
 		}
+		n.mu.Lock()
+		n.fails = nil // also if the network would take it: a part of the stream is missing
+		n.mu.Unlock()
+		time.Sleep(2 * loadWindow) //nolint:forbidigo // the bubble's time
 		if _, err := c.Write([]byte("c")); !errors.Is(err, broken) {
 			t.Errorf("got %v, want %v", err, broken)
 		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
 		n.sent(t, "a")
+	})
+	// A write that fails because of what was gathered before it says so.
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("broken pipe")
+		c, n := underLoad(t)
+		write(t, c, "a", "b")
+		n.mu.Lock()
+		n.fails = broken
+		n.mu.Unlock()
+		if _, err := c.Write(make([]byte, maxGathered)); !errors.Is(err, broken) {
+			t.Errorf("got %v, want %v", err, broken)
+		}
 	})
 }
