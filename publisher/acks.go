@@ -165,11 +165,11 @@ func readAck(m *nats.Msg) answer {
 // plainAck reads the acknowledgement as servers write it for a message that was stored; up to 2.11
 // they write a space before "seq". Any other text is left to the decoder.
 func plainAck(data []byte) (sequence uint64, ok bool) {
-	stream, isAck := bytes.CutPrefix(data, []byte(`{"stream":"`))
-	_, rest, _ := bytes.Cut(stream, []byte(`",`))
+	text, isAck := bytes.CutPrefix(data, []byte(`{"stream":"`))
+	stream, rest, _ := bytes.Cut(text, []byte(`",`))
 	digits, hasSequence := bytes.CutPrefix(bytes.TrimPrefix(rest, []byte(" ")), []byte(`"seq":`))
 	digits, ended := bytes.CutSuffix(digits, []byte("}"))
-	if !isAck || !hasSequence || !ended {
+	if !isAck || len(stream) == 0 || !hasSequence || !ended {
 		return 0, false
 	}
 	sequence, err := strconv.ParseUint(string(digits), 10, 64)
