@@ -206,9 +206,9 @@ upgrade: ## replace replicas of an older version under load, and take a step bac
 	$(GO) test ./cmd/internal/chaos -run '^TestUpgrade$$' -count=1 -v -timeout 15m -upgrade.from=$(FROM)
 
 .PHONY: bench
-bench: ## run every benchmark, compare with a hand-written loop: rate, CPU, memory, start, recovery; 40 minutes (BASE=program, BENCH=flags)
+bench: ## run every benchmark, compare with a hand-written loop: rate, CPU, memory, old events, start, recovery; an hour (BASE=program, BENCH=flags)
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	$(GO) test ./cmd/internal/chaos -run '^TestThroughput$$' -count=1 -v -timeout 90m -throughput.requests=20000 -throughput.recovery \
+	$(GO) test ./cmd/internal/chaos -run '^TestThroughput$$' -count=1 -v -timeout 90m -throughput.requests=20000 -throughput.old=1000000 -throughput.recovery \
 		$(if $(BASE),-throughput.base=$(abspath $(BASE))) $(BENCH)
 
 ##@ Run and release

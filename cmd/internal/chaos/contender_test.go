@@ -67,7 +67,7 @@ func toFile(file, program string, args ...string) *exec.Cmd {
 func measure(t *testing.T, s setUp, c contender) measurement {
 	t.Helper()
 	b := newBench(t, s.latency)
-	b.fill(s.small)
+	b.fill(s)
 	if s.small {
 		b.env = append(b.env, "BACKHAUL_LOG_LEVEL=warn")
 	} else {
@@ -140,7 +140,7 @@ func memoryMiB(t *testing.T, pid int, field string) float64 {
 }
 
 // fill publishes the requests and the old events.
-func (b *bench) fill(small bool) {
+func (b *bench) fill(s setUp) {
 	b.T.Helper()
 	js, err := jetstream.New(b.NC, jetstream.WithPublishAsyncMaxPending(1024))
 	if err != nil {
@@ -151,11 +151,11 @@ func (b *bench) fill(small bool) {
 			b.T.Fatal(err)
 		}
 	}
-	for i := range *throughput.old {
+	for i := range s.old {
 		publish(fmt.Sprintf("backup.event.job-started.old.%d", i), []byte(`{"requestId":"old","source":"old"}`))
 	}
 	for i := range *throughput.requests {
-		if small {
+		if s.small {
 			publish("backup.request.billing", fmt.Appendf(nil,
 				`{"requestId":"t-%d","clientName":"s-adhoc-object-storage","subclientName":"load-%d","storagePolicyName":"default-plan"}`, i, i%50))
 			continue
