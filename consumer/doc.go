@@ -183,7 +183,7 @@
 //	the ledger was restored from a snapshot      Recover puts in doubt what it may    TestRecover
 //	                                             have forgotten, so it is looked up
 //	an operator ends the vendor's pause          a replica that knows of the pause    TestAResumeDoesNotStartEarly
-//	                                             extends it
+//	                                             extends it; others keep to the record
 //	a sequence repeats in a stream that was      key and marker also contain the      TestAPlaceThatComesAgain
 //	made again                                   time when the message was stored
 //	an earlier version's request without an id   its key stays, if it is about this   TestAnEarlierVersionsPlace

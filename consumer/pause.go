@@ -39,17 +39,22 @@ const PauseRace = 2 * pauseTimeout
 // such as an operator's, is not shortened (but see PauseRace). A pause that an operator ends
 // too early for the vendor is extended again (see ResumeGrace). Nothing depends on the pause:
 // each throttled replica waits by itself as well.
+//
+// A wait that outlives ResumeGrace is recorded after that ([VendorWait]), also behind a longer pause.
+// So an operator who resumes the queue when no replica runs that knows of the wait does not end it.
 type pauser struct {
 	js      jetstream.JetStream
 	queue   jetstream.Consumer
+	events  jetstream.Stream
+	pub     *publisher.Publisher
 	log     zerolog.Logger
 	until   time.Time // the end of the last pause that extend was called for
 	checked time.Time // when the pause was last verified or written
 	trouble logonce.Last
 }
 
-// extend makes the pause last for at least d from now.
-func (p *pauser) extend(ctx context.Context, d time.Duration) {
+// extend makes the pause last for at least d from now, as an answer of the vendor, by, asked for.
+func (p *pauser) extend(ctx context.Context, d time.Duration, by string) {
 	// The same pause needs no new write. But an operator may have ended it, so it is
 	// verified now and then.
 	until := time.Now().Add(d)
@@ -62,7 +67,7 @@ func (p *pauser) extend(ctx context.Context, d time.Duration) {
 		slack = shortestPause / 2
 	}
 	p.until = until
-	err := p.pause(ctx, d, slack)
+	err := p.pause(ctx, d, slack, by)
 	if p.checked = time.Now(); err != nil {
 		p.checked = p.checked.Add(pauseRefused)
 	}
@@ -72,23 +77,25 @@ func (p *pauser) extend(ctx context.Context, d time.Duration) {
 }
 
 // pause pauses the consumer for d, unless it is paused for at least d-slack already.
-func (p *pauser) pause(ctx context.Context, d, slack time.Duration) error {
+func (p *pauser) pause(ctx context.Context, d, slack time.Duration, by string) error {
 	ctx, cancel := context.WithTimeout(ctx, pauseTimeout)
 	defer cancel()
 	info, err := p.queue.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", publisher.RequestsConsumer, err)
 	}
-	if info.Paused && info.PauseRemaining >= d-slack {
+	// The server's clock ends the pause, so it is used here too.
+	until := info.TimeStamp.Add(d)
+	if !info.Paused || info.PauseRemaining < d-slack {
+		if _, err = p.js.PauseConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer, until); err != nil {
+			return fmt.Errorf("pause consumer %s: %w", publisher.RequestsConsumer, err)
+		}
+		p.log.Warn().Dur("pauseMs", d).Msg("the vendor asked for a pause: the queue is paused for all replicas")
+	}
+	if d <= ResumeGrace {
 		return nil
 	}
-	// The server's clock ends the pause, so it is used here too.
-	_, err = p.js.PauseConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer, info.TimeStamp.Add(d))
-	if err != nil {
-		return fmt.Errorf("pause consumer %s: %w", publisher.RequestsConsumer, err)
-	}
-	p.log.Warn().Dur("pauseMs", d).Msg("the vendor asked for a pause: the queue is paused for all replicas")
-	return nil
+	return RecordVendorWait(ctx, p.events, p.pub, VendorWait{Until: until.UTC(), By: by})
 }
 
 // isOn reports whether the queue is paused, regardless of who paused it.

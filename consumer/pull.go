@@ -62,7 +62,7 @@ func (c *Consumer) newPuller(slots *slots) *puller {
 		// The buffer is large enough for every message that was asked for and for the statuses.
 		pulls: pull.New(c.nc, publisher.RequestsStream, publisher.RequestsConsumer, 2*slots.number+64),
 		log:   c.log, ready: &c.ready, slots: slots, capacity: c.handler.capacity,
-		pause:   &pauser{js: c.js, queue: c.queue, log: c.log},
+		pause:   &pauser{js: c.js, queue: c.queue, events: c.handler.ledger.events, pub: c.handler.pub, log: c.log},
 		picking: picking{picker: c.picker, scarce: c.handler.picks},
 		batch:   max(1, c.cfg.ahead()/2),
 	}
@@ -203,7 +203,7 @@ func (p *puller) pickAll(ctx context.Context, free int, again time.Duration, wor
 func (p *puller) room(ctx context.Context, free int) (n int, again time.Duration) {
 	capacity, cooldown := p.capacity(p.slots.number)
 	if cooldown.Reason == vendorapi.CooldownThrottled {
-		p.pause.extend(ctx, cooldown.For)
+		p.pause.extend(ctx, cooldown.For, cooldown.By)
 	}
 	if capacity < p.slots.number {
 		// What is in flight, or will be, may have to be sent as well.

@@ -66,11 +66,28 @@ func TestPauser_keepsALongerPause(t *testing.T) {
 	if _, err := js.PauseConsumer(ctx, publisher.RequestsStream, publisher.RequestsConsumer, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	p := &pauser{js: js, queue: queue, log: zerolog.Nop()}
-	for _, c := range []struct{ asked, want time.Duration }{{10 * time.Second, time.Hour}, {2 * time.Hour, 2 * time.Hour}} {
-		p.extend(ctx, c.asked)
+	pub, err := publisher.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := natstest.Stream(t, js, publisher.EventsStream)
+	p := &pauser{js: js, queue: queue, events: events, pub: pub, log: zerolog.Nop()}
+	for _, c := range []struct{ asked, want time.Duration }{{ResumeGrace, time.Hour}, {10 * time.Minute, time.Hour}, {2 * time.Hour, 2 * time.Hour}} {
+		p.extend(ctx, c.asked, "HTTP 429 to CreateTask")
 		if info, err := queue.Info(ctx); err != nil || info.PauseRemaining < c.want-10*time.Minute {
 			t.Errorf("after one of %s is asked for, the pause lasts %s, %v; want %s", c.asked, info.PauseRemaining, err, c.want)
 		}
+		// The wait is on record behind an operator's pause, too, unless a resume takes as long.
+		wait, err := LastVendorWait(ctx, events)
+		if short := c.asked <= ResumeGrace; err != nil || short != (wait == VendorWait{}) || !short && (time.Until(wait.Until)-c.asked).Abs() > time.Minute || !short && wait.By != "HTTP 429 to CreateTask" {
+			t.Errorf("after one of %s is asked for, %+v is on record, %v", c.asked, wait, err)
+		}
+	}
+	// A shorter wait of another replica does not replace the longer one, and the same is recorded once.
+	if err := RecordVendorWait(ctx, events, pub, VendorWait{Until: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(natstest.Stored(t, js, publisher.EventsStream, publisher.WaitSubject)); n != 2 {
+		t.Errorf("%d waits were recorded, want 2", n)
 	}
 }

@@ -23,3 +23,17 @@ func (p *Publisher) RecordPauses(ctx context.Context, after uint64, list []byte)
 func LastPauses(ctx context.Context, events jetstream.Stream) (list []byte, sequence uint64, err error) {
 	return lastRecord(ctx, events, PausesSubject)
 }
+
+// WaitSubject is the subject on the events stream of the wait that the vendor asked for. Its last
+// message has the longest one.
+const WaitSubject = eventPrefix + "paused.vendor"
+
+// RecordWait writes the wait that the vendor asked for, as [Publisher.RecordPauses] writes the list.
+func (p *Publisher) RecordWait(ctx context.Context, after uint64, wait []byte) (uint64, error) {
+	return p.record(ctx, WaitSubject, after, wait)
+}
+
+// LastWait returns the last wait on record, as [LastPauses] returns the list.
+func LastWait(ctx context.Context, events jetstream.Stream) (wait []byte, sequence uint64, err error) {
+	return lastRecord(ctx, events, WaitSubject)
+}

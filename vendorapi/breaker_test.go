@@ -43,10 +43,10 @@ func TestBreaker_opensInAnOutage(t *testing.T) {
 			}
 			for _, want := range []time.Duration{2, 4, 8, 16, 30, 30} {
 				want *= time.Second
-				wantCapacity(t, c, 0, Cooldown{want, CooldownOutage})
+				wantCapacity(t, c, 0, Cooldown{For: want, Reason: CooldownOutage})
 				fail(want)
 				<-time.After(time.Second)
-				wantCapacity(t, c, 0, Cooldown{want - time.Second, CooldownOutage})
+				wantCapacity(t, c, 0, Cooldown{For: want - time.Second, Reason: CooldownOutage})
 				fail(want - time.Second)
 				<-time.After(want - time.Second)
 				wantCapacity(t, c, 1, Cooldown{})
@@ -106,7 +106,7 @@ func TestBreaker_oneAttemptEndsAnOutage(t *testing.T) {
 			t.Errorf("%d calls, %d permits while one tries", n, permits)
 		}
 		mu.Unlock()
-		wantCapacity(t, c, 0, Cooldown{gate.ProbeWait, CooldownOutage})
+		wantCapacity(t, c, 0, Cooldown{For: gate.ProbeWait, Reason: CooldownOutage})
 		all.Wait()
 		wantCapacity(t, c, 64, Cooldown{})
 		if a := sim.Account(); a.CreateTaskCalls != workers || a.JobsStarted != workers {
@@ -232,7 +232,7 @@ func TestTakeSlot_unusedLeavesTheBreaker(t *testing.T) {
 		denied := errors.New("denied")
 		for range 10 {
 			_, _, err := r.Submit(t.Context(), t.Context(), testTask(), func(context.Context) (time.Time, error) {
-				wantCapacity(t, c, 0, Cooldown{gate.ProbeWait, CooldownOutage})
+				wantCapacity(t, c, 0, Cooldown{For: gate.ProbeWait, Reason: CooldownOutage})
 				return time.Time{}, denied
 			})
 			if !errors.Is(err, denied) {

@@ -129,7 +129,7 @@ func TestBudget_usedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &purse{wait: 20 * time.Minute}
 		sim, c := onPipe(t, simulator.Config{}, withBudget(p))
-		wantCapacity(t, c, 0, Cooldown{20 * time.Minute, CooldownBudget})
+		wantCapacity(t, c, 0, Cooldown{For: 20 * time.Minute, Reason: CooldownBudget})
 		r := &Retrier{Client: c}
 		permitted := func(context.Context) (time.Time, error) { return time.Now().Add(time.Minute), nil }
 		for range 10 {
@@ -162,7 +162,7 @@ func TestBudget_usedUp(t *testing.T) {
 		p.left = 1
 		job, _, err := r.Submit(t.Context(), t.Context(), testTask(), permitted)
 		wantJob(t, job, err)
-		wantCapacity(t, c, 0, Cooldown{time.Minute, CooldownBudget})
+		wantCapacity(t, c, 0, Cooldown{For: time.Minute, Reason: CooldownBudget})
 		p.left = 3
 		wantCapacity(t, c, 3, Cooldown{Reason: CooldownBudget})
 		p.left = 100

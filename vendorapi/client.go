@@ -265,7 +265,7 @@ func (c *Client) paused(cl call) error {
 	if wait <= 0 || cl.op != opCreateTask {
 		return nil
 	}
-	return c.notAsked(Cooldown{wait, CooldownThrottled})
+	return c.notAsked(Cooldown{For: wait, Reason: CooldownThrottled})
 }
 
 // exchange is do without the observer.

@@ -50,7 +50,7 @@ func TestError_saysWhatComesNext(t *testing.T) {
 	held := new(Client)
 	held.breaker = gate.NewBreaker(isOutage, saysNothing)
 	for _, reason := range []CooldownReason{CooldownThrottled, CooldownOutage} {
-		if e, ok := errors.AsType[*Error](held.notAsked(Cooldown{1, reason})); !ok || !e.NotAsked() || e.LookupFirst() {
+		if e, ok := errors.AsType[*Error](held.notAsked(Cooldown{For: 1, Reason: reason})); !ok || !e.NotAsked() || e.LookupFirst() {
 			t.Errorf("%v: got %+v", reason, e)
 		}
 	}

@@ -86,6 +86,8 @@ func (r CooldownReason) Limit() bool {
 type Cooldown struct {
 	For    time.Duration
 	Reason CooldownReason
+	// By is the answer that asked for a pause, such as "HTTP 503 to CreateTask"; it may be empty.
+	By string
 }
 
 // LoginTrouble returns why the vendor refused the credentials that were tried last, nil if it did
@@ -101,26 +103,26 @@ func (c *Client) Capacity(n int) (capacity int, cooldown Cooldown) {
 		return 0, Cooldown{}
 	}
 	if left := max(c.throttled.Left(), c.loginThrottled.Left()); left > 0 {
-		return 0, Cooldown{left, CooldownThrottled}
+		return 0, Cooldown{For: left, Reason: CooldownThrottled, By: c.askedBy()}
 	}
 	if c.throttled.Trial() {
 		n = 1
 	}
 	if c.session.wasRefused() {
 		if refusal := c.session.kept(); refusal != nil {
-			return 0, Cooldown{refusal.RetryAfter, CooldownLogin}
+			return 0, Cooldown{For: refusal.RetryAfter, Reason: CooldownLogin}
 		}
 		n = 1
 	}
 	n, wait := c.breaker.Capacity(n)
 	if n == 0 {
-		return 0, Cooldown{wait, CooldownOutage}
+		return 0, Cooldown{For: wait, Reason: CooldownOutage}
 	}
 	var limit Cooldown
 	allowed, wait := c.limits.Capacity(n)
 	switch {
 	case allowed == 0:
-		return 0, Cooldown{wait, CooldownRate}
+		return 0, Cooldown{For: wait, Reason: CooldownRate}
 	case allowed < n:
 		limit = Cooldown{Reason: CooldownRate}
 	}
@@ -130,7 +132,7 @@ func (c *Client) Capacity(n int) (capacity int, cooldown Cooldown) {
 	left, wait := c.budget.Left(n)
 	switch {
 	case left == 0:
-		return 0, Cooldown{wait, CooldownBudget}
+		return 0, Cooldown{For: wait, Reason: CooldownBudget}
 	case left < n:
 		return left, Cooldown{Reason: CooldownBudget}
 	}
@@ -157,16 +159,16 @@ func (s slot) unused() {
 func (c *Client) takeSlot(ctx, waits context.Context, end time.Time) (slot, error) {
 	var s slot
 	for first := true; ; {
-		cooldown := Cooldown{c.throttled.Left(), CooldownThrottled}
+		cooldown := Cooldown{For: c.throttled.Left(), Reason: CooldownThrottled}
 		if refusal := c.session.refusal(); cooldown.For <= 0 && refusal != nil {
-			cooldown = Cooldown{refusal.RetryAfter, CooldownLogin}
+			cooldown = Cooldown{For: refusal.RetryAfter, Reason: CooldownLogin}
 		}
 		if cooldown.For <= 0 {
-			cooldown = Cooldown{c.breaker.Rest.Left(), CooldownOutage}
+			cooldown = Cooldown{For: c.breaker.Rest.Left(), Reason: CooldownOutage}
 		}
 		if cooldown.For <= 0 && c.budget != nil && !holdsGrant(ctx) {
 			if left, wait := c.budget.Left(1); left == 0 {
-				cooldown = Cooldown{wait, CooldownBudget}
+				cooldown = Cooldown{For: wait, Reason: CooldownBudget}
 			}
 		}
 		if cooldown.For <= 0 && first {
@@ -199,8 +201,8 @@ func (c *Client) notAsked(h Cooldown) error {
 	switch h.Reason {
 	case CooldownThrottled:
 		e.Verdict, e.Message = Throttled, h.Reason.Text()
-		if by := c.throttledBy.Load(); by != nil && c.throttled.Left() > 0 {
-			e.Message += ": " + *by
+		if by := c.askedBy(); by != "" {
+			e.Message += ": " + by
 		}
 	case CooldownLogin:
 		if refusal := c.session.refusal(); refusal != nil {
@@ -218,6 +220,14 @@ func (c *Client) notAsked(h Cooldown) error {
 		e.Message = CooldownRate.Text()
 	}
 	return e
+}
+
+// askedBy returns the answer that asked for the pause in force, "" if it is not known.
+func (c *Client) askedBy() string {
+	if by := c.throttledBy.Load(); by != nil && c.throttled.Left() > 0 {
+		return *by
+	}
+	return ""
 }
 
 // sleep waits for d. It reports false if one of the contexts ends first.

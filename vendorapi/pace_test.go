@@ -96,7 +96,7 @@ func TestTakeSlot_aLimitBeyondTheBudget(t *testing.T) {
 		}
 		interval := time.Hour / 19
 		for range 3 {
-			wantCapacity(t, c, 0, Cooldown{interval, CooldownRate})
+			wantCapacity(t, c, 0, Cooldown{For: interval, Reason: CooldownRate})
 			_, attempts, err := r.Submit(t.Context(), t.Context(), testTask(), func(context.Context) (time.Time, error) {
 				t.Error("asked for the permit")
 				return time.Time{}, nil
@@ -306,7 +306,7 @@ func TestThrottledLogin_isACooldown(t *testing.T) {
 			if _, err := c.CreateTask(t.Context(), testTask()); err == nil {
 				t.Error("the login was not throttled")
 			}
-			wantCapacity(t, c, 0, Cooldown{20 * time.Second, CooldownThrottled})
+			wantCapacity(t, c, 0, Cooldown{For: 20 * time.Second, Reason: CooldownThrottled})
 			<-time.After(20 * time.Second)
 			wantCapacity(t, c, 64, Cooldown{})
 		})

@@ -27,13 +27,13 @@ func TestCapacity_WithRefusedCredentials(t *testing.T) {
 		if _, refused := errors.AsType[*LoginError](e); !refused || attempts != 1 || e.RetryAfter != loginPause || time.Since(before) > time.Second {
 			t.Errorf("%d attempts within %s: %v", attempts, time.Since(before), e)
 		}
-		wantCapacity(t, c, 0, Cooldown{loginPause, CooldownLogin})
+		wantCapacity(t, c, 0, Cooldown{For: loginPause, Reason: CooldownLogin})
 		<-time.After(10 * time.Second)
 		attempts, e = submit()
 		if _, refused := errors.AsType[*LoginError](e); !refused || attempts != 0 || e.Verdict != NotSent || e.RetryAfter != loginPause-10*time.Second {
 			t.Errorf("%d attempts: %v", attempts, e)
 		}
-		wantCapacity(t, c, 0, Cooldown{loginPause - 10*time.Second, CooldownLogin})
+		wantCapacity(t, c, 0, Cooldown{For: loginPause - 10*time.Second, Reason: CooldownLogin})
 		password = testPassword
 		wantCapacity(t, c, 1, Cooldown{})
 		if attempts, e = submit(); attempts != 1 || e != nil {
@@ -50,7 +50,7 @@ func TestCapacity_AfterRefusedCredentialsIsOne(t *testing.T) {
 		_, c := onPipe(t, simulator.Config{}, withAuth(tokenAuth("QSDK wrong")))
 		_, err := c.CreateTask(t.Context(), testTask())
 		wantLoginError(t, err, "replace it")
-		wantCapacity(t, c, 0, Cooldown{loginPause, CooldownLogin})
+		wantCapacity(t, c, 0, Cooldown{For: loginPause, Reason: CooldownLogin})
 		<-time.After(loginPause)
 		wantCapacity(t, c, 1, Cooldown{})
 	})

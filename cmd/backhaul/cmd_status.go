@@ -168,7 +168,7 @@ type queueStatus struct {
 	Paused           bool       `json:"paused"`
 	PausedUntil      *time.Time `json:"pausedUntil,omitempty"`
 	// PausedBy is nil without a pause, and where this user may not read who it was.
-	PausedBy *pauseStatus `json:"pausedBy,omitempty"`
+	PausedBy *queue.PausedBy `json:"pausedBy,omitempty"`
 	// PausedScopes are the parts of the requests that are paused.
 	PausedScopes []scope.Pause `json:"pausedScopes,omitempty"`
 	// StartsPerHour limits the starts, by our own settings; 0 for no limit. Then the order in
@@ -280,7 +280,7 @@ func printStatus(w io.Writer, output string, s status) error {
 		t.row([]string{"waiting by source", ""}[min(i, 1)], text)
 	}
 	if s.Queue.Paused {
-		t.row("paused", "until "+stamp(*s.Queue.PausedUntil)+s.Queue.PausedBy.text())
+		t.row("paused", "until "+stamp(*s.Queue.PausedUntil)+s.Queue.PausedBy.Text())
 	}
 	for i, text := range scopesText(s.Queue.PausedScopes) {
 		t.row([]string{"paused scopes", ""}[min(i, 1)], text)

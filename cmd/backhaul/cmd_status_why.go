@@ -54,7 +54,7 @@ func pausesOf(ctx context.Context, js jetstream.JetStream, h *history.History) (
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, holdUp{What: "pause", Text: "the queue is paused until " + stamp(until) + who.text(), Until: until})
+		all = append(all, holdUp{What: "pause", Text: "the queue is paused until " + stamp(until) + who.Text(), Until: until})
 	}
 	if p := h.Paused; p != nil {
 		all = append(all, holdUp{What: "paused scope", Text: p.String(), Until: p.Until})

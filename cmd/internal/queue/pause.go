@@ -78,30 +78,78 @@ func insist(ctx context.Context, js jetstream.JetStream, until time.Time) error 
 	return pauseUntil(ctx, js, until)
 }
 
-// Resume ends a pause. It returns the time from which requests are delivered, a few
-// seconds from now. Until then, a replica that the vendor asked to wait extends the
-// pause again (see [consumer.ResumeGrace]). If the queue is not paused, Resume
-// returns the zero time and records nothing.
-func Resume(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, by operator.By) (time.Time, error) {
+// Resumed is what came of a resume.
+type Resumed struct {
+	// From is when requests are delivered, zero if the queue was not paused.
+	From time.Time
+	// VendorWait is the wait that the vendor asked for, if From is its end; else nil.
+	VendorWait *consumer.VendorWait
+}
+
+// NotByOperatorError is the error of a resume of a pause that no operator on record has made: the
+// vendor asked for it, or another tool did it.
+type NotByOperatorError struct {
+	// Until is when the pause ends by itself.
+	Until time.Time
+	By    *PausedBy
+}
+
+func (e *NotByOperatorError) Error() string {
+	return fmt.Sprintf("the queue is paused until %s%s; the pause ends by itself then", e.Until.Format(time.RFC3339), e.By.Text())
+}
+
+// whoTimeout bounds how long Resume looks for who has paused the queue.
+const whoTimeout = 10 * time.Second
+
+// Resume ends a pause of an operator. Requests are delivered a few seconds from now. Until then, a
+// replica that the vendor asked to wait extends the pause again (see [consumer.ResumeGrace]). A
+// wait on record is not ended, because a replica that is started later does not know of it: then
+// requests are delivered at its end. The error is a [*NotByOperatorError] if no operator has made
+// the pause. With force the pause ends whoever has made it. If the queue is not paused, Resume
+// records nothing.
+func Resume(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, by operator.By, force bool) (Resumed, error) {
 	if err := by.Check(); err != nil {
-		return time.Time{}, err
+		return Resumed{}, err
 	}
 	info, err := consumerInfo(ctx, js)
 	if err != nil || !info.Paused {
-		return time.Time{}, err
+		return Resumed{}, err
 	}
 	before := info.TimeStamp.Add(info.PauseRemaining).UTC()
+	r := Resumed{From: info.TimeStamp.Add(consumer.ResumeGrace).UTC()}
+	if info.PauseRemaining <= consumer.ResumeGrace { // the pause ends by then anyway
+		return Resumed{From: before}, record(ctx, pub, schemas.ActionResume, before, by)
+	}
+	if !force {
+		if r, err = afterWait(ctx, js, r, info.TimeStamp, before); err != nil {
+			return Resumed{}, err
+		}
+	}
 	if err := record(ctx, pub, schemas.ActionResume, before, by); err != nil {
-		return time.Time{}, err
+		return Resumed{}, err
 	}
-	if info.PauseRemaining <= consumer.ResumeGrace {
-		return before, nil // the pause ends by then anyway
+	if err := pauseUntil(ctx, js, r.From); err != nil {
+		return Resumed{}, fmt.Errorf("recorded, but not resumed: %w", err)
 	}
-	from := info.TimeStamp.Add(consumer.ResumeGrace).UTC()
-	if err := pauseUntil(ctx, js, from); err != nil {
-		return time.Time{}, fmt.Errorf("recorded, but not resumed: %w", err)
+	return r, nil
+}
+
+// afterWait puts off what a resume leads to until the vendor's wait is over. It returns a
+// [*NotByOperatorError] if no operator has made the pause that ends at until.
+func afterWait(ctx context.Context, js jetstream.JetStream, r Resumed, now, until time.Time) (Resumed, error) {
+	looking, cancel := context.WithTimeout(ctx, whoTimeout)
+	defer cancel()
+	who, err := WhoPaused(looking, js, now, until)
+	if err != nil {
+		return r, fmt.Errorf("nothing was done: who paused the queue is not known: %w", err)
 	}
-	return from, nil
+	if who.Vendor || who.Unrecorded {
+		return r, &NotByOperatorError{Until: until, By: who}
+	}
+	if w := who.VendorWait; w != nil && w.Until.After(r.From) {
+		return Resumed{From: w.Until, VendorWait: w}, nil
+	}
+	return r, nil
 }
 
 func consumerInfo(ctx context.Context, js jetstream.JetStream) (*jetstream.ConsumerInfo, error) {

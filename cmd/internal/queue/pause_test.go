@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,8 +58,8 @@ func (b *rig) events() (all []schemas.OperatorEvent) {
 func TestPauseAndResume(t *testing.T) {
 	t.Parallel()
 	b := newRig(t)
-	if from, err := Resume(t.Context(), b.js, b.pub, ann); err != nil || !from.IsZero() || len(b.events()) != 0 {
-		t.Errorf("nothing to resume: %s, %v, %d events", from, err, len(b.events()))
+	if r, err := Resume(t.Context(), b.js, b.pub, ann, false); err != nil || !r.From.IsZero() || len(b.events()) != 0 {
+		t.Errorf("nothing to resume: %+v, %v, %d events", r, err, len(b.events()))
 	}
 	p, err := Pause(t.Context(), b.js, b.pub, time.Hour, ann)
 	if err != nil || p.Kept {
@@ -70,9 +72,9 @@ func TestPauseAndResume(t *testing.T) {
 	if err != nil || !shorter.Kept || shorter.Until.Sub(p.Until).Abs() > time.Second || b.remaining() < 50*time.Minute {
 		t.Errorf("a shorter pause: %+v, %v, was %+v", shorter, err, p)
 	}
-	from, err := Resume(t.Context(), b.js, b.pub, ann)
-	if err != nil || from.IsZero() || b.remaining() > consumer.ResumeGrace {
-		t.Errorf("resumed at %s, %v; %s are left", from, err, b.remaining())
+	r, err := Resume(t.Context(), b.js, b.pub, ann, false)
+	if err != nil || r.From.IsZero() || r.VendorWait != nil || b.remaining() > consumer.ResumeGrace {
+		t.Errorf("resumed: %+v, %v; %s are left", r, err, b.remaining())
 	}
 	events := b.events()
 	if len(events) != 3 {
@@ -123,7 +125,7 @@ func TestPause_Refuses(t *testing.T) {
 	if _, err := Pause(t.Context(), b.js, b.pub, time.Hour, operator.By{}); err == nil {
 		t.Error("Pause without an actor succeeded")
 	}
-	if _, err := Resume(t.Context(), b.js, b.pub, operator.By{}); err == nil {
+	if _, err := Resume(t.Context(), b.js, b.pub, operator.By{}, true); err == nil {
 		t.Error("Resume without an actor succeeded")
 	}
 	// Without a record the queue is not paused.
@@ -132,5 +134,75 @@ func TestPause_Refuses(t *testing.T) {
 	}
 	if _, err := Pause(t.Context(), b.js, b.pub, time.Hour, ann); err == nil || b.remaining() > 0 {
 		t.Errorf("without a record: %v, %s are left", err, b.remaining())
+	}
+}
+
+// wait records a wait that the vendor asks for, as a replica does.
+func (b *rig) wait(d time.Duration) {
+	b.t.Helper()
+	w := consumer.VendorWait{Until: time.Now().Add(d).UTC(), By: "HTTP 503 to CreateTask"}
+	if err := consumer.RecordVendorWait(b.t.Context(), natstest.Stream(b.t, b.js, publisher.EventsStream), b.pub, w); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *rig) pause(d time.Duration) {
+	b.t.Helper()
+	if err := pauseUntil(b.t.Context(), b.js, time.Now().Add(d)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// A replica that is started later does not know that the vendor asked to wait, so a resume does not
+// end that pause, and without force none that no operator has made.
+func TestResume_keepsAPauseOfNoOperator(t *testing.T) {
+	t.Parallel()
+	for _, vendor := range []bool{true, false} {
+		b, want := newRig(t), "by no operator on record"
+		if b.pause(time.Hour); vendor {
+			b.wait(time.Hour)
+			want = "because the vendor asked for it (HTTP 503 to CreateTask); the pause ends by itself then"
+			// Who asks for a shorter pause has the end of the longer one on record.
+			if _, err := Pause(t.Context(), b.js, b.pub, time.Minute, ann); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := len(b.events())
+		r, err := Resume(t.Context(), b.js, b.pub, ann, false)
+		notBy, ok := errors.AsType[*NotByOperatorError](err)
+		if !ok || !strings.Contains(err.Error(), want) || time.Until(notBy.Until) < 50*time.Minute || !r.From.IsZero() {
+			t.Fatalf("vendor %t: %+v, %v, want %q", vendor, r, err, want)
+		}
+		if len(b.events()) != before || b.remaining() < 50*time.Minute {
+			t.Errorf("vendor %t: %d events more, %s are left", vendor, len(b.events())-before, b.remaining())
+		}
+		r, err = Resume(t.Context(), b.js, b.pub, ann, true)
+		if err != nil || r.From.IsZero() || b.remaining() > consumer.ResumeGrace || len(b.events()) != before+1 {
+			t.Errorf("vendor %t, with force: %+v, %v, %s are left", vendor, r, err, b.remaining())
+		}
+	}
+}
+
+// The vendor's wait outlives the operator's longer pause.
+func TestResume_waitsForTheVendor(t *testing.T) {
+	t.Parallel()
+	b := newRig(t)
+	if _, err := Pause(t.Context(), b.js, b.pub, 3*time.Hour, ann); err != nil {
+		t.Fatal(err)
+	}
+	b.wait(time.Hour)
+	who, err := WhoPaused(t.Context(), b.js, time.Now(), time.Now().Add(b.remaining()))
+	if err != nil || who.Vendor || !strings.HasPrefix(who.Text(), ", by ann@ops: maintenance; the vendor asked to wait until ") {
+		t.Errorf("%+v, %v", who, err)
+	}
+	r, err := Resume(t.Context(), b.js, b.pub, ann, false)
+	if left := b.remaining(); err != nil || r.VendorWait == nil || left < 50*time.Minute || left > time.Hour {
+		t.Fatalf("%+v, %v, %s are left, want an hour", r, err, left)
+	}
+	if who, err := WhoPaused(t.Context(), b.js, time.Now(), r.From); err != nil || !who.Vendor {
+		t.Errorf("after that: %+v, %v", who, err)
+	}
+	if _, err := Resume(t.Context(), b.js, b.pub, ann, false); err == nil {
+		t.Error("the rest was ended")
 	}
 }

@@ -145,7 +145,7 @@ var jobs = []job{
 		_, scopeErr := queue.PauseScope(ctx, js, pub, billing, time.Minute, by)
 		_, unseenErr := queue.Unseen(ctx, js, billing)
 		_, scopeEndErr := queue.ResumeScope(ctx, js, pub, billing, by)
-		_, resumeErr := queue.Resume(ctx, js, pub, by)
+		_, resumeErr := queue.Resume(ctx, js, pub, by, false)
 		dlq, err := deadletter.New(nc)
 		if err != nil {
 			return err

@@ -143,6 +143,9 @@ func (p *Page) queueLight(v state.View, now time.Time) light {
 // pausedBy returns who paused the queue until a time, and why, to go on from when the pause ends.
 func pausedBy(v state.View, until time.Time) string {
 	const slack = 3 * time.Second // the end is reckoned from an answer
+	if wait := v.VendorWait; wait.Until.Sub(until).Abs() <= slack {
+		return (&queue.PausedBy{Vendor: true, VendorWait: &wait}).Text()
+	}
 	for _, a := range v.Actions {
 		switch {
 		case a.Name == schemas.ActionPause && a.Until.Sub(until).Abs() <= slack && a.Reason != "":

@@ -50,8 +50,8 @@ func (q *ServerQueue) ResumeScope(ctx context.Context, by operator.By, s scope.S
 	return err
 }
 
-// Resume ends a pause.
+// Resume ends a pause that an operator has made.
 func (q *ServerQueue) Resume(ctx context.Context, by operator.By) error {
-	_, err := queue.Resume(ctx, q.js, q.pub, by)
+	_, err := queue.Resume(ctx, q.js, q.pub, by, false)
 	return err
 }

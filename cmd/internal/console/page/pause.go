@@ -60,6 +60,10 @@ func (p *Page) resume(w http.ResponseWriter, r *http.Request, by *session) {
 		p.say(w, r, http.StatusConflict, "Nothing was done: %v.", notPaused)
 		return
 	}
+	if notBy, ok := errors.AsType[*queue.NotByOperatorError](err); ok {
+		p.say(w, r, http.StatusConflict, "Nothing was done: %v. The command backhaul resume --force ends it now: the vendor may then be called earlier than it asked.", notBy)
+		return
+	}
 	if err != nil {
 		p.failed(w, r, "resume", err)
 		return

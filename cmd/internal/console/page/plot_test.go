@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"backhaul/cmd/internal/console/state"
+	"backhaul/consumer"
 	"backhaul/schemas"
 )
 
@@ -48,6 +49,8 @@ func TestPausedBy(t *testing.T) {
 		{state.View{Actions: []state.Action{resume, pause}}, ""},
 		{state.View{Complete: true}, ", by no operator on record: the vendor asked, or another tool did it"},
 		{state.View{}, ""},
+		{state.View{VendorWait: consumer.VendorWait{Until: until, By: "HTTP 503 to CreateTask"}, Complete: true}, ", because the vendor asked for it (HTTP 503 to CreateTask)"},
+		{state.View{VendorWait: consumer.VendorWait{Until: until.Add(-time.Hour)}, Actions: []state.Action{pause}}, ", by ann: CHG-17"},
 	} {
 		if got := pausedBy(test.view, until.Add(time.Second)); got != test.want {
 			t.Errorf("%v: %q, want %q", test.view.Actions, got, test.want)

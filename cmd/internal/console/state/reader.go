@@ -13,6 +13,7 @@ import (
 	"backhaul/cmd/internal/eventlog"
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/queue"
+	"backhaul/consumer"
 	"backhaul/publisher"
 	"backhaul/schemas"
 )
@@ -50,8 +51,9 @@ type progress struct {
 // queueView is what the server last said of the queue.
 type queueView struct {
 	queue.State
-	at  time.Time
-	err error
+	wait consumer.VendorWait // the last on record
+	at   time.Time
+	err  error
 }
 
 // interest wakes the reader.
@@ -238,8 +240,13 @@ func (s *State) askOnce(ctx context.Context) {
 	seen, err := queue.Look(ctx, s.js)
 	var last uint64
 	var ahead time.Duration
+	var wait consumer.VendorWait
 	if stream, streamErr := s.js.Stream(ctx, publisher.EventsStream); streamErr == nil {
 		last = stream.CachedInfo().State.LastSeq
+		if seen.PausedFor > 0 {
+			// Without an answer the pause has no cause on the page.
+			wait, _ = consumer.LastVendorWait(ctx, stream)
+		}
 		if at := stream.CachedInfo().TimeStamp; !at.IsZero() { // zero before NATS 2.10
 			ahead = time.Until(at)
 		}
@@ -251,7 +258,7 @@ func (s *State) askOnce(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		s.queue.State, s.queue.at, s.ahead = seen, now, ahead
+		s.queue.State, s.queue.at, s.queue.wait, s.ahead = seen, now, wait, ahead
 		switch p := &s.progress; {
 		case last <= p.last:
 			p.behindSince = time.Time{}

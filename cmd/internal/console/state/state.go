@@ -38,6 +38,7 @@ import (
 
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/queue"
+	"backhaul/consumer"
 	"backhaul/consumer/scope"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -180,6 +181,8 @@ type View struct {
 	Queue queue.State
 	// QueueAt is when the queue answered, zero if it never did.
 	QueueAt time.Time
+	// VendorWait is the last wait that the vendor asked for while the queue is paused. It may be over.
+	VendorWait consumer.VendorWait
 	// Trigger is what waits for the trigger and what it says, nil where there is none to be seen.
 	Trigger *queue.Trigger
 	// Archive is how far events are archived, nil where they are not, or it cannot be read.
@@ -222,7 +225,7 @@ func (s *State) look(f Filter, offset, limit int, now time.Time) View {
 	v := View{
 		At: now, Held: s.book.len(), Counts: maps.Clone(s.counts), Minutes: s.series.minutes(now),
 		Since: s.progress.since, Complete: s.progress.complete, Stale: s.stale(),
-		Queue: s.queue.State, QueueAt: s.queue.at, Trigger: s.trigger, Archive: s.archive,
+		Queue: s.queue.State, QueueAt: s.queue.at, VendorWait: s.queue.wait, Trigger: s.trigger, Archive: s.archive,
 	}
 	s.book.countOpen(v.Counts, now)
 	v.Ends, v.Running = maps.Clone(s.ends), s.book.countRunning()
