@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -143,6 +144,7 @@ type Consumer struct {
 	inFlight *inFlight
 	picker   *picker
 	scopes   *scope.Watch
+	made     atomic.Pointer[time.Time] // when the events stream was made
 	ready    readiness
 	writes   writes.Watch
 	log      zerolog.Logger
@@ -186,6 +188,7 @@ func New(ctx context.Context, cfg Config, nc *nats.Conn, vendor Vendor, log zero
 		inFlight: newInFlight(),
 		log:      log,
 	}
+	c.made.Store(&bound.guarded.CachedInfo().Created)
 	if c.scopes, err = scope.NewWatch(ctx, bound.scopes, log); err != nil {
 		return nil, err
 	}

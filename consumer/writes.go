@@ -29,8 +29,13 @@ func (c *Consumer) noteTry(try publisher.Try) {
 // errFull is the trouble of an events stream that will reject the next message.
 var errFull = errors.New("it is full")
 
-// measure records whether the events stream is full, before a write is rejected.
+// LedgerMade returns when the events stream was made that this consumer works on. It tells one
+// ledger from another.
+func (c *Consumer) LedgerMade() time.Time { return c.made.Load().UTC() }
+
+// measure records whether the events stream is full, before a write is rejected, and when it was made.
 func (c *Consumer) measure(info *jetstream.StreamInfo) {
+	c.made.Store(&info.Created)
 	used, limit := publisher.Fullness(info)
 	trouble := c.Writable()
 	switch {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,6 +21,7 @@ import (
 	"backhaul/cmd/internal/routes"
 	"backhaul/cmd/internal/service"
 	"backhaul/cmd/internal/show"
+	"backhaul/publisher"
 	"backhaul/vendorapi"
 )
 
@@ -100,6 +102,7 @@ func runCheck(cmd *cobra.Command, output string, f canaryFlags) (err error) {
 	}
 	var past *doctor.Past
 	var unmatched *doctor.Mismatch
+	var ledger time.Time // when it was made, zero if it is not to be seen
 	if nc != nil {
 		defer nc.Close()
 		js, err := jetstream.New(nc)
@@ -107,6 +110,11 @@ func runCheck(cmd *cobra.Command, output string, f canaryFlags) (err error) {
 			return err
 		}
 		findings = doctor.NATS(cmd.Context(), nc, js)
+		if events, err := lookAt(cmd.Context(), js, func(ctx context.Context, js jetstream.JetStream) (jetstream.Stream, error) {
+			return js.Stream(ctx, publisher.EventsStream)
+		}); err == nil {
+			ledger = events.CachedInfo().Created
+		}
 		past, unmatched = doctor.LastJob(cmd.Context(), js), doctor.LastMismatch(cmd.Context(), js)
 		if err := store.Use(nc); err != nil {
 			return err
@@ -125,7 +133,11 @@ func runCheck(cmd *cobra.Command, output string, f canaryFlags) (err error) {
 		return err
 	}
 	findings = append(findings, stored...)
-	findings = append(findings, replica.Ask(cmd.Context(), cfg.Admin.Listen()).Findings()...)
+	asked := replica.Ask(cmd.Context(), cfg.Admin.Listen())
+	if !ledger.IsZero() {
+		asked = asked.On(ledger)
+	}
+	findings = append(findings, asked.Findings()...)
 	if err := printFindings(cmd.OutOrStdout(), output, findings); err != nil {
 		return err
 	}

@@ -225,8 +225,19 @@ func lookAround(ctx context.Context, js jetstream.JetStream, cfg *config.Config)
 		return s, err
 	}
 	s.Queue.PausedScopes, s.Queue.StartsPerHour = scopes.Pauses, cfg.Vendor.Starts()
-	s.Replica = replica.Ask(ctx, cfg.Admin.Listen())
+	if s.Replica, err = askReplica(ctx, js, cfg.Admin.Listen()); err != nil {
+		return s, err
+	}
 	return s, nil
+}
+
+// askReplica asks the replica at an address, if it works on this ledger.
+func askReplica(ctx context.Context, js jetstream.JetStream, address string) (*replica.Replica, error) {
+	events, err := js.Stream(ctx, publisher.EventsStream)
+	if err != nil {
+		return nil, fmt.Errorf("look at stream %s: %w", publisher.EventsStream, err)
+	}
+	return replica.Ask(ctx, address).On(events.CachedInfo().Created), nil
 }
 
 // lookAtLedger returns why the ledger cannot be relied on. Who may not see what is known of
@@ -346,6 +357,8 @@ func printReplica(t table, r *replica.Replica) {
 	switch {
 	case r == nil:
 		t.row("replica", "not asked")
+	case r.Other:
+		t.row("replica", fmt.Sprintf("%s %s; --admin-addr names another", r.Address, r.Error))
 	case !r.Answered:
 		t.row("replica", fmt.Sprintf("none answers at %s (%s); --admin-addr names another", r.Address, r.Error))
 	case r.Ready:

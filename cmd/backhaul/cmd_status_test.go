@@ -118,6 +118,27 @@ func TestStatusAsksTheReplica(t *testing.T) {
 	}
 }
 
+// The default address may be that of another installation on this machine: nothing of it is shown.
+func TestStatus_doesNotBelieveAReplicaOfAnotherLedger(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartService(t, simulator.Config{})
+	admin := programtest.AdminURL(t, s.Run)
+	programtest.WaitForStatus(t, admin+"/readyz", http.StatusOK)
+	other := natstest.Start(t)
+	env := []string{"BACKHAUL_NATS_URL=" + other.URL, "BACKHAUL_ADMIN_ADDR=" + strings.TrimPrefix(admin, "http://")}
+	code, out, stderr := programtest.Once(t, env, "", "status")
+	if code != exitDone || !strings.Contains(out, " works on another ledger, with another NATS server or account") || strings.Contains(out, "is ready") || strings.Contains(out, "  vendor") {
+		t.Errorf("exit code %d:\n%s%s", code, out, stderr)
+	}
+	if code, out, stderr = programtest.Once(t, env, "", "status", "--output", "json"); code != exitDone || !strings.Contains(out, `"other":true`) || strings.Contains(out, `"checks"`) {
+		t.Errorf("exit code %d:\n%s%s", code, out, stderr)
+	}
+	code, out, stderr = programtest.Once(t, s.Env, "", "status", "--admin-addr", strings.TrimPrefix(admin, "http://"))
+	if code != exitDone || !strings.Contains(out, " is ready\n") {
+		t.Errorf("of its own ledger: exit code %d:\n%s%s", code, out, stderr)
+	}
+}
+
 func TestStatusFindsTheRequest(t *testing.T) {
 	t.Parallel()
 	s := programtest.StartService(t, simulator.Config{})

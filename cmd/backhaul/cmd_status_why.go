@@ -32,7 +32,10 @@ func holdUps(ctx context.Context, js jetstream.JetStream, h *history.History, ad
 	default:
 		return nil, nil
 	}
-	if r := replica.Ask(ctx, admin); r != nil && r.Answered {
+	r, unseen := lookAt(ctx, js, func(ctx context.Context, js jetstream.JetStream) (*replica.Replica, error) {
+		return askReplica(ctx, js, admin)
+	})
+	if unseen == nil && r != nil && r.Answered {
 		for _, c := range r.Checks {
 			if c.HoldsUp && (!c.OK || !c.Until.IsZero()) {
 				all = append(all, holdUp{What: c.Name, Text: c.Text(), Until: c.Until})

@@ -49,6 +49,7 @@ type Console struct {
 	server   *http.Server
 	mux      *http.ServeMux
 	checks   atomic.Pointer[[]Check]
+	ledger   atomic.Pointer[func() time.Time]
 	served   chan struct{}
 	log      zerolog.Logger
 }
@@ -126,6 +127,10 @@ func (c *Console) Handle(pattern string, handler http.Handler) { c.mux.Handle(pa
 
 // Watch makes readiness depend on these checks, and on no earlier ones.
 func (c *Console) Watch(checks ...Check) { c.checks.Store(&checks) }
+
+// Name makes /readyz?verbose name the ledger that this process works on: when its stream was made. It
+// tells one installation from another on the same machine.
+func (c *Console) Name(ledger func() time.Time) { c.ledger.Store(&ledger) }
 
 // Stop ends the listener and, soon, answers under way.
 func (c *Console) Stop() {

@@ -71,10 +71,15 @@ func (c *Console) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case r.URL.Query().Has("verbose"):
+		var ledger time.Time
+		if name := c.ledger.Load(); name != nil {
+			ledger = (*name)()
+		}
 		answerJSON(w, status, struct {
-			Ready  bool     `json:"ready"`
-			Checks []Result `json:"checks"`
-		}{len(failed) == 0, results})
+			Ready  bool      `json:"ready"`
+			Ledger time.Time `json:"ledger,omitzero"`
+			Checks []Result  `json:"checks"`
+		}{len(failed) == 0, ledger, results})
 	case len(failed) > 0:
 		answer(w, status, "not ready: "+strings.Join(failed, "; "))
 	default:

@@ -27,6 +27,11 @@ type Replica struct {
 	Error    string  `json:"error,omitempty"`
 	Ready    bool    `json:"ready"`
 	Checks   []Check `json:"checks,omitempty"`
+	// Other is true if it works on another ledger; then nothing else of it is known.
+	Other bool `json:"other,omitempty"`
+
+	// ledger is when its events stream was made, zero if it does not say so.
+	ledger time.Time
 }
 
 // Check is one line of /readyz?verbose.
@@ -84,13 +89,25 @@ func (r *Replica) ask(ctx context.Context) (err error) {
 	}
 	var answer struct {
 		Ready  *bool
+		Ledger time.Time
 		Checks []Check
 	}
 	if json.Unmarshal(body, &answer) != nil || answer.Ready == nil {
 		return fmt.Errorf("not a Backhaul admin endpoint (HTTP %d)", status)
 	}
-	r.Answered, r.Ready, r.Checks = true, *answer.Ready, answer.Checks
+	r.Answered, r.Ready, r.Checks, r.ledger = true, *answer.Ready, answer.Checks, answer.Ledger
 	return nil
+}
+
+// On keeps what a replica says only if it works on the ledger whose events stream was made at a time:
+// the default address may be that of another installation on this machine. One that does not say so,
+// as that of an earlier version, is believed.
+func (r *Replica) On(made time.Time) *Replica {
+	if r == nil || !r.Answered || r.ledger.IsZero() || r.ledger.Equal(made) {
+		return r
+	}
+	return &Replica{Address: r.Address, Answered: true, Other: true, Error: fmt.Sprintf(
+		"works on another ledger, with another NATS server or account: its stream BACKUP_EVENTS was made at %s, this one at %s", r.ledger.UTC().Format(time.RFC3339), made.UTC().Format(time.RFC3339))}
 }
 
 // Address returns the address at which a listener is reached from this machine.

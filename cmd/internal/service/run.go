@@ -137,6 +137,7 @@ func Run(ctx context.Context, o Options) error {
 		checks = append(checks, asking.check())
 	}
 	admin.Watch(checks...)
+	admin.Name(worker.LedgerMade)
 	metrics.WatchConditions(probes(checks))
 	stopPage, err := showPage(ctx, admin, o, ofPage, owner, vendor.client, asking, page.Config{Vendor: vendor.forPage(cfg.Vendor.Starts()), Checks: checks, Waits: worker.Waits, Paused: worker.Paused, Protection: watched})
 	if err != nil {
