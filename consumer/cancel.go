@@ -90,7 +90,7 @@ func (c *Canceller) look(ctx context.Context, req *request) (Cancellable, error)
 	case !isClaim:
 		return found, &NotCancellableError{"it has its outcome: " + outcomeText(last.event)}
 	case submitting.DoubtSequence != 0 || submitting.DoubtTaskID != "":
-		return found, &NotCancellableError{"a call of the vendor may have started its job: a replica looks for the job, and adopts it, or sends the request again if there is none"}
+		return found, &NotCancellableError{"a call of the vendor may have started its job: a replica looks for the job, and adopts it, or sends the request again if there is none. " + pauseFirst}
 	case submitting.LeaseMillis != 0:
 		return found, &NotCancellableError{heldText(submitting, last.stored)}
 	}
@@ -102,12 +102,15 @@ func (c *Canceller) look(ctx context.Context, req *request) (Cancellable, error)
 func heldText(e *schemas.JobSubmitting, stored time.Time) string {
 	end := stored.Add(time.Duration(e.LeaseMillis) * time.Millisecond)
 	if time.Now().After(end) { // by this host's clock, for the text alone
-		return fmt.Sprintf("the claim of %s ended at %s, and the request may have been sent: another replica looks for its job, and adopts it, or sends the request again if there is none",
-			e.Owner, end.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("the claim of %s ended at %s, and the request may have been sent: another replica looks for its job, and adopts it, or sends the request again if there is none. %s",
+			e.Owner, end.UTC().Format(time.RFC3339), pauseFirst)
 	}
 	return fmt.Sprintf("%s has claimed it until %s and may be sending it: it starts or fails, or is released, and can be cancelled then",
 		e.Owner, end.UTC().Format(time.RFC3339))
 }
+
+// pauseFirst says how a request in doubt can be cancelled.
+const pauseFirst = "To end it, pause its content group (pause --client … --group …): then it is not sent again, and can be cancelled when its job was looked up and there is none"
 
 // outcomeText says what a request came to.
 func outcomeText(e schemas.Event) string {

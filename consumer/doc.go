@@ -228,12 +228,13 @@
 //	a request is cancelled in a ledger that      refused: its claim may be forgotten  TestCancel_aLedgerThatForgot
 //	has forgotten events
 //	an operator pauses a scope                   its requests wait, others go on      TestAPausedScope
-//	a pause comes after a claim                  a request that may have a job goes   TestAPauseComesAfterAClaim
-//	                                             on
+//	a pause comes after a claim                  a job that exists is announced       TestAPauseComesAfterAClaim
 //	a pause comes after a claim was released     without a doubt it waits, with one   TestAReleasedClaimInAPause
-//	                                             it goes on
-//	a pause while requests are delivered         what is claimed goes on, others are  TestAPauseWhileRequestsAreDelivered
-//	                                             read past
+//	                                             its job is looked up before
+//	a pause while requests are delivered         what is claimed and not sent is      TestAPauseWhileRequestsAreDelivered
+//	                                             released, others are read past
+//	a request in doubt is not wanted any more    paused, it is looked up and not      TestAPauseLetsARequestInDoubtBeCancelled
+//	                                             sent again; then it is cancelled
 //	a paused scope's request waits too long      EXPIRED, and who paused it           TestARequestOfAPausedScopeExpires
 //	more requests of a paused scope wait than    they are read past, not delivered    TestManyRequestsOfAPausedScope
 //	the queue delivers                           and not kept
@@ -297,8 +298,9 @@
 //
 // An operator can pause the requests of a source, a client or a content group (package scope). Such
 // a request waits, unclaimed, until the pause ends, up to [Config].GiveUpAfter or its notAfter; then
-// it ends as EXPIRED. A request that was claimed before goes on, because it may have a job; only
-// one whose claim was released without a doubt waits again. While a scope is paused, requests are picked
+// it ends as EXPIRED. Each call asks for the pauses before it is made (permit), so nothing is sent for a
+// paused scope, except a call that is under way. A request in doubt is looked up nevertheless: its job is
+// announced, or there is none and its claim is released without the doubt. While a scope is paused, requests are picked
 // (section Picking), so that those that wait are not delivered: they would fill max_ack_pending and
 // hold up the others. The picker reads past them and keeps nothing of them but their number. It
 // reads a line again from its beginning when the pauses change, when one of them expires, and now

@@ -3,6 +3,8 @@ package consumer_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -186,7 +188,7 @@ func TestAPauseComesAfterAClaim(t *testing.T) {
 }
 
 // A claim that was released before anything was sent is none: the request waits, and expires where it
-// is. With a doubt it goes on.
+// is. With a doubt its job is looked up. There is none, so it waits as well, and can be cancelled.
 func TestAReleasedClaimInAPause(t *testing.T) {
 	t.Parallel()
 	for name, doubt := range map[string]bool{"nothing was sent": false, "in doubt": true} {
@@ -200,13 +202,39 @@ func TestAReleasedClaimInAPause(t *testing.T) {
 			b.settled()
 			want := "job-submitting job-failed"
 			if doubt {
-				want = "job-submitting job-submitting job-submitting job-started"
+				want = "job-submitting job-submitting job-submitting job-submitting job-failed" // taken over, without the doubt, released
 			}
 			if got := kinds(b.history(billing("id"))); got != want {
 				t.Errorf("the history is %q, want %q", got, want)
 			}
+			if e := b.failed(billing("id")); e.ErrorCode != schemas.CodeExpired {
+				t.Errorf("job-failed is %+v", e)
+			}
+			b.checkPromise(0)
 		})
 	}
+}
+
+// A request in doubt cannot be cancelled. In a pause it is not sent again, so that it can be when its job
+// was looked up.
+func TestAPauseLetsARequestInDoubtBeCancelled(t *testing.T) {
+	t.Parallel()
+	b := newRig(t, simulator.Config{})
+	seq := b.publish("billing", body("id"))
+	b.claimReleased("billing", seq, true)
+	d := b.desk(b.nats.Connect(t))
+	d.refused(b.message(seq), "pause its content group")
+	b.pauseScope(scope.Scope{Client: "s-adhoc-object-storage", Group: "stestgroup"}, time.Hour)
+	b.start(quick)
+	b.eventually("the request can be cancelled", func() bool {
+		_, err := d.Look(b.within(patience), b.message(seq))
+		return err == nil
+	})
+	d.cancels(seq)
+	b.resumeScope(scope.Scope{Client: "s-adhoc-object-storage", Group: "stestgroup"})
+	b.settled()
+	b.cancelled(billing("id"))
+	b.checkPromise(0)
 }
 
 // claimReleased writes a claim of a request that its owner has released.
@@ -302,17 +330,24 @@ func TestAPauseWhileRequestsAreDelivered(t *testing.T) {
 	b.publish("crm", other("p"))
 	b.eventually("another source's request has its job", func() bool { return len(b.history(publisher.NewKey("crm", "p"))) == 2 })
 	// A request that was admitted before the pause is claimed behind it, so their number is not known before.
-	claimed := 0
-	b.eventually("what is claimed is started, and the rest waits", func() bool {
-		claimed = len(b.events("backup.event.job-submitting.billing.>"))
-		return claimed == len(b.events("backup.event.job-started.billing.>")) && b.queued() == uint64(requests-claimed)
+	claimed := map[string]bool{}
+	b.eventually("what is claimed is released", func() bool {
+		claimed = map[string]bool{}
+		for _, e := range b.events("backup.event.job-submitting.billing.>") {
+			submitting := e.data.(*schemas.JobSubmitting)
+			claimed[submitting.RequestID] = submitting.LeaseMillis == 0
+		}
+		return !slices.Contains(slices.Collect(maps.Values(claimed)), false)
 	})
+	if started := len(b.events("backup.event.job-started.billing.>")); started != 0 || b.queued() != requests {
+		t.Errorf("%d requests were started in the pause, %d wait", started, b.queued())
+	}
 	durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if delivered := durable.CachedInfo().Delivered.Consumer; claimed == requests || delivered > requests/2 {
-		t.Errorf("%d of %d requests were claimed, with %d deliveries", claimed, requests, delivered)
+	if delivered := durable.CachedInfo().Delivered.Consumer; len(claimed) == requests || delivered > requests/2 {
+		t.Errorf("%d of %d requests were claimed, with %d deliveries", len(claimed), requests, delivered)
 	}
 	b.resumeScope(scope.Scope{Source: "billing"})
 	b.settled()

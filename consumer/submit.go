@@ -136,6 +136,9 @@ func (h *handler) permit(ctx, stop context.Context, c *claim) (time.Time, error)
 	case c.req.expired():
 		return time.Time{}, errExpired
 	}
+	if p := h.scopes.Of(c.req.key.Source, &c.req.BackupRequest); p != nil {
+		return time.Time{}, &pausedError{*p} // and there is no doubt now, so it waits in the pause
+	}
 	if err := h.takeTurn(ctx, c); err != nil {
 		return time.Time{}, err
 	}

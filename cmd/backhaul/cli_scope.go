@@ -44,7 +44,7 @@ func pauseScope(cmd *cobra.Command, f queueFlags, s scope.Scope, d time.Duration
 		if err != nil {
 			return p, "", err
 		}
-		text := fmt.Sprintf("%s is paused until %s; replicas know of it within %s. Other requests go on, and so do those that are claimed", p.Scope, stamp(p.Until), scope.Interval)
+		text := fmt.Sprintf("%s is paused until %s; replicas know of it within %s. Other requests go on; a call that is under way is finished", p.Scope, stamp(p.Until), scope.Interval)
 		if p.Kept {
 			text = fmt.Sprintf("%s is paused already until %s, which is longer: left as it is", p.Scope, stamp(p.Until))
 		}

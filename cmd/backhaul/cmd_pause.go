@@ -33,9 +33,10 @@ itself or by ` + "`backhaul resume`" + `. Requests go on being accepted, and tho
 finished. A pause that lasts longer already is not made shorter.
 
 With --source, --client or --group only the requests wait that have every name that is
-given; all others go on. Replicas know of it within a second. A request that was claimed
-before goes on. A request that waits is not counted as failed; its notAfter and its age
-end it nevertheless (EXPIRED). Several scopes can be paused at once.`,
+given; all others go on. Replicas know of it within a second, and then send nothing more
+for the scope: a request in doubt is looked up, and waits if it has no job. A request that
+waits is not counted as failed; its notAfter and its age end it nevertheless (EXPIRED).
+Several scopes can be paused at once.`,
 		Example: `  backhaul pause --nats nats://127.0.0.1:4222 --for 2h --reason "vendor maintenance"
   backhaul pause --source billing --for 30m --reason "wrong batch, CHG-17"
   backhaul pause --client s-adhoc-object-storage --group stestgroup --for 2d --reason "bucket is moved"`,

@@ -11,8 +11,8 @@
 // A pause ends at its time by the server's clock, or when an operator resumes the scope. A replica
 // converts the end to its own monotonic clock when it reads the list.
 //
-// A pause decides whether work begins: a request that was claimed before goes on, because it may
-// have a job. Package consumer does not claim others and reads past them.
+// Package consumer sends nothing for a paused scope. A request that may have a job is looked up: the
+// job is announced, or there is none and the request waits. Others are not claimed, but read past.
 //
 //	crash after                      what is found
 //	the event, before the list       an event of a pause that was not made: what an operator's event

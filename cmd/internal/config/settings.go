@@ -277,7 +277,8 @@ func (w *Work) settings() []setting {
 			field: &w.InDoubt, fallback: consumer.InDoubtReconcile, oneOf: []string{consumer.InDoubtReconcile, consumer.InDoubtFail},
 			usage: "what happens to a request whose job is not found after a lost answer",
 			doc: "reconcile: it is sent again once the visibility window is over. fail: it ends as " +
-				"OUTCOME_UNKNOWN.",
+				"OUTCOME_UNKNOWN. An answer that says that no job was started, such as 503, is no lost one: its job is " +
+				"looked up once, and the request is sent again with either.",
 		},
 		{
 			group: GroupWork, key: "work.policyFile", env: "BACKHAUL_POLICY_FILE", flag: "policy-file",

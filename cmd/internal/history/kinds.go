@@ -181,11 +181,11 @@ func claimText(e *schemas.JobSubmitting, doubtSince time.Time) string {
 	if !doubtSince.IsZero() {
 		text += " since " + stamp(doubtSince)
 	}
-	under := fmt.Sprintf("claim %d", e.DoubtSequence)
+	call := "a call"
 	if e.DoubtSequence == schemas.LostClaim {
-		under = "an earlier claim that the ledger has lost"
+		call = "a call under an earlier claim that the ledger has lost"
 	}
-	text += ": a call under " + under + " may have started a job"
+	text += ": " + call + " may have started a job"
 	if e.DoubtTaskID != "" {
 		text += " of task " + e.DoubtTaskID
 	}

@@ -315,7 +315,7 @@ func TestRequest_showsItsHistory(t *testing.T) {
 	body := b.get("/requests/billing/inv-1")
 	for _, want := range []string{
 		"<b>claimed</b> by host/7, epoch 1, lease 35s; renewed once until 2", "<b>released</b> by host/7",
-		"<b>claimed</b> by other/8, epoch 2, lease 35s, in doubt since ", ": a call under claim 3 may have started a job of task 77",
+		"<b>claimed</b> by other/8, epoch 2, lease 35s, in doubt since ", ": a call may have started a job of task 77",
 		"<b>taken-over</b> by third/9", "<b>adopted</b> job 5976, 5977, found at the vendor after a lost answer",
 		"4bf92f3577b34da6a3ce929d0e0e4736", "CHG-17", "default-plan", "&#34;subclientName&#34;: &#34;stestgroup&#34;", "/requests/billing/seq-99", `data-live="/live/requests/billing/inv-1"`,
 	} {
