@@ -86,7 +86,7 @@ func runCheck(cmd *cobra.Command, output string, f canaryFlags) (err error) {
 		clientConfig.Auth.Logins = store
 	}
 	clientConfig.Auth.Process = "backhaul check on " + service.Owner()
-	allowance := service.NewBudget(cfg, clientConfig.Auth.Process, log)
+	allowance := service.NewBudget(cfg, clientConfig.Auth.Process, true, log)
 	if allowance != nil && cfg.NATS.URL != "" {
 		clientConfig.Pace.Budget = allowance
 	}

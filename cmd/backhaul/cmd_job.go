@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 	"backhaul/cmd/internal/jobact"
 	"backhaul/cmd/internal/logins"
 	"backhaul/cmd/internal/service"
+	"backhaul/consumer/budget"
 	"backhaul/publisher"
 	"backhaul/vendorapi"
 )
@@ -112,18 +114,22 @@ func runJobs(cmd *cobra.Command, ids []string, action vendorapi.JobAction, f job
 	if err := confirm(cmd, f.yes, killQuestion(jobs)); err != nil {
 		return err
 	}
-	client, end, err := jobClient(cmd.Context(), cfg, nc, &logins.Store{Log: log})
+	client, spent, end, err := jobClient(cmd.Context(), cfg, nc, &logins.Store{Log: log})
 	if err != nil {
 		return err
 	}
 	defer end()
 	var failed error
-	for _, job := range jobs {
+	done := 0
+	for i, job := range jobs {
 		asking, explain := ask(cmd.Context(), nc)
 		r, err := jobact.Act(asking, pub, client, job, action, by)
 		switch refused, is := errors.AsType[*jobact.RefusedError](err); {
 		case err == nil:
+			done++
 			err = printJobResult(cmd, f.output, r)
+		case is && usedUp(err): // nor can the others be acted on
+			return fmt.Errorf("%s: %w: %s", notDone(jobs[i:]), explain(refused), spent(len(jobs)-i))
 		case is && len(jobs) > 1:
 			text := explain(refused).Error()
 			if about := "job " + job.ID; !strings.HasPrefix(text, about+" ") {
@@ -139,7 +145,40 @@ func runJobs(cmd *cobra.Command, ids []string, action vendorapi.JobAction, f job
 		}
 		failed = cmp.Or(failed, err)
 	}
+	if action == vendorapi.KillJob && done > 0 && f.output != outputJSON {
+		asking, _ := ask(cmd.Context(), nc)
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "note: "+endText(lookAtFollower(asking, js, time.Now())))
+	}
 	return failed
+}
+
+// usedUp reports whether an action was not sent because the budget of writing calls is used up.
+func usedUp(err error) bool {
+	spent, ok := errors.AsType[*vendorapi.BudgetError](err)
+	return ok && spent.Err == nil
+}
+
+// notDone names the jobs that were not acted on.
+func notDone(jobs []jobact.Job) string {
+	if len(jobs) == 1 {
+		return "job " + jobs[0].ID
+	}
+	return fmt.Sprintf("job %s and %d more", jobs[0].ID, len(jobs)-1)
+}
+
+// endText says when the end of a killed job is on record: a follower reads it from the vendor's list.
+func endText(s *followStatus, err error) string {
+	switch {
+	case err == nil && s.Error == "" && s.Missing:
+		return "started jobs are not followed, so the end of a job is not recorded: there is no consumer follower; `backhaul setup` makes it"
+	case err != nil || s.Error != "" || s.Reader == nil || s.Reader.LastList.IsZero():
+		return "the end of a job is on record (job-finished) when a replica lists the vendor's jobs next; until then `backhaul requests` shows it without one"
+	}
+	next := s.Reader.LastList.Add(time.Duration(s.Reader.IntervalMillis) * time.Millisecond)
+	if held := s.Reader.HeldUntil; held.After(next) {
+		next = held
+	}
+	return fmt.Sprintf("the end of a job is on record (job-finished) when the vendor's jobs are listed next, at about %s; until then `backhaul requests` shows it without one", stamp(next))
 }
 
 // killQuestion asks whether jobs are to be killed.
@@ -153,29 +192,48 @@ func killQuestion(jobs []jobact.Job) string {
 }
 
 // jobClient returns a client of the vendor that shares refused logins and the budget with the
-// replicas.
-func jobClient(ctx context.Context, cfg *config.Config, nc *nats.Conn, store *logins.Store) (client *vendorapi.Client, end func(), err error) {
+// replicas. spent says until when the budget is used up, and the ways out for a number of jobs.
+func jobClient(ctx context.Context, cfg *config.Config, nc *nats.Conn, store *logins.Store) (client *vendorapi.Client, spent func(jobs int) string, end func(), err error) {
 	settings := cfg.Vendor.Client(1)
 	settings.Auth.Logins, settings.Auth.Process = store, "backhaul job on "+service.Owner()
 	if err := store.Use(nc); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	allowance := service.NewBudget(cfg, settings.Auth.Process, store.Log)
+	allowance := service.NewBudget(cfg, settings.Auth.Process, true, store.Log)
 	if allowance != nil {
 		if err := allowance.Use(nc); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		settings.Pace.Budget = allowance
 	}
 	if client, err = vendorapi.New(settings); err != nil {
-		return nil, nil, &config.Error{Problems: []string{err.Error()}}
+		return nil, nil, nil, &config.Error{Problems: []string{err.Error()}}
 	}
-	return client, func() {
+	spent = func(jobs int) string { return spentText(allowance, jobs) }
+	return client, spent, func() {
 		service.Logout(ctx, client)
 		if allowance != nil {
 			allowance.Settle(ctx)
 		}
 	}, nil
+}
+
+// spentText says until when the budget is used up, and the ways out.
+func spentText(allowance *budget.Budget, jobs int) string {
+	if allowance == nil {
+		return ""
+	}
+	v, _ := allowance.View()
+	text := fmt.Sprintf("%d of %d are spent", v.Spent, v.Limit)
+	if !v.Next.IsZero() {
+		text += ", and the next is free at " + stamp(v.Next)
+	}
+	if v.VendorLimit > 0 || !v.ClosedUntil.IsZero() { // the limit is the vendor's own
+		return text + ". Repeat the command then"
+	}
+	// A login and a logout are calls, too.
+	return fmt.Sprintf("%s. Repeat the command then, or, if the tenant allows more calls, now with --writes-per-hour %d: "+
+		"what it calls counts in the service's hour, too, so the service starts no job for longer", text, v.Spent+jobs+2)
 }
 
 func printJobResult(cmd *cobra.Command, output string, r jobact.Result) error {

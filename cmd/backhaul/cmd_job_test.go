@@ -105,6 +105,31 @@ func TestJobCommand(t *testing.T) {
 	run(exitDone, "job "+id+" of billing/k-1: CHG-17", "events", "--kind", "operator")
 }
 
+// A budget that is used up is said once, with the ways out; the limit of one command is not taken for
+// that of the service.
+func TestJobCommand_withoutBudget(t *testing.T) {
+	t.Parallel()
+	s := programtest.StartServiceIn(t, []string{"BACKHAUL_WRITES_PER_HOUR=3"}, simulator.Config{JobDuration: time.Hour, Conflict: simulator.ConflictIgnore})
+	for _, id := range []string{"k-1", "k-2"} {
+		s.Publish("backup.request.billing", nil, programtest.SampleRequest(id))
+	}
+	s.WaitForOutcomes()
+	_, jobs, _ := programtest.Once(t, s.Env, "", "requests", "--state", "open", "-o", "job")
+	kill := append([]string{"job", "kill", "--yes", "--reason", "CHG-17"}, strings.Fields(jobs)...)
+	code, out, stderr := programtest.Once(t, s.Env, "", kill...)
+	if says := " and 1 more: "; code != exitFailed || out != "" || strings.Count(stderr, "used up") != 1 || !strings.Contains(stderr, says) ||
+		!strings.Contains(stderr, "3 of 3 are spent, and the next is free at 2") || !strings.Contains(stderr, "--writes-per-hour 7: ") {
+		t.Errorf("exit code %d: %s%s", code, out, stderr)
+	}
+	code, out, stderr = programtest.Once(t, s.Env, "", append(kill, "--writes-per-hour", "7")...)
+	if code != exitDone || strings.Count(out, "is Killed") != 2 || strings.Count(stderr, "note: the end of a job is on record (job-finished) when") != 1 {
+		t.Errorf("with a limit of its own: exit code %d: %s%s", code, out, stderr)
+	}
+	if _, out, stderr := programtest.Once(t, s.Env, "", "status"); !strings.Contains(out, " of 3 writing calls spent in the last hour, 0 left, the next at 2") {
+		t.Errorf("the service's limit is not shown: %s%s", out, stderr)
+	}
+}
+
 // Several jobs are acted on one after the other, if all of them are on record.
 func TestJobCommand_severalJobs(t *testing.T) {
 	t.Parallel()

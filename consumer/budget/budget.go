@@ -56,7 +56,10 @@ type Config struct {
 	PerHour int
 	// Timeout is the longest time of one call. Required.
 	Timeout time.Duration
-	Log     zerolog.Logger
+	// Guest is true for a process whose PerHour holds for itself only: the limit on record, which is
+	// the service's, stays as it is.
+	Guest bool
+	Log   zerolog.Logger
 }
 
 // Budget takes calls from the record that all processes share. It implements

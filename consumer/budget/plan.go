@@ -73,7 +73,9 @@ func (c Config) plan(seen snapshot, m mine, waiting []*task, now time.Time) plan
 	// The lease is over at until by our clock, and not before that by the server's.
 	p.record.enter(c.Owner, m.lease, m.open+p.granted, seen.latest(p.until))
 	if p.write = p.granted > 0 || held != m.open || len(m.ended) > 0 || len(m.said) > 0 || seen.assumed; p.write {
-		p.record.Limit = c.PerHour
+		if !c.Guest || p.record.Limit == 0 {
+			p.record.Limit = c.PerHour
+		}
 		p.record.join()
 	}
 	return p

@@ -16,11 +16,11 @@ import (
 const budgetTimeout = 9 * time.Second
 
 // NewBudget returns the budget of writing calls that all replicas share, nil if none is set.
-func NewBudget(cfg *config.Config, owner string, log zerolog.Logger) *budget.Budget {
+func NewBudget(cfg *config.Config, owner string, guest bool, log zerolog.Logger) *budget.Budget {
 	if cfg.Vendor.WritesPerHour == 0 {
 		return nil
 	}
-	return budget.New(budget.Config{Owner: owner, PerHour: cfg.Vendor.WritesPerHour, Timeout: cfg.Vendor.Timeout, Log: log})
+	return budget.New(budget.Config{Owner: owner, PerHour: cfg.Vendor.WritesPerHour, Timeout: cfg.Vendor.Timeout, Guest: guest, Log: log})
 }
 
 // runBudget keeps the budget up to date until stop is called, after the last call.

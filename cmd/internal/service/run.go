@@ -51,7 +51,7 @@ func Run(ctx context.Context, o Options) error {
 	stops.add("traces", traces.Stop)
 
 	store := &logins.Store{Log: log}
-	allowance := NewBudget(cfg, owner, log)
+	allowance := NewBudget(cfg, owner, false, log)
 	vendor, err := newVendor(cfg, owner, store, allowance, &telemetry.Vendor{Metrics: metrics, Traces: traces, Log: log})
 	if err != nil {
 		return err
