@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -167,18 +168,23 @@ func TestLetters_whatIsNotPermitted(t *testing.T) {
 	})
 	number := b.request("billing", "b-1").keep("2", "busy")
 	one := fmt.Sprintf("/dead-letters/%d", number)
-	if body := b.get("/dead-letters/drop?all=yes"); strings.Contains(body, `id="missing"`) {
+	if body := b.get("/dead-letters/drop?all=yes"); strings.Contains(body, `data-missing`) {
 		t.Error("a reader is told what an operator lacks")
 	}
 	csrf := b.signIn()
 	for path, subject := range map[string]string{"/dead-letters/drop?all=yes": drop, "/dead-letters/replay?all=yes": "backup.request.billing", one: "backup.request.billing"} {
 		body := b.get(path)
-		if !strings.Contains(body, `id="missing"`) || !strings.Contains(body, "<code>"+subject+"</code>") || strings.Contains(body, `class="replay"`) {
+		if !strings.Contains(body, `data-missing`) || !strings.Contains(body, "<code>"+subject+"</code>") || strings.Contains(body, `class="replay"`) {
 			t.Errorf("%s does not name %s, or has a form:\n%s", path, subject, body)
 		}
 	}
 	form := with(url.Values{"all": {"yes"}, "before": {"6"}, "reason": {"x"}}, csrf)
-	for path, subject := range map[string]string{"/dead-letters/drop": drop, "/dead-letters/replay": "backup.request.billing", one + "/replay": "backup.request.billing"} {
+	if body := b.get(one); !strings.Contains(body, "<code>"+drop+"</code>") {
+		t.Errorf("the dead letter's page does not name %s:\n%s", drop, body)
+	}
+	for path, subject := range map[string]string{
+		"/dead-letters/drop": drop, "/dead-letters/replay": "backup.request.billing", one + "/replay": "backup.request.billing", one + "/drop": drop,
+	} {
 		if resp, body := b.do(http.MethodPost, path, form); resp.StatusCode != http.StatusForbidden || !strings.Contains(body, "grant publish on "+subject+".") {
 			t.Errorf("%s: %d\n%s", path, resp.StatusCode, body)
 		}
@@ -200,5 +206,56 @@ func TestDropMany_readOnly(t *testing.T) {
 	}
 	if resp, _ := b.do(http.MethodPost, "/dead-letters/drop", url.Values{"all": {"yes"}, "before": {"9"}, "reason": {"x"}}); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("a drop without a token: %d, want 403", resp.StatusCode)
+	}
+}
+
+var keptField = regexp.MustCompile(`name="kept" value="(\d+)"`)
+
+// The page of a dead letter offers its drop, which needs a reason and leaves a record.
+func TestDropOne(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.request("billing", "b-1").keep("2", "busy")
+	path := fmt.Sprintf("/dead-letters/%d", b.request("billing", "b-2").keep("2", "busy"))
+	if body := b.get(path); strings.Contains(body, `action="`+path+`/drop"`) || !strings.Contains(body, `To drop it, <a href="/login?next=`) {
+		t.Errorf("a reader sees:\n%s", body)
+	}
+	csrf := b.signIn()
+	body := b.get(path)
+	kept := keptField.FindStringSubmatch(body)
+	if kept == nil || !strings.Contains(body, `method="post" action="`+path+`/drop"`) || !strings.Contains(body, `<button class="danger">Drop this dead letter for good</button>`) ||
+		!strings.Contains(body, "It was never replayed, and cannot be replayed after this.") {
+		t.Fatalf("no form:\n%s", body)
+	}
+	for name, test := range map[string]struct {
+		form url.Values
+		want int
+		says string
+	}{
+		"without a reason":       {url.Values{"kept": {kept[1]}}, http.StatusUnprocessableEntity, "The reason is missing"},
+		"with a long reason":     {url.Values{"kept": {kept[1]}, "reason": {strings.Repeat("x", 4_000)}}, http.StatusUnprocessableEntity, "Nothing was done."},
+		"of another dead letter": {url.Values{"kept": {kept[1] + "1"}, "reason": {"x"}}, http.StatusConflict, "is another one"},
+	} {
+		if resp, body := b.do(http.MethodPost, path+"/drop", with(test.form, csrf)); resp.StatusCode != test.want || !strings.Contains(body, test.says) {
+			t.Errorf("%s: %d, want %d\n%s", name, resp.StatusCode, test.want, body)
+		}
+	}
+	if letters, records := b.kept(); letters != 2 || len(records) != 0 {
+		t.Fatalf("%d dead letters are left, %d drops recorded", letters, len(records))
+	}
+	form := with(url.Values{"kept": {kept[1]}, "reason": {"test data, CHG-17"}}, csrf)
+	resp, body := b.do(http.MethodPost, path+"/drop", form)
+	if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/dead-letters?dropped=2" {
+		t.Fatalf("the drop: %d to %s\n%s", resp.StatusCode, resp.Header.Get("Location"), body)
+	}
+	if body := b.get("/dead-letters?dropped=2"); !strings.Contains(body, `id="dropped">Dead letter 2 was dropped.<`) || strings.Contains(body, "b-2") {
+		t.Errorf("after the drop:\n%s", body)
+	}
+	letters, records := b.kept()
+	if letters != 1 || len(records) != 1 || records[0].Actor != "Ann (console)" || records[0].Reason != "test data, CHG-17" || records[0].DeadLetter.RequestID != "b-2" {
+		t.Errorf("%d dead letters are left, records %+v", letters, records)
+	}
+	if resp, body := b.do(http.MethodPost, path+"/drop", form); resp.StatusCode != http.StatusNotFound { // pressed twice
+		t.Errorf("twice: %d\n%s", resp.StatusCode, body)
 	}
 }

@@ -32,6 +32,8 @@ type lettersPage struct {
 	Trouble            string
 	// Unnamed is why clients and content groups are missing, "" if they were read.
 	Unnamed string
+	// Dropped is the dead letter that was just dropped from its own page, 0 for none.
+	Dropped uint64
 }
 
 // letterFilter says which dead letters to show; empty fields match all.
@@ -104,6 +106,9 @@ func (p *Page) letters(w http.ResponseWriter, r *http.Request) {
 	form := lettersForm{l.Filter, !l.Filter.Active()}
 	l.ReplayAll, l.DropAll = form.path("replay"), form.path("drop")
 	before, _ := strconv.ParseUint(q.Get("before"), 10, 64)
+	if l.Dropped, _ = strconv.ParseUint(q.Get("dropped"), 10, 64); l.Dropped > 0 {
+		l.Self = r.URL.Path
+	}
 	at := func(before uint64) string {
 		v := l.Filter.query()
 		if before > 0 {
@@ -149,9 +154,16 @@ type letterPage struct {
 	Again bool
 	// As is the id that it would be replayed under, Refusal why it cannot be.
 	As, Refusal string
-	// Missing are the subjects on which this process may not publish, and would.
-	Missing []string
+	// Missing are the subjects on which this process may not publish, and a replay would;
+	// DropMissing those of a drop.
+	Missing, DropMissing []string
 }
+
+// KeptID tells the dead letter from another one with its number.
+func (l letterPage) KeptID() string { return keptOf(l.Message) }
+
+// Open reports whether it was never replayed.
+func (l letterPage) Open() bool { return l.State() == deadletter.Open }
 
 // ReplayKey returns the key of the request that a replay created.
 func (l letterPage) ReplayKey(r deadletter.Replay) publisher.Key {
@@ -198,6 +210,9 @@ func (p *Page) letter(w http.ResponseWriter, r *http.Request) {
 		if l.Session != nil {
 			l.Missing = p.missing(r.Context(), publisher.AnyOperator, l.Subject)
 		}
+	}
+	if l.Session != nil {
+		l.DropMissing = p.missing(r.Context(), deadletter.DropNeeds...)
 	}
 	if q := r.URL.Query(); q.Has("replayed") {
 		l.Replayed = &publisher.Key{Source: q.Get("source"), Name: q.Get("replayed")}

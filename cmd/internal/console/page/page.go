@@ -3,11 +3,12 @@
 //	GET  /                                recent requests, counts, the last hour; ?state=&backup=&source=&client=&group=&q=&page=
 //	GET  /requests/{source}/{key}         one request with all its events
 //	GET  /protection, /protection/{group} content groups: until when each is protected; ?state=&client=&group=&owner=&page=
-//	GET  /dead-letters, /dead-letters/{n} failed requests, and why; ?source=&code=&state=&q=&before=
+//	GET  /dead-letters, /dead-letters/{n} failed requests, and why; ?source=&code=&state=&q=&before=&dropped=
 //	GET  /live, /live/…                   the changes of a page, as server-sent events
 //	GET  /assets/…                        style, script, icon
 //	GET  /login, POST /login, /logout     a session, for users with the token
 //	POST /dead-letters/{n}/replay         the request again, under a new id
+//	POST /dead-letters/{n}/drop           deletes it for good
 //	GET  /dead-letters/replay             the dead letters that a filter selects, and what a replay does; ?source=&code=&state=&q=&all=
 //	POST /dead-letters/replay             replays them
 //	GET  /dead-letters/drop               the dead letters that a filter selects, and what a drop does; ?source=&code=&state=&q=&all=
@@ -180,6 +181,7 @@ func New(ctx context.Context, cfg Config, log zerolog.Logger) (*Page, error) {
 	p.mux.HandleFunc("POST /login", p.login)
 	p.mux.Handle("POST /logout", p.action(p.logout))
 	p.mux.Handle("POST /dead-letters/{number}/replay", p.action(p.replay))
+	p.mux.Handle("POST /dead-letters/{number}/drop", p.action(p.drop))
 	p.mux.Handle("POST /requests/{source}/{key}/jobs/{job}", p.action(p.actOnJob))
 	p.mux.Handle("POST /pause", p.action(p.pause))
 	p.mux.Handle("POST /resume", p.action(p.resume))
