@@ -203,3 +203,21 @@ func keyboardCancel(w *tab) {
 	w.keys("\r")
 	w.waitFor("the end of the pause", `document.querySelector("ul.paused") === null`)
 }
+
+// keyboardWrongToken signs in after a wrong token, without a key to find the field again.
+func keyboardWrongToken(w *tab) {
+	w.open("/login?next=/protection")
+	w.tabTo("input[name=actor]")
+	w.keys("Ann")
+	w.tabTo("input[name=token]")
+	w.excused = "403" // the browser says that it was refused, as it should be
+	w.keys("not the token\r")
+	w.shows("this is not the token")
+	w.waitFor("the focus on the field of the token", `document.activeElement.matches("input[name=token]")`)
+	w.looksRight("the login after a wrong token")
+	w.keys(token + "\r")
+	w.shows("Sign out")
+	if address := evaluate[string](w, "location.pathname"); address != "/protection" {
+		w.t.Errorf("after the login it is at %s", address)
+	}
+}

@@ -44,6 +44,7 @@ func TestBrowser(t *testing.T) {
 		"roles and names":         rolesAndNames,
 		"keyboard only":           keyboardOnly,
 		"keyboard only, requests": keyboardCancel,
+		"keyboard only, wrong":    keyboardWrongToken,
 		"colours are legible":     legible,
 		"pictures for the README": pictures,
 	} {
