@@ -156,7 +156,10 @@ func textOf(e schemas.Event, doubtSince time.Time) string {
 		if e.Cancelled() {
 			return e.ErrorMessage
 		}
-		text := joined(failure(e), "reported by "+e.ErrorSource+" after "+show.Count(e.Attempts, "attempt"))
+		text := joined(failure(e), "reported by "+e.ErrorSource)
+		if e.Attempts > 0 { // 0: the owner that recorded it has called nothing
+			text += " after " + show.Count(e.Attempts, "attempt")
+		}
 		if e.Retryable {
 			text += "; the same request under a new id may succeed"
 		}

@@ -52,3 +52,16 @@ func TestLine_aClaimThatTheLedgerHasLost(t *testing.T) {
 		t.Errorf("got %q, want it to end with %q", got, lost)
 	}
 }
+
+// A failure before any call, such as that of an invalid request, has no attempts to tell of.
+func TestText_failedBeforeAnyAttempt(t *testing.T) {
+	t.Parallel()
+	e := &schemas.JobFailed{ErrorCode: schemas.CodeInvalidRequest, ErrorMessage: "clientName is missing", ErrorSource: schemas.ErrorSourceBackhaul}
+	if text := textOf(e, time.Time{}); text != "INVALID_REQUEST: clientName is missing; reported by backhaul" {
+		t.Error(text)
+	}
+	e.Attempts = 2
+	if text := textOf(e, time.Time{}); !strings.HasSuffix(text, "; reported by backhaul after 2 attempts") {
+		t.Error(text)
+	}
+}
