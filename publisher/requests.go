@@ -105,7 +105,10 @@ func (s *SentRequest) Acked(ctx context.Context) (*jetstream.PubAck, error) {
 			return nil, err
 		}
 		if err := pause(ctx, refused); err != nil {
-			return nil, fmt.Errorf("publish request on %s: not confirmed: %w", s.msg.Subject, errors.Join(last, err))
+			if last != nil {
+				err = fmt.Errorf("%w; %w", last, err)
+			}
+			return nil, fmt.Errorf("publish request on %s: not confirmed: %w", s.msg.Subject, err)
 		}
 		s.future, s.err = s.p.js.PublishMsgAsync(s.msg)
 	}

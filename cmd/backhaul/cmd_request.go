@@ -120,6 +120,9 @@ func runRequest(cmd *cobra.Command, f requestFlags) error {
 	if summary.NotSent > 0 && nc.IsConnected() {
 		err = notStored(err)
 	}
+	if report.usedUp && publisher.StorageUsedUp(err) {
+		err = errStillUsedUp // the report has the cause and the way out
+	}
 	return requestError(cmd.Context(), b, summary, err)
 }
 
@@ -141,6 +144,9 @@ func (f requestFlags) batchOf() (b batch.Batch, err error) {
 	}
 	return b, nil
 }
+
+// errStillUsedUp is the error after [requestReport.Waiting] has said that the storage is used up.
+var errStillUsedUp = errors.New("the storage is still used up")
 
 // notStored adds the way out to an error that a server which is connected does not confirm what it is sent.
 func notStored(err error) error {

@@ -13,6 +13,7 @@ import (
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/natsconn"
 	"backhaul/cmd/internal/show"
+	"backhaul/publisher"
 	"backhaul/schemas"
 )
 
@@ -26,6 +27,7 @@ type requestReport struct {
 	quiet     bool
 	bar       *requestBar // nil without one
 	outcome   time.Time   // when the last outcome was stored
+	usedUp    bool        // a note says that the storage of the server or account is used up
 }
 
 func newRequestReport(cmd *cobra.Command, f requestFlags, b batch.Batch, file batch.File) *requestReport {
@@ -86,6 +88,7 @@ func (r *requestReport) Unreadable(err error) {
 // Waiting says why a request is published again.
 func (r *requestReport) Waiting(err error) {
 	r.note("not stored yet, trying again: %v", natsconn.Explained(err))
+	r.usedUp = !r.quiet && publisher.StorageUsedUp(err)
 }
 
 // Progress moves the bar.

@@ -353,10 +353,19 @@ func TestRequest_saysThatTheStorageIsUsedUp(t *testing.T) {
 	for err := error(nil); err == nil; { // until it is full
 		_, err = js.Publish(t.Context(), "backup.dlq.billing", make([]byte, 10_000))
 	}
-	code, _, stderr := programtest.Once(t, env, "", strings.Fields("request --source billing --client-name c --subclient-name g --timeout 1s")...)
 	const says = "the storage of the server or account is used up: raise max_file_store or the account's limit"
-	if code == exitDone || !strings.Contains(stderr, says) {
-		t.Errorf("exit code %d, %s, want %q", code, stderr, says)
+	one := "request --source billing --client-name c --subclient-name g --timeout 1s"
+	file := "request --source billing --file - --timeout 1s"
+	for command, end := range map[string]string{
+		one:               "1 of 1 requests are not confirmed: the storage is still used up; run the same command again with --request-id ",
+		file:              "2 of 2 requests are not confirmed: the storage is still used up; run the same command again to go on",
+		file + " -o json": "2 of 2 requests are not confirmed: the storage is still used up; run the same command again to go on",
+		file + " --quiet": "2 of 2 requests are not confirmed: publish request on backup.request.billing: not confirmed: nats: API error: code=503 err_code=10023",
+	} {
+		code, _, stderr := programtest.Once(t, env, string(programtest.SampleRequest("r-1"))+"\n"+string(programtest.SampleRequest("r-2")), strings.Fields(command)...)
+		if code != exitFailed || strings.Count(stderr, says) != 1 || strings.Count(stderr, "insufficient resources") != 1 || !strings.Contains(stderr, end) {
+			t.Errorf("%s: exit code %d, %s, want %q and %q", command, code, stderr, says, end)
+		}
 	}
 }
 
