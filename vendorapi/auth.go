@@ -24,6 +24,9 @@ type Auth struct {
 	// Password and Token are called for each login, so that a replaced secret is read again.
 	Password func() (Secret, error)
 	Token    func() (Secret, error)
+	// PasswordName says where Password is set, for the error of a refused one, such as the name of a
+	// setting and its file. It may be empty.
+	PasswordName string
 	// TokenPairFile is the file of AuthBearer: JSON with accessToken and refreshToken. Each renewal
 	// rewrites it. All processes that use the pair must share this one file, see the package
 	// documentation.
@@ -70,7 +73,7 @@ var errNoOther = errors.New("the source has no other token")
 func newSource(c *Client, auth Auth) source {
 	switch auth.Mode {
 	case AuthLogin:
-		return &login{client: c, username: auth.Username, password: auth.Password, gate: loginGate{store: auth.Logins, by: auth.Process}}
+		return &login{client: c, username: auth.Username, password: auth.Password, name: auth.PasswordName, gate: loginGate{store: auth.Logins, by: auth.Process}}
 	case AuthBearer:
 		return &pairRenewal{client: c, file: pairFile(auth.TokenPairFile)}
 	default:

@@ -13,10 +13,16 @@ type EndpointError struct {
 	Endpoint string
 	// Try lists the endpoints at which the host may have the API.
 	Try []string
+	// Setting is [Config.EndpointName].
+	Setting string
 }
 
 func (e *EndpointError) Error() string {
-	return "the API does not seem to be at the endpoint " + e.Endpoint + "; its base is usually " + strings.Join(e.Try, " or ")
+	text := "the API does not seem to be at the endpoint " + e.Endpoint + "; its base is usually " + strings.Join(e.Try, " or ")
+	if e.Setting != "" {
+		text += ", to be set as " + e.Setting
+	}
+	return text
 }
 
 // usualPaths are the base paths of the API on Commvault's web servers. Basis:
@@ -46,7 +52,7 @@ func noOperation(op string, resp response) bool {
 }
 
 func (c *Client) endpointError() *EndpointError {
-	e := &EndpointError{Endpoint: c.endpoint}
+	e := &EndpointError{Endpoint: c.endpoint, Setting: c.endpointName}
 	u, err := url.Parse(c.endpoint)
 	if err != nil { // New has read it
 		return e

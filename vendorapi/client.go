@@ -45,7 +45,9 @@ type Config struct {
 	// Endpoint is the base of the API, such as
 	// "https://m6.metallic.io/webconsole/api". Plain http needs InsecureHTTP
 	// unless the host is loopback.
-	Endpoint     string
+	Endpoint string
+	// EndpointName says where Endpoint is set, for errors; it may be empty.
+	EndpointName string
 	InsecureHTTP bool
 	// CAFile is a PEM file with the only trusted roots. Defaults to the roots of the system.
 	CAFile string
@@ -72,9 +74,11 @@ type Config struct {
 // Client calls the vendor.
 type Client struct {
 	endpoint string
-	path     string // of the endpoint
-	timeout  time.Duration
-	body     body
+	// endpointName is [Config.EndpointName].
+	endpointName string
+	path         string // of the endpoint
+	timeout      time.Duration
+	body         body
 	// transport makes the exchanges; send is its Do method, which tests replace.
 	transport *http1.Transport
 	send      func(context.Context, *http1.Request) (http1.Answer, error)
@@ -126,7 +130,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		endpoint: strings.TrimRight(cfg.Endpoint, "/"), timeout: cfg.Timeout, body: body,
+		endpoint: strings.TrimRight(cfg.Endpoint, "/"), endpointName: cfg.EndpointName, timeout: cfg.Timeout, body: body,
 		breaker: gate.NewBreaker(isOutage, saysNothing), limits: gate.NewLimits(cfg.Pace.PerHour, cfg.Pace.PerSecond),
 		budget: cfg.Pace.Budget, observer: cfg.Observer, answered: cfg.Answered,
 	}

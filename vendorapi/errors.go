@@ -113,6 +113,8 @@ type LoginError struct {
 	// the earliest. They are zero for other credentials.
 	By    string
 	Until time.Time
+	// Setting is [Auth.PasswordName].
+	Setting string
 	// nearlyLocked means that one more failure may lock the account, by the vendor's count.
 	nearlyLocked bool
 	// unsure: nothing in the answer is about the credentials, so it may be a fault of the vendor.
@@ -130,10 +132,13 @@ func (e *LoginError) Error() string {
 	if e.Locked > 0 {
 		text += fmt.Sprintf(": account locked for %s", e.Locked)
 	}
+	if !e.Until.IsZero() && e.By != "" {
+		text += " (to " + e.By + ")"
+	}
+	if e.Setting != "" {
+		text += "; the password is that of " + e.Setting
+	}
 	if !e.Until.IsZero() {
-		if e.By != "" {
-			text += " (to " + e.By + ")"
-		}
 		text += fmt.Sprintf("; the same password is not sent again before %s, a changed one at once", e.Until.UTC().Format(time.RFC3339))
 	}
 	return text

@@ -34,6 +34,7 @@ type login struct {
 	client   *Client
 	username string
 	password func() (Secret, error)
+	name     string // [Auth.PasswordName]
 	gate     loginGate
 	refused  atomic.Pointer[Secret] // the last one that the vendor refused, or nil
 }
@@ -47,17 +48,25 @@ func (l *login) next(ctx context.Context, _ *token) (*token, error) {
 	account := l.username + "\x00" + string(password)
 	if err := l.gate.enter(ctx, account); err != nil {
 		l.refused.Store(&password)
-		return nil, err
+		return nil, l.named(err)
 	}
 	value, err := l.send(ctx, password)
 	l.gate.leave(ctx, account, err)
 	if err != nil {
 		l.refused.Store(&password)
-		return nil, err
+		return nil, l.named(err)
 	}
 	t := authtoken(value)
 	t.idle, t.made = idleLimit, time.Now()
 	return t, nil
+}
+
+// named adds to the error of a refused password where the password is set.
+func (l *login) named(err error) error {
+	if refusal, ok := errors.AsType[*LoginError](err); ok {
+		refusal.Setting = l.name
+	}
+	return err
 }
 
 func (l *login) secret() (Secret, error) {

@@ -333,6 +333,7 @@ func TestLoginError_text(t *testing.T) {
 		"login refused":                    {},
 		"login refused: code 1116: Wrong.": {Code: "1116", Message: "Wrong. "},
 		"login refused: code 1117: Locked.: account locked for 5m0s": {Code: "1117", Message: "Locked.", Locked: 5 * time.Minute},
+		"login refused; the password is that of A_SETTING":           {Setting: "A_SETTING"},
 	} {
 		if e.Error() != want {
 			t.Errorf("%q, want %q", e.Error(), want)

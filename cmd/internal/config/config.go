@@ -155,13 +155,16 @@ func (v Vendor) Starts() int {
 func (v Vendor) Client(maxInFlight int) vendorapi.Config {
 	auth := vendorapi.Auth{Mode: v.Auth, Username: v.Username, TokenPairFile: v.TokenPairFile}
 	if v.Password.Given() {
-		auth.Password = vendorSecret(v.Password)
+		auth.Password, auth.PasswordName = vendorSecret(v.Password), "BACKHAUL_VENDOR_PASSWORD"
+		if file := v.Password.File(); file != "" {
+			auth.PasswordName = "BACKHAUL_VENDOR_PASSWORD_FILE, " + file
+		}
 	}
 	if v.Token.Given() {
 		auth.Token = vendorSecret(v.Token)
 	}
 	return vendorapi.Config{
-		Endpoint: v.Endpoint, InsecureHTTP: v.InsecureHTTP, CAFile: v.CA,
+		Endpoint: v.Endpoint, EndpointName: "BACKHAUL_VENDOR_ENDPOINT", InsecureHTTP: v.InsecureHTTP, CAFile: v.CA,
 		Auth: auth, Format: v.Format, MaxConns: maxInFlight, Timeout: v.Timeout,
 		Pace: vendorapi.Pace{PerHour: v.StartsPerHour, PerSecond: v.StartsPerSecond},
 	}

@@ -128,6 +128,9 @@ func TestConfig_secretsAreReadAgainAndNeverShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	auth := cfg.Vendor.Client(1).Auth
+	if want := "BACKHAUL_VENDOR_PASSWORD_FILE, " + file; auth.PasswordName != want {
+		t.Errorf("the password is named %q, want %q", auth.PasswordName, want)
+	}
 	if got, err := auth.Password(); err != nil || string(got) != "first-secret" {
 		t.Errorf("password %q, %v", string(got), err)
 	}

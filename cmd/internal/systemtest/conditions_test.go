@@ -76,7 +76,7 @@ func TestAWrongPasswordLocksNoAccount(t *testing.T) {
 		env := append(wrong, "BACKHAUL_ADMIN_ADDR="+strings.TrimPrefix(admin, "http://"))
 		for _, command := range []string{"status", "check"} {
 			_, out, stderr := programtest.Once(t, env, "", command)
-			if !strings.Contains(out, "login refused: code 1116") {
+			if !strings.Contains(out, "login refused: code 1116") || !strings.Contains(out, "the password is that of BACKHAUL_VENDOR_PASSWORD") {
 				t.Errorf("%s does not say it:\n%s%s", command, out, stderr)
 			}
 			if times := triedAgain.FindStringSubmatch(out); times == nil || times[1] != times[2] {

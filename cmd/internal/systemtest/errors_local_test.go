@@ -212,7 +212,7 @@ func TestLocalErrorsAreConditions(t *testing.T) {
 	s.Publish("backup.request.billing", nil, programtest.SampleRequest("nowhere-1"))
 	mustWrite(t, policyFile, "sources:\n  billing: {alow: []}\n  crm: {alow: []}\n", 0o600)
 	conditions := []string{
-		"the API does not seem to be at the endpoint " + host + "; its base is usually " + endpoint + " or ",
+		"the API does not seem to be at the endpoint " + host + "; its base is usually " + endpoint + " or ", ", to be set as BACKHAUL_VENDOR_ENDPOINT",
 		"policy: " + policyFile + ":2: ", "more); the policy with SHA-256 ", "`backhaul policy check " + policyFile + "` lists every problem",
 	}
 	said := func(text string) bool {
