@@ -121,6 +121,12 @@ func TestJobCommand_withoutBudget(t *testing.T) {
 		!strings.Contains(stderr, "3 of 3 are spent, and the next is free at 2") || !strings.Contains(stderr, "--writes-per-hour 7: ") {
 		t.Errorf("exit code %d: %s%s", code, out, stderr)
 	}
+	// Also where neither the setting nor a replica is at hand, a request that waits says what for.
+	s.Publish("backup.request.billing", nil, programtest.SampleRequest("k-3"))
+	client := []string{s.Env[0], "BACKHAUL_ADMIN_ADDR=off"}
+	if _, out, stderr := programtest.Once(t, client, "", "status", "billing/k-3"); !strings.Contains(out, "held up by  budget: 3 of 3 writing calls spent in the last hour, 0 left, the next at 2") {
+		t.Errorf("a request without budget: %s%s", out, stderr)
+	}
 	code, out, stderr = programtest.Once(t, s.Env, "", append(kill, "--writes-per-hour", "7")...)
 	if code != exitDone || strings.Count(out, "is Killed") != 2 || strings.Count(stderr, "note: the end of a job is on record (job-finished) when") != 1 {
 		t.Errorf("with a limit of its own: exit code %d: %s%s", code, out, stderr)

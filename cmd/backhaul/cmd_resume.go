@@ -70,7 +70,7 @@ func runResume(cmd *cobra.Command, f queueFlags, force bool) error {
 		case r.VendorWait != nil:
 			text = fmt.Sprintf("the operators' pause is over; the vendor asked to wait, so requests are delivered from %s on. With --force they are delivered earlier", stamp(r.From))
 		case answer.WasPaused:
-			text = fmt.Sprintf("requests are delivered from %s on, or later if the vendor throttles calls", stamp(r.From))
+			text = fmt.Sprintf("requests are delivered from %s on, or later if the vendor throttles calls. One that was postponed after an error keeps its time, which `backhaul status REQUEST` shows", stamp(r.From))
 		}
 		return answer, text, err
 	})

@@ -13,8 +13,8 @@ import (
 
 // holdUp is what holds up a request.
 type holdUp struct {
-	// What is "pause" for a pause of the queue, "paused scope" for that of a scope, else the
-	// condition of the replica that was asked.
+	// What is "pause" for a pause of the queue, "paused scope" for that of a scope, "budget" for
+	// writing calls that are used up, else the condition of the replica that was asked.
 	What string `json:"what"`
 	Text string `json:"text"`
 	// Until is when it ends, or when what the condition says is tried again; zero if not known.
@@ -28,6 +28,9 @@ func holdUps(ctx context.Context, js jetstream.JetStream, h *history.History, ad
 	switch h.Status {
 	case history.Waiting, history.InDoubt:
 		all, err = pausesOf(ctx, js, h)
+		if h.Status == history.Waiting && err == nil {
+			all, err = appendBudget(ctx, js, all)
+		}
 	case history.Claimed:
 	default:
 		return nil, nil
@@ -43,6 +46,16 @@ func holdUps(ctx context.Context, js jetstream.JetStream, h *history.History, ad
 		}
 	}
 	return all, err
+}
+
+// appendBudget adds the budget of writing calls if it is used up. A user who may not see it is told
+// nothing.
+func appendBudget(ctx context.Context, js jetstream.JetStream, all []holdUp) ([]holdUp, error) {
+	s, err := lookAtBudget(ctx, js)
+	if err != nil || s == nil || s.View == nil || s.Left > 0 {
+		return all, err
+	}
+	return append(all, holdUp{What: "budget", Text: s.View.String(), Until: s.Next}), nil
 }
 
 // pausesOf returns the pauses of the queue and of the request's scope.
