@@ -91,7 +91,7 @@ func runCancel(cmd *cobra.Command, args []string, f cancelFlags) error {
 	if len(args) > 0 {
 		err = c.named(ctx, js, args, cfg)
 	} else {
-		err = c.selected(ctx)
+		err = c.selected(ctx, js)
 	}
 	if lost, ok := errors.AsType[*consumer.LedgerError](err); ok {
 		return fmt.Errorf("%w; nothing more is cancelled, because a request that was sent may be forgotten: run `backhaul recover` (deploy/RUNBOOK.md, BackhaulLedgerNotKnown)", lost)
@@ -177,14 +177,15 @@ func doneBefore(h history.History, cfg *config.Config) cancel.Outcome {
 }
 
 // selected cancels the requests that the filter selects.
-func (c *canceller) selected(ctx context.Context) error {
+func (c *canceller) selected(ctx context.Context, js jetstream.JetStream) error {
 	requests, err := c.desk.Select(ctx, c.flags.filter)
 	if err != nil {
 		return err
 	}
-	if missing := len(c.flags.filter.IDs) - len(requests); missing > 0 {
-		fmt.Fprintf(c.cmd.ErrOrStderr(), "%d of the file's %s not wait: they have their outcome, or were never sent by the source %s with this name of the batch\n",
-			missing, plural(len(c.flags.filter.IDs), "request does", "requests do"), c.flags.filter.Source)
+	if len(c.flags.filter.IDs) > len(requests) {
+		if err := c.reportMissing(ctx, js, requests); err != nil {
+			return err
+		}
 	}
 	if len(requests) == 0 {
 		fmt.Fprintln(c.cmd.ErrOrStderr(), "no request that waits is selected")

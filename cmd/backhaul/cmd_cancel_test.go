@@ -123,8 +123,12 @@ func TestCancel_selects(t *testing.T) {
 		t.Fatalf("request: exit code %d, %s", code, stderr)
 	}
 	code, out, stderr := programtest.Once(t, s.Env, "", "cancel", "--file", file, "--reason", "wrong file", "--yes")
-	if code != exitDone || out != "cli/own  cancelled\n" || !strings.Contains(stderr, "1 of the file's 2 requests do not wait") {
+	if code != exitDone || out != "cli/own  cancelled\n" || !strings.Contains(stderr, "1 of the file's 2 requests do not wait: 1 never sent by the source cli with this name of the batch, or no longer known\n") {
 		t.Errorf("another batch: exit code %d, %s%s", code, out, stderr)
+	}
+	code, _, stderr = programtest.Once(t, s.Env, "", "cancel", "--file", file, "--batch", "again", "--client-name", "photos", "--dry-run")
+	if code != exitDone || !strings.Contains(stderr, "2 of the file's 2 requests wait but are not selected by another filter\n") || strings.Contains(stderr, "do not wait") {
+		t.Errorf("another client: exit code %d, %s", code, stderr)
 	}
 	code, out, stderr = programtest.Once(t, s.Env, "", "cancel", "--file", file, "--batch", "again", "--reason", "wrong file", "--yes")
 	if code != exitDone || !strings.Contains(out, "cli/own  cancelled before") || !strings.Contains(out, "cli/file-") || !strings.Contains(stderr, "1 cancelled, 1 cancelled before") {
@@ -143,6 +147,16 @@ func TestCancel_withAReplica(t *testing.T) {
 	code, out, _ := programtest.Once(t, s.Env, "", "cancel", "billing/done", "--reason", "x")
 	if code != exitFailed || !strings.HasPrefix(out, fmt.Sprintf("billing/done  refused: it does not wait, it is started: job %s", job)) {
 		t.Errorf("a started one: exit code %d, %s", code, out)
+	}
+	// What of a file does not wait is counted by its state, and the job of what has started is named.
+	file := filepath.Join(t.TempDir(), "f.ndjson")
+	if err := os.WriteFile(file, fmt.Appendf(nil, "%s\n%s\n", labelled("never", "x"), labelled("done", "x")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, stderr := programtest.Once(t, s.Env, "", "cancel", "--source", "billing", "--file", file, "--dry-run")
+	if want := fmt.Sprintf("2 of the file's 2 requests do not wait: 1 started, 1 never sent by the source billing with this name of the batch, or no longer known\n"+
+		"billing/done has started: job %s\na job that has started goes on; `backhaul job kill JOB` ends it\n", job); code != exitDone || out != "" || !strings.Contains(stderr, want) {
+		t.Errorf("exit code %d, %s%s, want %s", code, out, stderr, want)
 	}
 	if code, _, stderr := programtest.Once(t, s.Env, "", "pause", "--for", "1h"); code != exitDone {
 		t.Fatalf("pause: exit code %d, %s", code, stderr)
