@@ -1,6 +1,7 @@
 package history
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,54 @@ func TestFolded_foldsWhatOnlyRenews(t *testing.T) {
 	}
 	if f := folds[1]; f.Renewals != 1 || !strings.Contains(f.Text(), "no answer; renewed once") {
 		t.Errorf("%d renewals: %s", f.Renewals, f.Text())
+	}
+}
+
+// Tries that end with the same error are one step, whatever times and numbers the error has.
+func TestFolded_foldsTheSameError(t *testing.T) {
+	t.Parallel()
+	claimed := func(epoch int) *schemas.JobSubmitting {
+		return claimOf(schemas.Claim{Epoch: epoch, LeaseMillis: 1000})
+	}
+	renewed := func(epoch int, text string) *schemas.JobSubmitting {
+		return claimOf(schemas.Claim{Epoch: epoch, LeaseMillis: 1000, LastError: text})
+	}
+	released := func(epoch int, text string) *schemas.JobSubmitting {
+		return claimOf(schemas.Claim{Epoch: epoch, LastError: text})
+	}
+	const text = "QCreateTask: HTTP 503: code 35:4618: try again in 1m30s, at 2026-11-29T09:00:00Z, 3 in the queue"
+	later := strings.NewReplacer("1m30s", "12s", "09:00:00Z", "09:01:30Z", "3 in", "41 in").Replace(text)
+	doubt := released(7, text)
+	doubt.DoubtSequence = 1
+	for name, test := range map[string]struct {
+		events []schemas.Event
+		want   string
+	}{
+		"the same":           {[]schemas.Event{claimed(1), released(1, text), claimed(2), released(2, text), claimed(3), released(3, later)}, "claimed released+2"},
+		"renewed with it":    {[]schemas.Event{claimed(1), released(1, text), claimed(2), renewed(2, later), renewed(2, text), released(2, text), claimed(3)}, "claimed released+1 claimed"},
+		"the renewal's":      {[]schemas.Event{claimed(1), renewed(1, text), renewed(1, later), renewed(1, "HTTP 502")}, "claimed renewed renewed"},
+		"another status":     {[]schemas.Event{claimed(1), released(1, text), claimed(2), released(2, strings.Replace(text, "503", "502", 1))}, "claimed released claimed released"},
+		"another code":       {[]schemas.Event{claimed(1), released(1, text), claimed(2), released(2, strings.Replace(text, "4618", "4619", 1))}, "claimed released claimed released"},
+		"another in between": {[]schemas.Event{claimed(1), released(1, text), claimed(2), renewed(2, "away"), released(2, text)}, "claimed released claimed renewed released"},
+		"without an error":   {[]schemas.Event{claimed(1), released(1, ""), claimed(2), released(2, "")}, "claimed released claimed released"},
+		"in doubt":           {[]schemas.Event{claimed(1), released(1, text), claimed(7), doubt}, "claimed released claimed released"},
+		"taken over":         {[]schemas.Event{claimed(1), claimed(2), released(2, text), claimed(3), released(3, text)}, "claimed taken-over released+1"},
+	} {
+		var got []string
+		for _, f := range Folded(Timeline(claims(test.events...))) {
+			what := string(f.What)
+			if f.Tries > 0 {
+				what += fmt.Sprintf("+%d", f.Tries)
+			}
+			got = append(got, what)
+		}
+		if all := strings.Join(got, " "); all != test.want {
+			t.Errorf("%s: %s, want %s", name, all, test.want)
+		}
+	}
+	folds := Folded(Timeline(claims(claimed(1), released(1, text), claimed(2), released(2, later))))
+	if f := folds[1]; !f.End().Equal(time.Unix(3, 0)) || f.Text() != "by one, epoch 1: "+text+"; the same error once more until 1970-01-01T00:00:03Z, the last by one, epoch 2" {
+		t.Errorf("until %s: %s", f.End(), f.Text())
 	}
 }
 
