@@ -64,8 +64,29 @@ func resumeScope(cmd *cobra.Command, f queueFlags, s scope.Scope) error {
 		if err == nil && p.Until.IsZero() {
 			return p, fmt.Sprintf("%s is resumed, and every other scope: the list of the paused ones could not be read and is empty now; replicas know of it within %s", s, scope.Interval), nil
 		}
-		return p, fmt.Sprintf("%s is resumed; replicas know of it within %s. It was paused until %s by %s", p.Scope, scope.Interval, stamp(p.Until), cmp.Or(p.Actor, "nobody on record")), err
+		return p, resumedText(p), err
 	})
+}
+
+// resumedText names the pauses that a resume has ended, and those that hold requests of the scope still.
+func resumedText(r queue.ResumedScope) string {
+	text := fmt.Sprintf("%s is resumed; replicas know of it within %s. It was paused until %s", r.Scope, scope.Interval, byWhom(r.Until, r.Actor, r.Reason))
+	for _, other := range r.Also {
+		text += "\nended, too: the pause of the same names until " + byWhom(other.Until, other.Actor, other.Reason)
+	}
+	for _, p := range r.StillPaused {
+		text += fmt.Sprintf("\nstill paused: %s until %s; it holds requests that are in both", p.Scope, byWhom(p.Until, p.Actor, p.Reason))
+	}
+	return text
+}
+
+// byWhom returns the end of a pause, who made it and why.
+func byWhom(until time.Time, actor, reason string) string {
+	text := stamp(until) + " by " + cmp.Or(actor, "nobody on record")
+	if reason != "" {
+		text += ": " + reason
+	}
+	return text
 }
 
 // pausedScopes returns the scopes that are paused, none where this user may not read it.

@@ -34,7 +34,17 @@ func TestPauseAndResumeOfAScope(t *testing.T) {
 	run(exitDone, `"holdUps":[{"what":"paused scope","text":"source billing is paused until 2`, "status", "billing/p-1", "-o", "json")
 	run(exitDone, "by ann: CHG-17", "status", "billing/p-1")
 	run(exitFailed, "by which it was paused: source billing", "resume", "--client", "billing")
-	run(exitDone, "source billing is resumed", "resume", "--source", "billing")
+	run(exitDone, "source crm", "pause", "--source", "crm", "--for", "1h")
+	run(exitDone, "client s-adhoc-object-storage is paused", "pause", "--client", "s-adhoc-object-storage", "--for", "1h", "--reason", "CHG-18", "--as", "cid")
+	run(exitDone, "is paused already", "pause", "--source", "billing", "--for", "30m", "--reason", "INC-3", "--as", "bob")
+	code, out, stderr := programtest.Once(t, s.Env, "", "resume", "--source", "billing")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != exitDone || len(lines) != 4 || !strings.HasPrefix(lines[0], "source billing is resumed") || !strings.HasSuffix(lines[0], " by ann: CHG-17") ||
+		!strings.HasPrefix(lines[1], "ended, too: the pause of the same names until 2") || strings.Contains(lines[1], "bob") == strings.Contains(lines[2], "bob") ||
+		!strings.HasPrefix(lines[3], "still paused: client s-adhoc-object-storage until 2") || !strings.Contains(lines[3], " by cid: CHG-18") {
+		t.Errorf("exit code %d\n%s%s", code, out, stderr)
+	}
+	run(exitDone, `"stillPaused":[{"source":"crm"`, "resume", "--client", "s-adhoc-object-storage", "-o", "json")
 	s.WaitForOutcomes()
 	s.OneJob("p-1")
 	run(exitDone, "resume-scope", "events", "--kind", "operator")

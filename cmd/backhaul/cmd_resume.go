@@ -33,7 +33,8 @@ is then called earlier than it asked, unless a replica runs that knows of its an
 pauses the queue again.
 
 With --source, --client or --group it ends the pause of the scope that was paused by the
-same names. "backhaul status" lists the scopes that are paused.`,
+same names, by every operator, and names them. Other scopes that its requests may be in stay
+paused, and are named, too. "backhaul status" lists the scopes that are paused.`,
 		Example: `  backhaul resume --nats nats://127.0.0.1:4222 --reason "maintenance is over"
   backhaul resume --source billing --reason "batch is corrected"`,
 		Args: cobra.NoArgs,

@@ -26,6 +26,41 @@ type Pause struct {
 	Reason string    `json:"reason,omitempty"`
 	// OperationID is that of the operator's event.
 	OperationID string `json:"operationId"`
+	// Also are the pauses of other operators by the same names that end no later, the last
+	// [mostAlso]. A resume ends them, too.
+	Also []Also `json:"also,omitempty"`
+}
+
+// Also is a pause by the same names that ends no later.
+type Also struct {
+	Until       time.Time `json:"until"`
+	Actor       string    `json:"actor"`
+	Reason      string    `json:"reason,omitempty"`
+	OperationID string    `json:"operationId"`
+}
+
+// mostAlso bounds the other pauses that are kept with the one in force.
+const mostAlso = 8
+
+// add adds a pause by the same names that ends no later. An actor is named once.
+func (p *Pause) add(other ...Also) {
+	for _, o := range other {
+		p.Also = slices.DeleteFunc(p.Also, func(a Also) bool { return a.Actor == o.Actor })
+		if o.Actor != p.Actor {
+			p.Also = append(p.Also, o)
+		}
+	}
+	p.Also = slices.Delete(p.Also, 0, max(0, len(p.Also)-mostAlso))
+}
+
+// also returns a pause as one of the others.
+func (p Pause) also() Also {
+	return Also{Until: p.Until, Actor: p.Actor, Reason: p.Reason, OperationID: p.OperationID}
+}
+
+// has reports whether a pause is on record, in force or as one of the others.
+func (p Pause) has(operationID string) bool {
+	return p.OperationID == operationID || slices.ContainsFunc(p.Also, func(a Also) bool { return a.OperationID == operationID })
 }
 
 // String returns who paused the scope, until when and why, as part of a sentence.
@@ -91,6 +126,9 @@ func decode(data []byte) ([]Pause, error) {
 }
 
 func inForce(pauses []Pause, now time.Time) []Pause {
+	for i := range pauses {
+		pauses[i].Also = slices.DeleteFunc(pauses[i].Also, func(a Also) bool { return !a.Until.After(now) })
+	}
 	return slices.DeleteFunc(pauses, func(p Pause) bool { return !p.Until.After(now) })
 }
 
@@ -108,6 +146,16 @@ func (l *List) Find(s Scope) (p Pause, ok bool) {
 		return *found, true
 	}
 	return Pause{}, false
+}
+
+// Overlapping returns the other pauses in force that requests of a scope may be in, too.
+func (l *List) Overlapping(s Scope) (others []Pause) {
+	for _, p := range l.Pauses {
+		if !p.Is(s) && p.Overlaps(s) {
+			others = append(others, p)
+		}
+	}
+	return others
 }
 
 // Of returns the pause that a request of a source for a content group of a client is in, nil if
@@ -132,13 +180,20 @@ func Add(ctx context.Context, events jetstream.Stream, pub *publisher.Publisher,
 			return fmt.Errorf("%d scopes are paused already: resume one first, or pause the queue", len(l.Pauses))
 		case before == nil:
 			l.Pauses = append(l.Pauses, p)
-		case before.OperationID == p.OperationID: // only the acknowledgement was lost
-			return errDone
-		case !before.Until.Before(p.Until):
+		case before.has(p.OperationID): // only the acknowledgement was lost
 			inForce = *before
 			return errDone
+		case !before.Until.Before(p.Until):
+			if before.Actor == p.Actor {
+				inForce = *before
+				return errDone
+			}
+			before.add(p.also())
+			inForce = *before
 		default:
-			*before = p
+			inForce = p
+			inForce.add(append(slices.Clone(before.Also), before.also())...)
+			*before = inForce
 		}
 		return nil
 	})

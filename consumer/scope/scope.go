@@ -69,6 +69,12 @@ func (s Scope) Is(other Scope) bool {
 		vendorapi.FoldName(s.Group) == vendorapi.FoldName(other.Group)
 }
 
+// Overlaps reports whether a request can be in both scopes.
+func (s Scope) Overlaps(other Scope) bool {
+	return (s.Source == "" || other.Source == "" || s.Source == other.Source) &&
+		(s.Client == "" || same(other.Client, s.Client)) && (s.Group == "" || same(other.Group, s.Group))
+}
+
 func (s Scope) String() string {
 	var parts []string
 	for _, part := range []struct{ what, name string }{{"source", s.Source}, {"client", s.Client}, {"content group", s.Group}} {

@@ -320,3 +320,69 @@ func TestWatch_nil(t *testing.T) {
 		t.Error("a nil watch knows of a pause")
 	}
 }
+
+// The pauses of other operators by the same names are kept with the longest, each operator's last
+// one, and end with it.
+func TestAdd_keepsThoseOfOtherOperators(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	billing := Scope{Source: "billing"}
+	add := func(actor string, d time.Duration, id string) {
+		t.Helper()
+		p := pauseOf(billing, d, id)
+		p.Actor = actor
+		if _, err := Add(t.Context(), r.events, r.pub, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(want string) {
+		t.Helper()
+		l, err := Read(t.Context(), r.events)
+		if err != nil || len(l.Pauses) != 1 {
+			t.Fatalf("%+v, %v", l, err)
+		}
+		got := l.Pauses[0].Actor + l.Pauses[0].OperationID
+		for _, a := range l.Pauses[0].Also {
+			got += " " + a.Actor + a.OperationID
+		}
+		if got != want {
+			t.Errorf("on record %q, want %q", got, want)
+		}
+	}
+	add("ann", time.Hour, "1")
+	add("ann", time.Minute, "2") // her own, shorter
+	expect("ann1")
+	add("bob", time.Minute, "3")
+	add("bob", time.Minute, "3") // only the acknowledgement was lost
+	expect("ann1 bob3")
+	add("cid", 2*time.Hour, "4")
+	expect("cid4 bob3 ann1")
+	add("bob", 3*time.Hour, "5")
+	expect("bob5 ann1 cid4")
+	for i := range mostAlso {
+		add(fmt.Sprint("op", i), time.Minute, "6")
+	}
+	if l, err := Read(t.Context(), r.events); err != nil || len(l.Pauses[0].Also) > mostAlso {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+func TestOverlaps(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		a, b Scope
+		want bool
+	}{
+		{Scope{Source: "billing"}, Scope{Client: "files"}, true},
+		{Scope{Source: "billing"}, Scope{Source: "billing", Client: "files"}, true},
+		{Scope{Source: "billing"}, Scope{Source: "crm"}, false},
+		{Scope{Source: "billing", Client: "files"}, Scope{Source: "crm", Client: "files"}, false},
+		{Scope{Client: "files"}, Scope{Client: "FILES", Group: "g"}, true},
+		{Scope{Client: "files", Group: "g"}, Scope{Client: "files", Group: "h"}, false},
+		{Scope{Client: "files"}, Scope{Client: "mail"}, false},
+	} {
+		if test.a.Overlaps(test.b) != test.want || test.b.Overlaps(test.a) != test.want {
+			t.Errorf("%q and %q overlap, or not; want %t", test.a, test.b, test.want)
+		}
+	}
+}

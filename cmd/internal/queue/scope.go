@@ -56,10 +56,11 @@ func PauseScope(ctx context.Context, js jetstream.JetStream, pub *publisher.Publ
 		return PausedScope{}, err
 	}
 	p := scope.Pause{Scope: s, Since: list.Now, Until: list.Now.Add(d), Actor: by.Actor, Reason: by.Reason, OperationID: rand.Text()}
+	recorded := p
 	if before, ok := list.Find(s); ok && !before.Until.Before(p.Until) {
-		p.Until = before.Until
+		recorded.Until = before.Until
 	}
-	if err := recordScope(ctx, pub, schemas.ActionPauseScope, p, by); err != nil {
+	if err := recordScope(ctx, pub, schemas.ActionPauseScope, recorded, by); err != nil {
 		return PausedScope{}, err
 	}
 	inForce, err := scope.Add(ctx, events, pub, p)
@@ -87,36 +88,43 @@ func (e *NotPausedError) Error() string {
 	return fmt.Sprintf("%s is not paused. A scope is resumed by the names by which it was paused: %s", e.Scope, strings.Join(names, "; "))
 }
 
+// ResumedScope is the pause of a scope that was ended.
+type ResumedScope struct {
+	scope.Pause
+	// StillPaused are other scopes that are paused and that its requests may be in.
+	StillPaused []scope.Pause `json:"stillPaused,omitempty"`
+}
+
 // ResumeScope ends the pause of a scope and returns it. Replicas know of it within
 // [scope.Interval]. The error is a [*NotPausedError] if the scope is not paused; then nothing is
 // recorded. If the list cannot be read, replicas keep the pauses that they know: it is replaced, and
 // the pause that is returned has no end.
-func ResumeScope(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, s scope.Scope, by operator.By) (scope.Pause, error) {
+func ResumeScope(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, s scope.Scope, by operator.By) (ResumedScope, error) {
 	if err := checkScope(s, by); err != nil {
-		return scope.Pause{}, err
+		return ResumedScope{}, err
 	}
 	events, err := js.Stream(ctx, publisher.EventsStream)
 	if err != nil {
-		return scope.Pause{}, fmt.Errorf("read which scopes are paused: %w", err)
+		return ResumedScope{}, fmt.Errorf("read which scopes are paused: %w", err)
 	}
 	list, err := scope.Read(ctx, events)
 	if err != nil {
-		return scope.Pause{}, err
+		return ResumedScope{}, err
 	}
 	p, ok := list.Find(s)
 	switch {
 	case !ok && list.Unreadable != nil:
 		p.Scope = s
 	case !ok:
-		return scope.Pause{}, &NotPausedError{Scope: s, Paused: list.Pauses}
+		return ResumedScope{}, &NotPausedError{Scope: s, Paused: list.Pauses}
 	}
 	if err := recordScope(ctx, pub, schemas.ActionResumeScope, p, by); err != nil {
-		return scope.Pause{}, err
+		return ResumedScope{}, err
 	}
 	if err := scope.Remove(ctx, events, pub, s); err != nil {
-		return scope.Pause{}, fmt.Errorf("recorded, but not resumed: %w", err)
+		return ResumedScope{}, fmt.Errorf("recorded, but not resumed: %w", err)
 	}
-	return p, nil
+	return ResumedScope{p, list.Overlapping(s)}, nil
 }
 
 func checkScope(s scope.Scope, by operator.By) error {
