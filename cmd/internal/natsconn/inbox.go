@@ -62,9 +62,9 @@ func receives(ctx context.Context, nc *nats.Conn, server string) error {
 	return nil
 }
 
-// documentedUsers are those of deploy/nats/permissions.conf whose programs or people use the commands. The
+// documentedUsers are the users of deploy/nats/roles.conf, those of programs and commands first. The
 // inbox prefix of each is _INBOX_ and its name.
-var documentedUsers = []string{"backhaul", "trigger", "archiver", "operator", "reader", "provisioner", "protection", "admin", "billing", "crm"}
+var documentedUsers = []string{"backhaul", "trigger", "archiver", "operator", "reader", "provisioner", "protection", "admin", "billing", "crm", "snapshot"}
 
 // permittedInbox returns the documented inbox prefix that the user of a connection may use, "" if there is none.
 // The user cannot ask for its permissions, because it would not hear the answer: each prefix is
