@@ -15,6 +15,7 @@ import (
 	"backhaul/cmd/internal/deadletter"
 	"backhaul/cmd/internal/operator"
 	"backhaul/cmd/internal/queue"
+	"backhaul/consumer"
 	"backhaul/consumer/scope"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
@@ -24,7 +25,10 @@ import (
 
 // acts notes what was asked for, in place of a queue and a box of dead letters:
 // this is about who may ask.
-type acts struct{ done []string }
+type acts struct {
+	done   []string
+	vendor bool // the vendor asked for the pause
+}
 
 func (a *acts) Pause(_ context.Context, by operator.By, d time.Duration) error {
 	a.done = append(a.done, by.Actor+" pauses for "+d.String())
@@ -45,6 +49,9 @@ func (a *acts) ResumeScope(_ context.Context, by operator.By, s scope.Scope) err
 }
 
 func (a *acts) Resume(_ context.Context, by operator.By) error {
+	if a.vendor {
+		return &queue.NotByOperatorError{Until: time.Unix(1800000000, 0).UTC(), By: &queue.PausedBy{Vendor: true, VendorWait: &consumer.VendorWait{By: "HTTP 503 to CreateTask"}}}
+	}
 	a.done = append(a.done, by.Actor+" resumes: "+by.Reason)
 	return nil
 }
@@ -154,6 +161,11 @@ func TestOnlyASessionMayAct(t *testing.T) {
 	}
 	if resp, body := b.do(http.MethodPost, "/resume", with(url.Values{"source": {"running"}}, csrf)); resp.StatusCode != http.StatusConflict || !strings.Contains(body, "source running is not paused") {
 		t.Errorf("a scope that is not paused: %d\n%s", resp.StatusCode, body)
+	}
+	a.vendor = true
+	if resp, body := b.do(http.MethodPost, "/resume", with(nil, csrf)); resp.StatusCode != http.StatusConflict ||
+		!strings.Contains(body, "is paused until 2027-01-15T08:00:00Z, because the vendor asked for it (HTTP 503 to CreateTask); the pause ends by itself then") || !strings.Contains(body, "resume --force") {
+		t.Errorf("a pause of the vendor: %d\n%s", resp.StatusCode, body)
 	}
 	for path, want := range map[string]int{
 		"/dead-letters/404/replay": http.StatusNotFound, "/dead-letters/409/replay": http.StatusConflict,
