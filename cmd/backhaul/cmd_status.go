@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -283,6 +284,9 @@ func printStatus(w io.Writer, output string, s status) error {
 		return printJSON(w, s)
 	}
 	t := newTable(w)
+	for i, c := range s.Replica.Holding() {
+		t.row([]string{"nothing starts", ""}[min(i, 1)], c.Name+": "+c.Text())
+	}
 	t.row("queue", s.queueText())
 	if !s.Queue.Oldest.IsZero() {
 		t.row("oldest", fmt.Sprintf("%s, %s ago", stamp(s.Queue.Oldest), ago(s.Queue.Age(s.AsOf))))
@@ -296,11 +300,7 @@ func printStatus(w io.Writer, output string, s status) error {
 	for i, text := range scopesText(s.Queue.PausedScopes) {
 		t.row([]string{"paused scopes", ""}[min(i, 1)], text)
 	}
-	if s.Queue.Pulls == 0 {
-		t.row("pulls", "none: no replica asks for work at the moment, starts are scarce, or a scope is paused")
-	} else {
-		t.row("pulls", fmt.Sprint(s.Queue.Pulls))
-	}
+	t.row("pulls", s.pullsText())
 	t.row("events", s.Events.text())
 	if s.Ledger != "" {
 		t.row("ledger", s.Ledger)
@@ -320,6 +320,30 @@ func (s status) queueText() string {
 		text += fmt.Sprintf(" (%d delivered more than once)", s.Queue.Redelivered)
 	}
 	return text
+}
+
+// pullsText returns how many pulls wait, or why none does, as far as that is known.
+func (s status) pullsText() string {
+	if s.Queue.Pulls > 0 {
+		return fmt.Sprint(s.Queue.Pulls)
+	}
+	var causes []string
+	for _, c := range s.Replica.Holding() {
+		causes = append(causes, fmt.Sprintf("the replica at %s starts nothing (%s)", s.Replica.Address, c.Name))
+	}
+	if s.Budget != nil && s.Budget.View != nil && s.Budget.Left == 0 {
+		causes = append(causes, "the budget of writing calls is used up")
+	}
+	if len(s.Queue.PausedScopes) > 0 {
+		causes = append(causes, "a scope is paused")
+	}
+	if len(causes) == 0 {
+		return "none: no replica asks for work at the moment, or starts are scarce"
+	}
+	if s.Replica == nil || !s.Replica.Answered || s.Replica.Other || !s.Replica.Ready {
+		causes = append([]string{"no replica asks for work at the moment"}, causes...)
+	}
+	return "none: " + strings.Join(causes, ", or ")
 }
 
 // maxLines bounds the sources that are printed.
@@ -362,7 +386,11 @@ func printReplica(t table, r *replica.Replica) {
 	case !r.Answered:
 		t.row("replica", fmt.Sprintf("none answers at %s (%s); --admin-addr names another", r.Address, r.Error))
 	case r.Ready:
-		t.row("replica", r.Address+" is ready")
+		text := r.Address + " is ready"
+		if len(r.Holding()) > 0 {
+			text += ", and starts nothing at the moment"
+		}
+		t.row("replica", text)
 	default:
 		t.row("replica", r.Address+" is not ready")
 	}

@@ -38,11 +38,9 @@ func holdUps(ctx context.Context, js jetstream.JetStream, h *history.History, ad
 	r, unseen := lookAt(ctx, js, func(ctx context.Context, js jetstream.JetStream) (*replica.Replica, error) {
 		return askReplica(ctx, js, admin)
 	})
-	if unseen == nil && r != nil && r.Answered {
-		for _, c := range r.Checks {
-			if c.HoldsUp && (!c.OK || !c.Until.IsZero()) {
-				all = append(all, holdUp{What: c.Name, Text: c.Text(), Until: c.Until})
-			}
+	if unseen == nil {
+		for _, c := range r.Holding() {
+			all = append(all, holdUp{What: c.Name, Text: c.Text(), Until: c.Until})
 		}
 	}
 	return all, err

@@ -139,6 +139,28 @@ func TestText_fullStop(t *testing.T) {
 	}
 }
 
+// A claim in force says since when a call may be under way, until an error of one is on record.
+func TestSummary_aCallUnderWay(t *testing.T) {
+	t.Parallel()
+	held := schemas.Claim{Epoch: 2, LeaseMillis: 1000}
+	failed := held
+	failed.LastError = "HTTP 503"
+	before := []schemas.Event{claimOf(schemas.Claim{Epoch: 1, LeaseMillis: 1000}), claimOf(schemas.Claim{Epoch: 1, LastError: "HTTP 503"})}
+	for _, test := range []struct {
+		events []schemas.Event
+		want   string
+	}{
+		{append(before, claimOf(held), claimOf(held)), "; a call to the vendor may be under way since 1970-01-01T00:00:02Z, of which no answer is recorded"},
+		{append(before, claimOf(held), claimOf(failed)), ""},
+	} {
+		key := publisher.NewKey("billing", "r")
+		h := &History{Source: key.Source, Key: key.Name, Status: Claimed, Queued: &Queued{}, Steps: Timeline(claims(test.events...))}
+		if got := h.Summary(Replicas{}); !strings.HasSuffix(got, "unless it renews the claim"+test.want) {
+			t.Errorf("%s, want %q", got, test.want)
+		}
+	}
+}
+
 // While an error says when the next try is, the summary does not say that it is now.
 func TestSummary_releasedAfterAnError(t *testing.T) {
 	t.Parallel()

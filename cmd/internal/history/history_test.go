@@ -17,6 +17,9 @@ import (
 	"backhaul/schemas"
 )
 
+// resent is how the summary of a request that is sent again after a doubt ends.
+var resent = fmt.Sprintf(" (BACKHAUL_IN_DOUBT=reconcile and a BACKHAUL_VENDOR_VISIBILITY_WINDOW of %s, by the settings of this command: a vendor that lists the job later gets a second one)", window)
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
@@ -142,24 +145,24 @@ func TestRead_histories(t *testing.T) {
 		},
 		"claimed": {
 			tell:  func(t *rig, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
-			whats: []What{StepClaimed}, status: Claimed, summary: "claimed by a/1 until TIME, unless it renews the claim",
+			whats: []What{StepClaimed}, status: Claimed, summary: "claimed by a/1 until TIME, unless it renews the claim; a call to the vendor may be under way since TIME, of which no answer is recorded",
 		},
 		"claimed, the message is lost": {
 			tell:  func(t *rig, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
 			whats: []What{StepClaimed}, status: Claimed, gone: true,
-			summary: "claimed by a/1 until TIME, unless it renews the claim; its message is no longer queued, so no replica will resume it",
+			summary: "claimed by a/1 until TIME, unless it renews the claim; a call to the vendor may be under way since TIME, of which no answer is recorded; its message is no longer queued, so no replica will resume it",
 		},
 		"the owner died": {
 			tell:  func(t *rig, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
 			later: lease + time.Second,
 			whats: []What{StepClaimed}, status: InDoubt,
-			summary: "in doubt since TIME: the lease of a/1 has ended; its job is looked up until TIME, and if there is none, the request is sent again",
+			summary: "in doubt since TIME: the lease of a/1 has ended; its job is looked up until TIME, and if there is none, the request is sent again" + resent,
 		},
 		"the owner died long ago": {
 			tell:  func(t *rig, m schemas.Message) { t.append(key, 0, claim(m, "a/1", 1, lease, 0)) },
 			later: lease + window + time.Second,
 			whats: []What{StepClaimed}, status: InDoubt,
-			summary: "in doubt since TIME: the lease of a/1 has ended; the window for its job ended at TIME; the next delivery looks it up once more, and if there is none, the request is sent again",
+			summary: "in doubt since TIME: the lease of a/1 has ended; the window for its job ended at TIME; the next delivery looks it up once more, and if there is none, the request is sent again" + resent,
 		},
 		"released": {
 			tell: func(t *rig, m schemas.Message) {
@@ -175,7 +178,7 @@ func TestRead_histories(t *testing.T) {
 				t.append(key, renewed, claim(m, "a/1", 1, 0, first))
 			},
 			whats: []What{StepClaimed, StepRenewed, StepReleased}, status: InDoubt,
-			summary: "in doubt since TIME: its job is looked up until TIME, and if there is none, the request is sent again",
+			summary: "in doubt since TIME: its job is looked up until TIME, and if there is none, the request is sent again" + resent,
 		},
 		"released, and the vendor said that there is no job": {
 			tell: func(t *rig, m schemas.Message) {

@@ -23,7 +23,7 @@ func (h *History) Summary(replicas Replicas) string {
 	last := h.Last()
 	switch h.Status {
 	case Claimed:
-		return fmt.Sprintf("claimed by %s until %s, unless it renews the claim", owner(last), stamp(last.Standing().LeaseEnd)) + h.notQueued()
+		return fmt.Sprintf("claimed by %s until %s, unless it renews the claim", owner(last), stamp(last.Standing().LeaseEnd)) + h.underWay() + h.notQueued()
 	case Waiting:
 		if h.Paused != nil && h.Queued != nil {
 			return fmt.Sprintf("waiting since %s: %s", stamp(h.waitingSince()), h.Paused)
@@ -65,6 +65,29 @@ func (h *History) Summary(replicas Replicas) string {
 		return "not found: it has no events and is not queued"
 	}
 	return h.Status.Word()
+}
+
+// underWay returns since when a call to the vendor may be under way, by the claim in force: the ledger
+// records a claim before the call and nothing until its answer. It is "" after an error under that
+// claim, because the next call has no event of its own.
+func (h *History) underWay() string {
+	var since time.Time
+	epoch := h.Last().Event.(*schemas.JobSubmitting).Epoch
+	for _, step := range h.Steps {
+		e, ok := step.Event.(*schemas.JobSubmitting)
+		switch {
+		case !ok || step.key != h.own() || e.Epoch != epoch || e.LeaseMillis == 0:
+			since = time.Time{}
+		case e.LastError != "":
+			return ""
+		case since.IsZero():
+			since = step.At
+		}
+	}
+	if since.IsZero() {
+		return ""
+	}
+	return "; a call to the vendor may be under way since " + stamp(since) + ", of which no answer is recorded"
 }
 
 // waitingSince returns when the message of a request that waits was stored.
@@ -123,6 +146,10 @@ func (h *History) doubt(last Step, replicas Replicas) string {
 		text += "and if there is none, the request fails as " + schemas.CodeOutcomeUnknown
 	default:
 		text += "and if there is none, the request is sent again"
+		if !e.DoubtUnlikely {
+			text += fmt.Sprintf(" (BACKHAUL_IN_DOUBT=reconcile and a BACKHAUL_VENDOR_VISIBILITY_WINDOW of %s, by the settings of this command: "+
+				"a vendor that lists the job later gets a second one)", replicas.VisibilityWindow)
+		}
 	}
 	return text
 }

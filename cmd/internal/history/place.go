@@ -51,7 +51,7 @@ func (q *Queued) PlaceText() string {
 	if q == nil || q.Place == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d in the queue, in the order of starts", q.Place, q.Of)
+	return fmt.Sprintf("%d of %d that wait or are in flight, in the order of starts", q.Place, q.Of)
 }
 
 // countBefore counts the messages of the same subject before one, and reports whether it came to

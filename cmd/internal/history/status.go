@@ -9,7 +9,7 @@ type Status string
 // The statuses. What becomes of the job of a started request is its [Backup].
 const (
 	NotFound       Status = "not-found"       // no event and no queued message
-	Waiting        Status = "waiting"         // never claimed, or released: the next delivery claims it
+	Waiting        Status = "waiting"         // never claimed, or released; claimed when it is delivered and nothing holds it up
 	Claimed        Status = "claimed"         // a replica owns it
 	InDoubt        Status = "in-doubt"        // it may have a job, which is looked up first
 	Started        Status = "started"         // it has a job

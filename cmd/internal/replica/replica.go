@@ -49,6 +49,9 @@ type Check struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
+// Holds reports whether no request is started at the moment because of what the check says.
+func (c Check) Holds() bool { return c.HoldsUp && (!c.OK || !c.Until.IsZero()) }
+
 // Text returns the check in words.
 func (c Check) Text() string {
 	text := cmp.Or(c.Note, "ok")
@@ -59,6 +62,19 @@ func (c Check) Text() string {
 		text += "; the next try is at " + c.Until.UTC().Format(time.RFC3339)
 	}
 	return text
+}
+
+// Holding returns the checks because of which the replica starts no request at the moment.
+func (r *Replica) Holding() (all []Check) {
+	if r == nil || !r.Answered {
+		return nil
+	}
+	for _, c := range r.Checks {
+		if c.Holds() {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 const (

@@ -28,7 +28,7 @@ func TestRequest_thatWaits(t *testing.T) {
 		t.Errorf("the cancellation does not link to it:\n%s", body)
 	}
 	body := b.get("/requests/billing/b-2")
-	for _, want := range []string{"Its place is 3 of 4 in the queue, in the order of starts.", `<a href="/cancel?source=billing&amp;id=b-2">`, "<dd>files</dd>", "<h1>b-2</h1>"} {
+	for _, want := range []string{"Its place is 3 of 4 that wait or are in flight, in the order of starts.", `<a href="/cancel?source=billing&amp;id=b-2">`, "<dd>files</dd>", "<h1>b-2</h1>"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page does not have %q:\n%s", want, body)
 		}
@@ -81,7 +81,7 @@ func TestRequest_thatWaitsAgain(t *testing.T) {
 	b.request("billing", "b-2", func(c *schemas.JobSubmitting) { c.LeaseMillis, c.Message.RequestedAt = 0, stored.Time }).submit()
 	const vendorAway = "<dd>vendor: connection refused; the next try is at 2026-11-29T05:00:00Z</dd>"
 	body := b.get("/requests/billing/b-2")
-	for _, want := range []string{"<dd>2 of 2 in the queue, in the order of starts</dd>", "<dd>source billing is paused until", "Ann (console): audit", vendorAway} {
+	for _, want := range []string{"<dd>2 of 2 that wait or are in flight, in the order of starts</dd>", "<dd>source billing is paused until", "Ann (console): audit", vendorAway} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page does not have %q:\n%s", want, body)
 		}
