@@ -11,6 +11,9 @@
 // A pause ends at its time by the server's clock, or when an operator resumes the scope. A replica
 // converts the end to its own monotonic clock when it reads the list.
 //
+// Operators may pause the same names: the longest pause is in force, and the list keeps those of
+// the others with it ([Pause.Also]). A resume ends all of them.
+//
 // Package consumer sends nothing for a paused scope. A request that may have a job is looked up: the
 // job is announced, or there is none and the request waits. Others are not claimed, but read past.
 //
