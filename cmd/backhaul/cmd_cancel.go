@@ -16,6 +16,7 @@ import (
 	"backhaul/cmd/internal/config"
 	"backhaul/cmd/internal/history"
 	"backhaul/cmd/internal/operator"
+	"backhaul/cmd/internal/queue"
 	"backhaul/cmd/internal/show"
 	"backhaul/consumer"
 	"backhaul/publisher"
@@ -138,6 +139,8 @@ type canceller struct {
 	by     operator.By
 	desk   *cancel.Desk
 	counts map[cancel.Result]int
+	// cancelled are those that were cancelled now.
+	cancelled []cancel.Request
 }
 
 // named cancels the requests that the arguments name.
@@ -158,11 +161,12 @@ func (c *canceller) named(ctx context.Context, js jetstream.JetStream, args []st
 			continue
 		}
 		r.Sequence, r.Stored = h.Queued.Sequence, h.Queued.Since
+		r.Client, r.Subclient = h.Queued.Request.ClientName, h.Queued.Request.SubclientName
 		if err := c.one(ctx, r); err != nil {
 			return err
 		}
 	}
-	return c.end()
+	return c.end(ctx, js)
 }
 
 // doneBefore returns the outcome for a request that is not in the queue.
@@ -202,7 +206,7 @@ func (c *canceller) selected(ctx context.Context, js jetstream.JetStream) error 
 			return fmt.Errorf("%s not reached: %w", plural(len(requests)-i, "request was", "requests were"), err)
 		}
 	}
-	return c.end()
+	return c.end(ctx, js)
 }
 
 func (c *canceller) one(ctx context.Context, r cancel.Request) (err error) {
@@ -230,6 +234,9 @@ type cancelResult struct {
 
 func (c *canceller) print(r cancel.Request, o cancel.Outcome) {
 	c.counts[o.Result]++
+	if o.Result == cancel.Cancelled {
+		c.cancelled = append(c.cancelled, r)
+	}
 	if c.flags.output == outputJSON {
 		_ = printJSON(c.cmd.OutOrStdout(), cancelResult{r.Key.Source, r.Key.Name, r.RequestID, r.Sequence, o.Result, o.Why}) // a broken pipe ends the program anyway
 		return
@@ -242,16 +249,34 @@ func (c *canceller) print(r cancel.Request, o cancel.Outcome) {
 }
 
 // end sums up.
-func (c *canceller) end() error {
+func (c *canceller) end(ctx context.Context, js jetstream.JetStream) error {
 	var parts []string
 	for _, result := range slices.Sorted(maps.Keys(c.counts)) {
 		parts = append(parts, fmt.Sprintf("%d %s", c.counts[result], result))
 	}
 	fmt.Fprintln(c.cmd.ErrOrStderr(), strings.Join(parts, ", "))
+	c.notePauses(ctx, js)
 	if c.counts[cancel.Refused] > 0 {
 		return errSaid
 	}
 	return nil
+}
+
+// notePauses says which paused scopes what was cancelled is in: a request in doubt is paused before it is
+// cancelled, and the pause is easily forgotten. It says nothing where the pauses cannot be read.
+func (c *canceller) notePauses(ctx context.Context, js jetstream.JetStream) {
+	if len(c.cancelled) == 0 {
+		return
+	}
+	list, err := queue.Scopes(ctx, js)
+	if err != nil {
+		return
+	}
+	for _, p := range list.Pauses {
+		if slices.ContainsFunc(c.cancelled, func(r cancel.Request) bool { return p.Has(r.Key.Source, r.Client, r.Subclient) }) {
+			fmt.Fprintln(c.cmd.ErrOrStderr(), show.Line(fmt.Sprintf("%s: its other requests wait until then, or until `backhaul resume` with the same names", p)))
+		}
+	}
 }
 
 // plural returns a number with its noun.

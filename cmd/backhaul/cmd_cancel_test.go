@@ -164,14 +164,23 @@ func TestCancel_withAReplica(t *testing.T) {
 	waits := programtest.Start(t, s.Env, "backhaul", "request", "--client-name", "s-adhoc-object-storage", "--subclient-name", "stestgroup",
 		"--source", "billing", "--request-id", "waits", "--wait")
 	waittest.Eventually(t, "the request waits", func() bool { return s.Messages(publisher.RequestsStream) == 1 })
-	if code, out, stderr := programtest.Once(t, s.Env, "", "cancel", "billing/waits", "--reason", "by mistake", "--as", "ann"); code != exitDone {
+	// The pause of the request's source goes on, which is said; another one's is not.
+	for _, source := range []string{"billing", "crm"} {
+		if code, _, stderr := programtest.Once(t, s.Env, "", "pause", "--source", source, "--for", "1h"); code != exitDone {
+			t.Fatalf("pause: exit code %d, %s", code, stderr)
+		}
+	}
+	if code, out, stderr := programtest.Once(t, s.Env, "", "cancel", "billing/waits", "--reason", "by mistake", "--as", "ann"); code != exitDone ||
+		!strings.Contains(stderr, "source billing is paused until ") || !strings.Contains(stderr, ": its other requests wait until then") || strings.Contains(stderr, "source crm") {
 		t.Fatalf("cancel: exit code %d, %s%s", code, out, stderr)
 	}
 	if code := waits.ExitCode(); code != exitFailed || !strings.Contains(waits.Output.String(), "cancelled by ann: by mistake") {
 		t.Errorf("request --wait: exit code %d, %s", code, waits.Output.String())
 	}
-	if code, _, stderr := programtest.Once(t, s.Env, "", "resume"); code != exitDone {
-		t.Fatalf("resume: exit code %d, %s", code, stderr)
+	for _, args := range [][]string{{"resume"}, {"resume", "--source", "billing"}} {
+		if code, _, stderr := programtest.Once(t, s.Env, "", args...); code != exitDone {
+			t.Fatalf("resume: exit code %d, %s", code, stderr)
+		}
 	}
 	s.WaitForOutcomes()
 	waittest.Eventually(t, "it is counted", func() bool {

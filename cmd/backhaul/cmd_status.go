@@ -384,7 +384,7 @@ func printReplica(t table, r *replica.Replica) {
 	case r.Other:
 		t.row("replica", fmt.Sprintf("%s %s; --admin-addr names another", r.Address, r.Error))
 	case !r.Answered:
-		t.row("replica", fmt.Sprintf("none answers at %s (%s); --admin-addr names another", r.Address, r.Error))
+		t.row("replica", fmt.Sprintf("none answers at %s (%s), which does not say that none runs: --admin-addr names the address of one", r.Address, r.Error))
 	case r.Ready:
 		text := r.Address + " is ready"
 		if len(r.Holding()) > 0 {

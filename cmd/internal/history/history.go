@@ -65,7 +65,7 @@ type History struct {
 	Jobs   Jobs    `json:"jobs,omitempty"`
 	// LastError is why the request has no outcome yet, nil without an error on record.
 	LastError *LastError `json:"lastError,omitempty"`
-	// Paused is the pause of a scope that a request waits in, nil if there is none.
+	// Paused is the pause of a scope that a request waits in, or will if it has no job; nil if there is none.
 	Paused *scope.Pause `json:"paused,omitempty"`
 	// Wait is what a request waits for because of the rule of its content group, nil for nothing.
 	Wait *turn.Wait `json:"wait,omitempty"`
@@ -136,11 +136,14 @@ func (f Found) Read(ctx context.Context, js jetstream.JetStream) (History, error
 		return h, fmt.Errorf("read the server's clock: %w", err)
 	}
 	h.AsOf = info.TimeStamp.UTC()
-	if h.Status = h.status(); h.Status != Waiting {
-		return h, nil
+	h.Status = h.status()
+	if h.Status == Waiting || h.Status == InDoubt {
+		if err := h.readPause(ctx, events); err != nil {
+			return h, err
+		}
 	}
-	if err := h.readPause(ctx, events); err != nil {
-		return h, err
+	if h.Status != Waiting {
+		return h, nil
 	}
 	if h.Wait, err = turn.New(js, events, nil).Holder(ctx, h.group(), turn.Rule{}); err != nil {
 		return h, err
@@ -151,7 +154,7 @@ func (f Found) Read(ctx context.Context, js jetstream.JetStream) (History, error
 	return h, h.Queued.readPlace(ctx, js)
 }
 
-// readPause finds out whether an operator has paused the scope of a request that waits.
+// readPause finds out whether an operator has paused the scope of a request that waits or is in doubt.
 func (h *History) readPause(ctx context.Context, events jetstream.Stream) error {
 	list, err := scope.Read(ctx, events)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
+	"backhaul/consumer/scope"
 	"backhaul/consumer/turn"
 	"backhaul/publisher"
 	"backhaul/publisher/natstest"
@@ -540,5 +541,31 @@ func TestFind(t *testing.T) {
 	s, err := Found{Key: publisher.NewKey("billing", "nobody")}.Read(t.Context(), w.js)
 	if err != nil || s.Status != NotFound || !strings.HasPrefix(s.Summary(Replicas{VisibilityWindow: window}), "not found") {
 		t.Errorf("of nobody: %+v, %v", s, err)
+	}
+}
+
+// A request in doubt whose scope is paused is not sent again if it has no job.
+func TestRead_inDoubtInAPause(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	key := publisher.NewKey("billing", "r-1")
+	m := r.queue("billing", "r-1")
+	first := r.append(key, 0, claim(m, "a/1", 1, lease, 0))
+	r.append(key, first, claim(m, "a/1", 1, 0, first))
+	now := time.Now().UTC()
+	_, err := scope.Add(t.Context(), natstest.Stream(t, r.js, publisher.EventsStream), r.pub, scope.Pause{
+		Scope: scope.Scope{Client: "c", Group: "g"}, Since: now, Until: now.Add(time.Hour), Actor: "ann", Reason: "CHG-17", OperationID: "1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := Found{Key: key}.Read(t.Context(), r.js)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := h.Summary(Replicas{VisibilityWindow: window})
+	if h.Status != InDoubt || !strings.Contains(got, ", and if there is none, the request waits: client c, content group g is paused until ") ||
+		!strings.HasSuffix(got, " by ann: CHG-17") {
+		t.Errorf("%s: %s", h.Status, got)
 	}
 }

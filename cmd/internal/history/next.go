@@ -144,6 +144,8 @@ func (h *History) doubt(last Step, replicas Replicas) string {
 		text += fmt.Sprintf("and if task %s shows none, the request fails as %s", e.DoubtTaskID, schemas.CodeOutcomeUnknown)
 	case replicas.FailInDoubt && !e.DoubtUnlikely:
 		text += "and if there is none, the request fails as " + schemas.CodeOutcomeUnknown
+	case h.Paused != nil:
+		text += "and if there is none, the request waits: " + h.Paused.String()
 	default:
 		text += "and if there is none, the request is sent again"
 		if !e.DoubtUnlikely {

@@ -26,7 +26,7 @@ func (e *InboxError) Error() string {
 // Fix returns the way out.
 func (e *InboxError) Fix() string {
 	if e.Permitted != "" {
-		return fmt.Sprintf("this user may use another inbox prefix: set BACKHAUL_NATS_INBOX_PREFIX=%s, or give --nats-inbox-prefix %[1]s", e.Permitted)
+		return fmt.Sprintf("this user may use another inbox prefix: set BACKHAUL_NATS_INBOX_PREFIX=%s, or give --nats-inbox-prefix %[1]s; every user needs its own", e.Permitted)
 	}
 	return fmt.Sprintf("set the inbox prefix that is permitted (BACKHAUL_NATS_INBOX_PREFIX, --nats-inbox-prefix): it is in the subscribe permissions of this user's role "+
 		"in the server's configuration, such as _INBOX_billing for the source billing; or grant subscribe to %s.>", e.Prefix)

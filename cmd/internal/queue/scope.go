@@ -35,7 +35,7 @@ func Scopes(ctx context.Context, js jetstream.JetStream) (scope.List, error) {
 }
 
 // PauseScope keeps every replica from claiming the requests of a scope for at least d from now, by
-// the server's clock. Requests that were claimed before are completed. The pause is recorded before
+// the server's clock. A request that may have a job is looked up, and waits if it has none. The pause is recorded before
 // it is made, so a recorded pause may have failed. Replicas know of it within [scope.Interval].
 func PauseScope(ctx context.Context, js jetstream.JetStream, pub *publisher.Publisher, s scope.Scope, d time.Duration, by operator.By) (PausedScope, error) {
 	if err := checkScope(s, by); err != nil {

@@ -81,7 +81,7 @@ func (p *Page) holdUps(status history.Status, key publisher.Key, client, group s
 		all = append(all, "the queue is paused "+l.Detail)
 	}
 	for _, pause := range p.paused() {
-		if status == history.Waiting && pause.Has(key.Source, client, group) {
+		if status != history.Claimed && pause.Has(key.Source, client, group) {
 			all = append(all, pause.String())
 		}
 	}
