@@ -151,3 +151,17 @@ func TestSkipped_again(t *testing.T) {
 		}
 	})
 }
+
+// A request of a paused scope that is delivered, as to a replica that may not pick, is not admitted:
+// it waits, and no claim of it is written.
+func TestAdmit_keepsAPausedScopeOut(t *testing.T) {
+	t.Parallel()
+	p := newPausedPicker(t)
+	p.handler.vendor = full{}
+	p.pause(scope.Scope{Source: "test"})
+	p.knows()
+	s, admitted := p.handler.admit(t.Context(), &delivery{stored: time.Now()}, testRequest("id"), nil)
+	if admitted || s.verb != nak || !s.waits || !isPaused(s.err) || s.delay <= 0 {
+		t.Errorf("admitted %t: %+v, want that it waits for the end of the pause", admitted, s)
+	}
+}

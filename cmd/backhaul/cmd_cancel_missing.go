@@ -45,7 +45,7 @@ func (c *canceller) reportMissing(ctx context.Context, js jetstream.JetStream, s
 		return fmt.Errorf("read %s: %w", publisher.EventsStream, err)
 	}
 	counts := make(map[history.Status]int)
-	var started []string
+	var started, jobs []string
 	for _, id := range slices.Sorted(maps.Keys(missing)) {
 		key := publisher.NewKey(f.Source, id)
 		brief, err := history.ReadBrief(ctx, events, key)
@@ -55,13 +55,14 @@ func (c *canceller) reportMissing(ctx context.Context, js jetstream.JetStream, s
 		counts[brief.Status]++
 		if brief.Status == history.Started {
 			started = append(started, fmt.Sprintf("%s/%s has started: job %s", f.Source, id, strings.Join(brief.JobIDs, ", ")))
+			jobs = append(jobs, brief.JobIDs...)
 		}
 	}
-	c.printMissing(len(missing), counts, started)
+	c.printMissing(len(missing), counts, started, jobs)
 	return nil
 }
 
-func (c *canceller) printMissing(missing int, counts map[history.Status]int, started []string) {
+func (c *canceller) printMissing(missing int, counts map[history.Status]int, started, jobs []string) {
 	f, w := c.flags.filter, c.cmd.ErrOrStderr()
 	var parts []string
 	for _, status := range history.Statuses {
@@ -80,7 +81,10 @@ func (c *canceller) printMissing(missing int, counts map[history.Status]int, sta
 		}
 		fmt.Fprintln(w, show.Line(text))
 	}
-	if len(started) > 0 {
-		fmt.Fprintln(w, "a job that has started goes on; `backhaul job kill JOB` ends it")
+	switch {
+	case len(started) > maxNamedJobs:
+		fmt.Fprintln(w, "a job that has started goes on; `backhaul job kill JOB...` ends it, with the vendor's settings")
+	case len(started) > 0:
+		fmt.Fprintln(w, show.Line("a job that has started goes on; `backhaul job kill "+strings.Join(jobs, " ")+"` ends those, with the vendor's settings"))
 	}
 }

@@ -155,7 +155,7 @@ func TestCancel_withAReplica(t *testing.T) {
 	}
 	code, out, stderr := programtest.Once(t, s.Env, "", "cancel", "--source", "billing", "--file", file, "--dry-run")
 	if want := fmt.Sprintf("2 of the file's 2 requests do not wait: 1 started, 1 never sent by the source billing with this name of the batch, or no longer known\n"+
-		"billing/done has started: job %s\na job that has started goes on; `backhaul job kill JOB` ends it\n", job); code != exitDone || out != "" || !strings.Contains(stderr, want) {
+		"billing/done has started: job %s\na job that has started goes on; `backhaul job kill %[1]s` ends those, with the vendor's settings\n", job); code != exitDone || out != "" || !strings.Contains(stderr, want) {
 		t.Errorf("exit code %d, %s%s, want %s", code, out, stderr, want)
 	}
 	if code, _, stderr := programtest.Once(t, s.Env, "", "pause", "--for", "1h"); code != exitDone {
