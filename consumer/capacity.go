@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"errors"
-	"sync"
 	"time"
 
 	"backhaul/vendorapi"
@@ -63,41 +62,3 @@ func (h *handler) picks() bool {
 
 // errNoCapacity is returned while nothing may be sent to the vendor.
 var errNoCapacity = errors.New("no vendor capacity")
-
-// returns has the messages that were redelivered at once for lack of capacity. If no other replica
-// takes one, an open pull of this process brings it again. The zero value is ready for use.
-type returns struct {
-	mu  sync.Mutex
-	all map[uint64]returned // by the sequence of the message
-}
-
-type returned struct {
-	times int
-	at    time.Time // when the last redelivery was due
-}
-
-// maxReturns bounds the messages that are remembered. One that is forgotten is redelivered at once.
-const maxReturns = 4096
-
-// delay returns the wait before the redelivery of a message, while there is no capacity for left.
-// The first time it is none, so that another replica gets the message at once. Then it grows up to
-// pullExpiry: this process opens no pull meanwhile, so its open ones have ended by then. A delay
-// never exceeds left.
-func (r *returns) delay(sequence uint64, left time.Duration) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
-	last := r.all[sequence]
-	if now.Sub(last.at) > pullExpiry { // of an earlier cooldown
-		last = returned{}
-	}
-	var delay time.Duration
-	if last.times > 0 {
-		delay = min(shortestCooldown<<min(2*(last.times-1), 10), pullExpiry, max(left, shortestCooldown))
-	}
-	if r.all == nil || len(r.all) >= maxReturns {
-		r.all = make(map[uint64]returned)
-	}
-	r.all[sequence] = returned{last.times + 1, now.Add(delay)}
-	return delay
-}

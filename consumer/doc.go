@@ -314,8 +314,7 @@
 // message is redelivered later. While the vendor is unreachable or throttles, or our own
 // rate limit is reached, nothing is pulled and nothing is claimed (Vendor.Capacity), because
 // a claim whose owner dies delays the next owner. Messages that an open pull still brings
-// are nak'ed at once, for a replica with capacity, and keep their order; one that comes back to the
-// same replica is nak'ed with a delay that grows up to the expiry of that pull. A claimed request
+// are nak'ed at once, for a replica with capacity, and keep their order. A claimed request
 // that has to wait longer than [CapacityWait] is released. So is one for which the vendor was
 // not available: its next owner looks up its job once. A long pause is shared with the
 // other replicas by pausing the durable consumer. A request is given up by its age, never

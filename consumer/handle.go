@@ -34,8 +34,6 @@ type handler struct {
 	turns    turns
 	// unclear has the last request that was sent repeatedly.
 	unclear unclear
-	// returns has what was redelivered for lack of capacity.
-	returns returns
 	// ahead limits the requests at the vendor, and those that are claimed before.
 	ahead *ahead
 }
@@ -121,7 +119,7 @@ func (h *handler) admit(ctx context.Context, d *delivery, req *request, decodeEr
 		return s, false
 	}
 	if capacity, cooldown := h.capacity(1); capacity == 0 && !h.tooOld(req) && !req.expired() {
-		return redeliverAfter(h.returns.delay(d.sequence, cooldown.For), fmt.Errorf("%w: %s, for another %s", errNoCapacity, cooldown.Reason, cooldown.For)), false
+		return redeliverAfter(0, fmt.Errorf("%w: %s, for another %s", errNoCapacity, cooldown.Reason, cooldown.For)), false
 	}
 	if s, waits := h.await(ctx, d, req); waits {
 		return s, false

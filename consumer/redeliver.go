@@ -16,11 +16,10 @@ const (
 // redeliverAfter returns a redelivery after a wait that is not a failure: for another owner,
 // for the end of a pause, or for the comparison of the ledger.
 //
-// A request that is not admitted for lack of capacity is redelivered at once the first time.
-// Nothing is pulled meanwhile, so another replica gets it, or it keeps its place in the queue and
-// later requests do not overtake it. It was delivered because a pull was open when the pause began.
-// That pull brings it again if no other replica takes it, and then it waits longer each time, see
-// [returns].
+// A request that is not admitted for lack of capacity is redelivered at once. Nothing is
+// pulled meanwhile, so another replica gets it, or it keeps its place in the queue and later
+// requests do not overtake it. It was delivered because a pull was open when the pause began;
+// each such delivery uses up a part of that pull.
 func redeliverAfter(delay time.Duration, err error) settlement {
 	return settlement{verb: nak, delay: delay, waits: true, err: err}
 }

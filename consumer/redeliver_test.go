@@ -33,36 +33,6 @@ func TestRedeliver_delay(t *testing.T) {
 	}
 }
 
-func TestReturns_delay(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var r returns
-		for i, want := range []time.Duration{0, 50 * time.Millisecond, 200 * time.Millisecond, 800 * time.Millisecond, 3200 * time.Millisecond, pullExpiry, pullExpiry} {
-			got := r.delay(7, time.Hour)
-			if got != want {
-				t.Errorf("return %d: %s, want %s", i+1, got, want)
-			}
-			time.Sleep(got)
-		}
-		if got := r.delay(7, 2*time.Second); got != 2*time.Second {
-			t.Errorf("two seconds before the end of the cooldown: %s", got)
-		}
-		if got := r.delay(8, time.Hour); got != 0 {
-			t.Errorf("another message: %s", got)
-		}
-		time.Sleep(3 * pullExpiry)
-		if got := r.delay(7, time.Hour); got != 0 {
-			t.Errorf("a later cooldown: %s", got)
-		}
-		for sequence := range uint64(2 * maxReturns) {
-			r.delay(sequence, time.Hour)
-		}
-		if len(r.all) > maxReturns {
-			t.Errorf("%d messages are remembered", len(r.all))
-		}
-	})
-}
-
 func TestNextTry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"backhaul/consumer"
 	"backhaul/publisher"
 	"backhaul/schemas"
@@ -130,40 +128,6 @@ func TestAReplicaWithoutCapacity(t *testing.T) {
 			t.Errorf("id-%d was overtaken by %d others", i, late)
 		}
 	}
-}
-
-// A replica without capacity has an open pull, and is alone: the request comes back to it until that
-// pull has ended, and must not come back as fast as the server can deliver it.
-func TestAReplicaWithoutCapacityIsAlone(t *testing.T) {
-	t.Parallel()
-	b := newRig(t, simulator.Config{})
-	var full atomic.Bool
-	b.start(func(s *setup) {
-		s.wrap = func(v consumer.Vendor) consumer.Vendor {
-			return vendorFuncs{Vendor: v, capacity: func(n int) (int, vendorapi.Cooldown) {
-				if full.Load() {
-					return 0, vendorapi.Cooldown{For: time.Hour, Reason: vendorapi.CooldownLogin}
-				}
-				return n, vendorapi.Cooldown{}
-			}}
-		}
-	})
-	info := func() *jetstream.ConsumerInfo {
-		durable, err := b.js.Consumer(b.within(patience), publisher.RequestsStream, publisher.RequestsConsumer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return durable.CachedInfo()
-	}
-	b.eventually("a pull is open", func() bool { return info().NumWaiting > 0 })
-	full.Store(true)
-	b.publish("billing", body("first"))
-	b.eventually("the request was delivered", func() bool { return info().Delivered.Consumer > 0 })
-	b.eventually("the pull has ended", func() bool { return info().NumWaiting == 0 })
-	if n := info().Delivered.Consumer; n > 9 {
-		t.Errorf("the request was delivered %d times during one pull", n)
-	}
-	full.Store(false)
 }
 
 // A pause that is longer than the handler waits.
