@@ -298,11 +298,12 @@
 //
 // An operator can pause the requests of a source, a client or a content group (package scope). Such
 // a request waits, unclaimed, until the pause ends, up to [Config].GiveUpAfter or its notAfter; then
-// it ends as EXPIRED. Each call asks for the pauses before it is made (permit), so nothing is sent for a
-// paused scope, except a call that is under way. A request in doubt is looked up nevertheless: its job is
-// announced, or there is none and its claim is released without the doubt. While a scope is paused, requests are picked
-// (section Picking), so that those that wait are not delivered: they would fill max_ack_pending and
-// hold up the others. The picker reads past them and keeps nothing of them but their number. It
+// it ends as EXPIRED. The pauses are looked at before each call (permit), so nothing is sent for a
+// paused scope, except a call that is under way. A request in doubt is looked up nevertheless: its
+// job is announced, or there is none and its claim is released without the doubt. While a scope is
+// paused, requests are picked (section Picking), so that those that wait are not delivered: they
+// would fill max_ack_pending and hold up the others. The picker reads past them and keeps nothing of
+// them but their number. It
 // reads a line again from its beginning when the pauses change, when one of them expires, and now
 // and then, because a replica that did not know of the pause yet may have claimed one and died.
 // Another request that arrives meanwhile is found within pickPause.

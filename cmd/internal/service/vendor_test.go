@@ -68,7 +68,7 @@ func TestWatchedVendor_startsFailLookupsDoNot(t *testing.T) {
 		v.note(t.Context(), &v.starts, start)
 		first := v.trouble().Error()
 		for range 3 {
-			time.Sleep(startsKept / 2)
+			time.Sleep(startsKept / 2) //nolint:forbidigo // the bubble's time
 			v.note(t.Context(), &v.lookups, nil)
 			v.note(t.Context(), &v.starts, start)
 		}
